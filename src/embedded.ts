@@ -1,0 +1,5 @@
+/** An Ash server inside the process, for tests and first tries: no server, no key, no network. */
+export * as AgentScript from "./embedded/AgentScript.ts"
+export type { EmbeddedHttpOptions, EmbeddedOptions } from "./embedded/EmbeddedOptions.ts"
+export type { Quirks } from "./embedded/Quirks.ts"
+export * as AshEmbedded from "./layers/AshEmbedded.ts"

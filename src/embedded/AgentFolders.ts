@@ -1,0 +1,153 @@
+/** The folders of agents on the disk (contract 3.2). */
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import { Buffer } from "node:buffer"
+import type { ErrorResponse } from "../schema/ErrorResponse.ts"
+import type { FileEntry } from "../schema/File.ts"
+import { DataFolder } from "./DataFolder.ts"
+import * as Errors from "./Errors.ts"
+
+/** A file as a request carries it: its content in base64, which is decoded leniently. */
+export interface IncomingFile {
+  readonly path: string
+  readonly content: string
+}
+
+const hiddenFolders = new Set([
+  "node_modules",
+  ".git",
+  "__pycache__",
+  ".cache",
+  ".npm",
+  ".pnpm-store",
+  ".yarn",
+  ".venv",
+  "venv",
+  ".tmp",
+  "tmp"
+])
+const hiddenExtensions = new Set([".sock", ".lock", ".pid"])
+const claudeFile = "CLAUDE.md"
+
+export class AgentFolders extends Context.Service<AgentFolders, {
+  /** Lays out the folder of an agent, over the files that are there, and tells its path. */
+  readonly deploy: (name: string, options: {
+    readonly path?: string | undefined
+    readonly systemPrompt?: string | undefined
+    readonly files?: ReadonlyArray<IncomingFile> | undefined
+  }) => Effect.Effect<string, ErrorResponse>
+  readonly exists: (folder: string) => Effect.Effect<boolean>
+  readonly list: (folder: string) => Effect.Effect<ReadonlyArray<FileEntry>, ErrorResponse>
+  readonly read: (folder: string, file: string) => Effect.Effect<Uint8Array, ErrorResponse>
+  /** Writes files one by one, until one would land outside the folder. */
+  readonly write: (folder: string, files: ReadonlyArray<IncomingFile>) => Effect.Effect<number, ErrorResponse>
+  readonly remove: (folder: string, file: string) => Effect.Effect<void, ErrorResponse>
+}>()("effect-ash/embedded/AgentFolders") {
+  static readonly layer = Layer.effect(
+    AgentFolders,
+    Effect.gen(function*() {
+      const fileSystem = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const data = yield* DataFolder
+
+      const exists = (file: string) => Effect.orDie(fileSystem.exists(file))
+      const stat = (file: string) => Effect.option(fileSystem.stat(file))
+
+      const writeFile = (file: string, content: Uint8Array): Effect.Effect<void, PlatformError> =>
+        Effect.andThen(
+          fileSystem.makeDirectory(path.dirname(file), { recursive: true }),
+          fileSystem.writeFile(file, content)
+        )
+
+      const deploy: AgentFolders["Service"]["deploy"] = Effect.fnUntraced(function*(name, options) {
+        if (options.path !== undefined) {
+          const folder = path.resolve(data, options.path)
+          if (yield* exists(path.join(folder, claudeFile))) return folder
+          return yield* Errors.badRequest("Agent directory must contain CLAUDE.md")
+        }
+        const folder = path.join(data, "agents", name)
+        const files = (options.files ?? []).filter(({ path }) => !path.includes("..") && !path.startsWith("/"))
+        for (const file of files) {
+          yield* Effect.orDie(writeFile(path.join(folder, file.path), decode(file)))
+        }
+        if (!files.some((file) => file.path === claudeFile)) {
+          // A redeployment without a prompt loses the prompt it had, on a real server as well.
+          const text = options.systemPrompt ?? `# ${name}\n`
+          yield* Effect.orDie(writeFile(path.join(folder, claudeFile), new TextEncoder().encode(text)))
+        }
+        return folder
+      })
+
+      const walk = (folder: string, prefix: string): Effect.Effect<ReadonlyArray<FileEntry>, PlatformError> =>
+        Effect.gen(function*() {
+          const entries: Array<FileEntry> = []
+          for (const name of yield* fileSystem.readDirectory(folder)) {
+            const info = yield* stat(path.join(folder, name))
+            if (Option.isNone(info)) continue
+            if (info.value.type === "Directory") {
+              if (!hiddenFolders.has(name)) {
+                entries.push(...(yield* walk(path.join(folder, name), `${prefix}${name}/`)))
+              }
+            } else if (info.value.type === "File" && !hiddenExtensions.has(path.extname(name))) {
+              entries.push({
+                path: `${prefix}${name}`,
+                size: Number(info.value.size),
+                modifiedAt: yield* Option.match(info.value.mtime, {
+                  onNone: () => DateTime.now,
+                  onSome: (date) => Effect.succeed(DateTime.fromDateUnsafe(date))
+                })
+              })
+            }
+          }
+          return entries
+        })
+
+      const list: AgentFolders["Service"]["list"] = Effect.fnUntraced(function*(folder) {
+        if (!(yield* exists(folder))) return yield* Errors.notFound("Agent directory not found")
+        const entries = yield* Effect.orDie(walk(folder, ""))
+        return entries.toSorted((a, b) => a.path < b.path ? -1 : 1)
+      })
+
+      const read: AgentFolders["Service"]["read"] = Effect.fnUntraced(function*(folder, file) {
+        const target = path.join(folder, file)
+        const info = yield* stat(target)
+        if (Option.isNone(info)) return yield* Errors.notFound("File not found")
+        if (info.value.type !== "File") return yield* Errors.badRequest("Path is not a file")
+        return yield* Effect.orDie(fileSystem.readFile(target))
+      })
+
+      const write: AgentFolders["Service"]["write"] = Effect.fnUntraced(function*(folder, files) {
+        const root = path.resolve(folder)
+        for (const file of files) {
+          const target = path.resolve(root, file.path)
+          if (!target.startsWith(root + path.sep)) {
+            return yield* Errors.badRequest(`Path "${file.path}" escapes agent directory`)
+          }
+          yield* Effect.orDie(writeFile(target, decode(file)))
+        }
+        return files.length
+      })
+
+      const remove: AgentFolders["Service"]["remove"] = Effect.fnUntraced(function*(folder, file) {
+        const target = path.join(folder, file)
+        const info = yield* stat(target)
+        if (Option.isNone(info)) return yield* Errors.notFound("File not found")
+        if (info.value.type === "Directory") {
+          return yield* Errors.framework(500, `EISDIR: illegal operation on a directory, unlink '${target}'`, "EISDIR")
+        }
+        yield* Effect.orDie(fileSystem.remove(target))
+      })
+
+      return AgentFolders.of({ deploy, exists, list, read, write, remove })
+    })
+  )
+}
+
+// Node's decoder drops what is no base64, as the real server does.
+const decode = ({ content }: IncomingFile): Uint8Array => Buffer.from(content, "base64")

@@ -1,0 +1,152 @@
+/** The handlers of the group `agents` (contract 3.2). */
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { Agent } from "../schema/Agent.ts"
+import { AshApi } from "../schema/AshApi.ts"
+import { AgentFolders } from "./AgentFolders.ts"
+import * as Errors from "./Errors.ts"
+import { type AgentRow, Store, tenantId } from "./Store.ts"
+
+/** A row as it is shown: every value of the environment is masked, and an empty one left out. */
+const shown = ({ config: _, env, ...row }: AgentRow): Agent => {
+  const names = Object.keys(env)
+  return {
+    ...row,
+    tenantId,
+    ...(names.length === 0 ? {} : { env: Object.fromEntries(names.map((name) => [name, "***"])) })
+  }
+}
+
+// Looser than the schema of clients: the server skips or refuses a bad path itself, and any text passes as base64.
+const Files = Schema.Array(Schema.Struct({ path: Schema.String, content: Schema.String }))
+const CreateBody = Schema.Struct({
+  name: Schema.String,
+  path: Schema.optionalKey(Schema.String),
+  systemPrompt: Schema.optionalKey(Schema.String),
+  files: Schema.optionalKey(Files),
+  env: Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
+})
+const decodeCreateBody = Schema.decodeUnknownEffect(CreateBody)
+const decodeWriteBody = Schema.decodeUnknownEffect(Schema.Struct({ files: Files }))
+
+/** The size up to which a file is answered as JSON. */
+const jsonLimit = 1_048_576
+
+export const AgentHandlers = HttpApiBuilder.group(
+  AshApi,
+  "agents",
+  Effect.fnUntraced(function*(handlers) {
+    const store = yield* Store
+    const folders = yield* AgentFolders
+    const random = yield* SecureRandom.SecureRandom
+
+    const change = Effect.fnUntraced(function*(row: AgentRow, change: Partial<Pick<AgentRow, "env" | "config">>) {
+      const updated = { ...row, ...change, updatedAt: yield* DateTime.now }
+      yield* store.putAgent(updated)
+      return updated
+    })
+
+    return handlers
+      .handleRaw(
+        "create",
+        Effect.fnUntraced(function*({ request }) {
+          const body = yield* Effect.orDie(Effect.flatMap(request.json, decodeCreateBody))
+          const path = yield* folders.deploy(body.name, body)
+          const previous = Option.getOrUndefined(yield* store.findAgent(body.name))
+          const now = yield* DateTime.now
+          const row: AgentRow = {
+            id: previous?.id ?? (yield* random.uuidV4()),
+            name: body.name,
+            version: (previous?.version ?? 0) + 1,
+            path,
+            env: body.env ?? previous?.env ?? {},
+            config: previous?.config ?? {},
+            createdAt: previous?.createdAt ?? now,
+            updatedAt: now
+          }
+          yield* store.putAgent(row)
+          // The answer to a redeployment is made of the request, not of the row: its time and its environment are wrong.
+          return { agent: shown({ ...row, createdAt: now, env: body.env ?? {} }) }
+        })
+      )
+      .handle("list", () => Effect.map(store.agents, (rows) => ({ agents: rows.map(shown) })))
+      .handle("get", ({ params }) => Effect.map(store.agent(params.name), (row) => ({ agent: shown(row) })))
+      .handle(
+        "update",
+        Effect.fnUntraced(function*({ params, payload: { config, env } }) {
+          const row = yield* store.agent(params.name)
+          const updated = yield* change(row, {
+            ...(env === undefined ? {} : { env }),
+            ...(config === undefined ? {} : { config: { ...row.config, ...config } })
+          })
+          return { agent: shown(updated) }
+        })
+      )
+      .handle(
+        "delete",
+        Effect.fnUntraced(function*({ params }) {
+          yield* store.agent(params.name)
+          yield* store.removeAgent(params.name)
+          return { ok: true }
+        })
+      )
+      .handle("getConfig", ({ params }) => Effect.map(store.agent(params.name), ({ config }) => ({ config })))
+      .handle(
+        "updateConfig",
+        Effect.fnUntraced(function*({ params, payload }) {
+          const row = yield* store.agent(params.name)
+          const { config } = yield* change(row, { config: { ...row.config, ...payload } })
+          return { config }
+        })
+      )
+      .handle(
+        "listFiles",
+        Effect.fnUntraced(function*({ params }) {
+          const { path } = yield* store.agent(params.name)
+          return { files: yield* folders.list(path) }
+        })
+      )
+      .handle(
+        "readFile",
+        Effect.fnUntraced(function*({ params, query }) {
+          const agent = yield* store.agent(params.name)
+          const bytes = yield* folders.read(agent.path, params.path)
+          if (query.format === "raw") return download(params.path, bytes)
+          if (bytes.length > jsonLimit) return yield* Errors.badRequest("File too large")
+          const content = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)
+          return HttpServerResponse.jsonUnsafe({ path: params.path, content, size: bytes.length })
+        })
+      )
+      .handleRaw(
+        "writeFiles",
+        Effect.fnUntraced(function*({ params, request }) {
+          const { path } = yield* store.agent(params.name)
+          const body = yield* Effect.orDie(Effect.flatMap(request.json, decodeWriteBody))
+          return { written: yield* folders.write(path, body.files) }
+        })
+      )
+      .handle(
+        "deleteFile",
+        Effect.fnUntraced(function*({ params }) {
+          const { path } = yield* store.agent(params.name)
+          yield* folders.remove(path, params.path)
+          return { deleted: true }
+        })
+      )
+  })
+)
+
+const contentTypes = new Map([["md", "text/markdown"], ["json", "application/json"]])
+
+const download = (path: string, bytes: Uint8Array) =>
+  HttpServerResponse.uint8Array(bytes, {
+    contentType: contentTypes.get(path.slice(path.lastIndexOf(".") + 1)) ?? "application/octet-stream",
+    headers: {
+      "content-disposition": `attachment; filename*=UTF-8''${encodeURIComponent(path.slice(path.lastIndexOf("/") + 1))}`
+    }
+  })

@@ -1,0 +1,177 @@
+/**
+ * What an agent of the embedded server answers. A script is a function from a turn to a stream of steps: to say a text,
+ * think, call a tool, finish, fail, fall silent or crash. The server makes of them what a real agent sends.
+ *
+ * ```ts
+ * const script: AgentScript.AgentScript = (turn) => Stream.make(AgentScript.say(`You said: ${turn.prompt}`))
+ * ```
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { TokenUsage } from "../schema/ClaudeMessage.ts"
+import type { SendMessageRequest, StoredMessage } from "../schema/Message.ts"
+import type { ExecResult, Session, UpdateSessionConfigRequest } from "../schema/Session.ts"
+
+/** The workspace of a session: a real folder, in which a real shell runs. */
+export interface Workspace {
+  /** The folder's path on this machine. */
+  readonly directory: string
+  /** Runs a command with `/bin/sh -c`. A death by signal shows as exit code 1. */
+  readonly exec: (command: string) => Effect.Effect<ExecResult, Error>
+  /** Reads a file, its path relative to the folder. */
+  readonly readFile: (path: string) => Effect.Effect<string, Error>
+  /** Writes a file, and the folders on the way to it. */
+  readonly writeFile: (path: string, text: string) => Effect.Effect<void, Error>
+}
+
+/** What an agent works by in a turn: the session's settings, and over them those of the message. */
+export type TurnOptions = Omit<SendMessageRequest, "content"> & UpdateSessionConfigRequest
+
+/** What an agent knows when a turn begins. */
+export interface AgentTurn {
+  /** The text of `content`: its texts one below the other. */
+  readonly prompt: string
+  /** What was said, as it reached the agent: under the quirk `content: "mangled"` a text is a list with that text. */
+  readonly content: Schema.Json
+  readonly options: TurnOptions
+  /** The stored messages of the session before this turn. */
+  readonly history: ReadonlyArray<StoredMessage>
+  readonly workspace: Workspace
+  readonly session: Session
+  readonly agent: {
+    readonly name: string
+    /** The text of the workspace's `CLAUDE.md`; empty where there is none. */
+    readonly systemPrompt: string
+  }
+}
+
+/** The script of an agent. A stream that fails ends the turn as {@link fail} does; one that just ends, as {@link finish}. */
+export type AgentScript = (turn: AgentTurn) => Stream.Stream<AgentStep, Error>
+
+/** What a tool answered. */
+export interface ToolOutcome {
+  readonly content: string
+  readonly isError?: boolean
+  /** The tool's own answer, in the tool's own shape. @default `{stdout: content, stderr: "", ...}` */
+  readonly raw?: Schema.Json
+}
+
+/** How a turn ended. */
+export interface TurnResult {
+  /** @default "success" */
+  readonly subtype?: string
+  /** The answer; by default the text that was said last, and none unless the subtype is `success`. */
+  readonly result?: string
+  /** @default made up from the number of model calls and the length of the texts */
+  readonly usage?: TokenUsage
+  /** US dollars. @default 0 */
+  readonly cost?: number
+  /** The answer to `outputFormat`. */
+  readonly structuredOutput?: Schema.Json
+  /** @default false */
+  readonly isError?: boolean
+  /** What went wrong, for a subtype other than `success`. */
+  readonly errors?: ReadonlyArray<string>
+}
+
+/** A step of a script. Made by the constructors of this module. */
+export type AgentStep =
+  | { readonly _tag: "Say"; readonly pieces: ReadonlyArray<string>; readonly delay: Duration.Duration }
+  | { readonly _tag: "Think"; readonly pieces: ReadonlyArray<string>; readonly delay: Duration.Duration }
+  | {
+    readonly _tag: "UseTool"
+    readonly name: string
+    readonly input: Schema.Json
+    readonly result: Effect.Effect<ToolOutcome, Error>
+  }
+  | { readonly _tag: "Message"; readonly message: Schema.JsonObject }
+  | { readonly _tag: "Log"; readonly level: "stdout" | "stderr"; readonly text: string }
+  | { readonly _tag: "Finish"; readonly result: TurnResult }
+  | { readonly _tag: "Fail"; readonly message: string }
+  | { readonly _tag: "Silence" }
+  | { readonly _tag: "Crash" }
+
+/** How a text is streamed. */
+export interface SpeechOptions {
+  /** The text's pieces, each a delta. @default its words */
+  readonly pieces?: ReadonlyArray<string>
+  /** The time before each piece. @default none */
+  readonly delay?: Duration.Input
+}
+
+const speech = (text: string, options: SpeechOptions | undefined) => ({
+  pieces: options?.pieces ?? words(text),
+  delay: Duration.fromInputUnsafe(options?.delay ?? 0)
+})
+
+const words = (text: string): ReadonlyArray<string> => text.match(/\s*\S+\s*$|\s*\S+|\s+/g) ?? [text]
+
+/** Says a text: a block of its own. Its deltas reach clients that ask for partial messages. */
+export const say = (text: string, options?: SpeechOptions): AgentStep => ({ _tag: "Say", ...speech(text, options) })
+
+/** Thinks a text. */
+export const think = (text: string, options?: SpeechOptions): AgentStep => ({ _tag: "Think", ...speech(text, options) })
+
+/** Calls a tool, runs `result` and hands the agent what it gave. A failure is an error of the tool, not of the turn. */
+export const useTool = (options: {
+  readonly name: string
+  readonly input: Schema.Json
+  readonly result: Effect.Effect<ToolOutcome, Error>
+}): AgentStep => ({ _tag: "UseTool", ...options })
+
+/** Runs a command in the workspace, as the tool `Bash`. */
+export const bash = (turn: AgentTurn, command: string): AgentStep =>
+  useTool({
+    name: "Bash",
+    input: { command },
+    result: Effect.map(turn.workspace.exec(command), ({ exitCode, stderr, stdout }) => ({
+      content: [stdout, stderr].map((text) => text.trimEnd()).filter((text) => text !== "").join("\n"),
+      isError: exitCode !== 0,
+      raw: { stdout, stderr, interrupted: false, isImage: false, noOutputExpected: false }
+    }))
+  })
+
+/** Sends a message of the Claude Agent SDK as it is. */
+export const message = (message: Schema.JsonObject): AgentStep => ({ _tag: "Message", message })
+
+/** Writes a line to the log of the sandbox. */
+export const log = (text: string, level: "stdout" | "stderr" = "stdout"): AgentStep => ({ _tag: "Log", level, text })
+
+/** Ends the turn with a result. What follows in the script is not run. */
+export const finish = (result: TurnResult = {}): AgentStep => ({ _tag: "Finish", result })
+
+/** Ends the turn with an `error` event, after which no `done` comes. */
+export const fail = (message: string): AgentStep => ({ _tag: "Fail", message })
+
+/** Never says anything again: the stream stays open. */
+export const silence: AgentStep = { _tag: "Silence" }
+
+/** The process of the sandbox dies. */
+export const crash: AgentStep = { _tag: "Crash" }
+
+/** Answers with the prompt, and nothing else. */
+export const echo: AgentScript = (turn) => Stream.make(say(turn.prompt))
+
+/** The default: says what it is, looks into the workspace with a real command, and repeats the prompt. */
+export const offline: AgentScript = (turn) =>
+  Stream.make(
+    say(
+      `Hello! I am ${turn.agent.name}, on the embedded Ash server: no model is behind me. I look into my workspace.`,
+      {
+        delay: pause
+      }
+    ),
+    bash(turn, "ls"),
+    say(`You said: ${shorten(turn.prompt)}`, { delay: pause }),
+    finish()
+  )
+
+const pause = Duration.millis(25)
+
+// A long prompt must not make a long pause of it: the whole answer takes less than two seconds.
+const shorten = (prompt: string) => {
+  const all = words(prompt)
+  return all.length <= 40 ? prompt : `${all.slice(0, 40).join("")} ...`
+}

@@ -1,0 +1,54 @@
+/** Reads the bodies of requests as Fastify does (contract 2.1 and 2.5). */
+import * as ByteSize from "effect/ByteSize"
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as Schema from "effect/Schema"
+import type { ErrorResponse } from "../schema/ErrorResponse.ts"
+import * as Errors from "./Errors.ts"
+
+const tooLarge = Errors.framework(413, "Request body is too large", "FST_ERR_CTP_BODY_TOO_LARGE")
+const badType = Errors.framework(415, "Unsupported Media Type", "FST_ERR_CTP_INVALID_MEDIA_TYPE")
+const emptyJson = Errors.framework(
+  400,
+  "Body cannot be empty when content-type is set to 'application/json'",
+  "FST_ERR_CTP_EMPTY_JSON_BODY"
+)
+const badEncoding = Errors.framework(
+  400,
+  "Request body size did not match Content-Length",
+  "FST_ERR_CTP_INVALID_CONTENT_LENGTH"
+)
+const badJson = Errors.framework(
+  400,
+  "Body is not valid JSON but content-type is set to 'application/json'",
+  "FST_ERR_CTP_INVALID_JSON_BODY"
+)
+
+const decodeJson = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Json))
+
+/** Reads a body of at most so many bytes. None is `undefined`; a text, which no route takes, is itself. */
+export const read = Effect.fnUntraced(function*(
+  request: HttpServerRequest.HttpServerRequest,
+  limit: number
+): Effect.fn.Return<Schema.Json | undefined, ErrorResponse> {
+  if (request.method === "GET" || request.method === "HEAD") return undefined
+  if (Number(request.headers["content-length"] ?? 0) > limit) return yield* tooLarge
+  const bytes = yield* request.arrayBuffer.pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(limit)),
+    Effect.mapError(() => tooLarge)
+  )
+  if (bytes.byteLength > limit) return yield* tooLarge
+
+  const type = request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase()
+  if (type === undefined && bytes.byteLength === 0) return undefined
+  if (type !== "application/json" && type !== "text/plain") return yield* badType
+  const text = yield* Effect.mapError(decodeText(bytes), () => badEncoding)
+  if (type === "text/plain") return text
+  if (text === "") return yield* emptyJson
+  // A body that would reach into prototypes is refused like one that is no JSON.
+  if (/"__proto__"\s*:/.test(text)) return yield* badJson
+  return yield* Effect.mapError(decodeJson(text), () => badJson)
+})
+
+const decodeText = (bytes: ArrayBuffer) => Effect.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes))

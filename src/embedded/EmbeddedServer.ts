@@ -1,0 +1,70 @@
+/** The embedded Ash server: in process behind an `HttpClient`, or on a port of this machine. */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpServer from "effect/http/HttpServer"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { createServer } from "node:http"
+import * as Application from "./Application.ts"
+import type { EmbeddedHttpOptions, EmbeddedOptions } from "./EmbeddedOptions.ts"
+
+/**
+ * An `HttpClient` whose every request, to whatever host, is answered by an embedded server in this process. To interrupt
+ * a request or the reading of its response counts as the client's disconnect.
+ */
+export const layerHttpClient = (options: EmbeddedOptions = {}): Layer.Layer<HttpClient.HttpClient> =>
+  Layer.effect(
+    HttpClient.HttpClient,
+    Effect.gen(function*() {
+      const application = yield* Application.make(options)
+      const serverScope = yield* Effect.scope
+      const run = Effect.runForkWith(yield* Effect.context<never>())
+      return HttpClient.make((request, _url, signal) =>
+        Effect.gen(function*() {
+          // Open as long as a socket would be: until the response is read to its end, or nobody reads it any more.
+          const connection = yield* Scope.fork(serverScope)
+          const close = Scope.close(connection, Exit.void)
+          const onAbort = () => run(close)
+          signal.addEventListener("abort", onAbort)
+          yield* Scope.addFinalizer(connection, Effect.sync(() => signal.removeEventListener("abort", onAbort)))
+          const response = yield* application.pipe(
+            Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromClientRequest(request)),
+            Scope.provide(connection),
+            Effect.onError(() => close)
+          )
+          if (response.body._tag !== "Stream") yield* close
+          return HttpServerResponse.toClientResponse(received(request.method, response, close), { request })
+        })
+      )
+    })
+  )
+
+/** A response as a client receives it: the end of its body closes the connection, and `HEAD` has none. */
+const received = (method: string, response: HttpServerResponse.HttpServerResponse, close: Effect.Effect<void>) => {
+  const { body, headers } = response
+  if (method === "HEAD") return HttpServerResponse.empty({ status: response.status, headers })
+  if (body._tag !== "Stream") return response
+  const stream = Stream.ensuring(body.stream, close)
+  return HttpServerResponse.setBody(response, HttpBody.stream(stream, body.contentType, body.contentLength))
+}
+
+/** An embedded server on a port of this machine, by default a free one of 127.0.0.1: `HttpServer` has its address. */
+export const layerHttpServer = (
+  { host = "127.0.0.1", port = 0, ...options }: EmbeddedHttpOptions = {}
+): Layer.Layer<HttpServer.HttpServer> =>
+  Layer.effectDiscard(Effect.flatMap(Application.make(options), (application) => HttpServer.serveEffect(application)))
+    .pipe(
+      Layer.provideMerge(NodeHttpServer.layerServer(() => createServer({ keepAliveTimeout: 72_000 }), {
+        host,
+        port,
+        // A stream of a dead sandbox never ends: waiting for it would be waiting for ever.
+        disablePreemptiveShutdown: true
+      })),
+      Layer.orDie
+    )

@@ -1,0 +1,144 @@
+/**
+ * What the server makes of a message of the Claude Agent SDK: the frames of the stream (contract 5.4) and the events of
+ * the timeline (contract 6.5).
+ */
+import type * as Schema from "effect/Schema"
+import { elements, field, isObject, present, textField } from "./Json.ts"
+
+/** A frame of the stream: the name of the event and its data. */
+export interface Frame {
+  readonly event: string
+  readonly data: Schema.Json
+}
+
+/** The bytes of a frame. Written by hand: Effect's encoder leaves out `event: message`, its default name. */
+export const encode = ({ data, event }: Frame): Uint8Array =>
+  encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
+
+const encoder = new TextEncoder()
+
+/** The first frame of a stream. */
+export const sessionStart = (sessionId: string, version: string): Frame => ({
+  event: "session_start",
+  data: { sessionId, version }
+})
+
+export const error = (message: string): Frame => ({ event: "error", data: { error: message } })
+
+export const done = (sessionId: string): Frame => ({ event: "done", data: { sessionId } })
+
+/** The frames of a message: the finer ones, then the message itself. */
+export const fromMessage = (message: Schema.JsonObject): ReadonlyArray<Frame> => [
+  ...finer(message),
+  { event: "message", data: message }
+]
+
+const finer = (message: Schema.JsonObject): ReadonlyArray<Frame> => {
+  switch (message["type"]) {
+    case "stream_event":
+      return fromDelta(field(message["event"], "delta"), message["event"])
+    case "assistant":
+      return elements(field(message["message"], "content")).flatMap(fromBlock)
+    case "user":
+      return toolResult(message["tool_use_result"])
+    case "result":
+      return [{
+        event: "turn_complete",
+        data: present({ numTurns: message["num_turns"], result: message["result"] })
+      }]
+    default:
+      return []
+  }
+}
+
+const fromDelta = (delta: Schema.Json | undefined, event: Schema.Json | undefined): ReadonlyArray<Frame> => {
+  const type = textField(delta, "type")
+  // A `message_delta` has a delta as well, but without a type.
+  if (textField(event, "type") !== "content_block_delta" || type === undefined || delta === undefined) return []
+  const text = textField(delta, "text")
+  const thinking = textField(delta, "thinking")
+  if (type === "text_delta" && text !== undefined) return [{ event: type, data: { delta: text } }]
+  if (type === "thinking_delta" && thinking !== undefined) return [{ event: type, data: { delta: thinking } }]
+  return [{ event: type, data: delta }]
+}
+
+const fromBlock = (block: Schema.Json): ReadonlyArray<Frame> => {
+  const type = textField(block, "type")
+  if (type === undefined || type === "text") return []
+  if (type === "tool_use") {
+    return [{
+      event: type,
+      data: present({ id: field(block, "id"), name: field(block, "name"), input: field(block, "input") })
+    }]
+  }
+  // The whole thinking once more, whether or not it was streamed before.
+  if (type === "thinking") return [{ event: "thinking_delta", data: { delta: textField(block, "thinking") ?? "" } }]
+  return [{ event: type, data: block }]
+}
+
+const toolResult = (result: Schema.Json | undefined): ReadonlyArray<Frame> =>
+  isTruthy(result)
+    ? [{
+      event: "tool_result",
+      data: present({
+        tool_use_id: field(result, "tool_use_id"),
+        content: field(result, "stdout") ?? field(result, "content"),
+        is_error: field(result, "is_error")
+      })
+    }]
+    : []
+
+const isTruthy = (value: Schema.Json | undefined): value is Schema.Json => Boolean(value)
+
+/** An event of the timeline: its type and its data. */
+export interface TimelineEntry {
+  readonly type: string
+  readonly data: Schema.JsonObject
+}
+
+/** The events of the timeline that a message leaves. */
+export const timeline = (message: Schema.JsonObject): ReadonlyArray<TimelineEntry> => {
+  switch (message["type"]) {
+    case "assistant":
+      return elements(field(message["message"], "content")).flatMap(blockEntry)
+    case "user": {
+      const result = message["tool_use_result"]
+      return isTruthy(result)
+        ? [{
+          type: "tool_result",
+          data: present({
+            toolName: field(result, "tool_name"),
+            toolId: field(result, "tool_use_id"),
+            stdout: field(result, "stdout"),
+            stderr: field(result, "stderr")
+          })
+        }]
+        : []
+    }
+    case "result":
+      return [{ type: "turn_complete", data: present({ numTurns: message["num_turns"], result: message["result"] }) }]
+    default:
+      return []
+  }
+}
+
+const blockEntry = (block: Schema.Json): ReadonlyArray<TimelineEntry> => {
+  if (!isObject(block)) return []
+  switch (block["type"]) {
+    case "text":
+      return [{ type: "text", data: present({ text: block["text"] }) }]
+    case "thinking":
+      return [{ type: "reasoning", data: present({ thinking: block["thinking"] }) }]
+    case "tool_use":
+      return [{
+        type: "tool_start",
+        data: present({ toolName: block["name"], toolId: block["id"], input: block["input"] })
+      }]
+    default:
+      return []
+  }
+}
+
+/** Whether the server keeps a message: what the agent wrote and the result of the turn, nothing else. */
+export const isStored = (message: Schema.JsonObject): boolean =>
+  message["type"] === "assistant" || message["type"] === "result"

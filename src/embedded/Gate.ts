@@ -1,0 +1,137 @@
+/**
+ * What stands before every handler, in the order of the real server: how often a route may be asked (contract 2.3), and
+ * whether the request is one that it accepts (2.1 and 2.5). Behind the gate a request is well-formed.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { AshApi, BodyLimit } from "../schema/AshApi.ts"
+import type { ErrorResponse } from "../schema/ErrorResponse.ts"
+import { AgentName } from "../schema/Ids.ts"
+import * as Bodies from "./Bodies.ts"
+import { Settings } from "./EmbeddedOptions.ts"
+import * as Errors from "./Errors.ts"
+import { RateLimits, type Standing } from "./RateLimits.ts"
+import * as Routes from "./Routes.ts"
+import { Store } from "./Store.ts"
+import * as Validation from "./Validation.ts"
+
+type Params = Readonly<Record<string, string | undefined>>
+
+/** The length from which a part of a path matches no route. A file path is no such part: it may be of any length. */
+const segmentLimit = 100
+
+const isAgentName = Schema.is(AgentName)
+
+/** The number of bytes that a body may have, by route. */
+const bodyLimits = new Map(
+  Object.values(AshApi.groups).flatMap((group) => Object.values(group.endpoints)).map((endpoint) => [
+    `${endpoint.method} ${endpoint.path}`,
+    Context.get(endpoint.annotations, BodyLimit)
+  ])
+)
+
+export const Gate = HttpRouter.middleware(Effect.gen(function*() {
+  const { quirks } = yield* Settings
+  const limits = yield* RateLimits
+  const store = yield* Store
+  const routes = Routes.make(quirks)
+
+  /** The request as the handler gets it, or why it does not get it. */
+  const admit = Effect.fnUntraced(function*(
+    request: HttpServerRequest.HttpServerRequest,
+    key: string,
+    params: Params,
+    query: Readonly<Record<string, string | ReadonlyArray<string>>>
+  ) {
+    const route = routes.get(key) ?? {}
+    const body = yield* Bodies.read(request, bodyLimits.get(key) ?? BodyLimit.defaultValue())
+    if (params["id"] !== undefined) yield* validate(idRule, params["id"], "params/id")
+    const accepted = route.body === undefined ? undefined : yield* validate(route.body, body, "body")
+    if (route.query !== undefined) yield* validate(route.query, toJson(query), "querystring")
+    // No agent can have another name, so there is none.
+    if (params["name"] !== undefined && !isAgentName(params["name"])) return yield* Errors.notFound("Agent not found")
+    const path = route.filePath === undefined ? undefined : yield* checkPath(route.filePath, params)
+    return {
+      request: accepted === undefined ? request : withBody(request, accepted),
+      params: path === undefined ? params : { ...params, path }
+    }
+  })
+
+  const checkPath = Effect.fnUntraced(function*(rule: NonNullable<Routes.Route["filePath"]>, params: Params) {
+    const { name = "", path = "" } = params
+    yield* store.agent(name)
+    if (rule.isBad(path)) return yield* rule.bad
+    const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".")
+    return segments.length === 0 ? yield* rule.empty : segments.join("/")
+  })
+
+  return (handler) =>
+    Effect.gen(function*() {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const query = yield* HttpServerRequest.ParsedSearchParams
+      const context = yield* HttpRouter.RouteContext
+      const { params, route } = context
+      const key = `${route.method} ${route.path}`
+      if ([params["name"], params["id"]].some((segment) => segment !== undefined && segment.length > segmentLimit)) {
+        return respond(Errors.noRoute(request.method, request.url))
+      }
+      const standing = yield* limits.count(key)
+      if (standing.isExceeded) return exceeded(standing)
+      const admitted = yield* Effect.result(admit(request, key, params, query))
+      const response = Result.isFailure(admitted)
+        ? respond(routes.get(key)?.declaresBadRequest === true ? strip(admitted.failure) : admitted.failure)
+        : yield* handler.pipe(
+          Effect.provideService(HttpServerRequest.HttpServerRequest, admitted.success.request),
+          Effect.provideService(HttpRouter.RouteContext, { ...context, params: admitted.success.params })
+        )
+      // The stream of a turn is written past the framework, so without its headers.
+      return response.headers["content-type"] === "text/event-stream"
+        ? response
+        : HttpServerResponse.setHeaders(response, standing.headers)
+    })
+}))
+
+const idRule: Validation.Rule = { type: "string", format: "uuid" }
+
+const validate = (rule: Validation.Rule, value: Schema.Json | undefined, path: string) =>
+  Effect.mapError(
+    Effect.fromResult(Validation.check(rule, value, path)),
+    (message) => Errors.framework(400, message, "FST_ERR_VALIDATION")
+  )
+
+const toJson = (query: Readonly<Record<string, string | ReadonlyArray<string>>>): Schema.Json => ({ ...query })
+
+/** A request with another body: the one that the checks made of its own. Its method has done its work before. */
+const withBody = (request: HttpServerRequest.HttpServerRequest, body: Schema.Json) =>
+  HttpServerRequest.fromClientRequest(
+    HttpClientRequest.post(request.url).pipe(
+      HttpClientRequest.bodyText(JSON.stringify(body), "application/json")
+    )
+  ).modify({ url: request.url })
+
+/** The response of an error. */
+export const respond = ({ body, status }: ErrorResponse) => {
+  const response = HttpServerResponse.jsonUnsafe(body, { status })
+  // The rest of a body that is too large is not read.
+  return status === 413 ? HttpServerResponse.setHeader(response, "connection", "close") : response
+}
+
+const strip = (error: ErrorResponse) => error.status === 400 ? Errors.stripped(400) : error
+
+const exceeded = ({ headers, rest }: Standing) =>
+  HttpServerResponse.setHeaders(respond(Errors.framework(429, `Rate limit exceeded, retry in ${inWords(rest)}`)), {
+    ...headers,
+    "retry-after": String(Math.ceil(rest / 1000))
+  })
+
+const inWords = (millis: number) => {
+  const minutes = Math.round(millis / 60_000)
+  const [count, unit] = minutes >= 1 ? [minutes, "minute"] : [Math.round(millis / 1000), "second"]
+  return `${count} ${unit}${count === 1 ? "" : "s"}`
+}

@@ -1,0 +1,29 @@
+/** What the embedded server asks of JSON values that it knows nothing about. */
+import type * as Schema from "effect/Schema"
+
+/** Whether a value is a JSON object: no array, not null. */
+export const isObject = (value: Schema.Json | undefined): value is Schema.JsonObject =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** A field of a value, absent where the value is no object. */
+export const field = (value: Schema.Json | undefined, name: string): Schema.Json | undefined =>
+  isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined
+
+/** A field of a value, if it is a text. */
+export const textField = (value: Schema.Json | undefined, name: string): string | undefined => {
+  const found = field(value, name)
+  return typeof found === "string" ? found : undefined
+}
+
+/** The elements of a value, none where it is no array. */
+export const elements = (value: Schema.Json | undefined): ReadonlyArray<Schema.Json> =>
+  Array.isArray(value) ? value : []
+
+/** The object with those fields that are there. */
+export const present = (fields: Readonly<Record<string, Schema.Json | undefined>>): Schema.JsonObject => {
+  const result: Record<string, Schema.Json> = {}
+  for (const [name, value] of Object.entries(fields)) {
+    if (value !== undefined) result[name] = value
+  }
+  return result
+}

@@ -1,0 +1,64 @@
+/** The handlers of the group `messages` (contract 3.6 and 5). */
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
+import { AshApi } from "../schema/AshApi.ts"
+import { SendMessageRequest } from "../schema/Message.ts"
+import * as Errors from "./Errors.ts"
+import * as Frames from "./Frames.ts"
+import { serverVersion } from "./HealthHandlers.ts"
+import { Sandboxes } from "./Sandboxes.ts"
+import { Store } from "./Store.ts"
+import { Turns } from "./Turns.ts"
+
+// The content goes to the agent as it came: the schema of clients would refuse what a server mangles or lets pass.
+const decodeBody = Schema.decodeUnknownEffect(
+  Schema.Struct({ ...Struct.omit(SendMessageRequest.fields, ["content"]), content: Schema.Json })
+)
+
+const defaultLimit = 100
+
+export const MessageHandlers = HttpApiBuilder.group(
+  AshApi,
+  "messages",
+  Effect.fnUntraced(function*(handlers) {
+    const store = yield* Store
+    const sandboxes = yield* Sandboxes
+    const turns = yield* Turns
+
+    return handlers
+      .handleRaw(
+        "send",
+        Effect.fnUntraced(function*({ params, request }) {
+          const { content, ...options } = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
+          const row = yield* store.session(params.id)
+          const { id, sandboxId, status } = row.session
+          if (status !== "active") return yield* Errors.badRequest(`Session is ${status}`)
+          const sandbox = yield* sandboxes.find(sandboxId)
+          if (Option.isNone(sandbox)) {
+            yield* store.updateSession(id, { status: "error" })
+            return yield* Errors.serverError("Sandbox not found")
+          }
+          const frames = yield* turns.start({ row, sandbox: sandbox.value, content, options })
+          return HttpServerResponse.stream(
+            Stream.map(Stream.concat(Stream.make(Frames.sessionStart(id, serverVersion)), frames), Frames.encode),
+            {
+              contentType: "text/event-stream",
+              headers: { "cache-control": "no-cache", connection: "keep-alive" }
+            }
+          )
+        })
+      )
+      .handle(
+        "list",
+        Effect.fnUntraced(function*({ params, query }) {
+          yield* store.session(params.id)
+          return { messages: yield* store.messages(params.id, { ...query, limit: query.limit ?? defaultLimit }) }
+        })
+      )
+  })
+)

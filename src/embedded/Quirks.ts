@@ -1,0 +1,68 @@
+/**
+ * What a real Ash server does that a client does not expect. The embedded server does the same, so that a program meets
+ * it in a test; each quirk can be switched off, and then the server does what one would expect of it.
+ */
+
+/** How a server treats the `content` of a message. */
+export type ContentQuirk = "mangled" | "strings" | "intact"
+
+/** The quirks of a server. Numbers are sections of the contract of the Ash API. */
+export interface Quirks {
+  /**
+   * Turns of one session are not kept apart (1.1, 5.5): two that run at once see each other's frames, the end of the
+   * first ends both streams, and an `exec` ends the stream of a running turn with `done {"sessionId":""}`. Off: a second
+   * message waits for the first, and `exec` disturbs nobody.
+   *
+   * @default true
+   */
+  readonly mixTurns: boolean
+  /**
+   * The stream of a turn whose sandbox died stays open, silent, for ever (1.1, 5.5). Off: it ends with an `error` and a
+   * `done`.
+   *
+   * @default true
+   */
+  readonly hangOnDeadSandbox: boolean
+  /**
+   * The turn of a client that left runs on, but nothing that it says is stored (1.1, 6.4). Off: it is stored.
+   *
+   * @default true
+   */
+  readonly dropAfterDisconnect: boolean
+  /**
+   * A session that was stopped, or whose sandbox died, starts again with the agent's files alone (1.1, 6.2). Off: with
+   * the workspace it had.
+   *
+   * @default true
+   */
+  readonly coldResumeLosesWorkspace: boolean
+  /**
+   * A new session gets a sandbox that was made before it (1.1): its `sandboxId` differs from its `id`, and
+   * `systemPrompt`, `mcpServers`, `extraEnv` and `permissionMode` are dropped without a word. On a real server it is a
+   * race whether this happens; here it always or never does.
+   *
+   * @default false
+   */
+  readonly warmPool: boolean
+  /**
+   * What becomes of the `content` of a message (1.1, 3.6).
+   *
+   * - `mangled`, as the newest server: a text becomes a list with that text, a list of one block is refused, two to
+   *   twenty blocks pass.
+   * - `strings`, as release 0.2.0: a text of at most 100,000 characters passes, blocks are refused.
+   * - `intact`: texts and blocks pass as they are.
+   *
+   * @default "mangled"
+   */
+  readonly content: ContentQuirk
+}
+
+/** The quirks of the newest server. */
+export const defaults: Quirks = {
+  mixTurns: true,
+  hangOnDeadSandbox: true,
+  dropAfterDisconnect: true,
+  coldResumeLosesWorkspace: true,
+  warmPool: false,
+  content: "mangled"
+}

@@ -1,0 +1,62 @@
+/** Counts requests in fixed windows of 15 minutes (contract 2.3). There is one client address only: this machine. */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { Settings } from "./EmbeddedOptions.ts"
+
+const window = 15 * 60 * 1000
+
+const buckets = {
+  "POST /api/sessions": 20,
+  "POST /api/agents": 20,
+  others: 1500
+}
+type Bucket = keyof typeof buckets
+
+const bucketOf = (route: string): Bucket =>
+  route === "POST /api/sessions" || route === "POST /api/agents" ? route : "others"
+
+/** Where a request stands in its window. */
+export interface Standing {
+  readonly headers: Readonly<Record<string, string>>
+  /** Whether the request is one too many. */
+  readonly isExceeded: boolean
+  /** Milliseconds until the window ends. */
+  readonly rest: number
+}
+
+export class RateLimits extends Context.Service<RateLimits, {
+  /** Counts a request to a route. */
+  readonly count: (route: string) => Effect.Effect<Standing>
+}>()("effect-ash/embedded/RateLimits") {
+  static readonly layer: Layer.Layer<RateLimits, never, Settings> = Layer.effect(
+    RateLimits,
+    Effect.gen(function*() {
+      const { rateLimits } = yield* Settings
+      const windows = new Map<Bucket, { readonly end: number; readonly count: number }>()
+      return RateLimits.of({
+        count: (route) =>
+          Effect.map(Clock.currentTimeMillis, (now) => {
+            const bucket = bucketOf(route)
+            const limit = buckets[bucket]
+            const current = windows.get(bucket)
+            const { count, end } = current !== undefined && current.end > now
+              ? current
+              : { end: now + window, count: 0 }
+            windows.set(bucket, { end, count: count + 1 })
+            const rest = end - now
+            return {
+              headers: {
+                "x-ratelimit-limit": String(limit),
+                "x-ratelimit-remaining": String(Math.max(0, limit - count - 1)),
+                "x-ratelimit-reset": String(Math.ceil(rest / 1000))
+              },
+              isExceeded: rateLimits && count >= limit,
+              rest
+            }
+          })
+      })
+    })
+  )
+}

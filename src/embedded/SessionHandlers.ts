@@ -1,0 +1,259 @@
+/** The handlers of the group `sessions` (contract 3.5 and 6). */
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
+import { AshApi } from "../schema/AshApi.ts"
+import type { CreateSessionRequest, Session, SessionStatus } from "../schema/Session.ts"
+import { AgentFolders } from "./AgentFolders.ts"
+import { Settings } from "./EmbeddedOptions.ts"
+import * as Errors from "./Errors.ts"
+import { field, present } from "./Json.ts"
+import { Resumptions } from "./Resumptions.ts"
+import { Sandboxes, type SandboxSettings } from "./Sandboxes.ts"
+import { type AgentRow, type SessionRow, Store, tenantId } from "./Store.ts"
+
+// Looser than the schema of clients: an empty command reaches the server.
+const decodeExec = Schema.decodeUnknownEffect(
+  Schema.Struct({ command: Schema.String, timeout: Schema.optionalKey(Schema.Int) })
+)
+
+const defaultTimeout = 30_000
+const defaultLimit = 200
+
+/** The settings of a sandbox that is given none: those of every cold start, and of every warm one. */
+const bare: SandboxSettings = { env: {}, permissionMode: "bypassPermissions" }
+
+export const SessionHandlers = HttpApiBuilder.group(
+  AshApi,
+  "sessions",
+  Effect.fnUntraced(function*(handlers) {
+    const { quirks } = yield* Settings
+    const store = yield* Store
+    const sandboxes = yield* Sandboxes
+    const folders = yield* AgentFolders
+    const resumptions = yield* Resumptions
+    const random = yield* SecureRandom.SecureRandom
+
+    const addLifecycle = (id: string, action: string, more: Schema.JsonObject = {}) =>
+      store.addEvent(id, "lifecycle", { action, ...more })
+
+    /** The agent of a session that is about to get a sandbox. */
+    const agentOf = Effect.fnUntraced(function*(name: string) {
+      const agent = yield* Effect.flatMap(
+        store.findAgent(name),
+        Option.match({
+          onNone: () => Effect.fail(Errors.notFound(`Agent "${name}" not found`)),
+          onSome: Effect.succeed
+        })
+      )
+      if (yield* folders.exists(agent.path)) return agent
+      return yield* Errors.failure(422, `Agent directory not found: ${agent.path}`)
+    })
+
+    const add = Effect.fnUntraced(function*(options: {
+      readonly id: string
+      readonly sandboxId: string
+      readonly agentName: string
+      readonly status: SessionStatus
+      readonly parentSessionId: string | null
+      readonly settings: SessionRow["settings"]
+    }) {
+      const { settings, ...fields } = options
+      const now = yield* DateTime.now
+      const session: Session = { ...fields, tenantId, runnerId: null, createdAt: now, lastActiveAt: now }
+      yield* store.addSession({ session, settings })
+      return session
+    })
+
+    /** Moves a session to another status. The answer is the row from before, with only the status replaced. */
+    const move = Effect.fnUntraced(function*({ session }: SessionRow, status: SessionStatus, action: string) {
+      yield* store.updateSession(session.id, { status })
+      yield* addLifecycle(session.id, action)
+      return { session: { ...session, status } }
+    })
+
+    const resume = Effect.fnUntraced(function*({ session }: SessionRow) {
+      if (session.status === "ended") return yield* Errors.failure(410, "Session has ended — create a new session")
+      if (session.status === "active") return session
+      const status = "active"
+      if (Option.isSome(yield* sandboxes.find(session.sandboxId))) {
+        yield* store.updateSession(session.id, { status })
+        yield* addLifecycle(session.id, "resumed", { path: "warm" })
+        yield* resumptions.count("warm")
+        return { ...session, status }
+      }
+      const agent = yield* agentOf(session.agentName)
+      const sandboxId = yield* random.uuidV4()
+      yield* sandboxes.create({
+        id: sandboxId,
+        agentFolder: agent.path,
+        restore: quirks.coldResumeLosesWorkspace ? undefined : session.sandboxId,
+        settings: bare
+      })
+      yield* store.updateSession(session.id, { status, sandboxId })
+      // A real server says so even where it then gives the session a fresh workspace.
+      yield* addLifecycle(session.id, "resumed", { path: "cold", source: "local" })
+      yield* resumptions.count("cold")
+      return { ...session, status, sandboxId }
+    })
+
+    return handlers
+      .handle(
+        "create",
+        Effect.fnUntraced(function*({ payload }) {
+          const agent = yield* agentOf(payload.agent)
+          if (payload.credentialId !== undefined) return yield* Errors.badRequest("Invalid or inaccessible credential")
+          const id = yield* random.uuidV4()
+          const sandboxId = quirks.warmPool ? yield* random.uuidV4() : id
+          const settings = quirks.warmPool ? { ...bare, env: agent.env } : sandboxSettings(agent, payload)
+          yield* sandboxes.create({ id: sandboxId, agentFolder: agent.path, settings })
+          const session = yield* add({
+            id,
+            sandboxId,
+            agentName: agent.name,
+            status: "active",
+            parentSessionId: null,
+            settings: Struct.pick(payload, settingNames)
+          })
+          yield* addLifecycle(id, "created", present({ agentName: agent.name, model: payload.model }))
+          if (settings.mcpServers !== undefined) {
+            yield* store.addEvent(id, "mcp_status", { action: "configured", servers: describe(settings.mcpServers) })
+          }
+          return { session }
+        })
+      )
+      .handle("list", ({ query }) =>
+        Effect.map(store.sessions, (rows) => ({
+          sessions: rows.map(({ session }) => session)
+            .filter(({ agentName }) => query.agent === undefined || agentName === query.agent)
+        })))
+      .handle("get", ({ params }) => Effect.map(store.session(params.id), ({ session }) => ({ session })))
+      .handle(
+        "updateConfig",
+        Effect.fnUntraced(function*({ params, payload }) {
+          yield* store.session(params.id)
+          yield* store.updateSession(params.id, { settings: payload })
+          const { session } = yield* store.session(params.id)
+          return { session }
+        })
+      )
+      .handle(
+        "pause",
+        Effect.fnUntraced(function*({ params }) {
+          const row = yield* store.session(params.id)
+          const { status } = row.session
+          if (status !== "active") return yield* Errors.badRequest(`Cannot pause session with status "${status}"`)
+          return yield* move(row, "paused", "paused")
+        })
+      )
+      .handle(
+        "resume",
+        Effect.fnUntraced(function*({ params }) {
+          const row = yield* store.session(params.id)
+          return { session: yield* resume(row) }
+        })
+      )
+      .handle(
+        "stop",
+        Effect.fnUntraced(function*({ params }) {
+          const row = yield* store.session(params.id)
+          const { sandboxId, status } = row.session
+          if (status !== "active" && status !== "starting") {
+            return yield* Errors.badRequest(`Cannot stop session with status "${status}"`)
+          }
+          yield* sandboxes.destroy(sandboxId)
+          return yield* move(row, "stopped", "stopped")
+        })
+      )
+      .handle(
+        "fork",
+        Effect.fnUntraced(function*({ params }) {
+          const parent = yield* store.session(params.id)
+          const agent = yield* agentOf(parent.session.agentName)
+          const id = yield* random.uuidV4()
+          yield* sandboxes.create({ id, agentFolder: agent.path, settings: { ...bare, env: agent.env } })
+          const session = yield* add({
+            id,
+            sandboxId: id,
+            agentName: agent.name,
+            status: "paused",
+            parentSessionId: params.id,
+            settings: parent.settings
+          })
+          yield* store.copyMessages(params.id, id)
+          yield* addLifecycle(id, "forked", { parentSessionId: params.id })
+          return { session }
+        })
+      )
+      .handle(
+        "end",
+        Effect.fnUntraced(function*({ params }) {
+          const row = yield* store.session(params.id)
+          yield* sandboxes.destroy(row.session.sandboxId)
+          return yield* move(row, "ended", "ended")
+        })
+      )
+      .handleRaw(
+        "exec",
+        Effect.fnUntraced(function*({ params, request }) {
+          const { command, timeout = defaultTimeout } = yield* Effect.orDie(Effect.flatMap(request.json, decodeExec))
+          const { session } = yield* store.session(params.id)
+          if (session.status !== "active") return yield* Errors.badRequest(`Session is ${session.status}`)
+          const sandbox = yield* sandboxes.find(session.sandboxId)
+          if (Option.isNone(sandbox)) return yield* Errors.serverError("Sandbox not found")
+          if (command === "") return yield* Errors.stripped(500)
+          const result = yield* Effect.catchTags(sandbox.value.exec(command, timeout), {
+            OutputTooLarge: () => Effect.fail(Errors.stripped(500)),
+            PlatformError: () => Effect.fail(Errors.stripped(500)),
+            SandboxDied: ({ message }) => Effect.fail(Errors.serverError(message))
+          })
+          // The end of a command looks like that of a turn to whoever listens to the sandbox.
+          if (quirks.mixTurns) yield* sandbox.value.speak(0, { _tag: "Done", sessionId: "" })
+          yield* store.updateSession(session.id, {})
+          return result
+        })
+      )
+      .handle(
+        "listEvents",
+        Effect.fnUntraced(function*({ params, query }) {
+          yield* store.session(params.id)
+          return { events: yield* store.events(params.id, { ...query, limit: query.limit ?? defaultLimit }) }
+        })
+      )
+      .handle(
+        "logs",
+        Effect.fnUntraced(function*({ params, query }) {
+          const { session } = yield* store.session(params.id)
+          const sandbox = yield* sandboxes.find(session.sandboxId)
+          const { after = -1 } = query
+          const logs = Option.isSome(sandbox) ? yield* sandbox.value.logs : []
+          return { logs: logs.filter(({ index }) => index > after), source: "sandbox" }
+        })
+      )
+  })
+)
+
+const settingNames = ["model", "allowedTools", "disallowedTools", "betas", "subagents", "initialAgent"] as const
+
+const sandboxSettings = (agent: AgentRow, payload: CreateSessionRequest): SandboxSettings => ({
+  env: { ...agent.env, ...payload.extraEnv },
+  permissionMode: payload.permissionMode ?? bare.permissionMode,
+  // An empty prompt counts as none.
+  systemPrompt: payload.systemPrompt || undefined,
+  mcpServers: payload.mcpServers === undefined ? undefined : serversOf(payload.mcpServers)
+})
+
+type McpServers = NonNullable<CreateSessionRequest["mcpServers"]>
+
+const serversOf = (servers: McpServers) =>
+  Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, present(server)]))
+
+const describe = (servers: Readonly<Record<string, Schema.Json>>): ReadonlyArray<Schema.Json> =>
+  Object.entries(servers).map(([name, server]) => {
+    const url = field(server, "url")
+    return present({ name, transport: url === undefined ? "stdio" : "sse", url, command: field(server, "command") })
+  })

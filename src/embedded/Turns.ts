@@ -1,0 +1,168 @@
+/** Runs the turns of sessions: performs the script, stores what the agent says, and hands it on as frames. */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as PubSub from "effect/PubSub"
+import * as Queue from "effect/Queue"
+import type * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { AgentTurn, TurnOptions, Workspace } from "./AgentScript.ts"
+import { Settings } from "./EmbeddedOptions.ts"
+import * as Frames from "./Frames.ts"
+import { elements, isObject, textField } from "./Json.ts"
+import * as Performance from "./Performance.ts"
+import { type Sandbox, Sandboxes, type Utterance } from "./Sandboxes.ts"
+import { type SessionRow, Store } from "./Store.ts"
+
+export class Turns extends Context.Service<Turns, {
+  /** Starts a turn. The frames end with it; the scope is that of the client's connection. */
+  readonly start: (options: {
+    readonly row: SessionRow
+    readonly sandbox: Sandbox
+    readonly content: Schema.Json
+    readonly options: TurnOptions
+  }) => Effect.Effect<Stream.Stream<Frames.Frame>, never, Scope.Scope>
+}>()("effect-ash/embedded/Turns") {
+  static readonly layer = Layer.effect(
+    Turns,
+    Effect.gen(function*() {
+      const { quirks, script } = yield* Settings
+      const store = yield* Store
+      const sandboxes = yield* Sandboxes
+      const random = yield* SecureRandom.SecureRandom
+      const fileSystem = yield* FileSystem.FileSystem
+      const path = yield* Path.Path
+      const serverScope = yield* Effect.scope
+
+      const workspaceOf = ({ directory, exec }: Sandbox): Workspace => ({
+        directory,
+        exec: (command) => exec(command),
+        readFile: (file) => fileSystem.readFileString(path.join(directory, file)),
+        writeFile: (file, text) =>
+          Effect.andThen(
+            fileSystem.makeDirectory(path.dirname(path.join(directory, file)), { recursive: true }),
+            fileSystem.writeFileString(path.join(directory, file), text)
+          )
+      })
+
+      /** The agent's part of a turn: it goes on whether or not anybody listens. */
+      const perform = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, number: number) {
+        const ending = yield* Performance.perform(script, turn, {
+          conversation: sandbox.conversation,
+          permissionMode: sandbox.settings.permissionMode,
+          mcpServers: Object.keys(sandbox.settings.mcpServers ?? {}),
+          emit: (message) => sandbox.speak(number, { _tag: "Message", message }),
+          log: sandbox.log
+        })
+        switch (ending._tag) {
+          case "Finished":
+            return yield* sandbox.speak(number, { _tag: "Done", sessionId: turn.session.id })
+          case "Failed":
+            return yield* sandbox.speak(number, { _tag: "Failed", error: ending.error })
+          case "Crashed":
+            // Not here: the sandbox's end waits for its turns, and this is one of them.
+            yield* Effect.forkIn(sandboxes.destroy(sandbox.id), serverScope)
+            return yield* Effect.never
+        }
+      }, Effect.provideService(SecureRandom.SecureRandom, random))
+
+      const remember = Effect.fnUntraced(function*(sessionId: string, message: Schema.JsonObject) {
+        if (Frames.isStored(message)) yield* store.addMessage(sessionId, "assistant", message)
+        for (const { data, type } of Frames.timeline(message)) yield* store.addEvent(sessionId, type, data)
+      })
+
+      /** The server's part of a turn: stores what is new, passes on what there is to hear, and says whether to go on. */
+      const relay = Effect.fnUntraced(function*(
+        sessionId: string,
+        sandbox: Sandbox,
+        utterance: Utterance,
+        frames: Queue.Queue<Frames.Frame, Cause.Done>
+      ) {
+        const isNew = yield* sandbox.claim(utterance)
+        switch (utterance._tag) {
+          case "Message":
+            if (isNew) yield* remember(sessionId, utterance.message)
+            yield* Queue.offerAll(frames, Frames.fromMessage(utterance.message))
+            return true
+          case "Failed":
+            if (isNew) yield* store.addEvent(sessionId, "error", { error: utterance.error })
+            yield* Queue.offer(frames, Frames.error(utterance.error))
+            break
+          case "Done":
+            yield* Queue.offer(frames, Frames.done(utterance.sessionId))
+            break
+          case "Died":
+            if (quirks.hangOnDeadSandbox) return true
+            yield* Queue.offerAll(frames, [Frames.error("Sandbox died"), Frames.done(sessionId)])
+            break
+        }
+        yield* Queue.end(frames)
+        return false
+      })
+
+      const isHeard = (turn: number, utterance: Utterance) =>
+        quirks.mixTurns || utterance.turn === turn || utterance._tag === "Died"
+
+      const start: Turns["Service"]["start"] = Effect.fnUntraced(function*({ content, options, row, sandbox }) {
+        const { session, settings } = row
+        const history = yield* store.messages(session.id)
+        yield* store.addMessage(session.id, "user", { type: "user", content })
+        yield* store.updateSession(session.id, {})
+
+        // With the connection ends the listening, and with the listening the storing.
+        const owner = quirks.dropAfterDisconnect ? yield* Effect.scope : serverScope
+        const listening = yield* Scope.fork(owner)
+        const subscription = yield* Scope.provide(sandbox.listen, listening)
+        const frames = yield* Queue.unbounded<Frames.Frame, Cause.Done>()
+        const number = yield* sandbox.nextTurn
+        yield* PubSub.take(subscription).pipe(
+          Effect.flatMap((utterance) =>
+            isHeard(number, utterance) ? relay(session.id, sandbox, utterance, frames) : Effect.succeed(true)
+          ),
+          Effect.repeat({ while: (goesOn) => goesOn }),
+          Effect.ensuring(Scope.close(listening, Exit.void)),
+          Effect.forkIn(owner)
+        )
+
+        const claudeFile = path.join(sandbox.directory, "CLAUDE.md")
+        const turn = Effect.gen(function*() {
+          const systemPrompt = yield* Effect.orElseSucceed(fileSystem.readFileString(claudeFile), () => "")
+          yield* perform(
+            {
+              prompt: promptOf(content),
+              content,
+              options: { ...settings, ...options },
+              history,
+              workspace: workspaceOf(sandbox),
+              session,
+              agent: { name: session.agentName, systemPrompt }
+            },
+            sandbox,
+            number
+          )
+        })
+        yield* sandbox.start(quirks.mixTurns ? turn : sandbox.turnLock.withPermit(turn))
+        return Stream.fromQueue(frames)
+      })
+
+      return Turns.of({ start })
+    })
+  )
+}
+
+/** What an agent reads in a content: its texts, one below the other. */
+const promptOf = (content: Schema.Json): string =>
+  typeof content === "string"
+    ? content
+    : elements(content).flatMap((block) => typeof block === "string" ? [block] : textsOf(block)).join("\n")
+
+const textsOf = (block: Schema.Json): ReadonlyArray<string> => {
+  const text = isObject(block) && block["type"] === "text" ? textField(block, "text") : undefined
+  return text === undefined ? [] : [text]
+}

@@ -1,0 +1,12 @@
+/** The Effect SDK for Ash: layers, services and the nouns that they work with. */
+export * as Ash from "./layers/Ash.ts"
+export * from "./schema/index.ts"
+export * from "./services/Agents.ts"
+export * from "./services/AshApiClient.ts"
+export * from "./services/AshClient.ts"
+export type { FileDownload } from "./services/FileDownload.ts"
+export * from "./services/Health.ts"
+export * from "./services/Messages.ts"
+export { RequestOptions, type RequestOptionsInput, type RetryOptions } from "./services/RequestOptions.ts"
+export * from "./services/Sessions.ts"
+export type { ToolCall, Turn } from "./services/Turn.ts"

@@ -1,0 +1,223 @@
+/** From what went wrong on the way to an {@link AshErrorReason}. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as UrlParams from "effect/http/UrlParams"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import {
+  type AshErrorReason,
+  AtCapacity,
+  ConnectionLost,
+  type HttpExchange,
+  InvalidRequest,
+  NotFound,
+  NotReached,
+  RateLimited,
+  ServerFailure,
+  Unauthorized,
+  Undecodable,
+  WrongState
+} from "../schema/AshError.ts"
+import { ErrorBody } from "../schema/ErrorResponse.ts"
+import { problemOf } from "./schemaIssue.ts"
+
+/** Takes the secrets of a connection out of a text. */
+export type Redact = (text: string) => string
+
+const bodyLimit = 65_536
+const excerptLimit = 1_000
+
+/** The text of a response, as far as it is of use in an error. A connection that breaks meanwhile ends the text. */
+export const readText = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<string> =>
+  Effect.suspend(() => {
+    let size = 0
+    return response.stream.pipe(
+      Stream.takeUntil((chunk) => (size += chunk.length) >= bodyLimit),
+      Stream.decodeText,
+      Stream.runFold(() => "", (text, chunk) => text + chunk),
+      Effect.orElseSucceed(() => "")
+    )
+  })
+
+const pathOf = (request: HttpClientRequest.HttpClientRequest): string =>
+  UrlParams.redactUrl(request.url).replace(/^https?:\/\/[^/]*/, "")
+
+const exchange = (
+  response: HttpClientResponse.HttpClientResponse,
+  body: string,
+  redact: Redact,
+  code?: string
+): HttpExchange => ({
+  method: response.request.method,
+  path: pathOf(response.request),
+  status: response.status,
+  ...(code === undefined ? {} : { code }),
+  ...(body === "" ? {} : { body: redact(body.slice(0, excerptLimit)) })
+})
+
+const decodeErrorBody = Schema.decodeUnknownOption(Schema.fromJsonString(ErrorBody))
+
+const isPage = (body: string) => /^\s*</.test(body)
+
+const proxy = "is the URL that of an Ash server, or is there a proxy before it?"
+
+const unreadableBody = (status: number, body: string): string =>
+  body === ""
+    ? `the server answered ${status} without a body`
+    : isPage(body)
+    ? `the server answered ${status} with a page of HTML; ${proxy}`
+    : `the server answered ${status} with something that is no Ash error`
+
+const retryAfterOf = (header: string | undefined) =>
+  header !== undefined && /^\d+$/.test(header) ? { retryAfter: Duration.seconds(Number(header)) } : {}
+
+/** `params/id must match format "uuid"` is about the field `id`. */
+const fieldOf = (message: string) => {
+  const match = /^(?:body|params|querystring|headers)\/(\S+) /.exec(message)
+  return match?.[1] === undefined ? {} : { field: match[1].replaceAll("/", ".") }
+}
+
+const stateOf = (message: string): string | undefined =>
+  /^Session is (\w+)$/.exec(message)?.[1] ?? /with status "(\w+)"/.exec(message)?.[1]
+
+/** Why a response that is no success is one, told by its status and, where it has one, the server's own message. */
+export const fromResponse = (
+  response: HttpClientResponse.HttpClientResponse,
+  text: string,
+  redact: Redact
+): AshErrorReason => {
+  const { status } = response
+  const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
+  const said = body.message ?? body.error ?? undefined
+  const message = said === undefined ? unreadableBody(status, text) : `${redact(said)} (${status})`
+  const http = exchange(response, text, redact, body.code ?? undefined)
+  const retryAfter = retryAfterOf(response.headers["retry-after"])
+  switch (status) {
+    case 401:
+    case 403:
+      return new Unauthorized({ message: `the server refused the key: ${message}`, http })
+    case 404:
+      return new NotFound({ message, http })
+    case 410:
+      return new WrongState({ message, http, status: "ended" })
+    case 429:
+      return new RateLimited({ message, http, ...retryAfter })
+    case 503:
+      return said !== undefined && /capacity reached|No runners available/i.test(said)
+        ? new AtCapacity({ message, http, ...retryAfter })
+        : new ServerFailure({ message, http, ...retryAfter })
+  }
+  if (status >= 500) return new ServerFailure({ message, http, ...retryAfter })
+  if (status < 400) {
+    const location = response.headers["location"]
+    return new Undecodable({
+      message: location === undefined
+        ? `the server answered ${status}, which no Ash server does; ${proxy}`
+        : `the server redirects (${status}) to ${UrlParams.redactUrl(location)}; use the URL of the server itself`,
+      http
+    })
+  }
+  const state = stateOf(said ?? "")
+  return state === undefined
+    ? new InvalidRequest({ message, http, ...fieldOf(said ?? "") })
+    : new WrongState({ message, http, status: state })
+}
+
+/** A success whose body is not what it should be. */
+export const undecodable = (
+  response: HttpClientResponse.HttpClientResponse,
+  text: string,
+  redact: Redact,
+  where?: string
+): AshErrorReason =>
+  new Undecodable({
+    message: where === undefined || text === "" || isPage(text) ? unreadableBody(response.status, text) : where,
+    http: exchange(response, text, redact)
+  })
+
+/** What a schema says of a response's body. */
+export const describeBody = (error: Schema.SchemaError): string => {
+  const { expected, field } = problemOf(error.issue)
+  return field === ""
+    ? `the body of the response should be ${expected}`
+    : `${field} in the response should be ${expected}`
+}
+
+/** Input that a schema refuses, before anything was sent. */
+export const fromInput = (error: Schema.SchemaError): AshErrorReason => {
+  const { expected, field } = problemOf(error.issue)
+  const name = field.replace(/^(?:params|payload|query|headers)\./, "")
+  return new InvalidRequest({ message: `${name === "" ? "the input" : name} must be ${expected}`, field: name })
+}
+
+const notConnected = new Map([
+  ["ECONNREFUSED", "connection refused"],
+  ["ConnectionRefused", "connection refused"],
+  ["ENOTFOUND", "no such host"],
+  ["EAI_AGAIN", "the host's name could not be looked up"],
+  ["FailedToOpenSocket", "no such host"],
+  ["EHOSTUNREACH", "host unreachable"],
+  ["ENETUNREACH", "network unreachable"],
+  ["EADDRNOTAVAIL", "address not available"],
+  ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", "the server does not speak TLS"],
+  ["EPROTO", "the TLS handshake failed"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
+  ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "the server's certificate cannot be verified"],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "the server's certificate cannot be verified"],
+  ["CERT_HAS_EXPIRED", "the server's certificate has expired"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another name"]
+])
+
+/** The codes and messages of an error and of what caused it, outermost first. */
+const chain = (error: unknown): ReadonlyArray<{ readonly code?: string; readonly message?: string }> => {
+  if (!Predicate.isObject(error)) return []
+  const self = {
+    ...(Predicate.hasProperty(error, "code") && Predicate.isString(error.code) ? { code: error.code } : {}),
+    ...(Predicate.hasProperty(error, "message") && Predicate.isString(error.message) ? { message: error.message } : {})
+  }
+  const several = Predicate.hasProperty(error, "errors") && Array.isArray(error.errors) ? error.errors : []
+  return [
+    self,
+    ...several.flatMap(chain),
+    ...(Predicate.hasProperty(error, "cause") ? chain(error.cause) : [])
+  ]
+}
+
+/** The innermost words on what broke a connection. */
+export const describeCause = (cause: unknown): string => {
+  const links = chain(cause).filter(({ code, message }) => code !== undefined || (message ?? "") !== "")
+  const last = links.at(-1)
+  return [last?.code, last?.message].filter(Predicate.isNotUndefined).join(": ") || "no reason given"
+}
+
+/** A request that got no response, or a response whose body broke off. */
+export const fromHttpClientError = (error: HttpClientError.HttpClientError): AshErrorReason => {
+  const { reason } = error
+  const http = { method: reason.request.method, path: pathOf(reason.request) }
+  switch (reason._tag) {
+    case "TransportError": {
+      const why = chain(reason.cause).map(({ code }) => notConnected.get(code ?? "")).find(Predicate.isNotUndefined)
+      const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
+      return why === undefined
+        ? new ConnectionLost({ message: `the connection to ${origin} broke (${describeCause(reason.cause)})`, http })
+        : new NotReached({ message: `no server reached at ${origin} (${why})`, http })
+    }
+    case "InvalidUrlError":
+    case "EncodeError":
+      return new InvalidRequest({ message: `the request could not be made (${describeCause(reason.cause)})`, http })
+    case "StatusCodeError":
+    case "EmptyBodyError":
+    case "DecodeError":
+      return new ConnectionLost({
+        message: `the connection broke while the response was read (${describeCause(reason.cause)})`,
+        http: { ...http, status: reason.response.status }
+      })
+  }
+}

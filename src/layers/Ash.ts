@@ -1,0 +1,58 @@
+/** How a program gets the services of an Ash server. */
+import * as Config from "effect/Config"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import type { AshError } from "../schema/AshError.ts"
+import { Agents } from "../services/Agents.ts"
+import { AshApiClient, type ConnectionOptions } from "../services/AshApiClient.ts"
+import { AshClient } from "../services/AshClient.ts"
+import { Health } from "../services/Health.ts"
+import { Messages } from "../services/Messages.ts"
+import { RequestOptions, type RequestOptionsInput } from "../services/RequestOptions.ts"
+import { Sessions } from "../services/Sessions.ts"
+
+/** Every service of the package. */
+export type AshServices = AshApiClient | AshClient | Agents | Health | Messages | Sessions
+
+/** Where the server is, the key to it, and how requests are made. */
+export interface AshOptions extends ConnectionOptions, RequestOptionsInput {}
+
+/**
+ * The services over the `HttpClient` in context. For a client of your own: another transport, a proxy, a recorder.
+ *
+ * Fails with `InvalidRequest` for a URL or a key that cannot be used; nothing is sent before a service is.
+ */
+export const layerWithClient = (
+  { apiKey, url, ...requestOptions }: AshOptions
+): Layer.Layer<AshServices, AshError, HttpClient.HttpClient> =>
+  AshClient.layer.pipe(
+    Layer.provideMerge(Layer.mergeAll(Agents.layer, Health.layer, Messages.layer, Sessions.layer)),
+    Layer.provide(Layer.succeed(RequestOptions, requestOptions)),
+    Layer.provideMerge(AshApiClient.layer({ apiKey, url }))
+  )
+
+/** `fetch` must not carry the key to wherever a server redirects. */
+const fetchClient = FetchHttpClient.layer.pipe(
+  Layer.provide(Layer.succeed(FetchHttpClient.RequestInit, { redirect: "manual" }))
+)
+
+/**
+ * The services over `fetch`. For browsers, workers, Bun and Deno. On Node prefer `AshNode.layer`: Node's `fetch` ends
+ * every stream that is silent for 300 seconds, which a turn may well be.
+ */
+export const layer = (options: AshOptions): Layer.Layer<AshServices, AshError> =>
+  layerWithClient(options).pipe(Layer.provide(fetchClient))
+
+/** The options that the environment gives: `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`. */
+export const config: Config.Config<AshOptions> = Config.all({
+  url: Config.String("ASH_SERVER_URL").pipe(Config.withDefault("http://localhost:4100")),
+  apiKey: Config.Redacted("ASH_API_KEY").pipe(Config.option, Config.map(Option.getOrUndefined))
+})
+
+/** As `layer`, from {@link config}. */
+export const layerConfig: Layer.Layer<AshServices, AshError | Config.ConfigError> = Layer.unwrap(
+  Effect.map(config, layer)
+)

@@ -1,0 +1,41 @@
+/**
+ * How things are named in a path. Every path parameter is checked here, before anything is sent: an empty one, `.` or
+ * `..` would reach another route.
+ */
+import * as Schema from "effect/Schema"
+
+const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
+
+/** The id of a session: a UUID. */
+export type SessionId = typeof SessionId.Type
+export const SessionId = Schema.String.check(Schema.isPattern(uuid, { expected: "a UUID" })).annotate({
+  identifier: "SessionId"
+})
+
+const agentName = /^[a-zA-Z0-9_-]+$/
+
+/**
+ * The name of an agent where a request carries it in the body: 1 to 255 letters, digits, `_` and `-`.
+ */
+export type NewAgentName = typeof NewAgentName.Type
+export const NewAgentName = Schema.String.check(
+  Schema.isPattern(agentName, { expected: "one or more letters, digits, _ or -" }),
+  Schema.isMaxLength(255, { expected: "at most 255 characters" })
+).annotate({ identifier: "NewAgentName" })
+
+/** The name of an agent in a path: as {@link NewAgentName}, but at most 100 characters, the longest that servers route. */
+export type AgentName = typeof AgentName.Type
+export const AgentName = Schema.String.check(
+  Schema.isPattern(agentName, { expected: "one or more letters, digits, _ or -" }),
+  Schema.isMaxLength(100, { expected: "at most 100 characters, the longest name that a server routes" })
+).annotate({ identifier: "AgentName" })
+
+const isSegment = (segment: string) => segment !== "" && segment !== "." && segment !== ".."
+
+/** The path of a file, relative, its segments separated by `/`; none of them empty, `.` or `..`. */
+export type FilePath = typeof FilePath.Type
+export const FilePath = Schema.String.check(
+  Schema.makeFilter((path: string) => path.split("/").every(isSegment), {
+    expected: "a relative path without empty, . or .. segments"
+  })
+).annotate({ identifier: "FilePath" })

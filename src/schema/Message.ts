@@ -1,0 +1,120 @@
+/** What goes to an agent, and what the server keeps of a conversation. */
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import { claudeMessageFromJson, ClaudeMessageType, withRaw } from "./ClaudeMessage.ts"
+import { JsonObject, JsonText, nullish, omittable, open, Unknown } from "./Wire.ts"
+
+const Base64Source = Schema.Struct({
+  type: Schema.Literal("base64"),
+  media_type: Schema.String,
+  data: Schema.Uint8ArrayFromBase64
+})
+const UrlSource = Schema.Struct({ type: Schema.Literal("url"), url: Schema.String })
+const TextSource = Schema.Struct({
+  type: Schema.Literal("text"),
+  media_type: Schema.Literal("text/plain"),
+  data: Schema.String
+})
+
+/** Text for the agent. */
+export interface TextContent extends Schema.Schema.Type<typeof TextContent> {}
+export const TextContent = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }).annotate({
+  identifier: "TextContent"
+})
+
+/** An image for the agent: its bytes with their media type, or a URL. */
+export interface ImageContent extends Schema.Schema.Type<typeof ImageContent> {}
+export const ImageContent = Schema.Struct({
+  type: Schema.Literal("image"),
+  source: Schema.Union([Base64Source, UrlSource])
+}).annotate({ identifier: "ImageContent" })
+
+/** A document for the agent: a PDF by its bytes or a URL, or plain text. */
+export interface DocumentContent extends Schema.Schema.Type<typeof DocumentContent> {}
+export const DocumentContent = Schema.Struct({
+  type: Schema.Literal("document"),
+  source: Schema.Union([Base64Source, UrlSource, TextSource]),
+  title: omittable(Schema.String),
+  context: omittable(Schema.String)
+}).annotate({ identifier: "DocumentContent" })
+
+/** A block of content, in the Claude API's form. */
+export type ContentBlock = typeof ContentBlock.Type
+export const ContentBlock = Schema.Union([TextContent, ImageContent, DocumentContent]).annotate({
+  identifier: "ContentBlock"
+})
+
+/** What is said to an agent: a text of at most 500,000 characters, or 1 to 20 blocks; at most 50 MiB as JSON. */
+export type Content = typeof Content.Type
+export const Content = Schema.Union([
+  Schema.String.check(Schema.isMaxLength(500_000, { expected: "at most 500,000 characters" })),
+  Schema.Array(ContentBlock).check(Schema.isBetweenLength(1, 20, { expected: "1 to 20 content blocks" }))
+]).annotate({ identifier: "Content" })
+
+/** Options of one turn. */
+export interface SendMessageOptions extends Schema.Schema.Type<typeof SendMessageOptions> {}
+export const SendMessageOptions = Schema.Struct({
+  /** Whether the agent's words arrive piece by piece, as `TextDelta` events and `Partial` messages. */
+  includePartialMessages: omittable(Schema.Boolean),
+  /** The model of this turn; at most 100 characters. */
+  model: omittable(Schema.String.check(Schema.isMaxLength(100, { expected: "at most 100 characters" }))),
+  /** The number of model calls after which the turn ends with `error_max_turns`; at least 1. */
+  maxTurns: omittable(
+    Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number of at least 1" }))
+  ),
+  /** US dollars after which the turn ends with `error_max_budget_usd`; at least 0. */
+  maxBudgetUsd: omittable(
+    Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0, { expected: "a number of at least 0" }))
+  ),
+  effort: omittable(Schema.Literals(["low", "medium", "high", "max"])),
+  /** For example `{ type: "enabled", budgetTokens: 2000 }`. */
+  thinking: omittable(Schema.Struct({ type: Schema.String, budgetTokens: omittable(Schema.Int) })),
+  /** A JSON schema for the answer: `{ type: "json_schema", schema }`. It comes back as `structured_output`. */
+  outputFormat: omittable(Schema.Struct({ type: Schema.String, schema: JsonObject }))
+}).annotate({ identifier: "SendMessageOptions" })
+
+/** The body of `POST /api/sessions/:id/messages`. */
+export interface SendMessageRequest extends Schema.Schema.Type<typeof SendMessageRequest> {}
+export const SendMessageRequest = Schema.Struct({ content: Content, ...SendMessageOptions.fields }).annotate({
+  identifier: "SendMessageRequest"
+})
+
+/** What a user said, as the server keeps it. One release of the server turns a text into a list with that text. */
+export interface UserPrompt extends Schema.Schema.Type<typeof UserPrompt> {}
+export const UserPrompt = Schema.Struct({
+  _tag: Schema.tagDefaultOmit("UserPrompt"),
+  type: Schema.Literal("user"),
+  content: Schema.Union([Schema.String, Schema.Array(Schema.Union([Schema.String, ContentBlock, Unknown]))])
+}).annotate({ identifier: "UserPrompt" })
+
+const decodePrompt = Schema.decodeUnknownOption(UserPrompt)
+
+const storedContentFromJson = (raw: Schema.Json): StoredContent =>
+  Option.match(decodePrompt(raw), {
+    onNone: () => claudeMessageFromJson(raw),
+    onSome: (prompt) => ({ ...prompt, raw })
+  })
+
+/** The content of a stored message: a user's prompt, or a message of the Claude Agent SDK. Each keeps its JSON in `raw`. */
+export type StoredContent = typeof StoredContentType.Type
+const StoredContentType = Schema.Union([withRaw(UserPrompt), ClaudeMessageType])
+export const StoredContent = JsonText.pipe(
+  Schema.decodeTo(StoredContentType, {
+    decode: SchemaGetter.transform(storedContentFromJson),
+    encode: SchemaGetter.transform(({ raw }) => raw)
+  })
+).annotate({ identifier: "StoredContent" })
+
+/** A stored message. The result of a turn is stored as one, with the role `assistant`; tool results are not stored. */
+export interface StoredMessage extends Schema.Schema.Type<typeof StoredMessage> {}
+export const StoredMessage = Schema.Struct({
+  id: Schema.String,
+  sessionId: Schema.String,
+  tenantId: nullish(Schema.String),
+  role: open(["user", "assistant"]),
+  content: StoredContent,
+  /** Counts from 1 in each session. */
+  sequence: Schema.Finite,
+  createdAt: Schema.DateTimeUtcFromString
+}).annotate({ identifier: "StoredMessage" })

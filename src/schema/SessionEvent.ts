@@ -1,0 +1,111 @@
+/** The timeline of a session, as the server keeps it: what the agent said and did, and what became of the session. */
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import { JsonText, nullish, open, Unknown } from "./Wire.ts"
+
+/** The kind of a session event. Open: a newer server may send others. */
+export type SessionEventType = typeof SessionEventType.Type
+export const SessionEventType = open([
+  "text",
+  "tool_start",
+  "tool_result",
+  "reasoning",
+  "turn_complete",
+  "error",
+  "lifecycle",
+  "mcp_status"
+])
+
+const data = {
+  text: Schema.Struct({ _tag: Schema.tagDefaultOmit("Text"), text: Schema.String }),
+  tool_start: Schema.Struct({
+    _tag: Schema.tagDefaultOmit("ToolStart"),
+    toolName: nullish(Schema.String),
+    toolId: nullish(Schema.String),
+    input: nullish(Schema.Json)
+  }),
+  /** As a rule without the id of the call; `{}` occurs. */
+  tool_result: Schema.Struct({
+    _tag: Schema.tagDefaultOmit("ToolResult"),
+    toolName: nullish(Schema.String),
+    toolId: nullish(Schema.String),
+    stdout: nullish(Schema.Json),
+    stderr: nullish(Schema.Json)
+  }),
+  reasoning: Schema.Struct({ _tag: Schema.tagDefaultOmit("Reasoning"), thinking: Schema.String }),
+  turn_complete: Schema.Struct({
+    _tag: Schema.tagDefaultOmit("TurnComplete"),
+    numTurns: nullish(Schema.Finite),
+    result: nullish(Schema.String)
+  }),
+  error: Schema.Struct({ _tag: Schema.tagDefaultOmit("Error"), error: Schema.String }),
+  lifecycle: Schema.Struct({
+    _tag: Schema.tagDefaultOmit("Lifecycle"),
+    action: open(["created", "paused", "stopped", "ended", "resumed", "forked"]),
+    agentName: nullish(Schema.String),
+    model: nullish(Schema.String),
+    /** How the session was resumed. */
+    path: nullish(open(["warm", "cold"])),
+    /** Where a cold resume found the workspace. */
+    source: nullish(open(["local", "cloud", "fresh"])),
+    parentSessionId: nullish(Schema.String)
+  }),
+  mcp_status: Schema.Struct({
+    _tag: Schema.tagDefaultOmit("McpStatus"),
+    action: open(["configured", "error"]),
+    servers: nullish(Schema.Array(Schema.Json)),
+    error: nullish(Schema.String)
+  })
+}
+
+/** What a session event tells. A kind that is not known here, or not as expected, is `Unknown`. */
+export type SessionEventData = typeof SessionEventData.Type
+export const SessionEventData = Schema.Union([
+  Schema.toType(data.text),
+  Schema.toType(data.tool_start),
+  Schema.toType(data.tool_result),
+  Schema.toType(data.reasoning),
+  Schema.toType(data.turn_complete),
+  Schema.toType(data.error),
+  Schema.toType(data.lifecycle),
+  Schema.toType(data.mcp_status),
+  Schema.toType(Unknown)
+]).annotate({ identifier: "SessionEventData" })
+
+const decoders = new Map<string, (data: Schema.Json) => Option.Option<SessionEventData>>([
+  ["text", Schema.decodeUnknownOption(data.text)],
+  ["tool_start", Schema.decodeUnknownOption(data.tool_start)],
+  ["tool_result", Schema.decodeUnknownOption(data.tool_result)],
+  ["reasoning", Schema.decodeUnknownOption(data.reasoning)],
+  ["turn_complete", Schema.decodeUnknownOption(data.turn_complete)],
+  ["error", Schema.decodeUnknownOption(data.error)],
+  ["lifecycle", Schema.decodeUnknownOption(data.lifecycle)],
+  ["mcp_status", Schema.decodeUnknownOption(data.mcp_status)]
+])
+
+const row = {
+  id: Schema.String,
+  sessionId: Schema.String,
+  tenantId: nullish(Schema.String),
+  type: SessionEventType,
+  /** Counts from 1 in each session, apart from the messages. */
+  sequence: Schema.Finite,
+  createdAt: Schema.DateTimeUtcFromString
+}
+
+/** An event of a session's timeline: its row, and what it tells in `data`, whose JSON is kept in `raw`. */
+export interface SessionEvent extends Schema.Schema.Type<typeof SessionEvent> {}
+export const SessionEvent = Schema.Struct({ ...row, data: nullish(JsonText) }).pipe(
+  Schema.decodeTo(Schema.toType(Schema.Struct({ ...row, data: SessionEventData, raw: Schema.Json })), {
+    decode: SchemaGetter.transform(({ data = null, ...row }) => ({
+      ...row,
+      data: Option.getOrElse(
+        decoders.get(row.type)?.(data) ?? Option.none(),
+        (): SessionEventData => ({ _tag: "Unknown", raw: data })
+      ),
+      raw: data
+    })),
+    encode: SchemaGetter.transform(({ raw, ...row }) => ({ ...row, data: raw }))
+  })
+).annotate({ identifier: "SessionEvent" })

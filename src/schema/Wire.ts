@@ -1,0 +1,59 @@
+/**
+ * What the schema files share: request fields that may be left out, enums that stay open, and unions that keep what
+ * they do not know.
+ */
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+
+/**
+ * A request field that may be absent. `undefined` is left out of the body, where `Schema.optional` would send `null`.
+ */
+export const omittable = <S extends Schema.Top>(schema: S) =>
+  Schema.optionalKey(schema).pipe(
+    Schema.decodeTo(Schema.optional(Schema.toType(schema)), {
+      decode: SchemaGetter.transformOptional<S["Type"] | undefined, S["Type"]>(Option.map((value) => value)),
+      encode: SchemaGetter.transformOptional<S["Type"], S["Type"] | undefined>(Option.filter(Predicate.isNotUndefined))
+    })
+  )
+
+/** A response field that a server may leave out or send as null. */
+export const nullish = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+
+/** An enum that a newer server may extend: the known values complete in an editor, any other string decodes. */
+export const open = <const Values extends ReadonlyArray<string>>(values: Values) =>
+  Schema.Union([Schema.Literals(values), Schema.StringForLiteralAutocomplete])
+
+/** Any JSON object. */
+export const JsonObject = Schema.Record(Schema.String, Schema.Json)
+
+/** A map of strings, such as an environment. */
+export const StringMap = Schema.Record(Schema.String, Schema.String)
+
+/** What a union keeps of a value that it does not know, so that nothing a newer server sends is lost. */
+export interface Unknown {
+  readonly _tag: "Unknown"
+  readonly raw: Schema.Json
+}
+
+/** Any JSON value, kept as `Unknown`. The last member of every open union. */
+export const Unknown = Schema.Json.pipe(
+  Schema.decodeTo(Schema.TaggedStruct("Unknown", { raw: Schema.Json }), {
+    decode: SchemaGetter.transform((raw) => ({ _tag: "Unknown" as const, raw })),
+    encode: SchemaGetter.transform(({ raw }) => raw)
+  })
+)
+
+/** Reads JSON. Text that is no JSON is the value itself: nothing is dropped, nothing fails. */
+export const parseJson = (text: string): Schema.Json =>
+  Result.getOrElse(Result.try((): Schema.Json => JSON.parse(text)), () => text)
+
+/** JSON carried as text, read by {@link parseJson}. */
+export const JsonText = Schema.String.pipe(
+  Schema.decodeTo(Schema.Json, {
+    decode: SchemaGetter.transform(parseJson),
+    encode: SchemaGetter.transform((json) => JSON.stringify(json))
+  })
+)

@@ -1,0 +1,219 @@
+/**
+ * The low-level client: one method per endpoint, derived from the contract, with the base URL, the key, the encoding of
+ * paths and the mapping of errors applied, and nothing else. It repeats nothing and limits nothing; the services do.
+ * A method that answers a stream holds a connection, and lets go of it when the surrounding scope closes.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiClient from "effect/http-api/HttpApiClient"
+import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import type * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Simplify } from "effect/Types"
+import * as Connection from "../internal/connection.ts"
+import * as Failures from "../internal/failures.ts"
+import { AshApi, BodyLimit } from "../schema/AshApi.ts"
+import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
+import { RequestOptions } from "./RequestOptions.ts"
+
+/** Where a server is, and the key to it. */
+export interface ConnectionOptions {
+  /** The base URL, with its scheme: `http://localhost:4100`, or with a path where a proxy adds one. */
+  readonly url: string | URL
+  /** Sent as a bearer token. Without one only `Health.get` works. */
+  readonly apiKey?: Redacted.Redacted<string> | undefined
+}
+
+type Success<Schema> = HttpApiClient.SuccessType<Schema> extends infer Value
+  ? Value extends HttpApiSchema.withHeaders<infer Body, infer Headers>
+    ? { readonly body: WithAshError<Body>; readonly headers: Headers }
+  : WithAshError<Value>
+  : never
+
+type WithAshError<Value> = Value extends Stream.Stream<infer A, infer _E, infer _R> ? Stream.Stream<A, AshError> : Value
+
+type Method<Endpoint extends HttpApiEndpoint.ConstraintRequest> = (
+  request: Simplify<
+    HttpApiEndpoint.ClientRequest<
+      Endpoint["~Params"],
+      Endpoint["~Query"],
+      Endpoint["~Payload"],
+      Endpoint["~Headers"],
+      "decoded-only",
+      never
+    >
+  >
+) => Effect.Effect<
+  Success<Endpoint["~Success"]>,
+  AshError,
+  Endpoint["~Success"] extends HttpApiSchema.WithHeaders<HttpApiSchema.StreamUint8Array, infer _Headers> ? Scope.Scope
+    : never
+>
+
+type Groups = typeof AshApi extends HttpApi.HttpApi<infer _Id, infer Group> ? Group : never
+
+type Methods = {
+  readonly [Group in Groups as Group["identifier"]]: {
+    readonly [Name in keyof Group["endpoints"]]: Method<
+      Extract<Group["endpoints"][Name], HttpApiEndpoint.ConstraintRequest>
+    >
+  }
+}
+
+const isMethods = (methods: Record<string, Record<string, unknown>>): methods is Methods & typeof methods =>
+  Object.entries(AshApi.groups).every(([name, group]) =>
+    Object.keys(group.endpoints).every((endpoint) => Predicate.isFunction(methods[name]?.[endpoint]))
+  )
+
+/** The low-level client. */
+export class AshApiClient extends Context.Service<AshApiClient, Methods>()("effect-ash/services/AshApiClient") {
+  /** The client of one server, over the `HttpClient` in context. Fails on a URL or a key that cannot be used. */
+  static readonly layer = (
+    connection: ConnectionOptions
+  ): Layer.Layer<AshApiClient, AshError, HttpClient.HttpClient> =>
+    Layer.effect(
+      AshApiClient,
+      Effect.mapError(make(connection), (reason) => new AshError({ operation: "Ash.layer", reason }))
+    )
+}
+
+/** One call on its way: what its endpoint allows, and the response once there is one. */
+interface Exchange {
+  readonly bodyLimit: number
+  response: HttpClientResponse.HttpClientResponse | undefined
+}
+
+/** What a derived method fails with. */
+type Failure = AshErrorReason | HttpClientError.HttpClientError | Schema.SchemaError
+
+const isReason = Schema.is(AshErrorReason)
+
+class CurrentExchange extends Context.Reference<Exchange>("effect-ash/services/AshApiClient/CurrentExchange", {
+  defaultValue: () => ({ bodyLimit: Infinity, response: undefined })
+}) {}
+
+/** Maps the errors of a stream, or of the stream in a response with headers; any other value is left as it is. */
+const mapStreams = (toError: (error: HttpClientError.HttpClientError) => AshError) => (value: unknown): unknown =>
+  isByteStream(value)
+    ? Stream.mapError(value, toError)
+    : Predicate.hasProperty(value, "body") && isByteStream(value.body)
+    ? { ...value, body: Stream.mapError(value.body, toError) }
+    : value
+
+const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpClientError.HttpClientError> =>
+  Stream.isStream(value)
+
+/** In the contract a response with headers is a stream, and no other is. */
+const answersStream = ({ success }: HttpApiEndpoint.Top): boolean => [...success].some(HttpApiSchema.isWithHeaders)
+
+/** Lets go of what an attempt holds as soon as it fails, not only when the scope around its repetitions closes. */
+const closeOnFailure = <A, E, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
+  Effect.gen(function*() {
+    const scope = yield* Scope.fork(yield* Scope.Scope)
+    return yield* attempt.pipe(
+      Effect.provideService(Scope.Scope, scope),
+      Effect.onError(() => Scope.close(scope, Exit.void))
+    )
+  })
+
+const checkBody = (request: HttpClientRequest.HttpClientRequest, { bodyLimit }: Exchange) => {
+  const { body } = request
+  const size = body._tag === "Uint8Array" ? body.contentLength : 0
+  return size <= bodyLimit ? Effect.void : Effect.fail(
+    new InvalidRequest({
+      message: `the body of the request must be at most ${bodyLimit} bytes; it has ${size}`,
+      field: "body"
+    })
+  )
+}
+
+const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
+  const url = yield* Connection.baseUrl(connection.url)
+  const key = yield* Connection.keyText(connection.apiKey)
+  const redact: Failures.Redact = (text) => Option.isNone(key) ? text : text.replaceAll(key.value, "<redacted>")
+  const authorize = (request: HttpClientRequest.HttpClientRequest) =>
+    Option.isNone(key) ? request : HttpClientRequest.bearerToken(request, key.value)
+
+  const httpClient = (yield* HttpClient.HttpClient).pipe(
+    HttpClient.mapRequestEffect(Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
+      const { headers = {} } = yield* RequestOptions
+      yield* checkBody(request, yield* CurrentExchange)
+      return request.pipe(
+        // A slash in a file's path separates segments; the contract has checked each of them.
+        HttpClientRequest.setUrl(request.url.replace(/(?<=\/files\/).*/, (path) => path.replaceAll("%2F", "/"))),
+        HttpClientRequest.prependUrl(url),
+        HttpClientRequest.setHeaders(headers),
+        authorize
+      )
+    })),
+    HttpClient.withScope,
+    HttpClient.tap((response) =>
+      Effect.map(CurrentExchange, (exchange) => {
+        exchange.response = response
+      })
+    ),
+    HttpClient.filterOrElse(
+      ({ status }) => status >= 200 && status < 300,
+      (response) =>
+        Effect.flatMap(
+          Failures.readText(response),
+          (text) => Effect.fail(Failures.fromResponse(response, text, redact))
+        )
+    )
+  )
+
+  const toReason = (error: Failure, { response }: Exchange): Effect.Effect<AshErrorReason> => {
+    if (isReason(error)) return Effect.succeed(error)
+    if (Schema.isSchemaError(error)) {
+      return response === undefined ? Effect.succeed(Failures.fromInput(error)) : Effect.map(
+        Effect.orElseSucceed(response.text, () => ""),
+        (text) => Failures.undecodable(response, text, redact, Failures.describeBody(error))
+      )
+    }
+    return response !== undefined && error.reason._tag === "DecodeError" && error.reason.cause === undefined
+      ? Effect.map(Failures.readText(response), (text) => Failures.undecodable(response, text, redact))
+      : Effect.succeed(Failures.fromHttpClientError(error))
+  }
+
+  const raw: Record<string, Record<string, unknown>> = yield* HttpApiClient.makeWith(AshApi, { httpClient })
+  const methods: Record<string, Record<string, unknown>> = {}
+  HttpApi.reflect(AshApi, {
+    onGroup: ({ group }) => {
+      methods[group.identifier] = {}
+    },
+    onEndpoint: ({ endpoint, group, mergedAnnotations }) => {
+      const method = raw[group.identifier]?.[endpoint.identifier]
+      if (!Predicate.isFunction(method)) return
+      const bodyLimit = Context.get(mergedAnnotations, BodyLimit)
+      const toError = (reason: AshErrorReason) =>
+        new AshError({ operation: `${group.identifier}.${endpoint.identifier}`, reason })
+      methods[group.identifier] = {
+        ...methods[group.identifier],
+        [endpoint.identifier]: (request: object) =>
+          Effect.suspend(() => {
+            const exchange: Exchange = { bodyLimit, response: undefined }
+            const result: Effect.Effect<unknown, Failure, Scope.Scope> = method(request)
+            return result.pipe(
+              Effect.catch((error) => Effect.flip(Effect.map(toReason(error, exchange), toError))),
+              Effect.map(mapStreams((error) => toError(Failures.fromHttpClientError(error)))),
+              Effect.provideService(CurrentExchange, exchange),
+              answersStream(endpoint) ? closeOnFailure : Effect.scoped
+            )
+          })
+      }
+    }
+  })
+  return isMethods(methods) ? methods : yield* Effect.die(new Error("an endpoint of the contract has no method"))
+})

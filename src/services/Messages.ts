@@ -1,0 +1,161 @@
+/** Messages: what is said to an agent, the turn that it answers with, and the conversation that the server keeps. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Ref from "effect/Ref"
+import * as Schema from "effect/Schema"
+import * as Semaphore from "effect/Semaphore"
+import * as Stream from "effect/Stream"
+import { type ContentForm, toForm } from "../internal/contentForm.ts"
+import { fromInput } from "../internal/failures.ts"
+import { decodeEvents, endTurn, type OnTurnError } from "../internal/turnStream.ts"
+import { AshError, type AshErrorReason, Undecodable } from "../schema/AshError.ts"
+import { type Content, type SendMessageOptions, SendMessageRequest, type StoredMessage } from "../schema/Message.ts"
+import type { StreamEvent } from "../schema/StreamEvent.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { makeCall } from "./RequestOptions.ts"
+import * as Turn from "./Turn.ts"
+
+/** Which rows of a conversation to list. */
+export interface ListMessagesOptions {
+  /** At most so many rows, 1 to 1,000. @default 100 */
+  readonly limit?: number | undefined
+  /** Only rows behind this sequence number. @default 0 */
+  readonly after?: number | undefined
+}
+
+/** Sends messages and reads conversations. */
+export class Messages extends Context.Service<Messages, {
+  /**
+   * Starts a turn and streams its events until it ends. The message is sent when the stream is run, once for each run,
+   * and never twice in one: whatever happens after it went out is a failure of the stream.
+   *
+   * `Done` ends the stream. An `error` event fails it with `TurnFailed`, an end without either with `StreamTruncated`.
+   * Interrupting the stream closes the connection; the server has no way to cancel a turn, so the turn runs on, unheard.
+   *
+   * The content reaches the agent as given, though servers differ in the forms that they deliver intact: before the
+   * first message of a layer the server is asked which it does, by one or two requests that change nothing. A server
+   * that mangles a lone text and refuses a single block gets a text as two blocks, cut between words, and a lone image
+   * or document with an empty text beside it. A server that takes only text gets the text of the blocks joined; an
+   * image or a document for such a server fails with `InvalidRequest`.
+   */
+  readonly send: (
+    sessionId: string,
+    content: Content,
+    options?: SendMessageOptions
+  ) => Stream.Stream<StreamEvent, AshError>
+  /** As `send`, but an `error` event is the last element of the stream instead of its failure. */
+  readonly sendWithErrors: (
+    sessionId: string,
+    content: Content,
+    options?: SendMessageOptions
+  ) => Stream.Stream<StreamEvent, AshError>
+  /** Lists stored messages, oldest first. A page may be stale while a turn runs. */
+  readonly list: (
+    sessionId: string,
+    options?: ListMessagesOptions
+  ) => Effect.Effect<ReadonlyArray<StoredMessage>, AshError>
+}>()("effect-ash/services/Messages") {
+  static readonly layer: Layer.Layer<Messages, never, AshApiClient> = Layer.effect(
+    Messages,
+    Effect.gen(function*() {
+      const { messages: api } = yield* AshApiClient
+      const call = yield* makeCall
+      const contentForm = yield* remember(
+        probeContentForm((content) =>
+          call.repeatable(operation, Effect.scoped(api.send({ params: { id: noSession }, payload: { content } })))
+        )
+      )
+
+      const stream = (onTurnError: OnTurnError) =>
+      (
+        id: string,
+        content: Content,
+        options: SendMessageOptions = {}
+      ): Stream.Stream<StreamEvent, AshError> =>
+        Stream.unwrap(Effect.gen(function*() {
+          // Before the server is asked for the form that it takes: input that is not in order is never sent.
+          yield* Effect.mapError(checkRequest({ ...options, content }), (error) => refused(fromInput(error)))
+          const delivered = yield* Effect.mapError(Effect.fromResult(toForm(content, yield* contentForm)), refused)
+          const { body, headers } = yield* call.once(
+            operation,
+            api.send({ params: { id }, payload: { ...options, content: delivered } })
+          )
+          return isEventStream(headers["content-type"])
+            ? body.pipe(decodeEvents(operation), endTurn(operation, id, onTurnError))
+            : Stream.fail(noEventStream(headers["content-type"]))
+        }))
+
+      return Messages.of({
+        send: stream("fail"),
+        sendWithErrors: stream("emit"),
+        list: (id, options = {}) =>
+          Effect.map(
+            call.repeatable("Messages.list", api.list({ params: { id }, query: options })),
+            ({ messages }) => messages
+          )
+      })
+    })
+  )
+
+  /**
+   * The text that the agent writes, as it arrives: pieces with `includePartialMessages`, whole blocks without, nothing
+   * twice, and without what subagents write.
+   */
+  static readonly textDeltas = Turn.textDeltas
+
+  /** Runs a stream to its end and folds it into one `Turn`; `onText` sees the text meanwhile. */
+  static readonly toTurn = Turn.fold
+}
+
+const operation = "Messages.send"
+
+const checkRequest = Schema.decodeUnknownEffect(Schema.toType(SendMessageRequest))
+
+const refused = (reason: AshErrorReason) => new AshError({ operation, reason })
+
+/** The id of no session: servers give random ids. */
+const noSession = "00000000-0000-0000-0000-000000000000"
+
+const isEventStream = (contentType: string | undefined) => contentType?.startsWith("text/event-stream") === true
+
+const noEventStream = (contentType: string | undefined) =>
+  new AshError({
+    operation,
+    reason: new Undecodable({
+      message: `the answer should be an event stream; it is ${
+        contentType ?? "of no type"
+      }; is there a proxy before the server?`
+    })
+  })
+
+/** Whether a message to no session is refused for its session, so that its content is in order. */
+const isAccepted = <A>(attempt: Effect.Effect<A, AshError>): Effect.Effect<boolean, AshError> =>
+  attempt.pipe(
+    Effect.as(true),
+    Effect.catchReason("AshError", "NotFound", () => Effect.succeed(true)),
+    Effect.catchReason("AshError", "InvalidRequest", () => Effect.succeed(false))
+  )
+
+const probeContentForm = Effect.fnUntraced(function*<A>(
+  attempt: (content: Content) => Effect.Effect<A, AshError>
+): Effect.fn.Return<ContentForm, AshError> {
+  const block = { type: "text", text: "-" } as const
+  if (yield* isAccepted(attempt([block]))) return "AsGiven"
+  return (yield* isAccepted(attempt([block, block]))) ? "SeveralBlocks" : "TextOnly"
+})
+
+/** Runs an effect until it has succeeded once; those who ask meanwhile wait. */
+const remember = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Effect.Effect<A, E>> =>
+  Effect.map(
+    Effect.all([Ref.make(Option.none<A>()), Semaphore.make(1)]),
+    ([known, lock]) =>
+      lock.withPermits(1)(Effect.flatMap(
+        Ref.get(known),
+        Option.match({
+          onNone: () => Effect.tap(effect, (value) => Ref.set(known, Option.some(value))),
+          onSome: Effect.succeed
+        })
+      ))
+  )

@@ -1,0 +1,157 @@
+/** Sessions: an agent at work in a sandbox of its own, from its creation to its end. */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import type { AshError } from "../schema/AshError.ts"
+import type {
+  CreateSessionRequest,
+  ExecResult,
+  SandboxLogs,
+  Session,
+  UpdateSessionConfigRequest
+} from "../schema/Session.ts"
+import type { SessionEvent, SessionEventType } from "../schema/SessionEvent.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** Which rows of a session's timeline to list. */
+export interface ListEventsOptions {
+  /** At most so many rows, 1 to 1,000. @default 200 */
+  readonly limit?: number | undefined
+  /** Only rows behind this sequence number. @default 0 */
+  readonly after?: number | undefined
+  /** Only rows of this kind. */
+  readonly type?: SessionEventType | undefined
+}
+
+/** Opens and manages sessions. */
+export class Sessions extends Context.Service<Sessions, {
+  /**
+   * Starts a session that ends when the surrounding scope closes, however it closes. The end takes 10 seconds at most;
+   * where it fails, a warning is logged and the program's own outcome stands. A creation that is interrupted on its way
+   * is awaited for as long, and beyond that in the background, and the session is ended as soon as it is there.
+   */
+  readonly scoped: (session: CreateSessionRequest) => Effect.Effect<Session, AshError, Scope.Scope>
+  /** Starts a session. It lives until it is ended; prefer `scoped`. A server allows 20 creations in 15 minutes. */
+  readonly create: (session: CreateSessionRequest) => Effect.Effect<Session, AshError>
+  /** Lists all sessions, the newest first; the server has no pages and no filter but the agent. */
+  readonly list: (options?: { readonly agent?: string | undefined }) => Effect.Effect<ReadonlyArray<Session>, AshError>
+  /** Fetches one session. */
+  readonly get: (id: string) => Effect.Effect<Session, AshError>
+  /** Merges into a session's settings, in force from the next message on. They cannot be read back. */
+  readonly updateConfig: (id: string, config: UpdateSessionConfigRequest) => Effect.Effect<Session, AshError>
+  /** Pauses an active session. Its sandbox stays alive, and a running turn is not interrupted. */
+  readonly pause: (id: string) => Effect.Effect<Session, AshError>
+  /** Makes a paused, stopped or failed session active again. After a stop the workspace and the memory may be gone. */
+  readonly resume: (id: string) => Effect.Effect<Session, AshError>
+  /** Stops an active session: its sandbox is destroyed, and with it a running turn, whose stream falls silent. */
+  readonly stop: (id: string) => Effect.Effect<Session, AshError>
+  /** Makes a paused copy of a session with its messages and settings, not its files nor its memory. Resume it to use it. */
+  readonly fork: (id: string) => Effect.Effect<Session, AshError>
+  /** Ends a session for good. Its record stays readable. */
+  readonly end: (id: string) => Effect.Effect<Session, AshError>
+  /**
+   * Runs a shell command in a session's workspace. An exit code other than 0 is a result, not a failure; so is a
+   * time-out, as exit code 1. Not while a turn runs: it would end the turn's stream.
+   */
+  readonly exec: (
+    id: string,
+    command: string,
+    /** The limit of the command, 1 ms to 5 minutes. @default "30 seconds" */
+    options?: { readonly timeout?: Duration.Input | undefined }
+  ) => Effect.Effect<ExecResult, AshError>
+  /** Lists rows of a session's timeline, oldest first. */
+  readonly listEvents: (id: string, options?: ListEventsOptions) => Effect.Effect<ReadonlyArray<SessionEvent>, AshError>
+  /** Reads the logs of a session's sandbox, those behind the index `after`. */
+  readonly logs: (id: string, options?: { readonly after?: number | undefined }) => Effect.Effect<SandboxLogs, AshError>
+}>()("effect-ash/services/Sessions") {
+  static readonly layer: Layer.Layer<Sessions, never, AshApiClient> = Layer.effect(
+    Sessions,
+    Effect.gen(function*() {
+      const { sessions: api } = yield* AshApiClient
+      const call = yield* makeCall
+      const unwrap = ({ session }: { readonly session: Session }) => session
+
+      const create = (payload: CreateSessionRequest) =>
+        Effect.map(call.once("Sessions.create", api.create({ payload }), startsSandbox), unwrap)
+      const end = (id: string) => Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
+
+      return Sessions.of({
+        scoped: (session) => openScoped(create(session), end),
+        create,
+        list: (options = {}) =>
+          Effect.map(call.repeatable("Sessions.list", api.list({ query: options })), ({ sessions }) => sessions),
+        get: (id) => Effect.map(call.repeatable("Sessions.get", api.get({ params: { id } })), unwrap),
+        updateConfig: (id, payload) =>
+          Effect.map(call.repeatable("Sessions.updateConfig", api.updateConfig({ params: { id }, payload })), unwrap),
+        pause: (id) => Effect.map(call.once("Sessions.pause", api.pause({ params: { id } })), unwrap),
+        resume: (id) =>
+          Effect.map(call.repeatable("Sessions.resume", api.resume({ params: { id } }), startsSandbox), unwrap),
+        stop: (id) => Effect.map(call.once("Sessions.stop", api.stop({ params: { id } })), unwrap),
+        fork: (id) => Effect.map(call.once("Sessions.fork", api.fork({ params: { id } }), startsSandbox), unwrap),
+        end,
+        exec: (id, command, options = {}) => {
+          const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
+          return call.once(
+            "Sessions.exec",
+            api.exec({
+              params: { id },
+              payload: { command, timeout: timeout === undefined ? undefined : Duration.toMillis(timeout) }
+            }),
+            { least: Duration.sum(timeout ?? Duration.seconds(30), Duration.seconds(10)) }
+          )
+        },
+        listEvents: (id, options = {}) =>
+          Effect.map(
+            call.repeatable("Sessions.listEvents", api.listEvents({ params: { id }, query: options })),
+            ({ events }) => events
+          ),
+        logs: (id, options = {}) => call.repeatable("Sessions.logs", api.logs({ params: { id }, query: options }))
+      })
+    })
+  )
+}
+
+/** The install and start scripts of an agent may run for two minutes each before the server answers. */
+const startsSandbox = { default: "5 minutes" } as const
+
+const grace = Duration.seconds(10)
+
+const openScoped = Effect.fnUntraced(function*(
+  create: Effect.Effect<Session, AshError>,
+  end: (id: string) => Effect.Effect<Session, AshError>
+): Effect.fn.Return<Session, AshError, Scope.Scope> {
+  const scope = yield* Scope.Scope
+  const finish = ({ id }: Session) =>
+    end(id).pipe(
+      Effect.timeout(grace),
+      Effect.catchCause((cause) => Effect.logWarning(`the session ${id} could not be ended`, cause)),
+      Effect.asVoid
+    )
+  return yield* Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      // In a fiber of its own: an interruption cannot tell whether the server has created the session by then.
+      const creation = yield* Effect.forkDetach(create)
+      const session = yield* restore(Fiber.join(creation)).pipe(Effect.onInterrupt(() => abandon(creation, finish)))
+      yield* Scope.addFinalizer(scope, finish(session))
+      return session
+    })
+  )
+})
+
+const abandon = Effect.fnUntraced(function*(
+  creation: Fiber.Fiber<Session, AshError>,
+  finish: (session: Session) => Effect.Effect<void>
+) {
+  const cleanup = yield* Effect.forkDetach(
+    Effect.flatMap(Fiber.await(creation), (exit) => exit._tag === "Success" ? finish(exit.value) : Effect.void)
+  )
+  const finished = yield* Effect.timeoutOption(Fiber.await(cleanup), grace)
+  if (Option.isNone(finished)) {
+    yield* Effect.logWarning("a session is still being created after its interruption; it is ended once it is there")
+  }
+})

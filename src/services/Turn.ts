@@ -1,0 +1,202 @@
+/** A whole turn as one value, folded from its events. */
+import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type {
+  AssistantMessage,
+  ClaudeMessage,
+  MessageBlock,
+  ResultMessage,
+  TokenUsage,
+  ToolResultBlock,
+  UserMessage
+} from "../schema/ClaudeMessage.ts"
+import type { StreamEvent } from "../schema/StreamEvent.ts"
+
+/** A call of a tool, with its answer where there was one. */
+export interface ToolCall {
+  readonly id: string
+  readonly name: string
+  readonly input: Schema.Json
+  readonly result: { readonly content: Schema.Json; readonly isError: boolean } | undefined
+  /** The call that started the subagent which made this one. */
+  readonly parentToolUseId: string | undefined
+}
+
+/** What an agent said and did in a turn. Subagents count in `toolCalls` only. */
+export interface Turn {
+  /** Everything that the agent wrote, as the concatenation of its text. The final answer alone is `result.result`. */
+  readonly text: string
+  readonly thinking: string
+  readonly toolCalls: ReadonlyArray<ToolCall>
+  /** The answer to an `outputFormat`. */
+  readonly structuredOutput: Schema.Json | undefined
+  /** Tokens of the whole turn. */
+  readonly usage: TokenUsage | undefined
+  /** US dollars. */
+  readonly costUsd: number | undefined
+  /** Model calls. */
+  readonly numTurns: number | undefined
+  readonly stopReason: string | undefined
+  /**
+   * How the turn ended, with the whole JSON in `raw`. Without one the turn is not known to be complete: another turn or
+   * an `exec` on the same session can end a stream early.
+   */
+  readonly result: (ResultMessage & { readonly raw: Schema.Json }) | undefined
+}
+
+interface State {
+  readonly seen: Set<string>
+  readonly deltas: { text: string; thinking: string }
+  readonly texts: Array<string>
+  readonly thinkings: Array<string>
+  readonly toolCalls: Map<string, ToolCall>
+  result: Turn["result"]
+}
+
+const blocksOf = (content: string | ReadonlyArray<MessageBlock>): ReadonlyArray<MessageBlock> =>
+  typeof content === "string" ? [{ _tag: "Text", type: "text", text: content }] : content
+
+const isRepeated = (seen: Set<string>, uuid: string | null | undefined): boolean => {
+  if (uuid === null || uuid === undefined) return false
+  const repeated = seen.has(uuid)
+  seen.add(uuid)
+  return repeated
+}
+
+/** Whether the message is the agent's own, not a subagent's. */
+const isOwn = ({ parent_tool_use_id }: AssistantMessage) => (parent_tool_use_id ?? undefined) === undefined
+
+const addAssistant = (state: State, message: AssistantMessage) => {
+  for (const block of blocksOf(message.message.content)) {
+    if (block._tag === "ToolUse") {
+      state.toolCalls.set(block.id, {
+        id: block.id,
+        name: block.name,
+        input: block.input,
+        result: undefined,
+        parentToolUseId: message.parent_tool_use_id ?? undefined
+      })
+    } else if (isOwn(message) && block._tag === "Text") {
+      state.texts.push(block.text)
+    } else if (isOwn(message) && block._tag === "Thinking") {
+      state.thinkings.push(block.thinking)
+    }
+  }
+}
+
+const addToolResult = (state: State, { content, is_error, tool_use_id }: ToolResultBlock) => {
+  const call = state.toolCalls.get(tool_use_id)
+  if (call !== undefined) {
+    state.toolCalls.set(tool_use_id, { ...call, result: { content: content ?? null, isError: is_error ?? false } })
+  }
+}
+
+const addUser = (state: State, message: UserMessage) => {
+  for (const block of blocksOf(message.message.content)) {
+    if (block._tag === "ToolResult") addToolResult(state, block)
+  }
+}
+
+const addMessage = (state: State, message: ClaudeMessage) => {
+  switch (message._tag) {
+    case "Assistant":
+      return isRepeated(state.seen, message.uuid) ? undefined : addAssistant(state, message)
+    case "User":
+      return addUser(state, message)
+    case "Result":
+      state.result = message
+  }
+}
+
+const add = (state: State, event: StreamEvent): State => {
+  switch (event._tag) {
+    case "TextDelta":
+      state.deltas.text += event.delta
+      break
+    case "ThinkingDelta":
+      state.deltas.thinking += event.delta
+      break
+    case "Message":
+      addMessage(state, event.message)
+  }
+  return state
+}
+
+const initial = (): State => ({
+  seen: new Set(),
+  deltas: { text: "", thinking: "" },
+  texts: [],
+  thinkings: [],
+  toolCalls: new Map(),
+  result: undefined
+})
+
+const toTurn = ({ deltas, result, texts, thinkings, toolCalls }: State): Turn => ({
+  text: texts.length > 0 ? texts.join("") : deltas.text,
+  thinking: thinkings.length > 0 ? thinkings.join("") : deltas.thinking,
+  toolCalls: [...toolCalls.values()],
+  structuredOutput: result?.structured_output ?? undefined,
+  usage: result?.usage ?? undefined,
+  costUsd: result?.total_cost_usd ?? undefined,
+  numTurns: result?.num_turns ?? undefined,
+  stopReason: result?.stop_reason ?? undefined,
+  result
+})
+
+interface TextState {
+  readonly seen: Set<string>
+  /** Text that arrived in pieces and that no complete message has repeated yet. */
+  pending: string
+}
+
+const initialText = (): TextState => ({ seen: new Set(), pending: "" })
+
+/** The text that an event adds, empty where it adds none or repeats what arrived in pieces. */
+const textOf = (state: TextState, event: StreamEvent): string => {
+  if (event._tag === "TextDelta") {
+    state.pending += event.delta
+    return event.delta
+  }
+  if (event._tag !== "Message" || event.message._tag !== "Assistant") return ""
+  const { message } = event
+  if (!isOwn(message) || isRepeated(state.seen, message.uuid)) return ""
+  return blocksOf(message.message.content).reduce((text, block) => {
+    if (block._tag !== "Text") return text
+    const repeats = state.pending !== ""
+    state.pending = state.pending.slice(block.text.length)
+    return repeats ? text : text + block.text
+  }, "")
+}
+
+/**
+ * The text that the agent writes, as it arrives: pieces where the server sends pieces, whole blocks where it does not,
+ * and nothing twice.
+ */
+export const textDeltas = <E, R>(events: Stream.Stream<StreamEvent, E, R>): Stream.Stream<string, E, R> =>
+  Stream.mapAccumArray(events, initialText, (state, batch) => [
+    state,
+    batch.map((event) => textOf(state, event)).filter((text) => text !== "")
+  ])
+
+/** What to do while a stream is folded. */
+export interface FoldOptions<E, R> {
+  /** Is run with each piece of text as it arrives, as `textDeltas` would give it. */
+  readonly onText?: ((text: string) => Effect.Effect<unknown, E, R>) | undefined
+}
+
+/** Runs a stream of events to its end and folds it into the turn. */
+export const fold = <E, R, E2 = never, R2 = never>(
+  events: Stream.Stream<StreamEvent, E, R>,
+  { onText }: FoldOptions<E2, R2> = {}
+): Effect.Effect<Turn, E | E2, R | R2> =>
+  Effect.suspend(() => {
+    const text = initialText()
+    const watched: Stream.Stream<StreamEvent, E | E2, R | R2> = onText === undefined ?
+      events :
+      Stream.tap(events, (event) => {
+        const piece = textOf(text, event)
+        return piece === "" ? Effect.void : onText(piece)
+      })
+    return Effect.map(Stream.runFold(watched, initial, add), toTurn)
+  })

@@ -1,0 +1,123 @@
+/** Deploys an agent from a folder on disk, as the Ash command line does. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as Effect from "effect/Effect"
+import * as Base64 from "effect/encoding/Base64"
+import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
+import { parseEnv } from "node:util"
+import type { Agent } from "../schema/Agent.ts"
+import { AshError, InvalidRequest } from "../schema/AshError.ts"
+import { Agents, type NewFile } from "./Agents.ts"
+
+/** How a folder is deployed. */
+export interface DeployDirectoryOptions {
+  /** The agent's name. @default the folder's name, with `-` for what is no letter, digit, `_` or `-` */
+  readonly name?: string | undefined
+  /** Environment variables, over those of `.env` and `.env.local`. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+}
+
+/**
+ * Deploys the agent in a folder. The folder holds a `CLAUDE.md`. Its `.env` and `.env.local`, the latter over the
+ * former, become the agent's environment and are not sent as files. Left out are the folders `node_modules`, `.git`,
+ * `__pycache__`, `.cache`, `.npm`, `.pnpm-store`, `.yarn`, `.venv`, `venv`, `.tmp` and `tmp`, files named `.env*` or
+ * `.DS_Store`, and those that end in `.sock` or `.pid`.
+ *
+ * A server takes 1 MiB a request; more is sent in several, so that a session that starts meanwhile may see only a part.
+ * A single file of more than some 750 KB fails with `InvalidRequest`.
+ */
+export const deployDirectory: (
+  directory: string,
+  options?: DeployDirectoryOptions
+) => Effect.Effect<Agent, AshError, Agents> = Effect.fn("deployDirectory")(
+  function*(directory, options = {}) {
+    const agents = yield* Agents
+    const path = yield* Path.Path
+    const folder = path.resolve(directory)
+    const files = yield* readFiles(folder)
+    const instructions = files.find((file) => file.path === "CLAUDE.md")
+    if (instructions === undefined) {
+      return yield* refuse(`${directory} is no agent: it has no CLAUDE.md`)
+    }
+    const env = { ...yield* readEnv(path.join(folder, ".env")), ...yield* readEnv(path.join(folder, ".env.local")) }
+    const [first = [], ...others] = batches([instructions, ...files.filter((file) => file !== instructions)])
+    const name = options.name ?? path.basename(folder).replace(/[^a-zA-Z0-9_-]/g, "-")
+    const agent = yield* agents.create({ name, files: first, env: { ...env, ...options.env } })
+    yield* Effect.forEach(others, (batch) => agents.writeFiles(name, batch), { discard: true })
+    return agent
+  },
+  Effect.catchTag("PlatformError", (error) => refuse(`the folder could not be read: ${error.message}`)),
+  Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
+)
+
+const refuse = (message: string) =>
+  Effect.fail(
+    new AshError({ operation: "deployDirectory", reason: new InvalidRequest({ message, field: "directory" }) })
+  )
+
+const ignoredFolders = new Set([
+  "node_modules",
+  ".git",
+  "__pycache__",
+  ".cache",
+  ".npm",
+  ".pnpm-store",
+  ".yarn",
+  ".venv",
+  "venv",
+  ".tmp",
+  "tmp"
+])
+
+const isIgnoredFile = (name: string) => name.startsWith(".env") || name === ".DS_Store" || /\.(?:sock|pid)$/.test(name)
+
+const readFiles = (folder: string, prefix = ""): Effect.Effect<
+  ReadonlyArray<NewFile>,
+  PlatformError,
+  FileSystem.FileSystem | Path.Path
+> =>
+  Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const names = (yield* fileSystem.readDirectory(folder)).toSorted()
+    const found = yield* Effect.forEach(names, (name) =>
+      Effect.gen(function*() {
+        const { type } = yield* fileSystem.stat(path.join(folder, name))
+        if (type === "Directory") {
+          return ignoredFolders.has(name) ? [] : yield* readFiles(path.join(folder, name), `${prefix}${name}/`)
+        }
+        if (type !== "File" || isIgnoredFile(name)) return []
+        return [{ path: `${prefix}${name}`, content: yield* fileSystem.readFile(path.join(folder, name)) }]
+      }))
+    return found.flat()
+  })
+
+const readEnv = Effect.fnUntraced(function*(file: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const contents = (yield* fileSystem.exists(file)) ? yield* fileSystem.readFileString(file) : ""
+  return Record.filter(parseEnv(contents), Predicate.isNotUndefined)
+})
+
+/** What the files of one request may have, leaving room for the rest of a body of 1 MiB. */
+const batchSize = 900_000
+
+const sizeOf = ({ content, path }: NewFile) => Base64.encode(content).length + path.length
+
+const batches = (files: ReadonlyArray<NewFile>): ReadonlyArray<ReadonlyArray<NewFile>> =>
+  files.reduce<{ readonly all: Array<Array<NewFile>>; size: number }>((state, file) => {
+    const size = sizeOf(file)
+    const last = state.all.at(-1)
+    if (last === undefined || state.size + size > batchSize) {
+      state.all.push([file])
+      state.size = size
+    } else {
+      last.push(file)
+      state.size += size
+    }
+    return state
+  }, { all: [], size: 0 }).all
