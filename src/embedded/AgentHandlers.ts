@@ -6,6 +6,7 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import type { Agent } from "../schema/Agent.ts"
 import { AshApi } from "../schema/AshApi.ts"
 import { AgentFolders } from "./AgentFolders.ts"
@@ -13,10 +14,10 @@ import * as Errors from "./Errors.ts"
 import { type AgentRow, Store, tenantId } from "./Store.ts"
 
 /** A row as it is shown: every value of the environment is masked, and an empty one left out. */
-const shown = ({ config: _, env, ...row }: AgentRow): Agent => {
-  const names = Object.keys(env)
+const shown = (row: AgentRow): Agent => {
+  const names = Object.keys(row.env)
   return {
-    ...row,
+    ...Struct.omit(row, ["config", "env"]),
     tenantId,
     ...(names.length === 0 ? {} : { env: Object.fromEntries(names.map((name) => [name, "***"])) })
   }

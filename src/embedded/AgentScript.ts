@@ -31,7 +31,7 @@ export type TurnOptions = Omit<SendMessageRequest, "content"> & UpdateSessionCon
 
 /** What an agent knows when a turn begins. */
 export interface AgentTurn {
-  /** The text of `content`: its texts one below the other. */
+  /** The text of `content`: its texts one behind the other. */
   readonly prompt: string
   /** What was said, as it reached the agent: under the quirk `content: "mangled"` a text is a list with that text. */
   readonly content: Schema.Json
@@ -173,5 +173,5 @@ const pause = Duration.millis(25)
 // A long prompt must not make a long pause of it: the whole answer takes less than two seconds.
 const shorten = (prompt: string) => {
   const all = words(prompt)
-  return all.length <= 40 ? prompt : `${all.slice(0, 40).join("")} ...`
+  return all.length <= 25 ? prompt : `${all.slice(0, 25).join("")} ...`
 }

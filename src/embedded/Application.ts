@@ -1,4 +1,4 @@
-/** The embedded server as one effect, from a request to its response. What carries the two is up to others. */
+/** The embedded server as a function, from a request to its response. What carries the two is up to others. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Cause from "effect/Cause"
 import * as SecureRandom from "effect/crypto/SecureRandom"
@@ -48,8 +48,7 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
     }),
     Effect.orDie
   )
-  return Effect.gen(function*() {
-    const request = yield* HttpServerRequest.HttpServerRequest
+  return Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
     const refusal = refuse(request, apiKey)
     const response = refusal === undefined ? yield* answer(router, request) : respond(refusal)
     return withCommonHeaders(response, request)

@@ -33,8 +33,7 @@ export const layerHttpClient = (options: EmbeddedOptions = {}): Layer.Layer<Http
           const onAbort = () => run(close)
           signal.addEventListener("abort", onAbort)
           yield* Scope.addFinalizer(connection, Effect.sync(() => signal.removeEventListener("abort", onAbort)))
-          const response = yield* application.pipe(
-            Effect.provideService(HttpServerRequest.HttpServerRequest, HttpServerRequest.fromClientRequest(request)),
+          const response = yield* application(HttpServerRequest.fromClientRequest(request)).pipe(
             Scope.provide(connection),
             Effect.onError(() => close)
           )
@@ -57,14 +56,16 @@ const received = (method: string, response: HttpServerResponse.HttpServerRespons
 /** An embedded server on a port of this machine, by default a free one of 127.0.0.1: `HttpServer` has its address. */
 export const layerHttpServer = (
   { host = "127.0.0.1", port = 0, ...options }: EmbeddedHttpOptions = {}
-): Layer.Layer<HttpServer.HttpServer> =>
-  Layer.effectDiscard(Effect.flatMap(Application.make(options), (application) => HttpServer.serveEffect(application)))
-    .pipe(
-      Layer.provideMerge(NodeHttpServer.layerServer(() => createServer({ keepAliveTimeout: 72_000 }), {
-        host,
-        port,
-        // A stream of a dead sandbox never ends: waiting for it would be waiting for ever.
-        disablePreemptiveShutdown: true
-      })),
-      Layer.orDie
-    )
+): Layer.Layer<HttpServer.HttpServer> => {
+  const server = NodeHttpServer.layerServer(() => createServer({ keepAliveTimeout: 72_000 }), {
+    host,
+    port,
+    // A stream of a dead sandbox never ends: waiting for it would be waiting for ever.
+    disablePreemptiveShutdown: true
+  })
+  const serve = Effect.gen(function*() {
+    const application = yield* Application.make(options)
+    yield* HttpServer.serveEffect(Effect.flatMap(HttpServerRequest.HttpServerRequest, application))
+  })
+  return Layer.effectDiscard(serve).pipe(Layer.provideMerge(server), Layer.orDie)
+}

@@ -36,7 +36,7 @@ export const fromMessage = (message: Schema.JsonObject): ReadonlyArray<Frame> =>
 const finer = (message: Schema.JsonObject): ReadonlyArray<Frame> => {
   switch (message["type"]) {
     case "stream_event":
-      return fromDelta(field(message["event"], "delta"), message["event"])
+      return fromDelta(field(message["event"], "delta"))
     case "assistant":
       return elements(field(message["message"], "content")).flatMap(fromBlock)
     case "user":
@@ -51,10 +51,10 @@ const finer = (message: Schema.JsonObject): ReadonlyArray<Frame> => {
   }
 }
 
-const fromDelta = (delta: Schema.Json | undefined, event: Schema.Json | undefined): ReadonlyArray<Frame> => {
+const fromDelta = (delta: Schema.Json | undefined): ReadonlyArray<Frame> => {
   const type = textField(delta, "type")
-  // A `message_delta` has a delta as well, but without a type.
-  if (textField(event, "type") !== "content_block_delta" || type === undefined || delta === undefined) return []
+  // The delta of a `message_delta` has no type.
+  if (type === undefined || delta === undefined) return []
   const text = textField(delta, "text")
   const thinking = textField(delta, "thinking")
   if (type === "text_delta" && text !== undefined) return [{ event: type, data: { delta: text } }]

@@ -3,9 +3,6 @@
  * it in a test; each quirk can be switched off, and then the server does what one would expect of it.
  */
 
-/** How a server treats the `content` of a message. */
-export type ContentQuirk = "mangled" | "strings" | "intact"
-
 /** The quirks of a server. Numbers are sections of the contract of the Ash API. */
 export interface Quirks {
   /**
@@ -54,7 +51,7 @@ export interface Quirks {
    *
    * @default "mangled"
    */
-  readonly content: ContentQuirk
+  readonly content: "mangled" | "strings" | "intact"
 }
 
 /** The quirks of the newest server. */

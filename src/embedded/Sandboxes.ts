@@ -34,7 +34,7 @@ export type Utterance =
   )
 
 /** An utterance before it is numbered. */
-export type Speech = Utterance extends infer U ? U extends Utterance ? Omit<U, "number" | "turn"> : never : never
+type Speech = Utterance extends infer U ? U extends Utterance ? Omit<U, "number" | "turn"> : never : never
 
 export interface Sandbox {
   readonly id: string
@@ -63,7 +63,7 @@ export interface Sandbox {
 }
 
 /** The sandbox died while a command ran in it. */
-export class SandboxDied extends Data.TaggedError("SandboxDied") {
+class SandboxDied extends Data.TaggedError("SandboxDied") {
   override readonly message = "No exec result received"
 }
 

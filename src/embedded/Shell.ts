@@ -40,7 +40,7 @@ export const run = (
     }))
     const exitCode = yield* Effect.all([
       // What ended by a signal has no exit code of its own.
-      Effect.catch(process.exitCode, () => Effect.succeed(1)),
+      Effect.orElseSucceed(process.exitCode, () => 1),
       collect(process.stdout, stdout),
       collect(process.stderr, stderr)
     ], { concurrency: "unbounded" }).pipe(

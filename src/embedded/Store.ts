@@ -79,7 +79,7 @@ export class Store extends Context.Service<Store, {
       const findAgent = (name: string) => Effect.sync(() => Option.fromNullishOr(agents.get(name)))
 
       return Store.of({
-        agents: Effect.sync(() => Array.from(agents.values()).sort((a, b) => a.name < b.name ? -1 : 1)),
+        agents: Effect.sync(() => Array.from(agents.values()).toSorted((a, b) => a.name < b.name ? -1 : 1)),
         findAgent,
         agent: (name) =>
           Effect.flatMap(
@@ -94,7 +94,7 @@ export class Store extends Context.Service<Store, {
               if (session.agentName === name) sessions.delete(id)
             }
           }),
-        sessions: Effect.sync(() => Array.from(sessions.values()).reverse()),
+        sessions: Effect.sync(() => Array.from(sessions.values()).toReversed()),
         session: (id) =>
           Effect.suspend(() => {
             const row = sessions.get(id)

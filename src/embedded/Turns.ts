@@ -156,11 +156,11 @@ export class Turns extends Context.Service<Turns, {
   )
 }
 
-/** What an agent reads in a content: its texts, one below the other. */
+/** What an agent reads in a content: its texts, one behind the other. */
 const promptOf = (content: Schema.Json): string =>
   typeof content === "string"
     ? content
-    : elements(content).flatMap((block) => typeof block === "string" ? [block] : textsOf(block)).join("\n")
+    : elements(content).flatMap((block) => typeof block === "string" ? [block] : textsOf(block)).join("")
 
 const textsOf = (block: Schema.Json): ReadonlyArray<string> => {
   const text = isObject(block) && block["type"] === "text" ? textField(block, "text") : undefined

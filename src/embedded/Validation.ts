@@ -66,7 +66,7 @@ export const check = (rule: Rule, value: Schema.Json | undefined, path: string):
 }
 
 /** What AJV makes of a value before it checks its type. */
-export const bend = (rule: Rule, value: Schema.Json | undefined): Schema.Json | undefined => {
+const bend = (rule: Rule, value: Schema.Json | undefined): Schema.Json | undefined => {
   if (rule.type === "array") {
     return isArray(value) || isObject(value) || value === undefined ? value : [value]
   }

@@ -16,13 +16,22 @@ export type ContentForm = "AsGiven" | "SeveralBlocks" | "TextOnly"
 
 const text = (text: string): ContentBlock => ({ type: "text", text })
 
-/** Where to cut a text: behind its first word, or within the word if there is only one; never within a character. */
+/** Where the second word, or the second character, of a text without spaces begins. */
+const secondSegment = (text: string, granularity: "word" | "grapheme"): number | undefined => {
+  const [, second] = new Intl.Segmenter(undefined, { granularity }).segment(text)
+  return second?.index
+}
+
+/**
+ * Where to cut a text: behind its first word, within it only if there is no other, never within a character. Both parts
+ * have something to read, for models refuse a block without; only a single character cannot be cut.
+ */
 const cut = (text: string): number => {
   const firstWord = /\S(?=\s+\S)/u.exec(text)
   if (firstWord !== null) return firstWord.index + firstWord[0].length
-  const start = text.length - text.trimStart().length
-  const characters = Array.from(new Intl.Segmenter().segment(text.trim()), ({ index }) => index)
-  return start + (characters[Math.floor(characters.length / 2)] ?? 0) || text.length
+  const word = text.trim()
+  const within = secondSegment(word, "word") ?? secondSegment(word, "grapheme")
+  return within === undefined ? text.length : text.indexOf(word) + within
 }
 
 /** A text as two blocks that read as the text. The second is empty where the text is a single character. */

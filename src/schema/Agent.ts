@@ -11,7 +11,7 @@ export const Agent = Schema.Struct({
   id: Schema.String,
   name: Schema.String,
   tenantId: nullish(Schema.String),
-  /** Rises by one with every deployment and update. */
+  /** Rises by one with every deployment. */
   version: Schema.Finite,
   /** The agent's folder on the server's disk. */
   path: Schema.String,

@@ -25,7 +25,10 @@ export interface ToolCall {
 
 /** What an agent said and did in a turn. Subagents count in `toolCalls` only. */
 export interface Turn {
-  /** Everything that the agent wrote, as the concatenation of its text. The final answer alone is `result.result`. */
+  /**
+   * Everything that the agent wrote; a blank line separates what it wrote before and after it used tools. The final
+   * answer alone is `result.result`.
+   */
   readonly text: string
   readonly thinking: string
   readonly toolCalls: ReadonlyArray<ToolCall>
@@ -47,8 +50,9 @@ export interface Turn {
 
 interface State {
   readonly seen: Set<string>
-  readonly deltas: { text: string; thinking: string }
+  readonly streamed: { readonly text: TextState; written: string; thinking: string }
   readonly texts: Array<string>
+  toolUsed: boolean
   readonly thinkings: Array<string>
   readonly toolCalls: Map<string, ToolCall>
   result: Turn["result"]
@@ -77,8 +81,10 @@ const addAssistant = (state: State, message: AssistantMessage) => {
         result: undefined,
         parentToolUseId: message.parent_tool_use_id ?? undefined
       })
+      state.toolUsed = true
     } else if (isOwn(message) && block._tag === "Text") {
-      state.texts.push(block.text)
+      state.texts.push(state.toolUsed && state.texts.length > 0 ? `${separator}${block.text}` : block.text)
+      state.toolUsed = false
     } else if (isOwn(message) && block._tag === "Thinking") {
       state.thinkings.push(block.thinking)
     }
@@ -110,31 +116,25 @@ const addMessage = (state: State, message: ClaudeMessage) => {
 }
 
 const add = (state: State, event: StreamEvent): State => {
-  switch (event._tag) {
-    case "TextDelta":
-      state.deltas.text += event.delta
-      break
-    case "ThinkingDelta":
-      state.deltas.thinking += event.delta
-      break
-    case "Message":
-      addMessage(state, event.message)
-  }
+  state.streamed.written += textOf(state.streamed.text, event)
+  if (event._tag === "ThinkingDelta") state.streamed.thinking += event.delta
+  if (event._tag === "Message") addMessage(state, event.message)
   return state
 }
 
 const initial = (): State => ({
   seen: new Set(),
-  deltas: { text: "", thinking: "" },
+  streamed: { text: initialText(), written: "", thinking: "" },
   texts: [],
+  toolUsed: false,
   thinkings: [],
   toolCalls: new Map(),
   result: undefined
 })
 
-const toTurn = ({ deltas, result, texts, thinkings, toolCalls }: State): Turn => ({
-  text: texts.length > 0 ? texts.join("") : deltas.text,
-  thinking: thinkings.length > 0 ? thinkings.join("") : deltas.thinking,
+const toTurn = ({ result, streamed, texts, thinkings, toolCalls }: State): Turn => ({
+  text: texts.length > 0 ? texts.join("") : streamed.written,
+  thinking: thinkings.length > 0 ? thinkings.join("") : streamed.thinking,
   toolCalls: [...toolCalls.values()],
   structuredOutput: result?.structured_output ?? undefined,
   usage: result?.usage ?? undefined,
@@ -148,25 +148,48 @@ interface TextState {
   readonly seen: Set<string>
   /** Text that arrived in pieces and that no complete message has repeated yet. */
   pending: string
+  hasWritten: boolean
+  toolUsed: boolean
 }
 
-const initialText = (): TextState => ({ seen: new Set(), pending: "" })
+const initialText = (): TextState => ({ seen: new Set(), pending: "", hasWritten: false, toolUsed: false })
 
-/** The text that an event adds, empty where it adds none or repeats what arrived in pieces. */
+const separator = "\n\n"
+
+const written = (state: TextState, text: string): string => {
+  const separated = state.hasWritten && state.toolUsed ? `${separator}${text}` : text
+  state.hasWritten = true
+  state.toolUsed = false
+  return separated
+}
+
+/** The text that a block of a complete message adds: none where it repeats what arrived in pieces. */
+const blockText = (state: TextState, block: MessageBlock): string => {
+  if (block._tag === "ToolUse") state.toolUsed = true
+  if (block._tag !== "Text") return ""
+  const repeats = state.pending !== ""
+  state.pending = state.pending.slice(block.text.length)
+  return repeats ? "" : written(state, block.text)
+}
+
+/** The text that an event adds. */
 const textOf = (state: TextState, event: StreamEvent): string => {
-  if (event._tag === "TextDelta") {
-    state.pending += event.delta
-    return event.delta
+  switch (event._tag) {
+    case "TextDelta":
+      state.pending += event.delta
+      return written(state, event.delta)
+    case "ToolUse":
+      state.toolUsed = true
+      return ""
+    case "Message": {
+      const { message } = event
+      return message._tag !== "Assistant" || !isOwn(message) || isRepeated(state.seen, message.uuid)
+        ? ""
+        : blocksOf(message.message.content).map((block) => blockText(state, block)).join("")
+    }
+    default:
+      return ""
   }
-  if (event._tag !== "Message" || event.message._tag !== "Assistant") return ""
-  const { message } = event
-  if (!isOwn(message) || isRepeated(state.seen, message.uuid)) return ""
-  return blocksOf(message.message.content).reduce((text, block) => {
-    if (block._tag !== "Text") return text
-    const repeats = state.pending !== ""
-    state.pending = state.pending.slice(block.text.length)
-    return repeats ? text : text + block.text
-  }, "")
 }
 
 /**

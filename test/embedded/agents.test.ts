@@ -2,6 +2,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import type * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
 import { ask, at, deploy, listAt, open, textAt, withServer } from "./wire.ts"
 
@@ -108,8 +109,7 @@ describe("agents", () => {
   it.effect("take another environment whole, and settings key by key, which are shown apart", () =>
     Effect.gen(function*() {
       yield* deploy("demo", { env: { A: "a" } })
-      const patch = (json: { readonly [key: string]: object }) =>
-        ask("PATCH", "/api/agents/demo", { json: { ...json } })
+      const patch = (json: Schema.JsonObject) => ask("PATCH", "/api/agents/demo", { json })
       const { body } = yield* patch({ env: { B: "b" }, config: { model: "m", turns: 5 } })
       assert.deepStrictEqual(at(body, "agent", "env"), { B: "***" })
       assert.isUndefined(at(body, "agent", "config"))
@@ -209,7 +209,7 @@ describe("files of agents", () => {
       const half = { content: base64("x".repeat(700_000)) }
       yield* ask("POST", "/api/agents/demo/files", { json: { files: [{ path: "half.txt", ...half }] } })
       assert.strictEqual((yield* ask("GET", "/api/agents/demo/files/half.txt")).status, 200)
-      const { path } = { path: textAt((yield* ask("GET", "/api/agents/demo")).body, "agent", "path") }
+      const path = textAt((yield* ask("GET", "/api/agents/demo")).body, "agent", "path")
       const fileSystem = yield* FileSystem.FileSystem
       yield* fileSystem.writeFileString(`${path}/big.txt`, "x".repeat(1_048_577))
       assert.strictEqual((yield* ask("GET", "/api/agents/demo/files/big.txt")).status, 400)

@@ -39,7 +39,7 @@ describe("the stream of a turn", () => {
           `event: error\ndata: {"error":"enough"}\n\n`
       )
     }).pipe(withServer(scripted(
-      AgentScript.message({ type: "odd", text: "a\nb\u2028c\u0085d 😀" }),
+      AgentScript.message({ type: "odd", text: "ab\u2028c\u0085d 😀" }),
       AgentScript.fail("enough")
     ))))
 
@@ -331,6 +331,6 @@ describe("content", () => {
     Effect.gen(function*() {
       const { path } = yield* open()
       assert.deepStrictEqual(saidIn(yield* say(path, "hi")), ["hi"])
-      assert.deepStrictEqual(saidIn(yield* say(path, [block("a"), image, block("b")])), ["a\nb"])
+      assert.deepStrictEqual(saidIn(yield* say(path, [block("a"), image, block("b")])), ["ab"])
     }).pipe(withServer(echo)))
 })

@@ -1,12 +1,28 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FileSystem from "effect/FileSystem"
 import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
-import { ask, at, deploy, type Frame, listAt, listen, named, open, saidIn, say, statusOf, textAt, withServer } from "./wire.ts"
+import {
+  ask,
+  at,
+  deploy,
+  type Frame,
+  listAt,
+  listen,
+  named,
+  open,
+  saidIn,
+  say,
+  statusOf,
+  textAt,
+  withServer
+} from "./wire.ts"
 
 /** An agent that says a word, waits for its latch, and says another: `a-1`, then `a-2` for the prompt `a`. */
 const makeAgent = Effect.gen(function*() {
@@ -22,10 +38,13 @@ const makeAgent = Effect.gen(function*() {
 
 const says = (text: string) => (frame: Frame) => saidIn([frame]).includes(text)
 const stored = (path: string) =>
-  Effect.map(ask("GET", `${path}/messages`), ({ body }) =>
-    listAt(body, "messages").map((row) => JSON.parse(textAt(row, "content"))).map((content) =>
-      String(content.type === "user" ? content.content : content.result ?? content.message.content[0].text)
-    ))
+  Effect.map(
+    ask("GET", `${path}/messages`),
+    ({ body }) =>
+      listAt(body, "messages").map((row) => JSON.parse(textAt(row, "content"))).map((content) =>
+        String(content.type === "user" ? content.content : content.result ?? content.message.content[0].text)
+      )
+  )
 
 describe("mixTurns", () => {
   it.effect("on: turns hear each other, and the first to end ends both", () =>
@@ -50,6 +69,7 @@ describe("mixTurns", () => {
   it.effect("off: the second turn waits for the first", () =>
     Effect.gen(function*() {
       const { latches, script } = yield* makeAgent
+      const order: Array<string> = []
       yield* Effect.gen(function*() {
         const { path } = yield* open()
         const a = yield* listen(path, "a")
@@ -57,10 +77,19 @@ describe("mixTurns", () => {
         yield* latches.b.open
         const b = yield* listen(path, "b")
         yield* b.until(named("session_start"))
+        // A command takes longer than a turn takes to begin: if b did not wait, it would be over by now.
+        yield* ask("POST", `${path}/exec`, { json: { command: "true" } })
         yield* latches.a.open
         assert.deepStrictEqual(saidIn(yield* a.until(named("done"))), ["a-2"])
         assert.deepStrictEqual(saidIn(yield* b.until(named("done"))), ["b-1", "b-2"])
-      }).pipe(withServer({ script, quirks: { mixTurns: false } }))
+        assert.deepStrictEqual(order, ["a begins", "a ends", "b begins", "b ends"])
+      }).pipe(withServer({
+        script: (turn) => {
+          order.push(`${turn.prompt} begins`)
+          return Stream.ensuring(script(turn), Effect.sync(() => order.push(`${turn.prompt} ends`)))
+        },
+        quirks: { mixTurns: false }
+      }))
     }))
 
   it.effect("on: a command ends the stream of a turn, and the rest is lost", () =>
@@ -125,7 +154,9 @@ describe("dropAfterDisconnect", () => {
       return yield* stored(path)
     }).pipe(withServer({
       script: (turn) =>
-        turn.prompt === "z" ? AgentScript.echo(turn) : Stream.ensuring(script(turn), Deferred.succeed(isOver, undefined)),
+        turn.prompt === "z"
+          ? AgentScript.echo(turn)
+          : Stream.ensuring(script(turn), Deferred.succeed(isOver, undefined)),
       quirks: { dropAfterDisconnect, mixTurns: false }
     }))
   })
@@ -244,23 +275,25 @@ describe("hangOnDeadSandbox", () => {
 })
 
 describe("coldResumeLosesWorkspace", () => {
-  const filesAfterResume = Effect.gen(function*() {
+  const stopAndResume = Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
     const { path } = yield* open({ systemPrompt: "mine" })
-    yield* ask("POST", `${path}/exec`, { json: { command: "echo kept > file" } })
+    const kept = yield* ask("POST", `${path}/exec`, { json: { command: "echo kept > file; pwd" } })
     yield* ask("POST", `${path}/stop`)
+    const isThere = yield* fileSystem.exists(textAt(kept.body, "stdout").trim())
     yield* ask("POST", `${path}/resume`)
     const { body } = yield* ask("POST", `${path}/exec`, { json: { command: "cat CLAUDE.md; ls" } })
-    return textAt(body, "stdout")
-  })
+    return { isThere, files: textAt(body, "stdout") }
+  }).pipe(Effect.provide(NodeFileSystem.layer))
 
-  it.effect("on: a session starts again with the agent's files", () =>
+  it.effect("on: the workspace goes with a stop, and a session starts again with the agent's files", () =>
     Effect.gen(function*() {
-      assert.strictEqual(yield* filesAfterResume, "# demo\nCLAUDE.md\n")
+      assert.deepStrictEqual(yield* stopAndResume, { isThere: false, files: "# demo\nCLAUDE.md\n" })
     }).pipe(withServer()))
 
-  it.effect("off: it starts again with its own", () =>
+  it.effect("off: it stays, and a session starts again with its own", () =>
     Effect.gen(function*() {
-      assert.strictEqual(yield* filesAfterResume, "mineCLAUDE.md\nfile\n")
+      assert.deepStrictEqual(yield* stopAndResume, { isThere: true, files: "mineCLAUDE.md\nfile\n" })
     }).pipe(withServer({ quirks: { coldResumeLosesWorkspace: false } })))
 })
 

@@ -2,6 +2,7 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
@@ -18,6 +19,8 @@ const lifecycle = (path: string) =>
     ask("GET", `${path}/events?type=lifecycle`),
     ({ body }) => listAt(body, "events").map((event) => textAt(event, "data"))
   )
+
+const isAlive = (pid: number) => Result.isSuccess(Result.try(() => process.kill(pid, 0)))
 
 describe("a session", () => {
   it.effect("is created active, in a sandbox of its own", () =>
@@ -291,6 +294,20 @@ describe("the workspace", () => {
         return textAt(body, "stdout").trim()
       }).pipe(withServer(), Effect.tap((folder) => Effect.map(fileSystem.exists(folder), assert.isFalse)))
       assert.match(folder, /effect-ash-.*workspace$/)
+    }).pipe(Effect.provide(NodeFileSystem.layer)))
+
+  it.live("takes what runs in it with it", () =>
+    Effect.gen(function*() {
+      const fileSystem = yield* FileSystem.FileSystem
+      const folder = yield* fileSystem.makeTempDirectoryScoped()
+      const pid = yield* Effect.gen(function*() {
+        const { path } = yield* open()
+        yield* Effect.forkScoped(exec(path, `echo $$ > ${folder}/part; mv ${folder}/part ${folder}/pid; sleep 1000`))
+        const pid = yield* Effect.eventually(fileSystem.readFileString(`${folder}/pid`))
+        assert.isTrue(isAlive(Number(pid)))
+        return Number(pid)
+      }).pipe(withServer())
+      assert.isFalse(isAlive(pid))
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
   it.effect("is there while the server is, and another one's after a stop", () =>

@@ -24,7 +24,7 @@ export interface RequestOptions {
   readonly authorization?: string | null
 }
 
-export interface Answer {
+interface Answer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
   readonly text: string
@@ -114,7 +114,7 @@ export const framesOf = (text: string) =>
     const [event, data, ...rest] = frame.split("\n")
     return event?.startsWith("event: ") === true && data?.startsWith("data: ") === true && rest.length === 0
       ? Effect.map(decodeJson(data.slice(6)), (data): Frame => ({ event: event.slice(7), data }))
-      : Effect.fail(new Error(`no frame: ${frame}`))
+      : Effect.die(new Error(`no frame: ${frame}`))
   })
 
 /** Sends a message and reads the stream of its turn to the end. */
