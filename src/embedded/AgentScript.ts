@@ -3,6 +3,9 @@
  * think, call a tool, finish, fail, fall silent or crash. The server makes of them what a real agent sends.
  *
  * ```ts
+ * import { Stream } from "effect"
+ * import { AgentScript } from "effect-ash/embedded"
+ *
  * const script: AgentScript.AgentScript = (turn) => Stream.make(AgentScript.say(`You said: ${turn.prompt}`))
  * ```
  */

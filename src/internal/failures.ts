@@ -191,7 +191,7 @@ const chain = (error: unknown): ReadonlyArray<{ readonly code?: string; readonly
 }
 
 /** The innermost words on what broke a connection. */
-export const describeCause = (cause: unknown): string => {
+const describeCause = (cause: unknown): string => {
   const links = chain(cause).filter(({ code, message }) => code !== undefined || (message ?? "") !== "")
   const last = links.at(-1)
   return [last?.code, last?.message].filter(Predicate.isNotUndefined).join(": ") || "no reason given"

@@ -55,11 +55,11 @@ const DownloadHeaders = Schema.Struct({
   "content-disposition": Schema.optionalKey(Schema.String)
 })
 
-export class HealthGroup extends HttpApiGroup.make("health")
+class HealthGroup extends HttpApiGroup.make("health")
   .add(HttpApiEndpoint.get("get", "/health", { success: ServerHealth, error }))
 {}
 
-export class AgentsGroup extends HttpApiGroup.make("agents")
+class AgentsGroup extends HttpApiGroup.make("agents")
   .add(
     HttpApiEndpoint.post("create", "/api/agents", {
       payload: CreateAgentRequest,
@@ -111,7 +111,7 @@ export class AgentsGroup extends HttpApiGroup.make("agents")
   )
 {}
 
-export class SessionsGroup extends HttpApiGroup.make("sessions")
+class SessionsGroup extends HttpApiGroup.make("sessions")
   .add(
     HttpApiEndpoint.post("create", "/api/sessions", {
       payload: CreateSessionRequest,
@@ -160,7 +160,7 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
   )
 {}
 
-export class MessagesGroup extends HttpApiGroup.make("messages")
+class MessagesGroup extends HttpApiGroup.make("messages")
   .add(
     HttpApiEndpoint.post("send", "/api/sessions/:id/messages", {
       params: session,

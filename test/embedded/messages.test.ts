@@ -39,7 +39,7 @@ describe("the stream of a turn", () => {
           `event: error\ndata: {"error":"enough"}\n\n`
       )
     }).pipe(withServer(scripted(
-      AgentScript.message({ type: "odd", text: "ab\u2028c\u0085d 😀" }),
+      AgentScript.message({ type: "odd", text: "a\nb\u2028c\u0085d 😀" }),
       AgentScript.fail("enough")
     ))))
 
