@@ -57,7 +57,7 @@ const exchange = (
   path: pathOf(response.request),
   status: response.status,
   ...(code === undefined ? {} : { code }),
-  ...(body === "" ? {} : { body: redact(body.slice(0, excerptLimit)) })
+  ...(body === "" ? {} : { body: redact(body).slice(0, excerptLimit) })
 })
 
 const decodeErrorBody = Schema.decodeUnknownOption(Schema.fromJsonString(ErrorBody))
@@ -97,22 +97,6 @@ export const fromResponse = (
   const message = said === undefined ? unreadableBody(status, text) : `${redact(said)} (${status})`
   const http = exchange(response, text, redact, body.code ?? undefined)
   const retryAfter = retryAfterOf(response.headers["retry-after"])
-  switch (status) {
-    case 401:
-    case 403:
-      return new Unauthorized({ message: `the server refused the key: ${message}`, http })
-    case 404:
-      return new NotFound({ message, http })
-    case 410:
-      return new WrongState({ message, http, status: "ended" })
-    case 429:
-      return new RateLimited({ message, http, ...retryAfter })
-    case 503:
-      return said !== undefined && /capacity reached|No runners available/i.test(said)
-        ? new AtCapacity({ message, http, ...retryAfter })
-        : new ServerFailure({ message, http, ...retryAfter })
-  }
-  if (status >= 500) return new ServerFailure({ message, http, ...retryAfter })
   if (status < 400) {
     const location = response.headers["location"]
     return new Undecodable({
@@ -122,9 +106,29 @@ export const fromResponse = (
       http
     })
   }
-  const state = stateOf(said ?? "")
+  switch (status) {
+    case 401:
+    case 403:
+      return new Unauthorized({ message: `the server refused the key: ${message}`, http })
+    case 429:
+      return new RateLimited({ message, http, ...retryAfter })
+    case 503:
+      return said !== undefined && /capacity reached|No runners available/i.test(said)
+        ? new AtCapacity({ message, http, ...retryAfter })
+        : new ServerFailure({ message, http, ...retryAfter })
+  }
+  if (status >= 500) return new ServerFailure({ message, http, ...retryAfter })
+  // What is not said by an Ash server, a proxy's page of 404 above all, is no word on what it has.
+  if (said === undefined) return new Undecodable({ message, http })
+  switch (status) {
+    case 404:
+      return new NotFound({ message, http })
+    case 410:
+      return new WrongState({ message, http, status: "ended" })
+  }
+  const state = stateOf(said)
   return state === undefined
-    ? new InvalidRequest({ message, http, ...fieldOf(said ?? "") })
+    ? new InvalidRequest({ message, http, ...fieldOf(said) })
     : new WrongState({ message, http, status: state })
 }
 

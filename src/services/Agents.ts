@@ -73,7 +73,7 @@ export class Agents extends Context.Service<Agents, {
             call.repeatable("Agents.update", api.update({ params: { name }, payload })),
             ({ agent }) => agent
           ),
-        delete: (name) => Effect.asVoid(call.repeatable("Agents.delete", api.delete({ params: { name } }))),
+        delete: (name) => call.deletion("Agents.delete", api.delete({ params: { name } })),
         getConfig: (name) =>
           Effect.map(
             call.repeatable("Agents.getConfig", api.getConfig({ params: { name } })),
@@ -92,7 +92,7 @@ export class Agents extends Context.Service<Agents, {
         readFile: (name, path) =>
           Effect.map(
             call.repeatable("Agents.readFile", api.readFile({ params: { name, path }, query: { format: "raw" } })),
-            (response) => FileDownload.fromResponse(path, response)
+            (response) => FileDownload.fromResponse("Agents.readFile", path, response)
           ),
         writeFiles: (name, files) =>
           Effect.map(
@@ -102,8 +102,7 @@ export class Agents extends Context.Service<Agents, {
             ),
             ({ written }) => written
           ),
-        deleteFile: (name, path) =>
-          Effect.asVoid(call.repeatable("Agents.deleteFile", api.deleteFile({ params: { name, path } })))
+        deleteFile: (name, path) => call.deletion("Agents.deleteFile", api.deleteFile({ params: { name, path } }))
       })
     })
   )

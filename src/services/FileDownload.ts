@@ -1,8 +1,8 @@
 /** A file on its way from a server. */
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import type * as Stream from "effect/Stream"
-import type { AshError } from "../schema/AshError.ts"
+import * as Stream from "effect/Stream"
+import { AshError } from "../schema/AshError.ts"
 
 /** A file: what the server says of it, and its bytes. The connection is held until the bytes are read or the scope closes. */
 export interface FileDownload {
@@ -21,8 +21,9 @@ interface DownloadHeaders {
 
 const decodeName = (encoded: string) => Result.getSuccess(Result.try(() => decodeURIComponent(encoded)))
 
-/** The download in a response; `path` names the file where the server does not. */
+/** The download in a response to an operation; `path` names the file where the server does not. */
 export const fromResponse = (
+  operation: string,
   path: string,
   { body, headers }: { readonly body: Stream.Stream<Uint8Array, AshError>; readonly headers: DownloadHeaders }
 ): FileDownload => {
@@ -34,6 +35,6 @@ export const fromResponse = (
     ),
     mediaType: headers["content-type"] ?? "application/octet-stream",
     size: length === undefined ? undefined : Number(length),
-    content: body
+    content: Stream.mapError(body, ({ reason }) => new AshError({ operation, reason }))
   }
 }

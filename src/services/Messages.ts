@@ -11,6 +11,7 @@ import { type ContentForm, toForm } from "../internal/contentForm.ts"
 import { fromInput } from "../internal/failures.ts"
 import { decodeEvents, endTurn, type OnTurnError } from "../internal/turnStream.ts"
 import { AshError, type AshErrorReason, Undecodable } from "../schema/AshError.ts"
+import { SessionId } from "../schema/Ids.ts"
 import { type Content, type SendMessageOptions, SendMessageRequest, type StoredMessage } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
@@ -76,7 +77,10 @@ export class Messages extends Context.Service<Messages, {
       ): Stream.Stream<StreamEvent, AshError> =>
         Stream.unwrap(Effect.gen(function*() {
           // Before the server is asked for the form that it takes: input that is not in order is never sent.
-          yield* Effect.mapError(checkRequest({ ...options, content }), (error) => refused(fromInput(error)))
+          yield* Effect.mapError(
+            checkRequest({ params: { id }, payload: { ...options, content } }),
+            (error) => refused(fromInput(error))
+          )
           const delivered = yield* Effect.mapError(Effect.fromResult(toForm(content, yield* contentForm)), refused)
           const { body, headers } = yield* call.once(
             operation,
@@ -111,7 +115,9 @@ export class Messages extends Context.Service<Messages, {
 
 const operation = "Messages.send"
 
-const checkRequest = Schema.decodeUnknownEffect(Schema.toType(SendMessageRequest))
+const checkRequest = Schema.decodeUnknownEffect(
+  Schema.toType(Schema.Struct({ params: Schema.Struct({ id: SessionId }), payload: SendMessageRequest }))
+)
 
 const refused = (reason: AshErrorReason) => new AshError({ operation, reason })
 

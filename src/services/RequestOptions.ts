@@ -79,6 +79,8 @@ export interface Call {
   readonly repeatable: MakeCall
   /** A call that creates or runs something: repeated only when it is certain that nothing happened. */
   readonly once: MakeCall
+  /** A call that deletes something. Repeated after an attempt that may have done it, it is done if nothing is there. */
+  readonly deletion: (operation: string, attempt: Effect.Effect<unknown, AshError>) => Effect.Effect<void, AshError>
 }
 
 const timeoutOf = (
@@ -89,6 +91,24 @@ const timeoutOf = (
     Duration.fromInputUnsafe(options.timeout ?? timeout.default ?? "60 seconds"),
     Duration.fromInputUnsafe(timeout.least ?? 0)
   )
+
+/** An attempt that has succeeded when nothing is there, provided that one before it may have deleted it. */
+const doneIfGone = (attempt: Effect.Effect<unknown, AshError>): Effect.Effect<void, AshError> => {
+  let mayBeDone = false
+  return Effect.suspend(() => {
+    const before = mayBeDone
+    mayBeDone = true
+    return attempt.pipe(
+      Effect.tapError((error) =>
+        Effect.sync(() => {
+          mayBeDone = before || !error.nothingHappened
+        })
+      ),
+      Effect.catchReason("AshError", "NotFound", (_, error) => before ? Effect.void : Effect.fail(error)),
+      Effect.asVoid
+    )
+  })
+}
 
 /** Makes calls under the options of the layer, which are those in force where this runs, and of the fiber. */
 export const makeCall: Effect.Effect<Call> = Effect.map(RequestOptions, (layerOptions): Call => {
@@ -105,5 +125,10 @@ export const makeCall: Effect.Effect<Call> = Effect.map(RequestOptions, (layerOp
         })
       )
     })
-  return { repeatable: make(true), once: make(false) }
+  const repeatable = make(true)
+  return {
+    repeatable,
+    once: make(false),
+    deletion: (operation, attempt) => Effect.suspend(() => repeatable(operation, doneIfGone(attempt)))
+  }
 })

@@ -2,7 +2,6 @@
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
-import * as Base64 from "effect/encoding/Base64"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
@@ -28,8 +27,10 @@ export interface DeployDirectoryOptions {
  * `__pycache__`, `.cache`, `.npm`, `.pnpm-store`, `.yarn`, `.venv`, `venv`, `.tmp` and `tmp`, files named `.env*` or
  * `.DS_Store`, and those that end in `.sock` or `.pid`.
  *
+ * Links are followed, but for those that lead nowhere or back into a folder around them: they are left out with a warning.
+ *
  * A server takes 1 MiB a request; more is sent in several, so that a session that starts meanwhile may see only a part.
- * A single file of more than some 750 KB fails with `InvalidRequest`.
+ * A folder with a file of more than 750,000 bytes is refused before anything is sent.
  */
 export const deployDirectory: (
   directory: string,
@@ -43,6 +44,12 @@ export const deployDirectory: (
     const instructions = files.find((file) => file.path === "CLAUDE.md")
     if (instructions === undefined) {
       return yield* refuse(`${directory} is no agent: it has no CLAUDE.md`)
+    }
+    const tooLarge = files.find((file) => sizeOf(file) > batchSize)
+    if (tooLarge !== undefined) {
+      return yield* refuse(
+        `${tooLarge.path} has ${tooLarge.content.length} bytes, and a request carries some 750,000; keep it out of the folder`
+      )
     }
     const env = { ...yield* readEnv(path.join(folder, ".env")), ...yield* readEnv(path.join(folder, ".env.local")) }
     const [first = [], ...others] = batches([instructions, ...files.filter((file) => file !== instructions)])
@@ -76,23 +83,38 @@ const ignoredFolders = new Set([
 
 const isIgnoredFile = (name: string) => name.startsWith(".env") || name === ".DS_Store" || /\.(?:sock|pid)$/.test(name)
 
-const readFiles = (folder: string, prefix = ""): Effect.Effect<
-  ReadonlyArray<NewFile>,
-  PlatformError,
-  FileSystem.FileSystem | Path.Path
-> =>
+interface FolderFile extends NewFile {
+  readonly content: Uint8Array
+}
+
+/** The files below a folder; `around` are the real paths of the folders that it lies in. */
+const readFiles = (
+  folder: string,
+  prefix = "",
+  around: ReadonlyArray<string> = []
+): Effect.Effect<ReadonlyArray<FolderFile>, PlatformError, FileSystem.FileSystem | Path.Path> =>
   Effect.gen(function*() {
     const fileSystem = yield* FileSystem.FileSystem
     const path = yield* Path.Path
+    const realPath = yield* fileSystem.realPath(folder)
+    if (around.includes(realPath)) {
+      yield* Effect.logWarning(`${prefix} is left out: it is a link into a folder around it`)
+      return []
+    }
     const names = (yield* fileSystem.readDirectory(folder)).toSorted()
     const found = yield* Effect.forEach(names, (name) =>
       Effect.gen(function*() {
-        const { type } = yield* fileSystem.stat(path.join(folder, name))
+        const at = path.join(folder, name)
+        if (!(yield* fileSystem.exists(at))) {
+          yield* Effect.logWarning(`${prefix}${name} is left out: it is a link that leads nowhere`)
+          return []
+        }
+        const { type } = yield* fileSystem.stat(at)
         if (type === "Directory") {
-          return ignoredFolders.has(name) ? [] : yield* readFiles(path.join(folder, name), `${prefix}${name}/`)
+          return ignoredFolders.has(name) ? [] : yield* readFiles(at, `${prefix}${name}/`, [...around, realPath])
         }
         if (type !== "File" || isIgnoredFile(name)) return []
-        return [{ path: `${prefix}${name}`, content: yield* fileSystem.readFile(path.join(folder, name)) }]
+        return [{ path: `${prefix}${name}`, content: yield* fileSystem.readFile(at) }]
       }))
     return found.flat()
   })
@@ -103,13 +125,14 @@ const readEnv = Effect.fnUntraced(function*(file: string) {
   return Record.filter(parseEnv(contents), Predicate.isNotUndefined)
 })
 
-/** What the files of one request may have, leaving room for the rest of a body of 1 MiB. */
-const batchSize = 900_000
+/** What the files of one request may take in its body of 1 MiB, leaving room for the environment. */
+const batchSize = 1_010_000
 
-const sizeOf = ({ content, path }: NewFile) => Base64.encode(content).length + path.length
+/** At most so much a file takes in JSON: base64, and a path that may be escaped character by character. */
+const sizeOf = ({ content, path }: FolderFile) => Math.ceil(content.length / 3) * 4 + path.length * 6 + 32
 
-const batches = (files: ReadonlyArray<NewFile>): ReadonlyArray<ReadonlyArray<NewFile>> =>
-  files.reduce<{ readonly all: Array<Array<NewFile>>; size: number }>((state, file) => {
+const batches = (files: ReadonlyArray<FolderFile>): ReadonlyArray<ReadonlyArray<FolderFile>> =>
+  files.reduce<{ readonly all: Array<Array<FolderFile>>; size: number }>((state, file) => {
     const size = sizeOf(file)
     const last = state.all.at(-1)
     if (last === undefined || state.size + size > batchSize) {

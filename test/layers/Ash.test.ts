@@ -1,0 +1,222 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
+import { TestClock } from "effect/testing"
+import * as Ash from "../../src/layers/Ash.ts"
+import * as AshNode from "../../src/layers/AshNode.ts"
+import { Agents } from "../../src/services/Agents.ts"
+import { AshApiClient } from "../../src/services/AshApiClient.ts"
+import { AshClient } from "../../src/services/AshClient.ts"
+import { Health } from "../../src/services/Health.ts"
+import { Messages } from "../../src/services/Messages.ts"
+import { Sessions } from "../../src/services/Sessions.ts"
+import { health, session, sessionId } from "../support/fixtures.ts"
+import * as Server from "../support/ScriptedServer.ts"
+
+const getHealth = Effect.flatMap(Health, ({ get }) => get)
+
+const withEnv = (env: Record<string, string>) =>
+  Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(env))
+
+const layers = [["Ash", Ash.layer, Ash.layerConfig], ["AshNode", AshNode.layer, AshNode.layerConfig]] as const
+
+describe("url", () => {
+  it.effect.each<readonly [given: string | URL, sent: string]>([
+    ["http://ash.test", "http://ash.test/health"],
+    ["http://ash.test/", "http://ash.test/health"],
+    ["http://ash.test:4100", "http://ash.test:4100/health"],
+    ["HTTPS://ASH.test", "https://ash.test/health"],
+    ["https://proxy.test/ash", "https://proxy.test/ash/health"],
+    ["https://proxy.test/a/ash//", "https://proxy.test/a/ash/health"],
+    ["http://[::1]:4100", "http://[::1]:4100/health"],
+    [new URL("https://proxy.test/ash/"), "https://proxy.test/ash/health"]
+  ])("%s", ([url, sent]) => {
+    const server = Server.make(Server.json(health), { url })
+    return Effect.gen(function*() {
+      yield* getHealth
+      assert.deepStrictEqual(server.requests.map(({ origin, path }) => origin + path), [sent])
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect.each<readonly [url: string, says: RegExp]>([
+    ["", /http:\/\//],
+    ["localhost:4100", /http:\/\//],
+    ["ash.test", /http:\/\//],
+    ["ftp://ash.test", /http:\/\//],
+    ["file:///etc/passwd", /http:\/\//],
+    ["http://", /not a URL/],
+    ["http://ash test", /not a URL/],
+    ["http://ash.test:99999", /not a URL/],
+    ["http://user:geheim@ash.test", /user name or a password/],
+    ["http://geheim@ash.test", /user name or a password/],
+    ["http://ash.test/?token=geheim", /query/],
+    ["http://ash.test/#geheim", /fragment/]
+  ])("%s is refused, and nothing is sent", ([url, says]) =>
+    Effect.gen(function*() {
+      const scripted = Server.make(Server.json(health), { url })
+      const built = [Layer.build(scripted.layer), ...layers.map(([, layer]) => Layer.build(layer({ url })))]
+      for (const build of built) {
+        const error = yield* Effect.flip(build)
+        assert.strictEqual(error.operation, "Ash.layer")
+        assert.strictEqual(error.reason._tag === "InvalidRequest" ? error.reason.field : error.reason._tag, "url")
+        assert.match(error.message, says)
+        assert.notInclude(JSON.stringify(error) + error.message, "geheim")
+      }
+      assert.deepStrictEqual(scripted.requests, [])
+    }).pipe(Effect.scoped))
+})
+
+describe("apiKey", () => {
+  it.effect.each(["", " ", "geheim\n", "geheim\r\nx-evil: 1", "two geheim", "geheim\u0000", "gehéim", "Bearer geheim"])(
+    "%j is refused without being printed",
+    (key) =>
+      Effect.gen(function*() {
+        const apiKey = Redacted.make(key)
+        const scripted = Server.make(Server.json(health), { apiKey })
+        const error = yield* Effect.flip(Layer.build(scripted.layer))
+        assert.strictEqual(error.reason._tag === "InvalidRequest" ? error.reason.field : error.reason._tag, "apiKey")
+        for (const text of [error.message, JSON.stringify(error), String(error), error.stack]) {
+          assert.notMatch(text, /geh[eé]im|evil/)
+        }
+        assert.deepStrictEqual(scripted.requests, [])
+      }).pipe(Effect.scoped)
+  )
+})
+
+describe("layer", () => {
+  it.effect("sends nothing when it is built", () => {
+    const server = Server.make(Server.json(health))
+    return Effect.gen(function*() {
+      yield* Effect.scoped(Layer.build(server.layer))
+      assert.deepStrictEqual(server.requests, [])
+    })
+  })
+
+  it.effect("AshClient holds the services themselves", () =>
+    Effect.gen(function*() {
+      const ash = yield* AshClient
+      assert.strictEqual(ash.agents, yield* Agents)
+      assert.strictEqual(ash.health, yield* Health)
+      assert.strictEqual(ash.messages, yield* Messages)
+      assert.strictEqual(ash.sessions, yield* Sessions)
+    }).pipe(Effect.provide(Server.make(Server.json(health)).layer)))
+
+  it.effect("the low-level client repeats nothing and limits nothing", () =>
+    Effect.gen(function*() {
+      const failing = Server.make(Server.json({ error: "x" }, 500))
+      const get = Effect.flatMap(AshApiClient, ({ sessions }) => sessions.get({ params: { id: sessionId } }))
+      const error = yield* Effect.flip(get).pipe(Effect.provide(failing.layer))
+      assert.strictEqual(error.operation, "sessions.get")
+      assert.strictEqual(failing.requests.length, 1)
+      const fiber = yield* Effect.forkChild(get.pipe(Effect.provide(Server.make(Server.silent).layer)))
+      yield* TestClock.adjust("10 days")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* Fiber.interrupt(fiber)
+    }))
+
+  it.effect("the low-level client is as the contract says", () => {
+    const server = Server.make(Server.json({ session }, 201))
+    return Effect.gen(function*() {
+      const { sessions } = yield* AshApiClient
+      const answer = yield* sessions.create({ payload: { agent: "demo" } })
+      assert.strictEqual(answer.session.id, sessionId)
+      assert.strictEqual(server.requests[0]?.headers["authorization"], `Bearer ${Server.apiKey}`)
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("Ash.layer goes through the fetch in context", () => {
+    const urls: Array<string> = []
+    const fetch: typeof globalThis.fetch = (input, init) => {
+      urls.push(`${init?.method} ${input} ${init?.redirect}`)
+      return Promise.resolve(Server.json(health)())
+    }
+    return Effect.gen(function*() {
+      assert.strictEqual((yield* getHealth).status, "ok")
+      assert.deepStrictEqual(urls, ["GET http://ash.test/health manual"])
+    }).pipe(
+      Effect.provide(Ash.layer({ url: "http://ash.test" })),
+      Effect.provideService(FetchHttpClient.Fetch, fetch)
+    )
+  })
+
+  it.live.each(layers)("%s reaches a real server", ([, layer]) =>
+    Effect.gen(function*() {
+      const { exchanges, url } = yield* Server.listen
+      const fiber = yield* Effect.forkChild(
+        getHealth.pipe(Effect.provide(layer({ url, apiKey: Redacted.make(Server.apiKey), headers: { "x-one": "1" } })))
+      )
+      const { request, response } = yield* Queue.take(exchanges)
+      assert.strictEqual(request.headers.authorization, `Bearer ${Server.apiKey}`)
+      assert.strictEqual(request.headers["x-one"], "1")
+      response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(health))
+      assert.strictEqual((yield* Fiber.join(fiber)).uptime, 17)
+    }))
+
+  it.live("AshNode uses a connection again", () =>
+    Effect.gen(function*() {
+      const { exchanges, url } = yield* Server.listen
+      const ports: Array<number | undefined> = []
+      const done = yield* Deferred.make<void>()
+      yield* Effect.forkScoped(Effect.forever(Effect.gen(function*() {
+        const { request, response } = yield* Queue.take(exchanges)
+        ports.push(request.socket.remotePort)
+        response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(health))
+        if (ports.length === 3) yield* Deferred.succeed(done, undefined)
+      })))
+      yield* Effect.andThen(getHealth, Effect.andThen(getHealth, getHealth)).pipe(
+        Effect.provide(AshNode.layer({ url }))
+      )
+      yield* Deferred.await(done)
+      assert.strictEqual(new Set(ports).size, 1)
+    }))
+})
+
+describe("layerConfig", () => {
+  it.live.each(layers)(
+    "%s takes the address and the key of the environment",
+    ([, , layerConfig]) =>
+      Effect.gen(function*() {
+        const { exchanges, url } = yield* Server.listen
+        const fiber = yield* Effect.forkChild(
+          getHealth.pipe(
+            Effect.provide(layerConfig),
+            withEnv({ ASH_SERVER_URL: `${url}/ash/`, ASH_API_KEY: Server.apiKey })
+          )
+        )
+        const { request, response } = yield* Queue.take(exchanges)
+        assert.strictEqual(request.url, "/ash/health")
+        assert.strictEqual(request.headers.authorization, `Bearer ${Server.apiKey}`)
+        response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(health))
+        yield* Fiber.join(fiber)
+      })
+  )
+
+  it.effect.each(layers)("%s refuses a bad address", ([, , layerConfig]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Layer.build(layerConfig).pipe(withEnv({ ASH_SERVER_URL: "localhost:4100" })))
+      assert.include(String(error), "url must begin with http://")
+    }).pipe(Effect.scoped))
+
+  it.effect("defaults: the port of a local server, no key", () =>
+    Effect.gen(function*() {
+      const options = yield* Ash.config.pipe(withEnv({}))
+      assert.strictEqual(options.url, "http://localhost:4100")
+      assert.isUndefined(options.apiKey)
+    }))
+
+  it.effect("holds the key back from whoever prints it", () =>
+    Effect.gen(function*() {
+      const options = yield* Ash.config.pipe(withEnv({ ASH_API_KEY: Server.apiKey }))
+      assert.strictEqual(options.apiKey === undefined ? "" : Redacted.value(options.apiKey), Server.apiKey)
+      assert.notInclude(JSON.stringify(options), Server.apiKey)
+    }))
+
+  it("is a Config, for a program to build upon", () => assert.isTrue(Config.isConfig(Ash.config)))
+})

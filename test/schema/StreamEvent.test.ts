@@ -1,0 +1,93 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Schema from "effect/Schema"
+import { type StreamEvent, streamEventFromJson } from "../../src/schema/StreamEvent.ts"
+import { assistant, sessionId } from "../support/fixtures.ts"
+
+describe("streamEventFromJson", () => {
+  const known: ReadonlyArray<readonly [name: string, data: Schema.Json, expected: StreamEvent]> = [
+    ["session_start", { sessionId, version: "0.2.0" }, { _tag: "SessionStart", sessionId, version: "0.2.0" }],
+    ["text_delta", { delta: "Hel" }, { _tag: "TextDelta", delta: "Hel" }],
+    ["thinking_delta", { delta: "Hm" }, { _tag: "ThinkingDelta", delta: "Hm" }],
+    [
+      "tool_use",
+      { id: "toolu_1", name: "Bash", input: { command: "ls" } },
+      { _tag: "ToolUse", id: "toolu_1", name: "Bash", input: { command: "ls" } }
+    ],
+    ["tool_use", {}, { _tag: "ToolUse" }],
+    ["tool_result", {}, { _tag: "ToolResult" }],
+    [
+      "tool_result",
+      { tool_use_id: "toolu_1", content: [{ type: "text" }], is_error: true },
+      { _tag: "ToolResult", tool_use_id: "toolu_1", content: [{ type: "text" }], is_error: true }
+    ],
+    ["turn_complete", { numTurns: 2, result: "Hi." }, { _tag: "TurnComplete", numTurns: 2, result: "Hi." }],
+    ["turn_complete", { numTurns: 2 }, { _tag: "TurnComplete", numTurns: 2 }],
+    ["error", { error: "boom" }, { _tag: "TurnError", error: "boom" }],
+    ["done", { sessionId: "" }, { _tag: "Done", sessionId: "" }],
+    ["done", {}, { _tag: "Done" }],
+    ["session_end", { sessionId }, { _tag: "SessionEnd", sessionId }]
+  ]
+
+  it.each(known)("%s %j", (name, data, expected) => {
+    assert.deepStrictEqual(streamEventFromJson(name, data), expected)
+  })
+
+  it("message carries a message of the Claude Agent SDK", () => {
+    const json = assistant([{ type: "text", text: "Hi." }])
+    const event = streamEventFromJson("message", json as unknown as Schema.Json)
+    assert.strictEqual(event._tag, "Message")
+    assert.strictEqual(event._tag === "Message" ? event.message._tag : "", "Assistant")
+  })
+
+  it("message keeps what is no message of the Claude Agent SDK", () => {
+    assert.deepStrictEqual(streamEventFromJson("message", "not json"), {
+      _tag: "Message",
+      message: { _tag: "Unknown", raw: "not json" }
+    })
+  })
+
+  it("fields that a newer server adds, and nulls, do not make a known event unknown", () => {
+    assert.strictEqual(streamEventFromJson("text_delta", { delta: "x", index: 4 })._tag, "TextDelta")
+    assert.strictEqual(streamEventFromJson("tool_use", { id: null, name: null, input: null })._tag, "ToolUse")
+    assert.strictEqual(streamEventFromJson("turn_complete", { numTurns: null, result: null })._tag, "TurnComplete")
+    assert.strictEqual(streamEventFromJson("done", { sessionId: null })._tag, "Done")
+    assert.strictEqual(streamEventFromJson("session_start", { sessionId, version: null })._tag, "SessionStart")
+  })
+
+  const malformed: ReadonlyArray<readonly [name: string, data: Schema.Json]> = [
+    ["session_start", {}],
+    ["session_start", { sessionId: 4 }],
+    ["text_delta", { delta: null }],
+    ["text_delta", "not json"],
+    ["thinking_delta", []],
+    ["tool_use", { id: 5 }],
+    ["tool_result", "text"],
+    ["turn_complete", { numTurns: "2" }],
+    ["error", { message: "boom" }],
+    ["done", null],
+    ["session_end", 7]
+  ]
+
+  it.each(malformed)("%s with other data, %j, is unknown and complete", (event, data) => {
+    assert.deepStrictEqual(streamEventFromJson(event, data), { _tag: "Unknown", event, data })
+  })
+
+  it.each(["input_json_delta", "redacted_thinking", "undefined", "__proto__", "constructor", "toString", ""])(
+    "the name %j is unknown",
+    (event) => {
+      assert.deepStrictEqual(streamEventFromJson(event, { a: [1] }), { _tag: "Unknown", event, data: { a: [1] } })
+    }
+  )
+
+  const names = Schema.Union([
+    Schema.Literals(["session_start", "message", "text_delta", "thinking_delta", "tool_use", "tool_result"]),
+    Schema.Literals(["turn_complete", "error", "done", "session_end"]),
+    Schema.String
+  ])
+
+  it.prop("takes any name with any JSON", { name: names, data: Schema.Json }, ({ data, name }) => {
+    const event = streamEventFromJson(name, data)
+    if (event._tag === "Unknown") assert.deepStrictEqual(event, { _tag: "Unknown", event: name, data })
+    if (event._tag === "Message") assert.deepStrictEqual(event.message.raw, data)
+  })
+})

@@ -1,0 +1,148 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import type { Content } from "../../src/schema/Message.ts"
+import { Messages } from "../../src/services/Messages.ts"
+import { RequestOptions } from "../../src/services/RequestOptions.ts"
+import { noSession, sessionId } from "../support/fixtures.ts"
+import * as Server from "../support/ScriptedServer.ts"
+
+const send = (content: Content = "hello world") =>
+  Effect.flatMap(Messages, ({ send }) => Stream.runCollect(send(sessionId, content)))
+
+const isProbe = ({ path }: Server.Received) => path.includes(noSession)
+
+const turn = Server.sse(Server.frames(["session_start", { sessionId }], ["done", { sessionId }]))
+const noSuchSession = Server.json({ error: "Session not found", statusCode: 404 }, 404)
+const refusedBody = Server.json({ error: "Bad Request", statusCode: 400 }, 400)
+
+/** A server that answers questions for the form of content by one script, and turns. */
+const serving = (probe: Server.Script, answer: Server.Script = turn) => {
+  const server = Server.make((request) => (isProbe(request) ? probe : answer)(request), { retry: { times: 0 } })
+  const counted = () => ({
+    probes: server.requests.filter(isProbe).length,
+    turns: server.requests.filter((request) => !isProbe(request)).length
+  })
+  return { ...server, counted }
+}
+
+describe("the question for the form of content", () => {
+  it.effect("goes to no session, by messages of one and of two blocks, with the key", () => {
+    const server = serving(refusedBody)
+    return Effect.gen(function*() {
+      yield* send("hello")
+      const [one, two, message] = server.requests
+      for (const request of [one, two]) {
+        assert.strictEqual(request?.method, "POST")
+        assert.strictEqual(request?.path, `/api/sessions/${noSession}/messages`)
+        assert.strictEqual(request?.headers["authorization"], `Bearer ${Server.apiKey}`)
+      }
+      const blocksOf = (request: Server.Received | undefined) =>
+        (Server.jsonOf(request as Server.Received) as { content: ReadonlyArray<unknown> }).content.length
+      assert.deepStrictEqual([blocksOf(one), blocksOf(two)], [1, 2])
+      assert.strictEqual(message?.path, `/api/sessions/${sessionId}/messages`)
+      assert.strictEqual(server.requests.length, 3)
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("is not asked before a stream is run, nor for reading", () => {
+    const server = serving(noSuchSession, Server.json({ messages: [] }))
+    return Effect.gen(function*() {
+      const messages = yield* Messages
+      assert.isTrue(Stream.isStream(messages.send(sessionId, "hello")))
+      yield* messages.list(sessionId)
+      assert.deepStrictEqual(server.counted(), { probes: 0, turns: 1 })
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("is asked once by several that begin together, and they wait for the answer", () =>
+    Effect.gen(function*() {
+      const asked = yield* Deferred.make<void>()
+      const answer = yield* Deferred.make<void>()
+      const server = serving(() =>
+        Deferred.succeed(asked, undefined).pipe(
+          Effect.andThen(Deferred.await(answer)),
+          Effect.map(() => new Response("{\"error\":\"Session not found\"}", { status: 404 }))
+        )
+      )
+      const fiber = yield* Effect.forkChild(
+        Effect.all([send(), send(), send()], { concurrency: "unbounded" }).pipe(Effect.provide(server.layer))
+      )
+      yield* Deferred.await(asked)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(server.counted(), { probes: 1, turns: 0 })
+      yield* Deferred.succeed(answer, undefined)
+      yield* Fiber.join(fiber)
+      assert.deepStrictEqual(server.counted(), { probes: 1, turns: 3 })
+    }))
+
+  it.effect("is taken up by another when the one who asked is interrupted", () =>
+    Effect.gen(function*() {
+      const asked = yield* Deferred.make<void>()
+      const server = serving(Server.inOrder(
+        () => Effect.andThen(Deferred.succeed(asked, undefined), Effect.never),
+        noSuchSession
+      ))
+      yield* Effect.gen(function*() {
+        const first = yield* Effect.forkChild(send())
+        yield* Deferred.await(asked)
+        const second = yield* Effect.forkChild(send())
+        yield* Fiber.interrupt(first)
+        yield* Fiber.join(second)
+        yield* send()
+      }).pipe(Effect.provide(server.layer))
+      assert.deepStrictEqual(server.counted(), { probes: 2, turns: 2 })
+    }))
+
+  it.effect("is asked anew by each layer", () =>
+    Effect.gen(function*() {
+      const server = serving(noSuchSession)
+      yield* Effect.andThen(send(), send()).pipe(Effect.provide(server.layer))
+      yield* send().pipe(Effect.provide(server.layer))
+      assert.deepStrictEqual(server.counted(), { probes: 2, turns: 3 })
+    }))
+
+  it.effect.each<readonly [what: string, script: Server.Script, tag: string]>([
+    ["a failing server", Server.json({ error: "x" }, 500), "ServerFailure"],
+    ["a refused key", Server.json({ error: "Invalid API key" }, 401), "Unauthorized"],
+    ["a lost connection", Server.lost, "ConnectionLost"],
+    ["no server", Server.refused, "NotReached"],
+    ["a rate limit", Server.json({ error: "x" }, 429), "RateLimited"],
+    ["a redirection", Server.text("", 302, { location: "https://x.test/" }), "Undecodable"]
+  ])("without an answer nothing is sent, and the next one asks again: %s", ([, script, tag]) => {
+    const server = serving(Server.inOrder(script, noSuchSession))
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(send())
+      assert.strictEqual(error.reason._tag, tag)
+      assert.strictEqual(error.operation, "Messages.send")
+      assert.deepStrictEqual(server.counted(), { probes: 1, turns: 0 })
+      yield* send()
+      assert.deepStrictEqual(server.counted(), { probes: 2, turns: 1 })
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("is repeated on a failing server, unlike the message", () =>
+    Effect.gen(function*() {
+      const server = serving(
+        Server.inOrder(Server.json({ error: "x" }, 500), noSuchSession),
+        Server.json({ error: "x" }, 500)
+      )
+      const fiber = yield* Effect.forkChild(
+        Effect.flip(RequestOptions.withRetry({ times: 2 })(send())).pipe(Effect.provide(server.layer))
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "ServerFailure")
+      assert.deepStrictEqual(server.counted(), { probes: 2, turns: 1 })
+    }))
+
+  it.effect("a page of a proxy is no answer to it", () => {
+    const server = serving(Server.text("<html>Bad Request</html>", 400, { "content-type": "text/html" }))
+    return Effect.gen(function*() {
+      yield* Effect.exit(send())
+      assert.deepStrictEqual(server.counted(), { probes: 1, turns: 0 })
+    }).pipe(Effect.provide(server.layer))
+  })
+})
