@@ -3,6 +3,7 @@
  * one whose data is not as expected, is kept as `Unknown`. No event of any server fails to decode.
  */
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { claudeMessageFromJson, ClaudeMessageType } from "./ClaudeMessage.ts"
 import { nullish } from "./Wire.ts"
@@ -107,6 +108,11 @@ export const StreamEvent = Schema.Union([
   UnknownEvent
 ]).annotate({ identifier: "StreamEvent" })
 
+const decodeDone = Schema.decodeUnknownOption(DoneEvent)
+
+/** Servers name what they pass on after its `type`, be it `done`; an end that is their own has no type. */
+const hasType = (data: Schema.Json) => Predicate.hasProperty(data, "type")
+
 const decoders = new Map<string, (data: Schema.Json) => Option.Option<StreamEvent>>([
   ["session_start", Schema.decodeUnknownOption(SessionStartEvent)],
   ["message", (data) => Option.some({ _tag: "Message", message: claudeMessageFromJson(data) })],
@@ -116,7 +122,7 @@ const decoders = new Map<string, (data: Schema.Json) => Option.Option<StreamEven
   ["tool_result", Schema.decodeUnknownOption(ToolResultEvent)],
   ["turn_complete", Schema.decodeUnknownOption(TurnCompleteEvent)],
   ["error", Schema.decodeUnknownOption(TurnErrorEvent)],
-  ["done", Schema.decodeUnknownOption(DoneEvent)],
+  ["done", (data) => hasType(data) ? Option.none() : decodeDone(data)],
   ["session_end", Schema.decodeUnknownOption(SessionEndEvent)]
 ])
 

@@ -65,6 +65,7 @@ describe("streamEventFromJson", () => {
     ["turn_complete", { numTurns: "2" }],
     ["error", { message: "boom" }],
     ["done", null],
+    ["done", { type: "done", data: "x" }],
     ["session_end", 7]
   ]
 
