@@ -21,6 +21,13 @@ export type AshServices = AshApiClient | AshClient | Agents | Health | Messages 
 export interface AshOptions extends ConnectionOptions, RequestOptionsInput {}
 
 /**
+ * Builds a layer once, and what it is made of for it alone. The layers of the services are constants: shared, as layers
+ * otherwise are, they would be those of whichever server a program was given first.
+ */
+const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
+  Layer.fromBuildMemo((memoMap, scope) => Layer.buildWithMemoMap(Layer.fresh(layer), memoMap, scope))
+
+/**
  * The services over the `HttpClient` in context. For a client of your own: another transport, a proxy, a recorder.
  *
  * Fails with `InvalidRequest` for a URL or a key that cannot be used; nothing is sent before a service is.
@@ -31,7 +38,8 @@ export const layerWithClient = (
   AshClient.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(Agents.layer, Health.layer, Messages.layer, Sessions.layer)),
     Layer.provide(Layer.succeed(RequestOptions, requestOptions)),
-    Layer.provideMerge(AshApiClient.layer({ apiKey, url }))
+    Layer.provideMerge(AshApiClient.layer({ apiKey, url })),
+    isolated
   )
 
 /** `fetch` must not carry the key to wherever a server redirects. */

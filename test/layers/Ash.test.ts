@@ -99,6 +99,24 @@ describe("layer", () => {
     })
   })
 
+  it.effect("two of them in one program are of two servers", () => {
+    const one = Server.make(Server.json({ ...health, version: "one" }))
+    const two = Server.make(Server.json({ ...health, version: "two" }))
+    const version = Effect.map(getHealth, ({ version }) => version)
+    return Effect.gen(function*() {
+      const inner = yield* Effect.provide(version, two.layer)
+      assert.deepStrictEqual([yield* version, inner], ["one", "two"])
+    }).pipe(Effect.provide(one.layer))
+  })
+
+  it.effect("one of them given twice is built once", () => {
+    const server = Server.make(Server.json(health))
+    return Effect.gen(function*() {
+      const outer = yield* AshApiClient
+      assert.strictEqual(yield* Effect.provide(AshApiClient, server.layer), outer)
+    }).pipe(Effect.provide(server.layer))
+  })
+
   it.effect("AshClient holds the services themselves", () =>
     Effect.gen(function*() {
       const ash = yield* AshClient
