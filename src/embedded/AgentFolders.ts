@@ -1,6 +1,5 @@
 /** The folders of agents on the disk (contract 3.2). */
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -12,6 +11,7 @@ import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import type { FileEntry } from "../schema/File.ts"
 import { DataFolder } from "./DataFolder.ts"
 import * as Errors from "./Errors.ts"
+import * as FileTree from "./FileTree.ts"
 
 /** A file as a request carries it: its content in base64, which is decoded leniently. */
 export interface IncomingFile {
@@ -19,20 +19,7 @@ export interface IncomingFile {
   readonly content: string
 }
 
-const hiddenFolders = new Set([
-  "node_modules",
-  ".git",
-  "__pycache__",
-  ".cache",
-  ".npm",
-  ".pnpm-store",
-  ".yarn",
-  ".venv",
-  "venv",
-  ".tmp",
-  "tmp"
-])
-const hiddenExtensions = new Set([".sock", ".lock", ".pid"])
+const isHidden = (name: string) => FileTree.alwaysHidden.has(name) || FileTree.caches.has(name)
 const claudeFile = "CLAUDE.md"
 
 export class AgentFolders extends Context.Service<AgentFolders, {
@@ -52,6 +39,7 @@ export class AgentFolders extends Context.Service<AgentFolders, {
   static readonly layer = Layer.effect(
     AgentFolders,
     Effect.gen(function*() {
+      const disk = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
       const fileSystem = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const data = yield* DataFolder
@@ -84,34 +72,9 @@ export class AgentFolders extends Context.Service<AgentFolders, {
         return folder
       })
 
-      const walk = (folder: string, prefix: string): Effect.Effect<ReadonlyArray<FileEntry>, PlatformError> =>
-        Effect.gen(function*() {
-          const entries: Array<FileEntry> = []
-          for (const name of yield* fileSystem.readDirectory(folder)) {
-            const info = yield* stat(path.join(folder, name))
-            if (Option.isNone(info)) continue
-            if (info.value.type === "Directory") {
-              if (!hiddenFolders.has(name)) {
-                entries.push(...(yield* walk(path.join(folder, name), `${prefix}${name}/`)))
-              }
-            } else if (info.value.type === "File" && !hiddenExtensions.has(path.extname(name))) {
-              entries.push({
-                path: `${prefix}${name}`,
-                size: Number(info.value.size),
-                modifiedAt: yield* Option.match(info.value.mtime, {
-                  onNone: () => DateTime.now,
-                  onSome: (date) => Effect.succeed(DateTime.fromDateUnsafe(date))
-                })
-              })
-            }
-          }
-          return entries
-        })
-
       const list: AgentFolders["Service"]["list"] = Effect.fnUntraced(function*(folder) {
         if (!(yield* exists(folder))) return yield* Errors.notFound("Agent directory not found")
-        const entries = yield* Effect.orDie(walk(folder, ""))
-        return entries.toSorted((a, b) => a.path < b.path ? -1 : 1)
+        return yield* Effect.orDie(FileTree.list(folder, isHidden)).pipe(Effect.provide(disk))
       })
 
       const read: AgentFolders["Service"]["read"] = Effect.fnUntraced(function*(folder, file) {

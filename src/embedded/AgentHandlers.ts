@@ -11,14 +11,14 @@ import type { Agent } from "../schema/Agent.ts"
 import { AshApi } from "../schema/AshApi.ts"
 import { AgentFolders } from "./AgentFolders.ts"
 import * as Errors from "./Errors.ts"
-import { type AgentRow, Store, tenantId } from "./Store.ts"
+import { type AgentRow, Store } from "./Store.ts"
+import * as Tables from "./Tables.ts"
 
 /** A row as it is shown: every value of the environment is masked, and an empty one left out. */
 const shown = (row: AgentRow): Agent => {
   const names = Object.keys(row.env)
   return {
     ...Struct.omit(row, ["config", "env"]),
-    tenantId,
     ...(names.length === 0 ? {} : { env: Object.fromEntries(names.map((name) => [name, "***"])) })
   }
 }
@@ -62,6 +62,7 @@ export const AgentHandlers = HttpApiBuilder.group(
           const now = yield* DateTime.now
           const row: AgentRow = {
             id: previous?.id ?? (yield* random.uuidV4()),
+            tenantId: yield* Tables.Tenant,
             name: body.name,
             version: (previous?.version ?? 0) + 1,
             path,

@@ -1,6 +1,7 @@
 /** The embedded server as a function, from a request to its response. What carries the two is up to others. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
@@ -9,37 +10,79 @@ import * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import { AshApi } from "../schema/AshApi.ts"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import { AgentFolders } from "./AgentFolders.ts"
 import { AgentHandlers } from "./AgentHandlers.ts"
+import { AgentVersionHandlers } from "./AgentVersionHandlers.ts"
+import { AgentVersions } from "./AgentVersions.ts"
+import { AnalyticsHandlers } from "./AnalyticsHandlers.ts"
+import { ApiKeyHandlers } from "./ApiKeyHandlers.ts"
+import { ApiKeys } from "./ApiKeys.ts"
+import { AttachmentHandlers } from "./AttachmentHandlers.ts"
+import { CredentialHandlers } from "./CredentialHandlers.ts"
+import { Credentials } from "./Credentials.ts"
 import { DataFolder } from "./DataFolder.ts"
 import { type EmbeddedOptions, Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
+import { EvalHandlers } from "./EvalHandlers.ts"
+import { Evals } from "./Evals.ts"
 import { Gate, respond } from "./Gate.ts"
 import { HealthHandlers } from "./HealthHandlers.ts"
 import { MessageHandlers } from "./MessageHandlers.ts"
+import { MetaHandlers } from "./MetaHandlers.ts"
+import { Queue } from "./Queue.ts"
+import { QueueHandlers } from "./QueueHandlers.ts"
 import { RateLimits } from "./RateLimits.ts"
 import { Resumptions } from "./Resumptions.ts"
 import { Sandboxes } from "./Sandboxes.ts"
+import { SessionFileHandlers } from "./SessionFileHandlers.ts"
+import { SessionFolders } from "./SessionFolders.ts"
 import { SessionHandlers } from "./SessionHandlers.ts"
+import { SessionStarts } from "./SessionStarts.ts"
 import { Store } from "./Store.ts"
+import * as Tables from "./Tables.ts"
 import { Turns } from "./Turns.ts"
+import { Usage } from "./Usage.ts"
+import { UsageHandlers } from "./UsageHandlers.ts"
+import { WorkspaceHandlers } from "./WorkspaceHandlers.ts"
 
 const routes = HttpApiBuilder.layer(AshApi).pipe(
-  Layer.provide([HealthHandlers, AgentHandlers, SessionHandlers, MessageHandlers]),
-  Layer.provide(Gate.layer),
-  Layer.provide(Turns.layer),
-  Layer.provide([Sandboxes.layer, AgentFolders.layer, RateLimits.layer, Resumptions.layer]),
+  Layer.provide([
+    HealthHandlers,
+    AgentHandlers,
+    AgentVersionHandlers,
+    EvalHandlers,
+    SessionHandlers,
+    MessageHandlers,
+    SessionFileHandlers,
+    WorkspaceHandlers,
+    AttachmentHandlers,
+    CredentialHandlers,
+    QueueHandlers,
+    UsageHandlers,
+    AnalyticsHandlers,
+    ApiKeyHandlers,
+    MetaHandlers
+  ]),
+  Layer.provide([Gate.layer, Evals.layer, Queue.layer]),
+  Layer.provide([Turns.layer, SessionStarts.layer, SessionFolders.layer]),
+  Layer.provide([Sandboxes.layer, AgentFolders.layer, AgentVersions.layer, Credentials.layer]),
+  Layer.provide([RateLimits.layer, Resumptions.layer, Usage.layer]),
   Layer.provide([Store.layer, DataFolder.layer]),
-  Layer.provide([SecureRandom.layerWebCrypto, NodeHttpServer.layerHttpServices])
+  Layer.provide(NodeHttpServer.layerHttpServices)
 )
+
+/** What the server and its door share. */
+const shared = (options: EmbeddedOptions) =>
+  ApiKeys.layer.pipe(Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto]))
 
 /** Builds the server. What it made is gone with the scope: sandboxes, processes, files. */
 export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
-  const settings = Settings.layer(options)
-  const { apiKey } = yield* Effect.provide(Settings, settings)
-  const router = yield* HttpRouter.toHttpEffect(Layer.provide(routes, settings)).pipe(
+  const context = yield* Layer.build(shared(options))
+  const keys = Context.get(context, ApiKeys)
+  const router = yield* HttpRouter.toHttpEffect(Layer.provide(routes, Layer.succeedContext(context))).pipe(
     Effect.provideService(HttpRouter.RouterConfig, {
       // Slashes count. The gate refuses parameters that are too long, all but file paths.
       ignoreDuplicateSlashes: false,
@@ -49,23 +92,29 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
     Effect.orDie
   )
   return Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
-    const refusal = refuse(request, apiKey)
-    const response = refusal === undefined ? yield* answer(router, request) : respond(refusal)
+    if (isPreflight(request)) return preflight(request)
+    const admitted = yield* Effect.result(admit(request, keys))
+    const response = Result.isFailure(admitted)
+      ? respond(admitted.failure)
+      : yield* Effect.provideService(answer(router, request), Tables.Tenant, admitted.success)
     return withCommonHeaders(response, request)
   })
 })
 
-/** Who may ask (contract 2.2): the health alone is open, and at exactly its own address. */
-const refuse = (request: HttpServerRequest.HttpServerRequest, apiKey: string): ErrorResponse | undefined => {
-  if (request.url === "/health") return undefined
-  const header = request.headers["authorization"]
-  if (header === undefined) return Errors.failure(401, "Missing Authorization header")
+/** The tenant of who asks (contract 2.2). The health alone is open, at exactly its own address, and what browsers open. */
+const admit = Effect.fnUntraced(function*(
+  { headers, url }: HttpServerRequest.HttpServerRequest,
+  keys: ApiKeys["Service"]
+): Effect.fn.Return<string, ErrorResponse> {
+  if (url === "/health" || url === "/favicon.ico" || /^\/(?:docs|dashboard)/.test(url)) return Tables.defaultTenant
+  const header = headers["authorization"]
+  if (header === undefined) return yield* Errors.failure(401, "Missing Authorization header")
   const [scheme, key, ...rest] = header.split(" ")
   if (scheme !== "Bearer" || key === undefined || key === "" || rest.length > 0) {
-    return Errors.failure(401, "Invalid Authorization header format")
+    return yield* Errors.failure(401, "Invalid Authorization header format")
   }
-  return key === apiKey ? undefined : Errors.failure(401, "Invalid API key")
-}
+  return (yield* keys.tenantOf(key)) ?? (yield* Errors.failure(401, "Invalid API key"))
+})
 
 const answer = <E, R>(
   router: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
@@ -89,7 +138,23 @@ const answer = <E, R>(
 const joinFilePath = (url: string) =>
   url.replace(filePath, (_, start: string, path: string) => start + path.replaceAll("/", "%2F"))
 
-const filePath = /^(\/api\/agents\/[^/?]+\/files\/)([^?]+)/
+const filePath = /^(\/api\/(?:agents|sessions)\/[^/?]+\/files\/)([^?]+)/
+
+/** What a browser asks before it sends a request to another origin (contract 2.4). */
+const isPreflight = ({ headers, method }: HttpServerRequest.HttpServerRequest) =>
+  method === "OPTIONS" && headers["access-control-request-method"] !== undefined
+
+const preflight = (request: HttpServerRequest.HttpServerRequest) =>
+  withCommonHeaders(
+    HttpServerResponse.empty({
+      status: 204,
+      headers: {
+        "access-control-allow-methods": "GET, HEAD, PUT, PATCH, POST, DELETE",
+        "access-control-allow-headers": request.headers["access-control-request-headers"] ?? ""
+      }
+    }),
+    request
+  )
 
 /** What every response has (contract 2.4), except the stream of a turn, which is written past the framework. */
 const withCommonHeaders = (

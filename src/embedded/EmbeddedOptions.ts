@@ -19,6 +19,13 @@ export interface EmbeddedOptions {
    */
   readonly apiKey?: string | undefined
   /**
+   * Further keys that the server takes, each with its tenant. A tenant sees nothing of another; `apiKey` is that of the
+   * tenant `default`.
+   *
+   * @default {}
+   */
+  readonly tenants?: Readonly<Record<string, string>> | undefined
+  /**
    * What the server does as real servers do, though a client does not expect it.
    *
    * @default the quirks of the newest server
@@ -62,6 +69,7 @@ export const defaultApiKey = "embedded"
 export class Settings extends Context.Service<Settings, {
   readonly script: AgentScript.AgentScript
   readonly apiKey: string
+  readonly tenants: Readonly<Record<string, string>>
   readonly quirks: Quirks.Quirks
   readonly rateLimits: boolean
   readonly maxSandboxes: number
@@ -70,6 +78,7 @@ export class Settings extends Context.Service<Settings, {
     Layer.succeed(Settings, {
       script: options.script ?? AgentScript.offline,
       apiKey: options.apiKey ?? defaultApiKey,
+      tenants: options.tenants ?? {},
       quirks: { ...Quirks.defaults, ...options.quirks },
       rateLimits: options.rateLimits ?? false,
       maxSandboxes: options.maxSandboxes ?? 1000

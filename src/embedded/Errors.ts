@@ -9,6 +9,9 @@ export const badRequest = (error: string) => failure(400, error)
 export const notFound = (error: string) => failure(404, error)
 export const serverError = (error: string) => failure(500, error)
 
+/** Shape F, of a few routes: `{error}` alone. */
+export const bare = (error: string) => new ErrorResponse({ status: 404, body: { error } })
+
 /** Shape B, of the web framework: the useful text is the message. */
 export const framework = (status: number, message: string, code?: string) =>
   new ErrorResponse({

@@ -12,7 +12,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { AshApi, BodyLimit } from "../schema/AshApi.ts"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
-import { AgentName } from "../schema/Ids.ts"
+import { AgentName, Uuid } from "../schema/Ids.ts"
 import * as Bodies from "./Bodies.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
@@ -27,6 +27,8 @@ type Params = Readonly<Record<string, string | undefined>>
 const segmentLimit = 100
 
 const isAgentName = Schema.is(AgentName)
+const isVersion = (text: string) => /^[1-9]\d*$/.test(text) || isUuid(text)
+const isUuid = Schema.is(Uuid)
 
 /** The number of bytes that a body may have, by route. */
 const bodyLimits = new Map(
@@ -51,11 +53,13 @@ export const Gate = HttpRouter.middleware(Effect.gen(function*() {
   ) {
     const route = routes.get(key) ?? {}
     const body = yield* Bodies.read(request, bodyLimits.get(key) ?? BodyLimit.defaultValue())
-    if (params["id"] !== undefined) yield* validate(idRule, params["id"], "params/id")
-    const accepted = route.body === undefined ? undefined : yield* validate(route.body, body, "body")
+    if (params["id"] !== undefined && route.isPlainId !== true) yield* validate(idRule, params["id"], "params/id")
+    const given = route.isBodyOptional === true ? body ?? {} : body
+    const accepted = route.body === undefined ? undefined : yield* validate(route.body, given, "body")
     if (route.query !== undefined) yield* validate(route.query, toJson(query), "querystring")
     // No agent can have another name, so there is none.
     if (params["name"] !== undefined && !isAgentName(params["name"])) return yield* Errors.notFound("Agent not found")
+    if (params["versionNumber"] !== undefined) yield* checkVersion(params["name"] ?? "", params["versionNumber"])
     const path = route.filePath === undefined ? undefined : yield* checkPath(route.filePath, params)
     return {
       request: accepted === undefined ? request : withBody(request, accepted),
@@ -63,9 +67,15 @@ export const Gate = HttpRouter.middleware(Effect.gen(function*() {
     }
   })
 
-  const checkPath = Effect.fnUntraced(function*(rule: NonNullable<Routes.Route["filePath"]>, params: Params) {
-    const { name = "", path = "" } = params
+  /** A version is named by its number, spelt as JSON spells it, or by its id; nothing else names one. */
+  const checkVersion = Effect.fnUntraced(function*(name: string, version: string) {
     yield* store.agent(name)
+    if (!isVersion(version)) return yield* Errors.notFound("Version not found")
+  })
+
+  const checkPath = Effect.fnUntraced(function*(rule: NonNullable<Routes.Route["filePath"]>, params: Params) {
+    const { id, name = "", path = "" } = params
+    yield* id === undefined ? store.agent(name) : store.session(id)
     if (rule.isBad(path)) return yield* rule.bad
     const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".")
     return segments.length === 0 ? yield* rule.empty : segments.join("/")
@@ -78,14 +88,18 @@ export const Gate = HttpRouter.middleware(Effect.gen(function*() {
       const context = yield* HttpRouter.RouteContext
       const { params, route } = context
       const key = `${route.method} ${route.path}`
-      if ([params["name"], params["id"]].some((segment) => segment !== undefined && segment.length > segmentLimit)) {
+      if (
+        [params["name"], params["id"], params["versionNumber"]].some((segment) =>
+          segment !== undefined && segment.length > segmentLimit
+        )
+      ) {
         return respond(Errors.noRoute(request.method, request.url))
       }
       const standing = yield* limits.count(key)
       if (standing.isExceeded) return exceeded(standing)
       const admitted = yield* Effect.result(admit(request, key, params, query))
       const response = Result.isFailure(admitted)
-        ? respond(routes.get(key)?.declaresBadRequest === true ? strip(admitted.failure) : admitted.failure)
+        ? respond(strip(admitted.failure, routes.get(key)))
         : yield* handler.pipe(
           Effect.provideService(HttpServerRequest.HttpServerRequest, admitted.success.request),
           Effect.provideService(HttpRouter.RouteContext, { ...context, params: admitted.success.params })
@@ -122,7 +136,11 @@ export const respond = ({ body, status }: ErrorResponse) => {
   return status === 413 ? HttpServerResponse.setHeader(response, "connection", "close") : response
 }
 
-const strip = (error: ErrorResponse) => error.status === 400 ? Errors.stripped(400) : error
+const strip = (error: ErrorResponse, route: Routes.Route = {}) =>
+  (error.status === 400 && route.declaresBadRequest === true) ||
+    (error.status === 413 && route.declaresTooLarge === true)
+    ? Errors.stripped(error.status)
+    : error
 
 const exceeded = ({ headers, rest }: Standing) =>
   HttpServerResponse.setHeaders(respond(Errors.framework(429, `Rate limit exceeded, retry in ${inWords(rest)}`)), {

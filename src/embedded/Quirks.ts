@@ -42,6 +42,13 @@ export interface Quirks {
    */
   readonly warmPool: boolean
   /**
+   * No case of an eval is asked (3.4): the server names the sandbox so that it refuses the name itself. Off: cases are
+   * asked and scored.
+   *
+   * @default false
+   */
+  readonly evalsFail: boolean
+  /**
    * What becomes of the `content` of a message (1.1, 3.6).
    *
    * - `mangled`, as the newest server: a text becomes a list with that text, a list of one block is refused, two to
@@ -61,5 +68,6 @@ export const defaults: Quirks = {
   dropAfterDisconnect: true,
   coldResumeLosesWorkspace: true,
   warmPool: false,
+  evalsFail: false,
   content: "mangled"
 }

@@ -11,9 +11,15 @@ import type { Rule } from "./Validation.ts"
 export interface Route {
   /** Absent where the route takes no body, and then whatever is sent is ignored. */
   readonly body?: Rule
+  /** Whether the body may be left out; it then counts as an empty object. */
+  readonly isBodyOptional?: boolean
+  /** Whether the id in the path is any text, not a UUID. */
+  readonly isPlainId?: boolean
   readonly query?: Rule
   /** Whether a bad request is answered without a reason (contract 2.1, shape C). */
   readonly declaresBadRequest?: boolean
+  /** Whether a body that is too large is. */
+  readonly declaresTooLarge?: boolean
   readonly filePath?: {
     readonly isBad: (path: string) => boolean
     readonly bad: ErrorResponse
@@ -118,6 +124,51 @@ const content: Readonly<Record<Quirks["content"], Rule>> = {
   intact: { type: "anyOf", rules: [text(500_000), blocks] }
 }
 
+const nullable = (rule: Rule): Rule => ({ type: "nullable", rule })
+const uuid: Rule = { type: "string", format: "uuid" }
+const time: Rule = { type: "string", format: "date-time" }
+const atLeastZero: Rule = { type: "integer", minimum: 0 }
+
+const versionFields: Readonly<Record<string, Rule>> = {
+  name: text(255),
+  systemPrompt: text(1_000_000),
+  releaseNotes: text(10_000),
+  knowledgeFiles: texts
+}
+
+const caseFields: Readonly<Record<string, Rule>> = {
+  question: { type: "string", minLength: 1 },
+  expectedTopics: nullable(texts),
+  expectedNotTopics: nullable(texts),
+  referenceAnswer: nullable(text()),
+  category: nullable(text()),
+  tags: nullable(texts),
+  chatHistory: nullable({
+    type: "array",
+    items: { type: "object", properties: { role: text(), content: text() }, required: ["role", "content"] }
+  }),
+  isActive: { type: "boolean" }
+}
+
+const newCase: Rule = { type: "object", properties: caseFields, required: ["question"] }
+
+const scoreFields: Readonly<Record<string, Rule>> = {
+  humanScore: { type: "number", minimum: 1, maximum: 5 },
+  humanNotes: text(10_000)
+}
+
+const fileFormat: Rule = { type: "object", properties: { format: { type: "string", enum: ["json", "raw"] } } }
+
+const sessionFilePath: NonNullable<Route["filePath"]> = {
+  isBad: (path) => path.includes("..") || path.startsWith("/"),
+  bad: Errors.badRequest("Invalid file path"),
+  empty: Errors.badRequest("File path required")
+}
+
+const usageFilter: Readonly<Record<string, Rule>> = { sessionId: uuid, agentName: text(), after: time, before: time }
+
+const statuses = ["pending", "processing", "completed", "failed", "cancelled"]
+
 /** The routes, by method and path. */
 export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
   new Map<string, Route>([
@@ -125,7 +176,7 @@ export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
     ["PATCH /api/agents/:name", { body: { type: "object", properties: { env: textMap, config: object } } }],
     ["PATCH /api/agents/:name/config", { body: object }],
     ["GET /api/agents/:name/files/:path", {
-      query: { type: "object", properties: { format: { type: "string", enum: ["json", "raw"] } } },
+      query: fileFormat,
       filePath: {
         isBad: (path) => path.includes("..") || path.startsWith("/"),
         bad: Errors.badRequest("Invalid file path"),
@@ -152,6 +203,113 @@ export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
     ["GET /api/sessions/:id/logs", {
       query: { type: "object", properties: { after: { type: "integer", minimum: -1 } } }
     }],
+    ["POST /api/agents/:name/versions", {
+      body: {
+        type: "object",
+        properties: { ...versionFields, cloneFrom: { type: "anyOf", rules: [{ type: "integer" }, text()] } }
+      },
+      declaresBadRequest: true
+    }],
+    ["PATCH /api/agents/:name/versions/:versionNumber", { body: { type: "object", properties: versionFields } }],
+    ["GET /api/agents/:name/eval-cases", {
+      query: {
+        type: "object",
+        properties: { category: text(), isActive: { type: "string", enum: ["true", "false"] } }
+      }
+    }],
+    ["POST /api/agents/:name/eval-cases", { body: newCase }],
+    ["POST /api/agents/:name/eval-cases/import", {
+      body: { type: "object", properties: { cases: { type: "array", items: newCase } }, required: ["cases"] }
+    }],
+    ["PATCH /api/agents/:name/eval-cases/:id", { body: { type: "object", properties: caseFields } }],
+    ["POST /api/agents/:name/eval-runs", {
+      body: { type: "object", properties: { versionNumber: { type: "integer" }, categories: texts, tags: texts } }
+    }],
+    ["GET /api/agents/:name/eval-runs/compare", {
+      query: { type: "object", properties: { runA: uuid, runB: uuid }, required: ["runA", "runB"] }
+    }],
+    ["POST /api/agents/:name/eval-runs/:id/score", {
+      body: { type: "object", properties: { resultId: uuid, ...scoreFields } },
+      declaresBadRequest: true
+    }],
+    ["PATCH /api/agents/:name/eval-results/:id", { body: { type: "object", properties: scoreFields } }],
+    ["GET /api/sessions/:id/files", {
+      query: { type: "object", properties: { includeHidden: { type: "string", enum: ["true", "false"] } } }
+    }],
+    ["GET /api/sessions/:id/files/:path", { query: fileFormat, filePath: sessionFilePath }],
+    ["POST /api/sessions/:id/files", {
+      body: {
+        type: "object",
+        properties: { files: { ...files, minItems: 1, maxItems: 500 }, targetPath: text() },
+        required: ["files"]
+      }
+    }],
+    ["DELETE /api/sessions/:id/files/:path", { filePath: sessionFilePath }],
+    ["POST /api/sessions/:id/workspace", {
+      body: { type: "object", properties: { bundle: text() }, required: ["bundle"] },
+      declaresBadRequest: true
+    }],
+    ["POST /api/sessions/:id/attachments", {
+      body: {
+        type: "object",
+        properties: {
+          filename: { type: "string", minLength: 1 },
+          mimeType: text(),
+          content: text(),
+          messageId: uuid
+        },
+        required: ["filename", "content"]
+      },
+      declaresBadRequest: true,
+      declaresTooLarge: true
+    }],
+    ["POST /api/credentials", {
+      body: {
+        type: "object",
+        properties: {
+          type: { type: "string", enum: ["anthropic", "openai", "bedrock", "custom"] },
+          key: { type: "string", minLength: 1 },
+          label: text()
+        },
+        required: ["type", "key"]
+      },
+      declaresBadRequest: true
+    }],
+    ["DELETE /api/credentials/:id", { isPlainId: true }],
+    ["POST /api/queue", {
+      body: {
+        type: "object",
+        properties: {
+          agentName: text(),
+          prompt: { type: "string", minLength: 1 },
+          sessionId: uuid,
+          priority: atLeastZero,
+          maxRetries: atLeastZero
+        },
+        required: ["agentName", "prompt"]
+      },
+      declaresBadRequest: true
+    }],
+    ["GET /api/queue", {
+      query: {
+        type: "object",
+        properties: {
+          status: { type: "string", enum: statuses },
+          limit: { type: "integer", minimum: 1, maximum: 500 }
+        }
+      }
+    }],
+    ["DELETE /api/queue/:id", { declaresBadRequest: true }],
+    ["GET /api/usage", {
+      query: {
+        type: "object",
+        properties: { ...usageFilter, limit: { type: "integer", minimum: 1, maximum: 1000 } }
+      }
+    }],
+    ["GET /api/usage/stats", { query: { type: "object", properties: usageFilter } }],
+    ["GET /api/analytics", { query: { type: "object", properties: { after: time, before: time } } }],
+    ["POST /api/api-keys", { body: object, isBodyOptional: true }],
+    ["DELETE /api/api-keys/:id", { isPlainId: true }],
     ["POST /api/sessions/:id/messages", { body: sendMessage(quirks.content), declaresBadRequest: true }],
     ["GET /api/sessions/:id/messages", { query: page() }]
   ])

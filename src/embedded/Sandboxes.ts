@@ -88,6 +88,8 @@ export class Sandboxes extends Context.Service<Sandboxes, {
     readonly settings: SandboxSettings
   }) => Effect.Effect<Sandbox, ErrorResponse>
   readonly find: (id: string) => Effect.Effect<Option.Option<Sandbox>>
+  /** The workspace of a sandbox that lived: what is kept of it until the server ends. */
+  readonly snapshot: (id: string) => Effect.Effect<Option.Option<string>>
   /** Ends what runs in a sandbox. */
   readonly destroy: (id: string) => Effect.Effect<void>
   readonly all: Effect.Effect<ReadonlyArray<Sandbox>>
@@ -95,7 +97,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
   static readonly layer = Layer.effect(
     Sandboxes,
     Effect.gen(function*() {
-      const { maxSandboxes, quirks } = yield* Settings
+      const { maxSandboxes } = yield* Settings
       const fileSystem = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const random = yield* SecureRandom.SecureRandom
@@ -194,9 +196,6 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         alive.delete(id)
         yield* Scope.close(entry.scope, Exit.void)
         yield* entry.sandbox.speak(0, { _tag: "Died" })
-        if (quirks.coldResumeLosesWorkspace) {
-          yield* Effect.orDie(fileSystem.remove(homeOf(id), { recursive: true, force: true }))
-        }
       }, Effect.uninterruptible)
 
       const create: Sandboxes["Service"]["create"] = Effect.fnUntraced(function*(options) {
@@ -218,6 +217,11 @@ export class Sandboxes extends Context.Service<Sandboxes, {
       return Sandboxes.of({
         create,
         find: (id) => Effect.sync(() => Option.map(Option.fromNullishOr(alive.get(id)), ({ sandbox }) => sandbox)),
+        snapshot: (id) =>
+          Effect.map(
+            Effect.orDie(fileSystem.exists(workspaceOf(id))),
+            (exists) => exists ? Option.some(workspaceOf(id)) : Option.none()
+          ),
         destroy,
         all: Effect.sync(() => Array.from(alive.values(), ({ sandbox }) => sandbox))
       })

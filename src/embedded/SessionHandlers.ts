@@ -1,20 +1,17 @@
 /** The handlers of the group `sessions` (contract 3.5 and 6). */
 import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as Struct from "effect/Struct"
 import { AshApi } from "../schema/AshApi.ts"
-import type { CreateSessionRequest, Session, SessionStatus } from "../schema/Session.ts"
-import { AgentFolders } from "./AgentFolders.ts"
+import type { SessionStatus } from "../schema/Session.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
-import { field, present } from "./Json.ts"
 import { Resumptions } from "./Resumptions.ts"
-import { Sandboxes, type SandboxSettings } from "./Sandboxes.ts"
-import { type AgentRow, type SessionRow, Store, tenantId } from "./Store.ts"
+import { Sandboxes } from "./Sandboxes.ts"
+import { bare, SessionStarts } from "./SessionStarts.ts"
+import { type SessionRow, Store } from "./Store.ts"
 
 // Looser than the schema of clients: an empty command reaches the server.
 const decodeExec = Schema.decodeUnknownEffect(
@@ -24,9 +21,6 @@ const decodeExec = Schema.decodeUnknownEffect(
 const defaultTimeout = 30_000
 const defaultLimit = 200
 
-/** The settings of a sandbox that is given none: those of every cold start, and of every warm one. */
-const bare: SandboxSettings = { env: {}, permissionMode: "bypassPermissions" }
-
 export const SessionHandlers = HttpApiBuilder.group(
   AshApi,
   "sessions",
@@ -34,40 +28,11 @@ export const SessionHandlers = HttpApiBuilder.group(
     const { quirks } = yield* Settings
     const store = yield* Store
     const sandboxes = yield* Sandboxes
-    const folders = yield* AgentFolders
+    const starts = yield* SessionStarts
     const resumptions = yield* Resumptions
     const random = yield* SecureRandom.SecureRandom
 
-    const addLifecycle = (id: string, action: string, more: Schema.JsonObject = {}) =>
-      store.addEvent(id, "lifecycle", { action, ...more })
-
-    /** The agent of a session that is about to get a sandbox. */
-    const agentOf = Effect.fnUntraced(function*(name: string) {
-      const agent = yield* Effect.flatMap(
-        store.findAgent(name),
-        Option.match({
-          onNone: () => Effect.fail(Errors.notFound(`Agent "${name}" not found`)),
-          onSome: Effect.succeed
-        })
-      )
-      if (yield* folders.exists(agent.path)) return agent
-      return yield* Errors.failure(422, `Agent directory not found: ${agent.path}`)
-    })
-
-    const add = Effect.fnUntraced(function*(options: {
-      readonly id: string
-      readonly sandboxId: string
-      readonly agentName: string
-      readonly status: SessionStatus
-      readonly parentSessionId: string | null
-      readonly settings: SessionRow["settings"]
-    }) {
-      const { settings, ...fields } = options
-      const now = yield* DateTime.now
-      const session: Session = { ...fields, tenantId, runnerId: null, createdAt: now, lastActiveAt: now }
-      yield* store.addSession({ session, settings })
-      return session
-    })
+    const { addLifecycle } = starts
 
     /** Moves a session to another status. The answer is the row from before, with only the status replaced. */
     const move = Effect.fnUntraced(function*({ session }: SessionRow, status: SessionStatus, action: string) {
@@ -86,7 +51,7 @@ export const SessionHandlers = HttpApiBuilder.group(
         yield* resumptions.count("warm")
         return { ...session, status }
       }
-      const agent = yield* agentOf(session.agentName)
+      const agent = yield* starts.agentOf(session.agentName)
       const sandboxId = yield* random.uuidV4()
       yield* sandboxes.create({
         id: sandboxId,
@@ -102,30 +67,7 @@ export const SessionHandlers = HttpApiBuilder.group(
     })
 
     return handlers
-      .handle(
-        "create",
-        Effect.fnUntraced(function*({ payload }) {
-          const agent = yield* agentOf(payload.agent)
-          if (payload.credentialId !== undefined) return yield* Errors.badRequest("Invalid or inaccessible credential")
-          const id = yield* random.uuidV4()
-          const sandboxId = quirks.warmPool ? yield* random.uuidV4() : id
-          const settings = quirks.warmPool ? { ...bare, env: agent.env } : sandboxSettings(agent, payload)
-          yield* sandboxes.create({ id: sandboxId, agentFolder: agent.path, settings })
-          const session = yield* add({
-            id,
-            sandboxId,
-            agentName: agent.name,
-            status: "active",
-            parentSessionId: null,
-            settings: Struct.pick(payload, settingNames)
-          })
-          yield* addLifecycle(id, "created", present({ agentName: agent.name, model: payload.model }))
-          if (settings.mcpServers !== undefined) {
-            yield* store.addEvent(id, "mcp_status", { action: "configured", servers: describe(settings.mcpServers) })
-          }
-          return { session }
-        })
-      )
+      .handle("create", ({ payload }) => Effect.map(starts.create(payload), (session) => ({ session })))
       .handle("list", ({ query }) =>
         Effect.map(store.sessions, (rows) => ({
           sessions: rows.map(({ session }) => session)
@@ -173,10 +115,10 @@ export const SessionHandlers = HttpApiBuilder.group(
         "fork",
         Effect.fnUntraced(function*({ params }) {
           const parent = yield* store.session(params.id)
-          const agent = yield* agentOf(parent.session.agentName)
+          const agent = yield* starts.agentOf(parent.session.agentName)
           const id = yield* random.uuidV4()
           yield* sandboxes.create({ id, agentFolder: agent.path, settings: { ...bare, env: agent.env } })
-          const session = yield* add({
+          const session = yield* starts.add({
             id,
             sandboxId: id,
             agentName: agent.name,
@@ -236,24 +178,3 @@ export const SessionHandlers = HttpApiBuilder.group(
       )
   })
 )
-
-const settingNames = ["model", "allowedTools", "disallowedTools", "betas", "subagents", "initialAgent"] as const
-
-const sandboxSettings = (agent: AgentRow, payload: CreateSessionRequest): SandboxSettings => ({
-  env: { ...agent.env, ...payload.extraEnv },
-  permissionMode: payload.permissionMode ?? bare.permissionMode,
-  // An empty prompt counts as none.
-  systemPrompt: payload.systemPrompt || undefined,
-  mcpServers: payload.mcpServers === undefined ? undefined : serversOf(payload.mcpServers)
-})
-
-type McpServers = NonNullable<CreateSessionRequest["mcpServers"]>
-
-const serversOf = (servers: McpServers) =>
-  Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, present(server)]))
-
-const describe = (servers: Readonly<Record<string, Schema.Json>>): ReadonlyArray<Schema.Json> =>
-  Object.entries(servers).map(([name, server]) => {
-    const url = field(server, "url")
-    return present({ name, transport: url === undefined ? "stdio" : "sse", url, command: field(server, "command") })
-  })

@@ -11,10 +11,11 @@ import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import { StoredContent, type StoredMessage } from "../schema/Message.ts"
 import type { Session, SessionStatus, UpdateSessionConfigRequest } from "../schema/Session.ts"
 import { SessionEvent } from "../schema/SessionEvent.ts"
-import * as Errors from "./Errors.ts"
+import * as Tables from "./Tables.ts"
 
 export interface AgentRow {
   readonly id: string
+  readonly tenantId: string
   readonly name: string
   readonly version: number
   readonly path: string
@@ -25,7 +26,7 @@ export interface AgentRow {
 }
 
 export interface SessionRow {
-  readonly session: Session
+  readonly session: Session & { readonly tenantId: string }
   /** What goes to the agent with every message. Never shown. */
   readonly settings: UpdateSessionConfigRequest
 }
@@ -35,9 +36,6 @@ export interface PageOptions {
   readonly after?: number | undefined
   readonly limit?: number | undefined
 }
-
-/** The tenant of the one key that the server knows. */
-export const tenantId = "default"
 
 export class Store extends Context.Service<Store, {
   /** By name. */
@@ -71,35 +69,35 @@ export class Store extends Context.Service<Store, {
     Store,
     Effect.gen(function*() {
       const random = yield* SecureRandom.SecureRandom
-      const agents = new Map<string, AgentRow>()
+      const agents = Tables.make<AgentRow>()
       const sessions = new Map<string, SessionRow>()
       const messages = new Map<string, Array<StoredMessage>>()
       const events = new Map<string, Array<SessionEvent>>()
 
-      const findAgent = (name: string) => Effect.sync(() => Option.fromNullishOr(agents.get(name)))
+      const findAgent = (name: string) =>
+        Effect.map(agents.all, (rows) => Option.fromUndefinedOr(rows.find((row) => row.name === name)))
+      const ownSessions = Effect.map(
+        Tables.Tenant,
+        (tenantId) => Array.from(sessions.values()).filter(({ session }) => session.tenantId === tenantId)
+      )
 
       return Store.of({
-        agents: Effect.sync(() => Array.from(agents.values()).toSorted((a, b) => a.name < b.name ? -1 : 1)),
+        agents: Effect.map(agents.all, (rows) => rows.toSorted((a, b) => a.name < b.name ? -1 : 1)),
         findAgent,
-        agent: (name) =>
-          Effect.flatMap(
-            findAgent(name),
-            Option.match({ onNone: () => Effect.fail(Errors.notFound("Agent not found")), onSome: Effect.succeed })
-          ),
-        putAgent: (row) => Effect.sync(() => agents.set(row.name, row)),
-        removeAgent: (name) =>
-          Effect.sync(() => {
-            agents.delete(name)
-            for (const [id, { session }] of sessions) {
-              if (session.agentName === name) sessions.delete(id)
-            }
-          }),
-        sessions: Effect.sync(() => Array.from(sessions.values()).toReversed()),
+        agent: (name) => Tables.orNotFound("Agent not found")(findAgent(name)),
+        putAgent: agents.put,
+        removeAgent: Effect.fnUntraced(function*(name) {
+          const agent = yield* findAgent(name)
+          if (Option.isSome(agent)) yield* agents.remove(agent.value.id)
+          for (const { session } of yield* ownSessions) {
+            if (session.agentName === name) sessions.delete(session.id)
+          }
+        }),
+        sessions: Effect.map(ownSessions, (rows) => rows.toReversed()),
         session: (id) =>
-          Effect.suspend(() => {
-            const row = sessions.get(id)
-            return row === undefined ? Effect.fail(Errors.notFound("Session not found")) : Effect.succeed(row)
-          }),
+          Tables.orNotFound("Session not found")(
+            Effect.map(ownSessions, (rows) => Option.fromUndefinedOr(rows.find(({ session }) => session.id === id)))
+          ),
         addSession: (row) =>
           Effect.sync(() => {
             sessions.set(row.session.id, row)
@@ -116,6 +114,7 @@ export class Store extends Context.Service<Store, {
         messages: (sessionId, page) => Effect.sync(() => pageOf(messages.get(sessionId) ?? [], page)),
         addMessage: Effect.fnUntraced(function*(sessionId, role, content) {
           const id = yield* random.uuidV4()
+          const tenantId = yield* Tables.Tenant
           const createdAt = yield* DateTime.now
           const decoded = yield* Effect.orDie(decodeContent(JSON.stringify(content)))
           const rows = rowsOf(messages, sessionId)
@@ -132,6 +131,7 @@ export class Store extends Context.Service<Store, {
           }),
         addEvent: Effect.fnUntraced(function*(sessionId, type, data) {
           const id = yield* random.uuidV4()
+          const tenantId = yield* Tables.Tenant
           const createdAt = DateTime.formatIso(yield* DateTime.now)
           const rows = rowsOf(events, sessionId)
           const sequence = rows.length + 1

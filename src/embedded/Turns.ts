@@ -2,6 +2,7 @@
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FileSystem from "effect/FileSystem"
@@ -12,6 +13,8 @@ import * as Queue from "effect/Queue"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { StoredMessage } from "../schema/Message.ts"
+import type { Session } from "../schema/Session.ts"
 import type { AgentTurn, TurnOptions, Workspace } from "./AgentScript.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import * as Frames from "./Frames.ts"
@@ -19,6 +22,10 @@ import { elements, isObject, textField } from "./Json.ts"
 import * as Performance from "./Performance.ts"
 import { type Sandbox, Sandboxes, type Utterance } from "./Sandboxes.ts"
 import { type SessionRow, Store } from "./Store.ts"
+import { Usage } from "./Usage.ts"
+
+/** A turn that came to nothing. */
+export class TurnFailure extends Data.TaggedError("TurnFailure")<{ readonly message: string }> {}
 
 export class Turns extends Context.Service<Turns, {
   /** Starts a turn. The frames end with it; the scope is that of the client's connection. */
@@ -28,12 +35,19 @@ export class Turns extends Context.Service<Turns, {
     readonly content: Schema.Json
     readonly options: TurnOptions
   }) => Effect.Effect<Stream.Stream<Frames.Frame>, never, Scope.Scope>
+  /** Runs a turn that nobody listens to, and answers what it came to. Nothing of it is stored. */
+  readonly ask: (options: {
+    readonly session: Session
+    readonly sandbox: Sandbox
+    readonly prompt: string
+  }) => Effect.Effect<string, TurnFailure>
 }>()("effect-ash/embedded/Turns") {
   static readonly layer = Layer.effect(
     Turns,
     Effect.gen(function*() {
       const { quirks, script } = yield* Settings
       const store = yield* Store
+      const usage = yield* Usage
       const sandboxes = yield* Sandboxes
       const random = yield* SecureRandom.SecureRandom
       const fileSystem = yield* FileSystem.FileSystem
@@ -51,14 +65,32 @@ export class Turns extends Context.Service<Turns, {
           )
       })
 
+      /** What the agent is told of a turn. */
+      const describe = Effect.fnUntraced(function*({ content, history, options, sandbox, session }: {
+        readonly content: Schema.Json
+        readonly history: ReadonlyArray<StoredMessage>
+        readonly options: TurnOptions
+        readonly sandbox: Sandbox
+        readonly session: Session
+      }): Effect.fn.Return<AgentTurn> {
+        const claudeFile = path.join(sandbox.directory, "CLAUDE.md")
+        const systemPrompt = yield* Effect.orElseSucceed(fileSystem.readFileString(claudeFile), () => "")
+        return {
+          prompt: promptOf(content),
+          content,
+          options,
+          history,
+          workspace: workspaceOf(sandbox),
+          session,
+          agent: { name: session.agentName, systemPrompt }
+        }
+      })
+
       /** The agent's part of a turn: it goes on whether or not anybody listens. */
       const perform = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, number: number) {
         const ending = yield* Performance.perform(script, turn, {
-          conversation: sandbox.conversation,
-          permissionMode: sandbox.settings.permissionMode,
-          mcpServers: Object.keys(sandbox.settings.mcpServers ?? {}),
-          emit: (message) => sandbox.speak(number, { _tag: "Message", message }),
-          log: sandbox.log
+          ...stageOf(sandbox),
+          emit: (message) => sandbox.speak(number, { _tag: "Message", message })
         })
         switch (ending._tag) {
           case "Finished":
@@ -72,22 +104,25 @@ export class Turns extends Context.Service<Turns, {
         }
       }, Effect.provideService(SecureRandom.SecureRandom, random))
 
-      const remember = Effect.fnUntraced(function*(sessionId: string, message: Schema.JsonObject) {
+      const remember = Effect.fnUntraced(function*(session: Session, message: Schema.JsonObject) {
+        const sessionId = session.id
+        if (message["type"] === "result") yield* usage.count(session, message)
         if (Frames.isStored(message)) yield* store.addMessage(sessionId, "assistant", message)
         for (const { data, type } of Frames.timeline(message)) yield* store.addEvent(sessionId, type, data)
       })
 
       /** The server's part of a turn: stores what is new, passes on what there is to hear, and says whether to go on. */
       const relay = Effect.fnUntraced(function*(
-        sessionId: string,
+        session: Session,
         sandbox: Sandbox,
         utterance: Utterance,
         frames: Queue.Queue<Frames.Frame, Cause.Done>
       ) {
+        const sessionId = session.id
         const isNew = yield* sandbox.claim(utterance)
         switch (utterance._tag) {
           case "Message":
-            if (isNew) yield* remember(sessionId, utterance.message)
+            if (isNew) yield* remember(session, utterance.message)
             yield* Queue.offerAll(frames, Frames.fromMessage(utterance.message))
             return true
           case "Failed":
@@ -123,38 +158,53 @@ export class Turns extends Context.Service<Turns, {
         const number = yield* sandbox.nextTurn
         yield* PubSub.take(subscription).pipe(
           Effect.flatMap((utterance) =>
-            isHeard(number, utterance) ? relay(session.id, sandbox, utterance, frames) : Effect.succeed(true)
+            isHeard(number, utterance) ? relay(session, sandbox, utterance, frames) : Effect.succeed(true)
           ),
           Effect.repeat({ while: (goesOn) => goesOn }),
           Effect.ensuring(Scope.close(listening, Exit.void)),
           Effect.forkIn(owner)
         )
 
-        const claudeFile = path.join(sandbox.directory, "CLAUDE.md")
-        const turn = Effect.gen(function*() {
-          const systemPrompt = yield* Effect.orElseSucceed(fileSystem.readFileString(claudeFile), () => "")
-          yield* perform(
-            {
-              prompt: promptOf(content),
-              content,
-              options: { ...settings, ...options },
-              history,
-              workspace: workspaceOf(sandbox),
-              session,
-              agent: { name: session.agentName, systemPrompt }
-            },
-            sandbox,
-            number
-          )
-        })
+        const turn = Effect.flatMap(
+          describe({ content, history, options: { ...settings, ...options }, sandbox, session }),
+          (turn) => perform(turn, sandbox, number)
+        )
         yield* sandbox.start(quirks.mixTurns ? turn : sandbox.turnLock.withPermit(turn))
         return Stream.fromQueue(frames)
       })
 
-      return Turns.of({ start })
+      const ask: Turns["Service"]["ask"] = Effect.fnUntraced(function*({ prompt, sandbox, session }) {
+        const turn = yield* describe({ content: prompt, history: [], options: {}, sandbox, session })
+        let answer = ""
+        const ending = yield* Performance.perform(script, turn, {
+          ...stageOf(sandbox),
+          emit: (message) =>
+            Effect.sync(() => {
+              if (message["type"] === "result") answer = textField(message, "result") ?? ""
+            })
+        })
+        switch (ending._tag) {
+          case "Finished":
+            return answer
+          case "Failed":
+            return yield* new TurnFailure({ message: ending.error })
+          case "Crashed":
+            yield* sandboxes.destroy(sandbox.id)
+            return yield* new TurnFailure({ message: "Sandbox died" })
+        }
+      }, Effect.provideService(SecureRandom.SecureRandom, random))
+
+      return Turns.of({ start, ask })
     })
   )
 }
+
+const stageOf = ({ conversation, log, settings }: Sandbox) => ({
+  conversation,
+  permissionMode: settings.permissionMode,
+  mcpServers: Object.keys(settings.mcpServers ?? {}),
+  log
+})
 
 /** What an agent reads in a content: its texts, one behind the other. */
 const promptOf = (content: Schema.Json): string =>

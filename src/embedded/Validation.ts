@@ -13,12 +13,12 @@ export type Rule =
     readonly minLength?: number
     readonly maxLength?: number
     readonly pattern?: string
-    readonly format?: "uuid"
+    readonly format?: "uuid" | "date-time"
     readonly enum?: ReadonlyArray<string>
   }
   | { readonly type: "integer" | "number"; readonly minimum?: number; readonly maximum?: number }
   | { readonly type: "boolean" }
-  | { readonly type: "array"; readonly items: Rule; readonly maxItems?: number }
+  | { readonly type: "array"; readonly items: Rule; readonly minItems?: number; readonly maxItems?: number }
   | {
     readonly type: "object"
     readonly properties?: Readonly<Record<string, Rule>>
@@ -26,8 +26,15 @@ export type Rule =
     /** What further properties must be; anything where absent. */
     readonly others?: Rule
   }
+  | Nullable
   | AnyOf
   | OneOf
+
+/** Null, or what the rule says. */
+interface Nullable {
+  readonly type: "nullable"
+  readonly rule: Rule
+}
 
 /** The first of these that it is. Nothing is bent. */
 interface AnyOf {
@@ -47,6 +54,7 @@ type Checked = Result.Result<Schema.Json, string>
 export const check = (rule: Rule, value: Schema.Json | undefined, path: string): Checked => {
   if (rule.type === "oneOf") return checkOneOf(rule, value, path)
   if (rule.type === "anyOf") return checkAnyOf(rule, value, path)
+  if (rule.type === "nullable") return value === null ? Result.succeed(null) : check(rule.rule, value, path)
   const bent = bend(rule, value)
   switch (rule.type) {
     case "string":
@@ -104,14 +112,19 @@ const checkText = (rule: Extract<Rule, { readonly type: "string" }>, text: strin
   if (rule.pattern !== undefined && !new RegExp(rule.pattern, "u").test(text)) {
     return Result.fail(`${path} must match pattern "${rule.pattern}"`)
   }
-  if (rule.format === "uuid" && !uuid.test(text)) return Result.fail(`${path} must match format "uuid"`)
+  if (rule.format !== undefined && !formats[rule.format].test(text)) {
+    return Result.fail(`${path} must match format "${rule.format}"`)
+  }
   if (rule.enum !== undefined && !rule.enum.includes(text)) {
     return Result.fail(`${path} must be equal to one of the allowed values`)
   }
   return Result.succeed(text)
 }
 
-const uuid = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+const formats = {
+  uuid: /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i,
+  "date-time": /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)$/i
+}
 
 const checkNumber = (
   rule: Extract<Rule, { readonly type: "integer" | "number" }>,
@@ -130,6 +143,9 @@ const checkArray = (
 ): Checked => {
   if (rule.maxItems !== undefined && values.length > rule.maxItems) {
     return Result.fail(`${path} must NOT have more than ${rule.maxItems} items`)
+  }
+  if (rule.minItems !== undefined && values.length < rule.minItems) {
+    return Result.fail(`${path} must NOT have fewer than ${rule.minItems} items`)
   }
   return Result.all(values.map((value, index) => check(rule.items, value, `${path}/${index}`)))
 }

@@ -17,6 +17,7 @@ import {
   InvalidRequest,
   NotFound,
   NotReached,
+  NotSupported,
   RateLimited,
   ServerFailure,
   Unauthorized,
@@ -85,6 +86,10 @@ const fieldOf = (message: string) => {
 const stateOf = (message: string): string | undefined =>
   /^Session is (\w+)$/.exec(message)?.[1] ?? /with status "(\w+)"/.exec(message)?.[1]
 
+/** What a server says of a route that it does not have, with and without its dashboard (contract 2.1, shapes D and E). */
+const isUnknownRoute = ({ error, message, statusCode }: ErrorBody): boolean =>
+  /^Route \S+ not found$/.test(message ?? "") || (error === "Not found" && (statusCode ?? undefined) === undefined)
+
 /** Why a response that is no success is one, told by its status and, where it has one, the server's own message. */
 export const fromResponse = (
   response: HttpClientResponse.HttpClientResponse,
@@ -122,7 +127,9 @@ export const fromResponse = (
   if (said === undefined) return new Undecodable({ message, http })
   switch (status) {
     case 404:
-      return new NotFound({ message, http })
+      return isUnknownRoute(body)
+        ? new NotSupported({ message: `this server does not have the route: ${message}`, http })
+        : new NotFound({ message, http })
     case 410:
       return new WrongState({ message, http, status: "ended" })
   }

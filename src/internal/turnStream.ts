@@ -23,7 +23,7 @@ const tooLarge = (operation: string) =>
  * over; an event that the end of the stream cuts off is none.
  */
 export const decodeEvents =
-  (operation: string) => <R>(bytes: Stream.Stream<Uint8Array, AshError, R>): Stream.Stream<StreamEvent, AshError, R> =>
+  (operation: string) => <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<StreamEvent, AshError | E, R> =>
     Stream.transformPull(bytes, (pull) =>
       Effect.sync(() => {
         const decoder = new TextDecoder()
@@ -32,7 +32,7 @@ export const decodeEvents =
           if (event._tag === "Event") events.push(streamEventFromJson(event.event, parseJson(event.data)))
         }, { maxEventSize })
 
-        const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError, void, R> = Effect.suspend(() => {
+        const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError | E, void, R> = Effect.suspend(() => {
           if (Arr.isArrayNonEmpty(events)) {
             const batch = events
             events = []

@@ -7,15 +7,43 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { AshError } from "../schema/AshError.ts"
 import { Agents } from "../services/Agents.ts"
+import { AgentVersions } from "../services/AgentVersions.ts"
+import { Analytics } from "../services/Analytics.ts"
+import { ApiKeys } from "../services/ApiKeys.ts"
 import { AshApiClient, type ConnectionOptions } from "../services/AshApiClient.ts"
 import { AshClient } from "../services/AshClient.ts"
+import { Attachments } from "../services/Attachments.ts"
+import { Credentials } from "../services/Credentials.ts"
+import { Evals } from "../services/Evals.ts"
 import { Health } from "../services/Health.ts"
 import { Messages } from "../services/Messages.ts"
+import { ProjectFiles } from "../services/ProjectFiles.ts"
+import { QueueItems } from "../services/QueueItems.ts"
 import { RequestOptions, type RequestOptionsInput } from "../services/RequestOptions.ts"
+import { SessionFiles } from "../services/SessionFiles.ts"
 import { Sessions } from "../services/Sessions.ts"
+import { Usage } from "../services/Usage.ts"
+import { Workspaces } from "../services/Workspaces.ts"
 
 /** Every service of the package. */
-export type AshServices = AshApiClient | AshClient | Agents | Health | Messages | Sessions
+export type AshServices =
+  | AshApiClient
+  | AshClient
+  | Agents
+  | AgentVersions
+  | Analytics
+  | ApiKeys
+  | Attachments
+  | Credentials
+  | Evals
+  | Health
+  | Messages
+  | ProjectFiles
+  | QueueItems
+  | SessionFiles
+  | Sessions
+  | Usage
+  | Workspaces
 
 /** Where the server is, the key to it, and how requests are made. */
 export interface AshOptions extends ConnectionOptions, RequestOptionsInput {}
@@ -36,7 +64,23 @@ export const layerWithClient = (
   { apiKey, url, ...requestOptions }: AshOptions
 ): Layer.Layer<AshServices, AshError, HttpClient.HttpClient> =>
   AshClient.layer.pipe(
-    Layer.provideMerge(Layer.mergeAll(Agents.layer, Health.layer, Messages.layer, Sessions.layer)),
+    Layer.provideMerge(Layer.mergeAll(
+      Agents.layer,
+      AgentVersions.layer,
+      Analytics.layer,
+      ApiKeys.layer,
+      Attachments.layer,
+      Credentials.layer,
+      Evals.layer,
+      Health.layer,
+      Messages.layer,
+      ProjectFiles.layer,
+      QueueItems.layer,
+      SessionFiles.layer,
+      Sessions.layer,
+      Usage.layer,
+      Workspaces.layer
+    )),
     Layer.provide(Layer.succeed(RequestOptions, requestOptions)),
     Layer.provideMerge(AshApiClient.layer({ apiKey, url })),
     isolated

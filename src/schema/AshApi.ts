@@ -10,11 +10,29 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as Schema from "effect/Schema"
 import { Agent, AgentConfig, CreateAgentRequest, UpdateAgentRequest } from "./Agent.ts"
+import { AgentVersion, CreateAgentVersionRequest, UpdateAgentVersionRequest } from "./AgentVersion.ts"
+import { AnalyticsSummary } from "./Analytics.ts"
+import { ApiKey, NewApiKey } from "./ApiKey.ts"
+import { Attachment, CreateAttachmentRequest } from "./Attachment.ts"
+import { CreateCredentialRequest, Credential } from "./Credential.ts"
 import { ErrorResponses } from "./ErrorResponse.ts"
-import { FileEntry, FileUpload } from "./File.ts"
+import {
+  CreateEvalCaseRequest,
+  EvalCase,
+  EvalComparison,
+  EvalResult,
+  EvalRun,
+  ScoredEvalResults,
+  ScoreEvalResultRequest,
+  ScoreEvalRunRequest,
+  StartEvalRunRequest,
+  UpdateEvalCaseRequest
+} from "./Eval.ts"
+import { bytesUpTo, FileEntry, FileUpload, SessionFileList, WriteFileResult } from "./File.ts"
 import { ServerHealth } from "./Health.ts"
-import { AgentName, FilePath, SessionId } from "./Ids.ts"
+import { AgentName, AgentVersionReference, FilePath, Id, SessionId, Uuid } from "./Ids.ts"
 import { SendMessageRequest, StoredMessage } from "./Message.ts"
+import { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "./QueueItem.ts"
 import {
   CreateSessionRequest,
   ExecRequest,
@@ -24,7 +42,8 @@ import {
   UpdateSessionConfigRequest
 } from "./Session.ts"
 import { SessionEvent, SessionEventType } from "./SessionEvent.ts"
-import { omittable } from "./Wire.ts"
+import { timeSpan, UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
+import { JsonObject, omittable } from "./Wire.ts"
 
 /** The number of bytes that the body of a request may have: an annotation of endpoints, 1 MiB where absent. */
 export const BodyLimit = Context.Reference<number>("effect-ash/schema/AshApi/BodyLimit", {
@@ -33,6 +52,7 @@ export const BodyLimit = Context.Reference<number>("effect-ash/schema/AshApi/Bod
 
 const error = ErrorResponses
 const created = HttpApiSchema.status(201)
+const empty = HttpApiSchema.NoContent
 
 const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 }, { expected: "1 to 1,000" }))
 const after = (minimum: number) =>
@@ -42,21 +62,51 @@ const after = (minimum: number) =>
 
 const agent = { name: AgentName }
 const agentFile = { name: AgentName, path: FilePath }
+const version = { name: AgentName, versionNumber: AgentVersionReference }
+const agentItem = { name: AgentName, id: Uuid }
 const session = { id: SessionId }
+const sessionFile = { id: SessionId, path: FilePath }
+const item = { id: Uuid }
+const key = { id: Id }
 
 const AgentResponse = Schema.Struct({ agent: Agent })
 const ConfigResponse = Schema.Struct({ config: AgentConfig })
 const SessionResponse = Schema.Struct({ session: Session })
 
-/** The headers of a download. */
-const DownloadHeaders = Schema.Struct({
-  "content-type": Schema.optionalKey(Schema.String),
-  "content-length": Schema.optionalKey(Schema.String),
-  "content-disposition": Schema.optionalKey(Schema.String)
-})
+const VersionResponse = Schema.Struct({ version: AgentVersion })
+const CaseResponse = Schema.Struct({ case: EvalCase })
+const CasesResponse = Schema.Struct({ cases: Schema.Array(EvalCase) })
+const RunResponse = Schema.Struct({ run: EvalRun })
+const ItemResponse = Schema.Struct({ item: QueueItem })
+
+/** Bytes, and the headers that tell what they are. */
+const Download = HttpApiSchema.WithHeaders(
+  HttpApiSchema.StreamUint8Array(),
+  Schema.Struct({
+    "content-type": Schema.optionalKey(Schema.String),
+    "content-length": Schema.optionalKey(Schema.String),
+    "content-disposition": Schema.optionalKey(Schema.String),
+    "x-ash-source": Schema.optionalKey(Schema.String)
+  })
+)
 
 class HealthGroup extends HttpApiGroup.make("health")
-  .add(HttpApiEndpoint.get("get", "/health", { success: ServerHealth, error }))
+  .add(
+    HttpApiEndpoint.get("get", "/health", { success: ServerHealth, error }),
+    HttpApiEndpoint.get("metrics", "/metrics", { success: Schema.String.pipe(HttpApiSchema.asText()), error })
+  )
+{}
+
+class MetaGroup extends HttpApiGroup.make("meta")
+  .add(
+    HttpApiEndpoint.get("openApi", "/docs/json", { success: JsonObject, error }),
+    HttpApiEndpoint.get("dashboardConfig", "/dashboard/config.js", {
+      success: Schema.RedactedFromValue(Schema.String).pipe(
+        HttpApiSchema.asText({ contentType: "application/javascript" })
+      ),
+      error
+    })
+  )
 {}
 
 class AgentsGroup extends HttpApiGroup.make("agents")
@@ -94,7 +144,7 @@ class AgentsGroup extends HttpApiGroup.make("agents")
     HttpApiEndpoint.get("readFile", "/api/agents/:name/files/:path", {
       params: agentFile,
       query: { format: omittable(Schema.Literals(["json", "raw"])) },
-      success: HttpApiSchema.WithHeaders(HttpApiSchema.StreamUint8Array(), DownloadHeaders),
+      success: Download,
       error
     }),
     HttpApiEndpoint.post("writeFiles", "/api/agents/:name/files", {
@@ -106,6 +156,126 @@ class AgentsGroup extends HttpApiGroup.make("agents")
     HttpApiEndpoint.delete("deleteFile", "/api/agents/:name/files/:path", {
       params: agentFile,
       success: Schema.Struct({ deleted: Schema.Boolean }),
+      error
+    })
+  )
+{}
+
+class AgentVersionsGroup extends HttpApiGroup.make("agentVersions")
+  .add(
+    HttpApiEndpoint.get("list", "/api/agents/:name/versions", {
+      params: agent,
+      success: Schema.Struct({ versions: Schema.Array(AgentVersion) }),
+      error
+    }),
+    HttpApiEndpoint.post("create", "/api/agents/:name/versions", {
+      params: agent,
+      payload: CreateAgentVersionRequest,
+      success: VersionResponse.pipe(created),
+      error
+    }),
+    HttpApiEndpoint.get("get", "/api/agents/:name/versions/:versionNumber", {
+      params: version,
+      success: VersionResponse,
+      error
+    }),
+    HttpApiEndpoint.patch("update", "/api/agents/:name/versions/:versionNumber", {
+      params: version,
+      payload: UpdateAgentVersionRequest,
+      success: VersionResponse,
+      error
+    }),
+    HttpApiEndpoint.delete("delete", "/api/agents/:name/versions/:versionNumber", {
+      params: version,
+      success: empty,
+      error
+    }),
+    HttpApiEndpoint.post("activate", "/api/agents/:name/versions/:versionNumber/activate", {
+      params: version,
+      success: Schema.Struct({ activated: Schema.Boolean, versionNumber: Schema.Finite }),
+      error
+    })
+  )
+{}
+
+class EvalsGroup extends HttpApiGroup.make("evals")
+  .add(
+    HttpApiEndpoint.post("importCases", "/api/agents/:name/eval-cases/import", {
+      params: agent,
+      payload: Schema.Struct({ cases: Schema.Array(CreateEvalCaseRequest) }),
+      success: Schema.Struct({ imported: Schema.Finite }),
+      error
+    }),
+    HttpApiEndpoint.get("exportCases", "/api/agents/:name/eval-cases/export", {
+      params: agent,
+      success: CasesResponse,
+      error
+    }),
+    HttpApiEndpoint.get("listCases", "/api/agents/:name/eval-cases", {
+      params: agent,
+      query: { category: omittable(Schema.String), isActive: omittable(Schema.Boolean) },
+      success: CasesResponse,
+      error
+    }),
+    HttpApiEndpoint.post("createCase", "/api/agents/:name/eval-cases", {
+      params: agent,
+      payload: CreateEvalCaseRequest,
+      success: CaseResponse.pipe(created),
+      error
+    }),
+    HttpApiEndpoint.get("getCase", "/api/agents/:name/eval-cases/:id", {
+      params: agentItem,
+      success: CaseResponse,
+      error
+    }),
+    HttpApiEndpoint.patch("updateCase", "/api/agents/:name/eval-cases/:id", {
+      params: agentItem,
+      payload: UpdateEvalCaseRequest,
+      success: CaseResponse,
+      error
+    }),
+    HttpApiEndpoint.delete("deleteCase", "/api/agents/:name/eval-cases/:id", {
+      params: agentItem,
+      success: empty,
+      error
+    }),
+    HttpApiEndpoint.get("compareRuns", "/api/agents/:name/eval-runs/compare", {
+      params: agent,
+      query: { runA: Uuid, runB: Uuid },
+      success: Schema.Struct({ comparison: EvalComparison }),
+      error
+    }),
+    HttpApiEndpoint.post("startRun", "/api/agents/:name/eval-runs", {
+      params: agent,
+      payload: StartEvalRunRequest,
+      success: RunResponse.pipe(created),
+      error
+    }),
+    HttpApiEndpoint.get("listRuns", "/api/agents/:name/eval-runs", {
+      params: agent,
+      success: Schema.Struct({ runs: Schema.Array(EvalRun) }),
+      error
+    }),
+    HttpApiEndpoint.get("getRun", "/api/agents/:name/eval-runs/:id", {
+      params: agentItem,
+      success: RunResponse,
+      error
+    }),
+    HttpApiEndpoint.get("listResults", "/api/agents/:name/eval-runs/:id/results", {
+      params: agentItem,
+      success: Schema.Struct({ results: Schema.Array(EvalResult) }),
+      error
+    }),
+    HttpApiEndpoint.post("scoreRun", "/api/agents/:name/eval-runs/:id/score", {
+      params: agentItem,
+      payload: ScoreEvalRunRequest,
+      success: ScoredEvalResults,
+      error
+    }),
+    HttpApiEndpoint.patch("scoreResult", "/api/agents/:name/eval-results/:id", {
+      params: agentItem,
+      payload: ScoreEvalResultRequest,
+      success: Schema.Struct({ result: EvalResult }),
       error
     })
   )
@@ -180,8 +350,159 @@ class MessagesGroup extends HttpApiGroup.make("messages")
   )
 {}
 
+class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
+  .add(
+    HttpApiEndpoint.get("list", "/api/sessions/:id/files", {
+      params: session,
+      query: { includeHidden: omittable(Schema.Boolean) },
+      success: SessionFileList,
+      error
+    }),
+    HttpApiEndpoint.get("read", "/api/sessions/:id/files/:path", {
+      params: sessionFile,
+      query: { format: omittable(Schema.Literals(["json", "raw"])) },
+      success: Download,
+      error
+    }),
+    HttpApiEndpoint.post("write", "/api/sessions/:id/files", {
+      params: session,
+      payload: Schema.Struct({
+        files: Schema.Array(FileUpload).check(
+          Schema.isBetweenLength(1, 500, { expected: "1 to 500 files" }),
+          Schema.makeFilter(
+            (files: ReadonlyArray<FileUpload>) =>
+              files.reduce((size, file) => size + file.content.length, 0) <= 104_857_600,
+            { expected: "files of 104857600 bytes together" }
+          )
+        ),
+        targetPath: omittable(Schema.String)
+      }),
+      success: Schema.Struct({ files: Schema.Array(WriteFileResult) }),
+      error
+    }).annotate(BodyLimit, 209_715_200),
+    HttpApiEndpoint.delete("delete", "/api/sessions/:id/files/:path", {
+      params: sessionFile,
+      success: Schema.Struct({ path: Schema.String, deleted: Schema.Boolean }),
+      error
+    })
+  )
+{}
+
+class WorkspacesGroup extends HttpApiGroup.make("workspaces")
+  .add(
+    HttpApiEndpoint.get("download", "/api/sessions/:id/workspace", { params: session, success: Download, error }),
+    HttpApiEndpoint.post("upload", "/api/sessions/:id/workspace", {
+      params: session,
+      payload: Schema.Struct({ bundle: bytesUpTo(104_857_600) }),
+      success: Schema.Struct({ message: Schema.String }),
+      error
+    }).annotate(BodyLimit, 140_509_184)
+  )
+{}
+
+class AttachmentsGroup extends HttpApiGroup.make("attachments")
+  .add(
+    HttpApiEndpoint.post("upload", "/api/sessions/:id/attachments", {
+      params: session,
+      payload: CreateAttachmentRequest,
+      success: Schema.Struct({ attachment: Attachment }).pipe(created),
+      error
+    }),
+    HttpApiEndpoint.get("list", "/api/sessions/:id/attachments", {
+      params: session,
+      success: Schema.Struct({ attachments: Schema.Array(Attachment) }),
+      error
+    }),
+    HttpApiEndpoint.get("download", "/api/attachments/:id", { params: item, success: Download, error }),
+    HttpApiEndpoint.delete("delete", "/api/attachments/:id", { params: item, success: empty, error })
+  )
+{}
+
+class CredentialsGroup extends HttpApiGroup.make("credentials")
+  .add(
+    HttpApiEndpoint.post("create", "/api/credentials", {
+      payload: CreateCredentialRequest,
+      success: Schema.Struct({ credential: Credential }).pipe(created),
+      error
+    }),
+    HttpApiEndpoint.get("list", "/api/credentials", {
+      success: Schema.Struct({ credentials: Schema.Array(Credential) }),
+      error
+    }),
+    HttpApiEndpoint.delete("delete", "/api/credentials/:id", { params: key, success: empty, error })
+  )
+{}
+
+class QueueGroup extends HttpApiGroup.make("queue")
+  .add(
+    HttpApiEndpoint.post("create", "/api/queue", {
+      payload: CreateQueueItemRequest,
+      success: ItemResponse.pipe(created),
+      error
+    }),
+    HttpApiEndpoint.get("list", "/api/queue", {
+      query: {
+        status: omittable(QueueItemStatus),
+        limit: omittable(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 500 }, { expected: "1 to 500" })))
+      },
+      success: Schema.Struct({ items: Schema.Array(QueueItem) }),
+      error
+    }),
+    HttpApiEndpoint.get("stats", "/api/queue/stats", { success: Schema.Struct({ stats: QueueStats }), error }),
+    HttpApiEndpoint.get("get", "/api/queue/:id", { params: item, success: ItemResponse, error }),
+    HttpApiEndpoint.delete("cancel", "/api/queue/:id", { params: item, success: ItemResponse, error })
+  )
+{}
+
+class UsageGroup extends HttpApiGroup.make("usage")
+  .add(
+    HttpApiEndpoint.get("listEvents", "/api/usage", {
+      query: { ...UsageFilter.fields, limit: omittable(Limit) },
+      success: Schema.Struct({ events: Schema.Array(UsageEvent) }),
+      error
+    }),
+    HttpApiEndpoint.get("stats", "/api/usage/stats", {
+      query: UsageFilter.fields,
+      success: Schema.Struct({ stats: UsageStats }),
+      error
+    })
+  )
+{}
+
+class AnalyticsGroup extends HttpApiGroup.make("analytics")
+  .add(HttpApiEndpoint.get("get", "/api/analytics", { query: timeSpan, success: AnalyticsSummary, error }))
+{}
+
+class ApiKeysGroup extends HttpApiGroup.make("apiKeys")
+  .add(
+    HttpApiEndpoint.get("list", "/api/api-keys", { success: Schema.Struct({ keys: Schema.Array(ApiKey) }), error }),
+    HttpApiEndpoint.post("create", "/api/api-keys", {
+      payload: Schema.Struct({ label: omittable(Schema.String) }),
+      success: NewApiKey.pipe(created),
+      error
+    }),
+    HttpApiEndpoint.delete("delete", "/api/api-keys/:id", { params: key, success: empty, error })
+  )
+{}
+
 /** The HTTP API of an Ash server. */
 export class AshApi extends HttpApi.make("ash")
-  .add(HealthGroup, AgentsGroup, SessionsGroup, MessagesGroup)
+  .add(
+    HealthGroup,
+    AgentsGroup,
+    AgentVersionsGroup,
+    EvalsGroup,
+    SessionsGroup,
+    MessagesGroup,
+    SessionFilesGroup,
+    WorkspacesGroup,
+    AttachmentsGroup,
+    CredentialsGroup,
+    QueueGroup,
+    UsageGroup,
+    AnalyticsGroup,
+    ApiKeysGroup,
+    MetaGroup
+  )
   .annotateMerge(OpenApi.annotations({ title: "Ash", version: "0.2.0" }))
 {}

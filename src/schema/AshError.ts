@@ -4,6 +4,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import { WriteFileResult } from "./File.ts"
 import { omittable } from "./Wire.ts"
 
 /** The exchange that an error came from. Holds no header, so no key. */
@@ -134,13 +135,31 @@ export class TurnFailed extends Schema.TaggedClass<TurnFailed>("effect-ash/TurnF
   readonly nothingHappened = false
 }
 
+/** The server does not have this route: it is of another release, or the route is the hosted product's alone (404). */
+export class NotSupported extends Schema.TaggedClass<NotSupported>("effect-ash/NotSupported")("NotSupported", fields) {
+  readonly isRetryable = false
+  readonly nothingHappened = true
+}
+
+/** The server wrote some of the files that were sent, and refused these. */
+export class FilesRefused extends Schema.TaggedClass<FilesRefused>("effect-ash/FilesRefused")("FilesRefused", {
+  ...fields,
+  /** The files that were not written, each with the server's reason. */
+  refused: Schema.Array(WriteFileResult)
+}) {
+  readonly isRetryable = false
+  readonly nothingHappened = false
+}
+
 /** Why an operation failed. */
 export type AshErrorReason = typeof AshErrorReason.Type
 export const AshErrorReason = Schema.Union([
   Unauthorized,
   NotFound,
+  NotSupported,
   InvalidRequest,
   WrongState,
+  FilesRefused,
   RateLimited,
   AtCapacity,
   ServerFailure,

@@ -6,11 +6,13 @@ import * as Schema from "effect/Schema"
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
+/** The id that a server gives to most things. */
+export type Uuid = typeof Uuid.Type
+export const Uuid = Schema.String.check(Schema.isPattern(uuid, { expected: "a UUID" })).annotate({ identifier: "Uuid" })
+
 /** The id of a session: a UUID. */
 export type SessionId = typeof SessionId.Type
-export const SessionId = Schema.String.check(Schema.isPattern(uuid, { expected: "a UUID" })).annotate({
-  identifier: "SessionId"
-})
+export const SessionId = Uuid.annotate({ identifier: "SessionId" })
 
 const agentName = /^[a-zA-Z0-9_-]+$/
 
@@ -30,6 +32,13 @@ export const AgentName = Schema.String.check(
   Schema.isMaxLength(100, { expected: "at most 100 characters, the longest name that a server routes" })
 ).annotate({ identifier: "AgentName" })
 
+/** A version of an agent, by its number or its id. */
+export type AgentVersionReference = typeof AgentVersionReference.Type
+export const AgentVersionReference = Schema.Union([
+  Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a number from 1 on" })),
+  Uuid
+]).annotate({ identifier: "AgentVersionReference", expected: "the number of a version, from 1 on, or its id" })
+
 const isSegment = (segment: string) => segment !== "" && segment !== "." && segment !== ".."
 
 /** The path of a file, relative, its segments separated by `/`; none of them empty, `.` or `..`. */
@@ -39,3 +48,9 @@ export const FilePath = Schema.String.check(
     expected: "a relative path without empty, . or .. segments"
   })
 ).annotate({ identifier: "FilePath" })
+
+/** An id of whatever form, as credentials and keys have it: one segment of a path. */
+export type Id = typeof Id.Type
+export const Id = Schema.String.check(
+  Schema.makeFilter((id: string) => isSegment(id) && id.length <= 100, { expected: "an id of 1 to 100 characters" })
+).annotate({ identifier: "Id" })

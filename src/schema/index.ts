@@ -1,7 +1,11 @@
 /** The wire contract: every noun of the API as a schema, the errors, and the API itself. */
 export * from "./Agent.ts"
+export * from "./AgentVersion.ts"
+export * from "./Analytics.ts"
+export * from "./ApiKey.ts"
 export { AshApi } from "./AshApi.ts"
 export * from "./AshError.ts"
+export * from "./Attachment.ts"
 export {
   AssistantMessage,
   ClaudeMessage,
@@ -17,10 +21,15 @@ export {
   ToolUseBlock,
   UserMessage
 } from "./ClaudeMessage.ts"
-export * from "./File.ts"
+export * from "./Credential.ts"
+export * from "./Eval.ts"
+export { FileEntry, FileUpload, SessionFileList, WriteFileResult } from "./File.ts"
 export * from "./Health.ts"
+export { HostedApi } from "./HostedApi.ts"
 export * from "./Ids.ts"
 export * from "./Message.ts"
+export * from "./ProjectFile.ts"
+export * from "./QueueItem.ts"
 export * from "./Session.ts"
 export * from "./SessionEvent.ts"
 export {
@@ -37,4 +46,5 @@ export {
   TurnErrorEvent,
   UnknownEvent
 } from "./StreamEvent.ts"
+export { UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
 export { Unknown } from "./Wire.ts"

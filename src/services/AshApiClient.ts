@@ -26,6 +26,7 @@ import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
 import { AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
+import { HostedApi } from "../schema/HostedApi.ts"
 import { RequestOptions } from "./RequestOptions.ts"
 
 /** Where a server is, and the key to it. */
@@ -62,7 +63,10 @@ type Method<Endpoint extends HttpApiEndpoint.ConstraintRequest> = (
     : never
 >
 
-type Groups = typeof AshApi extends HttpApi.HttpApi<infer _Id, infer Group> ? Group : never
+type GroupsOf<Api> = Api extends HttpApi.HttpApi<infer _Id, infer Group> ? Group : never
+
+/** All that a client may ask: of any server, and of the hosted product. */
+type Groups = GroupsOf<typeof AshApi> | GroupsOf<typeof HostedApi>
 
 type Methods = {
   readonly [Group in Groups as Group["identifier"]]: {
@@ -73,7 +77,7 @@ type Methods = {
 }
 
 const isMethods = (methods: Record<string, Record<string, unknown>>): methods is Methods & typeof methods =>
-  Object.entries(AshApi.groups).every(([name, group]) =>
+  Object.entries({ ...AshApi.groups, ...HostedApi.groups }).every(([name, group]) =>
     Object.keys(group.endpoints).every((endpoint) => Predicate.isFunction(methods[name]?.[endpoint]))
   )
 
@@ -187,9 +191,12 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       : Effect.succeed(Failures.fromHttpClientError(error))
   }
 
-  const raw: Record<string, Record<string, unknown>> = yield* HttpApiClient.makeWith(AshApi, { httpClient })
+  const raw: Record<string, Record<string, unknown>> = {
+    ...yield* HttpApiClient.makeWith(AshApi, { httpClient }),
+    ...yield* HttpApiClient.makeWith(HostedApi, { httpClient })
+  }
   const methods: Record<string, Record<string, unknown>> = {}
-  HttpApi.reflect(AshApi, {
+  const derive: Parameters<typeof HttpApi.reflect>[1] = {
     onGroup: ({ group }) => {
       methods[group.identifier] = {}
     },
@@ -214,6 +221,8 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
           })
       }
     }
-  })
+  }
+  HttpApi.reflect(AshApi, derive)
+  HttpApi.reflect(HostedApi, derive)
   return isMethods(methods) ? methods : yield* Effect.die(new Error("an endpoint of the contract has no method"))
 })

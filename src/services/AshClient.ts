@@ -3,19 +3,50 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Agents } from "./Agents.ts"
+import { AgentVersions } from "./AgentVersions.ts"
+import { Analytics } from "./Analytics.ts"
+import { ApiKeys } from "./ApiKeys.ts"
+import { Attachments } from "./Attachments.ts"
+import { Credentials } from "./Credentials.ts"
+import { Evals } from "./Evals.ts"
 import { Health } from "./Health.ts"
 import { Messages } from "./Messages.ts"
+import { ProjectFiles } from "./ProjectFiles.ts"
+import { QueueItems } from "./QueueItems.ts"
+import { SessionFiles } from "./SessionFiles.ts"
 import { Sessions } from "./Sessions.ts"
+import { Usage } from "./Usage.ts"
+import { Workspaces } from "./Workspaces.ts"
+
+const services = {
+  agents: Agents,
+  agentVersions: AgentVersions,
+  analytics: Analytics,
+  apiKeys: ApiKeys,
+  attachments: Attachments,
+  credentials: Credentials,
+  evals: Evals,
+  health: Health,
+  messages: Messages,
+  projectFiles: ProjectFiles,
+  queueItems: QueueItems,
+  sessionFiles: SessionFiles,
+  sessions: Sessions,
+  usage: Usage,
+  workspaces: Workspaces
+}
+
+type Services = typeof services
 
 /** Holds every service: `const ash = yield* AshClient`, then `ash.sessions.create(...)`. */
-export class AshClient extends Context.Service<AshClient, {
-  readonly agents: Agents["Service"]
-  readonly health: Health["Service"]
-  readonly messages: Messages["Service"]
-  readonly sessions: Sessions["Service"]
-}>()("effect-ash/services/AshClient") {
-  static readonly layer: Layer.Layer<AshClient, never, Agents | Health | Messages | Sessions> = Layer.effect(
+export class AshClient extends Context.Service<
+  AshClient,
+  {
+    readonly [Name in keyof Services]: Services[Name]["Service"]
+  }
+>()("effect-ash/services/AshClient") {
+  static readonly layer: Layer.Layer<AshClient, never, Services[keyof Services]["Identifier"]> = Layer.effect(
     AshClient,
-    Effect.all({ agents: Agents, health: Health, messages: Messages, sessions: Sessions })
+    Effect.all(services)
   )
 }

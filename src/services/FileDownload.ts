@@ -1,4 +1,5 @@
 /** A file on its way from a server. */
+import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
@@ -10,6 +11,8 @@ export interface FileDownload {
   readonly mediaType: string
   /** Bytes, where the server says it. */
   readonly size: number | undefined
+  /** Of a session's file: read in the live sandbox, or in what was kept of it. */
+  readonly source: string | undefined
   readonly content: Stream.Stream<Uint8Array, AshError>
 }
 
@@ -17,9 +20,17 @@ interface DownloadHeaders {
   readonly "content-type"?: string
   readonly "content-length"?: string
   readonly "content-disposition"?: string
+  readonly "x-ash-source"?: string
 }
 
 const decodeName = (encoded: string) => Result.getSuccess(Result.try(() => decodeURIComponent(encoded)))
+
+/** The name in a header, which has it encoded, or as it is in quotes. */
+const nameIn = (disposition: string): Option.Option<string> =>
+  Option.orElse(
+    Option.flatMap(Option.fromUndefinedOr(/filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1]), decodeName),
+    () => Option.fromUndefinedOr(/filename="([^"]+)"/.exec(disposition)?.[1])
+  )
 
 /** The download in a response to an operation; `path` names the file where the server does not. */
 export const fromResponse = (
@@ -29,12 +40,14 @@ export const fromResponse = (
 ): FileDownload => {
   const length = headers["content-length"]
   return {
-    name: Option.fromUndefinedOr(/filename\*=UTF-8''([^;]+)/.exec(headers["content-disposition"] ?? "")?.[1]).pipe(
-      Option.flatMap(decodeName),
-      Option.getOrElse(() => path.split("/").at(-1) ?? path)
-    ),
+    name: nameIn(headers["content-disposition"] ?? "").pipe(Option.getOrElse(() => path.split("/").at(-1) ?? path)),
     mediaType: headers["content-type"] ?? "application/octet-stream",
     size: length === undefined ? undefined : Number(length),
+    source: headers["x-ash-source"],
     content: Stream.mapError(body, ({ reason }) => new AshError({ operation, reason }))
   }
 }
+
+/** The whole content as UTF-8 text. */
+export const text = ({ content }: FileDownload): Effect.Effect<string, AshError> =>
+  content.pipe(Stream.decodeText, Stream.runFold(() => "", (text, piece) => text + piece))

@@ -1,7 +1,8 @@
-/** The health of a server. Needs no key. */
+/** The state of a server, and what it says of itself. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
 import type { AshError } from "../schema/AshError.ts"
 import type { ServerHealth } from "../schema/Health.ts"
 import { AshApiClient } from "./AshApiClient.ts"
@@ -9,16 +10,22 @@ import { makeCall } from "./RequestOptions.ts"
 
 /** Asks a server how it is. */
 export class Health extends Context.Service<Health, {
-  /** The server's version, sessions and sandboxes. */
+  /** The server's version, sessions and sandboxes. Needs no key. */
   readonly get: Effect.Effect<ServerHealth, AshError>
+  /** The server's gauges and counters as Prometheus reads them. Needs a key, whatever the server's documents say. */
+  readonly metrics: Effect.Effect<string, AshError>
+  /** The server's own description of its API, in OpenAPI 3; a server in production has none. */
+  readonly openApi: Effect.Effect<Schema.JsonObject, AshError>
 }>()("effect-ash/services/Health") {
   static readonly layer: Layer.Layer<Health, never, AshApiClient> = Layer.effect(
     Health,
     Effect.gen(function*() {
-      const { health: api } = yield* AshApiClient
+      const { health: api, meta } = yield* AshApiClient
       const call = yield* makeCall
       return Health.of({
-        get: call.repeatable("Health.get", api.get({}))
+        get: call.repeatable("Health.get", api.get({})),
+        metrics: call.repeatable("Health.metrics", api.metrics({})),
+        openApi: call.repeatable("Health.openApi", meta.openApi({}))
       })
     })
   )

@@ -9,12 +9,14 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { type ContentForm, toForm } from "../internal/contentForm.ts"
 import { fromInput } from "../internal/failures.ts"
+import { paginate, type PagingOptions } from "../internal/paging.ts"
 import { decodeEvents, endTurn, type OnTurnError } from "../internal/turnStream.ts"
 import { AshError, type AshErrorReason, Undecodable } from "../schema/AshError.ts"
 import { SessionId } from "../schema/Ids.ts"
 import { type Content, type SendMessageOptions, SendMessageRequest, type StoredMessage } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
+import * as MessageReaders from "./MessageReaders.ts"
 import { makeCall } from "./RequestOptions.ts"
 import * as Turn from "./Turn.ts"
 
@@ -57,6 +59,8 @@ export class Messages extends Context.Service<Messages, {
     sessionId: string,
     options?: ListMessagesOptions
   ) => Effect.Effect<ReadonlyArray<StoredMessage>, AshError>
+  /** Streams the whole conversation, oldest first, page by page. */
+  readonly history: (sessionId: string, options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
 }>()("effect-ash/services/Messages") {
   static readonly layer: Layer.Layer<Messages, never, AshApiClient> = Layer.effect(
     Messages,
@@ -91,14 +95,17 @@ export class Messages extends Context.Service<Messages, {
             : Stream.fail(noEventStream(headers["content-type"]))
         }))
 
+      const list = (id: string, options: ListMessagesOptions = {}) =>
+        Effect.map(
+          call.repeatable("Messages.list", api.list({ params: { id }, query: options })),
+          ({ messages }) => messages
+        )
+
       return Messages.of({
         send: stream("fail"),
         sendWithErrors: stream("emit"),
-        list: (id, options = {}) =>
-          Effect.map(
-            call.repeatable("Messages.list", api.list({ params: { id }, query: options })),
-            ({ messages }) => messages
-          )
+        list,
+        history: (id, options) => paginate((page) => list(id, page), options)
       })
     })
   )
@@ -111,6 +118,18 @@ export class Messages extends Context.Service<Messages, {
 
   /** Runs a stream to its end and folds it into one `Turn`; `onText` sees the text meanwhile. */
   static readonly toTurn = Turn.fold
+
+  /** Decodes the bytes of an event stream that was obtained otherwise. No rule of a turn's end is applied. */
+  static readonly decodeEvents = decodeEvents("Messages.decodeEvents")
+
+  /** The text of an `Assistant` message; none where it is another message, or has no text. */
+  static readonly textOf = MessageReaders.textOf
+
+  /** The piece of text in a `Partial` message; none where it is another message, or a piece of something else. */
+  static readonly textDeltaOf = MessageReaders.textDeltaOf
+
+  /** What there is to show of an `Assistant` or a `User` message, block by block; nothing of any other. */
+  static readonly displayItems = MessageReaders.displayItems
 }
 
 const operation = "Messages.send"

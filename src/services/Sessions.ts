@@ -6,12 +6,15 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import type { AshError } from "../schema/AshError.ts"
+import * as Stream from "effect/Stream"
+import { follow, paginate, type PagingOptions } from "../internal/paging.ts"
+import { AshError, NotSupported } from "../schema/AshError.ts"
 import type {
   CreateSessionRequest,
   ExecResult,
   SandboxLogs,
   Session,
+  SessionStatus,
   UpdateSessionConfigRequest
 } from "../schema/Session.ts"
 import type { SessionEvent, SessionEventType } from "../schema/SessionEvent.ts"
@@ -28,6 +31,40 @@ export interface ListEventsOptions {
   readonly type?: SessionEventType | undefined
 }
 
+/** Which sessions to list. */
+export interface ListSessionsOptions {
+  readonly agent?: string | undefined
+  readonly status?: SessionStatus | undefined
+}
+
+/** Which page of sessions to list. */
+export interface ListSessionPageOptions extends ListSessionsOptions {
+  readonly limit?: number | undefined
+  readonly offset?: number | undefined
+}
+
+/** A page of sessions, and how many there are in all. */
+export interface SessionPage {
+  readonly sessions: ReadonlyArray<Session>
+  readonly total: number
+}
+
+/** Which rows of a timeline to stream. */
+export interface SessionEventsOptions extends PagingOptions {
+  /** Only rows of this kind. */
+  readonly type?: SessionEventType | undefined
+}
+
+/** How a timeline is followed. */
+export interface TailOptions {
+  /** Only rows behind this sequence number. @default 0 */
+  readonly after?: number | undefined
+  /** Only rows of this kind. */
+  readonly type?: SessionEventType | undefined
+  /** The time between two looks. @default "300 millis" */
+  readonly every?: Duration.Input | undefined
+}
+
 /** Opens and manages sessions. */
 export class Sessions extends Context.Service<Sessions, {
   /**
@@ -38,8 +75,13 @@ export class Sessions extends Context.Service<Sessions, {
   readonly scoped: (session: CreateSessionRequest) => Effect.Effect<Session, AshError, Scope.Scope>
   /** Starts a session. It lives until it is ended; prefer `scoped`. A server allows 20 creations in 15 minutes. */
   readonly create: (session: CreateSessionRequest) => Effect.Effect<Session, AshError>
-  /** Lists all sessions, the newest first; the server has no pages and no filter but the agent. */
-  readonly list: (options?: { readonly agent?: string | undefined }) => Effect.Effect<ReadonlyArray<Session>, AshError>
+  /**
+   * Lists sessions, the newest first. The server sends all sessions, or all of one agent: it has no pages, and a status
+   * is filtered here.
+   */
+  readonly list: (options?: ListSessionsOptions) => Effect.Effect<ReadonlyArray<Session>, AshError>
+  /** Lists a page of sessions with their total. Only the hosted product can; another server fails with `NotSupported`. */
+  readonly listPage: (options?: ListSessionPageOptions) => Effect.Effect<SessionPage, AshError>
   /** Fetches one session. */
   readonly get: (id: string) => Effect.Effect<Session, AshError>
   /** Merges into a session's settings, in force from the next message on. They cannot be read back. */
@@ -66,25 +108,42 @@ export class Sessions extends Context.Service<Sessions, {
   ) => Effect.Effect<ExecResult, AshError>
   /** Lists rows of a session's timeline, oldest first. */
   readonly listEvents: (id: string, options?: ListEventsOptions) => Effect.Effect<ReadonlyArray<SessionEvent>, AshError>
+  /** Streams the whole timeline of a session, oldest first, page by page. */
+  readonly events: (id: string, options?: SessionEventsOptions) => Stream.Stream<SessionEvent, AshError>
+  /** Streams the timeline of a session, and what is added to it, by polling, until the session ends. */
+  readonly tail: (id: string, options?: TailOptions) => Stream.Stream<SessionEvent, AshError>
   /** Reads the logs of a session's sandbox, those behind the index `after`. */
   readonly logs: (id: string, options?: { readonly after?: number | undefined }) => Effect.Effect<SandboxLogs, AshError>
 }>()("effect-ash/services/Sessions") {
   static readonly layer: Layer.Layer<Sessions, never, AshApiClient> = Layer.effect(
     Sessions,
     Effect.gen(function*() {
-      const { sessions: api } = yield* AshApiClient
+      const { hosted, sessions: api } = yield* AshApiClient
       const call = yield* makeCall
       const unwrap = ({ session }: { readonly session: Session }) => session
 
       const create = (payload: CreateSessionRequest) =>
         Effect.map(call.once("Sessions.create", api.create({ payload }), startsSandbox), unwrap)
+      const listEvents = (id: string, options: ListEventsOptions = {}) =>
+        Effect.map(
+          call.repeatable("Sessions.listEvents", api.listEvents({ params: { id }, query: options })),
+          ({ events }) => events
+        )
       const end = (id: string) => Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
 
       return Sessions.of({
         scoped: (session) => openScoped(create(session), end),
         create,
-        list: (options = {}) =>
-          Effect.map(call.repeatable("Sessions.list", api.list({ query: options })), ({ sessions }) => sessions),
+        list: ({ agent, status } = {}) =>
+          Effect.map(
+            call.repeatable("Sessions.list", api.list({ query: { agent } })),
+            ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
+          ),
+        listPage: (options = {}) =>
+          Effect.flatMap(
+            call.repeatable("Sessions.listPage", hosted.listSessions({ query: { ...options, includeTotal: true } })),
+            ({ sessions, total }) => typeof total === "number" ? Effect.succeed({ sessions, total }) : hasNoPages
+          ),
         get: (id) => Effect.map(call.repeatable("Sessions.get", api.get({ params: { id } })), unwrap),
         updateConfig: (id, payload) =>
           Effect.map(call.repeatable("Sessions.updateConfig", api.updateConfig({ params: { id }, payload })), unwrap),
@@ -105,16 +164,27 @@ export class Sessions extends Context.Service<Sessions, {
             { least: Duration.sum(timeout ?? Duration.seconds(30), Duration.seconds(10)) }
           )
         },
-        listEvents: (id, options = {}) =>
-          Effect.map(
-            call.repeatable("Sessions.listEvents", api.listEvents({ params: { id }, query: options })),
-            ({ events }) => events
+        listEvents,
+        events: (id, { type, ...paging } = {}) => paginate((page) => listEvents(id, { ...page, type }), paging),
+        tail: (id, { after = 0, every = "300 millis", type } = {}) =>
+          // All kinds are asked for, or the end would not be seen.
+          follow((page) => listEvents(id, page), { after, every, isLast: isEnd }).pipe(
+            Stream.filter((event) => type === undefined || event.type === type)
           ),
         logs: (id, options = {}) => call.repeatable("Sessions.logs", api.logs({ params: { id }, query: options }))
       })
     })
   )
 }
+
+const isEnd = ({ data }: SessionEvent) => data._tag === "Lifecycle" && data.action === "ended"
+
+const hasNoPages = Effect.fail(
+  new AshError({
+    operation: "Sessions.listPage",
+    reason: new NotSupported({ message: "this server lists all sessions at once; only the hosted product has pages" })
+  })
+)
 
 /** The install and start scripts of an agent may run for two minutes each before the server answers. */
 const startsSandbox = { default: "5 minutes" } as const

@@ -12,6 +12,7 @@ import type {
   UserMessage
 } from "../schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
+import { blocksOf } from "./MessageReaders.ts"
 
 /** A call of a tool, with its answer where there was one. */
 export interface ToolCall {
@@ -58,9 +59,6 @@ interface State {
   result: Turn["result"]
 }
 
-const blocksOf = (content: string | ReadonlyArray<MessageBlock>): ReadonlyArray<MessageBlock> =>
-  typeof content === "string" ? [{ _tag: "Text", type: "text", text: content }] : content
-
 const isRepeated = (seen: Set<string>, uuid: string | null | undefined): boolean => {
   if (uuid === null || uuid === undefined) return false
   const repeated = seen.has(uuid)
@@ -72,7 +70,7 @@ const isRepeated = (seen: Set<string>, uuid: string | null | undefined): boolean
 const isOwn = ({ parent_tool_use_id }: AssistantMessage) => (parent_tool_use_id ?? undefined) === undefined
 
 const addAssistant = (state: State, message: AssistantMessage) => {
-  for (const block of blocksOf(message.message.content)) {
+  for (const block of blocksOf(message)) {
     if (block._tag === "ToolUse") {
       state.toolCalls.set(block.id, {
         id: block.id,
@@ -99,7 +97,7 @@ const addToolResult = (state: State, { content, is_error, tool_use_id }: ToolRes
 }
 
 const addUser = (state: State, message: UserMessage) => {
-  for (const block of blocksOf(message.message.content)) {
+  for (const block of blocksOf(message)) {
     if (block._tag === "ToolResult") addToolResult(state, block)
   }
 }
@@ -185,7 +183,7 @@ const textOf = (state: TextState, event: StreamEvent): string => {
       const { message } = event
       return message._tag !== "Assistant" || !isOwn(message) || isRepeated(state.seen, message.uuid)
         ? ""
-        : blocksOf(message.message.content).map((block) => blockText(state, block)).join("")
+        : blocksOf(message).map((block) => blockText(state, block)).join("")
     }
     default:
       return ""

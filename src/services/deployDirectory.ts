@@ -5,13 +5,13 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
 import * as Predicate from "effect/Predicate"
 import * as Record from "effect/Record"
 import { parseEnv } from "node:util"
+import { type FolderFile, readFolder } from "../internal/folder.ts"
 import type { Agent } from "../schema/Agent.ts"
 import { AshError, InvalidRequest } from "../schema/AshError.ts"
-import { Agents, type NewFile } from "./Agents.ts"
+import { Agents } from "./Agents.ts"
 
 /** How a folder is deployed. */
 export interface DeployDirectoryOptions {
@@ -40,7 +40,7 @@ export const deployDirectory: (
     const agents = yield* Agents
     const path = yield* Path.Path
     const folder = path.resolve(directory)
-    const files = yield* readFiles(folder)
+    const files = yield* readFolder(folder)
     const instructions = files.find((file) => file.path === "CLAUDE.md")
     if (instructions === undefined) {
       return yield* refuse(`${directory} is no agent: it has no CLAUDE.md`)
@@ -66,58 +66,6 @@ const refuse = (message: string) =>
   Effect.fail(
     new AshError({ operation: "deployDirectory", reason: new InvalidRequest({ message, field: "directory" }) })
   )
-
-const ignoredFolders = new Set([
-  "node_modules",
-  ".git",
-  "__pycache__",
-  ".cache",
-  ".npm",
-  ".pnpm-store",
-  ".yarn",
-  ".venv",
-  "venv",
-  ".tmp",
-  "tmp"
-])
-
-const isIgnoredFile = (name: string) => name.startsWith(".env") || name === ".DS_Store" || /\.(?:sock|pid)$/.test(name)
-
-interface FolderFile extends NewFile {
-  readonly content: Uint8Array
-}
-
-/** The files below a folder; `around` are the real paths of the folders that it lies in. */
-const readFiles = (
-  folder: string,
-  prefix = "",
-  around: ReadonlyArray<string> = []
-): Effect.Effect<ReadonlyArray<FolderFile>, PlatformError, FileSystem.FileSystem | Path.Path> =>
-  Effect.gen(function*() {
-    const fileSystem = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const realPath = yield* fileSystem.realPath(folder)
-    if (around.includes(realPath)) {
-      yield* Effect.logWarning(`${prefix} is left out: it is a link into a folder around it`)
-      return []
-    }
-    const names = (yield* fileSystem.readDirectory(folder)).toSorted()
-    const found = yield* Effect.forEach(names, (name) =>
-      Effect.gen(function*() {
-        const at = path.join(folder, name)
-        if (!(yield* fileSystem.exists(at))) {
-          yield* Effect.logWarning(`${prefix}${name} is left out: it is a link that leads nowhere`)
-          return []
-        }
-        const { type } = yield* fileSystem.stat(at)
-        if (type === "Directory") {
-          return ignoredFolders.has(name) ? [] : yield* readFiles(at, `${prefix}${name}/`, [...around, realPath])
-        }
-        if (type !== "File" || isIgnoredFile(name)) return []
-        return [{ path: `${prefix}${name}`, content: yield* fileSystem.readFile(at) }]
-      }))
-    return found.flat()
-  })
 
 const readEnv = Effect.fnUntraced(function*(file: string) {
   const fileSystem = yield* FileSystem.FileSystem

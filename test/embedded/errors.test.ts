@@ -252,6 +252,27 @@ describe("headers", () => {
     }).pipe(withServer()))
 })
 
+describe("browsers", () => {
+  it.effect("are told before a request what they may send, without a key", () =>
+    Effect.gen(function*() {
+      const { headers, status, text } = yield* ask("OPTIONS", "/api/agents", {
+        authorization: null,
+        headers: {
+          origin: "https://app.test",
+          "access-control-request-method": "POST",
+          "access-control-request-headers": "authorization, content-type"
+        }
+      })
+      assert.deepStrictEqual([status, text], [204, ""])
+      assert.deepInclude(headers, {
+        "access-control-allow-origin": "https://app.test",
+        "access-control-allow-credentials": "true",
+        "access-control-allow-methods": "GET, HEAD, PUT, PATCH, POST, DELETE",
+        "access-control-allow-headers": "authorization, content-type"
+      })
+    }).pipe(withServer()))
+})
+
 describe("rate limits", () => {
   const create = ask("POST", "/api/sessions", { json: { agent: "nosuch" } })
 

@@ -8,6 +8,7 @@ import type * as HttpMethod from "effect/http/HttpMethod"
 import * as Queue from "effect/Queue"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import type { EmbeddedOptions } from "../../src/embedded/EmbeddedOptions.ts"
 import { layerHttpClient } from "../../src/embedded/EmbeddedServer.ts"
 
@@ -87,6 +88,18 @@ export const listAt = (json: Schema.Json | undefined, ...path: ReadonlyArray<str
   const list = at(json, ...path)
   return Array.isArray(list) ? list : []
 }
+
+/** Lets the clock run, and whatever waits for the disk, until something is what it is going to be. */
+export const becomes = Effect.fnUntraced(function*(
+  path: string,
+  where: ReadonlyArray<string | number>,
+  value: Schema.Json
+) {
+  while (at((yield* ask("GET", path)).body, ...where) !== value) {
+    yield* TestClock.adjust("1 second")
+    yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+  }
+})
 
 /** Deploys an agent. */
 export const deploy = (name: string, more: Schema.JsonObject = {}) =>

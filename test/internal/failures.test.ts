@@ -123,13 +123,13 @@ describe("the error of an answer, by its shape", () => {
       "D, no route",
       Server.json({ message: "Route GET:/x not found", error: "Not Found", statusCode: 404 }, 404),
       404,
-      { _tag: "NotFound", message: "Route GET:/x not found (404)" }
+      { _tag: "NotSupported", message: "this server does not have the route: Route GET:/x not found (404)" }
     ],
     [
       "E, the dashboard's",
       Server.json({ error: "Not found" }, 404),
       404,
-      { _tag: "NotFound", message: "Not found (404)" }
+      { _tag: "NotSupported", message: "this server does not have the route: Not found (404)" }
     ],
     ["F, bare", Server.json({ error: "Key not found" }, 404), 404, {
       _tag: "NotFound",

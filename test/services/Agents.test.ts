@@ -216,7 +216,12 @@ describe("files", () => {
           }
         }), (agents) => download(agents, "kb/x.md"))
       assertRequest(request, "GET", "/api/agents/demo/files/kb/x.md?format=raw")
-      assert.deepStrictEqual(answer.file, { name: "ü n.md", mediaType: "text/markdown", size: 70_000 })
+      assert.deepStrictEqual(answer.file, {
+        name: "ü n.md",
+        mediaType: "text/markdown",
+        size: 70_000,
+        source: undefined
+      })
       assert.isTrue(answer.bytes.equals(bytes))
     }))
 
@@ -226,7 +231,12 @@ describe("files", () => {
         () => new Response(new Uint8Array([1])),
         (agents) => download(agents, "kb/x.md")
       )
-      assert.deepStrictEqual(answer.file, { name: "x.md", mediaType: "application/octet-stream", size: undefined })
+      assert.deepStrictEqual(answer.file, {
+        name: "x.md",
+        mediaType: "application/octet-stream",
+        size: undefined,
+        source: undefined
+      })
     }))
 
   it.effect("readFile of a name that is no encoding", () =>

@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
@@ -84,6 +85,74 @@ const cases: ReadonlyArray<readonly [field: string, refused: Call, sent: Call | 
   ["limit", ({ messages }) => messages.list(sessionId, { limit: NaN }), undefined],
   ["after", ({ messages }) => messages.list(sessionId, { after: -1 }), undefined],
   ["content", sending(chars(500_001)), sending(chars(500_000))],
+  ["versionNumber", ({ agentVersions }) => agentVersions.get("a", 0), ({ agentVersions }) => agentVersions.get("a", 1)],
+  ["versionNumber", ({ agentVersions }) => agentVersions.get("a", 1.5), undefined],
+  ["versionNumber", ({ agentVersions }) => agentVersions.delete("a", "abc"), undefined],
+  [
+    "name",
+    ({ agentVersions }) => agentVersions.create("a", { name: chars(256) }),
+    ({ agentVersions }) => agentVersions.create("a", { name: chars(255) })
+  ],
+  [
+    "releaseNotes",
+    ({ agentVersions }) => agentVersions.update("a", 1, { releaseNotes: chars(10_001) }),
+    ({ agentVersions }) => agentVersions.update("a", 1, { releaseNotes: chars(10_000) })
+  ],
+  [
+    "question",
+    ({ evals }) => evals.createCase("a", { question: "" }),
+    ({ evals }) => evals.createCase("a", { question: "q" })
+  ],
+  ["cases[1].question", ({ evals }) => evals.importCases("a", [{ question: "q" }, { question: "" }]), undefined],
+  ["id", ({ evals }) => evals.getRun("a", "x"), ({ evals }) => evals.getRun("a", sessionId)],
+  ["runB", ({ evals }) => evals.compareRuns("a", sessionId, "x"), undefined],
+  [
+    "humanScore",
+    ({ evals }) => evals.scoreResult("a", sessionId, { humanScore: 6 }),
+    ({ evals }) => evals.scoreResult("a", sessionId, { humanScore: 5 })
+  ],
+  [
+    "humanNotes",
+    ({ evals }) => evals.scoreRun("a", sessionId, { humanNotes: chars(10_001) }),
+    ({ evals }) => evals.scoreRun("a", sessionId, { humanNotes: chars(10_000) })
+  ],
+  ["files[0].path", ({ sessionFiles }) => sessionFiles.write(sessionId, [{ path: "/a", content: "" }]), undefined],
+  [
+    "files[1].content",
+    ({ sessionFiles }) =>
+      sessionFiles.write(sessionId, [{ path: "a", content: "" }, { path: "b", content: new Uint8Array(52_428_801) }]),
+    undefined
+  ],
+  ["path", ({ sessionFiles }) => sessionFiles.delete(sessionId, "../a"), undefined],
+  [
+    "bundle",
+    ({ workspaces }) => workspaces.upload(sessionId, new Uint8Array(104_857_601)),
+    ({ workspaces }) => workspaces.upload(sessionId, new Uint8Array(1))
+  ],
+  [
+    "content",
+    ({ attachments }) => attachments.upload(sessionId, { filename: "a", content: new Uint8Array(786_433) }),
+    ({ attachments }) => attachments.upload(sessionId, { filename: "a", content: new Uint8Array(700_000) })
+  ],
+  ["content", ({ attachments }) => attachments.upload(sessionId, { filename: "a", content: "" }), undefined],
+  ["filename", ({ attachments }) => attachments.upload(sessionId, { filename: "", content: "a" }), undefined],
+  [
+    "mimeType",
+    ({ attachments }) => attachments.upload(sessionId, { filename: "a", content: "a", mimeType: "a\nb" }),
+    ({ attachments }) => attachments.upload(sessionId, { filename: "a", content: "a", mimeType: "text/plain" })
+  ],
+  ["key", ({ credentials }) => credentials.createCustom(Redacted.make("")), undefined],
+  ["id", ({ credentials }) => credentials.delete("."), ({ credentials }) => credentials.delete("any id")],
+  ["id", ({ apiKeys }) => apiKeys.delete(""), ({ apiKeys }) => apiKeys.delete("env")],
+  ["prompt", ({ queueItems }) => queueItems.enqueue({ agentName: "a", prompt: "" }), undefined],
+  [
+    "priority",
+    ({ queueItems }) => queueItems.enqueue({ agentName: "a", prompt: "p", priority: -1 }),
+    ({ queueItems }) => queueItems.enqueue({ agentName: "a", prompt: "p", priority: 0 })
+  ],
+  ["limit", ({ queueItems }) => queueItems.list({ limit: 501 }), ({ queueItems }) => queueItems.list({ limit: 500 })],
+  ["limit", ({ usage }) => usage.listEvents({ limit: 1001 }), ({ usage }) => usage.listEvents({ limit: 1000 })],
+  ["sessionId", ({ usage }) => usage.stats({ sessionId: "x" }), undefined],
   ["content", sending([]), undefined],
   ["content", sending(Array.from({ length: 21 }, () => text)), sending(Array.from({ length: 20 }, () => text))],
   ["content", sending(5), undefined],

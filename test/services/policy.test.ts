@@ -3,18 +3,20 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { Agents } from "../../src/services/Agents.ts"
+import { AshClient } from "../../src/services/AshClient.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { RequestOptions, type RequestOptionsInput } from "../../src/services/RequestOptions.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { agent, noSession, session, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
-type Services = Agents | Messages | Sessions
+type Services = Agents | AshClient | Messages | Sessions
 
 /** Runs a call for an hour of the clock, and tells when each request went out and how the call ended. */
 const run = Effect.fnUntraced(function*<A>(
@@ -65,7 +67,23 @@ const repeatable: ReadonlyArray<readonly [name: string, call: Effect.Effect<unkn
   ["Agents.delete", Effect.flatMap(Agents, (agents) => agents.delete("demo"))],
   ["Agents.writeFiles", Effect.flatMap(Agents, ({ writeFiles }) => writeFiles("demo", []))],
   ["Agents.deleteFile", Effect.flatMap(Agents, ({ deleteFile }) => deleteFile("demo", "a"))],
-  ["Agents.readFile", Effect.flatMap(Agents, ({ readFile }) => Effect.scoped(readFile("demo", "a")))]
+  ["Agents.readFile", Effect.flatMap(Agents, ({ readFile }) => Effect.scoped(readFile("demo", "a")))],
+  ["AgentVersions.update", Effect.flatMap(AshClient, (_) => _.agentVersions.update("demo", 1, {}))],
+  ["AgentVersions.delete", Effect.flatMap(AshClient, (_) => _.agentVersions.delete("demo", 1))],
+  ["AgentVersions.activate", Effect.flatMap(AshClient, (_) => _.agentVersions.activate("demo", 1))],
+  ["Evals.updateCase", Effect.flatMap(AshClient, (_) => _.evals.updateCase("demo", sessionId, {}))],
+  ["Evals.scoreRun", Effect.flatMap(AshClient, (_) => _.evals.scoreRun("demo", sessionId, { humanScore: 1 }))],
+  [
+    "SessionFiles.write",
+    Effect.flatMap(AshClient, (_) => _.sessionFiles.write(sessionId, [{ path: "a", content: "" }]))
+  ],
+  ["Workspaces.upload", Effect.flatMap(AshClient, (_) => _.workspaces.upload(sessionId, new Uint8Array(1)))],
+  ["Attachments.delete", Effect.flatMap(AshClient, (_) => _.attachments.delete(sessionId))],
+  ["Credentials.delete", Effect.flatMap(AshClient, (_) => _.credentials.delete("a"))],
+  ["QueueItems.get", Effect.flatMap(AshClient, (_) => _.queueItems.get(sessionId))],
+  ["Usage.stats", Effect.flatMap(AshClient, (_) => _.usage.stats())],
+  ["Analytics.get", Effect.flatMap(AshClient, (_) => _.analytics.get())],
+  ["ApiKeys.delete", Effect.flatMap(AshClient, (_) => _.apiKeys.delete("a"))]
 ]
 
 const once: ReadonlyArray<readonly [name: string, call: Effect.Effect<unknown, AshError, Services>]> = [
@@ -75,6 +93,18 @@ const once: ReadonlyArray<readonly [name: string, call: Effect.Effect<unknown, A
   ["Sessions.stop", Effect.flatMap(Sessions, ({ stop }) => stop(sessionId))],
   ["Sessions.exec", exec],
   ["Agents.create", Effect.flatMap(Agents, (agents) => agents.create({ name: "demo" }))],
+  ["AgentVersions.create", Effect.flatMap(AshClient, (_) => _.agentVersions.create("demo"))],
+  ["Evals.createCase", Effect.flatMap(AshClient, (_) => _.evals.createCase("demo", { question: "q" }))],
+  ["Evals.importCases", Effect.flatMap(AshClient, (_) => _.evals.importCases("demo", []))],
+  ["Evals.startRun", Effect.flatMap(AshClient, (_) => _.evals.startRun("demo"))],
+  [
+    "Attachments.upload",
+    Effect.flatMap(AshClient, (_) => _.attachments.upload(sessionId, { filename: "a", content: "a" }))
+  ],
+  ["Credentials.create", Effect.flatMap(AshClient, (_) => _.credentials.createCustom(Redacted.make("k")))],
+  ["QueueItems.enqueue", Effect.flatMap(AshClient, (_) => _.queueItems.enqueue({ agentName: "a", prompt: "p" }))],
+  ["QueueItems.cancel", Effect.flatMap(AshClient, (_) => _.queueItems.cancel(sessionId))],
+  ["ApiKeys.create", Effect.flatMap(AshClient, (_) => _.apiKeys.create())],
   ["Messages.send", send],
   ["Messages.sendWithErrors", Effect.flatMap(Messages, (_) => Stream.runCollect(_.sendWithErrors(sessionId, "hello")))]
 ]

@@ -2,7 +2,7 @@
 import type * as Schema from "effect/Schema"
 
 export const sessionId = "13032c5f-726b-40bd-999f-91e59ae9e948"
-const otherId = "b5b5259b-2333-4217-8263-d2ccc443f4e8"
+export const otherId = "b5b5259b-2333-4217-8263-d2ccc443f4e8"
 export const noSession = "00000000-0000-0000-0000-000000000000"
 
 const time = "2026-11-22T10:40:59.772Z"

@@ -1,0 +1,36 @@
+/** The handler of the group `analytics` (contract 3.8). */
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import { AshApi } from "../schema/AshApi.ts"
+import { Evals } from "./Evals.ts"
+import { Store } from "./Store.ts"
+import { Usage } from "./Usage.ts"
+
+export const AnalyticsHandlers = HttpApiBuilder.group(
+  AshApi,
+  "analytics",
+  Effect.fnUntraced(function*(handlers) {
+    const store = yield* Store
+    const usage = yield* Usage
+    const { runs } = yield* Evals
+    return handlers.handleAll({
+      get: Effect.fnUntraced(function*({ query }) {
+        const agents = yield* store.agents
+        const sessions = yield* store.sessions
+        const rows = yield* runs.all
+        return {
+          agents: { total: agents.length },
+          sessions: { total: sessions.length, byStatus: countBy(sessions.map(({ session }) => session.status)) },
+          usage: yield* usage.stats(query),
+          evals: { totalRuns: rows.length, byStatus: countBy(rows.map(({ status }) => status)) }
+        }
+      })
+    })
+  })
+)
+
+const countBy = (statuses: ReadonlyArray<string>): Record<string, number> => {
+  const counts: Record<string, number> = {}
+  for (const status of statuses) counts[status] = (counts[status] ?? 0) + 1
+  return counts
+}

@@ -1,0 +1,18 @@
+/** The handlers of the group `credentials` (contract 3.8). */
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import { AshApi } from "../schema/AshApi.ts"
+import { Credentials } from "./Credentials.ts"
+
+export const CredentialHandlers = HttpApiBuilder.group(
+  AshApi,
+  "credentials",
+  Effect.fnUntraced(function*(handlers) {
+    const credentials = yield* Credentials
+    return handlers.handleAll({
+      create: ({ payload }) => Effect.map(credentials.create(payload), (credential) => ({ credential })),
+      list: () => Effect.map(credentials.list, (credentials) => ({ credentials })),
+      delete: ({ params }) => credentials.remove(params.id)
+    })
+  })
+)

@@ -1,0 +1,71 @@
+/** The handlers of the group `queue` (contract 3.8). */
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
+import { AshApi } from "../schema/AshApi.ts"
+import type { QueueItem } from "../schema/QueueItem.ts"
+import * as Errors from "./Errors.ts"
+import { Queue, type QueueRow } from "./Queue.ts"
+import * as Tables from "./Tables.ts"
+
+const defaultLimit = 50
+
+// Looser than the schema of clients: an agent without a name reaches the queue.
+const decodeBody = Schema.decodeUnknownEffect(Schema.Struct({
+  agentName: Schema.String,
+  prompt: Schema.String,
+  sessionId: Schema.optionalKey(Schema.String),
+  priority: Schema.optionalKey(Schema.Int),
+  maxRetries: Schema.optionalKey(Schema.Int)
+}))
+
+const shown = (row: QueueRow): QueueItem => Struct.omit(row, ["retryAfter"])
+
+export const QueueHandlers = HttpApiBuilder.group(
+  AshApi,
+  "queue",
+  Effect.fnUntraced(function*(handlers) {
+    const { add, table } = yield* Queue
+    const itemOf = (id: string) => Tables.orNotFound("Queue item not found")(table.find(id))
+    return handlers
+      .handleRaw(
+        "create",
+        Effect.fnUntraced(function*({ request }) {
+          const body = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
+          return { item: shown(yield* add(body)) }
+        })
+      )
+      .handle("list", ({ query: { limit = defaultLimit, status } }) =>
+        Effect.map(table.all, (rows) => ({
+          items: rows.toReversed().filter((row) => status === undefined || row.status === status).slice(0, limit)
+            .map(shown)
+        })))
+      .handle("stats", () =>
+        Effect.map(table.all, (rows) => {
+          const count = (status: string) => rows.filter((row) => row.status === status).length
+          return {
+            stats: {
+              pending: count("pending"),
+              processing: count("processing"),
+              completed: count("completed"),
+              failed: count("failed"),
+              cancelled: count("cancelled")
+            }
+          }
+        }))
+      .handle("get", ({ params }) => Effect.map(itemOf(params.id), (row) => ({ item: shown(row) })))
+      .handle(
+        "cancel",
+        Effect.fnUntraced(function*({ params }) {
+          const row = yield* itemOf(params.id)
+          if (row.status !== "pending") {
+            return yield* Errors.badRequest(`Cannot cancel item with status "${row.status}"`)
+          }
+          const cancelled: QueueRow = { ...row, status: "cancelled" }
+          yield* table.put(cancelled)
+          return { item: shown(cancelled) }
+        })
+      )
+  })
+)

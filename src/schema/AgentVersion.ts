@@ -1,0 +1,48 @@
+/** Versions of an agent: numbered prompts, of which one may be active. */
+import * as Schema from "effect/Schema"
+import { nullish, omittable } from "./Wire.ts"
+
+/** A version of an agent. */
+export interface AgentVersion extends Schema.Schema.Type<typeof AgentVersion> {}
+export const AgentVersion = Schema.Struct({
+  id: Schema.String,
+  tenantId: nullish(Schema.String),
+  agentName: Schema.String,
+  /** Counts from 1. The highest number is given again after its version was deleted. */
+  versionNumber: Schema.Finite,
+  name: Schema.String,
+  /** In force for new sessions while the version is active, unless they bring a prompt of their own. */
+  systemPrompt: nullish(Schema.String),
+  releaseNotes: nullish(Schema.String),
+  /** At most one version of an agent is active. */
+  isActive: Schema.Boolean,
+  /** Paths, for information only: the server does nothing with them. */
+  knowledgeFiles: nullish(Schema.Array(Schema.String)),
+  createdBy: nullish(Schema.String),
+  createdAt: Schema.DateTimeUtcFromString,
+  updatedAt: Schema.DateTimeUtcFromString
+}).annotate({ identifier: "AgentVersion" })
+
+const upTo = (count: number, text: string) =>
+  omittable(Schema.String.check(Schema.isMaxLength(count, { expected: `at most ${text} characters` })))
+
+/** The body of `PATCH /api/agents/:name/versions/:version`. A field cannot be emptied, only replaced. */
+export interface UpdateAgentVersionRequest extends Schema.Schema.Type<typeof UpdateAgentVersionRequest> {}
+export const UpdateAgentVersionRequest = Schema.Struct({
+  /** At most 255 characters. */
+  name: upTo(255, "255"),
+  /** At most 1,000,000 characters. */
+  systemPrompt: upTo(1_000_000, "1,000,000"),
+  /** At most 10,000 characters. */
+  releaseNotes: upTo(10_000, "10,000"),
+  knowledgeFiles: omittable(Schema.Array(Schema.String))
+}).annotate({ identifier: "UpdateAgentVersionRequest" })
+
+/** The body of `POST /api/agents/:name/versions`. */
+export interface CreateAgentVersionRequest extends Schema.Schema.Type<typeof CreateAgentVersionRequest> {}
+export const CreateAgentVersionRequest = Schema.Struct({
+  /** By default `v` and the version's number. */
+  ...UpdateAgentVersionRequest.fields,
+  /** The number or the id of a version whose prompt and knowledge files are taken where none are given. */
+  cloneFrom: omittable(Schema.Union([Schema.Int, Schema.String]))
+}).annotate({ identifier: "CreateAgentVersionRequest" })

@@ -1,0 +1,32 @@
+/** The keys that a server takes. */
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import { nullish } from "./Wire.ts"
+
+/** A time, or an empty text, which stands for none. */
+const TimeOrNone = Schema.String.pipe(
+  Schema.decodeTo(Schema.NullOr(Schema.String), {
+    decode: SchemaGetter.transform((text) => text === "" ? null : text),
+    encode: SchemaGetter.transform((text) => text ?? "")
+  }),
+  Schema.decodeTo(Schema.NullOr(Schema.DateTimeUtcFromString))
+)
+
+/** A key, without what opens the server. */
+export interface ApiKey extends Schema.Schema.Type<typeof ApiKey> {}
+export const ApiKey = Schema.Struct({
+  /** `env` is the key that the server was started with. */
+  id: Schema.String,
+  label: Schema.String,
+  /** Bullets, behind the first characters where they are known. */
+  keyPrefix: nullish(Schema.String),
+  /** Null for the key that the server was started with. */
+  createdAt: TimeOrNone
+}).annotate({ identifier: "ApiKey" })
+
+/** A new key. The server tells it this once. */
+export interface NewApiKey extends Schema.Schema.Type<typeof NewApiKey> {}
+export const NewApiKey = Schema.Struct({
+  id: Schema.String,
+  key: Schema.RedactedFromValue(Schema.String)
+}).annotate({ identifier: "NewApiKey" })

@@ -1,0 +1,30 @@
+/** Credentials: keys to models, which the server keeps encrypted and gives to sessions. */
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import { nullish, omittable, open } from "./Wire.ts"
+
+const types = ["anthropic", "openai", "bedrock", "custom"] as const
+
+/** A stored key. The key itself is never shown. */
+export interface Credential extends Schema.Schema.Type<typeof Credential> {}
+export const Credential = Schema.Struct({
+  id: Schema.String,
+  type: open(types),
+  label: nullish(Schema.String),
+  active: nullish(Schema.Boolean),
+  createdAt: Schema.DateTimeUtcFromString,
+  /** Only in lists. */
+  lastUsedAt: nullish(Schema.DateTimeUtcFromString)
+}).annotate({ identifier: "Credential" })
+
+/** The body of `POST /api/credentials`. */
+export interface CreateCredentialRequest extends Schema.Schema.Type<typeof CreateCredentialRequest> {}
+export const CreateCredentialRequest = Schema.Struct({
+  type: Schema.Literals(types),
+  key: Schema.RedactedFromValue(Schema.String).check(
+    Schema.makeFilter((key: Redacted.Redacted<string>) => Redacted.value(key) !== "", {
+      expected: "at least one character"
+    })
+  ),
+  label: omittable(Schema.String)
+}).annotate({ identifier: "CreateCredentialRequest" })

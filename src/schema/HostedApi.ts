@@ -1,0 +1,58 @@
+/**
+ * What only the hosted product may have: routes that the official TypeScript client calls, and no open server knows
+ * (contract 7.2, T-3, T-4 and T-7). Their shapes are those of that client's types.
+ */
+import * as HttpApi from "effect/http-api/HttpApi"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as Schema from "effect/Schema"
+import { ErrorResponses } from "./ErrorResponse.ts"
+import { Id } from "./Ids.ts"
+import { CreateProjectFileRequest, ProjectFile } from "./ProjectFile.ts"
+import { Session, SessionStatus } from "./Session.ts"
+import { nullish, omittable } from "./Wire.ts"
+
+const error = ErrorResponses
+const file = { id: Id }
+
+const AtLeastZero = Schema.Int.check(
+  Schema.isGreaterThanOrEqualTo(0, { expected: "a whole number of at least 0" })
+)
+
+class HostedGroup extends HttpApiGroup.make("hosted")
+  .add(
+    HttpApiEndpoint.get("listSessions", "/api/sessions", {
+      query: {
+        agent: omittable(Schema.String),
+        status: omittable(SessionStatus),
+        limit: omittable(AtLeastZero),
+        offset: omittable(AtLeastZero),
+        includeTotal: Schema.Boolean
+      },
+      success: Schema.Struct({ sessions: Schema.Array(Session), total: nullish(Schema.Finite) }),
+      error
+    }),
+    HttpApiEndpoint.get("listFiles", "/api/files", {
+      success: Schema.Struct({ files: Schema.Array(ProjectFile) }),
+      error
+    }),
+    HttpApiEndpoint.post("createFile", "/api/files", {
+      payload: CreateProjectFileRequest,
+      success: [
+        Schema.Struct({ file: ProjectFile }),
+        Schema.Struct({ file: ProjectFile }).pipe(HttpApiSchema.status(201))
+      ],
+      error
+    }),
+    HttpApiEndpoint.get("getFileUrl", "/api/files/:id/url", {
+      params: file,
+      success: Schema.Struct({ url: Schema.String }),
+      error
+    }),
+    HttpApiEndpoint.delete("deleteFile", "/api/files/:id", { params: file, success: HttpApiSchema.NoContent, error })
+  )
+{}
+
+/** The routes of the hosted product. */
+export class HostedApi extends HttpApi.make("hosted").add(HostedGroup) {}

@@ -1,0 +1,31 @@
+/** Files of a project: a part of the hosted product. The open server has no route for them. */
+import * as Schema from "effect/Schema"
+import { nullish, omittable, open } from "./Wire.ts"
+
+const lifetimes = ["1h", "24h", "7d", "30d", "permanent"] as const
+
+/** A file of a project. */
+export interface ProjectFile extends Schema.Schema.Type<typeof ProjectFile> {}
+export const ProjectFile = Schema.Struct({
+  id: Schema.String,
+  tenantId: nullish(Schema.String),
+  filename: Schema.String,
+  storagePath: nullish(Schema.String),
+  mimeType: nullish(Schema.String),
+  /** Bytes. */
+  size: Schema.Finite,
+  /** How long the file is kept. */
+  ttl: nullish(open(lifetimes)),
+  expiresAt: nullish(Schema.DateTimeUtcFromString),
+  createdAt: Schema.DateTimeUtcFromString
+}).annotate({ identifier: "ProjectFile" })
+
+/** The body of `POST /api/files`. */
+export interface CreateProjectFileRequest extends Schema.Schema.Type<typeof CreateProjectFileRequest> {}
+export const CreateProjectFileRequest = Schema.Struct({
+  filename: Schema.NonEmptyString,
+  /** On the wire base64. */
+  content: Schema.Uint8ArrayFromBase64,
+  mimeType: omittable(Schema.String),
+  ttl: omittable(Schema.Literals(lifetimes))
+}).annotate({ identifier: "CreateProjectFileRequest" })

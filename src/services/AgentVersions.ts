@@ -1,0 +1,58 @@
+/** Versions of an agent: creates them, and says which one is in force. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { AgentVersion, CreateAgentVersionRequest, UpdateAgentVersionRequest } from "../schema/AgentVersion.ts"
+import type { AshError } from "../schema/AshError.ts"
+import type { AgentVersionReference } from "../schema/Ids.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** Manages the versions of agents. A version is named by its number or by its id. */
+export class AgentVersions extends Context.Service<AgentVersions, {
+  /** Creates a version. It is not in force until it is activated. */
+  readonly create: (agent: string, version?: CreateAgentVersionRequest) => Effect.Effect<AgentVersion, AshError>
+  /** Lists an agent's versions, the highest number first. */
+  readonly list: (agent: string) => Effect.Effect<ReadonlyArray<AgentVersion>, AshError>
+  /** Fetches one version. */
+  readonly get: (agent: string, version: AgentVersionReference) => Effect.Effect<AgentVersion, AshError>
+  /** Replaces fields of a version. */
+  readonly update: (
+    agent: string,
+    version: AgentVersionReference,
+    changes: UpdateAgentVersionRequest
+  ) => Effect.Effect<AgentVersion, AshError>
+  /** Deletes a version. After the active one is deleted, none is active. */
+  readonly delete: (agent: string, version: AgentVersionReference) => Effect.Effect<void, AshError>
+  /** Puts a version in force for new sessions, in the place of the one before it, and answers its number. */
+  readonly activate: (agent: string, version: AgentVersionReference) => Effect.Effect<number, AshError>
+}>()("effect-ash/services/AgentVersions") {
+  static readonly layer: Layer.Layer<AgentVersions, never, AshApiClient> = Layer.effect(
+    AgentVersions,
+    Effect.gen(function*() {
+      const { agentVersions: api } = yield* AshApiClient
+      const call = yield* makeCall
+      const unwrap = ({ version }: { readonly version: AgentVersion }) => version
+      return AgentVersions.of({
+        create: (name, payload = {}) =>
+          Effect.map(call.once("AgentVersions.create", api.create({ params: { name }, payload })), unwrap),
+        list: (name) =>
+          Effect.map(call.repeatable("AgentVersions.list", api.list({ params: { name } })), ({ versions }) => versions),
+        get: (name, versionNumber) =>
+          Effect.map(call.repeatable("AgentVersions.get", api.get({ params: { name, versionNumber } })), unwrap),
+        update: (name, versionNumber, payload) =>
+          Effect.map(
+            call.repeatable("AgentVersions.update", api.update({ params: { name, versionNumber }, payload })),
+            unwrap
+          ),
+        delete: (name, versionNumber) =>
+          call.deletion("AgentVersions.delete", api.delete({ params: { name, versionNumber } })),
+        activate: (name, version) =>
+          Effect.map(
+            call.repeatable("AgentVersions.activate", api.activate({ params: { name, versionNumber: version } })),
+            ({ versionNumber }) => versionNumber
+          )
+      })
+    })
+  )
+}

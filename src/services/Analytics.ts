@@ -1,0 +1,32 @@
+/** Analytics: the numbers of a server at a glance. */
+import * as Context from "effect/Context"
+import type * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { AnalyticsSummary } from "../schema/Analytics.ts"
+import type { AshError } from "../schema/AshError.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** The span of time of the usage; both ends belong to it. The other numbers are of all time. */
+export interface AnalyticsOptions {
+  readonly after?: DateTime.Utc | undefined
+  readonly before?: DateTime.Utc | undefined
+}
+
+/** Tells the numbers of a server. */
+export class Analytics extends Context.Service<Analytics, {
+  /** Counts agents, sessions, usage and evals. */
+  readonly get: (options?: AnalyticsOptions) => Effect.Effect<AnalyticsSummary, AshError>
+}>()("effect-ash/services/Analytics") {
+  static readonly layer: Layer.Layer<Analytics, never, AshApiClient> = Layer.effect(
+    Analytics,
+    Effect.gen(function*() {
+      const { analytics: api } = yield* AshApiClient
+      const call = yield* makeCall
+      return Analytics.of({
+        get: (query = {}) => call.repeatable("Analytics.get", api.get({ query }))
+      })
+    })
+  )
+}

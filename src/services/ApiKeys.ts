@@ -1,0 +1,31 @@
+/** The keys that a server takes. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { ApiKey, NewApiKey } from "../schema/ApiKey.ts"
+import type { AshError } from "../schema/AshError.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** Manages the keys of the tenant of the key in use. */
+export class ApiKeys extends Context.Service<ApiKeys, {
+  /** Makes a key. The server tells it this once; it may do all that the key in use may do. */
+  readonly create: (options?: { readonly label?: string | undefined }) => Effect.Effect<NewApiKey, AshError>
+  /** Lists keys, without what opens the server. The one with the id `env` is what the server was started with. */
+  readonly list: Effect.Effect<ReadonlyArray<ApiKey>, AshError>
+  /** Deletes a key; it is refused at once. The server does not check whose key it is. */
+  readonly delete: (id: string) => Effect.Effect<void, AshError>
+}>()("effect-ash/services/ApiKeys") {
+  static readonly layer: Layer.Layer<ApiKeys, never, AshApiClient> = Layer.effect(
+    ApiKeys,
+    Effect.gen(function*() {
+      const { apiKeys: api } = yield* AshApiClient
+      const call = yield* makeCall
+      return ApiKeys.of({
+        create: (payload = {}) => call.once("ApiKeys.create", api.create({ payload })),
+        list: Effect.map(call.repeatable("ApiKeys.list", api.list({})), ({ keys }) => keys),
+        delete: (id) => call.deletion("ApiKeys.delete", api.delete({ params: { id } }))
+      })
+    })
+  )
+}

@@ -1,0 +1,76 @@
+/** Credentials: gives the server keys to models, which sessions then use by id. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import type { AshError } from "../schema/AshError.ts"
+import type { CreateCredentialRequest, Credential } from "../schema/Credential.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** What a credential may have besides its key. */
+export interface CredentialOptions {
+  /** @default "" */
+  readonly label?: string | undefined
+}
+
+/** An account of Amazon Bedrock. */
+export interface BedrockKey {
+  readonly accessKeyId: Redacted.Redacted<string>
+  readonly secretAccessKey: Redacted.Redacted<string>
+  /** Such as `us-east-1`. */
+  readonly region: string
+  readonly sessionToken?: Redacted.Redacted<string> | undefined
+}
+
+type Create<Key> = (key: Key, options?: CredentialOptions) => Effect.Effect<Credential, AshError>
+
+/**
+ * Stores keys to models. A stored key is never shown again. Sessions take it by `credentialId`, unless they get a
+ * pre-warmed sandbox.
+ */
+export class Credentials extends Context.Service<Credentials, {
+  /** Stores a key of Anthropic: sessions have it as `ANTHROPIC_API_KEY`. */
+  readonly createAnthropic: Create<Redacted.Redacted<string>>
+  /** Stores a key of OpenAI: sessions have it as `OPENAI_API_KEY`. */
+  readonly createOpenAi: Create<Redacted.Redacted<string>>
+  /** Stores any other key: sessions have it as `ASH_CUSTOM_API_KEY`. */
+  readonly createCustom: Create<Redacted.Redacted<string>>
+  /** Stores an account of Amazon Bedrock: sessions have it as `AWS_*`, with `CLAUDE_CODE_USE_BEDROCK=1`. */
+  readonly createBedrock: Create<BedrockKey>
+  /** Lists credentials, the newest first, without their keys. */
+  readonly list: Effect.Effect<ReadonlyArray<Credential>, AshError>
+  /** Deletes a credential. Sessions that run keep the key. */
+  readonly delete: (id: string) => Effect.Effect<void, AshError>
+}>()("effect-ash/services/Credentials") {
+  static readonly layer: Layer.Layer<Credentials, never, AshApiClient> = Layer.effect(
+    Credentials,
+    Effect.gen(function*() {
+      const { credentials: api } = yield* AshApiClient
+      const call = yield* makeCall
+      const create =
+        (type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> => (key, { label } = {}) =>
+          Effect.map(
+            call.once("Credentials.create", api.create({ payload: { type, key, label } })),
+            ({ credential }) => credential
+          )
+      return Credentials.of({
+        createAnthropic: create("anthropic"),
+        createOpenAi: create("openai"),
+        createCustom: create("custom"),
+        createBedrock: (key, options) => create("bedrock")(bedrockKey(key), options),
+        list: Effect.map(call.repeatable("Credentials.list", api.list({})), ({ credentials }) => credentials),
+        delete: (id) => call.deletion("Credentials.delete", api.delete({ params: { id } }))
+      })
+    })
+  )
+}
+
+/** The form in which the server keeps the parts of an account in one key. */
+const bedrockKey = ({ accessKeyId, region, secretAccessKey, sessionToken }: BedrockKey) =>
+  Redacted.make(JSON.stringify({
+    accessKeyId: Redacted.value(accessKeyId),
+    secretAccessKey: Redacted.value(secretAccessKey),
+    region,
+    ...(sessionToken === undefined ? {} : { sessionToken: Redacted.value(sessionToken) })
+  }))

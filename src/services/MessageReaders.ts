@@ -1,0 +1,67 @@
+/** Reads single messages of the Claude Agent SDK: their text, their deltas, what there is to show of them. */
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type {
+  AssistantMessage,
+  ClaudeMessage,
+  MessageBlock,
+  PartialMessage,
+  UserMessage
+} from "../schema/ClaudeMessage.ts"
+
+/** Something of a message that is worth showing, whole: nothing is cut. */
+export type DisplayItem =
+  | { readonly _tag: "Text"; readonly text: string }
+  | { readonly _tag: "Thinking"; readonly text: string }
+  | { readonly _tag: "ToolUse"; readonly id: string; readonly name: string; readonly input: Schema.Json }
+  | { readonly _tag: "ToolResult"; readonly id: string; readonly content: Schema.Json; readonly isError: boolean }
+  | { readonly _tag: "Unknown"; readonly raw: Schema.Json }
+
+/** The blocks of a message; a content that is a text counts as one. */
+export const blocksOf = (message: AssistantMessage | UserMessage): ReadonlyArray<MessageBlock> => {
+  const { content } = message.message
+  return typeof content === "string" ? [{ _tag: "Text", type: "text", text: content }] : content
+}
+
+/** The text of an `Assistant` message; none where it is another message, or has no text. */
+export const textOf = (message: ClaudeMessage): Option.Option<string> => {
+  if (message._tag !== "Assistant") return Option.none()
+  const texts = blocksOf(message).flatMap((block) => block._tag === "Text" ? [block.text] : [])
+  return texts.length === 0 ? Option.none() : Option.some(texts.join(""))
+}
+
+const decodeTextDelta = Schema.decodeUnknownOption(Schema.Struct({
+  type: Schema.Literal("content_block_delta"),
+  delta: Schema.Struct({ type: Schema.Literal("text_delta"), text: Schema.String })
+}))
+
+/** The piece of text in a `Partial` message; none where it is another message, or a piece of something else. */
+export const textDeltaOf = (message: ClaudeMessage): Option.Option<string> =>
+  isPartial(message) ? Option.map(decodeTextDelta(message.event), ({ delta }) => delta.text) : Option.none()
+
+const isPartial = (message: ClaudeMessage): message is PartialMessage & { readonly raw: Schema.Json } =>
+  message._tag === "Partial"
+
+const itemOf = (block: MessageBlock): DisplayItem => {
+  switch (block._tag) {
+    case "Text":
+      return { _tag: "Text", text: block.text }
+    case "Thinking":
+      return { _tag: "Thinking", text: block.thinking }
+    case "ToolUse":
+      return { _tag: "ToolUse", id: block.id, name: block.name, input: block.input }
+    case "ToolResult":
+      return {
+        _tag: "ToolResult",
+        id: block.tool_use_id,
+        content: block.content ?? null,
+        isError: block.is_error ?? false
+      }
+    case "Unknown":
+      return block
+  }
+}
+
+/** What there is to show of an `Assistant` or a `User` message, block by block; nothing of any other. */
+export const displayItems = (message: ClaudeMessage): ReadonlyArray<DisplayItem> =>
+  message._tag === "Assistant" || message._tag === "User" ? blocksOf(message).map(itemOf) : []

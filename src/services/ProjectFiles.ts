@@ -1,0 +1,36 @@
+/** Files of a project: a part of the hosted product. Against another server every call fails with `NotSupported`. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { AshError } from "../schema/AshError.ts"
+import type { CreateProjectFileRequest, ProjectFile } from "../schema/ProjectFile.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** Keeps files for all sessions of a project. Only the hosted product has them. */
+export class ProjectFiles extends Context.Service<ProjectFiles, {
+  /** Stores a file. */
+  readonly create: (file: CreateProjectFileRequest) => Effect.Effect<ProjectFile, AshError>
+  /** Lists files. */
+  readonly list: Effect.Effect<ReadonlyArray<ProjectFile>, AshError>
+  /** Makes an address under which a file can be fetched. */
+  readonly getUrl: (id: string) => Effect.Effect<string, AshError>
+  /** Deletes a file. */
+  readonly delete: (id: string) => Effect.Effect<void, AshError>
+}>()("effect-ash/services/ProjectFiles") {
+  static readonly layer: Layer.Layer<ProjectFiles, never, AshApiClient> = Layer.effect(
+    ProjectFiles,
+    Effect.gen(function*() {
+      const { hosted: api } = yield* AshApiClient
+      const call = yield* makeCall
+      return ProjectFiles.of({
+        create: (payload) =>
+          Effect.map(call.once("ProjectFiles.create", api.createFile({ payload })), ({ file }) => file),
+        list: Effect.map(call.repeatable("ProjectFiles.list", api.listFiles({})), ({ files }) => files),
+        getUrl: (id) =>
+          Effect.map(call.repeatable("ProjectFiles.getUrl", api.getFileUrl({ params: { id } })), ({ url }) => url),
+        delete: (id) => call.deletion("ProjectFiles.delete", api.deleteFile({ params: { id } }))
+      })
+    })
+  )
+}

@@ -1,0 +1,67 @@
+/** The queue: prompts that the server works off by itself, one after the other. */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schedule from "effect/Schedule"
+import type { AshError } from "../schema/AshError.ts"
+import type { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../schema/QueueItem.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** Which items to list. */
+export interface ListQueueItemsOptions {
+  readonly status?: QueueItemStatus | undefined
+  /** At most so many items, 1 to 500; there is no way to get at the rest. @default 50 */
+  readonly limit?: number | undefined
+}
+
+/** How an item is awaited. */
+export interface AwaitQueueItemOptions {
+  /** The time between two looks. @default "1 second" */
+  readonly every?: Duration.Input | undefined
+}
+
+/**
+ * Enqueues prompts. The server works off one item at a time. It keeps nothing of what the agent answers, and does not
+ * tell in which session: for an answer, give the item a session and let the agent write a file there.
+ */
+export class QueueItems extends Context.Service<QueueItems, {
+  /** Puts a prompt into the queue. */
+  readonly enqueue: (item: CreateQueueItemRequest) => Effect.Effect<QueueItem, AshError>
+  /** Lists items, the newest first. */
+  readonly list: (options?: ListQueueItemsOptions) => Effect.Effect<ReadonlyArray<QueueItem>, AshError>
+  /** Fetches one item. */
+  readonly get: (id: string) => Effect.Effect<QueueItem, AshError>
+  /**
+   * Polls an item until it is `completed`, `failed` or `cancelled`, and answers it as it is then; its failure is a
+   * result, not a failure of this effect. An item that a server left behind when it died stays `processing` for ever:
+   * bound the wait in time.
+   */
+  readonly await: (id: string, options?: AwaitQueueItemOptions) => Effect.Effect<QueueItem, AshError>
+  /** Cancels an item that is still pending. */
+  readonly cancel: (id: string) => Effect.Effect<QueueItem, AshError>
+  /** Counts items by state. */
+  readonly stats: Effect.Effect<QueueStats, AshError>
+}>()("effect-ash/services/QueueItems") {
+  static readonly layer: Layer.Layer<QueueItems, never, AshApiClient> = Layer.effect(
+    QueueItems,
+    Effect.gen(function*() {
+      const { queue: api } = yield* AshApiClient
+      const call = yield* makeCall
+      const unwrap = ({ item }: { readonly item: QueueItem }) => item
+      const get = (id: string) => Effect.map(call.repeatable("QueueItems.get", api.get({ params: { id } })), unwrap)
+      return QueueItems.of({
+        enqueue: (payload) => Effect.map(call.once("QueueItems.enqueue", api.create({ payload })), unwrap),
+        list: (query = {}) => Effect.map(call.repeatable("QueueItems.list", api.list({ query })), ({ items }) => items),
+        get,
+        await: (id, { every = "1 second" } = {}) =>
+          Effect.repeat(get(id), { until: isFinished, schedule: Schedule.spaced(every) }),
+        cancel: (id) => Effect.map(call.once("QueueItems.cancel", api.cancel({ params: { id } })), unwrap),
+        stats: Effect.map(call.repeatable("QueueItems.stats", api.stats({})), ({ stats }) => stats)
+      })
+    })
+  )
+}
+
+const isFinished = ({ status }: QueueItem) => status === "completed" || status === "failed" || status === "cancelled"

@@ -1,0 +1,148 @@
+/** The files of a session's workspace. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import { type Content, gather } from "../internal/content.ts"
+import { AshError, FilesRefused } from "../schema/AshError.ts"
+import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import * as FileDownload from "./FileDownload.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** A file to write into a workspace: its content as bytes, as text, or as a stream of bytes; at most 50 MiB. */
+export interface NewSessionFile<E = never, R = never> {
+  /** Relative, its segments separated by `/`. */
+  readonly path: string
+  readonly content: Content<E, R>
+}
+
+/** How far the writing of files has come. */
+export interface WriteProgress {
+  readonly filesWritten: number
+  readonly bytesWritten: number
+  readonly totalFiles: number
+}
+
+/** How files are written. */
+export interface WriteFilesOptions<E = never, R = never> {
+  /** A folder of the workspace to write into. @default the workspace itself */
+  readonly targetPath?: string | undefined
+  /** Is run after each request; files go in as many as they need. */
+  readonly onProgress?: ((progress: WriteProgress) => Effect.Effect<unknown, E, R>) | undefined
+}
+
+/** Reads and writes the files of workspaces. Those of a stopped or ended session are read from what was kept of it. */
+export class SessionFiles extends Context.Service<SessionFiles, {
+  /**
+   * Lists files, and says where they were read. Never listed are `node_modules`, `.git`, `__pycache__`, `.DS_Store`, and
+   * files that end in `.sock`, `.lock` or `.pid`; without hidden ones, folders of caches neither.
+   */
+  readonly list: (
+    sessionId: string,
+    /** `includeHidden` is true by default. */
+    options?: { readonly includeHidden?: boolean | undefined }
+  ) => Effect.Effect<SessionFileList, AshError>
+  /** Reads a file of at most 100 MiB. The connection is held until the content is read or the scope closes. */
+  readonly read: (
+    sessionId: string,
+    path: string
+  ) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
+  /** Reads a file as UTF-8 text. */
+  readonly readText: (sessionId: string, path: string) => Effect.Effect<string, AshError>
+  /**
+   * Writes files over those that are there, each of at most 50 MiB, in as many requests as they need. Not all or nothing:
+   * where the server refuses files, the others are written, and the effect fails with `FilesRefused`, which names them.
+   */
+  readonly write: <E = never, R = never, E2 = never, R2 = never>(
+    sessionId: string,
+    files: ReadonlyArray<NewSessionFile<E, R>>,
+    options?: WriteFilesOptions<E2, R2>
+  ) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError | E | E2, R | R2>
+  /** Deletes a file. */
+  readonly delete: (sessionId: string, path: string) => Effect.Effect<void, AshError>
+}>()("effect-ash/services/SessionFiles") {
+  static readonly layer: Layer.Layer<SessionFiles, never, AshApiClient> = Layer.effect(
+    SessionFiles,
+    Effect.gen(function*() {
+      const { sessionFiles: api } = yield* AshApiClient
+      const call = yield* makeCall
+
+      const read = (id: string, path: string) =>
+        Effect.map(
+          call.repeatable("SessionFiles.read", api.read({ params: { id, path }, query: { format: "raw" } })),
+          (response) => FileDownload.fromResponse("SessionFiles.read", path, response)
+        )
+      const writeBatch = (id: string, files: ReadonlyArray<FileUpload>, targetPath: string | undefined) =>
+        Effect.map(
+          call.repeatable(
+            "SessionFiles.write",
+            api.write({ params: { id }, payload: { files, targetPath } }),
+            { default: "5 minutes" }
+          ),
+          (response) => response.files
+        )
+
+      return SessionFiles.of({
+        list: (id, query = {}) => call.repeatable("SessionFiles.list", api.list({ params: { id }, query })),
+        read,
+        readText: (id, path) => Effect.scoped(Effect.flatMap(read(id, path), FileDownload.text)),
+        write: <E, R, E2, R2>(
+          id: string,
+          files: ReadonlyArray<NewSessionFile<E, R>>,
+          { onProgress, targetPath }: WriteFilesOptions<E2, R2> = {}
+        ) =>
+          Effect.gen(function*() {
+            const results: Array<WriteFileResult> = []
+            let bytesWritten = 0
+            let batch: Array<FileUpload> = []
+            let batchSize = 0
+            const flush = Effect.gen(function*() {
+              if (batch.length === 0) return
+              results.push(...(yield* writeBatch(id, batch, targetPath)))
+              bytesWritten += batchSize
+              batch = []
+              batchSize = 0
+              const filesWritten = results.filter(({ written }) => written).length
+              if (onProgress !== undefined) {
+                yield* onProgress({ filesWritten, bytesWritten, totalFiles: files.length })
+              }
+            })
+            for (const [index, file] of files.entries()) {
+              const content = yield* gather(
+                "SessionFiles.write",
+                file.content,
+                `files[${index}].content`,
+                maxFileSize
+              )
+              if (batch.length === maxFiles || batchSize + content.length > maxBatchSize) yield* flush
+              batch.push({ path: file.path, content })
+              batchSize += content.length
+            }
+            yield* flush
+            const refused = results.filter(({ written }) => !written)
+            return refused.length === 0 ? results : yield* refuse(refused, results.length)
+          }),
+        delete: (id, path) => call.deletion("SessionFiles.delete", api.delete({ params: { id, path } }))
+      })
+    })
+  )
+}
+
+const maxFileSize = 52_428_800
+const maxFiles = 500
+/** A server takes 100 MiB; less at a time shows progress, and needs less memory on both sides. */
+const maxBatchSize = 16_777_216
+
+const refuse = (refused: ReadonlyArray<WriteFileResult>, total: number) =>
+  Effect.fail(
+    new AshError({
+      operation: "SessionFiles.write",
+      reason: new FilesRefused({
+        message: `the server refused ${refused.length} of ${total} files: ${
+          refused.slice(0, 3).map(({ error, path }) => `${path} (${error ?? "no reason given"})`).join(", ")
+        }`,
+        refused
+      })
+    })
+  )

@@ -1,0 +1,35 @@
+/** Usage: what turns took in tokens and messages. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { AshError } from "../schema/AshError.ts"
+import type { UsageEvent, UsageFilter, UsageStats } from "../schema/Usage.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** Which counts to list. */
+export interface ListUsageEventsOptions extends UsageFilter {
+  /** At most so many rows, 1 to 1,000. @default 100 */
+  readonly limit?: number | undefined
+}
+
+/** Tells what turns took. Both ends of a span of time belong to it. */
+export class Usage extends Context.Service<Usage, {
+  /** Lists counts, the newest first. There are no pages: narrow the span of time to see more. */
+  readonly listEvents: (options?: ListUsageEventsOptions) => Effect.Effect<ReadonlyArray<UsageEvent>, AshError>
+  /** Sums up counts. */
+  readonly stats: (filter?: UsageFilter) => Effect.Effect<UsageStats, AshError>
+}>()("effect-ash/services/Usage") {
+  static readonly layer: Layer.Layer<Usage, never, AshApiClient> = Layer.effect(
+    Usage,
+    Effect.gen(function*() {
+      const { usage: api } = yield* AshApiClient
+      const call = yield* makeCall
+      return Usage.of({
+        listEvents: (query = {}) =>
+          Effect.map(call.repeatable("Usage.listEvents", api.listEvents({ query })), ({ events }) => events),
+        stats: (query = {}) => Effect.map(call.repeatable("Usage.stats", api.stats({ query })), ({ stats }) => stats)
+      })
+    })
+  )
+}

@@ -1,0 +1,61 @@
+/** Workspaces as a whole: packs, sends and fetches them as bundles, gzipped tar archives. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as Bundle from "../internal/bundle.ts"
+import { gather } from "../internal/content.ts"
+import type { AshError } from "../schema/AshError.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import * as FileDownload from "./FileDownload.ts"
+import { makeCall } from "./RequestOptions.ts"
+
+/** A file of a bundle. */
+export type BundleFile = Bundle.BundleFile
+
+/** Sends and fetches workspaces. */
+export class Workspaces extends Context.Service<Workspaces, {
+  /**
+   * Fetches a workspace as a bundle of at most 100 MiB. Without folders of dependencies and caches and without `.env*`;
+   * links are followed. The connection is held until the content is read or the scope closes.
+   */
+  readonly download: (sessionId: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
+  /** Lays a bundle of at most 100 MiB over a workspace. What is there and not in the bundle stays. */
+  readonly upload: <E = never, R = never>(
+    sessionId: string,
+    bundle: Uint8Array | Stream.Stream<Uint8Array, E, R>
+  ) => Effect.Effect<void, AshError | E, R>
+  /** Fetches the files of a workspace, one after the other. */
+  readonly files: (sessionId: string) => Stream.Stream<BundleFile & { readonly content: Uint8Array }, AshError>
+}>()("effect-ash/services/Workspaces") {
+  static readonly layer: Layer.Layer<Workspaces, never, AshApiClient> = Layer.effect(
+    Workspaces,
+    Effect.gen(function*() {
+      const { workspaces: api } = yield* AshApiClient
+      const call = yield* makeCall
+      const download = (id: string) =>
+        Effect.map(
+          call.repeatable("Workspaces.download", api.download({ params: { id } }), { default: "5 minutes" }),
+          (response) => FileDownload.fromResponse("Workspaces.download", `${id}.tar.gz`, response)
+        )
+      return Workspaces.of({
+        download,
+        upload: (id, bundle) =>
+          Effect.flatMap(gather("Workspaces.upload", bundle, "bundle", Bundle.maxSize), (bundle) =>
+            Effect.asVoid(
+              call.repeatable("Workspaces.upload", api.upload({ params: { id }, payload: { bundle } }), {
+                default: "5 minutes"
+              })
+            )),
+        files: (id) => Stream.unwrap(Effect.map(download(id), ({ content }) => Bundle.unpack(content)))
+      })
+    })
+  )
+
+  /** Packs files into a bundle. Fails with `InvalidRequest` at a path that would leave the workspace. */
+  static readonly pack: (files: ReadonlyArray<BundleFile>) => Effect.Effect<Uint8Array, AshError> = Bundle.pack
+
+  /** Unpacks a bundle. Fails with `Undecodable` at a link, and at a path that would leave a folder. */
+  static readonly unpack = Bundle.unpack
+}

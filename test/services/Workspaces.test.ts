@@ -1,0 +1,147 @@
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Tar from "effect/encoding/Tar"
+import * as FileSystem from "effect/FileSystem"
+import * as Stream from "effect/Stream"
+import { gzipSync } from "node:zlib"
+import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import { Agents } from "../../src/services/Agents.ts"
+import { downloadWorkspace } from "../../src/services/downloadWorkspace.ts"
+import { SessionFiles } from "../../src/services/SessionFiles.ts"
+import { Sessions } from "../../src/services/Sessions.ts"
+import { uploadWorkspace } from "../../src/services/uploadWorkspace.ts"
+import { Workspaces } from "../../src/services/Workspaces.ts"
+import { sessionId } from "../support/fixtures.ts"
+import * as Server from "../support/ScriptedServer.ts"
+
+const opened = Effect.gen(function*() {
+  yield* (yield* Agents).create({ name: "demo" })
+  const { id } = yield* (yield* Sessions).create({ agent: "demo" })
+  return { id, workspaces: yield* Workspaces }
+})
+
+const archive = (entries: ReadonlyArray<Tar.Entry>) =>
+  Stream.runCollect(Stream.pipeThroughChannel(Stream.fromIterable(entries), Tar.encode())).pipe(
+    Effect.map((chunks) => new Uint8Array(gzipSync(Buffer.concat(chunks)))),
+    Effect.orDie
+  )
+
+const textOf = (content: Uint8Array) => new TextDecoder().decode(content)
+
+describe("bundles", () => {
+  it.effect("give the files that were packed", () =>
+    Effect.gen(function*() {
+      const long = `${"d".repeat(90)}/${"ü".repeat(90)}`
+      const bundle = yield* Workspaces.pack([
+        { path: "a.txt", content: "größer" },
+        { path: long, content: new Uint8Array([0, 255]), mode: 0o755 },
+        { path: "empty", content: "" }
+      ])
+      const files = yield* Stream.runCollect(Workspaces.unpack(Stream.make(bundle.slice(0, 7), bundle.slice(7))))
+      assert.deepStrictEqual(files.map(({ content, mode, path }) => [path, mode, [...content]]), [
+        ["a.txt", 0o644, [...new TextEncoder().encode("größer")]],
+        [long, 0o755, [0, 255]],
+        ["empty", 0o644, []]
+      ])
+    }))
+
+  it.effect.each(["../a", "/a", "", "a//b", "a/."])("of a file %j are not packed", (path) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Workspaces.pack([{ path: "good", content: "" }, { path, content: "" }]))
+      assert.strictEqual(error.reason._tag === "InvalidRequest" ? error.reason.field : "", "files[1].path")
+    }))
+
+  const bad: ReadonlyArray<readonly [string, Effect.Effect<Uint8Array>]> = [
+    ["a path that leaves", archive([Tar.file("../../etc/passwd", "x")])],
+    ["an absolute path", archive([Tar.file("/etc/passwd", "x")])],
+    ["a link", archive([Tar.symlink("link", "/etc")])],
+    ["a hard link", archive([Tar.hardlink("link", "other")])],
+    ["no gzip", Effect.succeed(new Uint8Array([1, 2, 3]))],
+    ["no archive", Effect.sync(() => new Uint8Array(gzipSync("x".repeat(600))))],
+    ["half of one", Effect.map(archive([Tar.file("a", "x".repeat(10_000))]), (bundle) => bundle.slice(0, 60))]
+  ]
+  it.effect.each(bad)("with %s fail typed", ([, bundle]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(Stream.runDrain(Workspaces.unpack(Stream.make(yield* bundle))))
+      assert.strictEqual(error.reason._tag, "Undecodable")
+      assert.strictEqual(error.operation, "Workspaces.unpack")
+      assert.include(error.message, "the bundle is not a gzipped tar archive of files")
+    }))
+
+  it.effect("that break off fail as their source does", () =>
+    Effect.gen(function*() {
+      const bundle = yield* Workspaces.pack([{ path: "a", content: "x" }])
+      const broken = Stream.concat(Stream.make(bundle.slice(0, 20)), Stream.fail("mine" as const))
+      assert.strictEqual(yield* Effect.flip(Stream.runDrain(Workspaces.unpack(broken))), "mine")
+    }))
+})
+
+describe("Workspaces", () => {
+  it.effect("lays a bundle over a workspace, and fetches its files", () =>
+    Effect.gen(function*() {
+      const { id, workspaces } = yield* opened
+      const bundle = yield* Workspaces.pack([{ path: "deep/a.txt", content: "a" }])
+      yield* workspaces.upload(id, bundle)
+      yield* workspaces.upload(id, Stream.make(yield* Workspaces.pack([{ path: "b.txt", content: "b" }])))
+      const files = yield* Stream.runCollect(workspaces.files(id))
+      assert.deepStrictEqual(files.slice(1).map(({ content, path }) => [path, textOf(content)]), [
+        ["b.txt", "b"],
+        ["deep/a.txt", "a"]
+      ])
+      const name = yield* Effect.scoped(Effect.map(workspaces.download(id), ({ mediaType, name }) => [name, mediaType]))
+      assert.deepStrictEqual(name, [`${id}.tar.gz`, "application/gzip"])
+      const error = yield* Effect.flip(workspaces.upload(id, new Uint8Array([1])))
+      assert.include(error.message, "Invalid bundle: not a gzip file")
+    }).pipe(Effect.provide(AshEmbedded.layer({ retry: { times: 0 } }))))
+})
+
+describe("folders", () => {
+  const folder = Effect.flatMap(FileSystem.FileSystem, (fileSystem) => fileSystem.makeTempDirectoryScoped())
+
+  it.effect("are sent and fetched, with their permissions", () =>
+    Effect.gen(function*() {
+      const fileSystem = yield* FileSystem.FileSystem
+      const { id } = yield* opened
+      const from = yield* folder
+      yield* fileSystem.makeDirectory(`${from}/bin`)
+      yield* fileSystem.writeFileString(`${from}/bin/run`, "#!/bin/sh", { mode: 0o755 })
+      yield* fileSystem.writeFileString(`${from}/.env`, "SECRET=1")
+      assert.strictEqual(yield* uploadWorkspace(id, from), 1)
+      yield* (yield* SessionFiles).write(id, [{ path: "ü/new.txt", content: "new" }])
+      const to = `${yield* folder}/made/here`
+      assert.strictEqual(yield* downloadWorkspace(id, to), 3)
+      assert.strictEqual(yield* fileSystem.readFileString(`${to}/ü/new.txt`), "new")
+      assert.strictEqual((yield* fileSystem.stat(`${to}/bin/run`)).mode & 0o777, 0o755)
+      assert.isFalse(yield* fileSystem.exists(`${to}/.env`))
+      const none = yield* Effect.flip(uploadWorkspace(id, `${from}/nosuch`))
+      assert.strictEqual(none.operation, "uploadWorkspace")
+    }).pipe(Effect.scoped, Effect.provide([AshEmbedded.layer(), NodeFileSystem.layer])))
+
+  it.effect("no file leaves them, not through a link either", () =>
+    Effect.gen(function*() {
+      const fileSystem = yield* FileSystem.FileSystem
+      const outside = yield* folder
+      yield* fileSystem.writeFileString(`${outside}/secret`, "untouched")
+      const serving = (bundle: Uint8Array) =>
+        Server.make(() => new Response(new Uint8Array(bundle), { headers: { "content-type": "application/gzip" } }))
+          .layer
+      const fetch = (bundle: Uint8Array, to: string) =>
+        Effect.flip(downloadWorkspace(sessionId, to)).pipe(Effect.provide(serving(bundle)))
+
+      const leaving = yield* fetch(yield* archive([Tar.file("../secret", "x")]), `${outside}/a`)
+      assert.strictEqual(leaving.reason._tag, "Undecodable")
+
+      const linked = yield* folder
+      yield* fileSystem.symlink(outside, `${linked}/folder`)
+      yield* fileSystem.symlink(`${outside}/secret`, `${linked}/file`)
+      const through = yield* fetch(yield* archive([Tar.file("folder/secret", "x")]), linked)
+      assert.include(through.message, "folder is a link")
+      const onto = yield* fetch(yield* archive([Tar.file("file", "x")]), linked)
+      assert.include(onto.message, "file is a link")
+      const beyond = yield* fetch(yield* archive([Tar.file("folder/new/x", "x")]), linked)
+      assert.include(beyond.message, "folder is a link")
+      assert.strictEqual(yield* fileSystem.readFileString(`${outside}/secret`), "untouched")
+      assert.deepStrictEqual((yield* fileSystem.readDirectory(outside)).toSorted(), ["a", "secret"])
+    }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer)))
+})

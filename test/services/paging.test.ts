@@ -1,0 +1,135 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import { Messages } from "../../src/services/Messages.ts"
+import { Sessions } from "../../src/services/Sessions.ts"
+import { session, sessionEvent, sessionId, storedMessage } from "../support/fixtures.ts"
+import * as Server from "../support/ScriptedServer.ts"
+
+const query = ({ path }: Server.Received) => Object.fromEntries(new URL(path, "http://x").searchParams)
+
+/** A server with so many rows, that answers each page as it is asked to. */
+const stable = (count: number): Server.Script => (request) => {
+  const { after = "0", limit = "0" } = query(request)
+  const rows = Array.from({ length: count }, (_, index) => index + 1).filter((sequence) => sequence > Number(after))
+    .slice(0, Number(limit))
+  return Server.json({
+    messages: rows.map((sequence) => storedMessage(sequence, "user", "{}")),
+    events: rows.map((sequence) => sessionEvent(sequence, "text", "{\"text\":\"x\"}"))
+  })()
+}
+
+const history = (options?: { readonly after?: number; readonly pageSize?: number }) =>
+  Effect.flatMap(Messages, (messages) => Stream.runCollect(messages.history(sessionId, options)))
+
+const sequences = (rows: ReadonlyArray<{ readonly sequence: number }>) => rows.map(({ sequence }) => sequence)
+const upTo = (last: number, first = 1) => Array.from({ length: last - first + 1 }, (_, index) => index + first)
+
+describe("paging", () => {
+  it.effect.each([0, 1, 9, 10, 11, 20, 25])("gives each of %i rows once", (count) =>
+    Effect.gen(function*() {
+      const server = Server.make(stable(count))
+      const rows = yield* Effect.provide(history({ pageSize: 10 }), server.layer)
+      assert.deepStrictEqual(sequences(rows), count === 0 ? [] : upTo(count))
+      assert.strictEqual(server.requests.length, Math.floor(count / 10) + 1)
+    }))
+
+  it.effect("begins behind a row, and asks for 1,000 at once", () =>
+    Effect.gen(function*() {
+      const server = Server.make(stable(1500))
+      const rows = yield* Effect.provide(history({ after: 100 }), server.layer)
+      assert.deepStrictEqual(sequences(rows), upTo(1500, 101))
+      assert.deepStrictEqual(server.requests.map(query), [
+        { limit: "1000", after: "100" },
+        { limit: "1000", after: "1100" }
+      ])
+    }))
+
+  it.effect("ends on a server that gives the same page again and again", () =>
+    Effect.gen(function*() {
+      const server = Server.make(Server.json({ messages: upTo(10).map((n) => storedMessage(n, "user", "{}")) }))
+      const rows = yield* Effect.provide(history({ pageSize: 10 }), server.layer)
+      assert.deepStrictEqual(sequences(rows), upTo(10))
+      assert.strictEqual(server.requests.length, 2)
+    }))
+
+  it.effect("asks for no more than is taken", () =>
+    Effect.gen(function*() {
+      const server = Server.make(stable(100))
+      const rows = yield* Effect.flatMap(Sessions, (sessions) =>
+        Stream.runCollect(Stream.take(sessions.events(sessionId, { pageSize: 10, type: "text" }), 15))).pipe(
+          Effect.provide(server.layer)
+        )
+      assert.strictEqual(rows.length, 15)
+      assert.deepStrictEqual(server.requests.map(query), [
+        { limit: "10", after: "0", type: "text" },
+        { limit: "10", after: "10", type: "text" }
+      ])
+    }))
+})
+
+describe("tail", () => {
+  it.effect("gives what is there and what comes, until the session ends", () =>
+    Effect.gen(function*() {
+      const text = (sequence: number) => sessionEvent(sequence, "text", "{\"text\":\"x\"}")
+      const server = Server.make(Server.inOrder(
+        Server.json({ events: [text(1), text(2)] }),
+        Server.json({ events: [] }),
+        Server.json({ events: [text(3), sessionEvent(4, "lifecycle", "{\"action\":\"paused\"}")] }),
+        Server.json({ events: [sessionEvent(5, "lifecycle", "{\"action\":\"ended\"}"), text(6)] })
+      ))
+      const fiber = yield* Effect.forkChild(
+        Effect.flatMap(Sessions, (sessions) => Stream.runCollect(sessions.tail(sessionId))).pipe(
+          Effect.provide(server.layer)
+        )
+      )
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(sequences(yield* Fiber.join(fiber)), [1, 2, 3, 4, 5])
+      assert.deepStrictEqual(server.requests.map((request) => [request.at, query(request)["after"]]), [
+        [0, "0"],
+        [300, "2"],
+        [600, "2"],
+        [900, "4"]
+      ])
+    }))
+
+  it.effect("of one kind still sees the end", () =>
+    Effect.gen(function*() {
+      const server = Server.make(Server.json({
+        events: [sessionEvent(1, "text", "{\"text\":\"x\"}"), sessionEvent(2, "lifecycle", "{\"action\":\"ended\"}")]
+      }))
+      const rows = yield* Effect.flatMap(Sessions, (sessions) =>
+        Stream.runCollect(sessions.tail(sessionId, { type: "text", after: 0 }))).pipe(Effect.provide(server.layer))
+      assert.deepStrictEqual(sequences(rows), [1])
+      assert.deepStrictEqual(server.requests.map(query), [{ limit: "1000", after: "0" }])
+    }))
+})
+
+describe("lists of sessions", () => {
+  const paused = { ...session, status: "paused" }
+
+  it.effect("are filtered by status here, for no server does it", () =>
+    Effect.gen(function*() {
+      const server = Server.make(Server.json({ sessions: [session, paused] }))
+      const list = yield* Effect.flatMap(Sessions, ({ list }) => list({ agent: "demo", status: "paused" })).pipe(
+        Effect.provide(server.layer)
+      )
+      assert.deepStrictEqual(list.map(({ status }) => status), ["paused"])
+      assert.deepStrictEqual(server.requests.map(query), [{ agent: "demo" }])
+    }))
+
+  it.effect("have pages and a total on the hosted product alone", () =>
+    Effect.gen(function*() {
+      const page = Effect.flatMap(Sessions, ({ listPage }) => listPage({ status: "paused", limit: 1, offset: 2 }))
+      const hosted = Server.make(Server.json({ sessions: [paused], total: 7 }))
+      assert.strictEqual((yield* Effect.provide(page, hosted.layer)).total, 7)
+      assert.deepStrictEqual(hosted.requests.map(query), [
+        { status: "paused", limit: "1", offset: "2", includeTotal: "true" }
+      ])
+      const open = Server.make(Server.json({ sessions: [session, paused] }))
+      const error = yield* Effect.flip(Effect.provide(page, open.layer))
+      assert.strictEqual(error.reason._tag, "NotSupported")
+    }))
+})
