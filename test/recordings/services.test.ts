@@ -1,7 +1,4 @@
-/**
- * Real exchanges with a real server, replayed through the services. The recordings are not part of the project:
- * `ASH_RECORDINGS` names their folder, or they lie beside the project.
- */
+/** Recordings of a real server, replayed through the services. */
 import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -10,59 +7,12 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import * as Fs from "node:fs"
-import * as Path from "node:path"
-import * as Zlib from "node:zlib"
 import type { AshError, AshErrorReason } from "../../src/schema/AshError.ts"
 import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { noSession } from "../support/fixtures.ts"
+import { bytesOf, found, piecesOf, type Recording, recordings, titled } from "../support/recordings.ts"
 import * as Server from "../support/ScriptedServer.ts"
-
-const folder = process.env["ASH_RECORDINGS"] ??
-  Path.resolve(import.meta.dirname, "../../../shared/ash-api/recordings")
-
-interface Recording {
-  readonly file: string
-  readonly request: {
-    readonly method: string
-    readonly path: string
-    readonly headers: Readonly<Record<string, string>>
-    readonly body?: any
-    readonly bodyNote?: string
-  }
-  readonly response: {
-    readonly status: number
-    readonly headers: Readonly<Record<string, string>>
-    readonly body?: unknown
-    readonly text?: string
-    readonly bodyBase64?: string
-    readonly sse?: string
-    readonly sseFile?: string
-    readonly chunks?: ReadonlyArray<readonly [milliseconds: number, bytes: number]>
-    readonly endedBy: string
-  }
-}
-
-const load = (file: string): Recording => ({
-  file,
-  ...JSON.parse(Fs.readFileSync(Path.join(folder, file), "utf8"))
-})
-
-const bytesOf = ({ body, bodyBase64, sse, sseFile, text }: Recording["response"]): Buffer =>
-  sseFile !== undefined
-    ? Zlib.gunzipSync(Fs.readFileSync(Path.join(folder, sseFile)))
-    : bodyBase64 !== undefined
-    ? Buffer.from(bodyBase64, "base64")
-    : Buffer.from(sse ?? text ?? (body === undefined ? "" : JSON.stringify(body)))
-
-/** The bytes in the pieces in which they arrived. */
-const piecesOf = (response: Recording["response"]): ReadonlyArray<Uint8Array<ArrayBuffer>> => {
-  const bytes = new Uint8Array(bytesOf(response))
-  let from = 0
-  const pieces = (response.chunks ?? []).map(([, size]) => bytes.slice(from, from += size))
-  return [...pieces, bytes.slice(from)].filter(({ length }) => length > 0)
-}
 
 const isText = (text: unknown): text is string => typeof text === "string"
 
@@ -289,20 +239,17 @@ const refusesFiles = ({ body }: Recording["response"]) =>
 
 const isEvents = (result: unknown): result is ReadonlyArray<StreamEvent> => Array.isArray(result)
 
-const found = Fs.existsSync(folder)
-const recordings = found
-  ? Fs.readdirSync(folder).filter((file) => file.endsWith(".json")).map(load).flatMap((recording) => {
-    const matched = match(recording)
-    return matched === undefined || isBelowTheServices(recording) ? [] : [{ file: recording.file, recording, matched }]
-  })
-  : []
+const replayed = recordings.flatMap((recording) => {
+  const matched = match(recording)
+  return matched === undefined || isBelowTheServices(recording) ? [] : [{ file: recording.file, recording, matched }]
+})
 
-describe.skipIf(!found)(`recordings${found ? "" : " (none: set ASH_RECORDINGS to their folder)"}`, () => {
+describe.skipIf(!found)(titled("recordings, through the services"), () => {
   it("are many", () => {
-    assert.isAbove(recordings.length, 0)
+    assert.isAbove(replayed.length, 0)
   })
 
-  it.effect.each(recordings)("$file", ({ file, matched, recording: { request, response } }) => {
+  it.effect.each(replayed)("$file", ({ file, matched, recording: { request, response } }) => {
     const server = Server.make(
       ({ path }) =>
         path.includes(noSession)
