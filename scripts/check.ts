@@ -11,7 +11,8 @@ const checks = [
   "check:size",
   "check:unused",
   "check:docs",
-  "check:examples"
+  "check:examples",
+  "check:conformance"
 ]
 
 const treeStatus = () => execFileSync("git", ["status", "--porcelain"], { encoding: "utf8" })

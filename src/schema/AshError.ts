@@ -45,10 +45,10 @@ export class InvalidRequest extends Schema.TaggedClass<InvalidRequest>("effect-a
   readonly nothingHappened = true
 }
 
-/** The session is not in a state that allows this: a message to a paused session, a resume of an ended one. */
+/** The state of a session or an item does not allow this: a message to a paused session, a resume of an ended one. */
 export class WrongState extends Schema.TaggedClass<WrongState>("effect-ash/WrongState")("WrongState", {
   ...fields,
-  /** The state that the session is in, where the server says it. */
+  /** The state that it is in, where the server says it. */
   status: omittable(Schema.String)
 }) {
   readonly isRetryable = false

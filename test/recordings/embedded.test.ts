@@ -5,7 +5,7 @@ import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import { ask, becomes, listAt, send, textAt, withServer } from "../embedded/wire.ts"
-import { found, type Recording, recordings, titled } from "../support/recordings.ts"
+import { found, none, type Recording, recordings } from "../support/recordings.ts"
 
 const base64 = (text: string) => Buffer.from(text).toString("base64")
 const file = (path: string, content = "alpha") => ({ path, content: base64(content) })
@@ -214,7 +214,7 @@ const compared = recordings
   .filter((recording) => recording.request.bodyNote === undefined && !(numberOf(recording) in exceptions))
   .map((recording) => ({ file: recording.file, recording }))
 
-describe.skipIf(!found)(titled("recordings, against the embedded server"), () => {
+describe.skipIf(!found)(`recordings, against the embedded server${none}`, () => {
   it("are many, and the exceptions few", () => {
     assert.isAbove(compared.length, 100)
     assert.isBelow(Object.keys(exceptions).length, 30)

@@ -11,7 +11,7 @@ import type { AshError, AshErrorReason } from "../../src/schema/AshError.ts"
 import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { noSession } from "../support/fixtures.ts"
-import { bytesOf, found, piecesOf, type Recording, recordings, titled } from "../support/recordings.ts"
+import { bytesOf, found, none, piecesOf, type Recording, recordings } from "../support/recordings.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const isText = (text: unknown): text is string => typeof text === "string"
@@ -244,7 +244,7 @@ const replayed = recordings.flatMap((recording) => {
   return matched === undefined || isBelowTheServices(recording) ? [] : [{ file: recording.file, recording, matched }]
 })
 
-describe.skipIf(!found)(titled("recordings, through the services"), () => {
+describe.skipIf(!found)(`recordings, through the services${none}`, () => {
   it("are many", () => {
     assert.isAbove(replayed.length, 0)
   })

@@ -54,8 +54,8 @@ export const piecesOf = (response: Recording["response"]): ReadonlyArray<Uint8Ar
 /** Whether there are any. */
 export const found = Fs.existsSync(folder)
 
-/** What a suite is called, where there are none. */
-export const titled = (title: string) => found ? title : `${title} (none: set ASH_RECORDINGS to their folder)`
+/** What is said of a suite, where there are none. */
+export const none = found ? "" : " (none: set ASH_RECORDINGS to their folder)"
 
 /** All of them, in the order in which they were made. */
 export const recordings: ReadonlyArray<Recording> = found
