@@ -3,8 +3,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import { batches, isTooLarge } from "../internal/batches.ts"
 import type { Agent, AgentConfig, CreateAgentRequest, UpdateAgentRequest } from "../schema/Agent.ts"
-import type { AshError } from "../schema/AshError.ts"
+import { AshError, InvalidRequest } from "../schema/AshError.ts"
 import type { FileEntry, FileUpload } from "../schema/File.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
@@ -46,7 +47,10 @@ export class Agents extends Context.Service<Agents, {
   readonly listFiles: (name: string) => Effect.Effect<ReadonlyArray<FileEntry>, AshError>
   /** Reads one of an agent's files. The connection is held until the content is read or the scope closes. */
   readonly readFile: (name: string, path: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
-  /** Writes files over those that are there and answers their number. Not all or nothing: it may fail after a part. */
+  /**
+   * Writes files over those that are there, each of at most some 750 KB, in as many requests as they need, and answers
+   * their number. Not all or nothing: it may fail after a part.
+   */
   readonly writeFiles: (name: string, files: ReadonlyArray<NewFile>) => Effect.Effect<number, AshError>
   /** Deletes one of an agent's files. */
   readonly deleteFile: (name: string, path: string) => Effect.Effect<void, AshError>
@@ -94,19 +98,30 @@ export class Agents extends Context.Service<Agents, {
             call.repeatable("Agents.readFile", api.readFile({ params: { name, path }, query: { format: "raw" } })),
             (response) => FileDownload.fromResponse("Agents.readFile", path, response)
           ),
-        writeFiles: (name, files) =>
-          Effect.map(
-            call.repeatable(
-              "Agents.writeFiles",
-              api.writeFiles({ params: { name }, payload: { files: files.map(toUpload) } })
-            ),
-            ({ written }) => written
-          ),
+        writeFiles: Effect.fnUntraced(function*(name, files) {
+          const uploads = files.map(toUpload)
+          const tooLarge = uploads.findIndex(isTooLarge)
+          if (tooLarge >= 0) return yield* refuse(`files[${tooLarge}].content`)
+          // A list without files is a request as well: it tells whether there is such an agent.
+          const written = yield* Effect.forEach(
+            files.length === 0 ? [[]] : batches(uploads),
+            (files) => call.repeatable("Agents.writeFiles", api.writeFiles({ params: { name }, payload: { files } }))
+          )
+          return written.reduce((sum, { written }) => sum + written, 0)
+        }),
         deleteFile: (name, path) => call.deletion("Agents.deleteFile", api.deleteFile({ params: { name, path } }))
       })
     })
   )
 }
+
+const refuse = (field: string) =>
+  Effect.fail(
+    new AshError({
+      operation: "Agents.writeFiles",
+      reason: new InvalidRequest({ message: `${field} is too large: a request carries some 750,000 bytes`, field })
+    })
+  )
 
 const toUpload = ({ content, path }: NewFile): FileUpload => ({
   path,

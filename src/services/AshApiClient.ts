@@ -132,6 +132,9 @@ const closeOnFailure = <A, E, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect
     )
   })
 
+/** The path of an agent's or a session's file. */
+const filePath = /(?<=^\/api\/(?:agents|sessions)\/[^/]+\/files\/).*/
+
 const checkBody = (request: HttpClientRequest.HttpClientRequest, { bodyLimit }: Exchange) => {
   const { body } = request
   const size = body._tag === "Uint8Array" ? body.contentLength : 0
@@ -156,7 +159,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       yield* checkBody(request, yield* CurrentExchange)
       return request.pipe(
         // A slash in a file's path separates segments; the contract has checked each of them.
-        HttpClientRequest.setUrl(request.url.replace(/(?<=\/files\/).*/, (path) => path.replaceAll("%2F", "/"))),
+        HttpClientRequest.setUrl(request.url.replace(filePath, (path) => path.replaceAll("%2F", "/"))),
         HttpClientRequest.prependUrl(url),
         HttpClientRequest.setHeaders(headers),
         authorize

@@ -8,7 +8,8 @@ import * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
 import * as Record from "effect/Record"
 import { parseEnv } from "node:util"
-import { type FolderFile, readFolder } from "../internal/folder.ts"
+import { batches, isTooLarge } from "../internal/batches.ts"
+import { readFolder } from "../internal/folder.ts"
 import type { Agent } from "../schema/Agent.ts"
 import { AshError, InvalidRequest } from "../schema/AshError.ts"
 import { Agents } from "./Agents.ts"
@@ -45,7 +46,7 @@ export const deployDirectory: (
     if (instructions === undefined) {
       return yield* refuse(`${directory} is no agent: it has no CLAUDE.md`)
     }
-    const tooLarge = files.find((file) => sizeOf(file) > batchSize)
+    const tooLarge = files.find(isTooLarge)
     if (tooLarge !== undefined) {
       return yield* refuse(
         `${tooLarge.path} has ${tooLarge.content.length} bytes, and a request carries some 750,000; keep it out of the folder`
@@ -55,7 +56,7 @@ export const deployDirectory: (
     const [first = [], ...others] = batches([instructions, ...files.filter((file) => file !== instructions)])
     const name = options.name ?? path.basename(folder).replace(/[^a-zA-Z0-9_-]/g, "-")
     const agent = yield* agents.create({ name, files: first, env: { ...env, ...options.env } })
-    yield* Effect.forEach(others, (batch) => agents.writeFiles(name, batch), { discard: true })
+    if (others.length > 0) yield* agents.writeFiles(name, others.flat())
     return agent
   },
   Effect.catchTag("PlatformError", (error) => refuse(`the folder could not be read: ${error.message}`)),
@@ -72,23 +73,3 @@ const readEnv = Effect.fnUntraced(function*(file: string) {
   const contents = (yield* fileSystem.exists(file)) ? yield* fileSystem.readFileString(file) : ""
   return Record.filter(parseEnv(contents), Predicate.isNotUndefined)
 })
-
-/** What the files of one request may take in its body of 1 MiB, leaving room for the environment. */
-const batchSize = 1_010_000
-
-/** At most so much a file takes in JSON: base64, and a path that may be escaped character by character. */
-const sizeOf = ({ content, path }: FolderFile) => Math.ceil(content.length / 3) * 4 + path.length * 6 + 32
-
-const batches = (files: ReadonlyArray<FolderFile>): ReadonlyArray<ReadonlyArray<FolderFile>> =>
-  files.reduce<{ readonly all: Array<Array<FolderFile>>; size: number }>((state, file) => {
-    const size = sizeOf(file)
-    const last = state.all.at(-1)
-    if (last === undefined || state.size + size > batchSize) {
-      state.all.push([file])
-      state.size = size
-    } else {
-      last.push(file)
-      state.size += size
-    }
-    return state
-  }, { all: [], size: 0 }).all

@@ -283,6 +283,28 @@ describe("files", () => {
       assert.strictEqual(answer, 1)
     }))
 
+  it.effect("writeFiles sends as many requests as the files need, and refuses a file that none can carry", () =>
+    Effect.gen(function*() {
+      const content = new Uint8Array(400_000)
+      const files = ["a", "b", "c"].map((path) => ({ path, content }))
+      const { answer, requests } = yield* exchange(
+        (request) => {
+          const { files } = Server.jsonOf(request) as { readonly files: ReadonlyArray<unknown> }
+          return Server.json({ written: files.length })()
+        },
+        (agents) => agents.writeFiles("demo", files)
+      )
+      assert.strictEqual(answer, 3)
+      assert.strictEqual(requests.length, 3)
+      const refused = yield* exchange(
+        Server.json({ written: 1 }),
+        (agents) => Effect.flip(agents.writeFiles("demo", [...files, { path: "d", content: new Uint8Array(800_000) }]))
+      )
+      const { reason } = refused.answer
+      assert.strictEqual(reason._tag === "InvalidRequest" ? reason.field : "", "files[3].content")
+      assert.deepStrictEqual(refused.requests, [])
+    }))
+
   it.effect("writeFiles with a path that leaves the folder sends nothing", () =>
     Effect.gen(function*() {
       const { answer, requests } = yield* exchange(
