@@ -84,6 +84,13 @@ export const AttachmentHandlers = HttpApiBuilder.group(
         "download",
         Effect.fnUntraced(function*({ params }) {
           const { filename, id, mimeType } = yield* attachmentOf(params.id)
+          if (!isHeader(mimeType)) {
+            return yield* Errors.framework(
+              500,
+              "Invalid character in header content [\"content-type\"]",
+              "ERR_INVALID_CHAR"
+            )
+          }
           const bytes = yield* Effect.orDie(fileSystem.readFile(path.join(folder, id)))
           return HttpServerResponse.uint8Array(bytes, {
             contentType: mimeType,
@@ -104,3 +111,6 @@ export const AttachmentHandlers = HttpApiBuilder.group(
       )
   })
 )
+
+/** Whether a text can be the value of a header (RFC 9110, section 5.5). */
+const isHeader = (text: string) => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)

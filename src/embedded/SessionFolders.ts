@@ -98,11 +98,12 @@ export class SessionFolders extends Context.Service<SessionFolders, {
           for (const { content, path: file } of files) {
             if (path.basename(file) === ".DS_Store") continue
             const bytes = Buffer.from(content, "base64")
-            total += bytes.length
             const target = path.resolve(directory, targetPath, file)
-            const error = !isWithin(directory, target)
+            const isTooLarge = bytes.length > maxFileSize
+            if (!isTooLarge) total += bytes.length
+            const error = file.includes("..") || file.startsWith("/") || !isWithin(directory, target)
               ? "Path escapes workspace"
-              : bytes.length > maxFileSize
+              : isTooLarge
               ? `File too large (${bytes.length} bytes, max ${maxFileSize})`
               : total > maxBatchSize
               ? `Total size exceeds ${maxBatchSize} bytes`
@@ -134,11 +135,10 @@ export class SessionFolders extends Context.Service<SessionFolders, {
             Stream.runCollect(Stream.pipeThroughChannel(Stream.fromIterable(entries), Tar.encode()))
           )
           const bundle = gzipSync(Buffer.concat(chunks))
-          return bundle.length > maxBundleSize
-            ? yield* Errors.framework(500, `Bundle too large: ${bundle.length} bytes (max ${maxBundleSize})`)
-            : bundle
+          return bundle.length > maxBundleSize ? yield* tooLarge(bundle) : bundle
         }),
         unpack: Effect.fnUntraced(function*({ directory }, bundle) {
+          if (bundle.length > maxBundleSize) return yield* tooLarge(bundle)
           if (bundle[0] !== 0x1f || bundle[1] !== 0x8b) {
             return yield* Errors.framework(500, "Invalid bundle: not a gzip file")
           }
@@ -167,6 +167,9 @@ export class SessionFolders extends Context.Service<SessionFolders, {
 /** What no bundle has. */
 const isKeptBack = (name: string) =>
   FileTree.alwaysHidden.has(name) || FileTree.caches.has(name) || name.startsWith(".env")
+
+const tooLarge = (bundle: Uint8Array) =>
+  Errors.framework(500, `Bundle too large: ${bundle.length} bytes (max ${maxBundleSize})`)
 
 /** What the system said of a failure. */
 const textOf = (error: PlatformError): string => error.cause instanceof Error ? error.cause.message : error.message

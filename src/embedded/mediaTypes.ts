@@ -1,5 +1,5 @@
 /** The media types of files by their extension, as the server tells them (contract 3.7). */
-const types: Readonly<Record<string, string>> = {
+const types = new Map(Object.entries({
   avif: "image/avif",
   bmp: "image/bmp",
   c: "text/x-c",
@@ -45,8 +45,8 @@ const types: Readonly<Record<string, string>> = {
   yaml: "text/yaml",
   yml: "text/yaml",
   zip: "application/zip"
-}
+}))
 
 /** The media type of a file. */
 export const mediaTypeOf = (file: string): string =>
-  types[file.slice(file.lastIndexOf(".") + 1).toLowerCase()] ?? "application/octet-stream"
+  types.get(/[^/]\.([^./]+)$/.exec(file)?.[1]?.toLowerCase() ?? "") ?? "application/octet-stream"

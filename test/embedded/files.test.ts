@@ -68,6 +68,27 @@ describe("session files", () => {
       assert.include((yield* pathsOf(path)).paths, "sub/dir/c.txt")
     }).pipe(withServer()))
 
+  it.effect("are refused one by one where their path holds two dots or begins with a slash", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const { body } = yield* write(path, [file("a..b"), file("/tmp/x"), file("ok.txt")])
+      assert.deepStrictEqual(listAt(body, "files").map((row) => at(row, "written")), [false, false, true])
+    }).pipe(withServer()))
+
+  it.effect("have the media type of their extension, and of nothing else", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(path, [file("x.constructor"), file("py"), file("dir.py/x"), file("a.TS")])
+      for (
+        const [name, type] of [
+          ["x.constructor", "application/octet-stream"],
+          ["py", "application/octet-stream"],
+          ["dir.py/x", "application/octet-stream"],
+          ["a.TS", "text/typescript"]
+        ]
+      ) assert.strictEqual((yield* ask("GET", `${path}/files/${name}`)).headers["content-type"], type)
+    }).pipe(withServer()))
+
   it.effect("are refused where they are too many or too few, or the path is bad", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
@@ -170,6 +191,16 @@ describe("workspaces", () => {
 })
 
 describe("attachments", () => {
+  it.effect("whose media type is no header cannot be read", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const { body } = yield* attach(path, { filename: "x", content: base64("x"), mimeType: "text/plain\r\nx: y" })
+      const address = `/api/attachments/${textAt(body, "attachment", "id")}`
+      const read = yield* ask("GET", address)
+      assert.strictEqual(read.status, 500)
+      assert.strictEqual(at(read.body, "code"), "ERR_INVALID_CHAR")
+    }).pipe(withServer()))
+
   const attach = (path: string, json: Record<string, string>) => ask("POST", `${path}/attachments`, { json })
 
   it.effect("are kept by their last name, copied into the sandbox, read and deleted", () =>
