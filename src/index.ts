@@ -16,9 +16,16 @@ export type { DisplayItem } from "./services/MessageReaders.ts"
 export * from "./services/Messages.ts"
 export * from "./services/ProjectFiles.ts"
 export * from "./services/QueueItems.ts"
-export { RequestOptions, type RequestOptionsInput, type RetryOptions } from "./services/RequestOptions.ts"
+export * from "./services/RequestOptions.ts"
+export * from "./services/RequestPolicy.ts"
 export * from "./services/SessionFiles.ts"
+export type {
+  Outcome,
+  SessionHandle,
+  SessionHandleFiles,
+  SessionHandleOptions,
+  SessionRestarted
+} from "./services/SessionHandle.ts"
 export * from "./services/Sessions.ts"
-export type { ToolCall, Turn } from "./services/Turn.ts"
 export * from "./services/Usage.ts"
 export * from "./services/Workspaces.ts"

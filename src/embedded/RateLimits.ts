@@ -49,7 +49,8 @@ export class RateLimits extends Context.Service<RateLimits, {
             return {
               headers: {
                 "x-ratelimit-limit": String(limit),
-                "x-ratelimit-remaining": String(Math.max(0, limit - count - 1)),
+                // A server that refuses nothing has always room for one more: clients wait where it has none.
+                "x-ratelimit-remaining": String(Math.max(rateLimits ? 0 : 1, limit - count - 1)),
                 "x-ratelimit-reset": String(Math.ceil(rest / 1000))
               },
               isExceeded: rateLimits && count >= limit,

@@ -1,6 +1,8 @@
 /** From what went wrong on the way to an {@link AshErrorReason}. */
+import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -74,8 +76,24 @@ const unreadableBody = (status: number, body: string): string =>
     ? `the server answered ${status} with a page of HTML; ${proxy}`
     : `the server answered ${status} with something that is no Ash error`
 
-const retryAfterOf = (header: string | undefined) =>
-  header !== undefined && /^\d+$/.test(header) ? { retryAfter: Duration.seconds(Number(header)) } : {}
+const httpDate = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
+
+const millisOf = (header: string | undefined): Option.Option<number> =>
+  header !== undefined && httpDate.test(header)
+    ? Option.map(DateTime.make(header), DateTime.toEpochMillis)
+    : Option.none()
+
+/** Seconds, or a date (RFC 9110, section 10.2.3), which is held against the server's own clock where it tells it. */
+const retryAfterOf = (headers: Headers.Headers, now: number) => {
+  const header = headers["retry-after"]
+  if (header !== undefined && /^\d+$/.test(header)) return { retryAfter: Duration.seconds(Number(header)) }
+  return Option.match(millisOf(header), {
+    onNone: () => ({}),
+    onSome: (date) => ({
+      retryAfter: Duration.millis(Math.max(0, date - Option.getOrElse(millisOf(headers["date"]), () => now)))
+    })
+  })
+}
 
 /** `params/id must match format "uuid"` is about the field `id`. */
 const fieldOf = (message: string) => {
@@ -94,14 +112,15 @@ const isUnknownRoute = ({ error, message, statusCode }: ErrorBody): boolean =>
 export const fromResponse = (
   response: HttpClientResponse.HttpClientResponse,
   text: string,
-  redact: Redact
+  redact: Redact,
+  now: number
 ): AshErrorReason => {
   const { status } = response
   const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
   const said = body.message ?? body.error ?? undefined
   const message = said === undefined ? unreadableBody(status, text) : `${redact(said)} (${status})`
   const http = exchange(response, text, redact, body.code ?? undefined)
-  const retryAfter = retryAfterOf(response.headers["retry-after"])
+  const retryAfter = retryAfterOf(response.headers, now)
   if (status < 400) {
     const location = response.headers["location"]
     return new Undecodable({
@@ -201,11 +220,18 @@ const chain = (error: unknown): ReadonlyArray<{ readonly code?: string; readonly
   ]
 }
 
+/** What a client of HTTP does by itself, so that it looks as if the connection had broken. */
+const ownLimits = new Map([
+  ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
+  ["UND_ERR_HEADERS_TIMEOUT", "Node's fetch waits 300 seconds for an answer; AshNode.layer waits as long as it is told"]
+])
+
 /** The innermost words on what broke a connection. */
 const describeCause = (cause: unknown): string => {
   const links = chain(cause).filter(({ code, message }) => code !== undefined || (message ?? "") !== "")
   const last = links.at(-1)
-  return [last?.code, last?.message].filter(Predicate.isNotUndefined).join(": ") || "no reason given"
+  return [last?.code, last?.message, ownLimits.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(": ") ||
+    "no reason given"
 }
 
 /** A request that got no response, or a response whose body broke off. */

@@ -1,21 +1,29 @@
 /** How one call is made: its time-out, its repetitions, its name. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Schedule from "effect/Schedule"
 import { AshError, TimedOut } from "../schema/AshError.ts"
+import type { RateLimit } from "./rateLimit.ts"
+import type { RetryBudget } from "./retryBudget.ts"
 
 export interface Policy {
   /** The limit of one attempt. */
   readonly timeout: Duration.Duration
+  /** The word for that limit in the error. */
+  readonly timer: "attempt" | "headers" | "turn"
   /** Repetitions after the first attempt. */
   readonly times: number
   readonly delay: Duration.Duration
   readonly maxRetryAfter: Duration.Duration
   /** Whether a repeated call does nothing twice. If not, it is repeated only when the first certainly did nothing. */
   readonly repeatable: boolean
+  readonly budget: RetryBudget
+  /** What each attempt waits for, if for anything; the limit does not count that. */
+  readonly rateLimit: RateLimit | undefined
 }
 
-const mayRepeat = (policy: Policy) => (error: AshError): boolean =>
+const mayRepeat = (policy: Policy, error: AshError): boolean =>
   error.isRetryable &&
   (policy.repeatable || error.nothingHappened) &&
   Duration.isLessThanOrEqualTo(error.retryAfter ?? Duration.zero, policy.maxRetryAfter)
@@ -29,13 +37,13 @@ const schedule = (policy: Policy) =>
     )
   )
 
-const timedOut = (operation: string, duration: Duration.Duration) =>
+const timedOut = (operation: string, { timeout, timer }: Policy) =>
   new AshError({
     operation,
     reason: new TimedOut({
-      message: `no answer within ${Duration.format(duration)}; the server may still be at work on it`,
-      timer: "attempt",
-      duration
+      message: `no answer within ${Duration.format(timeout)}; the server may still be at work on it`,
+      timer,
+      duration: timeout
     })
   })
 
@@ -43,14 +51,25 @@ const timedOut = (operation: string, duration: Duration.Duration) =>
 export const applyPolicy =
   (operation: string, policy: Policy) =>
   <A, R>(attempt: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
-    attempt.pipe(
-      Effect.mapError(({ reason }) => new AshError({ operation, reason })),
-      Duration.isFinite(policy.timeout)
-        ? Effect.timeoutOrElse({
-          duration: policy.timeout,
-          orElse: () => Effect.fail(timedOut(operation, policy.timeout))
-        })
-        : (attempt) => attempt,
-      Effect.retry({ schedule: schedule(policy), times: policy.times, while: mayRepeat(policy) }),
-      Effect.withSpan(operation, {}, { captureStackTrace: false })
-    )
+    Effect.suspend(() => {
+      let repetitions = 0
+      return attempt.pipe(
+        Effect.mapError(({ reason }) => new AshError({ operation, reason })),
+        Duration.isFinite(policy.timeout)
+          ? Effect.timeoutOrElse({
+            duration: policy.timeout,
+            orElse: () => Effect.fail(timedOut(operation, policy))
+          })
+          : identity,
+        policy.rateLimit === undefined ? identity : policy.rateLimit(operation),
+        Effect.retry({
+          schedule: schedule(policy),
+          while: (error) => {
+            const repeats = repetitions < policy.times && mayRepeat(policy, error) && policy.budget.take()
+            if (repeats) repetitions += 1
+            return repeats
+          }
+        }),
+        Effect.tap(() => Effect.sync(() => policy.budget.giveBack(repetitions)))
+      )
+    }).pipe(Effect.withSpan(operation, {}, { captureStackTrace: false }))

@@ -1,18 +1,23 @@
 /** From the bytes of a turn to its events, and the rule by which a turn ends. */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Sse from "effect/encoding/Sse"
 import * as Pull from "effect/Pull"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { AshError, StreamTruncated, TurnFailed, Undecodable } from "../schema/AshError.ts"
-import { type StreamEvent, streamEventFromJson, type TurnErrorEvent } from "../schema/StreamEvent.ts"
+import { AshError, StreamTruncated, TimedOut, TurnFailed, Undecodable } from "../schema/AshError.ts"
+import { type DoneEvent, type StreamEvent, streamEventFromJson, type TurnErrorEvent } from "../schema/StreamEvent.ts"
 import { parseJson } from "../schema/Wire.ts"
+import { withKnown } from "./brokenTurn.ts"
+import * as TurnFold from "./turnFold.ts"
+import { turnLimits } from "./turnLimits.ts"
 
-/** Characters that one event may have: 64 Mi. */
-const maxEventSize = 67_108_864
+/** What an event has beside its data: the names of its fields, and the JSON around a long text. */
+const envelope = 1024
 
-const tooLarge = (operation: string) =>
+const tooLarge = (operation: string, maxEventSize: number) =>
   new AshError({
     operation,
     reason: new Undecodable({ message: `an event of the stream is larger than ${maxEventSize} characters` })
@@ -23,14 +28,15 @@ const tooLarge = (operation: string) =>
  * over; an event that the end of the stream cuts off is none.
  */
 export const decodeEvents =
-  (operation: string) => <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<StreamEvent, AshError | E, R> =>
+  (operation: string, maxEventSize = turnLimits({}).maxEventSize) =>
+  <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<StreamEvent, AshError | E, R> =>
     Stream.transformPull(bytes, (pull) =>
       Effect.sync(() => {
         const decoder = new TextDecoder()
         let events: Array<StreamEvent> = []
         const parser = Sse.makeParser((event) => {
           if (event._tag === "Event") events.push(streamEventFromJson(event.event, parseJson(event.data)))
-        }, { maxEventSize })
+        }, { maxEventSize: maxEventSize + envelope })
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError | E, void, R> = Effect.suspend(() => {
           if (Arr.isArrayNonEmpty(events)) {
@@ -40,11 +46,21 @@ export const decodeEvents =
           }
           return Effect.flatMap(pull, (chunks) => {
             const failed = chunks.some((chunk) => parser.feed(decoder.decode(chunk, { stream: true })) !== undefined)
-            return failed ? Effect.fail(tooLarge(operation)) : next
+            return failed ? Effect.fail(tooLarge(operation, maxEventSize)) : next
           })
         })
         return next
       }))
+
+/** How a server begins the error by which it lets go of a client that did not read. The turn goes on (contract 5.5). */
+const writeTimeout = "Client write timeout"
+
+/**
+ * An end that is not this turn's: that of a command has no session, and one that a block of the agent's forges may have
+ * any (contract 5.2). It is none, whatever follows; as a rule nothing does.
+ */
+const isForeignEnd = (event: StreamEvent, sessionId: string): event is DoneEvent =>
+  event._tag === "Done" && typeof event.sessionId === "string" && event.sessionId !== sessionId
 
 const isTerminal = (event: StreamEvent) => event._tag === "Done" || event._tag === "TurnError"
 
@@ -57,40 +73,78 @@ const truncated = (operation: string, sessionId: string, how: string) =>
     })
   })
 
+const noFirstEvent = (operation: string, duration: Duration.Duration) =>
+  new AshError({
+    operation,
+    reason: new TimedOut({
+      message: `no event within ${Duration.format(duration)} of the server's answer; the turn may still run`,
+      timer: "firstEvent",
+      duration
+    })
+  })
+
 /** What becomes of an `error` event: it fails the stream, or it is the last event. */
 export type OnTurnError = "fail" | "emit"
 
-/** Ends a turn at `done` or `error`, whatever the connection does then. An end without either is a failure. */
-export const endTurn =
-  (operation: string, sessionId: string, onTurnError: OnTurnError) =>
-  <R>(events: Stream.Stream<StreamEvent, AshError, R>): Stream.Stream<StreamEvent, AshError, R> =>
-    Stream.transformPull(
-      Stream.mapError(events, (error) =>
-        error.reason._tag === "ConnectionLost" ? truncated(operation, sessionId, error.reason.message) : error),
-      (pull) =>
-        Effect.sync(() => {
-          let last: StreamEvent | undefined
-          const upstream = Pull.catchDone(pull, () =>
-            Effect.fail(truncated(operation, sessionId, "the server closed it")))
+/**
+ * Ends a turn at `done` or `error`, whatever the connection does then. An end without either is a failure, and so is a
+ * first event that does not come. Each has what was heard of the turn until then.
+ */
+export const endTurn = (
+  operation: string,
+  sessionId: string,
+  onTurnError: OnTurnError,
+  firstEvent: Duration.Duration = Duration.infinity
+) =>
+<R>(events: Stream.Stream<StreamEvent, AshError, R>): Stream.Stream<StreamEvent, AshError, R> =>
+  Stream.transformPull(events, (pull) =>
+    Effect.sync(() => {
+      const heard = TurnFold.initial()
+      let hasBegun = !Duration.isFinite(firstEvent)
+      let last: StreamEvent | undefined
 
-          const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError, void, R> = Effect.suspend(() => {
-            if (last === undefined) {
-              return Effect.flatMap(upstream, (batch) => {
-                const end = batch.findIndex(isTerminal)
-                last = batch[end]
-                const kept = last === undefined ? batch : batch.slice(0, isFailure(last) ? end : end + 1)
-                return Arr.isReadonlyArrayNonEmpty(kept) ? Effect.succeed(kept) : next
-              })
-            }
-            return isFailure(last) ? Effect.fail(turnFailed(last)) : Cause.done()
-          })
-          const isFailure = (event: StreamEvent): event is TurnErrorEvent =>
-            onTurnError === "fail" && event._tag === "TurnError"
-          const turnFailed = ({ error }: TurnErrorEvent) =>
-            new AshError({
-              operation,
-              reason: new TurnFailed({ message: `the turn failed: ${error}`, sessionId, error })
-            })
-          return next
+      const isFailure = (event: StreamEvent): event is TurnErrorEvent =>
+        onTurnError === "fail" && event._tag === "TurnError"
+      const turnFailed = ({ error }: TurnErrorEvent) =>
+        error.startsWith(writeTimeout) ? truncated(operation, sessionId, error) : new AshError({
+          operation,
+          reason: new TurnFailed({ message: `the turn failed: ${error}`, sessionId, error })
         })
-    )
+
+      let endedBy = "the server closed it"
+      const asUnknown = (event: StreamEvent): StreamEvent => {
+        if (!isForeignEnd(event, sessionId)) return event
+        endedBy = "by the end of another program's command or turn"
+        return { _tag: "Unknown", event: "done", data: { sessionId: event.sessionId ?? null } }
+      }
+      const upstream = Pull.catchDone(pull, () => Effect.fail(truncated(operation, sessionId, endedBy)))
+      const first = Effect.suspend(() => {
+        if (hasBegun) return upstream
+        hasBegun = true
+        return Effect.timeoutOrElse(upstream, {
+          duration: firstEvent,
+          orElse: () => Effect.fail(noFirstEvent(operation, firstEvent))
+        })
+      })
+
+      const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError, void, R> = Effect.suspend(() => {
+        if (last === undefined) {
+          return Effect.flatMap(first, (arrived) => {
+            const batch = arrived.some((event) => isForeignEnd(event, sessionId)) ? arrived.map(asUnknown) : arrived
+            const end = batch.findIndex(isTerminal)
+            last = batch[end]
+            const kept = last === undefined ? batch : batch.slice(0, isFailure(last) ? end : end + 1)
+            for (const event of kept) TurnFold.add(heard, event)
+            return Arr.isReadonlyArrayNonEmpty(kept) ? Effect.succeed(kept) : next
+          })
+        }
+        return isFailure(last) ? Effect.fail(turnFailed(last)) : Cause.done()
+      })
+      return Effect.mapError(next, (error) =>
+        Cause.isDone(error)
+          ? error
+          : withKnown(
+            error.reason._tag === "ConnectionLost" ? truncated(operation, sessionId, error.reason.message) : error,
+            { heard: Redacted.make(TurnFold.toTurn(heard), { label: "what was heard of the turn" }) }
+          ))
+    }))

@@ -20,6 +20,7 @@ import { Messages } from "../services/Messages.ts"
 import { ProjectFiles } from "../services/ProjectFiles.ts"
 import { QueueItems } from "../services/QueueItems.ts"
 import { RequestOptions, type RequestOptionsInput } from "../services/RequestOptions.ts"
+import { RequestPolicy, type SharedLimits } from "../services/RequestPolicy.ts"
 import { SessionFiles } from "../services/SessionFiles.ts"
 import { Sessions } from "../services/Sessions.ts"
 import { Usage } from "../services/Usage.ts"
@@ -46,7 +47,7 @@ export type AshServices =
   | Workspaces
 
 /** Where the server is, the key to it, and how requests are made. */
-export interface AshOptions extends ConnectionOptions, RequestOptionsInput {}
+export interface AshOptions extends ConnectionOptions, RequestOptionsInput, SharedLimits {}
 
 /**
  * Builds a layer once, and what it is made of for it alone. The layers of the services are constants: shared, as layers
@@ -61,7 +62,7 @@ const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
  * Fails with `InvalidRequest` for a URL or a key that cannot be used; nothing is sent before a service is.
  */
 export const layerWithClient = (
-  { apiKey, url, ...requestOptions }: AshOptions
+  { apiKey, maxSessions, maxStreams, retryBudget, url, whenRateLimited, ...requestOptions }: AshOptions
 ): Layer.Layer<AshServices, AshError, HttpClient.HttpClient> =>
   AshClient.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(
@@ -69,19 +70,22 @@ export const layerWithClient = (
       AgentVersions.layer,
       Analytics.layer,
       ApiKeys.layer,
-      Attachments.layer,
       Credentials.layer,
       Evals.layer,
       Health.layer,
-      Messages.layer,
       ProjectFiles.layer,
       QueueItems.layer,
-      SessionFiles.layer,
-      Sessions.layer,
-      Usage.layer,
-      Workspaces.layer
+      Sessions.layer.pipe(
+        Layer.provideMerge(
+          Layer.mergeAll(Attachments.layer, Messages.layer, SessionFiles.layer, Usage.layer, Workspaces.layer)
+        )
+      )
     )),
-    Layer.provide(Layer.succeed(RequestOptions, requestOptions)),
+    Layer.provide(
+      RequestPolicy.layer({ maxSessions, maxStreams, retryBudget, whenRateLimited }).pipe(
+        Layer.provide(Layer.succeed(RequestOptions, requestOptions))
+      )
+    ),
     Layer.provideMerge(AshApiClient.layer({ apiKey, url })),
     isolated
   )

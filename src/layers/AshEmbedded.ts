@@ -8,14 +8,15 @@ import { defaultApiKey, type EmbeddedHttpOptions, type EmbeddedOptions } from ".
 import { layerHttpClient, layerHttpServer } from "../embedded/EmbeddedServer.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { RequestOptionsInput } from "../services/RequestOptions.ts"
+import type { SharedLimits } from "../services/RequestPolicy.ts"
 import * as Ash from "./Ash.ts"
 import * as AshNode from "./AshNode.ts"
 
 /** How the embedded server behaves, and how requests to it are made. */
-export interface AshEmbeddedOptions extends EmbeddedOptions, RequestOptionsInput {}
+export interface AshEmbeddedOptions extends EmbeddedOptions, RequestOptionsInput, SharedLimits {}
 
 /** As {@link AshEmbeddedOptions}, and where the server listens. */
-export interface AshEmbeddedHttpOptions extends EmbeddedHttpOptions, RequestOptionsInput {}
+export interface AshEmbeddedHttpOptions extends EmbeddedHttpOptions, RequestOptionsInput, SharedLimits {}
 
 const keyOf = ({ apiKey = defaultApiKey }: EmbeddedOptions) => Redacted.make(apiKey)
 

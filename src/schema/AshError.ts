@@ -3,8 +3,10 @@
  * `Effect.unwrapReason("AshError")` work on it.
  */
 import type * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { WriteFileResult } from "./File.ts"
+import { Turn } from "./Turn.ts"
 import { omittable } from "./Wire.ts"
 
 /** The exchange that an error came from. Holds no header, so no key. */
@@ -22,6 +24,15 @@ export const HttpExchange = Schema.Struct({
 }).annotate({ identifier: "HttpExchange" })
 
 const fields = { message: Schema.String, http: omittable(HttpExchange) }
+
+/** What is known of a turn that broke off. */
+const turnFields = {
+  ...fields,
+  /** What was heard of it. Hidden from logs, as it is what the agent said; `AshError.partialTurn` has it plain. */
+  heard: omittable(Schema.Redacted(Turn)),
+  /** The sequence number of the last message that was stored before the turn, where a session handle knows it. */
+  lastSequence: omittable(Schema.Finite)
+}
 
 /** The key is missing, malformed, unknown or revoked (401), or may not do this (403). */
 export class Unauthorized extends Schema.TaggedClass<Unauthorized>("effect-ash/Unauthorized")("Unauthorized", fields) {
@@ -100,9 +111,12 @@ export class ConnectionLost extends Schema.TaggedClass<ConnectionLost>("effect-a
 
 /** A timer ran out. What was asked may have been done. */
 export class TimedOut extends Schema.TaggedClass<TimedOut>("effect-ash/TimedOut")("TimedOut", {
-  ...fields,
-  /** Which of the timers: `attempt` is the time that one request may take until it is answered. */
-  timer: Schema.Literal("attempt"),
+  ...turnFields,
+  /**
+   * Which of the timers: `attempt`, until a request was answered; and of a turn `headers`, until it was answered,
+   * `firstEvent`, from then to its first event, `idle`, between two pieces of the stream, and `turn`, as a whole.
+   */
+  timer: Schema.Literals(["attempt", "headers", "firstEvent", "idle", "turn"]),
   duration: Schema.Duration
 }) {
   readonly isRetryable = true
@@ -110,7 +124,7 @@ export class TimedOut extends Schema.TaggedClass<TimedOut>("effect-ash/TimedOut"
 }
 
 /** The server answered something that is not what it should be; `message` says where. */
-export class Undecodable extends Schema.TaggedClass<Undecodable>("effect-ash/Undecodable")("Undecodable", fields) {
+export class Undecodable extends Schema.TaggedClass<Undecodable>("effect-ash/Undecodable")("Undecodable", turnFields) {
   readonly isRetryable = false
   readonly nothingHappened = false
 }
@@ -118,15 +132,35 @@ export class Undecodable extends Schema.TaggedClass<Undecodable>("effect-ash/Und
 /** The stream of a turn ended without `done` or `error`. The turn may go on; what it says is lost to this program. */
 export class StreamTruncated extends Schema.TaggedClass<StreamTruncated>("effect-ash/StreamTruncated")(
   "StreamTruncated",
-  { ...fields, sessionId: Schema.String }
+  { ...turnFields, sessionId: Schema.String }
 ) {
+  readonly isRetryable = false
+  readonly nothingHappened = false
+}
+
+/** More arrived than the stream's buffer holds, and it was not to wait. The turn goes on; what it says is lost. */
+export class BufferFull extends Schema.TaggedClass<BufferFull>("effect-ash/BufferFull")("BufferFull", {
+  ...turnFields,
+  sessionId: Schema.String,
+  /** Bytes. */
+  size: Schema.Finite
+}) {
+  readonly isRetryable = false
+  readonly nothingHappened = false
+}
+
+/** The turn was ended by `SessionHandle.cancel`. */
+export class TurnCancelled extends Schema.TaggedClass<TurnCancelled>("effect-ash/TurnCancelled")("TurnCancelled", {
+  ...turnFields,
+  sessionId: Schema.String
+}) {
   readonly isRetryable = false
   readonly nothingHappened = false
 }
 
 /** The agent or the server ended the turn with an error. */
 export class TurnFailed extends Schema.TaggedClass<TurnFailed>("effect-ash/TurnFailed")("TurnFailed", {
-  ...fields,
+  ...turnFields,
   sessionId: Schema.String,
   /** What the server said, word for word. */
   error: Schema.String
@@ -151,6 +185,36 @@ export class FilesRefused extends Schema.TaggedClass<FilesRefused>("effect-ash/F
   readonly nothingHappened = false
 }
 
+/** A turn or a command runs in the session, in this program. Nothing was sent. */
+export class SessionBusy extends Schema.TaggedClass<SessionBusy>("effect-ash/SessionBusy")("SessionBusy", {
+  ...fields,
+  sessionId: Schema.String
+}) {
+  readonly isRetryable = true
+  readonly nothingHappened = true
+}
+
+/**
+ * The last turn of the session was not heard to its end and may still run: what is sent now would mix with it. Nothing was
+ * sent. `SessionHandle.recover` makes the session usable again.
+ */
+export class SessionFenced extends Schema.TaggedClass<SessionFenced>("effect-ash/SessionFenced")("SessionFenced", {
+  ...fields,
+  sessionId: Schema.String
+}) {
+  readonly isRetryable = false
+  readonly nothingHappened = true
+}
+
+/** The session got a sandbox that was made before it and ignores these settings, and a fresh one was required. It was ended. */
+export class SettingsIgnored extends Schema.TaggedClass<SettingsIgnored>("effect-ash/SettingsIgnored")(
+  "SettingsIgnored",
+  { ...fields, sessionId: Schema.String, settings: Schema.Array(Schema.String) }
+) {
+  readonly isRetryable = true
+  readonly nothingHappened = false
+}
+
 /** Why an operation failed. */
 export type AshErrorReason = typeof AshErrorReason.Type
 export const AshErrorReason = Schema.Union([
@@ -160,6 +224,9 @@ export const AshErrorReason = Schema.Union([
   InvalidRequest,
   WrongState,
   FilesRefused,
+  SessionBusy,
+  SessionFenced,
+  SettingsIgnored,
   RateLimited,
   AtCapacity,
   ServerFailure,
@@ -168,6 +235,8 @@ export const AshErrorReason = Schema.Union([
   TimedOut,
   Undecodable,
   StreamTruncated,
+  BufferFull,
+  TurnCancelled,
   TurnFailed
 ])
 
@@ -197,6 +266,16 @@ export class AshError extends Schema.TaggedError<AshError>()("AshError", {
   /** How long the server asks to wait, where it says so. */
   get retryAfter(): Duration.Duration | undefined {
     return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
+  }
+
+  /** What was heard of a turn that broke off or failed. */
+  get partialTurn(): Turn | undefined {
+    return "heard" in this.reason && this.reason.heard !== undefined ? Redacted.value(this.reason.heard) : undefined
+  }
+
+  /** The sequence number of the last message that was stored before the turn, where a session handle knows it. */
+  get lastSequence(): number | undefined {
+    return "lastSequence" in this.reason ? this.reason.lastSequence : undefined
   }
 
   override toJSON(): unknown {

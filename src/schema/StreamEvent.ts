@@ -71,7 +71,7 @@ export const TurnErrorEvent = Schema.Struct({
   error: Schema.String
 }).annotate({ identifier: "TurnErrorEvent" })
 
-/** The turn ended. Terminal. `sessionId` is empty when a stray `exec` ended it. */
+/** The turn ended. Terminal. The end of something else, whose `sessionId` is another or empty, is kept as `Unknown`. */
 export interface DoneEvent extends Schema.Schema.Type<typeof DoneEvent> {}
 export const DoneEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("Done"),

@@ -46,5 +46,6 @@ export {
   TurnErrorEvent,
   UnknownEvent
 } from "./StreamEvent.ts"
+export { ToolCall, Turn } from "./Turn.ts"
 export { UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
 export { Unknown } from "./Wire.ts"

@@ -6,7 +6,7 @@ import type { AgentVersion, CreateAgentVersionRequest, UpdateAgentVersionRequest
 import type { AshError } from "../schema/AshError.ts"
 import type { AgentVersionReference } from "../schema/Ids.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Manages the versions of agents. A version is named by its number or by its id. */
 export class AgentVersions extends Context.Service<AgentVersions, {
@@ -27,11 +27,11 @@ export class AgentVersions extends Context.Service<AgentVersions, {
   /** Puts a version in force for new sessions, in the place of the one before it, and answers its number. */
   readonly activate: (agent: string, version: AgentVersionReference) => Effect.Effect<number, AshError>
 }>()("effect-ash/services/AgentVersions") {
-  static readonly layer: Layer.Layer<AgentVersions, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<AgentVersions, never, AshApiClient | RequestPolicy> = Layer.effect(
     AgentVersions,
     Effect.gen(function*() {
       const { agentVersions: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       const unwrap = ({ version }: { readonly version: AgentVersion }) => version
       return AgentVersions.of({
         create: (name, payload = {}) =>

@@ -9,7 +9,7 @@ import { AshError, InvalidRequest } from "../schema/AshError.ts"
 import type { FileEntry, FileUpload } from "../schema/File.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** A file to write, as bytes or as text, which is sent as UTF-8. */
 export interface NewFile {
@@ -55,18 +55,18 @@ export class Agents extends Context.Service<Agents, {
   /** Deletes one of an agent's files. */
   readonly deleteFile: (name: string, path: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Agents") {
-  static readonly layer: Layer.Layer<Agents, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Agents, never, AshApiClient | RequestPolicy> = Layer.effect(
     Agents,
     Effect.gen(function*() {
       const { agents: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       return Agents.of({
         create: ({ files, ...agent }) =>
           Effect.map(
             call.once(
               "Agents.create",
               api.create({ payload: files === undefined ? agent : { ...agent, files: files.map(toUpload) } }),
-              { default: "5 minutes" }
+              { default: "5 minutes", rateLimit: "agents" }
             ),
             ({ agent }) => agent
           ),

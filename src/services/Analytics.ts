@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import type { AnalyticsSummary } from "../schema/Analytics.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** The span of time of the usage; both ends belong to it. The other numbers are of all time. */
 export interface AnalyticsOptions {
@@ -19,11 +19,11 @@ export class Analytics extends Context.Service<Analytics, {
   /** Counts agents, sessions, usage and evals. */
   readonly get: (options?: AnalyticsOptions) => Effect.Effect<AnalyticsSummary, AshError>
 }>()("effect-ash/services/Analytics") {
-  static readonly layer: Layer.Layer<Analytics, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Analytics, never, AshApiClient | RequestPolicy> = Layer.effect(
     Analytics,
     Effect.gen(function*() {
       const { analytics: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       return Analytics.of({
         get: (query = {}) => call.repeatable("Analytics.get", api.get({ query }))
       })

@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import type { ApiKey, NewApiKey } from "../schema/ApiKey.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Manages the keys of the tenant of the key in use. */
 export class ApiKeys extends Context.Service<ApiKeys, {
@@ -16,11 +16,11 @@ export class ApiKeys extends Context.Service<ApiKeys, {
   /** Deletes a key; it is refused at once. The server does not check whose key it is. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/ApiKeys") {
-  static readonly layer: Layer.Layer<ApiKeys, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<ApiKeys, never, AshApiClient | RequestPolicy> = Layer.effect(
     ApiKeys,
     Effect.gen(function*() {
       const { apiKeys: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       return ApiKeys.of({
         create: (payload = {}) => call.once("ApiKeys.create", api.create({ payload })),
         list: Effect.map(call.repeatable("ApiKeys.list", api.list({})), ({ keys }) => keys),

@@ -3,6 +3,7 @@
  * paths and the mapping of errors applied, and nothing else. It repeats nothing and limits nothing; the services do.
  * A method that answers a stream holds a connection, and lets go of it when the surrounding scope closes.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -24,6 +25,7 @@ import * as Stream from "effect/Stream"
 import type { Simplify } from "effect/Types"
 import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
+import { OnHeaders } from "../internal/responseHeaders.ts"
 import { AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
@@ -167,16 +169,19 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     })),
     HttpClient.withScope,
     HttpClient.tap((response) =>
-      Effect.map(CurrentExchange, (exchange) => {
+      Effect.gen(function*() {
+        const exchange = yield* CurrentExchange
         exchange.response = response
+        const onHeaders = yield* OnHeaders
+        onHeaders(response.headers)
       })
     ),
     HttpClient.filterOrElse(
       ({ status }) => status >= 200 && status < 300,
       (response) =>
         Effect.flatMap(
-          Failures.readText(response),
-          (text) => Effect.fail(Failures.fromResponse(response, text, redact))
+          Effect.all([Failures.readText(response), Clock.currentTimeMillis]),
+          ([text, now]) => Effect.fail(Failures.fromResponse(response, text, redact, now))
         )
     )
   )

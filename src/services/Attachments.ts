@@ -8,7 +8,7 @@ import type { AshError } from "../schema/AshError.ts"
 import type { Attachment } from "../schema/Attachment.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** A file to attach. */
 export interface NewAttachment<E = never, R = never> {
@@ -36,11 +36,11 @@ export class Attachments extends Context.Service<Attachments, {
   /** Deletes an attachment. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Attachments") {
-  static readonly layer: Layer.Layer<Attachments, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Attachments, never, AshApiClient | RequestPolicy> = Layer.effect(
     Attachments,
     Effect.gen(function*() {
       const { attachments: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       return Attachments.of({
         upload: (id, { content, ...attachment }) =>
           Effect.flatMap(gather("Attachments.upload", content, "content", maxSize), (bytes) =>

@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted"
 import type { AshError } from "../schema/AshError.ts"
 import type { CreateCredentialRequest, Credential } from "../schema/Credential.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** What a credential may have besides its key. */
 export interface CredentialOptions {
@@ -43,11 +43,11 @@ export class Credentials extends Context.Service<Credentials, {
   /** Deletes a credential. Sessions that run keep the key. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Credentials") {
-  static readonly layer: Layer.Layer<Credentials, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Credentials, never, AshApiClient | RequestPolicy> = Layer.effect(
     Credentials,
     Effect.gen(function*() {
       const { credentials: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       const create =
         (type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> => (key, { label } = {}) =>
           Effect.map(

@@ -18,7 +18,7 @@ import type {
   UpdateEvalCaseRequest
 } from "../schema/Eval.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Which cases to list. */
 export interface ListEvalCasesOptions {
@@ -99,11 +99,11 @@ export class Evals extends Context.Service<Evals, {
     score: ScoreEvalResultRequest
   ) => Effect.Effect<EvalResult, AshError>
 }>()("effect-ash/services/Evals") {
-  static readonly layer: Layer.Layer<Evals, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Evals, never, AshApiClient | RequestPolicy> = Layer.effect(
     Evals,
     Effect.gen(function*() {
       const { evals: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       const unwrapCase = (response: { readonly case: EvalCase }) => response.case
       const unwrapRun = ({ run }: { readonly run: EvalRun }) => run
       const unwrapResults = ({ results }: { readonly results: ReadonlyArray<EvalResult> }) => results

@@ -1,5 +1,5 @@
 /** A file on its way from a server. */
-import type * as Effect from "effect/Effect"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
@@ -51,3 +51,15 @@ export const fromResponse = (
 /** The whole content as UTF-8 text. */
 export const text = ({ content }: FileDownload): Effect.Effect<string, AshError> =>
   content.pipe(Stream.decodeText, Stream.runFold(() => "", (text, piece) => text + piece))
+
+/** The whole content. */
+export const bytes = ({ content }: FileDownload): Effect.Effect<Uint8Array, AshError> =>
+  Effect.map(Stream.runCollect(content), (chunks) => {
+    const whole = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.length, 0))
+    let position = 0
+    for (const chunk of chunks) {
+      whole.set(chunk, position)
+      position += chunk.length
+    }
+    return whole
+  })

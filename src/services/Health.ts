@@ -6,7 +6,7 @@ import type * as Schema from "effect/Schema"
 import type { AshError } from "../schema/AshError.ts"
 import type { ServerHealth } from "../schema/Health.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Asks a server how it is. */
 export class Health extends Context.Service<Health, {
@@ -17,11 +17,11 @@ export class Health extends Context.Service<Health, {
   /** The server's own description of its API, in OpenAPI 3; a server in production has none. */
   readonly openApi: Effect.Effect<Schema.JsonObject, AshError>
 }>()("effect-ash/services/Health") {
-  static readonly layer: Layer.Layer<Health, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Health, never, AshApiClient | RequestPolicy> = Layer.effect(
     Health,
     Effect.gen(function*() {
       const { health: api, meta } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       return Health.of({
         get: call.repeatable("Health.get", api.get({})),
         metrics: call.repeatable("Health.metrics", api.metrics({})),

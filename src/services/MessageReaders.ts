@@ -1,13 +1,8 @@
 /** Reads single messages of the Claude Agent SDK: their text, their deltas, what there is to show of them. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type {
-  AssistantMessage,
-  ClaudeMessage,
-  MessageBlock,
-  PartialMessage,
-  UserMessage
-} from "../schema/ClaudeMessage.ts"
+import { blocksOf } from "../internal/turnFold.ts"
+import type { ClaudeMessage, MessageBlock, PartialMessage } from "../schema/ClaudeMessage.ts"
 
 /** Something of a message that is worth showing, whole: nothing is cut. */
 export type DisplayItem =
@@ -16,12 +11,6 @@ export type DisplayItem =
   | { readonly _tag: "ToolUse"; readonly id: string; readonly name: string; readonly input: Schema.Json }
   | { readonly _tag: "ToolResult"; readonly id: string; readonly content: Schema.Json; readonly isError: boolean }
   | { readonly _tag: "Unknown"; readonly raw: Schema.Json }
-
-/** The blocks of a message; a content that is a text counts as one. */
-export const blocksOf = (message: AssistantMessage | UserMessage): ReadonlyArray<MessageBlock> => {
-  const { content } = message.message
-  return typeof content === "string" ? [{ _tag: "Text", type: "text", text: content }] : content
-}
 
 /** The text of an `Assistant` message; none where it is another message, or has no text. */
 export const textOf = (message: ClaudeMessage): Option.Option<string> => {

@@ -1,4 +1,5 @@
 /** Messages: what is said to an agent, the turn that it answers with, and the conversation that the server keeps. */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -10,6 +11,10 @@ import * as Stream from "effect/Stream"
 import { type ContentForm, toForm } from "../internal/contentForm.ts"
 import { fromInput } from "../internal/failures.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
+import { readAhead } from "../internal/readAhead.ts"
+import { TurnAbort } from "../internal/turnAbort.ts"
+import * as TurnFold from "../internal/turnFold.ts"
+import { turnLimits } from "../internal/turnLimits.ts"
 import { decodeEvents, endTurn, type OnTurnError } from "../internal/turnStream.ts"
 import { AshError, type AshErrorReason, Undecodable } from "../schema/AshError.ts"
 import { SessionId } from "../schema/Ids.ts"
@@ -17,8 +22,7 @@ import { type Content, type SendMessageOptions, SendMessageRequest, type StoredM
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as MessageReaders from "./MessageReaders.ts"
-import { makeCall } from "./RequestOptions.ts"
-import * as Turn from "./Turn.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Which rows of a conversation to list. */
 export interface ListMessagesOptions {
@@ -62,11 +66,11 @@ export class Messages extends Context.Service<Messages, {
   /** Streams the whole conversation, oldest first, page by page. */
   readonly history: (sessionId: string, options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
 }>()("effect-ash/services/Messages") {
-  static readonly layer: Layer.Layer<Messages, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Messages, never, AshApiClient | RequestPolicy> = Layer.effect(
     Messages,
     Effect.gen(function*() {
       const { messages: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       const contentForm = yield* remember(
         probeContentForm((content) =>
           call.repeatable(operation, Effect.scoped(api.send({ params: { id: noSession }, payload: { content } })))
@@ -85,13 +89,20 @@ export class Messages extends Context.Service<Messages, {
             checkRequest({ params: { id }, payload: { ...options, content } }),
             (error) => refused(fromInput(error))
           )
+          yield* call.stream
           const delivered = yield* Effect.mapError(Effect.fromResult(toForm(content, yield* contentForm)), refused)
-          const { body, headers } = yield* call.once(
-            operation,
-            api.send({ params: { id }, payload: { ...options, content: delivered } })
+          const limits = turnLimits(yield* call.options)
+          const startedAt = yield* Clock.currentTimeNanos
+          const { body, headers } = yield* Effect.raceFirst(
+            call.turn(operation, api.send({ params: { id }, payload: { ...options, content: delivered } })),
+            yield* TurnAbort
           )
           return isEventStream(headers["content-type"])
-            ? body.pipe(decodeEvents(operation), endTurn(operation, id, onTurnError))
+            ? body.pipe(
+              readAhead({ operation, sessionId: id, limits, startedAt }),
+              decodeEvents(operation, limits.maxEventSize),
+              endTurn(operation, id, onTurnError, limits.firstEvent)
+            )
             : Stream.fail(noEventStream(headers["content-type"]))
         }))
 
@@ -114,10 +125,10 @@ export class Messages extends Context.Service<Messages, {
    * The text that the agent writes, as it arrives: pieces with `includePartialMessages`, whole blocks without, nothing
    * twice, and without what subagents write.
    */
-  static readonly textDeltas = Turn.textDeltas
+  static readonly textDeltas = TurnFold.textDeltas
 
   /** Runs a stream to its end and folds it into one `Turn`; `onText` sees the text meanwhile. */
-  static readonly toTurn = Turn.fold
+  static readonly toTurn = TurnFold.fold
 
   /** Decodes the bytes of an event stream that was obtained otherwise. No rule of a turn's end is applied. */
   static readonly decodeEvents = decodeEvents("Messages.decodeEvents")

@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import type { AshError } from "../schema/AshError.ts"
 import type { CreateProjectFileRequest, ProjectFile } from "../schema/ProjectFile.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Keeps files for all sessions of a project. Only the hosted product has them. */
 export class ProjectFiles extends Context.Service<ProjectFiles, {
@@ -18,11 +18,11 @@ export class ProjectFiles extends Context.Service<ProjectFiles, {
   /** Deletes a file. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/ProjectFiles") {
-  static readonly layer: Layer.Layer<ProjectFiles, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<ProjectFiles, never, AshApiClient | RequestPolicy> = Layer.effect(
     ProjectFiles,
     Effect.gen(function*() {
       const { hosted: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       return ProjectFiles.of({
         create: (payload) =>
           Effect.map(call.once("ProjectFiles.create", api.createFile({ payload })), ({ file }) => file),

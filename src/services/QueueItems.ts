@@ -7,7 +7,7 @@ import * as Schedule from "effect/Schedule"
 import type { AshError } from "../schema/AshError.ts"
 import type { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../schema/QueueItem.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Which items to list. */
 export interface ListQueueItemsOptions {
@@ -44,11 +44,11 @@ export class QueueItems extends Context.Service<QueueItems, {
   /** Counts items by state. */
   readonly stats: Effect.Effect<QueueStats, AshError>
 }>()("effect-ash/services/QueueItems") {
-  static readonly layer: Layer.Layer<QueueItems, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<QueueItems, never, AshApiClient | RequestPolicy> = Layer.effect(
     QueueItems,
     Effect.gen(function*() {
       const { queue: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       const unwrap = ({ item }: { readonly item: QueueItem }) => item
       const get = (id: string) => Effect.map(call.repeatable("QueueItems.get", api.get({ params: { id } })), unwrap)
       return QueueItems.of({

@@ -3,10 +3,8 @@
  * combinators here. They ride the fiber, so that no method needs a parameter for them.
  */
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { applyPolicy } from "../internal/policy.ts"
-import type { AshError } from "../schema/AshError.ts"
 
 /** How often, and after what time, a call that may be repeated is repeated. */
 export interface RetryOptions {
@@ -18,6 +16,32 @@ export interface RetryOptions {
   readonly maxRetryAfter?: Duration.Input | undefined
 }
 
+/** The limits of a turn. Each has its word in the `timer` of `TimedOut`; `"off"` is none. */
+export interface TurnTimeouts {
+  /** From sending the message until the server answers. A server does so at once. @default the `timeout` of requests */
+  readonly headers?: Duration.Input | "off" | undefined
+  /** From then to the first event. A server sends `session_start` at once. @default "60 seconds" */
+  readonly firstEvent?: Duration.Input | "off" | undefined
+  /**
+   * Between two pieces of the stream, be they events or comments. Servers send no heartbeat, and a tool may run for
+   * minutes without a word, so that this can only be long; a dead sandbox falls silent and is noticed by nothing else.
+   * `"auto"`: 2 minutes from the first comment on, which is taken for a heartbeat, and no limit before.
+   *
+   * @default "30 minutes"
+   */
+  readonly idle?: Duration.Input | "auto" | "off" | undefined
+  /** From sending the message to the end of the stream. @default "off" */
+  readonly turn?: Duration.Input | "off" | undefined
+}
+
+/** What is read ahead of a consumer that is slower than the stream: a server cuts off who does not read for 30 seconds. */
+export interface BufferOptions {
+  /** Bytes. @default 16 MiB */
+  readonly size?: number | undefined
+  /** Let the server wait, as far as it does, or fail with `BufferFull`. @default "wait" */
+  readonly whenFull?: "wait" | "fail" | undefined
+}
+
 /** What a layer or a call sets. What is left out keeps the value of the layer, then the default. */
 export interface RequestOptionsInput {
   /**
@@ -26,6 +50,12 @@ export interface RequestOptionsInput {
    */
   readonly timeout?: Duration.Input | undefined
   readonly retry?: RetryOptions | undefined
+  /** The limits of a turn. */
+  readonly timeouts?: TurnTimeouts | undefined
+  /** What is read ahead of a slow consumer of a turn. */
+  readonly buffer?: BufferOptions | undefined
+  /** The largest event of a turn that is accepted, in characters. @default 64 Mi */
+  readonly maxEventSize?: number | undefined
   /** Headers to send along; they cannot replace the key. */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
@@ -38,11 +68,14 @@ export class RequestOptions extends Context.Reference<RequestOptionsInput>("effe
 }) {
   /**
    * Lays options over those that are in force. For a stream:
-   * `Stream.updateService(RequestOptions, RequestOptions.merge({ timeout: "5 seconds" }))`.
+   * `Stream.updateService(RequestOptions, RequestOptions.merge({ timeouts: { turn: "5 minutes" } }))`.
    */
   static readonly merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput): RequestOptionsInput => ({
     timeout: inner.timeout ?? outer.timeout,
     retry: { ...outer.retry, ...inner.retry },
+    timeouts: { ...outer.timeouts, ...inner.timeouts },
+    buffer: { ...outer.buffer, ...inner.buffer },
+    maxEventSize: inner.maxEventSize ?? outer.maxEventSize,
     headers: { ...outer.headers, ...inner.headers }
   })
 
@@ -54,81 +87,11 @@ export class RequestOptions extends Context.Reference<RequestOptionsInput>("effe
   static readonly withRetry = (retry: RetryOptions): Combinator =>
     Effect.updateService(RequestOptions, RequestOptions.merge({ retry }))
 
+  /** Limits the turns in an effect. */
+  static readonly withTimeouts = (timeouts: TurnTimeouts): Combinator =>
+    Effect.updateService(RequestOptions, RequestOptions.merge({ timeouts }))
+
   /** Sends headers along with the calls in an effect. */
   static readonly withHeaders = (headers: Readonly<Record<string, string>>): Combinator =>
     Effect.updateService(RequestOptions, RequestOptions.merge({ headers }))
 }
-
-/** The time-out of calls that take longer than others. */
-interface TimeoutRange {
-  /** The time-out where neither the layer nor the call sets one. */
-  readonly default?: Duration.Input
-  /** What the time-out never falls below. */
-  readonly least?: Duration.Input
-}
-
-type MakeCall = <A, R>(
-  operation: string,
-  attempt: Effect.Effect<A, AshError, R>,
-  timeout?: TimeoutRange
-) => Effect.Effect<A, AshError, R>
-
-/** What the calls of a service are made by. */
-export interface Call {
-  /** A call that does nothing twice when it is repeated. */
-  readonly repeatable: MakeCall
-  /** A call that creates or runs something: repeated only when it is certain that nothing happened. */
-  readonly once: MakeCall
-  /** A call that deletes something. Repeated after an attempt that may have done it, it is done if nothing is there. */
-  readonly deletion: (operation: string, attempt: Effect.Effect<unknown, AshError>) => Effect.Effect<void, AshError>
-}
-
-const timeoutOf = (
-  options: RequestOptionsInput,
-  timeout: TimeoutRange = {}
-): Duration.Duration =>
-  Duration.max(
-    Duration.fromInputUnsafe(options.timeout ?? timeout.default ?? "60 seconds"),
-    Duration.fromInputUnsafe(timeout.least ?? 0)
-  )
-
-/** An attempt that has succeeded when nothing is there, provided that one before it may have deleted it. */
-const doneIfGone = (attempt: Effect.Effect<unknown, AshError>): Effect.Effect<void, AshError> => {
-  let mayBeDone = false
-  return Effect.suspend(() => {
-    const before = mayBeDone
-    mayBeDone = true
-    return attempt.pipe(
-      Effect.tapError((error) =>
-        Effect.sync(() => {
-          mayBeDone = before || !error.nothingHappened
-        })
-      ),
-      Effect.catchReason("AshError", "NotFound", (_, error) => before ? Effect.void : Effect.fail(error)),
-      Effect.asVoid
-    )
-  })
-}
-
-/** Makes calls under the options of the layer, which are those in force where this runs, and of the fiber. */
-export const makeCall: Effect.Effect<Call> = Effect.map(RequestOptions, (layerOptions): Call => {
-  const make = (repeatable: boolean): MakeCall => (operation, attempt, timeout) =>
-    Effect.flatMap(RequestOptions, (fiberOptions) => {
-      const options = RequestOptions.merge(fiberOptions)(layerOptions)
-      return Effect.provideService(attempt, RequestOptions, options).pipe(
-        applyPolicy(operation, {
-          timeout: timeoutOf(options, timeout),
-          times: options.retry?.times ?? 2,
-          delay: Duration.fromInputUnsafe(options.retry?.delay ?? "200 millis"),
-          maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? "60 seconds"),
-          repeatable
-        })
-      )
-    })
-  const repeatable = make(true)
-  return {
-    repeatable,
-    once: make(false),
-    deletion: (operation, attempt) => Effect.suspend(() => repeatable(operation, doneIfGone(attempt)))
-  }
-})

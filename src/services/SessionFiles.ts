@@ -8,7 +8,7 @@ import { AshError, FilesRefused } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** A file to write into a workspace: its content as bytes, as text, or as a stream of bytes; at most 50 MiB. */
 export interface NewSessionFile<E = never, R = never> {
@@ -62,11 +62,11 @@ export class SessionFiles extends Context.Service<SessionFiles, {
   /** Deletes a file. */
   readonly delete: (sessionId: string, path: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/SessionFiles") {
-  static readonly layer: Layer.Layer<SessionFiles, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<SessionFiles, never, AshApiClient | RequestPolicy> = Layer.effect(
     SessionFiles,
     Effect.gen(function*() {
       const { sessionFiles: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
 
       const read = (id: string, path: string) =>
         Effect.map(

@@ -1,14 +1,19 @@
 /** Sessions: an agent at work in a sandbox of its own, from its creation to its end. */
+import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { follow, paginate, type PagingOptions } from "../internal/paging.ts"
-import { AshError, NotSupported } from "../schema/AshError.ts"
+import * as TurnGates from "../internal/turnGates.ts"
+import { AshError, InvalidRequest, NotSupported, SettingsIgnored } from "../schema/AshError.ts"
 import type {
   CreateSessionRequest,
   ExecResult,
@@ -19,7 +24,14 @@ import type {
 } from "../schema/Session.ts"
 import type { SessionEvent, SessionEventType } from "../schema/SessionEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { Attachments } from "./Attachments.ts"
+import { Messages } from "./Messages.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
+import { SessionFiles } from "./SessionFiles.ts"
+import * as SessionHandle from "./SessionHandle.ts"
+import type { SessionHandleOptions } from "./SessionHandle.ts"
+import { Usage } from "./Usage.ts"
+import { Workspaces } from "./Workspaces.ts"
 
 /** Which rows of a session's timeline to list. */
 export interface ListEventsOptions {
@@ -55,6 +67,39 @@ export interface SessionEventsOptions extends PagingOptions {
   readonly type?: SessionEventType | undefined
 }
 
+/** How a session is opened and used. */
+export interface OpenSessionOptions extends SessionHandleOptions {
+  /**
+   * Marks the session for `sweep`: 1 to 100 letters, digits, `.`, `_` or `-`. A session has no field for it, so it is kept
+   * as an attachment of that name, which outlives the sandbox and restarts of the server; it costs one request, and the
+   * agent sees it as `attachments/<label>`.
+   */
+  readonly label?: string | undefined
+  /**
+   * Whether a session whose sandbox ignores what the session asked for is ended and opened anew, 3 times at most, before
+   * it fails with `SettingsIgnored`. Otherwise it is used, with a warning in the log and `ignoredSettings`.
+   *
+   * @default false
+   */
+  readonly requireFreshSandbox?: boolean | undefined
+}
+
+/** Which sessions to end. */
+export interface SweepOptions {
+  /** The label that they were opened with. */
+  readonly label: string
+  /** How long they have not been active, by the clock here and the server's; more than the longest turn. */
+  readonly olderThan: Duration.Input
+  /** Only those of one agent. */
+  readonly agent?: string | undefined
+}
+
+/** How a command is run. */
+export interface ExecOptions {
+  /** The limit of the command, 1 ms to 5 minutes. @default "30 seconds" */
+  readonly timeout?: Duration.Input | undefined
+}
+
 /** How a timeline is followed. */
 export interface TailOptions {
   /** Only rows behind this sequence number. @default 0 */
@@ -73,6 +118,16 @@ export class Sessions extends Context.Service<Sessions, {
    * is awaited for as long, and beyond that in the background, and the session is ended as soon as it is there.
    */
   readonly scoped: (session: CreateSessionRequest) => Effect.Effect<Session, AshError, Scope.Scope>
+  /**
+   * As `scoped`, and answers a handle: a session to work with, in which one turn runs at a time, and none behind one that
+   * was not heard to its end.
+   */
+  readonly open: (
+    session: CreateSessionRequest,
+    options?: OpenSessionOptions
+  ) => Effect.Effect<SessionHandle.SessionHandle, AshError, Scope.Scope>
+  /** A handle to a session that is there already, and that it does not end. Nothing is sent. */
+  readonly attach: (id: string, options?: SessionHandleOptions) => SessionHandle.SessionHandle
   /** Starts a session. It lives until it is ended; prefer `scoped`. A server allows 20 creations in 15 minutes. */
   readonly create: (session: CreateSessionRequest) => Effect.Effect<Session, AshError>
   /**
@@ -103,8 +158,7 @@ export class Sessions extends Context.Service<Sessions, {
   readonly exec: (
     id: string,
     command: string,
-    /** The limit of the command, 1 ms to 5 minutes. @default "30 seconds" */
-    options?: { readonly timeout?: Duration.Input | undefined }
+    options?: ExecOptions
   ) => Effect.Effect<ExecResult, AshError>
   /** Lists rows of a session's timeline, oldest first. */
   readonly listEvents: (id: string, options?: ListEventsOptions) => Effect.Effect<ReadonlyArray<SessionEvent>, AshError>
@@ -112,18 +166,36 @@ export class Sessions extends Context.Service<Sessions, {
   readonly events: (id: string, options?: SessionEventsOptions) => Stream.Stream<SessionEvent, AshError>
   /** Streams the timeline of a session, and what is added to it, by polling, until the session ends. */
   readonly tail: (id: string, options?: TailOptions) => Stream.Stream<SessionEvent, AshError>
+  /**
+   * Ends the sessions of a label that were left behind, by a process that was killed for example, and answers them. Asks
+   * for the attachments of every session that was not active for as long, so narrow it to an agent where there are many.
+   */
+  readonly sweep: (options: SweepOptions) => Effect.Effect<ReadonlyArray<Session>, AshError>
   /** Reads the logs of a session's sandbox, those behind the index `after`. */
   readonly logs: (id: string, options?: { readonly after?: number | undefined }) => Effect.Effect<SandboxLogs, AshError>
 }>()("effect-ash/services/Sessions") {
-  static readonly layer: Layer.Layer<Sessions, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<
+    Sessions,
+    never,
+    AshApiClient | Attachments | Messages | RequestPolicy | SessionFiles | Usage | Workspaces
+  > = Layer.effect(
     Sessions,
     Effect.gen(function*() {
       const { hosted, sessions: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
+      const attachments = yield* Attachments
+      const files = yield* SessionFiles
+      const messages = yield* Messages
+      const usage = yield* Usage
+      const workspaces = yield* Workspaces
+      const gates = TurnGates.make()
       const unwrap = ({ session }: { readonly session: Session }) => session
 
       const create = (payload: CreateSessionRequest) =>
-        Effect.map(call.once("Sessions.create", api.create({ payload }), startsSandbox), unwrap)
+        call.once("Sessions.create", api.create({ payload }), createsSession).pipe(
+          Effect.map(unwrap),
+          Effect.tap((session) => warnOfIgnored(session, ignoredSettings(payload, session)))
+        )
       const listEvents = (id: string, options: ListEventsOptions = {}) =>
         Effect.map(
           call.repeatable("Sessions.listEvents", api.listEvents({ params: { id }, query: options })),
@@ -131,14 +203,61 @@ export class Sessions extends Context.Service<Sessions, {
         )
       const end = (id: string) => Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
 
-      return Sessions.of({
-        scoped: (session) => openScoped(create(session), end),
+      const scoped = (session: CreateSessionRequest) => Effect.andThen(call.session, openScoped(create(session), end))
+      const list = ({ agent, status }: ListSessionsOptions = {}) =>
+        Effect.map(
+          call.repeatable("Sessions.list", api.list({ query: { agent } })),
+          ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
+        )
+
+      const handleOf = (known: SessionHandle.Known, options?: SessionHandleOptions) =>
+        SessionHandle.make({ files, gates, messages, sessions: service, usage, workspaces }, known, options)
+
+      /** Opens a session whose sandbox is as it was asked for, or as the last of so many tries found it. */
+      const openFresh = (
+        session: CreateSessionRequest,
+        tries: number
+      ): Effect.Effect<Session, AshError, Scope.Scope> =>
+        Effect.gen(function*() {
+          const scope = yield* Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
+          const opened = yield* Effect.provideService(scoped(session), Scope.Scope, scope)
+          const ignored = ignoredSettings(session, opened)
+          if (ignored.length === 0) return opened
+          yield* Scope.close(scope, Exit.void)
+          return yield* tries > 1 ? openFresh(session, tries - 1) : settingsIgnored(opened, ignored)
+        })
+
+      const open = Effect.fnUntraced(function*(session: CreateSessionRequest, options: OpenSessionOptions) {
+        const { label, requireFreshSandbox = false } = options
+        if (label !== undefined) yield* checkLabel("Sessions.open", label)
+        const opened = yield* requireFreshSandbox ? openFresh(session, freshTries) : scoped(session)
+        const { id } = opened
+        const gate = yield* gates.use(id)
+        gate.lastSequence = 0
+        let isClosed = false
+        yield* Effect.addFinalizer(() =>
+          Effect.sync(() => {
+            isClosed = true
+            if (gate.turn !== undefined) {
+              Deferred.doneUnsafe(gate.turn.cancelled, SessionHandle.closed("Sessions.open", id))
+            }
+          })
+        )
+        if (label !== undefined) {
+          yield* attachments.upload(id, { filename: label, content: label, mimeType: labelType })
+        }
+        return handleOf(
+          { id, ignoredSettings: ignoredSettings(session, opened), isClosed: () => isClosed },
+          options
+        )
+      })
+
+      const service = Sessions.of({
+        scoped,
+        open: (session, options = {}) => open(session, options),
+        attach: (id, options) => handleOf({ id, ignoredSettings: [], isClosed: () => false }, options),
         create,
-        list: ({ agent, status } = {}) =>
-          Effect.map(
-            call.repeatable("Sessions.list", api.list({ query: { agent } })),
-            ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
-          ),
+        list,
         listPage: (options = {}) =>
           Effect.flatMap(
             call.repeatable("Sessions.listPage", hosted.listSessions({ query: { ...options, includeTotal: true } })),
@@ -171,11 +290,72 @@ export class Sessions extends Context.Service<Sessions, {
           follow((page) => listEvents(id, page), { after, every, isLast: isEnd }).pipe(
             Stream.filter((event) => type === undefined || event.type === type)
           ),
+        sweep: Effect.fnUntraced(function*({ agent, label, olderThan }) {
+          yield* checkLabel("Sessions.sweep", label)
+          const before = DateTime.subtractDuration(yield* DateTime.now, olderThan)
+          const left = (yield* list({ agent })).filter(({ lastActiveAt, status }) =>
+            status !== "ended" && DateTime.isLessThan(lastActiveAt, before)
+          )
+          const swept = yield* Effect.forEach(left, ({ id }) =>
+            attachments.list(id).pipe(
+              Effect.flatMap((files) =>
+                files.some(({ filename, mimeType }) => filename === label && mimeType === labelType)
+                  ? Effect.asSome(end(id))
+                  : Effect.succeedNone
+              ),
+              // Deleted meanwhile, with its agent.
+              Effect.catchReason("AshError", "NotFound", () => Effect.succeedNone)
+            ), { concurrency: 4 })
+          return Arr.getSomes(swept)
+        }),
         logs: (id, options = {}) => call.repeatable("Sessions.logs", api.logs({ params: { id }, query: options }))
       })
+      return service
     })
   )
 }
+
+const labelType = "application/vnd.effect-ash.label"
+
+const checkLabel = (operation: string, label: string) =>
+  /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/.test(label) ? Effect.void : Effect.fail(
+    new AshError({
+      operation,
+      reason: new InvalidRequest({
+        message: "label must be 1 to 100 letters, digits, dots, underscores or hyphens",
+        field: "label"
+      })
+    })
+  )
+
+/** How many sessions are opened until one has a fresh sandbox. */
+const freshTries = 3
+
+/** What a sandbox that was made before its session does not know (contract 1.1, item 2). */
+const sandboxSettings = ["systemPrompt", "extraEnv", "credentialId", "mcpServers", "permissionMode"] as const
+
+/** The settings of a session that its sandbox ignores: one made for it has its id, one that was made before has not. */
+const ignoredSettings = (request: CreateSessionRequest, { id, sandboxId }: Session): ReadonlyArray<string> =>
+  sandboxId === id ? [] : sandboxSettings.filter((setting) => request[setting] !== undefined)
+
+const describeIgnored = (id: string, settings: ReadonlyArray<string>) =>
+  `the session ${id} got a sandbox that was made before it, which ignores ${settings.join(", ")}, and may have the ` +
+  "environment of another session"
+
+const warnOfIgnored = ({ id }: Session, settings: ReadonlyArray<string>) =>
+  settings.length === 0 ? Effect.void : Effect.logWarning(describeIgnored(id, settings))
+
+const settingsIgnored = ({ id }: Session, settings: ReadonlyArray<string>) =>
+  Effect.fail(
+    new AshError({
+      operation: "Sessions.open",
+      reason: new SettingsIgnored({
+        message: `${describeIgnored(id, settings)}; it was ended, as were those before it`,
+        sessionId: id,
+        settings
+      })
+    })
+  )
 
 const isEnd = ({ data }: SessionEvent) => data._tag === "Lifecycle" && data.action === "ended"
 
@@ -188,6 +368,8 @@ const hasNoPages = Effect.fail(
 
 /** The install and start scripts of an agent may run for two minutes each before the server answers. */
 const startsSandbox = { default: "5 minutes" } as const
+
+const createsSession = { ...startsSandbox, rateLimit: "sessions" } as const
 
 const grace = Duration.seconds(10)
 

@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import type { AshError } from "../schema/AshError.ts"
 import type { UsageEvent, UsageFilter, UsageStats } from "../schema/Usage.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Which counts to list. */
 export interface ListUsageEventsOptions extends UsageFilter {
@@ -20,11 +20,11 @@ export class Usage extends Context.Service<Usage, {
   /** Sums up counts. */
   readonly stats: (filter?: UsageFilter) => Effect.Effect<UsageStats, AshError>
 }>()("effect-ash/services/Usage") {
-  static readonly layer: Layer.Layer<Usage, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Usage, never, AshApiClient | RequestPolicy> = Layer.effect(
     Usage,
     Effect.gen(function*() {
       const { usage: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       return Usage.of({
         listEvents: (query = {}) =>
           Effect.map(call.repeatable("Usage.listEvents", api.listEvents({ query })), ({ events }) => events),

@@ -9,7 +9,7 @@ import { gather } from "../internal/content.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
-import { makeCall } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** A file of a bundle. */
 export type BundleFile = Bundle.BundleFile
@@ -29,11 +29,11 @@ export class Workspaces extends Context.Service<Workspaces, {
   /** Fetches the files of a workspace, one after the other. */
   readonly files: (sessionId: string) => Stream.Stream<BundleFile & { readonly content: Uint8Array }, AshError>
 }>()("effect-ash/services/Workspaces") {
-  static readonly layer: Layer.Layer<Workspaces, never, AshApiClient> = Layer.effect(
+  static readonly layer: Layer.Layer<Workspaces, never, AshApiClient | RequestPolicy> = Layer.effect(
     Workspaces,
     Effect.gen(function*() {
       const { workspaces: api } = yield* AshApiClient
-      const call = yield* makeCall
+      const call = yield* RequestPolicy
       const download = (id: string) =>
         Effect.map(
           call.repeatable("Workspaces.download", api.download({ params: { id } }), { default: "5 minutes" }),

@@ -298,6 +298,6 @@ describe("rate limits", () => {
       yield* Effect.replicateEffect(create, 20)
       const answer = yield* create
       assert.strictEqual(answer.status, 404)
-      assert.strictEqual(answer.headers["x-ratelimit-remaining"], "0")
+      assert.strictEqual(answer.headers["x-ratelimit-remaining"], "1")
     }).pipe(withServer()))
 })

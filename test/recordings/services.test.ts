@@ -225,6 +225,11 @@ const namesOf = (text: string): ReadonlyArray<string> =>
     (frame.split("\n").findLast((line) => line.startsWith("event: ")) ?? "").slice("event: ".length) || "message"
   )
 
+const dataOf = (text: string): ReadonlyArray<string> =>
+  text.split("\n\n").filter((frame) => frame.includes("data: ")).map((frame) =>
+    (frame.split("\n").findLast((line) => line.startsWith("data: ")) ?? "").slice("data: ".length)
+  )
+
 const nameOf = (event: StreamEvent): string =>
   event._tag === "Unknown"
     ? event.event
@@ -290,8 +295,13 @@ describe.skipIf(!found)(`recordings, through the services${none}`, () => {
         return
       }
       const names = namesOf(bytesOf(response).toString())
-      const end = names.findIndex((name) => name === "done" || name === "error")
-      const terminal = names[end]
+      const data = dataOf(bytesOf(response).toString())
+      // An end that has another session, or none, is not the turn's.
+      const end = names.findIndex((name, index) =>
+        (name === "done" && data[index] === JSON.stringify({ sessionId: params["id"] })) || name === "error"
+      )
+      const wasDropped = data[end]?.includes("Client write timeout") === true
+      const terminal = wasDropped ? undefined : names[end]
       const expected = terminal === undefined ? "StreamTruncated" : terminal === "error" ? "TurnFailed" : undefined
       assert.strictEqual(error?.reason._tag, expected)
       if (Result.isSuccess(result) && isEvents(result.success)) {

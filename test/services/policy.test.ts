@@ -371,7 +371,8 @@ describe("time-outs", () => {
           new Response(new ReadableStream({ start: (_) => _.enqueue(new TextEncoder().encode(": begun\n\n")) }), {
             headers: { "content-type": "text/event-stream" }
           }),
-        send
+        send,
+        { timeouts: { firstEvent: "off", idle: "off" } }
       )
       assert.isUndefined(error)
       assert.strictEqual(requests.length, 1)

@@ -1,55 +1,25 @@
-/** A whole turn as one value, folded from its events. */
+/** Folds the events of a turn into one value. */
 import * as Effect from "effect/Effect"
-import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type {
   AssistantMessage,
   ClaudeMessage,
   MessageBlock,
-  ResultMessage,
-  TokenUsage,
   ToolResultBlock,
   UserMessage
 } from "../schema/ClaudeMessage.ts"
+import type { StoredContent } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
-import { blocksOf } from "./MessageReaders.ts"
+import type { ToolCall, Turn } from "../schema/Turn.ts"
 
-/** A call of a tool, with its answer where there was one. */
-export interface ToolCall {
-  readonly id: string
-  readonly name: string
-  readonly input: Schema.Json
-  readonly result: { readonly content: Schema.Json; readonly isError: boolean } | undefined
-  /** The call that started the subagent which made this one. */
-  readonly parentToolUseId: string | undefined
+/** The blocks of a message; a content that is a text counts as one. */
+export const blocksOf = (message: AssistantMessage | UserMessage): ReadonlyArray<MessageBlock> => {
+  const { content } = message.message
+  return typeof content === "string" ? [{ _tag: "Text", type: "text", text: content }] : content
 }
 
-/** What an agent said and did in a turn. Subagents count in `toolCalls` only. */
-export interface Turn {
-  /**
-   * Everything that the agent wrote; a blank line separates what it wrote before and after it used tools. The final
-   * answer alone is `result.result`.
-   */
-  readonly text: string
-  readonly thinking: string
-  readonly toolCalls: ReadonlyArray<ToolCall>
-  /** The answer to an `outputFormat`. */
-  readonly structuredOutput: Schema.Json | undefined
-  /** Tokens of the whole turn. */
-  readonly usage: TokenUsage | undefined
-  /** US dollars. */
-  readonly costUsd: number | undefined
-  /** Model calls. */
-  readonly numTurns: number | undefined
-  readonly stopReason: string | undefined
-  /**
-   * How the turn ended, with the whole JSON in `raw`. Without one the turn is not known to be complete: another turn or
-   * an `exec` on the same session can end a stream early.
-   */
-  readonly result: (ResultMessage & { readonly raw: Schema.Json }) | undefined
-}
-
-interface State {
+/** A turn as far as it is folded. */
+export interface State {
   readonly seen: Set<string>
   readonly streamed: { readonly text: TextState; written: string; thinking: string }
   readonly texts: Array<string>
@@ -113,14 +83,14 @@ const addMessage = (state: State, message: ClaudeMessage) => {
   }
 }
 
-const add = (state: State, event: StreamEvent): State => {
+export const add = (state: State, event: StreamEvent): State => {
   state.streamed.written += textOf(state.streamed.text, event)
   if (event._tag === "ThinkingDelta") state.streamed.thinking += event.delta
   if (event._tag === "Message") addMessage(state, event.message)
   return state
 }
 
-const initial = (): State => ({
+export const initial = (): State => ({
   seen: new Set(),
   streamed: { text: initialText(), written: "", thinking: "" },
   texts: [],
@@ -130,7 +100,7 @@ const initial = (): State => ({
   result: undefined
 })
 
-const toTurn = ({ result, streamed, texts, thinkings, toolCalls }: State): Turn => ({
+export const toTurn = ({ result, streamed, texts, thinkings, toolCalls }: State): Turn => ({
   text: texts.length > 0 ? texts.join("") : streamed.written,
   thinking: thinkings.length > 0 ? thinkings.join("") : streamed.thinking,
   toolCalls: [...toolCalls.values()],
@@ -199,6 +169,15 @@ export const textDeltas = <E, R>(events: Stream.Stream<StreamEvent, E, R>): Stre
     state,
     batch.map((event) => textOf(state, event)).filter((text) => text !== "")
   ])
+
+/** Folds the messages of a turn, as a server keeps them. */
+export const fromMessages = (messages: ReadonlyArray<ClaudeMessage | UserPromptContent>): Turn => {
+  const state = initial()
+  for (const message of messages) if (message._tag !== "UserPrompt") addMessage(state, message)
+  return toTurn(state)
+}
+
+type UserPromptContent = Extract<StoredContent, { readonly _tag: "UserPrompt" }>
 
 /** What to do while a stream is folded. */
 export interface FoldOptions<E, R> {

@@ -1,0 +1,36 @@
+/** What is known of a turn that broke off, put into the failure that ended it. */
+import {
+  AshError,
+  type AshErrorReason,
+  BufferFull,
+  StreamTruncated,
+  TimedOut,
+  TurnCancelled,
+  TurnFailed,
+  Undecodable
+} from "../schema/AshError.ts"
+
+type Known = Partial<Pick<StreamTruncated, "heard" | "lastSequence">>
+
+const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason => {
+  switch (reason._tag) {
+    case "StreamTruncated":
+      return new StreamTruncated({ ...reason, ...known })
+    case "TurnFailed":
+      return new TurnFailed({ ...reason, ...known })
+    case "TurnCancelled":
+      return new TurnCancelled({ ...reason, ...known })
+    case "TimedOut":
+      return new TimedOut({ ...reason, ...known })
+    case "BufferFull":
+      return new BufferFull({ ...reason, ...known })
+    case "Undecodable":
+      return new Undecodable({ ...reason, ...known })
+    default:
+      return reason
+  }
+}
+
+/** The failure with what is known of its turn; a failure of something else as it is. */
+export const withKnown = ({ operation, reason }: AshError, known: Known): AshError =>
+  new AshError({ operation, reason: withKnownReason(reason, known) })

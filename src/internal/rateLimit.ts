@@ -1,0 +1,99 @@
+/**
+ * Lets calls wait for their turn in the window of a server's rate limit (contract 2.3), as the headers of its answers
+ * tell it, where they would be refused otherwise.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Headers from "effect/http/Headers"
+import { AshError, RateLimited } from "../schema/AshError.ts"
+import { OnHeaders } from "./responseHeaders.ts"
+
+/** The longest window that is waited for. Ash's has 15 minutes. */
+const longestWait = Duration.minutes(15)
+
+/** What a server allows before it has said so. */
+const assumed = 20
+
+const numberOf = (headers: Headers.Headers, name: string): number | undefined => {
+  const text = headers[name]
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined
+}
+
+/** Makes an attempt when there is room for it in the window. */
+export type RateLimit = (
+  operation: string
+) => <A, R>(attempt: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
+
+const limited = (operation: string, retryAfter: Duration.Duration) =>
+  new AshError({
+    operation,
+    reason: new RateLimited({
+      message: `the server's rate limit is used up for ${Duration.format(retryAfter)}; nothing was sent`,
+      retryAfter
+    })
+  })
+
+export const make = (): RateLimit => {
+  let sent = 0
+  let inFlight = 0
+  /** Which of the requests told what is known: answers can overtake each other. */
+  let told = 0
+  let remaining = assumed
+  let resetAt: bigint | undefined
+  let changed = Deferred.makeUnsafe<void>()
+
+  const notify = () => {
+    const waiting = changed
+    changed = Deferred.makeUnsafe()
+    Deferred.doneUnsafe(waiting, Effect.void)
+  }
+
+  const observe = (clock: Clock.Clock, order: number) => (headers: Headers.Headers) => {
+    if (order < told) return
+    told = order
+    const left = numberOf(headers, "x-ratelimit-remaining")
+    const reset = numberOf(headers, "x-ratelimit-reset")
+    remaining = left === undefined ? Infinity : Math.max(0, left - (inFlight - 1))
+    resetAt = reset === undefined ? undefined : clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n
+  }
+
+  const enter = (clock: Clock.Clock, operation: string): Effect.Effect<void, AshError> =>
+    Effect.suspend(() => {
+      const now = clock.currentTimeNanosUnsafe()
+      if (resetAt !== undefined && now >= resetAt) {
+        remaining = assumed
+        resetAt = undefined
+      }
+      if (remaining > 0) {
+        remaining -= 1
+        return Effect.void
+      }
+      const again = Effect.suspend(() => enter(clock, operation))
+      if (resetAt === undefined) return Effect.andThen(Deferred.await(changed), again)
+      const wait = Duration.nanos(resetAt - now)
+      if (Duration.isGreaterThan(wait, longestWait)) return Effect.fail(limited(operation, wait))
+      return Effect.logWarning(`${operation} waits ${Duration.format(wait)} for the server's rate limit`).pipe(
+        Effect.andThen(Effect.timeoutOption(Deferred.await(changed), wait)),
+        Effect.andThen(again)
+      )
+    })
+
+  return (operation) => (attempt) =>
+    Clock.clockWith((clock) =>
+      Effect.flatMap(enter(clock, operation), () => {
+        const order = ++sent
+        inFlight += 1
+        return Effect.ensuring(
+          Effect.provideService(attempt, OnHeaders, observe(clock, order)),
+          Effect.sync(() => {
+            inFlight -= 1
+            // Nothing was told by it, perhaps because nothing was sent: there is room for another try.
+            if (told < order && resetAt === undefined && remaining < assumed) remaining += 1
+            notify()
+          })
+        )
+      })
+    )
+}

@@ -1,0 +1,40 @@
+/** A whole turn as one value: what an agent said and did. */
+import * as Schema from "effect/Schema"
+import { ResultMessage, TokenUsage, withRaw } from "./ClaudeMessage.ts"
+
+/** A call of a tool, with its answer where there was one. */
+export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
+export const ToolCall = Schema.Struct({
+  id: Schema.String,
+  name: Schema.String,
+  input: Schema.Json,
+  result: Schema.UndefinedOr(Schema.Struct({ content: Schema.Json, isError: Schema.Boolean })),
+  /** The call that started the subagent which made this one. */
+  parentToolUseId: Schema.UndefinedOr(Schema.String)
+}).annotate({ identifier: "ToolCall" })
+
+/** What an agent said and did in a turn. Subagents count in `toolCalls` only. */
+export interface Turn extends Schema.Schema.Type<typeof Turn> {}
+export const Turn = Schema.Struct({
+  /**
+   * Everything that the agent wrote; a blank line separates what it wrote before and after it used tools. The final
+   * answer alone is `result.result`.
+   */
+  text: Schema.String,
+  thinking: Schema.String,
+  toolCalls: Schema.Array(ToolCall),
+  /** The answer to an `outputFormat`. */
+  structuredOutput: Schema.UndefinedOr(Schema.Json),
+  /** Tokens of the whole turn. */
+  usage: Schema.UndefinedOr(TokenUsage),
+  /** US dollars. */
+  costUsd: Schema.UndefinedOr(Schema.Finite),
+  /** Model calls. */
+  numTurns: Schema.UndefinedOr(Schema.Finite),
+  stopReason: Schema.UndefinedOr(Schema.String),
+  /**
+   * How the turn ended, with the whole JSON in `raw`. Without one the turn is not known to be complete: another turn or
+   * an `exec` on the same session can end a stream early.
+   */
+  result: Schema.UndefinedOr(withRaw(ResultMessage))
+}).annotate({ identifier: "Turn" })
