@@ -47,12 +47,14 @@ export class RateLimits extends Context.Service<RateLimits, {
             windows.set(bucket, { end, count: count + 1 })
             const rest = end - now
             return {
-              headers: {
-                "x-ratelimit-limit": String(limit),
-                // A server that refuses nothing has always room for one more: clients wait where it has none.
-                "x-ratelimit-remaining": String(Math.max(rateLimits ? 0 : 1, limit - count - 1)),
-                "x-ratelimit-reset": String(Math.ceil(rest / 1000))
-              },
+              // A server without limits speaks of none: clients wait where there is no room left.
+              headers: rateLimits
+                ? {
+                  "x-ratelimit-limit": String(limit),
+                  "x-ratelimit-remaining": String(Math.max(0, limit - count - 1)),
+                  "x-ratelimit-reset": String(Math.ceil(rest / 1000))
+                }
+                : {},
               isExceeded: rateLimits && count >= limit,
               rest
             }

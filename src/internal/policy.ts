@@ -16,8 +16,8 @@ export interface Policy {
   readonly times: number
   readonly delay: Duration.Duration
   readonly maxRetryAfter: Duration.Duration
-  /** Whether a repeated call does nothing twice. If not, it is repeated only when the first certainly did nothing. */
-  readonly repeatable: boolean
+  /** Whether the call may be sent again after a failure, as far as what it does is concerned. */
+  readonly isHarmless: (error: AshError) => boolean
   readonly budget: RetryBudget
   /** What each attempt waits for, if for anything; the limit does not count that. */
   readonly rateLimit: RateLimit | undefined
@@ -25,7 +25,7 @@ export interface Policy {
 
 const mayRepeat = (policy: Policy, error: AshError): boolean =>
   error.isRetryable &&
-  (policy.repeatable || error.nothingHappened) &&
+  policy.isHarmless(error) &&
   Duration.isLessThanOrEqualTo(error.retryAfter ?? Duration.zero, policy.maxRetryAfter)
 
 const schedule = (policy: Policy) =>

@@ -59,6 +59,11 @@ const timeoutOf = (options: RequestOptionsInput, call: CallOptions): Duration.Du
     Duration.fromInputUnsafe(call.least ?? 0)
   )
 
+const didNothing = ({ nothingHappened }: AshError) => nothingHappened
+
+/** A server at its capacity has made no session; whether it has begun no turn is not known (contract 6.3). */
+const startedNothing = ({ nothingHappened, reason }: AshError) => nothingHappened && reason._tag !== "AtCapacity"
+
 /** The limit of a turn until it is answered. */
 const startLimit = (options: RequestOptionsInput): Pick<Policy, "timeout" | "timer"> => {
   const { headers, turn } = turnLimits(options)
@@ -114,7 +119,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
         const options = Effect.map(RequestOptions, (own) => RequestOptions.merge(own)(layerOptions))
 
         const make = (
-          repeatable: boolean,
+          isHarmless: (error: AshError) => boolean,
           limit: (options: RequestOptionsInput, call: CallOptions) => Pick<Policy, "timeout" | "timer">
         ): MakeCall =>
         (operation, attempt, call = {}) =>
@@ -125,7 +130,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
               times: options.retry?.times ?? 2,
               delay: Duration.fromInputUnsafe(options.retry?.delay ?? "200 millis"),
               maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? "60 seconds"),
-              repeatable,
+              isHarmless,
               budget,
               rateLimit: rateLimit === undefined || limits.whenRateLimited === "fail"
                 ? undefined
@@ -135,12 +140,12 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
           })
         const attempt = (options: RequestOptionsInput, call: CallOptions) =>
           ({ timeout: timeoutOf(options, call), timer: "attempt" }) as const
-        const repeatable = make(true, attempt)
+        const repeatable = make(() => true, attempt)
         return RequestPolicy.of({
           repeatable,
-          once: make(false, attempt),
+          once: make(didNothing, attempt),
           deletion: (operation, attempt) => Effect.suspend(() => repeatable(operation, doneIfGone(attempt))),
-          turn: make(false, startLimit),
+          turn: make(startedNothing, startLimit),
           options,
           session: permits(limits.maxSessions),
           stream: permits(limits.maxStreams)

@@ -206,7 +206,7 @@ describe("a call that may not be repeated", () => {
       })
   )
 
-  it.effect.each(once)("%s: again where nothing happened", ([, call]) =>
+  it.effect.each(once)("%s: again where nothing happened", ([operation, call]) =>
     Effect.gen(function*() {
       for (
         const [script, tag] of [
@@ -218,7 +218,9 @@ describe("a call that may not be repeated", () => {
         const { error, times } = yield* run(script, call)
         assert.strictEqual(error?.reason._tag, tag)
         assert.isTrue(error?.nothingHappened)
-        assert.strictEqual(times.length, 3)
+        // Whether a turn has begun is not said by a server without room for a sandbox.
+        const isTurn = operation.startsWith("Messages.")
+        assert.strictEqual(times.length, isTurn && tag === "AtCapacity" ? 1 : 3)
       }
     }))
 
