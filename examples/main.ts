@@ -44,7 +44,6 @@ const summary = ({ costUsd, numTurns, result, toolCalls, usage }: Turn) =>
 
 const firstTurn = Effect.fn(function*(agentName: string, prompt: string) {
   const health = yield* Health
-  const messages = yield* Messages
   const sessions = yield* Sessions
   const terminal = yield* Terminal.Terminal
   const { version } = yield* health.get
@@ -52,12 +51,11 @@ const firstTurn = Effect.fn(function*(agentName: string, prompt: string) {
   const agent = yield* findOrDeploy(agentName)
 
   yield* Effect.scoped(Effect.gen(function*() {
-    const session = yield* sessions.scoped({ agent: agent.name })
+    const session = yield* sessions.open({ agent: agent.name })
     yield* Console.log(`Session ${session.id}\n\n> ${prompt}\n`)
-    const turn = yield* Messages.toTurn(
-      messages.send(session.id, prompt, { includePartialMessages: true }),
-      { onText: terminal.display }
-    )
+    const turn = yield* Messages.toTurn(session.stream(prompt, { includePartialMessages: true }), {
+      onText: terminal.display
+    })
     yield* Console.log(summary(turn))
   }))
   yield* Console.log("Session ended")

@@ -24,6 +24,7 @@ import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
+import type { HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
@@ -210,13 +211,13 @@ const start = Effect.fnUntraced(function*({ script, target }: FaultProxyOptions)
       response.end()
     })
 
-  const send = (response: Http.ServerResponse, body: Stream.Stream<Uint8Array, unknown>) =>
+  const send = (response: Http.ServerResponse, body: Stream.Stream<Uint8Array, Faults.Cut | HttpClientError>) =>
     Stream.runForEach(body, (bytes) => write(response, bytes)).pipe(
       Effect.matchEffect({
         onFailure: (error) =>
-          error instanceof Faults.Cut && error.by === "end"
+          error._tag === "Cut" && error.by === "end"
             ? end(response)
-            : error instanceof Faults.Cut && error.by === "down"
+            : error._tag === "Cut" && error.by === "down"
             ? goDown
             : reset(response),
         onSuccess: () => end(response)
@@ -250,7 +251,9 @@ const start = Effect.fnUntraced(function*({ script, target }: FaultProxyOptions)
     const proxied = { method: request.method ?? "GET", path: request.url ?? "/", index: exchanges.length }
     const fault = script?.(proxied)
     exchanges.push({ ...proxied, fault })
-    const isEarly = fault !== undefined && fault.phase === "beforeHeaders"
+    // A server that refuses a request for its number has done nothing: such an answer is never that of a turn that runs.
+    const isEarly = fault !== undefined &&
+      (fault.phase === "beforeHeaders" || (fault.kind === "rateLimited" && fault.phase === "afterHeaders"))
     const strike = { sessionId: sessionOf(proxied.path), delay: 50 + random.nextDoubleUnsafe() * 100 }
     if (isEarly) {
       const { kind } = fault

@@ -1,4 +1,4 @@
-/** What is known of a turn that broke off, put into the failure that ended it. */
+/** What is known of a turn that broke off: what was heard of it, and whether it can run at all. */
 import {
   AshError,
   type AshErrorReason,
@@ -34,3 +34,10 @@ const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason =
 /** The failure with what is known of its turn; a failure of something else as it is. */
 export const withKnown = ({ operation, reason }: AshError, known: Known): AshError =>
   new AshError({ operation, reason: withKnownReason(reason, known) })
+
+/**
+ * Whether it is certain that a turn has not begun. A server at its capacity has made no session; of a turn that is not
+ * said (contract 6.3).
+ */
+export const startedNothing = ({ nothingHappened, reason }: AshError): boolean =>
+  nothingHappened && reason._tag !== "AtCapacity"

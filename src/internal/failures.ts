@@ -28,9 +28,7 @@ import {
 } from "../schema/AshError.ts"
 import { ErrorBody } from "../schema/ErrorResponse.ts"
 import { problemOf } from "./schemaIssue.ts"
-
-/** Takes the secrets of a connection out of a text. */
-export type Redact = (text: string) => string
+import type { Redact } from "./secrets.ts"
 
 const bodyLimit = 65_536
 const excerptLimit = 1_000
@@ -119,14 +117,16 @@ export const fromResponse = (
   const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
   const said = body.message ?? body.error ?? undefined
   const message = said === undefined ? unreadableBody(status, text) : `${redact(said)} (${status})`
-  const http = exchange(response, text, redact, body.code ?? undefined)
+  const http = exchange(response, text, redact, typeof body.code === "string" ? redact(body.code) : undefined)
   const retryAfter = retryAfterOf(response.headers, now)
   if (status < 400) {
     const location = response.headers["location"]
     return new Undecodable({
       message: location === undefined
         ? `the server answered ${status}, which no Ash server does; ${proxy}`
-        : `the server redirects (${status}) to ${UrlParams.redactUrl(location)}; use the URL of the server itself`,
+        : `the server redirects (${status}) to ${
+          redact(UrlParams.redactUrl(location))
+        }; use the URL of the server itself`,
       http
     })
   }

@@ -18,6 +18,9 @@ export const blocksOf = (message: AssistantMessage | UserMessage): ReadonlyArray
   return typeof content === "string" ? [{ _tag: "Text", type: "text", text: content }] : content
 }
 
+/** An event of a turn, and what a session handle says before the first of them, which adds nothing to the turn. */
+export type TurnEvent = StreamEvent | { readonly _tag: "SessionRestarted" }
+
 /** A turn as far as it is folded. */
 export interface State {
   readonly seen: Set<string>
@@ -83,7 +86,8 @@ const addMessage = (state: State, message: ClaudeMessage) => {
   }
 }
 
-export const add = (state: State, event: StreamEvent): State => {
+/** Folds an event into a turn. */
+export const add = (state: State, event: TurnEvent): State => {
   state.streamed.written += textOf(state.streamed.text, event)
   if (event._tag === "ThinkingDelta") state.streamed.thinking += event.delta
   if (event._tag === "Message") addMessage(state, event.message)
@@ -141,7 +145,7 @@ const blockText = (state: TextState, block: MessageBlock): string => {
 }
 
 /** The text that an event adds. */
-const textOf = (state: TextState, event: StreamEvent): string => {
+const textOf = (state: TextState, event: TurnEvent): string => {
   switch (event._tag) {
     case "TextDelta":
       state.pending += event.delta
@@ -164,7 +168,7 @@ const textOf = (state: TextState, event: StreamEvent): string => {
  * The text that the agent writes, as it arrives: pieces where the server sends pieces, whole blocks where it does not,
  * and nothing twice.
  */
-export const textDeltas = <E, R>(events: Stream.Stream<StreamEvent, E, R>): Stream.Stream<string, E, R> =>
+export const textDeltas = <E, R>(events: Stream.Stream<TurnEvent, E, R>): Stream.Stream<string, E, R> =>
   Stream.mapAccumArray(events, initialText, (state, batch) => [
     state,
     batch.map((event) => textOf(state, event)).filter((text) => text !== "")
@@ -187,12 +191,12 @@ export interface FoldOptions<E, R> {
 
 /** Runs a stream of events to its end and folds it into the turn. */
 export const fold = <E, R, E2 = never, R2 = never>(
-  events: Stream.Stream<StreamEvent, E, R>,
+  events: Stream.Stream<TurnEvent, E, R>,
   { onText }: FoldOptions<E2, R2> = {}
 ): Effect.Effect<Turn, E | E2, R | R2> =>
   Effect.suspend(() => {
     const text = initialText()
-    const watched: Stream.Stream<StreamEvent, E | E2, R | R2> = onText === undefined ?
+    const watched: Stream.Stream<TurnEvent, E | E2, R | R2> = onText === undefined ?
       events :
       Stream.tap(events, (event) => {
         const piece = textOf(text, event)

@@ -26,6 +26,7 @@ import type { Simplify } from "effect/Types"
 import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
 import { OnHeaders } from "../internal/responseHeaders.ts"
+import { redactFor } from "../internal/secrets.ts"
 import { AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
@@ -151,7 +152,7 @@ const checkBody = (request: HttpClientRequest.HttpClientRequest, { bodyLimit }: 
 const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const url = yield* Connection.baseUrl(connection.url)
   const key = yield* Connection.keyText(connection.apiKey)
-  const redact: Failures.Redact = (text) => Option.isNone(key) ? text : text.replaceAll(key.value, "<redacted>")
+  const redact = redactFor(Option.getOrUndefined(key))
   const authorize = (request: HttpClientRequest.HttpClientRequest) =>
     Option.isNone(key) ? request : HttpClientRequest.bearerToken(request, key.value)
 
@@ -181,7 +182,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       (response) =>
         Effect.flatMap(
           Effect.all([Failures.readText(response), Clock.currentTimeMillis]),
-          ([text, now]) => Effect.fail(Failures.fromResponse(response, text, redact, now))
+          ([text, now]) => Effect.fail(Failures.fromResponse(response, text, redact(response.request), now))
         )
     )
   )
@@ -191,11 +192,14 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     if (Schema.isSchemaError(error)) {
       return response === undefined ? Effect.succeed(Failures.fromInput(error)) : Effect.map(
         Effect.orElseSucceed(response.text, () => ""),
-        (text) => Failures.undecodable(response, text, redact, Failures.describeBody(error))
+        (text) => Failures.undecodable(response, text, redact(response.request), Failures.describeBody(error))
       )
     }
     return response !== undefined && error.reason._tag === "DecodeError" && error.reason.cause === undefined
-      ? Effect.map(Failures.readText(response), (text) => Failures.undecodable(response, text, redact))
+      ? Effect.map(
+        Failures.readText(response),
+        (text) => Failures.undecodable(response, text, redact(response.request))
+      )
       : Effect.succeed(Failures.fromHttpClientError(error))
   }
 

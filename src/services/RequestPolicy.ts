@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import { startedNothing } from "../internal/brokenTurn.ts"
 import { applyPolicy, type Policy } from "../internal/policy.ts"
 import * as RateLimit from "../internal/rateLimit.ts"
 import * as RetryBudget from "../internal/retryBudget.ts"
@@ -60,9 +61,6 @@ const timeoutOf = (options: RequestOptionsInput, call: CallOptions): Duration.Du
   )
 
 const didNothing = ({ nothingHappened }: AshError) => nothingHappened
-
-/** A server at its capacity has made no session; whether it has begun no turn is not known (contract 6.3). */
-const startedNothing = ({ nothingHappened, reason }: AshError) => nothingHappened && reason._tag !== "AtCapacity"
 
 /** The limit of a turn until it is answered. */
 const startLimit = (options: RequestOptionsInput): Pick<Policy, "timeout" | "timer"> => {

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { withKnown } from "../internal/brokenTurn.ts"
+import { startedNothing, withKnown } from "../internal/brokenTurn.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
 import { TurnAbort } from "../internal/turnAbort.ts"
 import * as TurnFold from "../internal/turnFold.ts"
@@ -295,7 +295,7 @@ export const make = (
         return batch
       }
       const failed = (error: AshError) => {
-        if (error.nothingHappened) {
+        if (startedNothing(error)) {
           turn.isOver = true
         } else if (error.reason._tag === "TurnFailed") {
           turn.isOver = true
@@ -344,11 +344,7 @@ export const make = (
     id,
     ignoredSettings,
     stream,
-    ask: (content, sendOptions) =>
-      TurnFold.fold(Stream.filter(
-        stream(content, sendOptions),
-        (event): event is StreamEvent => event._tag !== "SessionRestarted"
-      )),
+    ask: (content, sendOptions) => TurnFold.fold(stream(content, sendOptions)),
     exec: (command, execOptions) =>
       withGate("SessionHandle.exec", (gate) =>
         sessions.exec(id, command, execOptions).pipe(

@@ -97,7 +97,7 @@ describe("bytes to events", () => {
           check(stream, expected, [stream])
           check(stream, expected, Array.from(stream, (_, index) => stream.subarray(index, index + 1)))
         }
-        while (cases < size) {
+        for (let rest = size - cases; rest > 0; rest--) {
           const stream = streams[Math.floor(random() * streams.length)] ?? new Uint8Array()
           const places = random() < 0.5
             ? [Math.floor(random() * stream.length)]

@@ -115,8 +115,7 @@ describe("turns", () => {
           const handle = ash.sessions.attach(id, { recovery })
           const first = yield* Effect.result(handle.ask("first"))
           const name = `${client}, ${fault?.kind}, ${fault?.phase}, ${recovery}`
-          const wasWhole = Result.isSuccess(first) || first.failure.nothingHappened ||
-            first.failure.reason._tag === "TurnFailed"
+          const wasWhole = Result.isSuccess(first) || first.failure.reason._tag === "TurnFailed"
           // A proxy that was down is there again.
           if (fault?.kind === "down") yield* Effect.sleep("700 millis")
           yield* second(handle, name, wasWhole)

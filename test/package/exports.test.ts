@@ -169,5 +169,5 @@ describe("exports", () => {
     ]))
 
   it("effect-ash/embedded", () =>
-    assert.deepStrictEqual(Object.keys(embedded).toSorted(), ["AgentScript", "AshEmbedded"]))
+    assert.deepStrictEqual(Object.keys(embedded).toSorted(), ["AgentScript", "AshEmbedded", "FaultProxy"]))
 })

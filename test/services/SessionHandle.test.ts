@@ -1,18 +1,21 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import type { AshError } from "../../src/schema/AshError.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import type { SessionHandleOptions } from "../../src/services/SessionHandle.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { noSession, session, sessionId } from "../support/fixtures.ts"
+import { noSession, result, session, sessionId, storedMessage } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const echo: AgentScript.AgentScript = ({ prompt }) => Stream.make(AgentScript.say(`You said: ${prompt}`))
@@ -329,5 +332,244 @@ describe("a handle", () => {
         (yield* Messages).send(handle.id, "one", { includePartialMessages: true })
       )
       assert.deepStrictEqual(events.map(({ _tag }) => _tag), direct.map(({ _tag }) => _tag))
+    }).pipe(Effect.scoped, provideServer(echo)))
+
+  it.effect("is of no use once its scope has closed, and nothing is sent", () =>
+    Effect.gen(function*() {
+      const handle = yield* Effect.scoped(opened())
+      for (const call of [handle.ask("one"), handle.exec("ls"), handle.cancel, handle.recover]) {
+        const error = yield* Effect.flip<unknown, AshError, never>(call)
+        assert.strictEqual(error.reason._tag, "WrongState")
+        assert.include(error.message, "has ended with the scope")
+      }
+    }).pipe(provideServer(echo)))
+
+  it.effect("fails the stream that runs when its scope closes", () =>
+    Effect.gen(function*() {
+      const { begun, script } = yield* waiting
+      yield* Effect.gen(function*() {
+        const fiber = yield* Effect.scoped(Effect.gen(function*() {
+          const handle = yield* opened()
+          const fiber = yield* Effect.forkDetach(Effect.flip(handle.ask("slow one")))
+          yield* begun.await
+          return fiber
+        }))
+        assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "WrongState")
+      }).pipe(provideServer(script))
+    }))
+
+  it.effect("reads and writes files, and tells what was used", () =>
+    Effect.gen(function*() {
+      const handle = yield* opened()
+      yield* handle.files.write([{ path: "a.txt", content: "alpha" }])
+      assert.strictEqual(yield* handle.files.readText("a.txt"), "alpha")
+      assert.include((yield* handle.files.list()).files.map(({ path }) => path), "a.txt")
+      yield* handle.files.delete("a.txt")
+      assert.notInclude((yield* handle.files.list()).files.map(({ path }) => path), "a.txt")
+      yield* handle.ask("one")
+      assert.strictEqual((yield* handle.usage).totalMessages, 1)
+    }).pipe(Effect.scoped, provideServer(echo)))
+})
+
+describe("cancel", () => {
+  it.effect("fails the running turn, says what is lost, and leaves the session usable", () =>
+    Effect.gen(function*() {
+      const { begun, script } = yield* waiting
+      yield* Effect.gen(function*() {
+        const handle = yield* opened()
+        const fiber = yield* Effect.forkChild(Effect.flip(handle.ask("slow one")))
+        yield* begun.await
+        const restarted = yield* handle.cancel
+        assert.deepStrictEqual(restarted.lost, ["memory", "workspace"])
+        const error = yield* Fiber.join(fiber)
+        assert.strictEqual(error.reason._tag, "TurnCancelled")
+        assert.include(error.partialTurn?.text ?? "", "I begin.")
+        assert.deepStrictEqual(yield* handle.fence, Option.none())
+        assert.strictEqual((yield* handle.ask("two")).text, "You said: two")
+      }).pipe(Effect.scoped, provideServer(script))
+    }))
+
+  it.effect("lets a turn that waits begin when the session is there again", () =>
+    Effect.gen(function*() {
+      const { begun, script } = yield* waiting
+      yield* Effect.gen(function*() {
+        const handle = yield* opened()
+        const first = yield* Effect.forkChild(Effect.flip(handle.ask("slow one")))
+        yield* begun.await
+        const second = yield* Effect.forkChild(handle.ask("two"))
+        yield* handle.cancel
+        yield* Fiber.join(first)
+        assert.strictEqual((yield* Fiber.join(second)).text, "You said: two")
+      }).pipe(Effect.scoped, provideServer(script))
+    }))
+})
+
+describe("the workspace", () => {
+  it.effect("is kept over a restart, where that is chosen", () =>
+    Effect.gen(function*() {
+      const { script } = yield* waiting
+      yield* Effect.gen(function*() {
+        const handle = yield* opened({ recovery: "restart", keepWorkspace: true })
+        yield* handle.files.write([{ path: "notes/a.txt", content: "alpha" }])
+        yield* interrupted(handle)
+        const [first] = yield* Stream.runCollect(handle.stream("two"))
+        assert.deepStrictEqual(first?._tag === "SessionRestarted" ? first.lost : [], ["memory"])
+        assert.strictEqual(yield* handle.files.readText("notes/a.txt"), "alpha")
+      }).pipe(Effect.scoped, provideServer(script))
+    }))
+
+  it.effect("is lost otherwise", () =>
+    Effect.gen(function*() {
+      const { script } = yield* waiting
+      yield* Effect.gen(function*() {
+        const handle = yield* opened({ recovery: "restart" })
+        yield* handle.files.write([{ path: "notes/a.txt", content: "alpha" }])
+        yield* interrupted(handle)
+        yield* handle.ask("two")
+        assert.strictEqual((yield* Effect.flip(handle.files.readText("notes/a.txt"))).reason._tag, "NotFound")
+      }).pipe(Effect.scoped, provideServer(script))
+    }))
+
+  it.effect("is brought back by the next try, where the first fails on its way", () => {
+    let uploads = 0
+    const answers: Server.Script = ({ method, path }) => {
+      if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
+      if (path.includes("/messages?")) return Server.json({ messages: [] })()
+      if (path.endsWith("/messages")) return Server.sse("")()
+      if (!path.endsWith("/workspace")) return Server.json({ session })()
+      if (method === "GET") {
+        return new Response(new Uint8Array([1, 2, 3]), { headers: { "content-type": "application/gzip" } })
+      }
+      uploads += 1
+      return uploads === 1 ? Server.json({ error: "no" }, 500)() : Server.json({ message: "restored" })()
+    }
+    const server = Server.make(answers, { retry: { times: 0 } })
+    return Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId, { keepWorkspace: true })
+      yield* Effect.flip(handle.ask("one"))
+      assert.strictEqual((yield* Effect.flip(handle.recover)).reason._tag, "ServerFailure")
+      assert.isTrue(Option.isSome(yield* handle.fence))
+      assert.isTrue(Option.isSome(yield* handle.recover))
+      const downloads = server.requests.filter(({ method, path }) => method === "GET" && path.endsWith("/workspace"))
+      assert.strictEqual(downloads.length, 1)
+      assert.strictEqual(uploads, 2)
+      assert.deepStrictEqual(yield* handle.fence, Option.none())
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("what is known of a turn that broke off", () => {
+  it.effect("is its text, and where in the conversation it began", () =>
+    Effect.gen(function*() {
+      const { begun, script } = yield* waiting
+      yield* Effect.gen(function*() {
+        const handle = yield* opened({ timeouts: { turn: "1 minute" } })
+        yield* handle.ask("zero")
+        const fiber = yield* Effect.forkChild(Effect.flip(handle.ask("slow one")))
+        yield* begun.await
+        yield* TestClock.adjust("1 minute")
+        const error = yield* Fiber.join(fiber)
+        assert.strictEqual(error.reason._tag === "TimedOut" ? error.reason.timer : error.message, "turn")
+        assert.strictEqual(error.partialTurn?.text, "I begin.")
+        const before = yield* Stream.runCollect(handle.history())
+        assert.strictEqual(error.lastSequence, before.findLastIndex(({ role }) => role === "user"))
+        assert.notInclude(JSON.stringify(error), "I begin.")
+      }).pipe(Effect.scoped, provideServer(script))
+    }))
+
+  it.effect("tells a turn that never arrived from the one before it", () => {
+    const rows = [
+      storedMessage(1, "user", "{\"type\":\"user\",\"content\":\"one\"}"),
+      storedMessage(2, "assistant", JSON.stringify(result))
+    ]
+    const server = Server.make(({ method, path }) => {
+      const after = Number(new URL(path, "http://x").searchParams.get("after"))
+      return path.includes(noSession)
+        ? Server.json({ error: "Session not found" }, 404)()
+        : path.includes("/events")
+        ? Server.json({ events: [] })()
+        : method === "GET"
+        ? Server.json({ messages: rows.filter(({ sequence }) => sequence > after) })()
+        : Server.lost(undefined as never)
+    })
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      assert.strictEqual((yield* sessions.attach(sessionId).reconcile)._tag, "Completed")
+      const handle = sessions.attach(sessionId)
+      yield* Effect.flip(handle.ask("two"))
+      assert.deepStrictEqual(yield* handle.reconcile, { _tag: "OutcomeUnknown", messages: [], events: [] })
+      assert.strictEqual(
+        server.requests.filter(({ method, path }) => method === "POST" && !path.includes(noSession)).length,
+        1
+      )
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("labels", () => {
+  it.effect("find what was left behind, and end it", () =>
+    Effect.gen(function*() {
+      const sessions = yield* Sessions
+      yield* (yield* Agents).create({ name: "demo" })
+      const scope = yield* Scope.make()
+      const left = yield* Scope.provide(sessions.open({ agent: "demo" }, { label: "worker-1" }), scope)
+      const other = yield* Scope.provide(sessions.open({ agent: "demo" }, { label: "worker-2" }), scope)
+      const plain = yield* Scope.provide(sessions.open({ agent: "demo" }), scope)
+      assert.deepStrictEqual(yield* sessions.sweep({ label: "worker-1", olderThan: "1 hour" }), [])
+      yield* TestClock.adjust("2 hours")
+      const swept = yield* sessions.sweep({ label: "worker-1", olderThan: "1 hour" })
+      assert.deepStrictEqual(swept.map(({ id, status }) => [id, status]), [[left.id, "ended"]])
+      for (const { id } of [other, plain]) assert.strictEqual((yield* sessions.get(id)).status, "active")
+      assert.deepStrictEqual(yield* sessions.sweep({ label: "worker-1", olderThan: "1 hour" }), [])
+      yield* Scope.close(scope, Exit.void)
+    }).pipe(provideServer(echo)))
+
+  it.effect.each(["", "..", "a/b", "a b", "ü", "x".repeat(101)])(
+    "%j is none, and no session is opened",
+    (label) =>
+      Effect.gen(function*() {
+        const sessions = yield* Sessions
+        for (const call of [sessions.open({ agent: "demo" }, { label }), sessions.sweep({ label, olderThan: 0 })]) {
+          const error = yield* Effect.flip<unknown, AshError, Scope.Scope>(call)
+          assert.strictEqual(error.reason._tag === "InvalidRequest" ? error.reason.field : "", "label")
+        }
+        assert.deepStrictEqual(yield* sessions.list(), [])
+      }).pipe(Effect.scoped, provideServer(echo))
+  )
+})
+
+describe("a sandbox that was made before its session", () => {
+  const settings = { agent: "demo", extraEnv: { A: "1" }, systemPrompt: "x" }
+  const warm = Effect.provide(AshEmbedded.layer({ script: echo, quirks: { warmPool: true } }))
+
+  it.effect("is told by the handle", () =>
+    Effect.gen(function*() {
+      yield* (yield* Agents).create({ name: "demo" })
+      const sessions = yield* Sessions
+      assert.deepStrictEqual((yield* sessions.open(settings)).ignoredSettings, ["systemPrompt", "extraEnv"])
+      assert.deepStrictEqual((yield* sessions.open({ agent: "demo", model: "m" })).ignoredSettings, [])
+    }).pipe(Effect.scoped, warm))
+
+  it.effect("is refused where a fresh one is required, after three tries, and none is left", () =>
+    Effect.gen(function*() {
+      yield* (yield* Agents).create({ name: "demo" })
+      const sessions = yield* Sessions
+      const error = yield* Effect.flip(sessions.open(settings, { requireFreshSandbox: true }))
+      assert.deepStrictEqual(error.reason._tag === "SettingsIgnored" ? error.reason.settings : [], [
+        "systemPrompt",
+        "extraEnv"
+      ])
+      assert.deepStrictEqual((yield* sessions.list()).map(({ status }) => status), ["ended", "ended", "ended"])
+      assert.deepStrictEqual(
+        (yield* sessions.open({ agent: "demo" }, { requireFreshSandbox: true })).ignoredSettings,
+        []
+      )
+    }).pipe(Effect.scoped, warm))
+
+  it.effect("is not there where the server makes one for each", () =>
+    Effect.gen(function*() {
+      yield* (yield* Agents).create({ name: "demo" })
+      const handle = yield* (yield* Sessions).open(settings, { requireFreshSandbox: true })
+      assert.deepStrictEqual(handle.ignoredSettings, [])
     }).pipe(Effect.scoped, provideServer(echo)))
 })

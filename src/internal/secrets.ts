@@ -1,0 +1,50 @@
+/** What a request holds that must not come back in a message, though a server may repeat it in its answer. */
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as Predicate from "effect/Predicate"
+import { parseJson } from "../schema/Wire.ts"
+
+/** Takes secrets out of a text. */
+export type Redact = (text: string) => string
+
+/** The fields of requests that hold secrets, or what is said to an agent. */
+const secretFields: ReadonlySet<string> = new Set([
+  "content",
+  "env",
+  "extraEnv",
+  "key",
+  "mcpServers",
+  "prompt",
+  "systemPrompt"
+])
+
+/** Shorter texts are no secrets, and would be found in every other word. */
+const shortest = 4
+
+const textsIn = (value: unknown): ReadonlyArray<string> =>
+  typeof value === "string"
+    ? value.length < shortest ? [] : [value]
+    : Array.isArray(value)
+    ? value.flatMap(textsIn)
+    : Predicate.isObject(value)
+    ? Object.values(value).flatMap(textsIn)
+    : []
+
+const secretsOf = ({ body }: HttpClientRequest.HttpClientRequest): ReadonlyArray<string> => {
+  if (body._tag !== "Uint8Array" || !body.contentType.startsWith("application/json")) return []
+  const sent = parseJson(new TextDecoder().decode(body.body))
+  return Predicate.isObject(sent)
+    ? Object.entries(sent).flatMap(([field, value]) => secretFields.has(field) ? textsIn(value) : [])
+    : []
+}
+
+const escaped = (text: string) => JSON.stringify(text).slice(1, -1)
+
+/** Takes the key, and what a request holds, out of a text; as it is in JSON, and in a text of JSON, too. */
+export const redactFor =
+  (key: string | undefined) => (request: HttpClientRequest.HttpClientRequest): Redact => (text) =>
+    [...key === undefined ? [] : [key], ...secretsOf(request)]
+      .flatMap((secret) => [secret, escaped(secret), escaped(escaped(secret))])
+      .filter((secret) => secret.length <= text.length)
+      // A long one may hold a short one.
+      .toSorted((a, b) => b.length - a.length)
+      .reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
