@@ -1,9 +1,9 @@
 /** What it costs to have the package: the size of a bundled program, and the time that importing the entry takes. */
 import { execFileSync } from "node:child_process"
-import { mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs"
-import { tmpdir } from "node:os"
+import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { gzipSync } from "node:zlib"
+import { bundleCode, temporaryFolder } from "./bundle.ts"
 
 export interface EntryCost {
   /** Bytes of a program that streams one turn, minified and gzipped, without what it imports of effect. */
@@ -13,13 +13,6 @@ export interface EntryCost {
   /** Milliseconds to import the modules of effect that it needs, alone; by round. */
   readonly effect: ReadonlyArray<number>
 }
-
-const bundle = (root: string, code: string, ...options: ReadonlyArray<string>) =>
-  execFileSync(
-    join(root, "node_modules/.bin/esbuild"),
-    ["--bundle", "--format=esm", "--external:effect", "--conditions=effect-ash-source", ...options],
-    { cwd: root, input: code, maxBuffer: 2 ** 26, stdio: ["pipe", "pipe", "inherit"] }
-  )
 
 const importTime = (file: string): number =>
   Number(
@@ -32,30 +25,28 @@ const importTime = (file: string): number =>
     ], { encoding: "utf8" })
   )
 
+const prepare = (root: string) => {
+  const { folder, remove } = temporaryFolder(root)
+  const entry = join(folder, "entry.mjs")
+  const effect = join(folder, "effect.mjs")
+  const code = bundleCode(root, `export * from "effect-ash"`)
+  const imported = new Set(code.match(/(?<=^(?:import|export) .*? from )"effect[^"]*"/gm))
+  writeFileSync(entry, code)
+  writeFileSync(effect, [...imported].map((name) => `import ${name}\n`).join(""))
+  const program = bundleCode(root, `export { Ash, Messages, Sessions } from "effect-ash"`, "--minify")
+  return { entry, effect, remove, size: gzipSync(program, { level: 9 }).length }
+}
+
 /** Measures the package in each folder, their rounds in turn. */
 export const measureEntries = (roots: ReadonlyArray<string>, rounds: number): ReadonlyArray<EntryCost> => {
-  const folder = mkdtempSync(join(tmpdir(), "effect-ash-bench-"))
-  try {
-    const entries = roots.map((root, index) => {
-      symlinkSync(realpathSync(join(root, "node_modules")), join(folder, "node_modules"))
-      const entry = join(folder, `entry-${index}.mjs`)
-      const effect = join(folder, `effect-${index}.mjs`)
-      const code = bundle(root, `export * from "effect-ash"`)
-      const imported = new Set(code.toString().match(/(?<=^(?:import|export) .*? from )"effect[^"]*"/gm))
-      writeFileSync(entry, code)
-      writeFileSync(effect, [...imported].map((name) => `import ${name}\n`).join(""))
-      const program = bundle(root, `export { Ash, Messages, Sessions } from "effect-ash"`, "--minify")
-      return { entry, effect, size: gzipSync(program, { level: 9 }).length, times: { entry: [0], effect: [0] } }
-    })
-    for (let round = 0; round <= rounds; round++) {
-      for (const { effect, entry, times } of entries) {
-        times.entry[round] = importTime(entry)
-        times.effect[round] = importTime(effect)
-      }
-    }
-    // The first of each finds the disk cold.
-    return entries.map(({ size, times }) => ({ size, entry: times.entry.slice(1), effect: times.effect.slice(1) }))
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
+  const prepared = roots.map(prepare)
+  const round = () => prepared.map(({ effect, entry }) => ({ entry: importTime(entry), effect: importTime(effect) }))
+  round() // finds the disk cold
+  const times = Array.from({ length: rounds }, round)
+  for (const { remove } of prepared) remove()
+  return prepared.map(({ size }, index) => ({
+    size,
+    entry: times.map((costs) => costs[index]?.entry ?? Number.NaN),
+    effect: times.map((costs) => costs[index]?.effect ?? Number.NaN)
+  }))
 }

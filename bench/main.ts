@@ -5,7 +5,8 @@
 import { mkdirSync, writeFileSync } from "node:fs"
 import { join, resolve } from "node:path"
 import { parseArgs } from "node:util"
-import { type Checkout, checkOut } from "./checkout.ts"
+import { bundleWorker, temporaryFolder } from "./bundle.ts"
+import { checkOut } from "./checkout.ts"
 import { measureEntries } from "./entry.ts"
 import { peers, reference } from "./peers.ts"
 import { toMarkdown, toSvg } from "./report.ts"
@@ -33,34 +34,43 @@ const root = resolve(import.meta.dirname, "..")
 
 const labelOf = (id: string) => peers.find((peer) => peer.id === id)?.label ?? id
 
-const besidePeers = ({ peers }: Scenario): ReadonlyArray<Contender> =>
-  peers.map((peer) => ({ label: labelOf(peer), peer, root, reference: labelOf(reference) }))
+/** A version of this package that is measured. */
+interface Version {
+  readonly name: string
+  readonly root: string
+  readonly worker: string
+}
 
-const besideItself = ({ peers }: Scenario, other: Checkout): ReadonlyArray<Contender> =>
+const besidePeers = ({ peers }: Scenario, { worker }: Version): ReadonlyArray<Contender> =>
+  peers.map((peer) => ({ label: labelOf(peer), peer, worker, reference: labelOf(reference) }))
+
+const besideItself = ({ peers }: Scenario, versions: ReadonlyArray<Version>): ReadonlyArray<Contender> =>
   peers.filter((peer) => peer.startsWith("effect-ash")).flatMap((peer) => {
-    const there = `${labelOf(peer)} @ ${other.name}`
-    return [
-      { label: there, peer, root: other.root, reference: there },
-      { label: `${labelOf(peer)}, here`, peer, root, reference: there }
-    ]
+    const labels = versions.map(({ name }) => `${labelOf(peer)}, ${name}`)
+    return versions.map(({ worker }, index) => ({
+      label: labels[index] ?? "",
+      peer,
+      worker,
+      reference: labels[0] ?? ""
+    }))
   })
 
-const run = async (other: Checkout | undefined) => {
-  const { origin, server } = await startServer()
+/** Measures this version beside the peers, or beside the other. */
+const measure = async (here: Version, other: Version | undefined) => {
+  const versions = other === undefined ? [here] : [other, here]
   const scenarios = (options.quick ? quick : full).filter(({ title }) => title.includes(options.only))
+  const { origin, server } = await startServer()
   const sections = []
   for (const scenario of scenarios) {
     console.error(scenario.title)
-    const contenders = other === undefined ? besidePeers(scenario) : besideItself(scenario, other)
+    const contenders = other === undefined ? besidePeers(scenario, here) : besideItself(scenario, versions)
     sections.push({ scenario, results: await runScenario(scenario, contenders, origin) })
   }
   server.disconnect()
 
   console.error("Having the package")
-  const roots = other === undefined ? [root] : [other.root, root]
-  const costs = measureEntries(roots, options.quick ? 3 : 15)
-  const names = other === undefined ? ["effect-ash"] : [`effect-ash @ ${other.name}`, "effect-ash, here"]
-  return { sections, entries: costs.map((cost, index) => [names[index] ?? "", cost] as const) }
+  const costs = measureEntries(versions.map(({ root }) => root), options.quick ? 3 : 15)
+  return { sections, entries: costs.map((cost, index) => [`effect-ash, ${versions[index]?.name}`, cost] as const) }
 }
 
 const write = (name: string, text: string) => {
@@ -69,21 +79,26 @@ const write = (name: string, text: string) => {
   writeFileSync(join(folder, name), text)
 }
 
-if (options.help) {
-  console.log(help)
-} else {
-  if (options.peers !== undefined) process.env.BENCH_PEERS = resolve(options.peers)
-  if (process.env.ASH_SDK !== undefined) process.env.ASH_SDK = resolve(process.env.ASH_SDK)
-  const other = options.compare === undefined ? undefined : checkOut(root, options.compare)
+const main = async () => {
+  const peersFolder = resolve(options.peers ?? root)
+  process.env.BENCH_PEERS = peersFolder
+  const checkout = options.compare === undefined ? undefined : checkOut(root, options.compare)
+  const workers = temporaryFolder(root)
   try {
-    const measured = await run(other)
-    const beside = other === undefined ? `the ${labelOf(reference)}` : `itself at ${other.name}`
+    const versionIn = (root: string, name: string): Version => ({
+      name,
+      root,
+      worker: bundleWorker(root, join(workers.folder, name))
+    })
+    const here = versionIn(root, "here")
+    const other = checkout === undefined ? undefined : versionIn(checkout.root, checkout.name)
     const report = {
       root,
-      title: `effect-ash beside ${beside}`,
+      peersFolder,
+      title: `effect-ash beside ${other === undefined ? `the ${labelOf(reference)}` : `itself at ${other.name}`}`,
       note: "Medians; the ratios are over the reference, round by round, with the least and the greatest in brackets. "
         + "Speed: more is better. CPU, peak and KiB: less is better.",
-      ...measured
+      ...await measure(here, other)
     }
     const name = other === undefined ? (options.quick ? "quick" : "full") : `compare-${other.name}`
     const markdown = toMarkdown(report)
@@ -91,6 +106,10 @@ if (options.help) {
     write(`${name}.svg`, toSvg(report))
     console.log(markdown)
   } finally {
-    other?.remove()
+    workers.remove()
+    checkout?.remove()
   }
 }
+
+if (options.help) console.log(help)
+else await main()

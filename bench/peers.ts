@@ -239,31 +239,14 @@ const fetchParse: Peer = {
   })
 }
 
-/** The file of a package, where peers are installed: in `BENCH_PEERS`, or else here. */
-const peerFile = (name: string): string | undefined => {
-  const require = createRequire(join(process.env.BENCH_PEERS ?? join(import.meta.dirname, ".."), "package.json"))
-  try {
-    return require.resolve(name)
-  } catch {
-    return undefined
-  }
-}
-
-/** The version of each package that is installed, of those which are measured. */
-export const peerVersions = (): ReadonlyArray<string> =>
-  ["eventsource-parser", "@anthropic-ai/sdk", "openai"].flatMap((name) => {
-    const file = peerFile(`${name}/package.json`)
-    return file === undefined ? [] : [`${name} ${versionIn(file)}`]
-  })
-
-export const versionIn = (packageJson: string): string => {
-  const { version }: { readonly version: string } = JSON.parse(readFileSync(packageJson, "utf8"))
-  return version
-}
-
+/** Loads a package from the folder where the peers are installed. */
 const load = async <Module>(name: string): Promise<Module> => {
-  const file = peerFile(name)
-  if (file === undefined) throw new NotInstalled()
+  let file: string
+  try {
+    file = createRequire(join(process.env.BENCH_PEERS ?? ".", "package.json")).resolve(name)
+  } catch {
+    throw new NotInstalled()
+  }
   const module: Module = await import(pathToFileURL(file).href)
   return module
 }

@@ -1,15 +1,16 @@
 /** Turns results into tables in Markdown, and a chart. */
 import { execFileSync } from "node:child_process"
+import { readFileSync } from "node:fs"
+import { findPackageJSON } from "node:module"
 import { arch, cpus, platform, release, totalmem } from "node:os"
 import { join } from "node:path"
 import type { EntryCost } from "./entry.ts"
-import { peerVersions, versionIn } from "./peers.ts"
 import type { Result } from "./run.ts"
 import type { Scenario } from "./scenarios.ts"
 import type { Sample } from "./worker.ts"
 
 /** A scenario, and what its contenders were measured at. */
-export interface Section {
+interface Section {
   readonly scenario: Scenario
   readonly results: ReadonlyArray<Result>
 }
@@ -135,39 +136,55 @@ const entryTable = (entries: ReadonlyArray<readonly [name: string, cost: EntryCo
   ])
 ]
 
+/** A package and its version, as a folder resolves it; nothing where it does not. */
+const versionOf = (name: string, folder: string): ReadonlyArray<string> => {
+  try {
+    const file = findPackageJSON(name, join(folder, "package.json"))
+    if (file === undefined) return []
+    const { version }: { readonly version: string } = JSON.parse(readFileSync(file, "utf8"))
+    return [`${name} ${version}`]
+  } catch {
+    return []
+  }
+}
+
 /** The machine, and the versions of all that was measured. */
-const environment = (root: string): ReadonlyArray<string> => {
+const environment = ({ peersFolder, root }: Report): ReadonlyArray<string> => {
   const [cpu] = cpus()
   const commit = execFileSync("git", ["-C", root, "describe", "--always", "--dirty"], { encoding: "utf8" }).trim()
-  const own = ["effect", "@effect/platform-node"].map((name) =>
-    `${name} ${versionIn(join(root, "node_modules", name, "package.json"))}`
-  )
+  const versions = [
+    ...["effect", "@effect/platform-node"].flatMap((name) => versionOf(name, root)),
+    ...["eventsource-parser", "@anthropic-ai/sdk", "openai"].flatMap((name) => versionOf(name, peersFolder))
+  ]
   return [
     `- ${cpus().length} x ${cpu?.model ?? "unknown processor"}, ${
       (totalmem() / 2 ** 30).toFixed(0)
     } GiB, ${platform()} ${release()} ${arch()}`,
     `- Node ${process.versions.node}, its undici ${process.versions.undici ?? "none"}`,
-    `- effect-ash ${commit}, ${[...own, ...peerVersions()].join(", ")}`
+    `- effect-ash ${commit}, ${versions.join(", ")}`
   ]
 }
 
 export interface Report {
   readonly root: string
+  readonly peersFolder: string
   readonly title: string
   readonly note: string
   readonly sections: ReadonlyArray<Section>
   readonly entries: ReadonlyArray<readonly [name: string, cost: EntryCost]>
 }
 
-export const toMarkdown = ({ entries, note, root, sections, title }: Report): string =>
-  [
+export const toMarkdown = (report: Report): string => {
+  const { entries, note, sections, title } = report
+  return [
     `# ${title}`,
-    environment(root).join("\n"),
+    environment(report).join("\n"),
     note,
     ...sections.flatMap((section) => [`## ${section.scenario.title}`, table(rowsOf(section))]),
     ...largeTable(sections),
     ...entryTable(entries)
   ].join("\n\n") + "\n"
+}
 
 const escape = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
 

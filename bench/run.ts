@@ -5,11 +5,12 @@ import { join } from "node:path"
 import type { Scenario } from "./scenarios.ts"
 import type { Answer, Sample, Task } from "./worker.ts"
 
-/** A peer, as the checkout in a folder has it. */
+/** A peer, as a worker has it. */
 export interface Contender {
   readonly label: string
   readonly peer: string
-  readonly root: string
+  /** The worker's file. */
+  readonly worker: string
   /** The label of the contender that it is compared with. */
   readonly reference: string
 }
@@ -20,8 +21,6 @@ export interface Result {
   readonly samples: ReadonlyArray<Sample>
   readonly problem?: string
 }
-
-const execArgv = ["--conditions=effect-ash-source", "--expose-gc"]
 
 /** Starts the replay server. Answers its origin. */
 export const startServer = async (): Promise<{ readonly origin: string; readonly server: ChildProcess }> => {
@@ -51,7 +50,7 @@ class Runner {
   }
 
   async start() {
-    this.#child = fork(join(this.contender.root, "bench/worker.ts"), [JSON.stringify(this.#task)], { execArgv })
+    this.#child = fork(this.contender.worker, [JSON.stringify(this.#task)], { execArgv: ["--expose-gc"] })
     this.#note(await answerOf(this.#child))
   }
 
@@ -90,7 +89,9 @@ export const runScenario = async (
   try {
     if (!isFresh) await Promise.all(runners.map((runner) => runner.start()))
     for (let round = -warmUps; round < rounds; round++) {
-      for (const runner of runners) {
+      // Each begins once, so that none is always the one after a slow one.
+      const first = Math.abs(round) % runners.length
+      for (const runner of [...runners.slice(first), ...runners.slice(0, first)]) {
         if (isFresh) await runner.start()
         const sample = await runner.round()
         if (sample !== undefined && round >= 0) runner.samples.push(sample)

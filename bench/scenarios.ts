@@ -43,12 +43,12 @@ const turns = (title: string, work: Partial<Work>, rest: Partial<Scenario> = {})
   ...rest
 })
 
-const large = (mebibytes: number, rounds: number, peers = core): Scenario =>
+const large = (mebibytes: number, rounds: number): Scenario =>
   turns(`One event of ${mebibytes} MiB`, {
     number: mebibytes,
     cut: "mebibytes",
     times: Math.max(1, Math.floor(16 / mebibytes))
-  }, { unit: "MiB", rounds, warmUps: 2, peers })
+  }, { unit: "MiB", rounds, warmUps: 1, peers: clients })
 
 const other = (
   title: string,
@@ -111,21 +111,21 @@ export const full: ReadonlyArray<Scenario> = [
   live(5),
   firstEvent(5),
   idle(500, 3),
-  ...[1, 2, 4, 8, 16, 32, 63].map((mebibytes) => large(mebibytes, 5)),
+  ...[1, 2, 4, 8, 16, 32, 64].map((mebibytes) => large(mebibytes, 3)),
   session(2000, 7),
   session64(6400, 7),
   sessions(100, 7)
 ]
 
 export const quick: ReadonlyArray<Scenario> = [
-  turns("20,000 events, 16 KiB writes", {}, { rounds: 5, peers: [...foreign, ...consumed] }),
+  turns("20,000 events, 16 KiB writes", {}, { rounds: 9, peers: [...foreign, ...consumed] }),
   turns("20,000 events, one event a write", { cut: "event" }, { rounds: 3, warmUps: 2 }),
   turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 3, warmUps: 1, peers: clients }),
   turns("50 streams at once, 400 events each", { number: 400, atOnce: 50 }, { rounds: 5, peers: clients }),
   firstEvent(3),
-  idle(100, 1),
-  large(1, 3, clients),
-  large(16, 3, clients),
+  idle(250, 1),
+  large(1, 3),
+  large(16, 3),
   session(500, 3),
   session64(1280, 3),
   sessions(20, 3)

@@ -48,9 +48,7 @@ const consume = async <E>(turn: Turn<E>, consumption: Consumption, onEvent: (eve
 
 export const connect = async (url: string, transport: Transport, consumption: Consumption): Promise<Client> => {
   const runtime = ManagedRuntime.make(layerOf(transport, { url, apiKey: Redacted.make("key") }))
-  const { messages, sessions } = await runtime.runPromise(Effect.gen(function*() {
-    return yield* AshClient
-  }))
+  const { messages, sessions } = await runtime.runPromise(AshClient)
   return {
     turn: async (onText: OnText) => {
       let count = 0

@@ -108,7 +108,7 @@ const runRound = async (client: Client, work: Work): Promise<Round> => {
       return { units: times * atOnce, time: median(latencies) }
     }
     case "idle": {
-      await openTurns(client, 1)
+      await openTurns(client, 50)
       const before = await settledMemory()
       await openTurns(client, atOnce)
       return { units: atOnce, growth: (await settledMemory() - before) / atOnce }
