@@ -9,14 +9,14 @@ import { bundleWorker, temporaryFolder } from "./bundle.ts"
 import { checkOut } from "./checkout.ts"
 import { measureEntries } from "./entry.ts"
 import { peers, reference } from "./peers.ts"
-import { toMarkdown, toSvg } from "./report.ts"
+import { entryTitle, toMarkdown, toSvg } from "./report.ts"
 import { type Contender, runScenario, startServer } from "./run.ts"
 import { full, quick, type Scenario } from "./scenarios.ts"
 
 const help = `npm run bench -- [options]
   --quick             two minutes instead of twenty
   --compare <commit>  this SDK beside itself at a commit, instead of beside its peers
-  --only <text>       only scenarios whose title contains the text
+  --only <text>       only scenarios whose title contains the text; writes no files
   --peers <folder>    where eventsource-parser, @anthropic-ai/sdk and openai are installed, if not here
 ASH_SDK=<folder>      a checkout of the official SDK, built, to be measured too`
 
@@ -68,7 +68,8 @@ const measure = async (here: Version, other: Version | undefined) => {
   }
   server.disconnect()
 
-  console.error("Having the package")
+  if (!entryTitle.includes(options.only)) return { sections, entries: [] }
+  console.error(entryTitle)
   const costs = measureEntries(versions.map(({ root }) => root), options.quick ? 3 : 15)
   return { sections, entries: costs.map((cost, index) => [`effect-ash, ${versions[index]?.name}`, cost] as const) }
 }
@@ -102,9 +103,10 @@ const main = async () => {
     }
     const name = other === undefined ? (options.quick ? "quick" : "full") : `compare-${other.name}`
     const markdown = toMarkdown(report)
+    console.log(markdown)
+    if (options.only !== "") return
     write(`${name}.md`, markdown)
     write(`${name}.svg`, toSvg(report))
-    console.log(markdown)
   } finally {
     workers.remove()
     checkout?.remove()

@@ -58,7 +58,7 @@ const decimals = (value: number) => {
 const times = (value: number) => Number.isFinite(value) ? `${value.toFixed(2)}x` : "–"
 
 const timesWithSpread = ({ least, median, most }: Spread) =>
-  Number.isFinite(median) ? `${times(median)} (${least.toFixed(2)}–${most.toFixed(2)})` : "–"
+  least < most ? `${times(median)} (${least.toFixed(2)}–${most.toFixed(2)})` : times(median)
 
 /** A table, its columns padded as the formatter does it. The first column is text, the others are numbers. */
 const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
@@ -122,8 +122,10 @@ const largeTable = (sections: ReadonlyArray<Section>): ReadonlyArray<string> => 
   ]
 }
 
+export const entryTitle = "Having the package"
+
 const entryTable = (entries: ReadonlyArray<readonly [name: string, cost: EntryCost]>): ReadonlyArray<string> => [
-  "## Having the package",
+  `## ${entryTitle}`,
   table([
     ["package", "program, bundled, min+gzip, beyond effect", "import", "import of its effect modules alone", "ratio"],
     ...entries.map(([name, { effect, entry, size }]) => [
@@ -182,7 +184,7 @@ export const toMarkdown = (report: Report): string => {
     note,
     ...sections.flatMap((section) => [`## ${section.scenario.title}`, table(rowsOf(section))]),
     ...largeTable(sections),
-    ...entryTable(entries)
+    ...(entries.length === 0 ? [] : entryTable(entries))
   ].join("\n\n") + "\n"
 }
 
@@ -196,13 +198,16 @@ const barWidth = 420
 const panel = ({ results, scenario }: Section, top: number) => {
   const bars = results.flatMap((result) => {
     const speed = ratio(result, results, time, true).median
-    return Number.isFinite(speed) ? [{ label: result.contender.label, speed }] : []
+    const { label, reference } = result.contender
+    return Number.isFinite(speed)
+      ? [{ label, speed, isOurs: label !== reference && label.startsWith("effect-ash") }]
+      : []
   })
   const scale = barWidth / Math.max(2, ...bars.map(({ speed }) => speed))
   const height = (bars.length + 2) * rowHeight
-  const lines = bars.map(({ label, speed }, index) => {
+  const lines = bars.map(({ isOurs, label, speed }, index) => {
     const y = top + (index + 1) * rowHeight
-    const color = label.startsWith("effect-ash") ? "#4c6ef5" : "#adb5bd"
+    const color = isOurs ? "#4c6ef5" : "#adb5bd"
     return `<text x="${labelWidth - 8}" y="${y + 13}" text-anchor="end">${escape(label)}</text>
 <rect x="${labelWidth}" y="${y + 3}" width="${(speed * scale).toFixed(1)}" height="12" fill="${color}"/>
 <text x="${(labelWidth + speed * scale + 6).toFixed(1)}" y="${y + 13}">${times(speed)}</text>`

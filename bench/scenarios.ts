@@ -48,7 +48,7 @@ const large = (mebibytes: number, rounds: number): Scenario =>
     number: mebibytes,
     cut: "mebibytes",
     times: Math.max(1, Math.floor(16 / mebibytes))
-  }, { unit: "MiB", rounds, warmUps: 1, peers: clients })
+  }, { unit: "MiB", rounds, warmUps: mebibytes < 32 ? 1 : 0, peers: clients })
 
 const other = (
   title: string,
@@ -78,14 +78,14 @@ const idle = (streams: number, rounds: number) =>
     warmUps: 0
   })
 
-const live = (rounds: number) =>
-  other("50 live streams, a delta and its twin each 5 ms", {
+const live = (streams: number, rounds: number) =>
+  other(`A delta and its twin each 5 ms, live, ${streams} at once`, {
     kind: "live",
     number: 200,
     cut: "live",
-    atOnce: 50,
+    atOnce: streams,
     times: 1
-  }, { unit: "event", rounds })
+  }, { unit: "event", rounds, peers: core })
 
 const session = (calls: number, rounds: number) =>
   other("GET of one session, one after another", { kind: "session", atOnce: 1, times: calls }, { rounds })
@@ -108,7 +108,8 @@ export const full: ReadonlyArray<Scenario> = [
   turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 5, warmUps: 2 }),
   turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }),
   turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }),
-  live(5),
+  live(1, 5),
+  live(50, 5),
   firstEvent(5),
   idle(500, 3),
   ...[1, 2, 4, 8, 16, 32, 64].map((mebibytes) => large(mebibytes, 3)),
@@ -122,6 +123,7 @@ export const quick: ReadonlyArray<Scenario> = [
   turns("20,000 events, one event a write", { cut: "event" }, { rounds: 3, warmUps: 2 }),
   turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 3, warmUps: 1, peers: clients }),
   turns("50 streams at once, 400 events each", { number: 400, atOnce: 50 }, { rounds: 5, peers: clients }),
+  live(1, 1),
   firstEvent(3),
   idle(250, 1),
   large(1, 3),
