@@ -14,7 +14,7 @@ import { type Contender, runScenario, startServer } from "./run.ts"
 import { full, quick, type Scenario } from "./scenarios.ts"
 
 const help = `npm run bench -- [options]
-  --quick             two minutes instead of twenty
+  --quick             two minutes instead of a quarter of an hour
   --compare <commit>  this SDK beside itself at a commit, instead of beside its peers
   --only <text>       only scenarios whose title contains the text; writes no files
   --peers <folder>    where eventsource-parser, @anthropic-ai/sdk and openai are installed, if not here
@@ -80,37 +80,42 @@ const write = (name: string, text: string) => {
   writeFileSync(join(folder, name), text)
 }
 
+/** Removes what was made for the run, however the run ends. */
+const afterwards = (remove: () => void) => process.once("exit", remove)
+
 const main = async () => {
   const peersFolder = resolve(options.peers ?? root)
   process.env.BENCH_PEERS = peersFolder
-  const checkout = options.compare === undefined ? undefined : checkOut(root, options.compare)
+  process.once("SIGINT", () => process.exit(130))
   const workers = temporaryFolder(root)
-  try {
-    const versionIn = (root: string, name: string): Version => ({
-      name,
-      root,
-      worker: bundleWorker(root, join(workers.folder, name))
-    })
-    const here = versionIn(root, "here")
-    const other = checkout === undefined ? undefined : versionIn(checkout.root, checkout.name)
-    const report = {
-      root,
-      peersFolder,
-      title: `effect-ash beside ${other === undefined ? `the ${labelOf(reference)}` : `itself at ${other.name}`}`,
-      note: "Medians; the ratios are over the reference, round by round, with the least and the greatest in brackets. "
-        + "Speed: more is better. CPU, peak and KiB: less is better.",
-      ...await measure(here, other)
-    }
-    const name = other === undefined ? (options.quick ? "quick" : "full") : `compare-${other.name}`
-    const markdown = toMarkdown(report)
-    console.log(markdown)
-    if (options.only !== "") return
-    write(`${name}.md`, markdown)
-    write(`${name}.svg`, toSvg(report))
-  } finally {
-    workers.remove()
-    checkout?.remove()
+  afterwards(workers.remove)
+  const versionIn = (root: string, name: string): Version => ({
+    name,
+    root,
+    worker: bundleWorker(root, join(workers.folder, name))
+  })
+  const here = versionIn(root, "here")
+  let other: Version | undefined
+  if (options.compare !== undefined) {
+    const checkout = checkOut(root, options.compare)
+    afterwards(checkout.remove)
+    other = versionIn(checkout.root, checkout.name)
   }
+
+  const report = {
+    root,
+    peersFolder,
+    title: `effect-ash beside ${other === undefined ? `the ${labelOf(reference)}` : `itself at ${other.name}`}`,
+    note: "Medians; the ratios are over the reference, round by round, with the least and the greatest in brackets. "
+      + "Speed: more is better. CPU, peak and KiB: less is better.",
+    ...await measure(here, other)
+  }
+  const markdown = toMarkdown(report)
+  console.log(markdown)
+  if (options.only !== "") return
+  const name = other === undefined ? (options.quick ? "quick" : "full") : `compare-${other.name}`
+  write(`${name}.md`, markdown)
+  write(`${name}.svg`, toSvg(report))
 }
 
 if (options.help) console.log(help)

@@ -77,10 +77,20 @@ const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
 
 const isIdle = ({ work }: Scenario) => work.kind === "idle"
 
+const isLatency = ({ work }: Scenario) => work.kind === "live" || work.kind === "first"
+
 const rowsOf = ({ results, scenario }: Section): ReadonlyArray<ReadonlyArray<string>> => {
   const head = isIdle(scenario)
     ? ["peer", "KiB per stream", "ratio"]
-    : ["peer", `µs per ${scenario.unit}`, "speed", `CPU µs per ${scenario.unit}`, "CPU", "peak MiB", "peak"]
+    : [
+      "peer",
+      isLatency(scenario) ? "µs of latency" : `µs per ${scenario.unit}`,
+      "speed",
+      `CPU µs per ${scenario.unit}`,
+      "CPU",
+      "peak MiB",
+      "peak"
+    ]
   const rows = results.map((result) => {
     const { contender, problem } = result
     if (problem !== undefined) return [contender.label, problem, ...head.slice(2).map(() => "–")]

@@ -31,9 +31,15 @@ export const startServer = async (): Promise<{ readonly origin: string; readonly
 
 const answerOf = (child: ChildProcess): Promise<Answer> =>
   new Promise((resolve) => {
-    child.once("message", (answer: Answer) => resolve(answer))
-    child.once("exit", (code, signal) =>
-      resolve({ type: "failed", message: `the process ended: ${signal ?? `code ${code}`}` }))
+    const settle = (answer: Answer) => {
+      child.off("message", settle)
+      child.off("exit", onExit)
+      resolve(answer)
+    }
+    const onExit = (code: number | null, signal: string | null) =>
+      settle({ type: "failed", message: `the process ended: ${signal ?? `code ${code}`}` })
+    child.on("message", settle)
+    child.on("exit", onExit)
   })
 
 /** A contender at work: its process, and what is known of it so far. */

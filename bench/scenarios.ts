@@ -97,17 +97,17 @@ const sessions = (calls: number, rounds: number) =>
   other("A list of 1,000 sessions", { kind: "sessions", atOnce: 1, times: calls }, { rounds })
 
 export const full: ReadonlyArray<Scenario> = [
-  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 9, peers: [...foreign, ...consumed] }),
-  turns("1,000 events, 16 KiB writes", { number: 1000, times: 20 }, { peers: [...foreign, ...ours] }),
+  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 15, peers: [...foreign, ...consumed] }),
+  turns("1,000 events, 16 KiB writes", { number: 1000, times: 20 }, { rounds: 11, peers: [...foreign, ...ours] }),
   turns("200,000 events, 16 KiB writes", { number: 200_000 }, {
-    rounds: 5,
+    rounds: 9,
     warmUps: 1,
     peers: [...foreign, ...ours]
   }),
-  turns("20,000 events, one event a write", { cut: "event" }),
-  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 5, warmUps: 2 }),
-  turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }),
-  turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }),
+  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 15 }),
+  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 9, warmUps: 2 }),
+  turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 11 }),
+  turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 11 }),
   live(1, 5),
   live(50, 5),
   firstEvent(5),
