@@ -1,0 +1,134 @@
+/** What is measured, with whom, and how often. */
+import { peers, reference, sdkId } from "./peers.ts"
+
+/** What one round of a scenario does. */
+export interface Work {
+  readonly kind: "turns" | "first" | "live" | "idle" | "session" | "sessions"
+  /** What the server sends: the number and the cut of its path. */
+  readonly number: number
+  readonly cut: string
+  /** How many run at once. */
+  readonly atOnce: number
+  /** How many times that is repeated in one round. */
+  readonly times: number
+}
+
+export interface Scenario {
+  readonly title: string
+  readonly work: Work
+  /** What the numbers are per. */
+  readonly unit: string
+  readonly rounds: number
+  readonly warmUps: number
+  readonly peers: ReadonlyArray<string>
+}
+
+const ours = [sdkId("fetch"), sdkId("node:http"), sdkId("undici")]
+
+const foreign = [reference, "official", "fetch-bytes", "fetch-parse", "eventsource-parser", "anthropic", "openai"]
+
+const core = [reference, "official", "fetch-parse", ...ours]
+
+const consumed = peers.map(({ id }) => id).filter((id) => id.startsWith("effect-ash"))
+
+const clients = [reference, "official", ...ours]
+
+const turns = (title: string, work: Partial<Work>, rest: Partial<Scenario> = {}): Scenario => ({
+  title,
+  work: { kind: "turns", number: 20_000, cut: "16384", atOnce: 1, times: 1, ...work },
+  unit: "event",
+  rounds: 7,
+  warmUps: 3,
+  peers: core,
+  ...rest
+})
+
+const large = (mebibytes: number, rounds: number): Scenario =>
+  turns(`One event of ${mebibytes} MiB`, {
+    number: mebibytes,
+    cut: "mebibytes",
+    times: Math.max(1, Math.floor(16 / mebibytes))
+  }, { unit: "MiB", rounds, warmUps: mebibytes < 32 ? 1 : 0, peers: clients })
+
+const other = (
+  title: string,
+  work: Omit<Work, "number" | "cut"> & Partial<Work>,
+  rest: Partial<Scenario>
+): Scenario => ({
+  title,
+  work: { number: 0, cut: "16384", ...work },
+  unit: "call",
+  rounds: 5,
+  warmUps: 1,
+  peers: clients,
+  ...rest
+})
+
+const firstEvent = (rounds: number) =>
+  other("The first event of a turn", { kind: "first", cut: "short", atOnce: 1, times: 200 }, {
+    unit: "turn",
+    rounds,
+    peers: [reference, "official", "fetch-bytes", "node-bytes", "undici-bytes", ...ours]
+  })
+
+const idle = (streams: number, rounds: number) =>
+  other(`${streams} idle streams`, { kind: "idle", cut: "idle", atOnce: streams, times: 1 }, {
+    unit: "stream",
+    rounds,
+    warmUps: 0
+  })
+
+const live = (streams: number, rounds: number) =>
+  other(`A delta and its twin each 5 ms, live, ${streams} at once`, {
+    kind: "live",
+    number: 200,
+    cut: "live",
+    atOnce: streams,
+    times: 1
+  }, { unit: "event", rounds, peers: core })
+
+const session = (calls: number, rounds: number) =>
+  other("GET of one session, one after another", { kind: "session", atOnce: 1, times: calls }, { rounds })
+
+const session64 = (calls: number, rounds: number) =>
+  other("GET of one session, 64 at once", { kind: "session", atOnce: 64, times: calls / 64 }, { rounds })
+
+const sessions = (calls: number, rounds: number) =>
+  other("A list of 1,000 sessions", { kind: "sessions", atOnce: 1, times: calls }, { rounds })
+
+export const full: ReadonlyArray<Scenario> = [
+  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 15, peers: [...foreign, ...consumed] }),
+  turns("1,000 events, 16 KiB writes", { number: 1000, times: 20 }, { rounds: 11, peers: [...foreign, ...ours] }),
+  turns("200,000 events, 16 KiB writes", { number: 200_000 }, {
+    rounds: 9,
+    warmUps: 1,
+    peers: [...foreign, ...ours]
+  }),
+  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 15 }),
+  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 9, warmUps: 2 }),
+  turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 11 }),
+  turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 11 }),
+  live(1, 5),
+  live(50, 5),
+  firstEvent(5),
+  idle(500, 3),
+  ...[1, 2, 4, 8, 16, 32, 64].map((mebibytes) => large(mebibytes, 3)),
+  session(2000, 7),
+  session64(6400, 7),
+  sessions(100, 7)
+]
+
+export const quick: ReadonlyArray<Scenario> = [
+  turns("20,000 events, 16 KiB writes", {}, { rounds: 9, peers: [...foreign, ...consumed] }),
+  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 3, warmUps: 2 }),
+  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 3, warmUps: 1, peers: clients }),
+  turns("50 streams at once, 400 events each", { number: 400, atOnce: 50 }, { rounds: 5, peers: clients }),
+  live(1, 1),
+  firstEvent(3),
+  idle(250, 1),
+  large(1, 3),
+  large(16, 3),
+  session(500, 3),
+  session64(1280, 3),
+  sessions(20, 3)
+]
