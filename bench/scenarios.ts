@@ -97,15 +97,15 @@ const sessions = (calls: number, rounds: number) =>
   other("A list of 1,000 sessions", { kind: "sessions", atOnce: 1, times: calls }, { rounds })
 
 export const full: ReadonlyArray<Scenario> = [
-  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 15, peers: [...foreign, ...consumed] }),
+  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 15, warmUps: 15, peers: [...foreign, ...consumed] }),
   turns("1,000 events, 16 KiB writes", { number: 1000, times: 20 }, { rounds: 11, peers: [...foreign, ...ours] }),
   turns("200,000 events, 16 KiB writes", { number: 200_000 }, {
     rounds: 9,
     warmUps: 1,
     peers: [...foreign, ...ours]
   }),
-  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 15 }),
-  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 9, warmUps: 2 }),
+  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 15, warmUps: 10 }),
+  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 9, warmUps: 5 }),
   turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 11 }),
   turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 11 }),
   live(1, 5),
@@ -119,8 +119,8 @@ export const full: ReadonlyArray<Scenario> = [
 ]
 
 export const quick: ReadonlyArray<Scenario> = [
-  turns("20,000 events, 16 KiB writes", {}, { rounds: 9, peers: [...foreign, ...consumed] }),
-  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 3, warmUps: 2 }),
+  turns("20,000 events, 16 KiB writes", {}, { rounds: 9, warmUps: 15, peers: [...foreign, ...consumed] }),
+  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 5, warmUps: 10 }),
   turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 3, warmUps: 1, peers: clients }),
   turns("50 streams at once, 400 events each", { number: 400, atOnce: 50 }, { rounds: 5, peers: clients }),
   live(1, 1),

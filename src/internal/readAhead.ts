@@ -110,7 +110,9 @@ export const readAhead =
                 ? Effect.andThen(room.await, silence(allowed))
                 : Effect.fail(timedOut(operation, "idle", limits.idle))
             })
-          const watches = [yield* TurnAbort]
+          const watches = Array.of<Effect.Effect<never, AshError>>()
+          const abort = yield* TurnAbort
+          if (abort !== Effect.never) watches.push(abort)
           if (Duration.isFinite(limits.idle)) {
             const watch = silence(Duration.toNanosUnsafe(limits.idle))
             watches.push(limits.idleAfterHeartbeat ? Effect.andThen(Deferred.await(heartbeat), watch) : watch)
@@ -122,7 +124,7 @@ export const readAhead =
               Effect.fail(timedOut(operation, "turn", limits.turn))
             ))
           }
-          yield* Effect.raceAllFirst([read, ...watches]).pipe(
+          yield* (watches.length === 0 ? read : Effect.raceAllFirst([read, ...watches])).pipe(
             Effect.onExit((exit) =>
               Effect.sync(() => {
                 end = exit

@@ -3,14 +3,13 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Sse from "effect/encoding/Sse"
 import * as Pull from "effect/Pull"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { AshError, StreamTruncated, TimedOut, TurnFailed, Undecodable } from "../schema/AshError.ts"
-import { type DoneEvent, type StreamEvent, streamEventFromJson, type TurnErrorEvent } from "../schema/StreamEvent.ts"
-import { parseJson } from "../schema/Wire.ts"
+import { type DoneEvent, type StreamEvent, streamEventFromText, type TurnErrorEvent } from "../schema/StreamEvent.ts"
 import { withKnown } from "./brokenTurn.ts"
+import * as EventParser from "./eventParser.ts"
 import * as TurnFold from "./turnFold.ts"
 import { turnLimits } from "./turnLimits.ts"
 
@@ -23,6 +22,9 @@ const tooLarge = (operation: string, maxEventSize: number) =>
     reason: new Undecodable({ message: `an event of the stream is larger than ${maxEventSize} characters` })
   })
 
+/** Events in a batch, unless a single piece of the stream has more. */
+const batchSize = 256
+
 /**
  * Decodes the bytes of an event stream, in one step for each batch that arrives. Comments and `retry` lines are passed
  * over; an event that the end of the stream cuts off is none.
@@ -32,21 +34,35 @@ export const decodeEvents =
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<StreamEvent, AshError | E, R> =>
     Stream.transformPull(bytes, (pull) =>
       Effect.sync(() => {
-        const decoder = new TextDecoder()
         let events: Array<StreamEvent> = []
-        const parser = Sse.makeParser((event) => {
-          if (event._tag === "Event") events.push(streamEventFromJson(event.event, parseJson(event.data)))
-        }, { maxEventSize: maxEventSize + envelope })
+        let chunks: ReadonlyArray<Uint8Array> = []
+        let position = 0
+        let isTooLarge = false
+        const parser = EventParser.make(
+          (name, data) => events.push(streamEventFromText(name, data)),
+          maxEventSize + envelope
+        )
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError | E, void, R> = Effect.suspend(() => {
+          // A batch at a time, however much has arrived: events that are soon let go of cost the collector nothing.
+          for (
+            let chunk = chunks[position];
+            chunk !== undefined && !isTooLarge && events.length < batchSize;
+            chunk = chunks[position]
+          ) {
+            position += 1
+            isTooLarge = !parser.feed(chunk)
+          }
           if (Arr.isArrayNonEmpty(events)) {
             const batch = events
             events = []
             return Effect.succeed(batch)
           }
-          return Effect.flatMap(pull, (chunks) => {
-            const failed = chunks.some((chunk) => parser.feed(decoder.decode(chunk, { stream: true })) !== undefined)
-            return failed ? Effect.fail(tooLarge(operation, maxEventSize)) : next
+          if (isTooLarge) return Effect.fail(tooLarge(operation, maxEventSize))
+          return Effect.flatMap(pull, (arrived) => {
+            chunks = arrived
+            position = 0
+            return next
           })
         })
         return next

@@ -5,8 +5,9 @@
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import { claudeMessageFromJson, ClaudeMessageType } from "./ClaudeMessage.ts"
-import { nullish } from "./Wire.ts"
+import { nullish, parseJson } from "./Wire.ts"
 
 /** The first event: the turn has begun. */
 export interface SessionStartEvent extends Schema.Schema.Type<typeof SessionStartEvent> {}
@@ -23,6 +24,16 @@ export const MessageEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("Message"),
   message: ClaudeMessageType
 }).annotate({ identifier: "MessageEvent" })
+
+/**
+ * A piece of a message while the model writes it, a `stream_event` of the Claude Agent SDK; only with
+ * `includePartialMessages`. There are thousands of them, and a finer event before each has said what matters of it, so it is
+ * kept as the text that it is; `Messages.readPartial` reads it.
+ */
+export interface PartialEvent extends Schema.Schema.Type<typeof PartialEvent> {}
+export const PartialEvent = Schema.TaggedStruct("Partial", {
+  json: Schema.String
+}).annotate({ identifier: "PartialEvent" })
 
 /** A piece of text; only with `includePartialMessages`. */
 export interface TextDeltaEvent extends Schema.Schema.Type<typeof TextDeltaEvent> {}
@@ -97,6 +108,7 @@ export type StreamEvent = typeof StreamEvent.Type
 export const StreamEvent = Schema.Union([
   SessionStartEvent,
   MessageEvent,
+  PartialEvent,
   TextDeltaEvent,
   ThinkingDeltaEvent,
   ToolUseEvent,
@@ -108,27 +120,56 @@ export const StreamEvent = Schema.Union([
   UnknownEvent
 ]).annotate({ identifier: "StreamEvent" })
 
-const decodeDone = Schema.decodeUnknownOption(DoneEvent)
+const isPiece = (json: Schema.Json): boolean => Predicate.hasProperty(json, "type") && json.type === "stream_event"
+
+/** Servers write the type of a message first. Those that don't have it read for it. */
+const beginsPiece = (data: string): boolean => data.startsWith("{\"type\":\"stream_event\"")
+
+const messageFromText = (data: string): StreamEvent => {
+  if (beginsPiece(data)) return { _tag: "Partial", json: data }
+  const json = parseJson(data)
+  return isPiece(json) ? { _tag: "Partial", json: data } : { _tag: "Message", message: claudeMessageFromJson(json) }
+}
+
+const Delta = Schema.Struct({ delta: Schema.String })
+// Of these there are thousands. Where code may not be generated, the check is interpreted.
+SchemaJITCompiler.enable(Delta.ast)
+const isDelta = Schema.is(Delta)
+
+/** JSON of a delta in which nothing is escaped: what stands between the quotes is the text (RFC 8259, section 7). */
+// eslint-disable-next-line no-control-regex
+const plainDelta = /^\{"delta":"([^"\\\u0000-\u001f]*)"\}$/
+
+const deltaFromText = (tag: "TextDelta" | "ThinkingDelta") => (data: string): StreamEvent | undefined => {
+  const plain = plainDelta.exec(data)?.[1]
+  if (plain !== undefined) return { _tag: tag, delta: plain }
+  const json = parseJson(data)
+  return isDelta(json) ? { _tag: tag, delta: json.delta } : undefined
+}
+
+const fromText = <A extends StreamEvent>(schema: Schema.Decoder<A>) => {
+  const decode = Schema.decodeUnknownOption(schema)
+  return (data: string): StreamEvent | undefined => Option.getOrUndefined(decode(parseJson(data)))
+}
+
+const decodeDone = fromText(DoneEvent)
 
 /** Servers name what they pass on after its `type`, be it `done`; an end that is their own has no type. */
-const hasType = (data: Schema.Json) => Predicate.hasProperty(data, "type")
+const doneFromText = (data: string) => Predicate.hasProperty(parseJson(data), "type") ? undefined : decodeDone(data)
 
-const decoders = new Map<string, (data: Schema.Json) => Option.Option<StreamEvent>>([
-  ["session_start", Schema.decodeUnknownOption(SessionStartEvent)],
-  ["message", (data) => Option.some({ _tag: "Message", message: claudeMessageFromJson(data) })],
-  ["text_delta", Schema.decodeUnknownOption(TextDeltaEvent)],
-  ["thinking_delta", Schema.decodeUnknownOption(ThinkingDeltaEvent)],
-  ["tool_use", Schema.decodeUnknownOption(ToolUseEvent)],
-  ["tool_result", Schema.decodeUnknownOption(ToolResultEvent)],
-  ["turn_complete", Schema.decodeUnknownOption(TurnCompleteEvent)],
-  ["error", Schema.decodeUnknownOption(TurnErrorEvent)],
-  ["done", (data) => hasType(data) ? Option.none() : decodeDone(data)],
-  ["session_end", Schema.decodeUnknownOption(SessionEndEvent)]
+const decoders = new Map<string, (data: string) => StreamEvent | undefined>([
+  ["session_start", fromText(SessionStartEvent)],
+  ["message", messageFromText],
+  ["text_delta", deltaFromText("TextDelta")],
+  ["thinking_delta", deltaFromText("ThinkingDelta")],
+  ["tool_use", fromText(ToolUseEvent)],
+  ["tool_result", fromText(ToolResultEvent)],
+  ["turn_complete", fromText(TurnCompleteEvent)],
+  ["error", fromText(TurnErrorEvent)],
+  ["done", doneFromText],
+  ["session_end", fromText(SessionEndEvent)]
 ])
 
-/** Decodes the name and the data of an event. Total. */
-export const streamEventFromJson = (event: string, data: Schema.Json): StreamEvent =>
-  Option.getOrElse(
-    decoders.get(event)?.(data) ?? Option.none(),
-    () => ({ _tag: "Unknown", event, data })
-  )
+/** Decodes the name and the data of an event. Total: what is not as expected is `Unknown`. */
+export const streamEventFromText = (event: string, data: string): StreamEvent =>
+  decoders.get(event)?.(data) ?? { _tag: "Unknown", event, data: parseJson(data) }

@@ -35,6 +35,7 @@ export * from "./SessionEvent.ts"
 export {
   DoneEvent,
   MessageEvent,
+  PartialEvent,
   SessionEndEvent,
   SessionStartEvent,
   StreamEvent,

@@ -2,7 +2,14 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { blocksOf } from "../internal/turnFold.ts"
-import type { ClaudeMessage, MessageBlock, PartialMessage } from "../schema/ClaudeMessage.ts"
+import {
+  type ClaudeMessage,
+  claudeMessageFromJson,
+  type MessageBlock,
+  type PartialMessage
+} from "../schema/ClaudeMessage.ts"
+import type { PartialEvent } from "../schema/StreamEvent.ts"
+import { parseJson } from "../schema/Wire.ts"
 
 /** Something of a message that is worth showing, whole: nothing is cut. */
 export type DisplayItem =
@@ -11,6 +18,9 @@ export type DisplayItem =
   | { readonly _tag: "ToolUse"; readonly id: string; readonly name: string; readonly input: Schema.Json }
   | { readonly _tag: "ToolResult"; readonly id: string; readonly content: Schema.Json; readonly isError: boolean }
   | { readonly _tag: "Unknown"; readonly raw: Schema.Json }
+
+/** Reads the piece of a message that a `Partial` event has: total, one that is not as expected is `Unknown`. */
+export const readPartial = ({ json }: PartialEvent): ClaudeMessage => claudeMessageFromJson(parseJson(json))
 
 /** The text of an `Assistant` message; none where it is another message, or has no text. */
 export const textOf = (message: ClaudeMessage): Option.Option<string> => {

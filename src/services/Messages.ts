@@ -133,6 +133,9 @@ export class Messages extends Context.Service<Messages, {
   /** Decodes the bytes of an event stream that was obtained otherwise. No rule of a turn's end is applied. */
   static readonly decodeEvents = decodeEvents("Messages.decodeEvents")
 
+  /** Reads the piece of a message that a `Partial` event has: total, one that is not as expected is `Unknown`. */
+  static readonly readPartial = MessageReaders.readPartial
+
   /** The text of an `Assistant` message; none where it is another message, or has no text. */
   static readonly textOf = MessageReaders.textOf
 

@@ -13,7 +13,7 @@ import { assistant, result, sessionId, user } from "../support/fixtures.ts"
 import { chance, type Outcome, promise } from "../support/promise.ts"
 import { bytesOf, recordings } from "../support/recordings.ts"
 import { frames } from "../support/ScriptedServer.ts"
-import { eventsByStandard } from "../support/sse.ts"
+import { eventsByEffect, eventsByStandard } from "../support/sse.ts"
 
 const utf8 = (text: string) => new TextEncoder().encode(text)
 
@@ -86,7 +86,8 @@ describe("bytes to events", () => {
         let cases = 0
         const check = (stream: Uint8Array, expected: ReadonlyArray<StreamEvent>, chunks: ReadonlyArray<Uint8Array>) => {
           cases += 1
-          if (!isDeepStrictEqual(decoded(chunks), expected)) {
+          const events = decoded(chunks)
+          if (!isDeepStrictEqual(events, expected) || !isDeepStrictEqual(events, eventsByEffect(chunks).events)) {
             failures.push(
               `${new TextDecoder().decode(stream).slice(0, 80)} in chunks of ${chunks.map((_) => _.length)}`
             )

@@ -61,6 +61,7 @@ const schemaNames = [
   "NotFound",
   "NotReached",
   "NotSupported",
+  "PartialEvent",
   "PartialMessage",
   "PoolStats",
   "ProjectFile",

@@ -235,6 +235,8 @@ const nameOf = (event: StreamEvent): string =>
     ? event.event
     : event._tag === "TurnError"
     ? "error"
+    : event._tag === "Partial"
+    ? "message"
     : event._tag.replace(/(?<=.)[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
 
 const isUnknownRoute = ({ body }: Recording["response"]) => /^Route \S+ not found$/.test((body as any)?.message)

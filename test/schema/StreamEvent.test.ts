@@ -1,9 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
-import { type StreamEvent, streamEventFromJson } from "../../src/schema/StreamEvent.ts"
+import { type StreamEvent, streamEventFromText } from "../../src/schema/StreamEvent.ts"
 import { assistant, sessionId } from "../support/fixtures.ts"
 
-describe("streamEventFromJson", () => {
+const fromJson = (name: string, data: Schema.Json) => streamEventFromText(name, JSON.stringify(data))
+
+describe("streamEventFromText", () => {
   const known: ReadonlyArray<readonly [name: string, data: Schema.Json, expected: StreamEvent]> = [
     ["session_start", { sessionId, version: "0.2.0" }, { _tag: "SessionStart", sessionId, version: "0.2.0" }],
     ["text_delta", { delta: "Hel" }, { _tag: "TextDelta", delta: "Hel" }],
@@ -29,29 +31,29 @@ describe("streamEventFromJson", () => {
   ]
 
   it.each(known)("%s %j", (name, data, expected) => {
-    assert.deepStrictEqual(streamEventFromJson(name, data), expected)
+    assert.deepStrictEqual(fromJson(name, data), expected)
   })
 
   it("message carries a message of the Claude Agent SDK", () => {
     const json = assistant([{ type: "text", text: "Hi." }])
-    const event = streamEventFromJson("message", json as unknown as Schema.Json)
+    const event = fromJson("message", json as unknown as Schema.Json)
     assert.strictEqual(event._tag, "Message")
     assert.strictEqual(event._tag === "Message" ? event.message._tag : "", "Assistant")
   })
 
   it("message keeps what is no message of the Claude Agent SDK", () => {
-    assert.deepStrictEqual(streamEventFromJson("message", "not json"), {
+    assert.deepStrictEqual(streamEventFromText("message", "not json"), {
       _tag: "Message",
       message: { _tag: "Unknown", raw: "not json" }
     })
   })
 
   it("fields that a newer server adds, and nulls, do not make a known event unknown", () => {
-    assert.strictEqual(streamEventFromJson("text_delta", { delta: "x", index: 4 })._tag, "TextDelta")
-    assert.strictEqual(streamEventFromJson("tool_use", { id: null, name: null, input: null })._tag, "ToolUse")
-    assert.strictEqual(streamEventFromJson("turn_complete", { numTurns: null, result: null })._tag, "TurnComplete")
-    assert.strictEqual(streamEventFromJson("done", { sessionId: null })._tag, "Done")
-    assert.strictEqual(streamEventFromJson("session_start", { sessionId, version: null })._tag, "SessionStart")
+    assert.strictEqual(fromJson("text_delta", { delta: "x", index: 4 })._tag, "TextDelta")
+    assert.strictEqual(fromJson("tool_use", { id: null, name: null, input: null })._tag, "ToolUse")
+    assert.strictEqual(fromJson("turn_complete", { numTurns: null, result: null })._tag, "TurnComplete")
+    assert.strictEqual(fromJson("done", { sessionId: null })._tag, "Done")
+    assert.strictEqual(fromJson("session_start", { sessionId, version: null })._tag, "SessionStart")
   })
 
   const malformed: ReadonlyArray<readonly [name: string, data: Schema.Json]> = [
@@ -70,13 +72,13 @@ describe("streamEventFromJson", () => {
   ]
 
   it.each(malformed)("%s with other data, %j, is unknown and complete", (event, data) => {
-    assert.deepStrictEqual(streamEventFromJson(event, data), { _tag: "Unknown", event, data })
+    assert.deepStrictEqual(fromJson(event, data), { _tag: "Unknown", event, data })
   })
 
   it.each(["input_json_delta", "redacted_thinking", "undefined", "__proto__", "constructor", "toString", ""])(
     "the name %j is unknown",
     (event) => {
-      assert.deepStrictEqual(streamEventFromJson(event, { a: [1] }), { _tag: "Unknown", event, data: { a: [1] } })
+      assert.deepStrictEqual(fromJson(event, { a: [1] }), { _tag: "Unknown", event, data: { a: [1] } })
     }
   )
 
@@ -87,7 +89,7 @@ describe("streamEventFromJson", () => {
   ])
 
   it.prop("takes any name with any JSON", { name: names, data: Schema.Json }, ({ data, name }) => {
-    const event = streamEventFromJson(name, data)
+    const event = fromJson(name, data)
     if (event._tag === "Unknown") assert.deepStrictEqual(event, { _tag: "Unknown", event: name, data })
     if (event._tag === "Message") assert.deepStrictEqual(event.message.raw, data)
   })

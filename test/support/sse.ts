@@ -1,18 +1,53 @@
-/** What an event stream means by the standard (HTML, section 9.2.6), written as the standard has it, for texts as a whole. */
-import { type StreamEvent, streamEventFromJson } from "../../src/schema/StreamEvent.ts"
+/**
+ * What an event stream means, told by slower ways than the package takes: by the standard (HTML, section 9.2.6), written as
+ * it has it, for a text as a whole; and by Effect's own parser, piece by piece. Events are decoded by their schemas.
+ */
+import * as Sse from "effect/encoding/Sse"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
+import * as Events from "../../src/schema/StreamEvent.ts"
 import { parseJson } from "../../src/schema/Wire.ts"
 
-export const eventsByStandard = (bytes: Uint8Array): ReadonlyArray<StreamEvent> => {
-  const text = new TextDecoder("utf-8").decode(bytes)
-  const lines = text.split(/\r\n|\n|\r/)
+const schemas: Readonly<Record<string, Schema.Decoder<Events.StreamEvent>>> = {
+  session_start: Events.SessionStartEvent,
+  text_delta: Events.TextDeltaEvent,
+  thinking_delta: Events.ThinkingDeltaEvent,
+  tool_use: Events.ToolUseEvent,
+  tool_result: Events.ToolResultEvent,
+  turn_complete: Events.TurnCompleteEvent,
+  error: Events.TurnErrorEvent,
+  done: Events.DoneEvent,
+  session_end: Events.SessionEndEvent
+}
+
+const typeOf = (json: Schema.Json) =>
+  typeof json === "object" && json !== null && "type" in json ? json.type : undefined
+
+const eventOf = (name: string, data: string): Events.StreamEvent => {
+  const json = parseJson(data)
+  if (name === "message") {
+    return typeOf(json) === "stream_event"
+      ? { _tag: "Partial", json: data }
+      : { _tag: "Message", message: claudeMessageFromJson(json) }
+  }
+  const schema = Object.hasOwn(schemas, name) ? schemas[name] : undefined
+  const decoded = schema === undefined || (name === "done" && typeOf(json) !== undefined)
+    ? Option.none()
+    : Schema.decodeUnknownOption(schema)(json)
+  return Option.getOrElse(decoded, () => ({ _tag: "Unknown", event: name, data: json }))
+}
+
+export const eventsByStandard = (bytes: Uint8Array): ReadonlyArray<Events.StreamEvent> => {
+  const lines = new TextDecoder("utf-8").decode(bytes).split(/\r\n|\n|\r/)
   // What is not ended by a line end is not processed.
   lines.pop()
-  const events: Array<StreamEvent> = []
+  const events: Array<Events.StreamEvent> = []
   let name = ""
   let data = ""
   for (const line of lines) {
     if (line === "") {
-      if (data !== "") events.push(streamEventFromJson(name === "" ? "message" : name, parseJson(data.slice(0, -1))))
+      if (data !== "") events.push(eventOf(name === "" ? "message" : name, data.slice(0, -1)))
       name = ""
       data = ""
       continue
@@ -25,4 +60,15 @@ export const eventsByStandard = (bytes: Uint8Array): ReadonlyArray<StreamEvent> 
     if (field === "data") data += `${value}\n`
   }
   return events
+}
+
+/** The events, and whether one was larger than so many characters. */
+export const eventsByEffect = (chunks: ReadonlyArray<Uint8Array>, maxEventSize = Infinity) => {
+  const events: Array<Events.StreamEvent> = []
+  const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+  const parser = Sse.makeParser((event) => {
+    if (event._tag === "Event") events.push(eventOf(event.event, event.data))
+  }, { maxEventSize })
+  const isTooLarge = chunks.some((chunk) => parser.feed(decoder.decode(chunk, { stream: true })) !== undefined)
+  return { events, isTooLarge }
 }
