@@ -13,7 +13,7 @@ import * as TurnFold from "../internal/turnFold.ts"
 import type { BusyOptions, Gate, TurnGates } from "../internal/turnGates.ts"
 import { AshError, SessionFenced, TurnCancelled, WrongState } from "../schema/AshError.ts"
 import type { SessionFileList, WriteFileResult } from "../schema/File.ts"
-import type { Content, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
+import type { Content, SendMessageOptions, StoredMessage, UserPrompt } from "../schema/Message.ts"
 import type { ExecResult, Session } from "../schema/Session.ts"
 import type { SessionEvent } from "../schema/SessionEvent.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
@@ -202,6 +202,12 @@ const cancelled = (operation: string, sessionId: string) =>
 const isStored = (event: StreamEvent) =>
   event._tag === "Message" && (event.message._tag === "Assistant" || event.message._tag === "Result")
 
+/** The text of what was said, however a server was sent it and keeps it. */
+const textOf = (content: Content | UserPrompt["content"]): string =>
+  typeof content === "string"
+    ? content
+    : content.map((block) => typeof block === "string" ? block : "text" in block ? block.text : "").join("")
+
 /** Makes the handle of a session. */
 export const make = (
   { files, gates, messages, sessions, usage, workspaces }: Services,
@@ -253,8 +259,9 @@ export const make = (
     const rows = yield* Stream.runCollect(paginate((page) => messages.list(id, page), { after }))
     return rows.at(-1)?.sequence ?? after
   })
-  /** The last message before the last turn of this handle. */
+  /** The last message before the last turn of this handle, and the text of what was said in it. */
   let began: number | undefined
+  let said: string | undefined
 
   const stopTurn = (gate: Gate) =>
     gate.restarting.withPermits(1)(restart(gate, "its turn was interrupted")).pipe(
@@ -269,6 +276,7 @@ export const make = (
       const begin = gate.lastSequence ?? (yield* lastSequence(began ?? 0))
       gate.lastSequence = begin
       began = begin
+      said = textOf(content)
       let stored = 1
       const turn = { cancelled: Deferred.makeUnsafe<never, AshError>(), isOver: false }
 
@@ -321,11 +329,14 @@ export const make = (
 
   const reconcile: SessionHandle["reconcile"] = Effect.gen(function*() {
     const rows = yield* Stream.runCollect(paginate((page) => messages.list(id, page), { after: began ?? 0 }))
-    const prompts = rows.flatMap(({ content }, index) => content._tag === "UserPrompt" ? [index] : [])
-    // Behind the last message before it a turn is the first; where that is not known, the last one is meant.
-    const prompt = began === undefined ? prompts.at(-1) : prompts[0]
-    if (prompt === undefined) return { _tag: "OutcomeUnknown", messages: [], events: [] } as const
-    const turn = rows.slice(prompt, began === undefined ? undefined : prompts[1])
+    const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
+    // Other programs may have said something since; what this handle said is found by its text.
+    const prompt = said === undefined
+      ? rows.findLastIndex(isPrompt)
+      : rows.findIndex(({ content }) => content._tag === "UserPrompt" && textOf(content.content) === said)
+    if (prompt === -1) return { _tag: "OutcomeUnknown", messages: [], events: [] } as const
+    const next = rows.findIndex((row, index) => index > prompt && isPrompt(row))
+    const turn = rows.slice(prompt, next === -1 ? undefined : next)
     const contents = turn.map(({ content }) => content)
     if (contents.some(({ _tag }) => _tag === "Result")) {
       return { _tag: "Completed", turn: TurnFold.fromMessages(contents) } as const

@@ -5,7 +5,7 @@
  */
 import { assert, layer } from "@effect/vitest"
 import { Array, Context, DateTime, Effect, Layer, Option, Redacted, Schedule, Stream } from "effect"
-import { AshClient, type AshError, Messages, RequestOptions, Workspaces } from "effect-ash"
+import { Ash, AshClient, type AshError, Messages, RequestOptions, Workspaces } from "effect-ash"
 import { AgentScript, AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
 
@@ -69,7 +69,9 @@ class Shared extends Context.Service<Shared, {
 
 const server = isEmbedded
   ? AshEmbedded.layerHttp({ script }).pipe(Layer.orDie)
-  : AshNode.layerConfig.pipe(Layer.orDie)
+  : Layer.unwrap(
+    Effect.map(Ash.config, (options) => AshNode.layer({ ...options, whenRateLimited: "fail" }))
+  ).pipe(Layer.orDie)
 
 /** Waits no longer than this for a server that asks to wait. */
 const patience = { maxRetryAfter: "20 seconds" } as const
@@ -214,6 +216,29 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         const [first] = rows
         assert.strictEqual(first?.content._tag, "UserPrompt")
         assert.include(JSON.stringify(first?.content), "pomegranate")
+      })
+    )
+
+    test(
+      "mixes no turns of a handle, keeps its commands away from them, and is usable behind one that was cancelled",
+      Effect.gen(function*() {
+        const { sessions } = yield* AshClient
+        const session = sessions.attach(yield* (yield* Shared).session)
+        const words = ["mulberry", "sorrel", "tansy"]
+        const [texts, { stdout }] = yield* Effect.all([
+          Effect.forEach(words, (word) =>
+            Effect.map(
+              session.ask(`Say exactly this word and nothing else: ${word}`),
+              ({ text }) => words.filter((other) => text.includes(other)).join()
+            ), { concurrency: "unbounded" }),
+          session.exec("echo from-a-command")
+        ], { concurrency: "unbounded" })
+        assert.deepStrictEqual(texts, words)
+        assert.include(stdout, "from-a-command")
+        const outcome = yield* session.reconcile
+        assert.strictEqual(outcome._tag, "Completed")
+        yield* session.cancel
+        assert.include((yield* session.ask("Say exactly this word and nothing else: yarrow")).text, "yarrow")
       })
     )
 

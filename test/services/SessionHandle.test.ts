@@ -498,6 +498,21 @@ describe("what is known of a turn that broke off", () => {
       const handle = sessions.attach(sessionId)
       yield* Effect.flip(handle.ask("two"))
       assert.deepStrictEqual(yield* handle.reconcile, { _tag: "OutcomeUnknown", messages: [], events: [] })
+      // Nor is what another program says in the meantime taken for it.
+      rows.push(
+        storedMessage(3, "user", "{\"type\":\"user\",\"content\":[\"other\"]}"),
+        storedMessage(4, "assistant", JSON.stringify(result))
+      )
+      assert.deepStrictEqual(yield* handle.reconcile, { _tag: "OutcomeUnknown", messages: [], events: [] })
+      rows.push(
+        storedMessage(
+          5,
+          "user",
+          "{\"type\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"t\"},{\"type\":\"text\",\"text\":\"wo\"}]}"
+        ),
+        storedMessage(6, "assistant", JSON.stringify(result))
+      )
+      assert.strictEqual((yield* handle.reconcile)._tag, "Completed")
       assert.strictEqual(
         server.requests.filter(({ method, path }) => method === "POST" && !path.includes(noSession)).length,
         1
