@@ -221,10 +221,19 @@ export const make = (
     Effect.catchReason("AshError", "NotFound", () => Effect.void)
   )
 
+  /** A paused session cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
+  const stop = Effect.catchReason(
+    Effect.asVoid(sessions.stop(id)),
+    "AshError",
+    "WrongState",
+    ({ status }) =>
+      status === "paused" ? Effect.asVoid(Effect.andThen(sessions.resume(id), sessions.stop(id))) : Effect.void
+  )
+
   /** Stops and resumes the session. What was saved of the workspace stays in the gate until it is back. */
   const restart = Effect.fnUntraced(function*(gate: Gate, reason: string) {
     if (keepWorkspace) gate.workspace ??= (yield* saveWorkspace) ?? undefined
-    yield* Effect.catchReason(sessions.stop(id), "AshError", "WrongState", () => Effect.void)
+    yield* stop
     const session = yield* sessions.resume(id)
     const { workspace } = gate
     if (workspace !== undefined) yield* workspaces.upload(id, workspace)

@@ -189,6 +189,21 @@ describe("the fence", () => {
       }).pipe(Effect.scoped, provideServer(script))
     }))
 
+  it.effect("is lifted from a session that was paused while its turn ran, by a real stop", () =>
+    Effect.gen(function*() {
+      const { goOn, script } = yield* waiting
+      yield* Effect.gen(function*() {
+        const handle = yield* opened()
+        const before = yield* handle.get
+        yield* interrupted(handle)
+        yield* handle.pause
+        yield* handle.recover
+        assert.notStrictEqual((yield* handle.get).sandboxId, before.sandboxId)
+        yield* goOn.open
+        assert.strictEqual((yield* handle.ask("two")).text, "You said: two")
+      }).pipe(Effect.scoped, provideServer(script))
+    }))
+
   it.effect("is passed by a restart where that is chosen, and the stream says so", () =>
     Effect.gen(function*() {
       const { script } = yield* waiting
