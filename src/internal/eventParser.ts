@@ -39,9 +39,11 @@ const hasMark = (pieces: ReadonlyArray<Uint8Array>): boolean => {
   return first === 0xef && second === 0xbb && third === 0xbf
 }
 
+// Of all streams: what is complete is decoded at once, and nothing is kept.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+
 /** Makes a parser of one stream; an event may have so many characters. */
 export const make = (onEvent: OnEvent, maxEventSize: number): EventParser => {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
   let isStart = true
   /** The line that is not complete. */
   let rest: Array<Uint8Array> = []

@@ -9,7 +9,8 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Exit from "effect/Exit"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
@@ -124,15 +125,18 @@ export const readAhead =
               Effect.fail(timedOut(operation, "turn", limits.turn))
             ))
           }
-          yield* (watches.length === 0 ? read : Effect.raceAllFirst([read, ...watches])).pipe(
-            Effect.onExit((exit) =>
-              Effect.sync(() => {
-                end = exit
-                filled.openUnsafe()
-              })
-            ),
-            Effect.forkIn(scope)
-          )
+          const finish = (exit: NonNullable<typeof end>) =>
+            Effect.sync(() => {
+              end ??= exit
+              filled.openUnsafe()
+            })
+          const reader = yield* Effect.forkIn(Effect.onExit(read, finish), scope)
+          for (const watch of watches) {
+            yield* watch.pipe(
+              Effect.onError((cause) => Effect.andThen(finish(Exit.failCause(cause)), Fiber.interrupt(reader))),
+              Effect.forkIn(scope)
+            )
+          }
 
           const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, AshError> = Effect.suspend(() => {
             if (Arr.isArrayNonEmpty(chunks)) {
