@@ -82,18 +82,20 @@ export const make = (): RateLimit => {
 
   return (operation) => (attempt) =>
     Clock.clockWith((clock) =>
-      Effect.flatMap(enter(clock, operation), () => {
-        const order = ++sent
-        inFlight += 1
-        return Effect.ensuring(
-          Effect.provideService(attempt, OnHeaders, observe(clock, order)),
-          Effect.sync(() => {
-            inFlight -= 1
-            // Nothing was told by it, perhaps because nothing was sent: there is room for another try.
-            if (told < order && resetAt === undefined && remaining < assumed) remaining += 1
-            notify()
-          })
-        )
-      })
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(restore(enter(clock, operation)), () => {
+          const order = ++sent
+          inFlight += 1
+          return Effect.ensuring(
+            restore(Effect.provideService(attempt, OnHeaders, observe(clock, order))),
+            Effect.sync(() => {
+              inFlight -= 1
+              // Nothing was told by it, perhaps because nothing was sent: there is room for another try.
+              if (told < order && resetAt === undefined && remaining < assumed) remaining += 1
+              notify()
+            })
+          )
+        })
+      )
     )
 }

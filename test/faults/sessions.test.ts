@@ -1,10 +1,13 @@
 import { describe } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
+import type { SessionHandle } from "../../src/services/SessionHandle.ts"
 import { chance, promise } from "../support/promise.ts"
 
 /** An agent that takes its time: a step each millisecond. */
@@ -45,6 +48,54 @@ describe("sessions", () => {
         note: "interrupted at random points, half of them twice"
       }
     }).pipe(Effect.provide(AshEmbedded.layerHttp({ script: slow }))))
+
+  promise(
+    "handles",
+    "whatever is done to a session at once, it is usable behind a recovery",
+    { fast: 12, full: 300 },
+    (size) =>
+      Effect.gen(function*() {
+        const random = chance(10)
+        const failures: Array<string> = []
+        const { agents, sessions } = yield* AshClient
+        yield* agents.create({ name: "demo" })
+        const acts = [
+          (handle: SessionHandle) => handle.ask("go"),
+          (handle: SessionHandle) => Stream.runDrain(Stream.take(handle.stream("go"), 3)),
+          (handle: SessionHandle) => handle.exec("true"),
+          (handle: SessionHandle) => handle.cancel,
+          (handle: SessionHandle) => handle.recover,
+          (handle: SessionHandle) => handle.reconcile
+        ]
+        const whole = Array.from({ length: 20 }, (_, index) => `step ${index}`).join("")
+        const act = Effect.fnUntraced(function*(round: number, handles: ReadonlyArray<SessionHandle>) {
+          const run = acts[Math.floor(random() * acts.length)]
+          const handle = handles[random() < 0.5 ? 0 : 1]
+          if (run === undefined || handle === undefined) return
+          const fiber = yield* Effect.forkChild(run(handle))
+          yield* Effect.sleep(random() * 30)
+          if (random() < 0.5) yield* Fiber.interrupt(fiber)
+          const exit = yield* Fiber.await(fiber)
+          if (exit._tag === "Failure" && Cause.hasDies(exit.cause)) {
+            failures.push(`round ${round}: ${Cause.pretty(exit.cause)}`)
+          }
+        })
+        yield* Effect.forEach(Array.from({ length: size }, (_, round) => round), (round) =>
+          Effect.scoped(Effect.gen(function*() {
+            const session = yield* sessions.open({ agent: "demo" })
+            const handles = [session, sessions.attach(session.id, { recovery: "restart", onInterrupt: "stop" })]
+            yield* Effect.replicateEffect(act(round, handles), 8, { concurrency: "unbounded", discard: true })
+            yield* session.recover
+            const outcome = yield* Effect.result(Effect.timeout(session.ask("go"), "10 seconds"))
+            if (Result.isFailure(outcome)) {
+              failures.push(`round ${round}: ${outcome.failure}`)
+            } else if (outcome.success.text !== whole) {
+              failures.push(`round ${round}: ${outcome.success.text}`)
+            }
+          })), { concurrency: 4, discard: true })
+        return { cases: size, failures, note: "8 at once: turns, commands, cancellations, recoveries, interruptions" }
+      }).pipe(Effect.provide(AshEmbedded.layer({ script: slow })))
+  )
 
   promise(
     "capacity",
