@@ -24,8 +24,10 @@ export type TurnEvent = StreamEvent | { readonly _tag: "SessionRestarted" }
 /** A turn as far as it is folded. */
 export interface State {
   readonly seen: Set<string>
-  readonly streamed: { readonly text: TextState; written: string; thinking: string }
   readonly texts: Array<string>
+  /** Text, and thinking, that arrived in pieces and that no complete message has repeated yet. */
+  pendingText: string
+  pendingThinking: string
   toolUsed: boolean
   readonly thinkings: Array<string>
   readonly toolCalls: Map<string, ToolCall>
@@ -42,6 +44,10 @@ const isRepeated = (seen: Set<string>, uuid: string | null | undefined): boolean
 /** Whether the message is the agent's own, not a subagent's. */
 const isOwn = ({ parent_tool_use_id }: AssistantMessage) => (parent_tool_use_id ?? undefined) === undefined
 
+/** What was written before and after a tool was used is kept apart. */
+const separated = ({ texts, toolUsed }: State, text: string) =>
+  toolUsed && texts.length > 0 ? `${separator}${text}` : text
+
 const addAssistant = (state: State, message: AssistantMessage) => {
   for (const block of blocksOf(message)) {
     if (block._tag === "ToolUse") {
@@ -54,10 +60,12 @@ const addAssistant = (state: State, message: AssistantMessage) => {
       })
       state.toolUsed = true
     } else if (isOwn(message) && block._tag === "Text") {
-      state.texts.push(state.toolUsed && state.texts.length > 0 ? `${separator}${block.text}` : block.text)
+      state.texts.push(separated(state, block.text))
+      state.pendingText = state.pendingText.slice(block.text.length)
       state.toolUsed = false
     } else if (isOwn(message) && block._tag === "Thinking") {
       state.thinkings.push(block.thinking)
+      state.pendingThinking = ""
     }
   }
 }
@@ -88,33 +96,37 @@ const addMessage = (state: State, message: ClaudeMessage) => {
 
 /** Folds an event into a turn. */
 export const add = (state: State, event: TurnEvent): State => {
-  state.streamed.written += textOf(state.streamed.text, event)
-  if (event._tag === "ThinkingDelta") state.streamed.thinking += event.delta
-  if (event._tag === "Message") addMessage(state, event.message)
+  if (event._tag === "TextDelta") state.pendingText += event.delta
+  else if (event._tag === "ThinkingDelta") state.pendingThinking += event.delta
+  else if (event._tag === "Message") addMessage(state, event.message)
   return state
 }
 
 export const initial = (): State => ({
   seen: new Set(),
-  streamed: { text: initialText(), written: "", thinking: "" },
   texts: [],
+  pendingText: "",
+  pendingThinking: "",
   toolUsed: false,
   thinkings: [],
   toolCalls: new Map(),
   result: undefined
 })
 
-export const toTurn = ({ result, streamed, texts, thinkings, toolCalls }: State): Turn => ({
-  text: texts.length > 0 ? texts.join("") : streamed.written,
-  thinking: thinkings.length > 0 ? thinkings.join("") : streamed.thinking,
-  toolCalls: [...toolCalls.values()],
-  structuredOutput: result?.structured_output ?? undefined,
-  usage: result?.usage ?? undefined,
-  costUsd: result?.total_cost_usd ?? undefined,
-  numTurns: result?.num_turns ?? undefined,
-  stopReason: result?.stop_reason ?? undefined,
-  result
-})
+export const toTurn = (state: State): Turn => {
+  const { pendingText, pendingThinking, result, texts, thinkings, toolCalls } = state
+  return {
+    text: texts.join("") + (pendingText === "" ? "" : separated(state, pendingText)),
+    thinking: thinkings.join("") + pendingThinking,
+    toolCalls: [...toolCalls.values()],
+    structuredOutput: result?.structured_output ?? undefined,
+    usage: result?.usage ?? undefined,
+    costUsd: result?.total_cost_usd ?? undefined,
+    numTurns: result?.num_turns ?? undefined,
+    stopReason: result?.stop_reason ?? undefined,
+    result
+  }
+}
 
 interface TextState {
   readonly seen: Set<string>

@@ -120,6 +120,12 @@ export const StreamEvent = Schema.Union([
   UnknownEvent
 ]).annotate({ identifier: "StreamEvent" })
 
+/**
+ * Reads JSON from a text of its own. What is read refers to the text that it was read from, and `data` to all that arrived with
+ * it: who keeps a word of an answer is not to keep the whole stream.
+ */
+const readJson = (data: string): Schema.Json => parseJson(` ${data}`, data)
+
 const isPiece = (json: Schema.Json): boolean => Predicate.hasProperty(json, "type") && json.type === "stream_event"
 
 /** Servers write the type of a message first. Those that don't have it read for it. */
@@ -127,7 +133,7 @@ const beginsPiece = (data: string): boolean => data.startsWith("{\"type\":\"stre
 
 const messageFromText = (data: string): StreamEvent => {
   if (beginsPiece(data)) return { _tag: "Partial", json: data }
-  const json = parseJson(data)
+  const json = readJson(data)
   return isPiece(json) ? { _tag: "Partial", json: data } : { _tag: "Message", message: claudeMessageFromJson(json) }
 }
 
@@ -138,24 +144,23 @@ const isDelta = Schema.is(Delta)
 
 /** JSON of a delta in which nothing is escaped: what stands between the quotes is the text (RFC 8259, section 7). */
 // eslint-disable-next-line no-control-regex
-const plainDelta = /^\{"delta":"([^"\\\u0000-\u001f]*)"\}$/
+const plainDelta = /^\{"delta":"[^"\\\u0000-\u001f]*"\}$/
 
 const deltaFromText = (tag: "TextDelta" | "ThinkingDelta") => (data: string): StreamEvent | undefined => {
-  const plain = plainDelta.exec(data)?.[1]
-  if (plain !== undefined) return { _tag: tag, delta: plain }
-  const json = parseJson(data)
+  if (plainDelta.test(data)) return { _tag: tag, delta: data.slice(10, -2) }
+  const json = readJson(data)
   return isDelta(json) ? { _tag: tag, delta: json.delta } : undefined
 }
 
 const fromText = <A extends StreamEvent>(schema: Schema.Decoder<A>) => {
   const decode = Schema.decodeUnknownOption(schema)
-  return (data: string): StreamEvent | undefined => Option.getOrUndefined(decode(parseJson(data)))
+  return (data: string): StreamEvent | undefined => Option.getOrUndefined(decode(readJson(data)))
 }
 
 const decodeDone = fromText(DoneEvent)
 
 /** Servers name what they pass on after its `type`, be it `done`; an end that is their own has no type. */
-const doneFromText = (data: string) => Predicate.hasProperty(parseJson(data), "type") ? undefined : decodeDone(data)
+const doneFromText = (data: string) => Predicate.hasProperty(readJson(data), "type") ? undefined : decodeDone(data)
 
 const decoders = new Map<string, (data: string) => StreamEvent | undefined>([
   ["session_start", fromText(SessionStartEvent)],
@@ -172,4 +177,4 @@ const decoders = new Map<string, (data: string) => StreamEvent | undefined>([
 
 /** Decodes the name and the data of an event. Total: what is not as expected is `Unknown`. */
 export const streamEventFromText = (event: string, data: string): StreamEvent =>
-  decoders.get(event)?.(data) ?? { _tag: "Unknown", event, data: parseJson(data) }
+  decoders.get(event)?.(data) ?? { _tag: "Unknown", event, data: readJson(data) }

@@ -46,9 +46,9 @@ export const Unknown = Schema.Json.pipe(
   })
 )
 
-/** Reads JSON. Text that is no JSON is the value itself: nothing is dropped, nothing fails. */
-export const parseJson = (text: string): Schema.Json =>
-  Result.getOrElse(Result.try((): Schema.Json => JSON.parse(text)), () => text)
+/** Reads JSON. Text that is no JSON is the value itself, or another: nothing is dropped, nothing fails. */
+export const parseJson = (text: string, otherwise: Schema.Json = text): Schema.Json =>
+  Result.getOrElse(Result.try((): Schema.Json => JSON.parse(text)), () => otherwise)
 
 /** JSON carried as text, read by {@link parseJson}. */
 export const JsonText = Schema.String.pipe(
