@@ -3,6 +3,7 @@ import {
   AshError,
   type AshErrorReason,
   BufferFull,
+  ConnectionLost,
   StreamTruncated,
   TimedOut,
   TurnCancelled,
@@ -14,6 +15,8 @@ type Known = Partial<Pick<StreamTruncated, "heard" | "lastSequence">>
 
 const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason => {
   switch (reason._tag) {
+    case "ConnectionLost":
+      return new ConnectionLost({ ...reason, ...known })
     case "StreamTruncated":
       return new StreamTruncated({ ...reason, ...known })
     case "TurnFailed":

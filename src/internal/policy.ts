@@ -11,7 +11,7 @@ export interface Policy {
   /** The limit of one attempt. */
   readonly timeout: Duration.Duration
   /** The word for that limit in the error. */
-  readonly timer: "attempt" | "headers" | "turn"
+  readonly timer: "attempt" | "headers"
   /** Repetitions after the first attempt. */
   readonly times: number
   readonly delay: Duration.Duration

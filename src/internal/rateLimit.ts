@@ -7,33 +7,24 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
-import { AshError, RateLimited } from "../schema/AshError.ts"
-import { OnHeaders } from "./responseHeaders.ts"
+import type { AshError } from "../schema/AshError.ts"
+import { OnResponse } from "./responses.ts"
 
-/** The longest window that is waited for. Ash's has 15 minutes. */
-const longestWait = Duration.minutes(15)
+/** The longest window that is waited for, in seconds: Ash's. */
+const longestWait = 900
 
 /** What a server allows before it has said so. */
 const assumed = 20
 
 const numberOf = (headers: Headers.Headers, name: string): number | undefined => {
   const text = headers[name]
-  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined
 }
 
 /** Makes an attempt when there is room for it in the window. */
 export type RateLimit = (
   operation: string
 ) => <A, R>(attempt: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
-
-const limited = (operation: string, retryAfter: Duration.Duration) =>
-  new AshError({
-    operation,
-    reason: new RateLimited({
-      message: `the server's rate limit is used up for ${Duration.format(retryAfter)}; nothing was sent`,
-      retryAfter
-    })
-  })
 
 export const make = (): RateLimit => {
   let sent = 0
@@ -50,16 +41,18 @@ export const make = (): RateLimit => {
     Deferred.doneUnsafe(waiting, Effect.void)
   }
 
-  const observe = (clock: Clock.Clock, order: number) => (headers: Headers.Headers) => {
+  const observe = (clock: Clock.Clock, order: number) => ({ headers }: { readonly headers: Headers.Headers }) => {
     if (order < told) return
     told = order
     const left = numberOf(headers, "x-ratelimit-remaining")
     const reset = numberOf(headers, "x-ratelimit-reset")
-    remaining = left === undefined ? Infinity : Math.max(0, left - (inFlight - 1))
-    resetAt = reset === undefined ? undefined : clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n
+    // What does not tell when there is room again, in a time that can be waited for, is not waited for.
+    const isTold = left !== undefined && reset !== undefined && reset <= longestWait
+    remaining = isTold ? Math.max(0, left - (inFlight - 1)) : Infinity
+    resetAt = isTold ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
   }
 
-  const enter = (clock: Clock.Clock, operation: string): Effect.Effect<void, AshError> =>
+  const enter = (clock: Clock.Clock, operation: string): Effect.Effect<void> =>
     Effect.suspend(() => {
       const now = clock.currentTimeNanosUnsafe()
       if (resetAt !== undefined && now >= resetAt) {
@@ -73,7 +66,6 @@ export const make = (): RateLimit => {
       const again = Effect.suspend(() => enter(clock, operation))
       if (resetAt === undefined) return Effect.andThen(Deferred.await(changed), again)
       const wait = Duration.nanos(resetAt - now)
-      if (Duration.isGreaterThan(wait, longestWait)) return Effect.fail(limited(operation, wait))
       return Effect.logWarning(`${operation} waits ${Duration.format(wait)} for the server's rate limit`).pipe(
         Effect.andThen(Effect.timeoutOption(Deferred.await(changed), wait)),
         Effect.andThen(again)
@@ -87,11 +79,11 @@ export const make = (): RateLimit => {
           const order = ++sent
           inFlight += 1
           return Effect.ensuring(
-            restore(Effect.provideService(attempt, OnHeaders, observe(clock, order))),
+            restore(Effect.provideService(attempt, OnResponse, observe(clock, order))),
             Effect.sync(() => {
               inFlight -= 1
-              // Nothing was told by it, perhaps because nothing was sent: there is room for another try.
-              if (told < order && resetAt === undefined && remaining < assumed) remaining += 1
+              // Nothing was told by it, as a rule because nothing was sent: there is room for another try.
+              if (told < order && remaining < assumed) remaining += 1
               notify()
             })
           )

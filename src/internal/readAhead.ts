@@ -15,7 +15,7 @@ import * as Latch from "effect/Latch"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { AshError, BufferFull, TimedOut } from "../schema/AshError.ts"
-import { TurnAbort } from "./turnAbort.ts"
+import { TurnControl } from "./turnControl.ts"
 import type { TurnLimits } from "./turnLimits.ts"
 
 const lineFeed = 10
@@ -34,7 +34,8 @@ const makeFindComment = () => {
   }
 }
 
-const timedOut = (operation: string, timer: "idle" | "turn", duration: Duration.Duration) =>
+/** A turn that was silent, or took, for too long. */
+export const timedOut = (operation: string, timer: "idle" | "turn", duration: Duration.Duration) =>
   new AshError({
     operation,
     reason: new TimedOut({
@@ -112,7 +113,7 @@ export const readAhead =
                 : Effect.fail(timedOut(operation, "idle", limits.idle))
             })
           const watches = Array.of<Effect.Effect<never, AshError>>()
-          const abort = yield* TurnAbort
+          const { abort } = yield* TurnControl
           if (abort !== Effect.never) watches.push(abort)
           if (Duration.isFinite(limits.idle)) {
             const watch = silence(Duration.toNanosUnsafe(limits.idle))

@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { AshError, SessionBusy } from "../schema/AshError.ts"
+import type { Session } from "../schema/Session.ts"
 
 /** What to do where a session is in use. */
 export interface BusyOptions {
@@ -16,6 +17,16 @@ export interface BusyOptions {
   readonly whenBusy?: "wait" | "fail" | undefined
   /** How long to wait before failing with `SessionBusy`. @default "10 minutes" */
   readonly waitAtMost?: Duration.Input | undefined
+}
+
+/** The session was stopped and resumed. */
+export interface SessionRestarted {
+  readonly _tag: "SessionRestarted"
+  /** Why that was needed. */
+  readonly reason: string
+  readonly session: Session
+  /** What is gone: the agent's memory of the conversation always, the workspace unless it was kept. */
+  readonly lost: ReadonlyArray<"memory" | "workspace">
 }
 
 /** A turn that runs. */
@@ -45,6 +56,9 @@ export interface Gate {
   lastSequence: number | undefined
   /** The workspace, saved before a restart and not yet brought back. */
   workspace: Uint8Array | undefined
+  /** How often the session was restarted, and the last time. */
+  restarts: number
+  lastRestart: SessionRestarted | undefined
 }
 
 export interface TurnGates {
@@ -52,6 +66,8 @@ export interface TurnGates {
   readonly use: (id: string) => Effect.Effect<Gate, never, Scope.Scope>
   /** Enters a session alone, until the scope closes. */
   readonly enter: (operation: string, id: string, options: BusyOptions) => Effect.Effect<Gate, AshError, Scope.Scope>
+  /** Whether a handle keeps the gate of a session. */
+  readonly isUsed: (id: string) => boolean
   /** Why the next turn of a session must not begin, if it must not. */
   readonly fenceOf: (id: string) => string | undefined
 }
@@ -68,7 +84,9 @@ const makeGate = (): Gate => ({
   turn: undefined,
   quietUntil: 0n,
   lastSequence: undefined,
-  workspace: undefined
+  workspace: undefined,
+  restarts: 0,
+  lastRestart: undefined
 })
 
 export const make = (): TurnGates => {
@@ -118,6 +136,7 @@ export const make = (): TurnGates => {
 
   return {
     use,
+    isUsed: (id) => (gates.get(id)?.users ?? 0) > 0,
     fenceOf: (id) => gates.get(id)?.fence,
     enter: Effect.fnUntraced(function*(operation, id, { waitAtMost = "10 minutes", whenBusy = "wait" }) {
       const gate = yield* use(id)

@@ -42,7 +42,7 @@ export const turnLimits = (
   idle: timeouts.idle === "auto" ? Duration.minutes(2) : durationOf(timeouts.idle ?? "30 minutes"),
   idleAfterHeartbeat: timeouts.idle === "auto",
   turn: durationOf(timeouts.turn ?? "off"),
-  bufferSize: buffer.size ?? 16_777_216,
+  bufferSize: Math.max(1, buffer.size ?? 16_777_216),
   whenFull: buffer.whenFull ?? "wait",
   maxEventSize
 })

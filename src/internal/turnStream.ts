@@ -3,6 +3,7 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Pull from "effect/Pull"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
@@ -10,6 +11,7 @@ import { AshError, StreamTruncated, TimedOut, TurnFailed, Undecodable } from "..
 import { type DoneEvent, type StreamEvent, streamEventFromText, type TurnErrorEvent } from "../schema/StreamEvent.ts"
 import { withKnown } from "./brokenTurn.ts"
 import * as EventParser from "./eventParser.ts"
+import type { Redact } from "./secrets.ts"
 import * as TurnFold from "./turnFold.ts"
 import { turnLimits } from "./turnLimits.ts"
 
@@ -102,6 +104,14 @@ const noFirstEvent = (operation: string, duration: Duration.Duration) =>
 /** What becomes of an `error` event: it fails the stream, or it is the last event. */
 export type OnTurnError = "fail" | "emit"
 
+export interface EndTurnOptions {
+  readonly onTurnError?: OnTurnError
+  /** How long the first event may take. */
+  readonly firstEvent?: Duration.Duration
+  /** Takes secrets out of what the server says of a failure. */
+  readonly redact?: Redact
+}
+
 /**
  * Ends a turn at `done` or `error`, whatever the connection does then. An end without either is a failure, and so is a
  * first event that does not come. Each has what was heard of the turn until then.
@@ -109,8 +119,7 @@ export type OnTurnError = "fail" | "emit"
 export const endTurn = (
   operation: string,
   sessionId: string,
-  onTurnError: OnTurnError,
-  firstEvent: Duration.Duration = Duration.infinity
+  { firstEvent = Duration.infinity, onTurnError = "fail", redact = identity }: EndTurnOptions = {}
 ) =>
 <R>(events: Stream.Stream<StreamEvent, AshError, R>): Stream.Stream<StreamEvent, AshError, R> =>
   Stream.transformPull(events, (pull) =>
@@ -121,7 +130,7 @@ export const endTurn = (
 
       const isFailure = (event: StreamEvent): event is TurnErrorEvent =>
         onTurnError === "fail" && event._tag === "TurnError"
-      const turnFailed = ({ error }: TurnErrorEvent) =>
+      const turnFailed = (error: string) =>
         error.startsWith(writeTimeout) ? truncated(operation, sessionId, error) : new AshError({
           operation,
           reason: new TurnFailed({ message: `the turn failed: ${error}`, sessionId, error })
@@ -154,7 +163,7 @@ export const endTurn = (
             return Arr.isReadonlyArrayNonEmpty(kept) ? Effect.succeed(kept) : next
           })
         }
-        return isFailure(last) ? Effect.fail(turnFailed(last)) : Cause.done()
+        return isFailure(last) ? Effect.fail(turnFailed(redact(last.error))) : Cause.done()
       })
       return Effect.mapError(next, (error) =>
         Cause.isDone(error)

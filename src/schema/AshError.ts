@@ -103,7 +103,7 @@ export class NotReached extends Schema.TaggedClass<NotReached>("effect-ash/NotRe
 /** The connection broke after the request was sent. What was asked may have been done. */
 export class ConnectionLost extends Schema.TaggedClass<ConnectionLost>("effect-ash/ConnectionLost")(
   "ConnectionLost",
-  fields
+  turnFields
 ) {
   readonly isRetryable = true
   readonly nothingHappened = false

@@ -25,8 +25,8 @@ import * as Stream from "effect/Stream"
 import type { Simplify } from "effect/Types"
 import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
-import { OnHeaders } from "../internal/responseHeaders.ts"
-import { redactFor } from "../internal/secrets.ts"
+import { OnResponse } from "../internal/responses.ts"
+import { redactOf } from "../internal/secrets.ts"
 import { AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
@@ -152,7 +152,6 @@ const checkBody = (request: HttpClientRequest.HttpClientRequest, { bodyLimit }: 
 const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const url = yield* Connection.baseUrl(connection.url)
   const key = yield* Connection.keyText(connection.apiKey)
-  const redact = redactFor(Option.getOrUndefined(key))
   const authorize = (request: HttpClientRequest.HttpClientRequest) =>
     Option.isNone(key) ? request : HttpClientRequest.bearerToken(request, key.value)
 
@@ -173,8 +172,8 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       Effect.gen(function*() {
         const exchange = yield* CurrentExchange
         exchange.response = response
-        const onHeaders = yield* OnHeaders
-        onHeaders(response.headers)
+        const onResponse = yield* OnResponse
+        onResponse(response)
       })
     ),
     HttpClient.filterOrElse(
@@ -182,7 +181,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       (response) =>
         Effect.flatMap(
           Effect.all([Failures.readText(response), Clock.currentTimeMillis]),
-          ([text, now]) => Effect.fail(Failures.fromResponse(response, text, redact(response.request), now))
+          ([text, now]) => Effect.fail(Failures.fromResponse(response, text, redactOf(response.request), now))
         )
     )
   )
@@ -192,13 +191,13 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     if (Schema.isSchemaError(error)) {
       return response === undefined ? Effect.succeed(Failures.fromInput(error)) : Effect.map(
         Effect.orElseSucceed(response.text, () => ""),
-        (text) => Failures.undecodable(response, text, redact(response.request), Failures.describeBody(error))
+        (text) => Failures.undecodable(response, text, redactOf(response.request), Failures.describeBody(error))
       )
     }
     return response !== undefined && error.reason._tag === "DecodeError" && error.reason.cause === undefined
       ? Effect.map(
         Failures.readText(response),
-        (text) => Failures.undecodable(response, text, redact(response.request))
+        (text) => Failures.undecodable(response, text, redactOf(response.request))
       )
       : Effect.succeed(Failures.fromHttpClientError(error))
   }

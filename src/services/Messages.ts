@@ -1,7 +1,9 @@
 /** Messages: what is said to an agent, the turn that it answers with, and the conversation that the server keeps. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Ref from "effect/Ref"
@@ -11,8 +13,10 @@ import * as Stream from "effect/Stream"
 import { type ContentForm, toForm } from "../internal/contentForm.ts"
 import { fromInput } from "../internal/failures.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
-import { readAhead } from "../internal/readAhead.ts"
-import { TurnAbort } from "../internal/turnAbort.ts"
+import { readAhead, timedOut } from "../internal/readAhead.ts"
+import { OnResponse } from "../internal/responses.ts"
+import { type Redact, redactOf } from "../internal/secrets.ts"
+import { TurnControl } from "../internal/turnControl.ts"
 import * as TurnFold from "../internal/turnFold.ts"
 import { turnLimits } from "../internal/turnLimits.ts"
 import { decodeEvents, endTurn, type OnTurnError } from "../internal/turnStream.ts"
@@ -89,19 +93,32 @@ export class Messages extends Context.Service<Messages, {
             checkRequest({ params: { id }, payload: { ...options, content } }),
             (error) => refused(fromInput(error))
           )
-          yield* call.stream
-          const delivered = yield* Effect.mapError(Effect.fromResult(toForm(content, yield* contentForm)), refused)
           const limits = turnLimits(yield* call.options)
           const startedAt = yield* Clock.currentTimeNanos
-          const { body, headers } = yield* Effect.raceFirst(
-            call.turn(operation, api.send({ params: { id }, payload: { ...options, content: delivered } })),
-            yield* TurnAbort
+          const control = yield* TurnControl
+          let redact: Redact = (text) => text
+          const start = Effect.gen(function*() {
+            yield* call.stream
+            const delivered = yield* Effect.mapError(Effect.fromResult(toForm(content, yield* contentForm)), refused)
+            const attempt = api.send({ params: { id }, payload: { ...options, content: delivered } })
+            return yield* call.turn(operation, Effect.andThen(control.begin, attempt))
+          }).pipe(
+            Effect.provideService(OnResponse, ({ request }) => {
+              redact = redactOf(request)
+            }),
+            Duration.isFinite(limits.turn)
+              ? Effect.timeoutOrElse({
+                duration: limits.turn,
+                orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn))
+              })
+              : identity
           )
+          const { body, headers } = yield* Effect.raceFirst(start, control.abort)
           return isEventStream(headers["content-type"])
             ? body.pipe(
               readAhead({ operation, sessionId: id, limits, startedAt }),
               decodeEvents(operation, limits.maxEventSize),
-              endTurn(operation, id, onTurnError, limits.firstEvent)
+              endTurn(operation, id, { onTurnError, firstEvent: limits.firstEvent, redact: (text) => redact(text) })
             )
             : Stream.fail(noEventStream(headers["content-type"]))
         }))

@@ -13,7 +13,7 @@ import { applyPolicy, type Policy } from "../internal/policy.ts"
 import * as RateLimit from "../internal/rateLimit.ts"
 import * as RetryBudget from "../internal/retryBudget.ts"
 import { turnLimits } from "../internal/turnLimits.ts"
-import type { AshError } from "../schema/AshError.ts"
+import { AshError, InvalidRequest } from "../schema/AshError.ts"
 import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 
 /** What the calls of a layer share. */
@@ -62,12 +62,6 @@ const timeoutOf = (options: RequestOptionsInput, call: CallOptions): Duration.Du
 
 const didNothing = ({ nothingHappened }: AshError) => nothingHappened
 
-/** The limit of a turn until it is answered. */
-const startLimit = (options: RequestOptionsInput): Pick<Policy, "timeout" | "timer"> => {
-  const { headers, turn } = turnLimits(options)
-  return Duration.isLessThan(turn, headers) ? { timeout: turn, timer: "turn" } : { timeout: headers, timer: "headers" }
-}
-
 /** An attempt that has succeeded when nothing is there, provided that one before it may have deleted it. */
 const doneIfGone = (attempt: Effect.Effect<unknown, AshError>): Effect.Effect<void, AshError> => {
   let mayBeDone = false
@@ -85,6 +79,17 @@ const doneIfGone = (attempt: Effect.Effect<unknown, AshError>): Effect.Effect<vo
     )
   })
 }
+
+const checkLimits = Effect.fnUntraced(function*(limits: SharedLimits) {
+  for (const field of ["maxSessions", "maxStreams"] as const) {
+    const limit = limits[field]
+    if (limit === undefined || (Number.isInteger(limit) && limit >= 1)) continue
+    return yield* new AshError({
+      operation: "Ash.layer",
+      reason: new InvalidRequest({ message: `${field} must be an integer of 1 or more`, field })
+    })
+  }
+})
 
 /** Holds one of so many permits until the scope closes. */
 const permits = (count: number | undefined): Effect.Effect<void, never, Scope.Scope> =>
@@ -108,10 +113,10 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   readonly stream: Effect.Effect<void, never, Scope.Scope>
 }>()("effect-ash/services/RequestPolicy") {
   /** The options in force where the layer is built are those of the layer. */
-  static readonly layer = (limits: SharedLimits): Layer.Layer<RequestPolicy> =>
+  static readonly layer = (limits: SharedLimits): Layer.Layer<RequestPolicy, AshError> =>
     Layer.effect(
       RequestPolicy,
-      Effect.map(RequestOptions, (layerOptions) => {
+      Effect.map(Effect.andThen(checkLimits(limits), RequestOptions), (layerOptions) => {
         const budget = RetryBudget.make(limits.retryBudget ?? 100)
         const rateLimits = { agents: RateLimit.make(), sessions: RateLimit.make() }
         const options = Effect.map(RequestOptions, (own) => RequestOptions.merge(own)(layerOptions))
@@ -122,7 +127,9 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
         ): MakeCall =>
         (operation, attempt, call = {}) =>
           Effect.flatMap(options, (options) => {
-            const { rateLimit } = call
+            const rateLimit = call.rateLimit === undefined || limits.whenRateLimited === "fail"
+              ? undefined
+              : rateLimits[call.rateLimit]
             const policed = applyPolicy(operation, {
               ...limit(options, call),
               times: options.retry?.times ?? 2,
@@ -130,9 +137,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
               maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? "60 seconds"),
               isHarmless,
               budget,
-              rateLimit: rateLimit === undefined || limits.whenRateLimited === "fail"
-                ? undefined
-                : rateLimits[rateLimit]
+              rateLimit
             })
             return policed(Effect.provideService(attempt, RequestOptions, options))
           })
@@ -143,7 +148,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
           repeatable,
           once: make(didNothing, attempt),
           deletion: (operation, attempt) => Effect.suspend(() => repeatable(operation, doneIfGone(attempt))),
-          turn: make(startedNothing, startLimit),
+          turn: make(startedNothing, (options) => ({ timeout: turnLimits(options).headers, timer: "headers" })),
           options,
           session: permits(limits.maxSessions),
           stream: permits(limits.maxStreams)

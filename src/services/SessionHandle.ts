@@ -2,16 +2,17 @@
 import type * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { startedNothing, withKnown } from "../internal/brokenTurn.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
-import { TurnAbort } from "../internal/turnAbort.ts"
+import { TurnControl } from "../internal/turnControl.ts"
 import * as TurnFold from "../internal/turnFold.ts"
-import type { BusyOptions, Gate, TurnGates } from "../internal/turnGates.ts"
-import { AshError, SessionFenced, TurnCancelled, WrongState } from "../schema/AshError.ts"
+import type { BusyOptions, Gate, SessionRestarted, TurnGates } from "../internal/turnGates.ts"
+import { AshError, SessionFenced, TimedOut, TurnCancelled, WrongState } from "../schema/AshError.ts"
 import type { SessionFileList, WriteFileResult } from "../schema/File.ts"
 import type { Content, SendMessageOptions, StoredMessage, UserPrompt } from "../schema/Message.ts"
 import type { ExecResult, Session } from "../schema/Session.ts"
@@ -26,6 +27,8 @@ import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionF
 import type { ExecOptions, Sessions } from "./Sessions.ts"
 import type { Usage } from "./Usage.ts"
 import type { Workspaces } from "./Workspaces.ts"
+
+export type { SessionRestarted }
 
 /** How a session is used. */
 export interface SessionHandleOptions extends BusyOptions {
@@ -59,16 +62,6 @@ export interface SessionHandleOptions extends BusyOptions {
   readonly timeouts?: TurnTimeouts | undefined
   /** What is read ahead of a slow consumer of the handle's turns, over what the layer says. */
   readonly buffer?: BufferOptions | undefined
-}
-
-/** The session was stopped and resumed. */
-export interface SessionRestarted {
-  readonly _tag: "SessionRestarted"
-  /** Why that was needed. */
-  readonly reason: string
-  readonly session: Session
-  /** What is gone: the agent's memory of the conversation always, the workspace unless it was kept. */
-  readonly lost: ReadonlyArray<"memory" | "workspace">
 }
 
 /** What became of a turn, as far as the server keeps it. */
@@ -131,7 +124,8 @@ export interface SessionHandle {
   readonly resume: Effect.Effect<Session, AshError>
   /**
    * Ends whatever runs in the session, by stopping and resuming it: a server has no gentle way. The stream of a running
-   * turn fails with `TurnCancelled`; the answer says what is lost. A command of this handle is waited for.
+   * turn fails with `TurnCancelled`; the answer says what is lost. A command that runs is cut off, and fails. Two at once are
+   * one restart.
    */
   readonly cancel: Effect.Effect<SessionRestarted, AshError>
   /** Stops and resumes a session that is fenced, and does nothing to one that is not. */
@@ -139,8 +133,8 @@ export interface SessionHandle {
   /** Why the next turn would fail with `SessionFenced`, if it would. */
   readonly fence: Effect.Effect<Option.Option<string>>
   /**
-   * What became of the last turn of this handle, by what the server keeps behind the last message before it; for a handle
-   * that had none, of the last turn of the session. Nothing is sent to the agent.
+   * What became of the last turn of this handle that broke off, or else of its last turn, by what the server keeps behind the
+   * last message before it; for a handle that had none, of the last turn of the session. Nothing is sent to the agent.
    */
   readonly reconcile: Effect.Effect<Outcome, AshError>
 }
@@ -183,12 +177,22 @@ const fenced = (operation: string, sessionId: string, why: string) =>
   })
 
 /** The failure of a handle whose session has ended with its scope. */
-export const closed = (operation: string, sessionId: string) =>
+const closed = (operation: string, sessionId: string) =>
   new AshError({
     operation,
     reason: new WrongState({
       message: `the session ${sessionId} has ended with the scope that it was opened in; nothing was sent`,
       status: "ended"
+    })
+  })
+
+/** The failure of a turn whose session's scope closes while it runs. */
+export const cutOff = (sessionId: string) =>
+  new AshError({
+    operation: "SessionHandle.stream",
+    reason: new TurnCancelled({
+      message: `the turn was cut off, as the scope that the session ${sessionId} was opened in has closed`,
+      sessionId
     })
   })
 
@@ -208,6 +212,24 @@ const textOf = (content: Content | UserPrompt["content"]): string =>
     ? content
     : content.map((block) => typeof block === "string" ? block : "text" in block ? block.text : "").join("")
 
+/** How long the saving of a workspace may take. */
+const saveAtMost = "5 minutes"
+
+const saveTimedOut = new AshError({
+  operation: "Workspaces.download",
+  reason: new TimedOut({
+    message: `the workspace was not saved within ${saveAtMost}; the session was not restarted`,
+    timer: "attempt",
+    duration: Duration.fromInputUnsafe(saveAtMost)
+  })
+})
+
+/** A turn: the last message before it, and the text of what was said in it. */
+interface Told {
+  readonly began: number
+  readonly said: string
+}
+
 /** Makes the handle of a session. */
 export const make = (
   { files, gates, messages, sessions, usage, workspaces }: Services,
@@ -218,7 +240,8 @@ export const make = (
 
   const saveWorkspace = Effect.scoped(Effect.flatMap(workspaces.download(id), FileDownload.bytes)).pipe(
     // A session whose sandbox left nothing behind has nothing to save.
-    Effect.catchReason("AshError", "NotFound", () => Effect.void)
+    Effect.catchReason("AshError", "NotFound", () => Effect.void),
+    Effect.timeoutOrElse({ duration: saveAtMost, orElse: () => Effect.fail(saveTimedOut) })
   )
 
   /** A paused session cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
@@ -232,19 +255,23 @@ export const make = (
 
   /** Stops and resumes the session. What was saved of the workspace stays in the gate until it is back. */
   const restart = Effect.fnUntraced(function*(gate: Gate, reason: string) {
-    if (keepWorkspace) gate.workspace ??= (yield* saveWorkspace) ?? undefined
+    const saved = keepWorkspace && gate.workspace === undefined ? yield* saveWorkspace : undefined
     yield* stop
+    // Not before: an agent that could not be stopped works on.
+    gate.workspace ??= saved ?? undefined
     const session = yield* sessions.resume(id)
     const { workspace } = gate
     if (workspace !== undefined) yield* workspaces.upload(id, workspace)
     gate.workspace = undefined
     gate.fence = undefined
     gate.lastSequence = undefined
+    gate.restarts += 1
     const lost = workspace === undefined ? ["memory", "workspace"] as const : ["memory"] as const
     yield* Effect.logWarning(
       `the session ${id} was stopped and resumed, and its agent's ${lost.join(" and ")} lost: ${reason}`
     )
-    return { _tag: "SessionRestarted", reason, session, lost } as const
+    gate.lastRestart = { _tag: "SessionRestarted", reason, session, lost }
+    return gate.lastRestart
   })
 
   /** Restarts the session if it is fenced, and if nobody did so in the meantime. */
@@ -257,6 +284,7 @@ export const make = (
   const enter = Effect.fnUntraced(function*(operation: string) {
     if (isClosed()) return yield* closed(operation, id)
     const gate = yield* gates.enter(operation, id, options)
+    if (isClosed()) return yield* closed(operation, id)
     if (recovery === "restart") return { gate, restarted: yield* restartIfFenced(gate) }
     // A restart that runs is waited for.
     const fence = yield* gate.restarting.withPermits(1)(Effect.sync(() => gate.fence))
@@ -268,9 +296,9 @@ export const make = (
     const rows = yield* Stream.runCollect(paginate((page) => messages.list(id, page), { after }))
     return rows.at(-1)?.sequence ?? after
   })
-  /** The last message before the last turn of this handle, and the text of what was said in it. */
-  let began: number | undefined
-  let said: string | undefined
+  /** The last turn of this handle, and the last one that broke off. */
+  let latest: Told | undefined
+  let broken: Told | undefined
 
   const stopTurn = (gate: Gate) =>
     gate.restarting.withPermits(1)(restart(gate, "its turn was interrupted")).pipe(
@@ -282,20 +310,31 @@ export const make = (
     Stream.unwrap(Effect.gen(function*() {
       const operation = "SessionHandle.stream"
       const { gate, restarted } = yield* enter(operation)
-      const begin = gate.lastSequence ?? (yield* lastSequence(began ?? 0))
-      gate.lastSequence = begin
-      began = begin
-      said = textOf(content)
-      let stored = 1
-      const turn = { cancelled: Deferred.makeUnsafe<never, AshError>(), isOver: false }
-
+      const turn = { cancelled: Deferred.makeUnsafe<never, AshError>(), isOver: true }
       gate.turn = turn
+      const begin = gate.lastSequence ?? (yield* lastSequence(latest?.began ?? 0))
+      gate.lastSequence = begin
+      const told: Told = { began: begin, said: textOf(content) }
+      let stored = 1
+
+      /** Until the message goes out it is nobody's; from then on it may run. */
+      const send = Effect.flatMap(Deferred.isDone(turn.cancelled), (isCancelled) => {
+        if (isCancelled) return Deferred.await(turn.cancelled)
+        if (isClosed()) return Effect.fail(closed(operation, id))
+        if (gate.fence !== undefined) return Effect.fail(fenced(operation, id, gate.fence))
+        latest = told
+        turn.isOver = false
+        return Effect.void
+      })
+      const control = { begin: send, abort: Deferred.await(turn.cancelled) }
       // Before the gate opens again, as scopes close from the last to the first.
       yield* Scope.addFinalizer(
         yield* Scope.Scope,
         Effect.suspend(() => {
           gate.turn = undefined
-          if (turn.isOver || gate.fence !== undefined) return Effect.void
+          if (turn.isOver) return Effect.void
+          broken = told
+          if (gate.fence !== undefined) return Effect.void
           gate.fence = "its last turn was not heard to its end"
           return onInterrupt === "stop" ? stopTurn(gate) : Effect.void
         })
@@ -323,7 +362,7 @@ export const make = (
         return withKnown(error, { lastSequence: begin })
       }
       const events = messages.send(id, content, sendOptions).pipe(
-        Stream.provideService(TurnAbort, Deferred.await(turn.cancelled)),
+        Stream.provideService(TurnControl, control),
         Stream.updateService(RequestOptions, (own) => RequestOptions.merge(own)({ timeouts, buffer })),
         Stream.mapArray(heard),
         Stream.mapError(failed)
@@ -337,12 +376,13 @@ export const make = (
   ): Effect.Effect<A, AshError> => Effect.scoped(Effect.flatMap(enter(operation), ({ gate }) => use(gate)))
 
   const reconcile: SessionHandle["reconcile"] = Effect.gen(function*() {
-    const rows = yield* Stream.runCollect(paginate((page) => messages.list(id, page), { after: began ?? 0 }))
+    const asked = broken ?? latest
+    const rows = yield* Stream.runCollect(paginate((page) => messages.list(id, page), { after: asked?.began ?? 0 }))
     const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
     // Other programs may have said something since; what this handle said is found by its text.
-    const prompt = said === undefined
+    const prompt = asked === undefined
       ? rows.findLastIndex(isPrompt)
-      : rows.findIndex(({ content }) => content._tag === "UserPrompt" && textOf(content.content) === said)
+      : rows.findIndex(({ content }) => content._tag === "UserPrompt" && textOf(content.content) === asked.said)
     if (prompt === -1) return { _tag: "OutcomeUnknown", messages: [], events: [] } as const
     const next = rows.findIndex((row, index) => index > prompt && isPrompt(row))
     const turn = rows.slice(prompt, next === -1 ? undefined : next)
@@ -367,17 +407,18 @@ export const make = (
     ask: (content, sendOptions) => TurnFold.fold(stream(content, sendOptions)),
     exec: (command, execOptions) =>
       withGate("SessionHandle.exec", (gate) =>
-        sessions.exec(id, command, execOptions).pipe(
-          Effect.tapError((error) =>
+        Effect.suspend(() => {
+          const { restarts } = gate
+          // A restart has ended the command, too.
+          const fence = (why: string) =>
             Effect.sync(() => {
-              if (!error.nothingHappened) gate.fence = error.reason.message
+              if (gate.restarts === restarts) gate.fence = why
             })
-          ),
-          Effect.onInterrupt(() =>
-            Effect.sync(() => {
-              gate.fence = "a command was interrupted, and may still run"
-            })
-          ),
+          return sessions.exec(id, command, execOptions).pipe(
+            Effect.tapError((error) => error.nothingHappened ? Effect.void : fence(error.reason.message)),
+            Effect.onInterrupt(() => fence("a command was interrupted, and may still run"))
+          )
+        }).pipe(
           Effect.ensuring(Effect.map(Clock.currentTimeNanos, (now) => {
             gate.quietUntil = now + quiet
           }))
@@ -394,18 +435,19 @@ export const make = (
     get: sessions.get(id),
     pause: sessions.pause(id),
     resume: sessions.resume(id),
-    cancel: Effect.scoped(
-      Effect.flatMap(gates.use(id), (gate) =>
-        gate.restarting.withPermits(1)(Effect.gen(function*() {
-          if (isClosed()) return yield* closed("SessionHandle.cancel", id)
-          const { turn } = gate
-          gate.fence = "its turn was cancelled, and the session is not yet there again"
-          if (turn !== undefined) Deferred.doneUnsafe(turn.cancelled, cancelled("SessionHandle.stream", id))
-          const restarted = yield* restart(gate, "its turn was cancelled")
-          if (turn !== undefined) turn.isOver = true
-          return restarted
-        })))
-    ),
+    cancel: Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
+      const { restarts, turn } = gate
+      return gate.restarting.withPermits(1)(Effect.gen(function*() {
+        if (isClosed()) return yield* closed("SessionHandle.cancel", id)
+        // What was to be cancelled is over since: another call has restarted the session.
+        if (gate.restarts !== restarts && gate.lastRestart !== undefined) return gate.lastRestart
+        gate.fence = "its turn was cancelled, and the session is not yet there again"
+        if (turn !== undefined) Deferred.doneUnsafe(turn.cancelled, cancelled("SessionHandle.stream", id))
+        const restarted = yield* restart(gate, "its turn was cancelled")
+        if (turn !== undefined) turn.isOver = true
+        return restarted
+      }))
+    })),
     recover: Effect.scoped(Effect.flatMap(
       Effect.suspend(() =>
         isClosed()

@@ -167,8 +167,8 @@ export class Sessions extends Context.Service<Sessions, {
   /** Streams the timeline of a session, and what is added to it, by polling, until the session ends. */
   readonly tail: (id: string, options?: TailOptions) => Stream.Stream<SessionEvent, AshError>
   /**
-   * Ends the sessions of a label that were left behind, by a process that was killed for example, and answers them. Asks
-   * for the attachments of every session that was not active for as long, so narrow it to an agent where there are many.
+   * Ends the sessions of a label that were left behind, by a process that was killed for example, and answers them; not those
+   * that a handle of this layer has open. One that was killed between a creation and its label leaves none to find. Asks for the attachments of every session that was not active for as long, so narrow it to an agent where there are many.
    */
   readonly sweep: (options: SweepOptions) => Effect.Effect<ReadonlyArray<Session>, AshError>
   /** Reads the logs of a session's sandbox, those behind the index `after`. */
@@ -238,9 +238,9 @@ export class Sessions extends Context.Service<Sessions, {
         yield* Effect.addFinalizer(() =>
           Effect.sync(() => {
             isClosed = true
-            if (gate.turn !== undefined) {
-              Deferred.doneUnsafe(gate.turn.cancelled, SessionHandle.closed("Sessions.open", id))
-            }
+            if (gate.turn !== undefined) Deferred.doneUnsafe(gate.turn.cancelled, SessionHandle.cutOff(id))
+            gate.fence = undefined
+            gate.workspace = undefined
           })
         )
         if (label !== undefined) {
@@ -292,9 +292,10 @@ export class Sessions extends Context.Service<Sessions, {
           ),
         sweep: Effect.fnUntraced(function*({ agent, label, olderThan }) {
           yield* checkLabel("Sessions.sweep", label)
-          const before = DateTime.subtractDuration(yield* DateTime.now, olderThan)
-          const left = (yield* list({ agent })).filter(({ lastActiveAt, status }) =>
-            status !== "ended" && DateTime.isLessThan(lastActiveAt, before)
+          const age = yield* checkAge(olderThan)
+          const before = DateTime.subtractDuration(yield* DateTime.now, age)
+          const left = (yield* list({ agent })).filter(({ id, lastActiveAt, status }) =>
+            status !== "ended" && !gates.isUsed(id) && DateTime.isLessThan(lastActiveAt, before)
           )
           const swept = yield* Effect.forEach(left, ({ id }) =>
             attachments.list(id).pipe(
@@ -327,6 +328,20 @@ const checkLabel = (operation: string, label: string) =>
       })
     })
   )
+
+const checkAge = (olderThan: Duration.Input) => {
+  const age = Duration.fromInput(olderThan)
+  return Option.isSome(age) && Duration.isFinite(age.value) &&
+      Duration.isGreaterThanOrEqualTo(age.value, Duration.zero) &&
+      olderThan === olderThan
+    ? Effect.succeed(age.value)
+    : Effect.fail(
+      new AshError({
+        operation: "Sessions.sweep",
+        reason: new InvalidRequest({ message: "olderThan must be a finite duration of 0 or more", field: "olderThan" })
+      })
+    )
+}
 
 /** How many sessions are opened until one has a fresh sandbox. */
 const freshTries = 3

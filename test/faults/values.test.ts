@@ -109,7 +109,7 @@ const reads: ReadonlyArray<
 const eventsOf = (text: string) =>
   Stream.succeed(new TextEncoder().encode(text)).pipe(
     decodeEvents("test"),
-    endTurn("test", sessionId, "fail"),
+    endTurn("test", sessionId),
     Stream.runCollect
   )
 

@@ -19,7 +19,7 @@ const turn = (chunks: Stream.Stream<Uint8Array, AshError>, onTurnError: OnTurnEr
   const events: Array<StreamEvent> = []
   return chunks.pipe(
     decodeEvents("Messages.send"),
-    endTurn("Messages.send", sessionId, onTurnError),
+    endTurn("Messages.send", sessionId, { onTurnError }),
     Stream.runForEach((event) => Effect.sync(() => events.push(event))),
     Effect.result,
     Effect.map((result) => ({ events, error: Result.isFailure(result) ? result.failure : undefined }))

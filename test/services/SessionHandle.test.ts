@@ -12,6 +12,7 @@ import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { Agents } from "../../src/services/Agents.ts"
+import { Attachments } from "../../src/services/Attachments.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import type { SessionHandleOptions } from "../../src/services/SessionHandle.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
@@ -369,7 +370,9 @@ describe("a handle", () => {
           yield* begun.await
           return fiber
         }))
-        assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "WrongState")
+        const error = yield* Fiber.join(fiber)
+        assert.strictEqual(error.reason._tag, "TurnCancelled")
+        assert.include(error.partialTurn?.text ?? "", "I begin.")
       }).pipe(provideServer(script))
     }))
 
@@ -417,6 +420,65 @@ describe("cancel", () => {
         assert.strictEqual((yield* Fiber.join(second)).text, "You said: two")
       }).pipe(Effect.scoped, provideServer(script))
     }))
+})
+
+describe("what is cancelled", () => {
+  it.effect("is not sent afterwards: a turn that waits for room to stream", () =>
+    Effect.gen(function*() {
+      const { begun, goOn, script } = yield* waiting
+      const prompts: Array<string> = []
+      yield* Effect.gen(function*() {
+        const first = yield* opened()
+        const second = yield* (yield* Sessions).open({ agent: "demo" })
+        const running = yield* Effect.forkChild(first.ask("slow one"))
+        yield* begun.await
+        const held = yield* Effect.forkChild(Effect.flip(second.ask("two")))
+        yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+        yield* second.cancel
+        assert.strictEqual((yield* Fiber.join(held)).reason._tag, "TurnCancelled")
+        yield* goOn.open
+        yield* Fiber.join(running)
+        assert.strictEqual((yield* second.ask("three")).text, "You said: three")
+        assert.deepStrictEqual(prompts, ["slow one", "three"])
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(AshEmbedded.layer({
+          maxStreams: 1,
+          script: (turn) => {
+            prompts.push(turn.prompt)
+            return script(turn)
+          }
+        }))
+      )
+    }))
+
+  it.effect("by two at once is restarted once", () => {
+    const server = Server.make(({ path }) =>
+      path.includes("/messages?") ? Server.json({ messages: [] })() : Server.json({ session })()
+    )
+    return Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId)
+      const [first, second] = yield* Effect.all([handle.cancel, handle.cancel], { concurrency: "unbounded" })
+      assert.deepStrictEqual(first, second)
+      assert.strictEqual(server.requests.filter(({ path }) => path.endsWith("/stop")).length, 1)
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("a turn that was never sent", () => {
+  it.effect("does not fence its session: the question for the form of content failed", () => {
+    const server = Server.make(({ path }) =>
+      path.includes(noSession)
+        ? Server.json({ error: "oops" }, 500)()
+        : path.includes("/messages?")
+        ? Server.json({ messages: [] })()
+        : Server.json({ session })(), { retry: { times: 0 } })
+    return Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId)
+      assert.strictEqual((yield* Effect.flip(handle.ask("one"))).reason._tag, "ServerFailure")
+      assert.deepStrictEqual(yield* handle.fence, Option.none())
+    }).pipe(Effect.provide(server.layer))
+  })
 })
 
 describe("the workspace", () => {
@@ -542,16 +604,26 @@ describe("labels", () => {
       const sessions = yield* Sessions
       yield* (yield* Agents).create({ name: "demo" })
       const scope = yield* Scope.make()
-      const left = yield* Scope.provide(sessions.open({ agent: "demo" }, { label: "worker-1" }), scope)
+      const held = yield* Scope.provide(sessions.open({ agent: "demo" }, { label: "worker-1" }), scope)
+      // As another process that was killed leaves one behind.
+      const left = yield* sessions.create({ agent: "demo" })
+      const [label] = yield* (yield* Attachments).list(held.id)
+      yield* (yield* Attachments).upload(left.id, { filename: "worker-1", content: "x", mimeType: label?.mimeType })
       const other = yield* Scope.provide(sessions.open({ agent: "demo" }, { label: "worker-2" }), scope)
       const plain = yield* Scope.provide(sessions.open({ agent: "demo" }), scope)
       assert.deepStrictEqual(yield* sessions.sweep({ label: "worker-1", olderThan: "1 hour" }), [])
       yield* TestClock.adjust("2 hours")
       const swept = yield* sessions.sweep({ label: "worker-1", olderThan: "1 hour" })
       assert.deepStrictEqual(swept.map(({ id, status }) => [id, status]), [[left.id, "ended"]])
-      for (const { id } of [other, plain]) assert.strictEqual((yield* sessions.get(id)).status, "active")
+      for (const { id } of [held, other, plain]) assert.strictEqual((yield* sessions.get(id)).status, "active")
       assert.deepStrictEqual(yield* sessions.sweep({ label: "worker-1", olderThan: "1 hour" }), [])
       yield* Scope.close(scope, Exit.void)
+    }).pipe(provideServer(echo)))
+
+  it.effect.each([Number.NaN, -1, Infinity])("are not swept by an age of %d", (olderThan) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip((yield* Sessions).sweep({ label: "worker-1", olderThan }))
+      assert.strictEqual(error.reason._tag === "InvalidRequest" ? error.reason.field : "", "olderThan")
     }).pipe(provideServer(echo)))
 
   it.effect.each(["", "..", "a/b", "a b", "ü", "x".repeat(101)])(

@@ -417,3 +417,49 @@ describe("withHeaders", () => {
       assert.strictEqual(requests[0]?.headers["x-one"], "1")
     }))
 })
+
+describe("a rate limit that is told oddly", () => {
+  it.effect.each([
+    { "x-ratelimit-remaining": "0" },
+    { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "12.5" },
+    { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "1792000000" },
+    { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "9".repeat(400) },
+    { "x-ratelimit-remaining": "-1", "x-ratelimit-reset": "x" }
+  ])("%j keeps no creation waiting", (headers) =>
+    Effect.gen(function*() {
+      const both = Effect.andThen(create, create)
+      const { error, times } = yield* run(Server.json({ session }, 201, headers), both)
+      assert.isUndefined(error)
+      assert.deepStrictEqual(times, [0, 0])
+    }))
+
+  it.effect("attempts that did not reach the server take nothing of the window", () =>
+    Effect.gen(function*() {
+      const told = Server.json({ session }, 201, { "x-ratelimit-remaining": "2", "x-ratelimit-reset": "900" })
+      const calls = Effect.gen(function*() {
+        yield* create
+        yield* Effect.ignore(create)
+        yield* Effect.ignore(create)
+        yield* Effect.ignore(create)
+        return yield* create
+      })
+      const { error, times } = yield* run(
+        Server.inOrder(told, Server.refused, Server.refused, Server.refused, told),
+        calls,
+        { retry: { times: 0 } }
+      )
+      assert.isUndefined(error)
+      assert.deepStrictEqual(times, [0, 0, 0, 0, 0])
+    }))
+})
+
+describe("limits of a layer", () => {
+  it.effect.each([{ maxSessions: 0 }, { maxStreams: 1.5 }, { maxSessions: Number.NaN }])(
+    "%j are refused",
+    (limits) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Effect.provide(get, Server.make(found, limits).layer))
+        assert.strictEqual(error.reason._tag === "InvalidRequest" ? error.reason.field : "", Object.keys(limits)[0])
+      })
+  )
+})

@@ -34,7 +34,7 @@ const eventOf = (name: string, data: string): Events.StreamEvent => {
   const schema = Object.hasOwn(schemas, name) ? schemas[name] : undefined
   const decoded = schema === undefined || (name === "done" && typeOf(json) !== undefined)
     ? Option.none()
-    : Schema.decodeUnknownOption(schema)(json)
+    : Schema.decodeOption(schema)(json)
   return Option.getOrElse(decoded, () => ({ _tag: "Unknown", event: name, data: json }))
 }
 
