@@ -365,7 +365,7 @@ const settingsIgnored = ({ id }: Session, settings: ReadonlyArray<string>) =>
     new AshError({
       operation: "Sessions.open",
       reason: new SettingsIgnored({
-        message: `${describeIgnored(id, settings)}; it was ended, as were those before it`,
+        message: `${describeIgnored(id, settings)}; it is ended, as are those before it`,
         sessionId: id,
         settings
       })
