@@ -13,8 +13,8 @@ import { OnResponse } from "./responses.ts"
 /** The longest window that is waited for, in seconds: Ash's. */
 const longestWait = 900
 
-/** What a server allows before it has said so. */
-const assumed = 20
+/** What is sent before the server has said how much is left: others may have used the window. */
+const assumed = 1
 
 const numberOf = (headers: Headers.Headers, name: string): number | undefined => {
   const text = headers[name]
@@ -28,6 +28,7 @@ export type RateLimit = (
 
 export const make = (): RateLimit => {
   let sent = 0
+  /** Sent and not yet answered: what a server says is left does not count them. */
   let inFlight = 0
   /** Which of the requests told what is known: answers can overtake each other. */
   let told = 0
@@ -41,14 +42,14 @@ export const make = (): RateLimit => {
     Deferred.doneUnsafe(waiting, Effect.void)
   }
 
-  const observe = (clock: Clock.Clock, order: number) => ({ headers }: { readonly headers: Headers.Headers }) => {
+  const observe = (clock: Clock.Clock, order: number, { headers }: { readonly headers: Headers.Headers }) => {
     if (order < told) return
     told = order
     const left = numberOf(headers, "x-ratelimit-remaining")
     const reset = numberOf(headers, "x-ratelimit-reset")
     // What does not tell when there is room again, in a time that can be waited for, is not waited for.
     const isTold = left !== undefined && reset !== undefined && reset <= longestWait
-    remaining = isTold ? Math.max(0, left - (inFlight - 1)) : Infinity
+    remaining = isTold ? Math.max(0, left - inFlight) : Infinity
     resetAt = isTold ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
   }
 
@@ -78,10 +79,19 @@ export const make = (): RateLimit => {
         Effect.flatMap(restore(enter(clock, operation)), () => {
           const order = ++sent
           inFlight += 1
+          let isAnswered = false
+          const answered = () => {
+            if (!isAnswered) inFlight -= 1
+            isAnswered = true
+          }
+          const onResponse = (response: { readonly headers: Headers.Headers }) => {
+            answered()
+            observe(clock, order, response)
+          }
           return Effect.ensuring(
-            restore(Effect.provideService(attempt, OnResponse, observe(clock, order))),
+            restore(Effect.provideService(attempt, OnResponse, onResponse)),
             Effect.sync(() => {
-              inFlight -= 1
+              answered()
               // Nothing was told by it, as a rule because nothing was sent: there is room for another try.
               if (told < order && remaining < assumed) remaining += 1
               notify()

@@ -433,6 +433,23 @@ describe("a rate limit that is told oddly", () => {
       assert.deepStrictEqual(times, [0, 0])
     }))
 
+  it.effect("a burst keeps to what others have left of the window, and waits for the next", () =>
+    Effect.gen(function*() {
+      let left = 5
+      const limited: Server.Script = () => {
+        left -= 1
+        const headers = { "x-ratelimit-remaining": String(Math.max(0, left)), "x-ratelimit-reset": "600" }
+        return left < 0
+          ? Server.json({ error: "Too Many Requests" }, 429, { ...headers, "retry-after": "600" })()
+          : Server.json({ session }, 201, headers)()
+      }
+      const burst = Effect.replicateEffect(create, 5, { concurrency: "unbounded" })
+      const { error, times } = yield* run(limited, Effect.andThen(burst, Effect.forkChild(create)))
+      assert.isUndefined(error)
+      assert.deepStrictEqual(times.slice(0, 5), [0, 0, 0, 0, 0])
+      assert.strictEqual(times.at(5) ?? 600_000, 600_000)
+    }))
+
   it.effect("attempts that did not reach the server take nothing of the window", () =>
     Effect.gen(function*() {
       const told = Server.json({ session }, 201, { "x-ratelimit-remaining": "2", "x-ratelimit-reset": "900" })
