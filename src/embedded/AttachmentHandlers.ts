@@ -17,7 +17,7 @@ import { Sandboxes } from "./Sandboxes.ts"
 import { Store } from "./Store.ts"
 import * as Tables from "./Tables.ts"
 
-// Looser than the schema of clients: any text passes as base64.
+// Looser than the schema of clients: every text passes as base64.
 const decodeBody = Schema.decodeUnknownEffect(Schema.Struct({
   filename: Schema.String,
   content: Schema.String,

@@ -8,7 +8,7 @@ import { AshApi } from "../schema/AshApi.ts"
 import * as Errors from "./Errors.ts"
 import { SessionFolders } from "./SessionFolders.ts"
 
-// Looser than the schema of clients: any text passes as base64.
+// Looser than the schema of clients: every text passes as base64.
 const decodeBody = Schema.decodeUnknownEffect(Schema.Struct({ bundle: Schema.String }))
 
 export const WorkspaceHandlers = HttpApiBuilder.group(

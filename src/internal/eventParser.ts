@@ -28,12 +28,6 @@ const join = (pieces: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
   return joined
 }
 
-/** How many UTF-16 units the bytes of a text have, as the limit of an event is counted in them. */
-const lengthOf = (pieces: ReadonlyArray<Uint8Array>): number => {
-  const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
-  return pieces.reduce((length, piece) => length + decoder.decode(piece, { stream: true }).length, 0)
-}
-
 const hasMark = (pieces: ReadonlyArray<Uint8Array>): boolean => {
   const [first, second, third] = pieces.slice(0, 3).flatMap((piece) => [...piece.subarray(0, 3)])
   return first === 0xef && second === 0xbb && third === 0xbf
@@ -48,8 +42,19 @@ export const make = (onEvent: OnEvent, maxEventSize: number): EventParser => {
   /** The line that is not complete. */
   let rest: Array<Uint8Array> = []
   let restSize = 0
+  /** Counts the UTF-16 units of the rest, as the limit is one of them; each piece once. */
+  let counter: { readonly decoder: TextDecoder; pieces: number; length: number } | undefined
   let name = ""
   let data: string | undefined
+
+  const lengthOfRest = () => {
+    counter ??= { decoder: new TextDecoder("utf-8", { ignoreBOM: true }), pieces: 0, length: 0 }
+    for (const piece of rest.slice(counter.pieces)) {
+      counter.length += counter.decoder.decode(piece, { stream: true }).length
+    }
+    counter.pieces = rest.length
+    return counter.length
+  }
 
   const dispatch = () => {
     if (data !== undefined) onEvent(name === "" ? "message" : name, data)
@@ -106,13 +111,14 @@ export const make = (onEvent: OnEvent, maxEventSize: number): EventParser => {
         parseLines(decoder.decode(restSize === 0 ? complete : join([...rest, complete], restSize + end)))
         rest = []
         restSize = 0
+        counter = undefined
       }
       if (end < chunk.length) {
         rest.push(chunk.subarray(end))
         restSize += chunk.length - end
       }
       const size = (data === undefined ? 0 : data.length + 1) - (isStart && hasMark(rest) ? 1 : 0)
-      return restSize + size <= maxEventSize || lengthOf(rest) + size <= maxEventSize
+      return restSize + size <= maxEventSize || lengthOfRest() + size <= maxEventSize
     }
   }
 }

@@ -97,9 +97,7 @@ export const readAhead =
             if (size < limits.bufferSize) return Effect.void
             if (limits.whenFull === "fail") return Effect.fail(bufferFull(operation, sessionId, limits.bufferSize))
             room.closeUnsafe()
-            return Effect.map(room.await, () => {
-              heardAt = clock.currentTimeNanosUnsafe()
-            })
+            return room.await
           }
           const read = Effect.forever(Effect.flatMap(pull, take), { disableYield: true })
 
@@ -142,6 +140,8 @@ export const readAhead =
           const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, AshError> = Effect.suspend(() => {
             if (Arr.isArrayNonEmpty(chunks)) {
               const batch = chunks
+              // The server was not listened to until now.
+              if (size >= limits.bufferSize) heardAt = clock.currentTimeNanosUnsafe()
               chunks = []
               size = 0
               filled.closeUnsafe()

@@ -43,11 +43,12 @@ const escaped = (text: string) => JSON.stringify(text).slice(1, -1)
 /** Takes the key, and what a request holds, out of a text; as it is in JSON, and in a text of JSON, too. */
 export const redactOf = (request: HttpClientRequest.HttpClientRequest): Redact => {
   const key = request.headers["authorization"]?.slice("Bearer ".length) ?? ""
-  return (text) =>
-    [...key === "" ? [] : [key], ...secretsOf(request)]
+  let secrets: ReadonlyArray<string> | undefined
+  return (text) => {
+    secrets ??= [...key === "" ? [] : [key], ...secretsOf(request)]
       .flatMap((secret) => [secret, escaped(secret), escaped(escaped(secret))])
-      .filter((secret) => secret.length <= text.length)
       // A long one may hold a short one.
       .toSorted((a, b) => b.length - a.length)
-      .reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
+    return secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
+  }
 }

@@ -96,7 +96,7 @@ export class Messages extends Context.Service<Messages, {
           const limits = turnLimits(yield* call.options)
           const startedAt = yield* Clock.currentTimeNanos
           const control = yield* TurnControl
-          let redact: Redact = (text) => text
+          let redact: Redact = identity
           const start = Effect.gen(function*() {
             yield* call.stream
             const delivered = yield* Effect.mapError(Effect.fromResult(toForm(content, yield* contentForm)), refused)
@@ -118,7 +118,7 @@ export class Messages extends Context.Service<Messages, {
             ? body.pipe(
               readAhead({ operation, sessionId: id, limits, startedAt }),
               decodeEvents(operation, limits.maxEventSize),
-              endTurn(operation, id, { onTurnError, firstEvent: limits.firstEvent, redact: (text) => redact(text) })
+              endTurn(operation, id, { onTurnError, firstEvent: limits.firstEvent, redact })
             )
             : Stream.fail(noEventStream(headers["content-type"]))
         }))

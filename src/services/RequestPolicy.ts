@@ -27,7 +27,8 @@ export interface SharedLimits {
   readonly retryBudget?: number | undefined
   /**
    * What creations of sessions and agents do, of which a server allows 20 each in 15 minutes, where its headers tell that
-   * it would refuse them: wait for their turn, for 15 minutes at most, or be sent and fail with `RateLimited`.
+   * it would refuse them: wait for their turn, for 15 minutes at most, or be sent and fail with `RateLimited`. Those that
+   * wait let the first one of each 15 minutes go alone, as its answer tells how many may follow.
    *
    * @default "wait"
    */

@@ -312,9 +312,20 @@ export const make = (
       const { gate, restarted } = yield* enter(operation)
       const turn = { cancelled: Deferred.makeUnsafe<never, AshError>(), isOver: true }
       gate.turn = turn
+      // Before the gate opens again, as scopes close from the last to the first.
+      yield* Scope.addFinalizer(
+        yield* Scope.Scope,
+        Effect.suspend(() => {
+          gate.turn = undefined
+          if (turn.isOver) return Effect.void
+          broken = latest
+          if (gate.fence !== undefined) return Effect.void
+          gate.fence = "its last turn was not heard to its end"
+          return onInterrupt === "stop" ? stopTurn(gate) : Effect.void
+        })
+      )
       const begin = gate.lastSequence ?? (yield* lastSequence(latest?.began ?? 0))
       gate.lastSequence = begin
-      const told: Told = { began: begin, said: textOf(content) }
       let stored = 1
 
       /** Until the message goes out it is nobody's; from then on it may run. */
@@ -322,24 +333,11 @@ export const make = (
         if (isCancelled) return Deferred.await(turn.cancelled)
         if (isClosed()) return Effect.fail(closed(operation, id))
         if (gate.fence !== undefined) return Effect.fail(fenced(operation, id, gate.fence))
-        latest = told
+        latest = { began: begin, said: textOf(content) }
         turn.isOver = false
         return Effect.void
       })
       const control = { begin: send, abort: Deferred.await(turn.cancelled) }
-      // Before the gate opens again, as scopes close from the last to the first.
-      yield* Scope.addFinalizer(
-        yield* Scope.Scope,
-        Effect.suspend(() => {
-          gate.turn = undefined
-          if (turn.isOver) return Effect.void
-          broken = told
-          if (gate.fence !== undefined) return Effect.void
-          gate.fence = "its last turn was not heard to its end"
-          return onInterrupt === "stop" ? stopTurn(gate) : Effect.void
-        })
-      )
-
       const heard = (batch: Arr.NonEmptyReadonlyArray<StreamEvent>) => {
         for (const event of batch) {
           if (isStored(event)) stored += 1

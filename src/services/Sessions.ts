@@ -333,7 +333,7 @@ const checkAge = (olderThan: Duration.Input) => {
   const age = Duration.fromInput(olderThan)
   return Option.isSome(age) && Duration.isFinite(age.value) &&
       Duration.isGreaterThanOrEqualTo(age.value, Duration.zero) &&
-      olderThan === olderThan
+      !Number.isNaN(olderThan)
     ? Effect.succeed(age.value)
     : Effect.fail(
       new AshError({

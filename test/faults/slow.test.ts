@@ -5,14 +5,12 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
 import { AshClient } from "../../src/services/AshClient.ts"
 import type { BufferOptions } from "../../src/services/RequestOptions.ts"
 import { clientNames, clients } from "../support/clients.ts"
 import { noSession, result, sessionId } from "../support/fixtures.ts"
-import { isFull, promise } from "../support/promise.ts"
-import { frames } from "../support/ScriptedServer.ts"
+import { isFull, type Outcome, promise } from "../support/promise.ts"
+import { frames, serve } from "../support/ScriptedServer.ts"
 
 const mebibyte = 1_048_576
 
@@ -28,7 +26,7 @@ const lastWords = frames(["error", { error: "Client write timeout — closing st
 /** A server that says so many bytes as fast as they are read, and lets go of who does not read. */
 const talkative = Effect.fnUntraced(function*(size: number) {
   let written = 0
-  const server = Http.createServer((request, response) => {
+  const url = yield* serve((request, response) => {
     request.resume()
     if (request.url?.includes(noSession) === true) {
       return response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"x\"}")
@@ -55,18 +53,7 @@ const talkative = Effect.fnUntraced(function*(size: number) {
     response.write(frames(["session_start", { sessionId }]))
     go()
   })
-  yield* Effect.acquireRelease(
-    Effect.callback<void>((resume) => {
-      server.listen(0, "127.0.0.1", () => resume(Effect.void))
-    }),
-    () =>
-      Effect.callback<void>((resume) => {
-        server.closeAllConnections()
-        server.close(() => resume(Effect.void))
-      })
-  )
-  const { port } = server.address() as AddressInfo
-  return { url: `http://127.0.0.1:${port}`, written: () => written }
+  return { url, written: () => written }
 })
 
 /** Consumes a turn, asleep from its first event on. */
@@ -96,42 +83,50 @@ const consume = Effect.fnUntraced(function*(client: keyof typeof clients, size: 
   }
 })
 
-describe("a slow consumer", () => {
-  promise(
-    "P14",
-    "is not cut off while the buffer holds what arrives",
-    { fast: 12, full: 100 },
-    (size) =>
-      Effect.gen(function*() {
-        const failures: Array<string> = []
-        yield* Effect.forEach(clientNames, (client) =>
-          Effect.scoped(Effect.gen(function*() {
-            const seen = yield* consume(client, size * mebibyte, { size: size * 2 * mebibyte })
-            if (seen.outcome !== "whole" || seen.events !== seen.expected) {
-              failures.push(`${client}: ${seen.outcome}, ${seen.events} of ${seen.expected} events`)
-            }
-          })), { concurrency: "unbounded" })
-        return { cases: 3, failures, note: `${size} MiB while the consumer sleeps for ${nap}` }
-      })
+type Seen = Effect.Success<ReturnType<typeof consume>>
+
+/** What each client says against what was promised of a slow consumer, all at once. */
+const onEachClient = (
+  size: number,
+  buffer: BufferOptions,
+  check: (seen: Seen) => string | undefined,
+  note?: (seen: ReadonlyArray<Seen>) => string
+) =>
+  Effect.map(
+    Effect.forEach(clientNames, (client) => Effect.scoped(consume(client, size, buffer)), { concurrency: "unbounded" }),
+    (seen): Outcome => ({
+      cases: seen.length,
+      failures: seen.flatMap((each, index) => {
+        const failure = check(each)
+        return failure === undefined ? [] : [`${clientNames[index]}: ${failure}`]
+      }),
+      note: note?.(seen) ?? ""
+    })
   )
+
+describe("a slow consumer", () => {
+  promise("P14", "is not cut off while the buffer holds what arrives", { fast: 12, full: 100 }, (size) =>
+    onEachClient(
+      size * mebibyte,
+      { size: size * 2 * mebibyte },
+      ({ events, expected, outcome }) =>
+        outcome === "whole" && events === expected ? undefined : `${outcome}, ${events} of ${expected} events`,
+      () => `${size} MiB while the consumer sleeps for ${nap}`
+    ))
 
   promise(
     "P14",
     "a full buffer is a failure, and what it held arrives",
     { fast: 12, full: 100 },
     (size) =>
-      Effect.gen(function*() {
-        const failures: Array<string> = []
-        yield* Effect.forEach(clientNames, (client) =>
-          Effect.scoped(Effect.gen(function*() {
-            const seen = yield* consume(client, size * mebibyte, { size: 2 * mebibyte, whenFull: "fail" })
-            const held = Math.floor(2 * mebibyte / delta.length)
-            if (seen.outcome !== "BufferFull" || seen.events < held) {
-              failures.push(`${client}: ${seen.outcome}, ${seen.events} events`)
-            }
-          })), { concurrency: "unbounded" })
-        return { cases: 3, failures }
-      })
+      onEachClient(
+        size * mebibyte,
+        { size: 2 * mebibyte, whenFull: "fail" },
+        ({ events, outcome }) =>
+          outcome === "BufferFull" && events >= Math.floor(2 * mebibyte / delta.length)
+            ? undefined
+            : `${outcome}, ${events} events`
+      )
   )
 
   promise(
@@ -139,18 +134,20 @@ describe("a slow consumer", () => {
     "memory is bounded: a full buffer lets the server wait",
     { fast: 64, full: 200 },
     (size) =>
-      Effect.gen(function*() {
-        const failures: Array<string> = []
-        const seen: Array<string> = []
-        yield* Effect.forEach(clientNames, (client) =>
-          Effect.scoped(Effect.gen(function*() {
-            const { atWaking, outcome } = yield* consume(client, size * mebibyte, { size: mebibyte })
-            seen.push(`${client} ${Math.round(atWaking / mebibyte)} MiB`)
-            // What the kernel and the client hold is not ours: some megabytes, whatever the size of the stream.
-            if (atWaking > 24 * mebibyte) failures.push(`${client}: ${atWaking} bytes were taken in`)
-            if (outcome !== "StreamTruncated") failures.push(`${client}: ${outcome}, where the server let go`)
-          })), { concurrency: "unbounded" })
-        return { cases: 3, failures, note: `taken in of ${size} MiB: ${seen.join(", ")}` }
-      })
+      onEachClient(
+        size * mebibyte,
+        { size: mebibyte },
+        ({ atWaking, outcome }) =>
+          // What the kernel and the client hold is not ours: some megabytes, whatever the size of the stream.
+          atWaking > 24 * mebibyte
+            ? `${atWaking} bytes were taken in`
+            : outcome === "StreamTruncated"
+            ? undefined
+            : `${outcome}, where the server let go`,
+        (seen) =>
+          `taken in of ${size} MiB: ${
+            seen.map(({ atWaking }, index) => `${clientNames[index]} ${Math.round(atWaking / mebibyte)} MiB`).join(", ")
+          }`
+      )
   )
 })

@@ -5,15 +5,13 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import * as Http from "node:http"
-import type { AddressInfo } from "node:net"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { clientNames, clients } from "../support/clients.ts"
 import { noSession, session, sessionId } from "../support/fixtures.ts"
 import { isFull, promise } from "../support/promise.ts"
-import { frames } from "../support/ScriptedServer.ts"
+import { frames, serve } from "../support/ScriptedServer.ts"
 
 const start = frames(["session_start", { sessionId }])
 const delta = frames(["text_delta", { delta: "some words " }], [
@@ -24,7 +22,8 @@ const delta = frames(["text_delta", { delta: "some words " }], [
 /** A server whose turns never end, and say something every so often. */
 const endless = (every: number) =>
   Effect.gen(function*() {
-    const server = Http.createServer((request, response) => {
+    let streams = 0
+    const url = yield* serve((request, response) => {
       request.resume()
       if (request.url?.includes(noSession) === true) {
         response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"Session not found\"}")
@@ -32,29 +31,14 @@ const endless = (every: number) =>
         response.writeHead(200, { "content-type": "text/event-stream" })
         response.write(start)
         const timer = setInterval(() => response.write(delta), every)
-        response.on("close", () => clearInterval(timer))
+        streams += 1
+        response.on("close", () => {
+          clearInterval(timer)
+          streams -= 1
+        })
       } else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ session }))
     })
-    yield* Effect.acquireRelease(
-      Effect.callback<void>((resume) => {
-        server.listen(0, "127.0.0.1", () => resume(Effect.void))
-      }),
-      () =>
-        Effect.callback<void>((resume) => {
-          server.closeAllConnections()
-          server.close(() => resume(Effect.void))
-        })
-    )
-    let streams = 0
-    server.on("request", (request, response) => {
-      if (request.method !== "POST") return
-      streams += 1
-      response.on("close", () => {
-        streams -= 1
-      })
-    })
-    const { port } = server.address() as AddressInfo
-    return { url: `http://127.0.0.1:${port}`, streams: () => streams }
+    return { url, streams: () => streams }
   })
 
 const until = Effect.fnUntraced(function*(isSo: () => boolean) {

@@ -125,24 +125,11 @@ export interface Exchange {
   readonly body: string
 }
 
-/** A real server on a free port: each exchange waits in the queue for its answer, each closed one in `closed`. */
-export const listen = Effect.gen(function*() {
-  const exchanges = yield* Queue.unbounded<Exchange>()
-  const closed = yield* Queue.unbounded<{ readonly url: string; readonly complete: boolean }>()
+/** A real server on a free port, as long as the scope is open; answers its URL. */
+export const serve = Effect.fnUntraced(function*(listener: Http.RequestListener) {
   const server = yield* Effect.acquireRelease(
     Effect.callback<Http.Server>((resume) => {
-      const server = Http.createServer((request, response) => {
-        let body = ""
-        request.setEncoding("utf8")
-        request.on("data", (chunk) => {
-          body += chunk
-        })
-        request.on("end", () => Queue.offerUnsafe(exchanges, { request, response, body }))
-        response.on(
-          "close",
-          () => Queue.offerUnsafe(closed, { url: request.url ?? "", complete: response.writableFinished })
-        )
-      })
+      const server = Http.createServer(listener)
       server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
     }),
     (server) =>
@@ -152,5 +139,24 @@ export const listen = Effect.gen(function*() {
       })
   )
   const { port } = server.address() as AddressInfo
-  return { url: `http://127.0.0.1:${port}`, exchanges, closed }
+  return `http://127.0.0.1:${port}`
+})
+
+/** A real server of which each exchange waits in the queue for its answer, each closed one in `closed`. */
+export const listen = Effect.gen(function*() {
+  const exchanges = yield* Queue.unbounded<Exchange>()
+  const closed = yield* Queue.unbounded<{ readonly url: string; readonly complete: boolean }>()
+  const url = yield* serve((request, response) => {
+    let body = ""
+    request.setEncoding("utf8")
+    request.on("data", (chunk) => {
+      body += chunk
+    })
+    request.on("end", () => Queue.offerUnsafe(exchanges, { request, response, body }))
+    response.on(
+      "close",
+      () => Queue.offerUnsafe(closed, { url: request.url ?? "", complete: response.writableFinished })
+    )
+  })
+  return { url, exchanges, closed }
 })
