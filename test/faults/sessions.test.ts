@@ -99,6 +99,40 @@ describe("sessions", () => {
 
   promise(
     "capacity",
+    "sessions beyond what a server has room for fail, and none is left behind",
+    { fast: 60, full: 1000 },
+    (size) =>
+      Effect.gen(function*() {
+        const { agents, sessions } = yield* AshClient
+        yield* agents.create({ name: "demo" })
+        const seen = new Map<string, number>()
+        yield* Effect.forEach(Array.from({ length: size }), () =>
+          Effect.scoped(Effect.andThen(sessions.open({ agent: "demo" }), (session) =>
+            session.ask("hello"))).pipe(
+              Effect.match({
+                onSuccess: ({ text }) => text.endsWith("step 19") ? "answered" : `answered ${text}`,
+                onFailure: ({ reason }) => reason._tag
+              }),
+              Effect.map((outcome) => seen.set(outcome, (seen.get(outcome) ?? 0) + 1))
+            ), { concurrency: "unbounded", discard: true })
+        const alive = (yield* sessions.list()).filter(({ status }) =>
+          status !== "ended"
+        )
+        const { answered, AtCapacity, ...others } = Object.fromEntries(seen)
+        return {
+          cases: size,
+          failures: [
+            ...alive.map(({ id, status }) => `${id} is ${status}`),
+            ...Object.keys(others),
+            ...answered === undefined || AtCapacity === undefined ? ["nothing was answered, or there was room"] : []
+          ],
+          note: `a capacity of 10, no repetition: ${answered} answered, ${AtCapacity} had no room`
+        }
+      }).pipe(Effect.provide(AshEmbedded.layer({ script: slow, maxSandboxes: 10, retry: { times: 0 } })))
+  )
+
+  promise(
+    "capacity",
     "many sessions at once find room one after the other",
     { fast: 60, full: 1000 },
     (size) =>

@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import type { AshError } from "../../src/schema/AshError.ts"
 import type { Content } from "../../src/schema/Message.ts"
 import { Messages } from "../../src/services/Messages.ts"
+import type { RequestOptionsInput } from "../../src/services/RequestOptions.ts"
 import { assistant, noSession, result, sessionId, storedMessage, user } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
@@ -27,13 +28,17 @@ const turn = Server.frames(
 
 const isProbe = ({ path }: Server.Received) => path.includes(noSession)
 
-const conversation = (kind: keyof typeof servers, answer: Server.Script = Server.sse(turn)) =>
+const conversation = (
+  kind: keyof typeof servers,
+  answer: Server.Script = Server.sse(turn),
+  options: RequestOptionsInput = {}
+) =>
   Server.make((request) => {
     if (!isProbe(request)) return answer(request)
     const { content } = Server.jsonOf(request) as { readonly content: ReadonlyArray<unknown> }
     const status = servers[kind](content.length)
     return Server.json({ error: status === 400 ? "Bad Request" : "Session not found", statusCode: status }, status)()
-  }, { retry: { times: 0 } })
+  }, { retry: { times: 0 }, ...options })
 
 const send = (content: Content) => Stream.unwrap(Effect.map(Messages, (messages) => messages.send(sessionId, content)))
 
@@ -198,6 +203,21 @@ describe("send", () => {
         assert.strictEqual(bodies(server).length, 1)
       })
   )
+
+  it.effect("keeps of an event no more than the layer allows", () =>
+    Effect.gen(function*() {
+      const answer = Server.sse(
+        `${Server.frames(["session_start", { sessionId }])}event: x\ndata: ${"x".repeat(20_000)}`
+      )
+      const failing = (maxEventSize: number) =>
+        Effect.flip(Stream.runDrain(send("Hi"))).pipe(
+          Effect.provide(conversation("intact", answer, { maxEventSize }).layer)
+        )
+      const { message, reason } = yield* failing(10_000)
+      assert.strictEqual(reason._tag, "Undecodable")
+      assert.include(message, "10000 characters")
+      assert.strictEqual((yield* failing(30_000)).reason._tag, "StreamTruncated")
+    }))
 
   it.effect("delivers what came before a failure", () =>
     Effect.gen(function*() {

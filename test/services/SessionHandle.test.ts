@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -14,6 +15,7 @@ import type { AshError } from "../../src/schema/AshError.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Attachments } from "../../src/services/Attachments.ts"
 import { Messages } from "../../src/services/Messages.ts"
+import { RequestOptions } from "../../src/services/RequestOptions.ts"
 import type { SessionHandleOptions } from "../../src/services/SessionHandle.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { noSession, result, session, sessionId, storedMessage } from "../support/fixtures.ts"
@@ -463,6 +465,60 @@ describe("what is cancelled", () => {
       assert.strictEqual(server.requests.filter(({ path }) => path.endsWith("/stop")).length, 1)
     }).pipe(Effect.provide(server.layer))
   })
+})
+
+describe("the limits of a turn", () => {
+  const layer = { timeouts: { idle: "3 minutes", turn: "4 minutes" } } as const
+  const handle = { timeouts: { idle: "2 minutes" } } as const
+  it.effect.each(
+    [
+      [{}, {}, "idle 3m"],
+      [handle, {}, "idle 2m"],
+      [handle, { idle: "1 minute" }, "idle 1m"],
+      [handle, { idle: "off" }, "turn 4m"]
+    ] as const
+  )(
+    "%j of a handle lie over the layer's, and %j of a call over them: %s",
+    ([handle, call, expected]) =>
+      Effect.gen(function*() {
+        const { begun, script } = yield* waiting
+        yield* Effect.gen(function*() {
+          const session = yield* opened(handle)
+          const fiber = yield* session.ask("slow one").pipe(
+            RequestOptions.withTimeouts(call),
+            Effect.flip,
+            Effect.forkChild
+          )
+          yield* begun.await
+          yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+          yield* TestClock.adjust("4 minutes")
+          const { reason } = yield* Fiber.join(fiber)
+          assert.strictEqual(
+            reason._tag === "TimedOut" ? `${reason.timer} ${Duration.format(reason.duration)}` : reason._tag,
+            expected
+          )
+        }).pipe(Effect.scoped, Effect.provide(AshEmbedded.layer({ ...layer, script })))
+      })
+  )
+})
+
+describe("a session that another program ends", () => {
+  it.effect("leaves its running turn silent, and is found out by the next one", () =>
+    Effect.gen(function*() {
+      const { begun, script } = yield* waiting
+      yield* Effect.gen(function*() {
+        const handle = yield* opened({ timeouts: { idle: "1 minute" } })
+        const fiber = yield* Effect.forkChild(Effect.flip(handle.ask("slow one")))
+        yield* begun.await
+        yield* (yield* Sessions).end(handle.id)
+        yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+        yield* TestClock.adjust("1 minute")
+        assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TimedOut")
+        assert.strictEqual((yield* Effect.flip(handle.ask("two"))).reason._tag, "SessionFenced")
+        const { reason } = yield* Effect.flip(handle.recover)
+        assert.strictEqual(reason._tag === "WrongState" ? reason.status : reason._tag, "ended")
+      }).pipe(Effect.scoped, provideServer(script))
+    }))
 })
 
 describe("a turn that was never sent", () => {

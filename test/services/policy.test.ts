@@ -22,7 +22,7 @@ type Services = Agents | AshClient | Messages | Sessions
 const run = Effect.fnUntraced(function*<A>(
   script: Server.Script,
   call: Effect.Effect<A, AshError, Services>,
-  options: RequestOptionsInput = {}
+  options: Parameters<typeof Server.make>[1] = {}
 ) {
   const server = Server.make(
     // The question for the form of content is not what these tests are about.
@@ -471,6 +471,43 @@ describe("a rate limit that is told oddly", () => {
 })
 
 describe("limits of a layer", () => {
+  it.effect("creations fail at once where they are not to wait for their window", () =>
+    Effect.gen(function*() {
+      const headers = { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "600" }
+      const script = () =>
+        Server.inOrder(
+          Server.json({ session }, 201, headers),
+          Server.json({ error: "Too Many Requests" }, 429, { ...headers, "retry-after": "600" })
+        )
+      const both = Effect.andThen(create, create)
+      const waited = yield* run(Server.inOrder(script(), created), both)
+      assert.deepStrictEqual(waited.times, [0, 600_000])
+      const { error, times } = yield* run(script(), both, { whenRateLimited: "fail" })
+      assert.strictEqual(error?.reason._tag, "RateLimited")
+      assert.strictEqual(times[1], times[0])
+    }))
+
+  it.effect("streams wait for room, and for no longer", () =>
+    Effect.gen(function*() {
+      let open = 0
+      let most = 0
+      const turn: Server.Script = () =>
+        Effect.gen(function*() {
+          open += 1
+          most = Math.max(most, open)
+          yield* Effect.sleep("1 minute")
+          open -= 1
+          return Server.sse(Server.frames(["done", {}]))()
+        })
+      const { error, requests } = yield* run(turn, Effect.all([send, send, send, send, send], { concurrency: 5 }), {
+        maxStreams: 2,
+        timeouts: { headers: "2 minutes" }
+      })
+      assert.isUndefined(error)
+      assert.strictEqual(requests.length, 5)
+      assert.strictEqual(most, 2)
+    }))
+
   it.effect.each([{ maxSessions: 0 }, { maxStreams: 1.5 }, { maxSessions: Number.NaN }])(
     "%j are refused",
     (limits) =>
