@@ -31,7 +31,7 @@ const sessionStart: Event = ["session_start", { sessionId, version: "0.2.0" }]
 
 const done: Event = ["done", { sessionId }]
 
-const assistant = (block: unknown): Event => ["message", {
+const assistant = (index: number, block: unknown): Event => ["message", {
   type: "assistant",
   message: {
     id: "msg_01Fake0000000000000026",
@@ -46,7 +46,7 @@ const assistant = (block: unknown): Event => ["message", {
   },
   parent_tool_use_id: null,
   session_id: conversation,
-  uuid: uuidAt(0)
+  uuid: uuidAt(index)
 }]
 
 const init: Event = ["message", {
@@ -120,7 +120,7 @@ function* modelCalls(): Generator<Event> {
     const signature = { type: "signature_delta", signature: "ZmFrZS1zaWduYXR1cmU=" }
     yield* delta(next(), 0, "signature_delta", signature, signature)
     yield ["thinking_delta", { delta: thinking }]
-    yield assistant({ type: "thinking", thinking, signature: signature.signature })
+    yield assistant(next(), { type: "thinking", thinking, signature: signature.signature })
     yield streamEvent(next(), { type: "content_block_stop", index: 0 })
 
     yield streamEvent(next(), { type: "content_block_start", index: 1, content_block: { type: "text", text: "" } })
@@ -130,7 +130,7 @@ function* modelCalls(): Generator<Event> {
       text += piece
       yield* textDelta(index, piece)
     }
-    yield assistant({ type: "text", text })
+    yield assistant(next(), { type: "text", text })
     yield streamEvent(next(), { type: "content_block_stop", index: 1 })
 
     const tool = { type: "tool_use", id: "toolu_01Fake0000000000000010", name: "Bash" }
@@ -141,7 +141,7 @@ function* modelCalls(): Generator<Event> {
       yield* delta(next(), 2, "input_json_delta", json, json)
     }
     yield ["tool_use", { id: tool.id, name: tool.name, input }]
-    yield assistant({ ...tool, input })
+    yield assistant(next(), { ...tool, input })
     yield streamEvent(next(), { type: "content_block_stop", index: 2 })
     yield streamEvent(next(), { type: "message_delta", delta: { stop_reason: "tool_use", stop_sequence: null }, usage })
     yield streamEvent(next(), { type: "message_stop" })
@@ -175,11 +175,11 @@ export const turn = (events: number): ReadonlyArray<Buffer> => [
 
 /** A turn of three events, the second of them of so many MiB. */
 export const largeTurn = (mebibytes: number): ReadonlyArray<Buffer> => {
-  const empty = JSON.stringify(assistant({ type: "text", text: "" })[1]).length
+  const empty = JSON.stringify(assistant(0, { type: "text", text: "" })[1]).length
   const text = "All of the file, in one line, as tools do. ".repeat(mebibytes * 25_000)
   return [
     frame(sessionStart),
-    frame(assistant({ type: "text", text: text.slice(0, mebibytes * 2 ** 20 - empty) })),
+    frame(assistant(0, { type: "text", text: text.slice(0, mebibytes * 2 ** 20 - empty) })),
     frame(done)
   ]
 }

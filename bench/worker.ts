@@ -127,7 +127,6 @@ const runRound = async (client: Client, work: Work): Promise<Round> => {
 }
 
 const measure = async (client: Client, work: Work): Promise<Sample> => {
-  global.gc?.()
   const cpuBefore = process.cpuUsage()
   const startedAt = performance.now()
   const { growth, time, units } = await runRound(client, work)

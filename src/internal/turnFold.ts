@@ -94,11 +94,13 @@ const addMessage = (state: State, message: ClaudeMessage) => {
   }
 }
 
-/** Folds an event into a turn. */
-export const add = (state: State, event: TurnEvent): State => {
-  if (event._tag === "TextDelta") state.pendingText += event.delta
-  else if (event._tag === "ThinkingDelta") state.pendingThinking += event.delta
-  else if (event._tag === "Message") addMessage(state, event.message)
+/** Folds events into a turn. */
+export const add = (state: State, events: ReadonlyArray<TurnEvent>): State => {
+  for (const event of events) {
+    if (event._tag === "TextDelta") state.pendingText += event.delta
+    else if (event._tag === "ThinkingDelta") state.pendingThinking += event.delta
+    else if (event._tag === "Message") addMessage(state, event.message)
+  }
   return state
 }
 
@@ -207,6 +209,7 @@ export const fold = <E, R, E2 = never, R2 = never>(
   { onText }: FoldOptions<E2, R2> = {}
 ): Effect.Effect<Turn, E | E2, R | R2> =>
   Effect.suspend(() => {
+    const state = initial()
     const text = initialText()
     const watched: Stream.Stream<TurnEvent, E | E2, R | R2> = onText === undefined ?
       events :
@@ -214,5 +217,8 @@ export const fold = <E, R, E2 = never, R2 = never>(
         const piece = textOf(text, event)
         return piece === "" ? Effect.void : onText(piece)
       })
-    return Effect.map(Stream.runFold(watched, initial, add), toTurn)
+    return Effect.map(
+      Stream.runForEachArray(watched, (batch) => Effect.sync(() => add(state, batch))),
+      () => toTurn(state)
+    )
   })

@@ -8,9 +8,9 @@ import * as Pull from "effect/Pull"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { AshError, StreamTruncated, TimedOut, TurnFailed, Undecodable } from "../schema/AshError.ts"
-import { type DoneEvent, type StreamEvent, streamEventFromText, type TurnErrorEvent } from "../schema/StreamEvent.ts"
+import { type DoneEvent, type StreamEvent, streamEventDecoder, type TurnErrorEvent } from "../schema/StreamEvent.ts"
 import { withKnown } from "./brokenTurn.ts"
-import * as EventParser from "./eventParser.ts"
+import { EventParser } from "./EventParser.ts"
 import type { Redact } from "./secrets.ts"
 import * as TurnFold from "./turnFold.ts"
 import { turnLimits } from "./turnLimits.ts"
@@ -36,30 +36,23 @@ export const decodeEvents =
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<StreamEvent, AshError | E, R> =>
     Stream.transformPull(bytes, (pull) =>
       Effect.sync(() => {
-        let events: Array<StreamEvent> = []
         let chunks: ReadonlyArray<Uint8Array> = []
         let position = 0
         let isTooLarge = false
-        const parser = EventParser.make(
-          (name, data) => events.push(streamEventFromText(name, data)),
-          maxEventSize + envelope
-        )
+        const parser = new EventParser(streamEventDecoder, maxEventSize + envelope)
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError | E, void, R> = Effect.suspend(() => {
           // A batch at a time, however much has arrived: events that are soon let go of cost the collector nothing.
           for (
             let chunk = chunks[position];
-            chunk !== undefined && !isTooLarge && events.length < batchSize;
+            chunk !== undefined && !isTooLarge && parser.size < batchSize;
             chunk = chunks[position]
           ) {
             position += 1
             isTooLarge = !parser.feed(chunk)
           }
-          if (Arr.isArrayNonEmpty(events)) {
-            const batch = events
-            events = []
-            return Effect.succeed(batch)
-          }
+          const events = parser.take()
+          if (Arr.isArrayNonEmpty(events)) return Effect.succeed(events)
           if (isTooLarge) return Effect.fail(tooLarge(operation, maxEventSize))
           return Effect.flatMap(pull, (arrived) => {
             chunks = arrived
@@ -159,7 +152,7 @@ export const endTurn = (
             const end = batch.findIndex(isTerminal)
             last = batch[end]
             const kept = last === undefined ? batch : batch.slice(0, isFailure(last) ? end : end + 1)
-            for (const event of kept) TurnFold.add(heard, event)
+            TurnFold.add(heard, kept)
             return Arr.isReadonlyArrayNonEmpty(kept) ? Effect.succeed(kept) : next
           })
         }

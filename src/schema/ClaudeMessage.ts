@@ -5,6 +5,7 @@
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { nullish, Unknown } from "./Wire.ts"
 
@@ -164,7 +165,9 @@ const known = [SystemInit, AssistantMessage, UserMessage, ResultMessage, Partial
 export const withRaw = <Fields extends Schema.Struct.Fields>(member: Schema.Struct<Fields>) =>
   Schema.toType(Schema.Struct({ ...member.fields, raw: Schema.Json }))
 
-const decodeKnown = Schema.decodeUnknownOption(Schema.Union(known))
+const Known = Schema.Union(known)
+SchemaJITCompiler.enable(Known.ast)
+const decodeKnown = Schema.decodeUnknownOption(Known)
 
 /** Decodes any JSON value: total, a message that is not known or not as expected is `Unknown`. */
 export const claudeMessageFromJson = (raw: Schema.Json): ClaudeMessage =>

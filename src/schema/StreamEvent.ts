@@ -5,9 +5,8 @@
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import { claudeMessageFromJson, ClaudeMessageType } from "./ClaudeMessage.ts"
-import { nullish, parseJson } from "./Wire.ts"
+import { nullish, parseJson, startsAt } from "./Wire.ts"
 
 /** The first event: the turn has begun. */
 export interface SessionStartEvent extends Schema.Schema.Type<typeof SessionStartEvent> {}
@@ -120,53 +119,74 @@ export const StreamEvent = Schema.Union([
   UnknownEvent
 ]).annotate({ identifier: "StreamEvent" })
 
-/**
- * Reads JSON from a text of its own. What is read refers to the text that it was read from, and `data` to all that arrived with
- * it: who keeps a word of an answer is not to keep the whole stream.
- */
-const readJson = (data: string): Schema.Json => parseJson(` ${data}`, data)
+/** Makes an event of its data, which stands in a text from `start` to before `end`; none where it is not as expected. */
+type FromText = (text: string, start: number, end: number) => StreamEvent | undefined
 
 const isPiece = (json: Schema.Json): boolean => Predicate.hasProperty(json, "type") && json.type === "stream_event"
 
-/** Servers write the type of a message first. Those that don't have it read for it. */
-const beginsPiece = (data: string): boolean => data.startsWith("{\"type\":\"stream_event\"")
+/** How servers begin a piece of a message. Of one that begins it otherwise the type is read. */
+const piece = "{\"type\":\"stream_event\""
 
-const messageFromText = (data: string): StreamEvent => {
-  if (beginsPiece(data)) return { _tag: "Partial", json: data }
-  const json = readJson(data)
+const messageFromText: FromText = (text, start, end) => {
+  const data = text.slice(start, end)
+  if (startsAt(text, start, piece)) return { _tag: "Partial", json: data }
+  const json = parseJson(data)
   return isPiece(json) ? { _tag: "Partial", json: data } : { _tag: "Message", message: claudeMessageFromJson(json) }
 }
 
-const Delta = Schema.Struct({ delta: Schema.String })
-// Of these there are thousands. Where code may not be generated, the check is interpreted.
-SchemaJITCompiler.enable(Delta.ast)
-const isDelta = Schema.is(Delta)
-
-/** JSON of a delta in which nothing is escaped: what stands between the quotes is the text (RFC 8259, section 7). */
-// eslint-disable-next-line no-control-regex
-const plainDelta = /^\{"delta":"[^"\\\u0000-\u001f]*"\}$/
-
-const deltaFromText = (tag: "TextDelta" | "ThinkingDelta") => (data: string): StreamEvent | undefined => {
-  if (plainDelta.test(data)) return { _tag: tag, delta: data.slice(10, -2) }
-  const json = readJson(data)
-  return isDelta(json) ? { _tag: tag, delta: json.delta } : undefined
+const fromText = <A extends StreamEvent>(schema: Schema.Decoder<A>): FromText => {
+  const decode = Schema.decodeUnknownOption(schema)
+  return (text, start, end) => Option.getOrUndefined(decode(parseJson(text.slice(start, end))))
 }
 
-const fromText = <A extends StreamEvent>(schema: Schema.Decoder<A>) => {
-  const decode = Schema.decodeUnknownOption(schema)
-  return (data: string): StreamEvent | undefined => Option.getOrUndefined(decode(readJson(data)))
+/** How servers begin and end a delta. One that has more than its text is read as a whole. */
+const deltaStart = "{\"delta\":\""
+const quote = 34
+const backslash = 92
+const closingBrace = 125
+
+/** Of fewer characters engines make a copy; a longer part of a text keeps all that arrived with it in memory. */
+const copied = 13
+
+/** Whether the text of a JSON string is as it stands there (RFC 8259, section 7). */
+const isPlain = (text: string, start: number, end: number): boolean => {
+  for (let index = start; index < end; index++) {
+    const code = text.charCodeAt(index)
+    if (code < 32 || code === quote || code === backslash) return false
+  }
+  return true
+}
+
+const deltaFromText = <A extends TextDeltaEvent | ThinkingDeltaEvent>(
+  tag: A["_tag"],
+  schema: Schema.Decoder<A>
+): FromText => {
+  const decode = fromText(schema)
+  return (text, start, end) => {
+    if (startsAt(text, start, deltaStart) && text.charCodeAt(end - 1) === closingBrace) {
+      const from = start + deltaStart.length
+      const to = end - 2
+      if (to - from < copied && text.charCodeAt(to) === quote && isPlain(text, from, to)) {
+        return { _tag: tag, delta: text.slice(from, to) }
+      }
+      const json = parseJson(text.slice(from - 1, end - 1), null)
+      if (typeof json === "string") return { _tag: tag, delta: json }
+    }
+    return decode(text, start, end)
+  }
 }
 
 const decodeDone = fromText(DoneEvent)
 
 /** Servers name what they pass on after its `type`, be it `done`; an end that is their own has no type. */
-const doneFromText = (data: string) => Predicate.hasProperty(readJson(data), "type") ? undefined : decodeDone(data)
+const doneFromText: FromText = (text, start, end) =>
+  Predicate.hasProperty(parseJson(text.slice(start, end)), "type") ? undefined : decodeDone(text, start, end)
 
-const decoders = new Map<string, (data: string) => StreamEvent | undefined>([
+const decoders = new Map<string, FromText>([
   ["session_start", fromText(SessionStartEvent)],
   ["message", messageFromText],
-  ["text_delta", deltaFromText("TextDelta")],
-  ["thinking_delta", deltaFromText("ThinkingDelta")],
+  ["text_delta", deltaFromText("TextDelta", TextDeltaEvent)],
+  ["thinking_delta", deltaFromText("ThinkingDelta", ThinkingDeltaEvent)],
   ["tool_use", fromText(ToolUseEvent)],
   ["tool_result", fromText(ToolResultEvent)],
   ["turn_complete", fromText(TurnCompleteEvent)],
@@ -175,6 +195,13 @@ const decoders = new Map<string, (data: string) => StreamEvent | undefined>([
   ["session_end", fromText(SessionEndEvent)]
 ])
 
-/** Decodes the name and the data of an event. Total: what is not as expected is `Unknown`. */
+/** Decodes the data of the events of a name. Total: what is not as expected is `Unknown`. */
+export const streamEventDecoder = (event: string) => {
+  const decode = decoders.get(event)
+  return (text: string, start: number, end: number): StreamEvent =>
+    decode?.(text, start, end) ?? { _tag: "Unknown", event, data: parseJson(text.slice(start, end)) }
+}
+
+/** Decodes the name and the data of an event. */
 export const streamEventFromText = (event: string, data: string): StreamEvent =>
-  decoders.get(event)?.(data) ?? { _tag: "Unknown", event, data: readJson(data) }
+  streamEventDecoder(event)(data, 0, data.length)

@@ -50,6 +50,14 @@ export const Unknown = Schema.Json.pipe(
 export const parseJson = (text: string, otherwise: Schema.Json = text): Schema.Json =>
   Result.getOrElse(Result.try((): Schema.Json => JSON.parse(text)), () => otherwise)
 
+/** As `startsWith`, which costs more than the rest of what is done with a short line. */
+export const startsAt = (text: string, position: number, word: string): boolean => {
+  for (let index = 0; index < word.length; index++) {
+    if (text.charCodeAt(position + index) !== word.charCodeAt(index)) return false
+  }
+  return true
+}
+
 /** JSON carried as text, read by {@link parseJson}. */
 export const JsonText = Schema.String.pipe(
   Schema.decodeTo(Schema.Json, {

@@ -1,15 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as EventParser from "../../src/internal/eventParser.ts"
-import { type StreamEvent, streamEventFromText } from "../../src/schema/StreamEvent.ts"
+import { EventParser } from "../../src/internal/EventParser.ts"
+import { streamEventDecoder } from "../../src/schema/StreamEvent.ts"
 import { chance } from "../support/promise.ts"
 import { eventsByEffect } from "../support/sse.ts"
 
 /** What the parser makes of chunks, until an event is too large. */
 const parse = (chunks: ReadonlyArray<Uint8Array>, maxEventSize = Infinity) => {
-  const events: Array<StreamEvent> = []
-  const parser = EventParser.make((name, data) => events.push(streamEventFromText(name, data)), maxEventSize)
+  const parser = new EventParser(streamEventDecoder, maxEventSize)
   const isTooLarge = chunks.some((chunk) => !parser.feed(chunk))
-  return { events, isTooLarge }
+  return { events: parser.take(), isTooLarge }
 }
 
 /** Pieces of event streams, good and bad, in any order. */

@@ -1,0 +1,189 @@
+/**
+ * Cuts the bytes of an event stream into events, by the standard (HTML, section 9.2.6). A turn has thousands of events, so
+ * each byte is looked at once: what is complete is decoded in one piece, up to the last line feed, which is never inside
+ * a character, and a rest is kept as it is until its line ends. Lines that end in a carriage return, which no known server
+ * sends, take Effect's parser.
+ */
+import * as Sse from "effect/encoding/Sse"
+import { startsAt } from "../schema/Wire.ts"
+
+const lineFeed = 10
+const carriageReturn = 13
+const space = 32
+const byteOrderMark = 0xfeff
+
+const join = (pieces: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
+  const joined = new Uint8Array(size)
+  let position = 0
+  for (const piece of pieces) {
+    joined.set(piece, position)
+    position += piece.length
+  }
+  return joined
+}
+
+const hasMark = (pieces: ReadonlyArray<Uint8Array>): boolean => {
+  const [first, second, third] = pieces.slice(0, 3).flatMap((piece) => [...piece.subarray(0, 3)])
+  return first === 0xef && second === 0xbb && third === 0xbf
+}
+
+// Of all streams: what is complete is decoded at once, and nothing is kept.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/** Makes an event of its data, which stands in a text from `start` to before `end`. */
+export type Decode<A> = (text: string, start: number, end: number) => A
+
+/** What the events of a name are made by. */
+interface Kind<A> {
+  readonly name: string
+  readonly decode: Decode<A>
+}
+
+/** The parser of one stream. A class, as methods stay compiled when a stream ends, and closures do not. */
+export class EventParser<A> {
+  readonly #decoderOf: (name: string) => Decode<A>
+  readonly #maxEventSize: number
+  #events: Array<A> = []
+  #isStart = true
+  /** The line that is not complete. */
+  #rest: Array<Uint8Array> = []
+  #restSize = 0
+  /** Counts the UTF-16 units of the rest, as the limit is one of them; each piece once. */
+  #counter: { readonly decoder: TextDecoder; pieces: number; length: number } | undefined
+  /** What an event without a name is. */
+  readonly #message: Kind<A>
+  #kind: Kind<A> | undefined
+  /** Where the data of the event stands: between two positions of a text. */
+  #data: string | undefined
+  #dataStart = 0
+  #dataEnd = 0
+  /** The last kind with a name of each length: a turn has few, and none is looked up twice in a row. */
+  readonly #kinds: Array<Kind<A>> = []
+  #slow: ((chunk: Uint8Array) => boolean) | undefined
+
+  /** An event may have so many characters. */
+  constructor(decoderOf: (name: string) => Decode<A>, maxEventSize: number) {
+    this.#decoderOf = decoderOf
+    this.#message = { name: "message", decode: decoderOf("message") }
+    this.#maxEventSize = maxEventSize
+  }
+
+  /** Takes bytes; answers whether the event that is not complete by then is within the limit. */
+  feed(chunk: Uint8Array): boolean {
+    if (this.#slow !== undefined) return this.#slow(chunk)
+    const end = chunk.lastIndexOf(lineFeed) + 1
+    const rest = chunk.subarray(end)
+    const text = end === 0 ? "" : decoder.decode(this.#joined(chunk.subarray(0, end)))
+    if (text.includes("\r") || rest.includes(carriageReturn)) {
+      this.#slow = this.#makeSlow()
+      return this.#slow(this.#joined(chunk))
+    }
+    if (end > 0) {
+      this.#parseLines(text)
+      this.#rest = []
+      this.#restSize = 0
+      this.#counter = undefined
+    }
+    if (rest.length > 0) {
+      this.#rest.push(rest)
+      this.#restSize += rest.length
+    }
+    const size = (this.#data === undefined ? 0 : this.#dataEnd - this.#dataStart + 1) -
+      (this.#isStart && hasMark(this.#rest) ? 1 : 0)
+    return this.#restSize + size <= this.#maxEventSize || this.#lengthOfRest() + size <= this.#maxEventSize
+  }
+
+  /** How many events there are to take. */
+  get size(): number {
+    return this.#events.length
+  }
+
+  /** Takes the events that there are. */
+  take(): Array<A> {
+    const events = this.#events
+    this.#events = []
+    return events
+  }
+
+  #joined(bytes: Uint8Array): Uint8Array {
+    return this.#restSize === 0 ? bytes : join([...this.#rest, bytes], this.#restSize + bytes.length)
+  }
+
+  #lengthOfRest(): number {
+    const counter = this.#counter ??= { decoder: new TextDecoder("utf-8", { ignoreBOM: true }), pieces: 0, length: 0 }
+    for (const piece of this.#rest.slice(counter.pieces)) {
+      counter.length += counter.decoder.decode(piece, { stream: true }).length
+    }
+    counter.pieces = this.#rest.length
+    return counter.length
+  }
+
+  #parseLines(text: string) {
+    let position = 0
+    if (this.#isStart && text.charCodeAt(0) === byteOrderMark) position = 1
+    this.#isStart = false
+    while (position < text.length) {
+      if (text.charCodeAt(position) === lineFeed) {
+        this.#dispatch()
+        position += 1
+        continue
+      }
+      const end = text.indexOf("\n", position)
+      if (startsAt(text, position, "data:")) {
+        this.#addData(text, text.charCodeAt(position + 5) === space ? position + 6 : position + 5, end)
+      } else if (startsAt(text, position, "event:")) {
+        this.#kind = this.#kindAt(text, text.charCodeAt(position + 6) === space ? position + 7 : position + 6, end)
+      } else if (end - position === 4 && startsAt(text, position, "data")) {
+        this.#addData("", 0, 0)
+      } else if (end - position === 5 && startsAt(text, position, "event")) {
+        this.#kind = undefined
+      }
+      position = end + 1
+    }
+  }
+
+  #addData(text: string, start: number, end: number) {
+    if (this.#data === undefined) {
+      this.#data = text
+      this.#dataStart = start
+      this.#dataEnd = end
+    } else {
+      this.#data = `${this.#data.slice(this.#dataStart, this.#dataEnd)}\n${text.slice(start, end)}`
+      this.#dataStart = 0
+      this.#dataEnd = this.#data.length
+    }
+  }
+
+  #dispatch() {
+    if (this.#data !== undefined) {
+      const { decode } = this.#kind ?? this.#message
+      this.#events.push(decode(this.#data, this.#dataStart, this.#dataEnd))
+    }
+    this.#kind = undefined
+    this.#data = undefined
+  }
+
+  #kindAt(text: string, start: number, end: number): Kind<A> | undefined {
+    const known = this.#kinds[end - start]
+    if (known !== undefined && startsAt(text, start, known.name)) return known
+    if (start === end) return undefined
+    const name = text.slice(start, end)
+    const kind = { name, decode: this.#decoderOf(name) }
+    if (name.length < 32) this.#kinds[name.length] = kind
+    return kind
+  }
+
+  /** Effect's parser, from the event on that is not complete. */
+  #makeSlow() {
+    const parser = Sse.makeParser((event) => {
+      if (event._tag === "Event") this.#events.push(this.#decoderOf(event.event)(event.data, 0, event.data.length))
+    }, { maxEventSize: this.#maxEventSize })
+    const slowDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
+    // A comment, behind which a byte order mark is no longer one.
+    if (!this.#isStart) parser.feed(":\n")
+    if (this.#kind !== undefined) parser.feed(`event: ${this.#kind.name}\n`)
+    const data = this.#data?.slice(this.#dataStart, this.#dataEnd)
+    for (const line of data?.split("\n") ?? []) parser.feed(`data: ${line}\n`)
+    return (chunk: Uint8Array) => parser.feed(slowDecoder.decode(chunk, { stream: true })) === undefined
+  }
+}
