@@ -47,13 +47,28 @@ const timedOut = (operation: string, { timeout, timer }: Policy) =>
     })
   })
 
+/** An effect that has already failed once, with this error. */
+const after = <A, E, R>(error: E, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
+  let hasFailed = false
+  return Effect.suspend(() => {
+    if (hasFailed) return effect
+    hasFailed = true
+    return Effect.fail(error)
+  })
+}
+
 /** Names an operation in errors and spans, limits each attempt, and repeats what may be repeated. */
 export const applyPolicy =
   (operation: string, policy: Policy) =>
   <A, R>(attempt: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
     Effect.suspend(() => {
       let repetitions = 0
-      return attempt.pipe(
+      const repeats = (error: AshError) => {
+        const isRepeated = repetitions < policy.times && mayRepeat(policy, error) && policy.budget.take()
+        if (isRepeated) repetitions += 1
+        return isRepeated
+      }
+      const named = attempt.pipe(
         Effect.mapError(({ reason }) => new AshError({ operation, reason })),
         Duration.isFinite(policy.timeout)
           ? Effect.timeoutOrElse({
@@ -61,15 +76,13 @@ export const applyPolicy =
             orElse: () => Effect.fail(timedOut(operation, policy))
           })
           : identity,
-        policy.rateLimit === undefined ? identity : policy.rateLimit(operation),
-        Effect.retry({
-          schedule: schedule(policy),
-          while: (error) => {
-            const repeats = repetitions < policy.times && mayRepeat(policy, error) && policy.budget.take()
-            if (repeats) repetitions += 1
-            return repeats
-          }
-        }),
-        Effect.tap(() => Effect.sync(() => policy.budget.giveBack(repetitions)))
+        policy.rateLimit === undefined ? identity : policy.rateLimit(operation)
       )
+      // Most calls succeed at once, and need no schedule.
+      return Effect.catch(named, (error) =>
+        Effect.retry(after(error, named), { schedule: schedule(policy), while: repeats })).pipe(
+          Effect.tap(() =>
+            Effect.sync(() => policy.budget.giveBack(repetitions))
+          )
+        )
     }).pipe(Effect.withSpan(operation, {}, { captureStackTrace: false }))

@@ -99,6 +99,7 @@ export class AshApiClient extends Context.Service<AshApiClient, Methods>()("effe
 /** One call on its way: what its endpoint allows, and the response once there is one. */
 interface Exchange {
   readonly bodyLimit: number
+  readonly answersStream: boolean
   response: HttpClientResponse.HttpClientResponse | undefined
 }
 
@@ -108,7 +109,7 @@ type Failure = AshErrorReason | HttpClientError.HttpClientError | Schema.SchemaE
 const isReason = Schema.is(AshErrorReason)
 
 class CurrentExchange extends Context.Reference<Exchange>("effect-ash/services/AshApiClient/CurrentExchange", {
-  defaultValue: () => ({ bodyLimit: Infinity, response: undefined })
+  defaultValue: () => ({ bodyLimit: Infinity, answersStream: false, response: undefined })
 }) {}
 
 /** Maps the errors of a stream, or of the stream in a response with headers; any other value is left as it is. */
@@ -122,8 +123,22 @@ const mapStreams = (toError: (error: HttpClientError.HttpClientError) => AshErro
 const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpClientError.HttpClientError> =>
   Stream.isStream(value)
 
+/**
+ * Binds the requests that a stream answers to the scope, and no others: whoever reads an answer whole is done with it by then,
+ * and to abort it costs as much as to make it.
+ */
+const scopeStreams = <E, R>(client: HttpClient.HttpClient.With<E, R>) => {
+  const scoped = HttpClient.withScope(client)
+  return HttpClient.transform(client, (plain, request) =>
+    Effect.flatMap(
+      CurrentExchange,
+      ({ answersStream }): Effect.Effect<HttpClientResponse.HttpClientResponse, E, R | Scope.Scope> =>
+        answersStream ? scoped.postprocess(Effect.succeed(request)) : plain
+    ))
+}
+
 /** In the contract a response with headers is a stream, and no other is. */
-const answersStream = ({ success }: HttpApiEndpoint.Top): boolean => [...success].some(HttpApiSchema.isWithHeaders)
+const isStreamed = ({ success }: HttpApiEndpoint.Top): boolean => [...success].some(HttpApiSchema.isWithHeaders)
 
 /** Lets go of what an attempt holds as soon as it fails, not only when the scope around its repetitions closes. */
 const closeOnFailure = <A, E, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
@@ -167,7 +182,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
         authorize
       )
     })),
-    HttpClient.withScope,
+    scopeStreams,
     HttpClient.tap((response) =>
       Effect.gen(function*() {
         const exchange = yield* CurrentExchange
@@ -215,19 +230,20 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       const method = raw[group.identifier]?.[endpoint.identifier]
       if (!Predicate.isFunction(method)) return
       const bodyLimit = Context.get(mergedAnnotations, BodyLimit)
+      const answersStream = isStreamed(endpoint)
       const toError = (reason: AshErrorReason) =>
         new AshError({ operation: `${group.identifier}.${endpoint.identifier}`, reason })
       methods[group.identifier] = {
         ...methods[group.identifier],
         [endpoint.identifier]: (request: object) =>
           Effect.suspend(() => {
-            const exchange: Exchange = { bodyLimit, response: undefined }
+            const exchange: Exchange = { bodyLimit, answersStream, response: undefined }
             const result: Effect.Effect<unknown, Failure, Scope.Scope> = method(request)
             return result.pipe(
               Effect.catch((error) => Effect.flip(Effect.map(toReason(error, exchange), toError))),
               Effect.map(mapStreams((error) => toError(Failures.fromHttpClientError(error)))),
               Effect.provideService(CurrentExchange, exchange),
-              answersStream(endpoint) ? closeOnFailure : Effect.scoped
+              answersStream ? closeOnFailure : Effect.scoped
             )
           })
       }
