@@ -129,7 +129,7 @@ export const readAhead =
               end ??= exit
               filled.openUnsafe()
             })
-          const reader = yield* Effect.forkIn(Effect.onExit(read, finish), scope)
+          const reader = yield* Effect.forkIn(Effect.onExit(read, finish), scope, { startImmediately: true })
           for (const watch of watches) {
             yield* watch.pipe(
               Effect.onError((cause) => Effect.andThen(finish(Exit.failCause(cause)), Fiber.interrupt(reader))),

@@ -94,6 +94,19 @@ const noFirstEvent = (operation: string, duration: Duration.Duration) =>
     })
   })
 
+/** Turns of the event loop. */
+const patience = 3
+
+/**
+ * Hears the end of the connection, where it comes at once behind that of the turn, as from servers it does: one that is let go of
+ * before cannot be used again. Nobody waits for one that does not come.
+ */
+const hearEnd = <A, E, Done, R>(pull: Pull.Pull<A, E, Done, R>) =>
+  Effect.raceFirst(
+    Effect.ignore(Effect.forever(pull, { disableYield: true })),
+    Effect.repeat(Effect.yieldNow, { times: patience - 1 })
+  )
+
 /** What becomes of an `error` event: it fails the stream, or it is the last event. */
 export type OnTurnError = "fail" | "emit"
 
@@ -156,7 +169,8 @@ export const endTurn = (
             return Arr.isReadonlyArrayNonEmpty(kept) ? Effect.succeed(kept) : next
           })
         }
-        return isFailure(last) ? Effect.fail(turnFailed(redact(last.error))) : Cause.done()
+        const end = isFailure(last) ? turnFailed(redact(last.error)) : Cause.Done()
+        return Effect.andThen(hearEnd(pull), Effect.fail(end))
       })
       return Effect.mapError(next, (error) =>
         Cause.isDone(error)

@@ -69,6 +69,22 @@ describe.each(clients)("over %s", (_name, layer) => {
       assert.deepStrictEqual(yield* server.nextClosed, { url: turnPath, complete: false })
     }))
 
+  it.live("turns whose answers end with them leave their connections to the next", () =>
+    Effect.gen(function*() {
+      const server = yield* listening
+      const turns = Effect.replicateEffect(Stream.runDrain(events), 6, { discard: true })
+      const fiber = yield* Effect.forkChild(turns.pipe(services(server.url)))
+      const answer = Effect.map(server.next, ({ request, response }) => {
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        response.end(start + Server.frames(["done", { sessionId }]))
+        return request.socket
+      })
+      const sockets = yield* Effect.replicateEffect(answer, 6)
+      yield* Fiber.join(fiber)
+      // A client that is asked again at once may not know yet that its first connection is free.
+      assert.isAtMost(new Set(sockets).size, 2)
+    }).pipe(Effect.scoped))
+
   it.live("interruption before the answer closes the connection", () =>
     Effect.gen(function*() {
       const server = yield* listening
