@@ -68,6 +68,7 @@ const firstEvent = (rounds: number) =>
   other("The first event of a turn", { kind: "first", cut: "short", atOnce: 1, times: 200 }, {
     unit: "turn",
     rounds,
+    warmUps: 5,
     peers: [reference, "official", "fetch-bytes", "node-bytes", "undici-bytes", ...ours]
   })
 
@@ -105,7 +106,7 @@ export const full: ReadonlyArray<Scenario> = [
     peers: [...foreign, ...ours]
   }),
   turns("20,000 events, one event a write", { cut: "event" }, { rounds: 15, warmUps: 10 }),
-  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 9, warmUps: 5 }),
+  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 9, warmUps: 5, peers: [...core, "node-bytes"] }),
   turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 11 }),
   turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 11 }),
   live(1, 5),

@@ -108,7 +108,8 @@ const runRound = async (client: Client, work: Work): Promise<Round> => {
       return { units: times * atOnce, time: median(latencies) }
     }
     case "idle": {
-      await openTurns(client, 50)
+      // As many before: a process that opens its first streams grows by what it needs to do so, and keeps that.
+      await openTurns(client, atOnce)
       const before = await settledMemory()
       await openTurns(client, atOnce)
       return { units: atOnce, growth: (await settledMemory() - before) / atOnce }
