@@ -113,7 +113,9 @@ export class Messages extends Context.Service<Messages, {
               })
               : identity
           )
-          const { body, headers } = yield* Effect.raceFirst(start, control.abort)
+          const { body, headers } = yield* control.abort === Effect.never
+            ? start
+            : Effect.raceFirst(start, control.abort)
           return isEventStream(headers["content-type"])
             ? body.pipe(
               readAhead({ operation, sessionId: id, limits, startedAt }),
