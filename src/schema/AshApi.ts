@@ -14,6 +14,7 @@ import { AgentVersion, CreateAgentVersionRequest, UpdateAgentVersionRequest } fr
 import { AnalyticsSummary } from "./Analytics.ts"
 import { ApiKey, NewApiKey } from "./ApiKey.ts"
 import { Attachment, CreateAttachmentRequest } from "./Attachment.ts"
+import { compileAnswers } from "./compiled.ts"
 import { CreateCredentialRequest, Credential } from "./Credential.ts"
 import { ErrorResponses } from "./ErrorResponse.ts"
 import {
@@ -506,3 +507,5 @@ export class AshApi extends HttpApi.make("ash")
   )
   .annotateMerge(OpenApi.annotations({ title: "Ash", version: "0.2.0" }))
 {}
+
+compileAnswers(AshApi.groups)

@@ -7,6 +7,7 @@ import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as Schema from "effect/Schema"
+import { compileAnswers } from "./compiled.ts"
 import { ErrorResponses } from "./ErrorResponse.ts"
 import { Id } from "./Ids.ts"
 import { CreateProjectFileRequest, ProjectFile } from "./ProjectFile.ts"
@@ -56,3 +57,5 @@ class HostedGroup extends HttpApiGroup.make("hosted")
 
 /** The routes of the hosted product. */
 export class HostedApi extends HttpApi.make("hosted").add(HostedGroup) {}
+
+compileAnswers(HostedApi.groups)

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 
 const program = `
-  import { Effect, Stream } from "effect"
+  import { DateTime, Effect, Stream } from "effect"
   import { Agents, Messages, Sessions } from "effect-ash"
   import { AshEmbedded } from "effect-ash/embedded"
 
@@ -16,7 +16,9 @@ const program = `
       new TextEncoder().encode('event: text_delta\\ndata: {"delta":1}\\n\\nevent: text_delta\\ndata: {"delta":"\\\\u00fc"}\\n\\n')
     )))
     const { status } = yield* session.get
-    return { tags: events.map(({ _tag }) => _tag), text, malformed, status }
+    const list = yield* (yield* Sessions).list()
+    const times = list.map(({ createdAt, lastActiveAt }) => [createdAt, lastActiveAt].every(DateTime.isDateTime))
+    return { tags: events.map(({ _tag }) => _tag), text, malformed, status, times }
   })
   const result = await turn.pipe(Effect.scoped, Effect.provide(AshEmbedded.layer()), Effect.runPromise)
   console.log(JSON.stringify({ canGenerate, result }))
@@ -39,6 +41,7 @@ describe("where code may not be generated", () => {
     assert.isTrue(compiled.canGenerate)
     assert.isFalse(interpreted.canGenerate)
     assert.deepStrictEqual(interpreted.result, compiled.result)
+    assert.deepStrictEqual(compiled.result.times, [true])
     assert.deepStrictEqual(compiled.result.malformed, [
       { _tag: "Unknown", event: "text_delta", data: { delta: 1 } },
       { _tag: "TextDelta", delta: "ü" }

@@ -1,0 +1,258 @@
+/** Compiled decoders against the same schemas where they are not compiled. */
+import { assert, describe, it, vi } from "@effect/vitest"
+import type * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaParser from "effect/SchemaParser"
+import { AshApi } from "../../src/schema/AshApi.ts"
+import { compile } from "../../src/schema/compiled.ts"
+import { HostedApi } from "../../src/schema/HostedApi.ts"
+import { nullish } from "../../src/schema/Wire.ts"
+import { Sessions } from "../../src/services/Sessions.ts"
+import { session } from "../support/fixtures.ts"
+import * as ScriptedServer from "../support/ScriptedServer.ts"
+
+type Json = Schema.Json
+type Codec = Schema.Codec<unknown>
+
+const time = "2026-11-22T10:40:59.772Z"
+
+const times = [
+  time,
+  "2026-11-22T10:40:59Z",
+  "2026-11-22T10:40Z",
+  "2026-11-22T10:40:59.77212Z",
+  "2026-11-22T10:40:59.772z",
+  "2026-11-22T10:40:59.772",
+  "2026-11-22T10:40:59.772+02:00",
+  "2026-11-22T10:40:59.772Z\n",
+  " 2026-11-22T10:40:59.772Z",
+  "2026-11-22 10:40:59.772Z",
+  "2026-11-22",
+  "Sun, 22 Nov 2026 10:40:59 GMT",
+  "2026-11-31T00:00:00.000Z",
+  "2026-02-29T00:00:00.000Z",
+  "2024-02-29T00:00:00.000Z",
+  "2026-02-28T23:59:59.999Z",
+  "2026-00-22T10:40:59.772Z",
+  "2026-13-22T10:40:59.772Z",
+  "2026-11-00T10:40:59.772Z",
+  "2026-11-22T24:00:00.000Z",
+  "2026-11-22T25:00:00.000Z",
+  "2026-11-22T10:60:00.000Z",
+  "2026-11-22T10:40:60.000Z",
+  "1970-01-01T00:00:00.000Z",
+  "1969-12-28T23:59:59.999Z",
+  "0000-01-01T00:00:00.000Z",
+  "0099-03-01T00:00:00.000Z",
+  "+012026-11-22T10:40:59.772Z",
+  "-000001-11-22T10:40:59.772Z",
+  "٢٠٢٦-11-22T10:40:59.772Z",
+  "now"
+]
+
+const values: ReadonlyArray<unknown> = [undefined, Number.NaN, ...times, "", "{}", null, true, 0, [], {}, [null], {
+  extra: [null]
+}]
+
+/** JSON of a schema, in which everything is there, and each text is a time. */
+const sample = (ast: SchemaAST.AST): Json => {
+  switch (ast._tag) {
+    case "String":
+      return time
+    case "Number":
+      return 3
+    case "Boolean":
+      return true
+    case "Literal":
+      return String(ast.literal)
+    case "Union":
+      return sample(ast.types[0]!)
+    case "Arrays":
+      return [...ast.elements, ...ast.rest.flatMap((item) => item._tag === "Suspend" ? [] : [item, item])].map(sample)
+    case "Objects":
+      return Object.fromEntries([
+        ...ast.propertySignatures.map(({ name, type }) => [name, sample(type)]),
+        ...ast.indexSignatures.map(({ type }) => ["some", sample(type)])
+      ])
+    default:
+      return { some: ["JSON"] }
+  }
+}
+
+/** The JSON with one thing changed, for each thing and each change. */
+const variants = function*(json: Json): Generator<unknown> {
+  yield* values
+  if (Array.isArray(json)) {
+    for (const [index, item] of json.entries()) {
+      for (const variant of variants(item)) yield json.map((other, at) => at === index ? variant : other)
+    }
+  } else if (typeof json === "object" && json !== null) {
+    yield { ...json, extra: { more: [1] } }
+    for (const [name, value] of Object.entries(json)) {
+      yield Object.fromEntries(Object.entries(json).filter(([other]) => other !== name))
+      for (const variant of variants(value)) yield { ...json, [name]: variant }
+    }
+  }
+}
+
+const freeze = <A>(value: A): A => {
+  if (typeof value === "object" && value !== null) Object.values(Object.freeze(value)).forEach(freeze)
+  return value
+}
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1()
+
+const resultOf = (schema: Codec, options?: SchemaAST.ParseOptions) => {
+  const decode = SchemaParser.decodeUnknownExit(schema, options)
+  return (json: unknown) => {
+    const exit = decode(json)
+    return Exit.isSuccess(exit)
+      ? { value: exit.value }
+      : { issues: Option.map(Exit.findErrorOption(exit), (issue) => [String(issue), format(issue)]) }
+  }
+}
+
+/** The same schema, of ASTs of which none is compiled. */
+const twinOf = (ast: SchemaAST.AST) => Schema.make<Codec>(SchemaAST.flip(SchemaAST.flip(ast)))
+
+/** Counts the variants that decode, and those that do not. */
+const compare = (ast: SchemaAST.AST, options?: SchemaAST.ParseOptions) => {
+  const twin = twinOf(ast)
+  const compiled = resultOf(Schema.make<Codec>(ast), options)
+  const ordinary = resultOf(twin, options)
+  const json = freeze(sample(SchemaAST.toEncoded(ast)))
+  assert.property(compiled(json), "value")
+  const counts = { valid: 0, invalid: 0 }
+  for (const variant of [json, ...variants(json)]) {
+    const result = compiled(variant)
+    assert.deepStrictEqual(result, ordinary(variant), JSON.stringify(variant))
+    counts["value" in result ? "valid" : "invalid"] += 1
+  }
+  return counts
+}
+
+interface Endpoint {
+  readonly identifier: string
+  readonly success: ReadonlySet<Schema.Constraint>
+}
+
+const answers = Object.entries({ ...AshApi.groups, ...HostedApi.groups }).flatMap(([group, { endpoints }]) =>
+  Object.values<Endpoint>(endpoints).flatMap(({ identifier, success }) =>
+    [...success].flatMap(({ ast }) =>
+      // Of a schema that transforms nothing there is no twin, and nothing is compiled.
+      ast._tag === "Objects" && twinOf(ast).ast !== ast ? [{ name: `${group}.${identifier}`, ast }] : []
+    )
+  )
+)
+
+const answer = (name: string) => answers.find((answer) => answer.name === name)!.ast
+
+const Time = Schema.DateTimeUtcFromString
+
+interface Tree {
+  readonly at: DateTime.Utc
+  readonly children: ReadonlyArray<Tree>
+}
+
+interface TreeJson {
+  readonly at: string
+  readonly children: ReadonlyArray<TreeJson>
+}
+
+const Tree = Schema.Struct({
+  at: Time,
+  children: Schema.Array(Schema.suspend((): Schema.Codec<Tree, TreeJson> => Tree))
+})
+
+describe("the client", () => {
+  // First, as code is generated once.
+  it.effect("decodes what it gets by generated code", () =>
+    Effect.gen(function*() {
+      const generate = vi.spyOn(globalThis, "Function")
+      const { layer } = ScriptedServer.make(ScriptedServer.json({ sessions: [session] }))
+      const [decoded] = yield* Effect.provide(Effect.flatMap(Sessions, (sessions) => sessions.list()), layer)
+      assert.include(generate.mock.calls.join(), "lastActiveAt")
+      generate.mockRestore()
+      assert.strictEqual(decoded?.lastActiveAt.epochMilliseconds, Date.parse(session.lastActiveAt))
+    }))
+})
+
+describe("what is compiled decodes as what is not", () => {
+  it("most answers of lists and single things", () => assert.isAbove(answers.length, 35))
+
+  it.each(answers)("the answer of $name", ({ ast }) => {
+    const { invalid, valid } = compare(ast)
+    assert.isAbove(valid, 0)
+    assert.isAbove(invalid, 0)
+  })
+
+  it.each([{ errors: "all" }, { onExcessProperty: "error" }, { disableChecks: true }] as const)(
+    "under the options %o",
+    (options) => {
+      for (const name of ["sessions.get", "queue.list", "evals.getRun"]) {
+        assert.isAbove(compare(answer(name), options).invalid, 0)
+      }
+    }
+  )
+
+  it.each([
+    [
+      "a field that is not there, and gets a value",
+      Schema.Struct({ at: Time.pipe(Schema.withDecodingDefaultKey(Effect.succeed(time))) })
+    ],
+    [
+      "a check of what was decoded",
+      Schema.Struct({ at: Time }).check(Schema.makeFilter(({ at }) => at.epochMilliseconds > 0))
+    ],
+    ["times by name", Schema.Struct({ at: Time, times: Schema.Record(Schema.String, Time) })],
+    [
+      "a text, and times",
+      Schema.Struct({ at: Time, times: Schema.TupleWithRest(Schema.Tuple([Schema.String]), [Time]) })
+    ],
+    ["a number or a time", Schema.Struct({ at: Time, or: Schema.Union([Schema.Finite, Time]) })],
+    ["a number, a time or null", Schema.Struct({ at: Time, or: Schema.Union([Schema.Finite, Schema.Null, Time]) })],
+    ["a tree", Tree]
+  ])("schemas that no answer has yet: %s", (_, schema) => {
+    compile(schema.ast)
+    assert.isAbove(compare(schema.ast).invalid, 0)
+  })
+})
+
+it("what is valid is decoded once, and not anew by the ordinary decoder", () => {
+  let count = 0
+  const decode = SchemaGetter.transform((text: string) => {
+    count += 1
+    return text
+  })
+  const schema = Schema.Array(Schema.Struct({
+    counted: Schema.String.pipe(Schema.decodeTo(Schema.String, { decode, encode: decode })),
+    at: Schema.Array(Time),
+    endedAt: nullish(Time)
+  }))
+  compile(schema.ast)
+  const decoded = Schema.decodeUnknownSync(schema)([
+    { counted: "a", at: [time, "2026-11-22", "2026-11-30T00:00:00.000Z"] },
+    { counted: "b", at: [], endedAt: null, extra: true },
+    { counted: "c", at: [], endedAt: time }
+  ])
+  assert.strictEqual(decoded.length, 3)
+  assert.strictEqual(count, 3)
+})
+
+describe("times", () => {
+  it("of ten thousand years", () => {
+    const schema = Schema.Array(Time)
+    compile(schema.ast)
+    const first = Date.parse("0000-01-01T00:00:00.000Z")
+    // Eleven days and some apart, so that each day of the year and each digit occurs.
+    const times = Array.from({ length: 332_000 }, (_, index) => first + index * 950_412_345)
+    const decoded = Schema.decodeSync(schema)(times.map((time) => new Date(time).toISOString()))
+    assert.strictEqual(decoded.findIndex((time, index) => time.epochMilliseconds !== times[index]), -1)
+  })
+})
