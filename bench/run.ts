@@ -2,6 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
+import { setTimeout } from "node:timers/promises"
 import type { Scenario } from "./scenarios.ts"
 import type { Answer, Sample, Task } from "./worker.ts"
 
@@ -84,6 +85,12 @@ class Runner {
   }
 }
 
+/** In any order, so that none is always the one after a slow one. */
+const shuffled = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> =>
+  values.map((value) => ({ value, place: Math.random() }))
+    .toSorted((a, b) => a.place - b.place)
+    .map(({ value }) => value)
+
 export const runScenario = async (
   { rounds, warmUps, work }: Scenario,
   contenders: ReadonlyArray<Contender>,
@@ -95,9 +102,9 @@ export const runScenario = async (
   try {
     if (!isFresh) await Promise.all(runners.map((runner) => runner.start()))
     for (let round = -warmUps; round < rounds; round++) {
-      // Each begins once, so that none is always the one after a slow one.
-      const first = Math.abs(round) % runners.length
-      for (const runner of [...runners.slice(first), ...runners.slice(0, first)]) {
+      for (const runner of shuffled(runners)) {
+        // What the one before still has to clean up, in threads of its own, is not to be this one's burden.
+        await setTimeout(20)
         if (isFresh) await runner.start()
         const sample = await runner.round()
         if (sample !== undefined && round >= 0) runner.samples.push(sample)

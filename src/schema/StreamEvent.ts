@@ -166,7 +166,7 @@ const deltaFromText = <A extends TextDeltaEvent | ThinkingDeltaEvent>(
     if (startsAt(text, start, deltaStart) && text.charCodeAt(end - 1) === closingBrace) {
       const from = start + deltaStart.length
       const to = end - 2
-      if (to - from < copied && text.charCodeAt(to) === quote && isPlain(text, from, to)) {
+      if (to >= from && to - from < copied && text.charCodeAt(to) === quote && isPlain(text, from, to)) {
         return { _tag: tag, delta: text.slice(from, to) }
       }
       const json = parseJson(text.slice(from - 1, end - 1), null)

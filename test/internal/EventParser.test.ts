@@ -11,8 +11,23 @@ const parse = (chunks: ReadonlyArray<Uint8Array>, maxEventSize = Infinity) => {
   return { events: parser.take(), isTooLarge }
 }
 
+const deltas = [
+  String.raw`{"delta":"}`,
+  String.raw`{"delta":""}`,
+  String.raw`{"delta":"a\u00e9\n"}`,
+  String.raw`{"delta":"a\"}`,
+  String.raw`{"delta":"a","delta":"b"}`,
+  String.raw`{"delta":"a"b"}`,
+  String.raw`{"delta":"a	b"}`,
+  String.raw`{"delta":"a}`,
+  String.raw`{"delta":1}`,
+  String.raw`{"delta":"longer than what engines copy"}`,
+  String.raw`{"delta":"longer, and \ud83d\ude00 escaped"} `
+]
+
 /** Pieces of event streams, good and bad, in any order. */
 const pieces = [
+  ...deltas.map((delta) => `event: text_delta\ndata: ${delta}\n\n`),
   "\n",
   "\n\n",
   "\r",
