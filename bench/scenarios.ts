@@ -98,8 +98,17 @@ const sessions = (calls: number, rounds: number) =>
   other("A list of 1,000 sessions", { kind: "sessions", atOnce: 1, times: calls }, { rounds })
 
 export const full: ReadonlyArray<Scenario> = [
-  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 15, warmUps: 15, peers: [...foreign, ...consumed] }),
-  turns("1,000 events, 16 KiB writes", { number: 1000, times: 20 }, { rounds: 11, peers: [...foreign, ...ours] }),
+  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 15, warmUps: 25, peers: [...foreign, ...ours] }),
+  turns("20,000 events, 16 KiB writes, each way to consume", { times: 2 }, {
+    rounds: 15,
+    warmUps: 25,
+    peers: [reference, ...consumed]
+  }),
+  turns("1,000 events, 16 KiB writes", { number: 1000, times: 20 }, {
+    rounds: 11,
+    warmUps: 20,
+    peers: [...foreign, ...ours]
+  }),
   turns("200,000 events, 16 KiB writes", { number: 200_000 }, {
     rounds: 9,
     warmUps: 1,
