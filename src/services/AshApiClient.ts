@@ -3,6 +3,7 @@
  * paths and the mapping of errors applied, and nothing else. It repeats nothing and limits nothing; the services do.
  * A method that answers a stream holds a connection, and lets go of it when the surrounding scope closes.
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -112,14 +113,6 @@ class CurrentExchange extends Context.Reference<Exchange>("effect-ash/services/A
   defaultValue: () => ({ bodyLimit: Infinity, answersStream: false, response: undefined })
 }) {}
 
-/** Maps the errors of a stream, or of the stream in a response with headers; any other value is left as it is. */
-const mapStreams = (toError: (error: HttpClientError.HttpClientError) => AshError) => (value: unknown): unknown =>
-  isByteStream(value)
-    ? Stream.mapError(value, toError)
-    : Predicate.hasProperty(value, "body") && isByteStream(value.body)
-    ? { ...value, body: Stream.mapError(value.body, toError) }
-    : value
-
 const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpClientError.HttpClientError> =>
   Stream.isStream(value)
 
@@ -140,15 +133,30 @@ const scopeStreams = <E, R>(client: HttpClient.HttpClient.With<E, R>) => {
 /** In the contract a response with headers is a stream, and no other is. */
 const isStreamed = ({ success }: HttpApiEndpoint.Top): boolean => [...success].some(HttpApiSchema.isWithHeaders)
 
-/** Lets go of what an attempt holds as soon as it fails, not only when the scope around its repetitions closes. */
-const closeOnFailure = <A, E, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
-  Effect.gen(function*() {
-    const scope = yield* Scope.fork(yield* Scope.Scope)
-    return yield* attempt.pipe(
-      Effect.provideService(Scope.Scope, scope),
-      Effect.onError(() => Scope.close(scope, Exit.void))
-    )
-  })
+/**
+ * Lets go of what an attempt holds as soon as it fails, not only when the scope around its repetitions closes; and maps the
+ * errors of the stream in its answer. One that was read to its end holds nothing, and to abort it costs as much as to make it.
+ */
+const holdStream =
+  (toError: (error: HttpClientError.HttpClientError) => AshError) =>
+  <E, R>(attempt: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+    Effect.gen(function*() {
+      const scope = Scope.makeUnsafe()
+      let isRead = false
+      yield* Effect.addFinalizer((exit) => isRead ? Effect.void : Scope.close(scope, exit))
+      const answer = yield* attempt.pipe(
+        Effect.provideService(Scope.Scope, scope),
+        Effect.onError(() => Scope.close(scope, Exit.void))
+      )
+      if (!Predicate.hasProperty(answer, "body") || !isByteStream(answer.body)) return answer
+      const body = Stream.transformPull(answer.body, (pull) =>
+        Effect.succeed(Effect.mapError(pull, (error) => {
+          if (!Cause.isDone(error)) return toError(error)
+          isRead = true
+          return error
+        })))
+      return { ...answer, body }
+    })
 
 /** The path of an agent's or a session's file. */
 const filePath = /(?<=^\/api\/(?:agents|sessions)\/[^/]+\/files\/).*/
@@ -241,9 +249,8 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
             const result: Effect.Effect<unknown, Failure, Scope.Scope> = method(request)
             return result.pipe(
               Effect.catch((error) => Effect.flip(Effect.map(toReason(error, exchange), toError))),
-              Effect.map(mapStreams((error) => toError(Failures.fromHttpClientError(error)))),
               Effect.provideService(CurrentExchange, exchange),
-              answersStream ? closeOnFailure : Effect.scoped
+              answersStream ? holdStream((error) => toError(Failures.fromHttpClientError(error))) : Effect.scoped
             )
           })
       }
