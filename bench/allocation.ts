@@ -1,47 +1,55 @@
 /**
- * Counts the bytes that an event of a turn and a request allocate, without a socket. In a process that optimizes and
- * collects nothing the count is the same each time, whatever else the machine does: test/package/allocation.test.ts.
+ * Counts the bytes that an event of a turn, a turn and a request allocate, and what a turn keeps while nothing arrives,
+ * without a socket. In a process that optimizes nothing, and collects nothing unasked, the count is the same each time,
+ * whatever else the machine does: test/package/allocation.test.ts.
  */
 import { Ash, AshClient } from "effect-ash"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { oneSession, sessionId, turn } from "./frames.ts"
+import { setImmediate } from "node:timers/promises"
+import { oneSession, sessionId, shortTurn, turn } from "./frames.ts"
 
 const events = 10_000
-const requests = 500
+const turns = 200
+const eventsBeforeSilence = 400
+const unheardOf = Buffer.from("event: of_a_newer_server\ndata: {}\n\n")
+const cutOff = Buffer.from("event: text_delta\ndata: {\"del")
 const frames = Buffer.concat(turn(events))
 const writes = Array.from(
   { length: Math.ceil(frames.length / 16_384) },
   (_, index) => new Uint8Array(frames.subarray(index * 16_384, (index + 1) * 16_384))
 )
 
-const body = () => {
-  const left = [...writes]
+/** What the server answers to a message: these chunks, and then its end, or nothing. */
+const body = (chunks: ReadonlyArray<Uint8Array>, ends: boolean) => {
+  const left = chunks.toReversed()
   return new ReadableStream<Uint8Array>({
     pull: (controller) => {
-      const next = left.shift()
-      if (next === undefined) controller.close()
-      else controller.enqueue(next)
+      const next = left.pop()
+      if (next !== undefined) controller.enqueue(next)
+      else if (ends) controller.close()
     }
-  })
+  }, { highWaterMark: 0 })
 }
 
-const answerTo = (method: string) =>
-  method === "GET"
-    ? new Response(oneSession, { headers: { "content-type": "application/json" } })
-    : new Response(body(), { headers: { "content-type": "text/event-stream" } })
-
-const http = HttpClient.make((request) =>
-  Effect.sync(() => HttpClientResponse.fromWeb(request, answerTo(request.method)))
-)
-
-const layer = Ash.layerWithClient({ url: "http://ash.test", apiKey: Redacted.make("key") }).pipe(
-  Layer.provide(Layer.succeed(HttpClient.HttpClient, http))
-)
+/** The services, over a server that answers messages so. */
+const serving = (answer: () => ReadableStream<Uint8Array>) => {
+  const answerTo = (method: string) =>
+    method === "GET"
+      ? new Response(oneSession, { headers: { "content-type": "application/json" } })
+      : new Response(answer(), { headers: { "content-type": "text/event-stream" } })
+  const http = HttpClient.make((request) =>
+    Effect.sync(() => HttpClientResponse.fromWeb(request, answerTo(request.method)))
+  )
+  return Ash.layerWithClient({ url: "http://ash.test", apiKey: Redacted.make("key") }).pipe(
+    Layer.provide(Layer.succeed(HttpClient.HttpClient, http))
+  )
+}
 
 /** The bytes that an effect allocates, when it has run once before. */
 const allocatedBy = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
@@ -52,18 +60,60 @@ const allocatedBy = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return process.memoryUsage().heapUsed - before
   })
 
-const count = Effect.gen(function*() {
-  const { messages, sessions } = yield* AshClient
-  const aTurn = Stream.runForEachArray(
-    messages.send(sessionId, "Go on.", { includePartialMessages: true }),
-    () => Effect.void
-  )
+const send = Effect.map(
+  AshClient,
+  ({ messages }) => messages.send(sessionId, "Go on.", { includePartialMessages: true })
+)
+
+const aTurn = Effect.flatMap(send, Stream.runForEachArray(() => Effect.void))
+
+const aSession = Effect.flatMap(AshClient, ({ sessions }) => sessions.get(sessionId))
+
+const times = (count: number) => Effect.replicateEffect(count, { discard: true })
+
+/** The memory in use when all has been collected that can be. */
+const kept = Effect.gen(function*() {
+  for (let count = 0; count < 5; count++) {
+    global.gc?.()
+    yield* Effect.promise(() => setImmediate())
+  }
+  const { arrayBuffers, heapUsed } = process.memoryUsage()
+  return arrayBuffers + heapUsed
+})
+
+/** Opens a turn, and waits until all of its chunks have been read. */
+const openTurn = Effect.gen(function*() {
+  const isRead = yield* Deferred.make<void>()
+  let size = 0
+  yield* Effect.forkScoped(Effect.flatMap(
+    send,
+    Stream.runForEachArray((events) => {
+      size += events.length
+      return size < eventsBeforeSilence ? Effect.void : Deferred.succeed(isRead, undefined)
+    })
+  ))
+  yield* Deferred.await(isRead)
+})
+
+/** What a turn keeps that has had events, and has none now. */
+const keptByTurn = Effect.gen(function*() {
+  yield* times(turns)(openTurn)
+  const before = yield* kept
+  yield* times(turns)(openTurn)
+  return Math.round(((yield* kept) - before) / turns)
+}).pipe(Effect.scoped)
+
+const report = Effect.gen(function*() {
+  const long = serving(() => body(writes, true))
+  const short = serving(() => body([Buffer.concat(shortTurn)], true))
+  const beforeSilence = [...turn(eventsBeforeSilence + 2).slice(0, -3), unheardOf, cutOff]
+  const silent = serving(() => body([Buffer.concat(beforeSilence)], false))
   return {
-    perEvent: Math.round((yield* allocatedBy(aTurn)) / events),
-    perRequest: Math.round(
-      (yield* allocatedBy(Effect.replicateEffect(sessions.get(sessionId), requests, { discard: true }))) / requests
-    )
+    perEvent: Math.round((yield* Effect.provide(allocatedBy(aTurn), long)) / events),
+    perTurn: Math.round((yield* Effect.provide(allocatedBy(times(turns)(aTurn)), short)) / turns),
+    perRequest: Math.round((yield* Effect.provide(allocatedBy(times(turns)(aSession)), short)) / turns),
+    keptByTurn: yield* Effect.provide(keptByTurn, silent)
   }
 })
 
-console.log(JSON.stringify(await Effect.runPromise(Effect.provide(count, layer))))
+console.log(JSON.stringify(await Effect.runPromise(report)))

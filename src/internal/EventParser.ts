@@ -30,18 +30,17 @@ const hasMark = (pieces: ReadonlyArray<Uint8Array>): boolean => {
 // Of all streams: what is complete is decoded at once, and nothing is kept.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
-/** Makes an event of its data, which stands in a text from `start` to before `end`. */
-export type Decode<A> = (text: string, start: number, end: number) => A
-
-/** What the events of a name are made by. */
-interface Kind<A> {
+/** The events of a name. */
+export interface EventKind<A> {
+  /** Not a part of what was parsed: the parser keeps it. */
   readonly name: string
-  readonly decode: Decode<A>
+  /** Makes an event of its data, which stands in a text from `start` to before `end`. */
+  readonly decode: (text: string, start: number, end: number) => A
 }
 
 /** The parser of one stream. A class, as methods stay compiled when a stream ends, and closures do not. */
 export class EventParser<A> {
-  readonly #decoderOf: (name: string) => Decode<A>
+  readonly #kindOf: (name: string) => EventKind<A>
   readonly #maxEventSize: number
   #events: Array<A> = []
   #isStart = true
@@ -51,20 +50,20 @@ export class EventParser<A> {
   /** Counts the UTF-16 units of the rest, as the limit is one of them; each piece once. */
   #counter: { readonly decoder: TextDecoder; pieces: number; length: number } | undefined
   /** What an event without a name is. */
-  readonly #message: Kind<A>
-  #kind: Kind<A> | undefined
+  readonly #message: EventKind<A>
+  #kind: EventKind<A> | undefined
   /** Where the data of the event stands: between two positions of a text. */
   #data: string | undefined
   #dataStart = 0
   #dataEnd = 0
   /** The last kind with a name of each length: a turn has few, and none is looked up twice in a row. */
-  readonly #kinds: Array<Kind<A>> = []
+  readonly #kinds: Array<EventKind<A>> = []
   #slow: ((chunk: Uint8Array) => boolean) | undefined
 
   /** An event may have so many characters. */
-  constructor(decoderOf: (name: string) => Decode<A>, maxEventSize: number) {
-    this.#decoderOf = decoderOf
-    this.#message = { name: "message", decode: decoderOf("message") }
+  constructor(kindOf: (name: string) => EventKind<A>, maxEventSize: number) {
+    this.#kindOf = kindOf
+    this.#message = kindOf("message")
     this.#maxEventSize = maxEventSize
   }
 
@@ -85,7 +84,8 @@ export class EventParser<A> {
       this.#counter = undefined
     }
     if (rest.length > 0) {
-      this.#rest.push(rest)
+      // Of a chunk with lines a copy, as a part of the chunk would keep all of it in memory.
+      this.#rest.push(end === 0 ? rest : new Uint8Array(rest))
       this.#restSize += rest.length
     }
     const size = (this.#data === undefined ? 0 : this.#dataEnd - this.#dataStart + 1) -
@@ -163,20 +163,19 @@ export class EventParser<A> {
     this.#data = undefined
   }
 
-  #kindAt(text: string, start: number, end: number): Kind<A> | undefined {
+  #kindAt(text: string, start: number, end: number): EventKind<A> | undefined {
     const known = this.#kinds[end - start]
     if (known !== undefined && startsAt(text, start, known.name)) return known
     if (start === end) return undefined
-    const name = text.slice(start, end)
-    const kind = { name, decode: this.#decoderOf(name) }
-    if (name.length < 32) this.#kinds[name.length] = kind
+    const kind = this.#kindOf(text.slice(start, end))
+    if (end - start < 32) this.#kinds[end - start] = kind
     return kind
   }
 
   /** Effect's parser, from the event on that is not complete. */
   #makeSlow() {
     const parser = Sse.makeParser((event) => {
-      if (event._tag === "Event") this.#events.push(this.#decoderOf(event.event)(event.data, 0, event.data.length))
+      if (event._tag === "Event") this.#events.push(this.#kindOf(event.event).decode(event.data, 0, event.data.length))
     }, { maxEventSize: this.#maxEventSize })
     const slowDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
     // A comment, behind which a byte order mark is no longer one.

@@ -34,17 +34,17 @@ const makeFindComment = () => {
   }
 }
 
-/** A turn that was silent, or took, for too long. */
-export const timedOut = (operation: string, timer: "idle" | "turn", duration: Duration.Duration) =>
+const limitPassed = {
+  firstEvent: (limit: string) => `no event within ${limit} of the server's answer; the turn may still run`,
+  idle: (limit: string) => `the stream was silent for ${limit}; its sandbox may be dead, or a tool may still run`,
+  turn: (limit: string) => `the turn took longer than ${limit}; it may still run`
+}
+
+/** A turn that did not begin, was silent, or took, for too long. */
+export const timedOut = (operation: string, timer: keyof typeof limitPassed, duration: Duration.Duration) =>
   new AshError({
     operation,
-    reason: new TimedOut({
-      message: timer === "idle"
-        ? `the stream was silent for ${Duration.format(duration)}; its sandbox may be dead, or a tool may still run`
-        : `the turn took longer than ${Duration.format(duration)}; it may still run`,
-      timer,
-      duration
-    })
+    reason: new TimedOut({ message: limitPassed[timer](Duration.format(duration)), timer, duration })
   })
 
 const bufferFull = (operation: string, sessionId: string, size: number) =>
@@ -57,6 +57,16 @@ const bufferFull = (operation: string, sessionId: string, size: number) =>
     })
   })
 
+/** What the stages of a turn's stream tell each other. */
+export interface TurnProgress {
+  /** Whether an event has arrived. */
+  hasBegun: boolean
+  /** Whether the stream has ended, be it in failure. */
+  hasEnded: boolean
+}
+
+export const initialProgress = (): TurnProgress => ({ hasBegun: false, hasEnded: false })
+
 /** What a reader needs to know of its turn. */
 export interface ReadAheadOptions {
   readonly operation: string
@@ -64,11 +74,12 @@ export interface ReadAheadOptions {
   readonly limits: TurnLimits
   /** When the turn began, by the clock's nanoseconds. */
   readonly startedAt: bigint
+  readonly progress: TurnProgress
 }
 
 /** Reads bytes ahead, and hands out whatever has arrived. */
 export const readAhead =
-  ({ limits, operation, sessionId, startedAt }: ReadAheadOptions) =>
+  ({ limits, operation, progress, sessionId, startedAt }: ReadAheadOptions) =>
   <R>(bytes: Stream.Stream<Uint8Array, AshError, R>): Stream.Stream<Uint8Array, AshError, R> =>
     Stream.transformPull(bytes, (pull, scope) =>
       Clock.clockWith((clock) =>
@@ -76,7 +87,8 @@ export const readAhead =
           let chunks: Array<Uint8Array> = []
           let size = 0
           let end: Exit.Exit<never, AshError | Cause.Done> | undefined
-          let heardAt = clock.currentTimeNanosUnsafe()
+          const answeredAt = clock.currentTimeNanosUnsafe()
+          let heardAt = answeredAt
           const filled = Latch.makeUnsafe(false)
           const room = Latch.makeUnsafe(true)
           const heartbeat = Deferred.makeUnsafe<void>()
@@ -101,36 +113,42 @@ export const readAhead =
           }
           const read = Effect.forever(Effect.flatMap(pull, take), { disableYield: true })
 
-          const silence = (allowed: bigint): Effect.Effect<never, AshError> =>
-            Effect.suspend(() => {
-              const rest = heardAt + allowed - clock.currentTimeNanosUnsafe()
-              return rest > 0n
-                ? Effect.andThen(Effect.sleep(Duration.nanos(rest)), silence(allowed))
-                : size >= limits.bufferSize
-                ? Effect.andThen(room.await, silence(allowed))
-                : Effect.fail(timedOut(operation, "idle", limits.idle))
-            })
-          const watches = Array.of<Effect.Effect<never, AshError>>()
-          const { abort } = yield* TurnControl
-          if (abort !== Effect.never) watches.push(abort)
-          if (Duration.isFinite(limits.idle)) {
-            const watch = silence(Duration.toNanosUnsafe(limits.idle))
-            watches.push(limits.idleAfterHeartbeat ? Effect.andThen(Deferred.await(heartbeat), watch) : watch)
+          /** The limit that passes next, as things are. */
+          const nextLimit = (now: bigint) => {
+            let next: { readonly timer: "firstEvent" | "idle" | "turn"; readonly at: bigint } | undefined
+            const consider = (timer: "firstEvent" | "idle" | "turn", since: bigint) => {
+              if (!Duration.isFinite(limits[timer])) return
+              const at = since + Duration.toNanosUnsafe(limits[timer])
+              if (next === undefined || at < next.at) next = { timer, at }
+            }
+            if (!progress.hasBegun) consider("firstEvent", answeredAt)
+            // A server is not silent while it is not listened to.
+            if (!awaitsHeartbeat) consider("idle", size < limits.bufferSize ? heardAt : now)
+            consider("turn", startedAt)
+            return next
           }
-          if (Duration.isFinite(limits.turn)) {
-            const rest = startedAt + Duration.toNanosUnsafe(limits.turn) - clock.currentTimeNanosUnsafe()
-            watches.push(Effect.andThen(
-              Effect.sleep(Duration.nanos(rest > 0n ? rest : 0n)),
-              Effect.fail(timedOut(operation, "turn", limits.turn))
-            ))
-          }
+          const watchLimits: Effect.Effect<never, AshError> = Effect.suspend(() => {
+            const now = clock.currentTimeNanosUnsafe()
+            const next = nextLimit(now)
+            if (next !== undefined && next.at <= now) {
+              return Effect.fail(timedOut(operation, next.timer, limits[next.timer]))
+            }
+            const wait = next === undefined ? Effect.never : Effect.sleep(Duration.nanos(next.at - now))
+            return Effect.andThen(
+              awaitsHeartbeat ? Effect.raceFirst(wait, Deferred.await(heartbeat)) : wait,
+              watchLimits
+            )
+          })
+
           const finish = (exit: NonNullable<typeof end>) =>
             Effect.sync(() => {
               end ??= exit
+              progress.hasEnded = true
               filled.openUnsafe()
             })
           const reader = yield* Effect.forkIn(Effect.onExit(read, finish), scope, { startImmediately: true })
-          for (const watch of watches) {
+          const { abort } = yield* TurnControl
+          for (const watch of abort === Effect.never ? [watchLimits] : [watchLimits, abort]) {
             yield* watch.pipe(
               Effect.onError((cause) => Effect.andThen(finish(Exit.failCause(cause)), Fiber.interrupt(reader))),
               Effect.forkIn(scope)

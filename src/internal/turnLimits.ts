@@ -34,12 +34,17 @@ export interface TurnLimits {
 const durationOf = (input: Duration.Input | "off"): Duration.Duration =>
   input === "off" ? Duration.infinity : Duration.fromInputUnsafe(input)
 
+// Read once, not for each turn.
+const oneMinute = Duration.minutes(1)
+const twoMinutes = Duration.minutes(2)
+const halfAnHour = Duration.minutes(30)
+
 export const turnLimits = (
-  { buffer = {}, maxEventSize = 67_108_864, timeout = "60 seconds", timeouts = {} }: TurnLimitsInput
+  { buffer = {}, maxEventSize = 67_108_864, timeout = oneMinute, timeouts = {} }: TurnLimitsInput
 ): TurnLimits => ({
   headers: durationOf(timeouts.headers ?? timeout),
-  firstEvent: durationOf(timeouts.firstEvent ?? "60 seconds"),
-  idle: timeouts.idle === "auto" ? Duration.minutes(2) : durationOf(timeouts.idle ?? "30 minutes"),
+  firstEvent: durationOf(timeouts.firstEvent ?? oneMinute),
+  idle: timeouts.idle === "auto" ? twoMinutes : durationOf(timeouts.idle ?? halfAnHour),
   idleAfterHeartbeat: timeouts.idle === "auto",
   turn: durationOf(timeouts.turn ?? "off"),
   bufferSize: Math.max(1, buffer.size ?? 16_777_216),

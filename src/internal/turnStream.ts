@@ -1,16 +1,16 @@
 /** From the bytes of a turn to its events, and the rule by which a turn ends. */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Pull from "effect/Pull"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { AshError, StreamTruncated, TimedOut, TurnFailed, Undecodable } from "../schema/AshError.ts"
-import { type DoneEvent, type StreamEvent, streamEventDecoder, type TurnErrorEvent } from "../schema/StreamEvent.ts"
+import { AshError, StreamTruncated, TurnFailed, Undecodable } from "../schema/AshError.ts"
+import { type DoneEvent, type StreamEvent, streamEventKind, type TurnErrorEvent } from "../schema/StreamEvent.ts"
 import { withKnown } from "./brokenTurn.ts"
 import { EventParser } from "./EventParser.ts"
+import { initialProgress, type TurnProgress } from "./readAhead.ts"
 import type { Redact } from "./secrets.ts"
 import * as TurnFold from "./turnFold.ts"
 import { turnLimits } from "./turnLimits.ts"
@@ -39,7 +39,7 @@ export const decodeEvents =
         let chunks: ReadonlyArray<Uint8Array> = []
         let position = 0
         let isTooLarge = false
-        const parser = new EventParser(streamEventDecoder, maxEventSize + envelope)
+        const parser = new EventParser(streamEventKind, maxEventSize + envelope)
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError | E, void, R> = Effect.suspend(() => {
           // A batch at a time, however much has arrived: events that are soon let go of cost the collector nothing.
@@ -54,6 +54,8 @@ export const decodeEvents =
           const events = parser.take()
           if (Arr.isArrayNonEmpty(events)) return Effect.succeed(events)
           if (isTooLarge) return Effect.fail(tooLarge(operation, maxEventSize))
+          // What is parsed is not kept while nothing arrives.
+          chunks = []
           return Effect.flatMap(pull, (arrived) => {
             chunks = arrived
             position = 0
@@ -84,16 +86,6 @@ const truncated = (operation: string, sessionId: string, how: string) =>
     })
   })
 
-const noFirstEvent = (operation: string, duration: Duration.Duration) =>
-  new AshError({
-    operation,
-    reason: new TimedOut({
-      message: `no event within ${Duration.format(duration)} of the server's answer; the turn may still run`,
-      timer: "firstEvent",
-      duration
-    })
-  })
-
 /** Turns of the event loop. */
 const patience = 3
 
@@ -101,10 +93,9 @@ const patience = 3
  * Hears the end of the connection, where it comes at once behind that of the turn, as from servers it does: one that is let go of
  * before cannot be used again. Nobody waits for one that does not come.
  */
-const hearEnd = <A, E, Done, R>(pull: Pull.Pull<A, E, Done, R>) =>
-  Effect.raceFirst(
-    Effect.ignore(Effect.forever(pull, { disableYield: true })),
-    Effect.repeat(Effect.yieldNow, { times: patience - 1 })
+const hearEnd = (progress: TurnProgress, times = patience): Effect.Effect<void> =>
+  Effect.suspend(() =>
+    progress.hasEnded || times === 0 ? Effect.void : Effect.andThen(Effect.yieldNow, hearEnd(progress, times - 1))
   )
 
 /** What becomes of an `error` event: it fails the stream, or it is the last event. */
@@ -112,26 +103,24 @@ export type OnTurnError = "fail" | "emit"
 
 export interface EndTurnOptions {
   readonly onTurnError?: OnTurnError
-  /** How long the first event may take. */
-  readonly firstEvent?: Duration.Duration
+  readonly progress?: TurnProgress
   /** Takes secrets out of what the server says of a failure. */
   readonly redact?: Redact
 }
 
 /**
- * Ends a turn at `done` or `error`, whatever the connection does then. An end without either is a failure, and so is a
- * first event that does not come. Each has what was heard of the turn until then.
+ * Ends a turn at `done` or `error`, whatever the connection does then. An end without either is a failure. Each failure has
+ * what was heard of the turn until then.
  */
 export const endTurn = (
   operation: string,
   sessionId: string,
-  { firstEvent = Duration.infinity, onTurnError = "fail", redact = identity }: EndTurnOptions = {}
+  { onTurnError = "fail", progress = initialProgress(), redact = identity }: EndTurnOptions = {}
 ) =>
 <R>(events: Stream.Stream<StreamEvent, AshError, R>): Stream.Stream<StreamEvent, AshError, R> =>
   Stream.transformPull(events, (pull) =>
     Effect.sync(() => {
       const heard = TurnFold.initial()
-      let hasBegun = !Duration.isFinite(firstEvent)
       let last: StreamEvent | undefined
 
       const isFailure = (event: StreamEvent): event is TurnErrorEvent =>
@@ -149,20 +138,14 @@ export const endTurn = (
         return { _tag: "Unknown", event: "done", data: { sessionId: event.sessionId ?? null } }
       }
       const upstream = Pull.catchDone(pull, () => Effect.fail(truncated(operation, sessionId, endedBy)))
-      const first = Effect.suspend(() => {
-        if (hasBegun) return upstream
-        hasBegun = true
-        return Effect.timeoutOrElse(upstream, {
-          duration: firstEvent,
-          orElse: () => Effect.fail(noFirstEvent(operation, firstEvent))
-        })
-      })
 
       const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError, void, R> = Effect.suspend(() => {
         if (last === undefined) {
-          return Effect.flatMap(first, (arrived) => {
-            const batch = arrived.some((event) => isForeignEnd(event, sessionId)) ? arrived.map(asUnknown) : arrived
-            const end = batch.findIndex(isTerminal)
+          return Effect.flatMap(upstream, (arrived) => {
+            progress.hasBegun = true
+            const mayEnd = arrived.some(isTerminal)
+            const batch = mayEnd ? arrived.map(asUnknown) : arrived
+            const end = mayEnd ? batch.findIndex(isTerminal) : -1
             last = batch[end]
             const kept = last === undefined ? batch : batch.slice(0, isFailure(last) ? end : end + 1)
             TurnFold.add(heard, kept)
@@ -170,7 +153,7 @@ export const endTurn = (
           })
         }
         const end = isFailure(last) ? turnFailed(redact(last.error)) : Cause.Done()
-        return Effect.andThen(hearEnd(pull), Effect.fail(end))
+        return Effect.andThen(hearEnd(progress), Effect.fail(end))
       })
       return Effect.mapError(next, (error) =>
         Cause.isDone(error)

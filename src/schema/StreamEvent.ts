@@ -145,7 +145,7 @@ const quote = 34
 const backslash = 92
 const closingBrace = 125
 
-/** Of fewer characters engines make a copy; a longer part of a text keeps all that arrived with it in memory. */
+/** Of fewer characters engines make a copy; a longer part of a text keeps all of it in memory. */
 const copied = 13
 
 /** Whether the text of a JSON string is as it stands there (RFC 8259, section 7). */
@@ -182,26 +182,37 @@ const decodeDone = fromText(DoneEvent)
 const doneFromText: FromText = (text, start, end) =>
   Predicate.hasProperty(parseJson(text.slice(start, end)), "type") ? undefined : decodeDone(text, start, end)
 
-const decoders = new Map<string, FromText>([
-  ["session_start", fromText(SessionStartEvent)],
-  ["message", messageFromText],
-  ["text_delta", deltaFromText("TextDelta", TextDeltaEvent)],
-  ["thinking_delta", deltaFromText("ThinkingDelta", ThinkingDeltaEvent)],
-  ["tool_use", fromText(ToolUseEvent)],
-  ["tool_result", fromText(ToolResultEvent)],
-  ["turn_complete", fromText(TurnCompleteEvent)],
-  ["error", fromText(TurnErrorEvent)],
-  ["done", doneFromText],
-  ["session_end", fromText(SessionEndEvent)]
-])
-
-/** Decodes the data of the events of a name. Total: what is not as expected is `Unknown`. */
-export const streamEventDecoder = (event: string) => {
-  const decode = decoders.get(event)
-  return (text: string, start: number, end: number): StreamEvent =>
-    decode?.(text, start, end) ?? { _tag: "Unknown", event, data: parseJson(text.slice(start, end)) }
+/** The events of a name. */
+interface StreamEventKind {
+  readonly name: string
+  readonly decode: (text: string, start: number, end: number) => StreamEvent
 }
+
+const makeKind = (name: string, fromText?: FromText): StreamEventKind => ({
+  name,
+  decode: (text, start, end) =>
+    fromText?.(text, start, end) ?? { _tag: "Unknown", event: name, data: parseJson(text.slice(start, end)) }
+})
+
+const kinds = new Map([
+  makeKind("session_start", fromText(SessionStartEvent)),
+  makeKind("message", messageFromText),
+  makeKind("text_delta", deltaFromText("TextDelta", TextDeltaEvent)),
+  makeKind("thinking_delta", deltaFromText("ThinkingDelta", ThinkingDeltaEvent)),
+  makeKind("tool_use", fromText(ToolUseEvent)),
+  makeKind("tool_result", fromText(ToolResultEvent)),
+  makeKind("turn_complete", fromText(TurnCompleteEvent)),
+  makeKind("error", fromText(TurnErrorEvent)),
+  makeKind("done", doneFromText),
+  makeKind("session_end", fromText(SessionEndEvent))
+].map((kind) => [kind.name, kind]))
+
+/** A text of its own, which does not keep in memory what it was a part of. */
+const copyOf = (text: string): string => [...text].join("")
+
+/** What the events of a name are made by. Total: what is not as expected is `Unknown`. */
+export const streamEventKind = (name: string): StreamEventKind => kinds.get(name) ?? makeKind(copyOf(name))
 
 /** Decodes the name and the data of an event. */
 export const streamEventFromText = (event: string, data: string): StreamEvent =>
-  streamEventDecoder(event)(data, 0, data.length)
+  streamEventKind(event).decode(data, 0, data.length)

@@ -13,7 +13,7 @@ import * as Stream from "effect/Stream"
 import { type ContentForm, toForm } from "../internal/contentForm.ts"
 import { fromInput } from "../internal/failures.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
-import { readAhead, timedOut } from "../internal/readAhead.ts"
+import { initialProgress, readAhead, timedOut } from "../internal/readAhead.ts"
 import { OnResponse } from "../internal/responses.ts"
 import { type Redact, redactOf } from "../internal/secrets.ts"
 import { TurnControl } from "../internal/turnControl.ts"
@@ -96,6 +96,7 @@ export class Messages extends Context.Service<Messages, {
           const limits = turnLimits(yield* call.options)
           const startedAt = yield* Clock.currentTimeNanos
           const control = yield* TurnControl
+          const progress = initialProgress()
           let redact: Redact = identity
           const start = Effect.gen(function*() {
             yield* call.stream
@@ -118,9 +119,9 @@ export class Messages extends Context.Service<Messages, {
             : Effect.raceFirst(start, control.abort)
           return isEventStream(headers["content-type"])
             ? body.pipe(
-              readAhead({ operation, sessionId: id, limits, startedAt }),
+              readAhead({ operation, sessionId: id, limits, startedAt, progress }),
               decodeEvents(operation, limits.maxEventSize),
-              endTurn(operation, id, { onTurnError, firstEvent: limits.firstEvent, redact })
+              endTurn(operation, id, { onTurnError, progress, redact })
             )
             : Stream.fail(noEventStream(headers["content-type"]))
         }))
@@ -208,12 +209,10 @@ const probeContentForm = Effect.fnUntraced(function*<A>(
 const remember = <A, E>(effect: Effect.Effect<A, E>): Effect.Effect<Effect.Effect<A, E>> =>
   Effect.map(
     Effect.all([Ref.make(Option.none<A>()), Semaphore.make(1)]),
-    ([known, lock]) =>
-      lock.withPermits(1)(Effect.flatMap(
-        Ref.get(known),
-        Option.match({
-          onNone: () => Effect.tap(effect, (value) => Ref.set(known, Option.some(value))),
-          onSome: Effect.succeed
-        })
-      ))
+    ([known, lock]) => {
+      const unless = (whenUnknown: Effect.Effect<A, E>) =>
+        Effect.flatMap(Ref.get(known), Option.match({ onNone: () => whenUnknown, onSome: Effect.succeed }))
+      const ask = Effect.tap(effect, (value) => Ref.set(known, Option.some(value)))
+      return unless(lock.withPermits(1)(unless(ask)))
+    }
   )

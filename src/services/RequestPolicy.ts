@@ -55,9 +55,14 @@ type MakeCall = <A, R>(
   options?: CallOptions
 ) => Effect.Effect<A, AshError, R>
 
+// Read once, not for each call.
+const defaultTimeout = Duration.minutes(1)
+const defaultDelay = Duration.millis(200)
+const defaultMaxRetryAfter = Duration.minutes(1)
+
 const timeoutOf = (options: RequestOptionsInput, call: CallOptions): Duration.Duration =>
   Duration.max(
-    Duration.fromInputUnsafe(options.timeout ?? call.default ?? "60 seconds"),
+    Duration.fromInputUnsafe(options.timeout ?? call.default ?? defaultTimeout),
     Duration.fromInputUnsafe(call.least ?? 0)
   )
 
@@ -134,8 +139,8 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
             const policed = applyPolicy(operation, {
               ...limit(options, call),
               times: options.retry?.times ?? 2,
-              delay: Duration.fromInputUnsafe(options.retry?.delay ?? "200 millis"),
-              maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? "60 seconds"),
+              delay: Duration.fromInputUnsafe(options.retry?.delay ?? defaultDelay),
+              maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? defaultMaxRetryAfter),
               isHarmless,
               budget,
               rateLimit

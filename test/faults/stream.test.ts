@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { isDeepStrictEqual } from "node:util"
-import { readAhead } from "../../src/internal/readAhead.ts"
+import { initialProgress, readAhead } from "../../src/internal/readAhead.ts"
 import { turnLimits } from "../../src/internal/turnLimits.ts"
 import { decodeEvents, endTurn } from "../../src/internal/turnStream.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
@@ -67,7 +67,7 @@ const decoded = (chunks: ReadonlyArray<Uint8Array>) =>
 /** The pipeline of a turn, on bytes that are there. */
 const heard = (chunks: ReadonlyArray<Uint8Array>): Effect.Effect<Exit.Exit<ReadonlyArray<StreamEvent>, AshError>> =>
   Stream.fromIterable(chunks).pipe(
-    readAhead({ operation: "test", sessionId, limits: turnLimits({}), startedAt: 0n }),
+    readAhead({ operation: "test", sessionId, limits: turnLimits({}), startedAt: 0n, progress: initialProgress() }),
     decodeEvents("test"),
     endTurn("test", sessionId),
     Stream.runCollect,

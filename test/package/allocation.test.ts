@@ -12,20 +12,23 @@ const flags = [
   "--no-maglev",
   "--no-sparkplug",
   "--min-semi-space-size=512",
-  "--max-semi-space-size=512"
+  "--max-semi-space-size=512",
+  "--expose-gc"
 ]
 
 /** Bytes. What is over it has been looked at, and found worth it. */
-const budget = { perEvent: 900, perRequest: 90_000 }
+const budget = { perEvent: 900, perTurn: 165_000, perRequest: 80_000, keptByTurn: 33_000 }
 
 describe("what is allocated", () => {
-  it("is within its budget, by event and by request", () => {
+  it("is within its budget, by event, by turn and by request, and so is what a silent turn keeps", () => {
     const { stderr, stdout } = spawnSync("node", [...flags, "--conditions=effect-ash-source", program], {
       encoding: "utf8"
     })
     assert.include(stdout, "perEvent", stderr)
-    const { perEvent, perRequest } = JSON.parse(stdout)
+    const { keptByTurn, perEvent, perRequest, perTurn } = JSON.parse(stdout)
     assert.isAtMost(perEvent, budget.perEvent)
+    assert.isAtMost(perTurn, budget.perTurn)
     assert.isAtMost(perRequest, budget.perRequest)
+    assert.isAtMost(keptByTurn, budget.keptByTurn)
   })
 })
