@@ -367,6 +367,15 @@ const sdk = (transport: Transport, consumption: Consumption): Peer => ({
   connect: async (url) => (await import("./sdk.ts")).connect(url, transport, consumption)
 })
 
+/** The name of Effect's own client over a transport. */
+export const httpClientId = (transport: Transport) => `Effect's HttpClient, ${transport}`
+
+const httpClient = (transport: Transport): Peer => ({
+  id: httpClientId(transport),
+  label: httpClientId(transport),
+  connect: async (url) => (await import("./sdk.ts")).connectHttpClient(url, transport)
+})
+
 /** Every peer, in the order of the tables. */
 export const peers: ReadonlyArray<Peer> = [
   officialLike,
@@ -378,5 +387,6 @@ export const peers: ReadonlyArray<Peer> = [
   eventSourceParser,
   anthropic,
   openai,
+  ...transports.map(httpClient),
   ...consumptions.flatMap((consumption) => transports.map((transport) => sdk(transport, consumption)))
 ]

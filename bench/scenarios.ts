@@ -1,5 +1,5 @@
 /** What is measured, with whom, and how often. */
-import { peers, reference, sdkId } from "./peers.ts"
+import { httpClientId, peers, reference, sdkId } from "./peers.ts"
 
 /** What one round of a scenario does. */
 export interface Work {
@@ -25,6 +25,8 @@ export interface Scenario {
 
 const ours = [sdkId("fetch"), sdkId("node:http"), sdkId("undici")]
 
+const httpClients = [httpClientId("fetch"), httpClientId("node:http"), httpClientId("undici")]
+
 const foreign = [reference, "official", "fetch-bytes", "fetch-parse", "eventsource-parser", "anthropic", "openai"]
 
 const core = [reference, "official", "fetch-parse", ...ours]
@@ -32,6 +34,8 @@ const core = [reference, "official", "fetch-parse", ...ours]
 const consumed = peers.map(({ id }) => id).filter((id) => id.startsWith("effect-ash"))
 
 const clients = [reference, "official", ...ours]
+
+const requesters = [reference, "official", ...httpClients, ...ours]
 
 const turns = (title: string, work: Partial<Work>, rest: Partial<Scenario> = {}): Scenario => ({
   title,
@@ -69,7 +73,7 @@ const firstEvent = (rounds: number) =>
     unit: "turn",
     rounds,
     warmUps: 5,
-    peers: [reference, "official", "fetch-bytes", "node-bytes", "undici-bytes", ...ours]
+    peers: [reference, "official", "fetch-bytes", "node-bytes", "undici-bytes", ...httpClients, ...ours]
   })
 
 const idle = (streams: number, rounds: number) =>
@@ -89,13 +93,19 @@ const live = (streams: number, rounds: number) =>
   }, { unit: "event", rounds, peers: core })
 
 const session = (calls: number, rounds: number) =>
-  other("GET of one session, one after another", { kind: "session", atOnce: 1, times: calls }, { rounds })
+  other("GET of one session, one after another", { kind: "session", atOnce: 1, times: calls }, {
+    rounds,
+    peers: requesters
+  })
 
 const session64 = (calls: number, rounds: number) =>
-  other("GET of one session, 64 at once", { kind: "session", atOnce: 64, times: calls / 64 }, { rounds })
+  other("GET of one session, 64 at once", { kind: "session", atOnce: 64, times: calls / 64 }, {
+    rounds,
+    peers: requesters
+  })
 
 const sessions = (calls: number, rounds: number) =>
-  other("A list of 1,000 sessions", { kind: "sessions", atOnce: 1, times: calls }, { rounds })
+  other("A list of 1,000 sessions", { kind: "sessions", atOnce: 1, times: calls }, { rounds, peers: requesters })
 
 export const full: ReadonlyArray<Scenario> = [
   turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 15, warmUps: 25, peers: [...foreign, ...ours] }),
