@@ -31,7 +31,7 @@ import { redactOf } from "../internal/secrets.ts"
 import { AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
-import { RequestOptions } from "./RequestOptions.ts"
+import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 
 /** Where a server is, and the key to it. */
 export interface ConnectionOptions {
@@ -116,20 +116,6 @@ class CurrentExchange extends Context.Reference<Exchange>("effect-ash/services/A
 const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpClientError.HttpClientError> =>
   Stream.isStream(value)
 
-/**
- * Binds the requests that a stream answers to the scope, and no others: whoever reads an answer whole is done with it by then,
- * and to abort it costs as much as to make it.
- */
-const scopeStreams = <E, R>(client: HttpClient.HttpClient.With<E, R>) => {
-  const scoped = HttpClient.withScope(client)
-  return HttpClient.transform(client, (plain, request) =>
-    Effect.flatMap(
-      CurrentExchange,
-      ({ answersStream }): Effect.Effect<HttpClientResponse.HttpClientResponse, E, R | Scope.Scope> =>
-        answersStream ? scoped.postprocess(Effect.succeed(request)) : plain
-    ))
-}
-
 /** In the contract a response with headers is a stream, and no other is. */
 const isStreamed = ({ success }: HttpApiEndpoint.Top): boolean => [...success].some(HttpApiSchema.isWithHeaders)
 
@@ -178,36 +164,32 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const authorize = (request: HttpClientRequest.HttpClientRequest) =>
     Option.isNone(key) ? request : HttpClientRequest.bearerToken(request, key.value)
 
-  const httpClient = (yield* HttpClient.HttpClient).pipe(
-    HttpClient.mapRequestEffect(Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
-      const { headers = {} } = yield* RequestOptions
-      yield* checkBody(request, yield* CurrentExchange)
-      return request.pipe(
-        // A slash in a file's path separates segments; the contract has checked each of them.
-        HttpClientRequest.setUrl(request.url.replace(filePath, (path) => path.replaceAll("%2F", "/"))),
-        HttpClientRequest.prependUrl(url),
-        HttpClientRequest.setHeaders(headers),
-        authorize
-      )
-    })),
-    scopeStreams,
-    HttpClient.tap((response) =>
-      Effect.gen(function*() {
-        const exchange = yield* CurrentExchange
-        exchange.response = response
-        const onResponse = yield* OnResponse
-        onResponse(response)
-      })
-    ),
-    HttpClient.filterOrElse(
-      ({ status }) => status >= 200 && status < 300,
-      (response) =>
-        Effect.flatMap(
-          Effect.all([Failures.readText(response), Clock.currentTimeMillis]),
-          ([text, now]) => Effect.fail(Failures.fromResponse(response, text, redactOf(response.request), now))
-        )
+  const client = yield* HttpClient.HttpClient
+  // For what a stream answers. Whoever reads an answer whole is done with it by then, and binds it to no scope.
+  const scopedClient = HttpClient.withScope(client)
+  const prepare = (request: HttpClientRequest.HttpClientRequest, { headers = {} }: RequestOptionsInput) =>
+    request.pipe(
+      // A slash in a file's path separates segments; the contract has checked each of them.
+      HttpClientRequest.setUrl(request.url.replace(filePath, (path) => path.replaceAll("%2F", "/"))),
+      HttpClientRequest.prependUrl(url),
+      HttpClientRequest.setHeaders(headers),
+      authorize
     )
-  )
+  const httpClient = HttpClient.transform(client, (_, request) =>
+    Effect.gen(function*() {
+      const exchange = yield* CurrentExchange
+      yield* checkBody(request, exchange)
+      const prepared = prepare(request, yield* RequestOptions)
+      const response = yield* exchange.answersStream ? scopedClient.execute(prepared) : client.execute(prepared)
+      exchange.response = response
+      const onResponse = yield* OnResponse
+      onResponse(response)
+      if (response.status >= 200 && response.status < 300) return response
+      const text = yield* Failures.readText(response)
+      return yield* Effect.fail(
+        Failures.fromResponse(response, text, redactOf(response.request), yield* Clock.currentTimeMillis)
+      )
+    }))
 
   const toReason = (error: Failure, { response }: Exchange): Effect.Effect<AshErrorReason> => {
     if (isReason(error)) return Effect.succeed(error)
