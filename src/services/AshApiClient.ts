@@ -175,21 +175,21 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       HttpClientRequest.setHeaders(headers),
       authorize
     )
-  const httpClient = HttpClient.transform(client, (_, request) =>
-    Effect.gen(function*() {
-      const exchange = yield* CurrentExchange
-      yield* checkBody(request, exchange)
-      const prepared = prepare(request, yield* RequestOptions)
-      const response = yield* exchange.answersStream ? scopedClient.execute(prepared) : client.execute(prepared)
-      exchange.response = response
-      const onResponse = yield* OnResponse
-      onResponse(response)
-      if (response.status >= 200 && response.status < 300) return response
-      const text = yield* Failures.readText(response)
-      return yield* Effect.fail(
-        Failures.fromResponse(response, text, redactOf(response.request), yield* Clock.currentTimeMillis)
-      )
-    }))
+  const exchange = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
+    const current = yield* CurrentExchange
+    yield* checkBody(request, current)
+    const prepared = prepare(request, yield* RequestOptions)
+    const response = yield* current.answersStream ? scopedClient.execute(prepared) : client.execute(prepared)
+    current.response = response
+    const onResponse = yield* OnResponse
+    onResponse(response)
+    if (response.status >= 200 && response.status < 300) return response
+    const text = yield* Failures.readText(response)
+    return yield* Effect.fail(
+      Failures.fromResponse(response, text, redactOf(response.request), yield* Clock.currentTimeMillis)
+    )
+  })
+  const httpClient = HttpClient.makeWith(Effect.flatMap(exchange), Effect.succeed)
 
   const toReason = (error: Failure, { response }: Exchange): Effect.Effect<AshErrorReason> => {
     if (isReason(error)) return Effect.succeed(error)

@@ -75,6 +75,14 @@ const cases: ReadonlyArray<
 > = [
   ["silence before the headers", Server.silent, minute, "headers", 60],
   ["silence before the first event", () => saying([]), minute, "firstEvent", 60],
+  ["comments before the first event", () => saying(heartbeats(5, "30 seconds")), minute, "firstEvent", 60],
+  [
+    "silence behind a heartbeat, before the first event",
+    () => saying(heartbeats(1, "30 seconds")),
+    { timeouts: { firstEvent: "10 minutes", idle: "auto" } },
+    "idle",
+    150
+  ],
   ["silence behind the first event", () => saying([say(start)]), minute, "idle", 60],
   ["silence within an event", () => saying([say(start), say(delta.slice(0, 10))]), minute, "idle", 60],
   ["silence behind a piece of text", () => saying([say(start), wait("30 seconds"), say(delta)]), minute, "idle", 90],

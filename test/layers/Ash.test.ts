@@ -5,6 +5,8 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
@@ -147,6 +149,26 @@ describe("layer", () => {
       assert.strictEqual(answer.session.id, sessionId)
       assert.strictEqual(server.requests[0]?.headers["authorization"], `Bearer ${Server.apiKey}`)
     }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("a client of one's own gets each request as it is to be sent, once", () => {
+    const server = Server.make(Server.json(health), { url: "http://ash.test/base" })
+    const seen: Array<string> = []
+    const recorded = Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(
+        HttpClient.HttpClient,
+        HttpClient.mapRequest((request) => {
+          seen.push(request.url)
+          return HttpClientRequest.appendUrlParam(request, "seen", String(seen.length))
+        })
+      )
+    ).pipe(Layer.provide(server.http))
+    return Effect.gen(function*() {
+      yield* getHealth
+      assert.deepStrictEqual(seen, ["http://ash.test/base/health"])
+      assert.deepStrictEqual(server.requests.map(({ path }) => path), ["/base/health?seen=1"])
+    }).pipe(Effect.provide(Ash.layerWithClient({ url: "http://ash.test/base" }).pipe(Layer.provide(recorded))))
   })
 
   it.effect("Ash.layer goes through the fetch in context", () => {
