@@ -1,10 +1,9 @@
 /**
  * Cuts the bytes of an event stream into events, by the standard (HTML, section 9.2.6). A turn has thousands of events, so
  * each byte is looked at once: what is complete is decoded in one piece, up to the last line feed, which is never inside
- * a character, and a rest is kept as it is until its line ends. Lines that end in a carriage return, which no known server
- * sends, take Effect's parser.
+ * a character, and a rest is kept as it is until its line ends. Once there is a carriage return, which no known server
+ * sends, each that ends a line is replaced first.
  */
-import * as Sse from "effect/encoding/Sse"
 import { startsAt } from "../schema/Wire.ts"
 
 const lineFeed = 10
@@ -34,6 +33,8 @@ const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 export interface EventKind<A> {
   /** Not a part of what was parsed: the parser keeps it. */
   readonly name: string
+  /** Whether an event without data, which the standard lets pass, is one all the same: an end is not to be missed. */
+  readonly isTerminal: boolean
   /** Makes an event of its data, which stands in a text from `start` to before `end`. */
   readonly decode: (text: string, start: number, end: number) => A
 }
@@ -58,7 +59,8 @@ export class EventParser<A> {
   #dataEnd = 0
   /** The last kind with a name of each length: a turn has few, and none is looked up twice in a row. */
   readonly #kinds: Array<EventKind<A>> = []
-  #slow: ((chunk: Uint8Array) => boolean) | undefined
+  #hasReturns = false
+  #isAfterReturn = false
 
   /** An event may have so many characters. */
   constructor(kindOf: (name: string) => EventKind<A>, maxEventSize: number) {
@@ -69,13 +71,13 @@ export class EventParser<A> {
 
   /** Takes bytes; answers whether the event that is not complete by then is within the limit. */
   feed(chunk: Uint8Array): boolean {
-    if (this.#slow !== undefined) return this.#slow(chunk)
-    const end = chunk.lastIndexOf(lineFeed) + 1
-    const rest = chunk.subarray(end)
-    const text = end === 0 ? "" : decoder.decode(this.#joined(chunk.subarray(0, end)))
-    if (text.includes("\r") || rest.includes(carriageReturn)) {
-      this.#slow = this.#makeSlow()
-      return this.#slow(this.#joined(chunk))
+    const bytes = this.#hasReturns ? this.#withoutReturns(chunk) : chunk
+    const end = bytes.lastIndexOf(lineFeed) + 1
+    const rest = bytes.subarray(end)
+    const text = end === 0 ? "" : decoder.decode(this.#joined(bytes.subarray(0, end)))
+    if (!this.#hasReturns && (text.includes("\r") || rest.includes(carriageReturn))) {
+      this.#hasReturns = true
+      return this.feed(chunk)
     }
     if (end > 0) {
       this.#parseLines(text)
@@ -103,6 +105,17 @@ export class EventParser<A> {
     const events = this.#events
     this.#events = []
     return events
+  }
+
+  /** The same lines, each ended by a line feed. That of a pair may be in the next chunk. */
+  #withoutReturns(chunk: Uint8Array): Uint8Array {
+    const lines = new Uint8Array(chunk.length)
+    let length = 0
+    for (const byte of chunk) {
+      if (byte !== lineFeed || !this.#isAfterReturn) lines[length++] = byte === carriageReturn ? lineFeed : byte
+      this.#isAfterReturn = byte === carriageReturn
+    }
+    return lines.subarray(0, length)
   }
 
   #joined(bytes: Uint8Array): Uint8Array {
@@ -158,6 +171,8 @@ export class EventParser<A> {
     if (this.#data !== undefined) {
       const { decode } = this.#kind ?? this.#message
       this.#events.push(decode(this.#data, this.#dataStart, this.#dataEnd))
+    } else if (this.#kind?.isTerminal) {
+      this.#events.push(this.#kind.decode("", 0, 0))
     }
     this.#kind = undefined
     this.#data = undefined
@@ -170,19 +185,5 @@ export class EventParser<A> {
     const kind = this.#kindOf(text.slice(start, end))
     if (end - start < 32) this.#kinds[end - start] = kind
     return kind
-  }
-
-  /** Effect's parser, from the event on that is not complete. */
-  #makeSlow() {
-    const parser = Sse.makeParser((event) => {
-      if (event._tag === "Event") this.#events.push(this.#kindOf(event.event).decode(event.data, 0, event.data.length))
-    }, { maxEventSize: this.#maxEventSize })
-    const slowDecoder = new TextDecoder("utf-8", { ignoreBOM: true })
-    // A comment, behind which a byte order mark is no longer one.
-    if (!this.#isStart) parser.feed(":\n")
-    if (this.#kind !== undefined) parser.feed(`event: ${this.#kind.name}\n`)
-    const data = this.#data?.slice(this.#dataStart, this.#dataEnd)
-    for (const line of data?.split("\n") ?? []) parser.feed(`data: ${line}\n`)
-    return (chunk: Uint8Array) => parser.feed(slowDecoder.decode(chunk, { stream: true })) === undefined
   }
 }

@@ -1,13 +1,20 @@
 /** From the bytes of a turn to its events, and the rule by which a turn ends. */
 import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Pull from "effect/Pull"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { AshError, StreamTruncated, TurnFailed, Undecodable } from "../schema/AshError.ts"
-import { type DoneEvent, type StreamEvent, streamEventKind, type TurnErrorEvent } from "../schema/StreamEvent.ts"
+import {
+  type DoneEvent,
+  mayBeBlock,
+  type StreamEvent,
+  streamEventKind,
+  type TurnErrorEvent
+} from "../schema/StreamEvent.ts"
 import { withKnown } from "./brokenTurn.ts"
 import { EventParser } from "./EventParser.ts"
 import { initialProgress, type TurnProgress } from "./readAhead.ts"
@@ -73,7 +80,8 @@ const writeTimeout = "Client write timeout"
  * any (contract 5.2). It is none, whatever follows; as a rule nothing does.
  */
 const isForeignEnd = (event: StreamEvent, sessionId: string): event is DoneEvent =>
-  event._tag === "Done" && typeof event.sessionId === "string" && event.sessionId !== sessionId
+  event._tag === "Done" && typeof event.sessionId === "string" &&
+  event.sessionId.toLowerCase() !== sessionId.toLowerCase()
 
 const isTerminal = (event: StreamEvent) => event._tag === "Done" || event._tag === "TurnError"
 
@@ -85,6 +93,13 @@ const truncated = (operation: string, sessionId: string, how: string) =>
       sessionId
     })
   })
+
+/**
+ * How long an `error` that may be a block of the agent's waits for what comes behind it. Behind a block there is at once
+ * the message that it is a part of (contract 5.4), behind a failure the end of the stream, or `done` (contract 5.5).
+ */
+const blockPatience = Duration.seconds(5)
+const endBehindError: Arr.NonEmptyReadonlyArray<StreamEvent> = [{ _tag: "Done" }]
 
 /** Turns of the event loop. */
 const patience = 3
@@ -128,7 +143,11 @@ export const endTurn = (
       const turnFailed = (error: string) =>
         error.startsWith(writeTimeout) ? truncated(operation, sessionId, error) : new AshError({
           operation,
-          reason: new TurnFailed({ message: `the turn failed: ${error}`, sessionId, error })
+          reason: new TurnFailed({
+            message: `the turn failed: ${error === "" ? "the server gives no reason" : error}`,
+            sessionId,
+            error
+          })
         })
 
       let endedBy = "the server closed it"
@@ -137,17 +156,41 @@ export const endTurn = (
         endedBy = "by the end of another program's command or turn"
         return { _tag: "Unknown", event: "done", data: { sessionId: event.sessionId ?? null } }
       }
+
+      let held: TurnErrorEvent | undefined
+      /** The events up to the end of the turn, which becomes the last. An error that may be a block waits for the next. */
+      const settle = (arrived: ReadonlyArray<StreamEvent>): ReadonlyArray<StreamEvent> => {
+        const settled: Array<StreamEvent> = []
+        for (const event of arrived.map(asUnknown)) {
+          if (held !== undefined) {
+            if (event._tag === "Done") last = held
+            settled.push(last ?? { _tag: "Unknown", event: "error", data: held.raw ?? null })
+            held = undefined
+          }
+          if (last !== undefined) break
+          if (event._tag === "TurnError" && mayBeBlock(event)) {
+            held = event
+          } else {
+            settled.push(event)
+            if (isTerminal(event)) last = event
+          }
+        }
+        return settled
+      }
+
       const upstream = Pull.catchDone(pull, () => Effect.fail(truncated(operation, sessionId, endedBy)))
+      /** Behind a failure there is `done`, or nothing more. */
+      const behindError = pull.pipe(
+        Effect.timeoutOrElse({ duration: blockPatience, orElse: Cause.done }),
+        Effect.catch(() => Effect.succeed(endBehindError))
+      )
 
       const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError, void, R> = Effect.suspend(() => {
         if (last === undefined) {
-          return Effect.flatMap(upstream, (arrived) => {
+          return Effect.flatMap(held === undefined ? upstream : behindError, (arrived) => {
             progress.hasBegun = true
-            const mayEnd = arrived.some(isTerminal)
-            const batch = mayEnd ? arrived.map(asUnknown) : arrived
-            const end = mayEnd ? batch.findIndex(isTerminal) : -1
-            last = batch[end]
-            const kept = last === undefined ? batch : batch.slice(0, isFailure(last) ? end : end + 1)
+            const batch = held !== undefined || arrived.some(isTerminal) ? settle(arrived) : arrived
+            const kept = last !== undefined && isFailure(last) ? batch.slice(0, -1) : batch
             TurnFold.add(heard, kept)
             return Arr.isReadonlyArrayNonEmpty(kept) ? Effect.succeed(kept) : next
           })

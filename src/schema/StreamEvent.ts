@@ -78,7 +78,10 @@ export const TurnCompleteEvent = Schema.Struct({
 export interface TurnErrorEvent extends Schema.Schema.Type<typeof TurnErrorEvent> {}
 export const TurnErrorEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("TurnError"),
-  error: Schema.String
+  /** What the server gives as the reason; empty where it gives none. */
+  error: Schema.String,
+  /** The whole data, where it is another than the `{ error }` of known servers. */
+  raw: Schema.optionalKey(Schema.Json)
 }).annotate({ identifier: "TurnErrorEvent" })
 
 /** The turn ended. Terminal. The end of something else, whose `sessionId` is another or empty, is kept as `Unknown`. */
@@ -176,20 +179,55 @@ const deltaFromText = <A extends TextDeltaEvent | ThinkingDeltaEvent>(
   }
 }
 
-const decodeDone = fromText(DoneEvent)
+/** Servers name what they pass on after its `type`: what has the type of its name may be a block of the agent's. */
+const isNamedAfterType = (name: string, json: Schema.Json | undefined): boolean =>
+  Predicate.hasProperty(json, "type") && json.type === name
 
-/** Servers name what they pass on after its `type`, be it `done`; an end that is their own has no type. */
-const doneFromText: FromText = (text, start, end) =>
-  Predicate.hasProperty(parseJson(text.slice(start, end)), "type") ? undefined : decodeDone(text, start, end)
+const decodeDone = Schema.decodeUnknownOption(DoneEvent)
+
+/** An end that is the server's own has no type, and is one whatever its data. */
+const doneFromText: FromText = (text, start, end) => {
+  const json = parseJson(text.slice(start, end))
+  return isNamedAfterType("done", json)
+    ? undefined
+    : Option.getOrElse(decodeDone(json), (): DoneEvent => ({ _tag: "Done" }))
+}
+
+/** The reason in the data of an `error`, however servers and the APIs of models nest it; none where there is no text. */
+const reasonIn = (json: Schema.Json): string | undefined => {
+  let reason: unknown = json
+  while (Predicate.isObject(reason)) {
+    const { error, message, type } = reason
+    if (Predicate.isString(message) && message !== "" && !Predicate.isObject(error)) {
+      return Predicate.isString(type) && type !== "error" ? `${message} (${type})` : message
+    }
+    reason = error ?? message
+  }
+  return Predicate.isString(reason) ? reason : undefined
+}
+
+const errorFromText: FromText = (text, start, end) => {
+  const data = text.slice(start, end)
+  const raw = parseJson(data)
+  const error = reasonIn(raw) ?? (raw === null ? "" : data)
+  const isUsual = Predicate.hasProperty(raw, "error") && raw.error === error && !Predicate.hasProperty(raw, "type")
+  return isUsual ? { _tag: "TurnError", error } : { _tag: "TurnError", error, raw }
+}
+
+/** Whether the error may be a block of the agent's, which servers pass on under the same name. */
+export const mayBeBlock = ({ raw }: TurnErrorEvent): boolean => isNamedAfterType("error", raw)
 
 /** The events of a name. */
 interface StreamEventKind {
   readonly name: string
+  /** Whether an event without data, which the standard lets pass, is one all the same. */
+  readonly isTerminal: boolean
   readonly decode: (text: string, start: number, end: number) => StreamEvent
 }
 
-const makeKind = (name: string, fromText?: FromText): StreamEventKind => ({
+const makeKind = (name: string, fromText?: FromText, isTerminal = false): StreamEventKind => ({
   name,
+  isTerminal,
   decode: (text, start, end) =>
     fromText?.(text, start, end) ?? { _tag: "Unknown", event: name, data: parseJson(text.slice(start, end)) }
 })
@@ -202,8 +240,8 @@ const kinds = new Map([
   makeKind("tool_use", fromText(ToolUseEvent)),
   makeKind("tool_result", fromText(ToolResultEvent)),
   makeKind("turn_complete", fromText(TurnCompleteEvent)),
-  makeKind("error", fromText(TurnErrorEvent)),
-  makeKind("done", doneFromText),
+  makeKind("error", errorFromText, true),
+  makeKind("done", doneFromText, true),
   makeKind("session_end", fromText(SessionEndEvent))
 ].map((kind) => [kind.name, kind]))
 

@@ -1,11 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import { decodeEvents, endTurn, type OnTurnError } from "../../src/internal/turnStream.ts"
 import { AshError, ConnectionLost } from "../../src/schema/AshError.ts"
 import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
-import { sessionId } from "../support/fixtures.ts"
+import { assistant, otherId, sessionId } from "../support/fixtures.ts"
 import { frames } from "../support/ScriptedServer.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -225,13 +227,86 @@ describe("endTurn", () => {
       assert.isUndefined(emitted.error)
     }))
 
-  it.effect("turn_complete does not end a turn, nor does a malformed error", () =>
+  it.effect("turn_complete does not end a turn, nor does session_end", () =>
     Effect.gen(function*() {
-      const open = frames(["turn_complete", { numTurns: 1 }], ["error", { message: "?" }], ["session_end", {
-        sessionId
-      }])
+      const open = frames(["turn_complete", { numTurns: 1 }], ["session_end", { sessionId }])
       const { error, events } = yield* turn(Stream.make(bytes(open)))
-      assert.deepStrictEqual(events.map(({ _tag }) => _tag), ["TurnComplete", "Unknown", "SessionEnd"])
+      assert.deepStrictEqual(events.map(({ _tag }) => _tag), ["TurnComplete", "SessionEnd"])
       assert.strictEqual(error?.reason._tag, "StreamTruncated")
+    }))
+
+  it.effect("done with the session's id in other letters is this turn's, of another session it is none", () =>
+    Effect.gen(function*() {
+      for (const id of [sessionId, sessionId.toUpperCase()]) {
+        const { error, events } = yield* turn(Stream.make(bytes(frames(["done", { sessionId: id }]))))
+        assert.deepStrictEqual([error, events], [undefined, [{ _tag: "Done", sessionId: id }]])
+      }
+      for (const id of ["", otherId, otherId.toUpperCase()]) {
+        const { error } = yield* turn(Stream.make(bytes(frames(["done", { sessionId: id }]))))
+        assert.strictEqual(error?.reason._tag, "StreamTruncated")
+      }
+    }))
+
+  const typed = { type: "error", error: { type: "overloaded_error", message: "Overloaded" } }
+  const failures: ReadonlyArray<readonly [data: string, error: string]> = [
+    [JSON.stringify(typed), "Overloaded (overloaded_error)"],
+    [JSON.stringify({ type: "error", error: "boom" }), "boom"],
+    [JSON.stringify({ type: "api_error", message: "boom" }), "boom (api_error)"],
+    [JSON.stringify({ message: "boom" }), "boom"],
+    ["null", ""],
+    ["", ""],
+    ["502 Bad Gateway", "502 Bad Gateway"]
+  ]
+  const chunkings = (text: string) => {
+    const all = bytes(text)
+    return [[all], oneByOne(all), [bytes(text.replaceAll("\n", "\r\n"))], oneByOne(bytes(text.replaceAll("\n", "\r")))]
+  }
+  const start = frames(["session_start", { sessionId }])
+
+  it.effect.each(failures)("an error of any shape fails the turn: %s", ([data, expected]) =>
+    Effect.gen(function*() {
+      const event = `event: error\ndata: ${data}\n\n`
+      for (const text of [event, event.replace("data: \n", ""), `${event}${frames(["done", { sessionId }])}`]) {
+        for (const chunks of chunkings(start + text)) {
+          for (const ending of [Stream.empty, Stream.fail(lost)]) {
+            const { error, events } = yield* turn(Stream.concat(Stream.fromIterable(chunks), ending))
+            assert.deepStrictEqual(events, [{ _tag: "SessionStart", sessionId }], text)
+            assert.strictEqual(error?.reason._tag, "TurnFailed")
+            assert.strictEqual(error?.reason._tag === "TurnFailed" ? error.reason.error : undefined, expected)
+          }
+          const emitted = yield* turn(Stream.fromIterable(chunks), "emit")
+          assert.isUndefined(emitted.error)
+          assert.strictEqual(emitted.events.at(-1)?._tag, "TurnError")
+        }
+      }
+    }))
+
+  it.effect("behind an error that may be a block the connection is not waited for", () =>
+    Effect.gen(function*() {
+      const open = Stream.concat(Stream.make(bytes(frames(["error", typed]))), Stream.never)
+      const fiber = yield* Effect.forkChild(turn(open))
+      yield* TestClock.adjust("5 seconds")
+      const { error } = yield* Fiber.join(fiber)
+      assert.strictEqual(error?.reason._tag, "TurnFailed")
+    }))
+
+  it.effect("blocks of the agent whose types are error and done end nothing", () =>
+    Effect.gen(function*() {
+      const done = { type: "done", sessionId }
+      const other = { type: "text", text: "Hi." }
+      for (const blocks of [[typed], [done], [typed, other, done], [done, typed, typed], [typed, done]]) {
+        const passedOn = blocks.filter((block) => block !== other).map((block) => [block.type, block] as const)
+        const message = assistant(blocks)
+        const text = start + frames(...passedOn, ["message", message], ["done", { sessionId }])
+        for (const chunks of chunkings(text)) {
+          const { error, events } = yield* turn(Stream.fromIterable(chunks))
+          assert.isUndefined(error)
+          assert.deepStrictEqual(
+            events.slice(1, -2),
+            passedOn.map(([event, data]) => ({ _tag: "Unknown" as const, event, data }))
+          )
+          assert.deepStrictEqual(events.slice(-2).map(({ _tag }) => _tag), ["Message", "Done"])
+        }
+      }
     }))
 })

@@ -25,6 +25,7 @@ describe("streamEventFromText", () => {
     ["turn_complete", { numTurns: 2, result: "Hi." }, { _tag: "TurnComplete", numTurns: 2, result: "Hi." }],
     ["turn_complete", { numTurns: 2 }, { _tag: "TurnComplete", numTurns: 2 }],
     ["error", { error: "boom" }, { _tag: "TurnError", error: "boom" }],
+    ["error", { error: "boom", message: "" }, { _tag: "TurnError", error: "boom" }],
     ["done", { sessionId: "" }, { _tag: "Done", sessionId: "" }],
     ["done", {}, { _tag: "Done" }],
     ["session_end", { sessionId }, { _tag: "SessionEnd", sessionId }]
@@ -65,14 +66,47 @@ describe("streamEventFromText", () => {
     ["tool_use", { id: 5 }],
     ["tool_result", "text"],
     ["turn_complete", { numTurns: "2" }],
-    ["error", { message: "boom" }],
-    ["done", null],
     ["done", { type: "done", data: "x" }],
     ["session_end", 7]
   ]
 
   it.each(malformed)("%s with other data, %j, is unknown and complete", (event, data) => {
     assert.deepStrictEqual(fromJson(event, data), { _tag: "Unknown", event, data })
+  })
+
+  const reasons: ReadonlyArray<readonly [data: string, error: string]> = [
+    [
+      "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}",
+      "Overloaded (overloaded_error)"
+    ],
+    ["{\"error\":{\"message\":\"Overloaded\"}}", "Overloaded"],
+    ["{\"error\":{\"error\":{\"message\":\"deep\"}}}", "deep"],
+    ["{\"message\":\"boom\"}", "boom"],
+    ["{\"message\":{\"message\":\"boom\"}}", "boom"],
+    ["{\"error\":\"Bad Gateway\",\"message\":\"the sandbox died\"}", "the sandbox died"],
+    ["{\"error\":\"boom\",\"type\":\"error\"}", "boom"],
+    ["{\"error\":null,\"message\":\"boom\"}", "boom"],
+    ["{\"error\":5}", "{\"error\":5}"],
+    ["{}", "{}"],
+    ["[\"boom\"]", "[\"boom\"]"],
+    ["null", ""],
+    ["", ""],
+    ["false", "false"],
+    ["\"boom\"", "boom"],
+    ["502 Bad Gateway", "502 Bad Gateway"],
+    [`${"{\"error\":".repeat(20_000)}"deep"${"}".repeat(20_000)}`, "deep"],
+    ["[".repeat(20_000) + "]".repeat(20_000), "[".repeat(20_000) + "]".repeat(20_000)]
+  ]
+
+  it.each(reasons)("error of any shape has what the server says: %.60s", (data, error) => {
+    const event = streamEventFromText("error", data)
+    assert.strictEqual(event._tag, "TurnError")
+    assert.strictEqual(event._tag === "TurnError" ? event.error : undefined, error)
+    assert.isTrue(event._tag === "TurnError" && "raw" in event)
+  })
+
+  it.each(["null", "", "[DONE]", "[]", "{\"sessionId\":5}"])("done of any shape is an end: %j", (data) => {
+    assert.deepStrictEqual(streamEventFromText("done", data), { _tag: "Done" })
   })
 
   it.each(["input_json_delta", "redacted_thinking", "undefined", "__proto__", "constructor", "toString", ""])(
@@ -92,6 +126,7 @@ describe("streamEventFromText", () => {
     const event = fromJson(name, data)
     // As it was on the wire, which has no negative zero.
     const sent: Schema.Json = JSON.parse(JSON.stringify(data))
+    if (name === "error") assert.strictEqual(event._tag, "TurnError")
     if (event._tag === "Unknown") assert.deepStrictEqual(event, { _tag: "Unknown", event: name, data: sent })
     if (event._tag === "Message") assert.deepStrictEqual(event.message.raw, sent)
   })
