@@ -51,10 +51,11 @@ const separated = ({ texts, toolUsed }: State, text: string) =>
 const addAssistant = (state: State, message: AssistantMessage) => {
   for (const block of blocksOf(message)) {
     if (block._tag === "ToolUse") {
-      state.toolCalls.set(block.id, {
-        id: block.id,
-        name: block.name,
-        input: block.input,
+      const id = block.id ?? ""
+      state.toolCalls.set(id, {
+        id,
+        name: block.name ?? "",
+        input: block.input ?? null,
         result: undefined,
         parentToolUseId: message.parent_tool_use_id ?? undefined
       })
@@ -71,9 +72,10 @@ const addAssistant = (state: State, message: AssistantMessage) => {
 }
 
 const addToolResult = (state: State, { content, is_error, tool_use_id }: ToolResultBlock) => {
-  const call = state.toolCalls.get(tool_use_id)
+  const id = tool_use_id ?? ""
+  const call = state.toolCalls.get(id)
   if (call !== undefined) {
-    state.toolCalls.set(tool_use_id, { ...call, result: { content: content ?? null, isError: is_error ?? false } })
+    state.toolCalls.set(id, { ...call, result: { content: content ?? null, isError: is_error ?? false } })
   }
 }
 

@@ -1,13 +1,13 @@
 /**
  * The messages of the Claude Agent SDK, as Ash passes them through: in the `message` events of a stream and in stored
  * messages. Those that matter to a program are typed; every other one is kept as `Unknown`, and each keeps its whole
- * JSON in `raw`.
+ * JSON in `raw`. A message or a block is known by its type and what it is for; any other field that does not fit is absent.
  */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaGetter from "effect/SchemaGetter"
-import { nullish, Unknown } from "./Wire.ts"
+import { jsonDecoder } from "./compiled.ts"
+import { fitting, nullish, Unknown } from "./Wire.ts"
 
 /** Text that the agent or the user wrote. */
 export interface TextBlock extends Schema.Schema.Type<typeof TextBlock> {}
@@ -31,9 +31,9 @@ export interface ToolUseBlock extends Schema.Schema.Type<typeof ToolUseBlock> {}
 export const ToolUseBlock = Schema.Struct({
   _tag: Schema.tagDefaultOmit("ToolUse"),
   type: Schema.Literal("tool_use"),
-  id: Schema.String,
-  name: Schema.String,
-  input: Schema.Json
+  id: nullish(Schema.String),
+  name: nullish(Schema.String),
+  input: nullish(Schema.Json)
 }).annotate({ identifier: "ToolUseBlock" })
 
 /** What a tool answered to the call with the id `tool_use_id`. */
@@ -41,7 +41,7 @@ export interface ToolResultBlock extends Schema.Schema.Type<typeof ToolResultBlo
 export const ToolResultBlock = Schema.Struct({
   _tag: Schema.tagDefaultOmit("ToolResult"),
   type: Schema.Literal("tool_result"),
-  tool_use_id: Schema.String,
+  tool_use_id: nullish(Schema.String),
   /** Text, or content blocks as JSON. */
   content: nullish(Schema.Json),
   is_error: nullish(Schema.Boolean)
@@ -128,7 +128,7 @@ export const ResultMessage = Schema.Struct({
   _tag: Schema.tagDefaultOmit("Result"),
   type: Schema.Literal("result"),
   /** `success`, `error_max_turns`, `error_max_budget_usd`, `error_during_execution` and others. */
-  subtype: Schema.String,
+  subtype: nullish(Schema.String),
   /** Not to be relied on: a limit that was reached comes with false, a failed model call with `success` and true. */
   is_error: nullish(Schema.Boolean),
   /** The answer; absent unless the subtype is `success`. */
@@ -141,7 +141,7 @@ export const ResultMessage = Schema.Struct({
   /** US dollars. */
   total_cost_usd: nullish(Schema.Finite),
   usage: nullish(TokenUsage),
-  modelUsage: nullish(Schema.Record(Schema.String, ModelUsage)),
+  modelUsage: nullish(Schema.Record(Schema.String, fitting(ModelUsage))),
   errors: nullish(Schema.Array(Schema.Json)),
   session_id: nullish(Schema.String),
   uuid: nullish(Schema.String)
@@ -165,9 +165,7 @@ const known = [SystemInit, AssistantMessage, UserMessage, ResultMessage, Partial
 export const withRaw = <Fields extends Schema.Struct.Fields>(member: Schema.Struct<Fields>) =>
   Schema.toType(Schema.Struct({ ...member.fields, raw: Schema.Json }))
 
-const Known = Schema.Union(known)
-SchemaJITCompiler.enable(Known.ast)
-const decodeKnown = Schema.decodeUnknownOption(Known)
+const decodeKnown = jsonDecoder(Schema.Union(known))
 
 /** Decodes any JSON value: total, a message that is not known or not as expected is `Unknown`. */
 export const claudeMessageFromJson = (raw: Schema.Json): ClaudeMessage =>

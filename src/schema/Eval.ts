@@ -157,6 +157,9 @@ export const ScoredEvalResults = Schema.Struct({
   results: Schema.Array(EvalResult)
 }).annotate({ identifier: "ScoredEvalResults" })
 
+/** A result whose fields must fit: one that is left out would count as a case that was not asked. */
+const resultOfRun = Schema.optionalKey(Schema.NullOr(EvalResult))
+
 /** Two runs side by side, case by case. */
 export interface EvalComparison extends Schema.Schema.Type<typeof EvalComparison> {}
 export const EvalComparison = Schema.Struct({
@@ -166,7 +169,7 @@ export const EvalComparison = Schema.Struct({
     caseId: Schema.String,
     /** Empty where the case is gone. */
     question: Schema.String,
-    resultA: nullish(EvalResult),
-    resultB: nullish(EvalResult)
+    resultA: resultOfRun,
+    resultB: resultOfRun
   }))
 }).annotate({ identifier: "EvalComparison" })

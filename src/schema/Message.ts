@@ -3,6 +3,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { claudeMessageFromJson, ClaudeMessageType, withRaw } from "./ClaudeMessage.ts"
+import { jsonDecoder } from "./compiled.ts"
 import { JsonObject, JsonText, nullish, omittable, open, Unknown } from "./Wire.ts"
 
 const Base64Source = Schema.Struct({
@@ -80,15 +81,24 @@ export const SendMessageRequest = Schema.Struct({ content: Content, ...SendMessa
   identifier: "SendMessageRequest"
 })
 
+/** A document as the server keeps it. */
+const StoredDocument = Schema.Struct({
+  ...DocumentContent.fields,
+  title: nullish(Schema.String),
+  context: nullish(Schema.String)
+})
+
+const PromptBlock = Schema.Union([Schema.String, TextContent, ImageContent, StoredDocument, Unknown])
+
 /** What a user said, as the server keeps it. One release of the server turns a text into a list with that text. */
 export interface UserPrompt extends Schema.Schema.Type<typeof UserPrompt> {}
 export const UserPrompt = Schema.Struct({
   _tag: Schema.tagDefaultOmit("UserPrompt"),
   type: Schema.Literal("user"),
-  content: Schema.Union([Schema.String, Schema.Array(Schema.Union([Schema.String, ContentBlock, Unknown]))])
+  content: Schema.Union([Schema.String, Schema.Array(PromptBlock)])
 }).annotate({ identifier: "UserPrompt" })
 
-const decodePrompt = Schema.decodeUnknownOption(UserPrompt)
+const decodePrompt = jsonDecoder(UserPrompt)
 
 const storedContentFromJson = (raw: Schema.Json): StoredContent =>
   Option.match(decodePrompt(raw), {

@@ -2,6 +2,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import { jsonDecoder } from "./compiled.ts"
 import { JsonText, nullish, open, Unknown } from "./Wire.ts"
 
 /** The kind of a session event. Open: a newer server may send others. */
@@ -74,14 +75,14 @@ export const SessionEventData = Schema.Union([
 ]).annotate({ identifier: "SessionEventData" })
 
 const decoders = new Map<string, (data: Schema.Json) => Option.Option<SessionEventData>>([
-  ["text", Schema.decodeUnknownOption(data.text)],
-  ["tool_start", Schema.decodeUnknownOption(data.tool_start)],
-  ["tool_result", Schema.decodeUnknownOption(data.tool_result)],
-  ["reasoning", Schema.decodeUnknownOption(data.reasoning)],
-  ["turn_complete", Schema.decodeUnknownOption(data.turn_complete)],
-  ["error", Schema.decodeUnknownOption(data.error)],
-  ["lifecycle", Schema.decodeUnknownOption(data.lifecycle)],
-  ["mcp_status", Schema.decodeUnknownOption(data.mcp_status)]
+  ["text", jsonDecoder(data.text)],
+  ["tool_start", jsonDecoder(data.tool_start)],
+  ["tool_result", jsonDecoder(data.tool_result)],
+  ["reasoning", jsonDecoder(data.reasoning)],
+  ["turn_complete", jsonDecoder(data.turn_complete)],
+  ["error", jsonDecoder(data.error)],
+  ["lifecycle", jsonDecoder(data.lifecycle)],
+  ["mcp_status", jsonDecoder(data.mcp_status)]
 ])
 
 const row = {

@@ -6,13 +6,14 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { claudeMessageFromJson, ClaudeMessageType } from "./ClaudeMessage.ts"
+import { jsonDecoder } from "./compiled.ts"
 import { nullish, parseJson, startsAt } from "./Wire.ts"
 
 /** The first event: the turn has begun. */
 export interface SessionStartEvent extends Schema.Schema.Type<typeof SessionStartEvent> {}
 export const SessionStartEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("SessionStart"),
-  sessionId: Schema.String,
+  sessionId: nullish(Schema.String),
   /** The version of the server. */
   version: nullish(Schema.String)
 }).annotate({ identifier: "SessionStartEvent" })
@@ -138,7 +139,7 @@ const messageFromText: FromText = (text, start, end) => {
 }
 
 const fromText = <A extends StreamEvent>(schema: Schema.Decoder<A>): FromText => {
-  const decode = Schema.decodeUnknownOption(schema)
+  const decode = jsonDecoder(schema)
   return (text, start, end) => Option.getOrUndefined(decode(parseJson(text.slice(start, end))))
 }
 
@@ -183,7 +184,7 @@ const deltaFromText = <A extends TextDeltaEvent | ThinkingDeltaEvent>(
 const isNamedAfterType = (name: string, json: Schema.Json | undefined): boolean =>
   Predicate.hasProperty(json, "type") && json.type === name
 
-const decodeDone = Schema.decodeUnknownOption(DoneEvent)
+const decodeDone = jsonDecoder(DoneEvent)
 
 /** An end that is the server's own has no type, and is one whatever its data. */
 const doneFromText: FromText = (text, start, end) => {

@@ -2,6 +2,7 @@
  * What the schema files share: request fields that may be left out, enums that stay open, and unions that keep what
  * they do not know.
  */
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -19,8 +20,14 @@ export const omittable = <S extends Schema.Top>(schema: S) =>
     })
   )
 
-/** A response field that a server may leave out or send as null. */
-export const nullish = <S extends Schema.Top>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
+/** What decodes to nothing where it does not fit: in an optional field, or an entry of a record. */
+export const fitting = <S extends Schema.Top>(schema: S) => schema.pipe(Schema.catchDecoding(() => Effect.succeedNone))
+
+/**
+ * A side field of a response: a server may leave it out, send null, or send something of another type, which is absent then
+ * and hides nothing else.
+ */
+export const nullish = <S extends Schema.Top>(schema: S) => fitting(Schema.optionalKey(Schema.NullOr(schema)))
 
 /** An enum that a newer server may extend: the known values complete in an editor, any other string decodes. */
 export const open = <const Values extends ReadonlyArray<string>>(values: Values) =>
@@ -58,10 +65,14 @@ export const startsAt = (text: string, position: number, word: string): boolean 
   return true
 }
 
-/** JSON carried as text, read by {@link parseJson}. */
-export const JsonText = Schema.String.pipe(
+const decodeJson = Schema.decodeUnknownOption(Schema.Json)
+
+/** JSON carried as text, read by {@link parseJson}. What is carried as itself is taken as it is. */
+export const JsonText = Schema.Unknown.pipe(
   Schema.decodeTo(Schema.Json, {
-    decode: SchemaGetter.transform(parseJson),
-    encode: SchemaGetter.transform((json) => JSON.stringify(json))
+    decode: SchemaGetter.transform((carried): Schema.Json =>
+      Predicate.isString(carried) ? parseJson(carried) : Option.getOrElse(decodeJson(carried), () => null)
+    ),
+    encode: SchemaGetter.transform((json): unknown => JSON.stringify(json))
   })
 )

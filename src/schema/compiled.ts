@@ -1,8 +1,10 @@
 /**
- * Compiled decoders for what servers answer: for the schemas of the contract alone. Effect generates code that checks
- * and copies JSON fast where a schema transforms nothing. So it gets the schema of the JSON, and what is transformed,
- * times above all, is put into the copy. What is not as expected goes to Effect's ordinary decoder, which tells what is
- * wrong, and where.
+ * Fast decoders of JSON, which decode as Effect's ordinary decoder does: what they do not take goes to that one, which
+ * tells what is wrong, and where.
+ *
+ * `compile` is for what servers answer, lists above all. Effect generates code that checks and copies JSON fast where a
+ * schema transforms nothing. So it gets the schema of the JSON, and what is transformed, times above all, is put into the
+ * copy. `jsonDecoder` is for what agents say, which has JSON of any shape in it, for which no code is generated.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -14,6 +16,7 @@ import { type Decode, type DecodeEffect, invalid, missing, set } from "effect/sc
 import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaParser from "effect/SchemaParser"
+import { Unknown } from "./Wire.ts"
 
 const schemaOf = (ast: SchemaAST.AST) => Schema.make<Schema.Codec<unknown>>(ast)
 
@@ -73,12 +76,19 @@ const finishFields = (fields: ReadonlyMap<PropertyKey, Decode>): Decode => (copy
   return copy
 }
 
+/** What a schema is but for being absent where it does not fit, for which see `fitting`. */
+const whenFitting = (ast: SchemaAST.AST): SchemaAST.AST => {
+  const [link, ...others] = ast.encoding ?? []
+  return link?.transformation._tag === "Middleware" && others.length === 0 ? link.to : ast
+}
+
 /** Whether a field that is absent may get a value when it is transformed. */
 const mayAppear = ({ type }: SchemaAST.PropertySignature): boolean =>
-  type.encoding !== undefined && SchemaAST.isOptional(SchemaAST.toEncoded(type))
+  whenFitting(type).encoding !== undefined && SchemaAST.isOptional(SchemaAST.toEncoded(type))
 
 /** Makes a value of a checked copy of its JSON, which it may change. Nothing is made where the copy is the value. */
-const finisher = (ast: SchemaAST.AST): Decode | undefined => {
+const finisher = (schema: SchemaAST.AST): Decode | undefined => {
+  const ast = whenFitting(schema)
   if (ast === Schema.DateTimeUtcFromString.ast) return finishTime
   if (SchemaAST.toEncoded(ast) === ast) return undefined
   if (ast.encoding === undefined && ast.checks === undefined) {
@@ -113,20 +123,11 @@ const finisher = (ast: SchemaAST.AST): Decode | undefined => {
   return decoder(ordinary(ast))
 }
 
-/** Compiles the decoder of a schema of JSON, for this very AST, when something is first decoded by it. */
-export const compile = (ast: SchemaAST.AST): void =>
+/** Decodes by a decoder of one's own, made when it is first needed, and tells by Effect's what is not as expected. */
+const install = (ast: SchemaAST.AST, makeDecode: () => Decode | undefined): void =>
   set(ast, {
     get decode() {
-      const finish = finisher(ast)
-      if (finish === undefined) return undefined
-      const json = SchemaAST.toEncoded(ast)
-      SchemaJITCompiler.enable(json)
-      const copyOf = decoder(schemaOf(json))
-      const decode: Decode = (input, options) => {
-        const copy = copyOf(input, options)
-        return copy === invalid ? invalid : finish(copy, options)
-      }
-      return decode
+      return makeDecode()
     },
     get decodeEffect() {
       const decode = SchemaParser.decodeUnknownEffect(ordinary(ast))
@@ -135,6 +136,129 @@ export const compile = (ast: SchemaAST.AST): void =>
       return decodeEffect
     }
   })
+
+/** Compiles the decoder of a schema of JSON, for this very AST, when something is first decoded by it. */
+export const compile = (ast: SchemaAST.AST): void =>
+  install(ast, () => {
+    const finish = finisher(ast)
+    if (finish === undefined) return undefined
+    const json = SchemaAST.toEncoded(ast)
+    SchemaJITCompiler.enable(json)
+    const copyOf = decoder(schemaOf(json))
+    return (input, options) => {
+      const copy = copyOf(input, options)
+      return copy === invalid ? invalid : finish(copy, options)
+    }
+  })
+
+const readFields = ({ propertySignatures }: SchemaAST.Objects): Decode => {
+  const fields = propertySignatures.map(({ name, type }) => ({
+    name,
+    mayBeAbsent: SchemaAST.isOptional(type),
+    mayMisfit: whenFitting(type) !== type,
+    read: name === "_tag" && type._tag === "Literal" ? undefined : reader(type),
+    tag: type._tag === "Literal" ? type.literal : undefined
+  }))
+  return (json, options) => {
+    if (!Predicate.isObject(json)) return invalid
+    const object: Record<PropertyKey, unknown> = {}
+    for (const { mayBeAbsent, mayMisfit, name, read, tag } of fields) {
+      const field = json[name]
+      if (read === undefined) object[name] = tag
+      else if (field !== undefined) {
+        const value = read(field, options)
+        if (value !== invalid) object[name] = value
+        else if (!mayMisfit) return invalid
+      } else if (!mayBeAbsent) return invalid
+    }
+    return object
+  }
+}
+
+const readEntries = ({ type }: SchemaAST.IndexSignature): Decode => {
+  const mayMisfit = whenFitting(type) !== type
+  const read = reader(type)
+  return (json, options) => {
+    if (!Predicate.isObject(json)) return invalid
+    const entries: Array<[string, unknown]> = []
+    for (const [name, field] of Object.entries(json)) {
+      const value = read(field, options)
+      if (value !== invalid) entries.push([name, value])
+      else if (!mayMisfit) return invalid
+    }
+    return Object.fromEntries(entries)
+  }
+}
+
+const readItems = (item: SchemaAST.AST): Decode => {
+  const read = reader(item)
+  return (json, options) => {
+    if (!Array.isArray(json)) return invalid
+    const items: Array<unknown> = []
+    for (const field of json) {
+      const value = read(field, options)
+      if (value === invalid) return invalid
+      items.push(value)
+    }
+    return items
+  }
+}
+
+const readFirst = (members: ReadonlyArray<SchemaAST.AST>): Decode => {
+  const reads = members.map(reader)
+  return (json, options) => {
+    for (const read of reads) {
+      const value = read(json, options)
+      if (value !== invalid) return value
+    }
+    return invalid
+  }
+}
+
+const unless = (isValid: (json: unknown) => boolean): Decode => (json) => isValid(json) ? json : invalid
+
+/**
+ * Reads JSON by a schema in one pass. It takes for granted that it is JSON, that a tag is the schema's own whatever the
+ * JSON has of that name, and that options are the defaults.
+ */
+const reader = (schema: SchemaAST.AST): Decode => {
+  const ast = whenFitting(schema)
+  if (ast === Schema.Json.ast) return (json) => json
+  if (ast === Unknown.ast) return (raw) => ({ _tag: "Unknown", raw })
+  if (ast === Schema.Finite.ast) return unless(Number.isFinite)
+  if (ast.encoding === undefined && ast.checks === undefined) {
+    switch (ast._tag) {
+      case "String":
+        return unless(Predicate.isString)
+      case "Boolean":
+        return unless(Predicate.isBoolean)
+      case "Null":
+        return unless(Predicate.isNull)
+      case "Literal":
+        return unless((json) => json === ast.literal)
+      case "Union":
+        return readFirst(ast.types)
+      case "Arrays": {
+        const [item, ...others] = ast.rest
+        if (item !== undefined && others.length === 0 && ast.elements.length === 0) return readItems(item)
+        break
+      }
+      case "Objects": {
+        const [entry, ...others] = ast.indexSignatures
+        if (entry === undefined) return readFields(ast)
+        if (others.length === 0 && ast.propertySignatures.length === 0) return readEntries(entry)
+      }
+    }
+  }
+  return decoder(ordinary(ast))
+}
+
+/** A decoder of what agents say, of which a turn has thousands. It decodes as Effect's own does. */
+export const jsonDecoder = <S extends Schema.Decoder<unknown>>(schema: S) => {
+  const own = Schema.Union([schema])
+  install(own.ast, () => reader(schema.ast))
+  return Schema.decodeUnknownOption(own)
+}
 
 interface Endpoint {
   readonly success: ReadonlySet<Schema.Constraint>

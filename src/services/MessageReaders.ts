@@ -11,7 +11,7 @@ import {
 import type { PartialEvent } from "../schema/StreamEvent.ts"
 import { parseJson } from "../schema/Wire.ts"
 
-/** Something of a message that is worth showing, whole: nothing is cut. */
+/** Something of a message that is worth showing, whole: nothing is cut. An id or a name that the message lacks is empty. */
 export type DisplayItem =
   | { readonly _tag: "Text"; readonly text: string }
   | { readonly _tag: "Thinking"; readonly text: string }
@@ -48,11 +48,11 @@ const itemOf = (block: MessageBlock): DisplayItem => {
     case "Thinking":
       return { _tag: "Thinking", text: block.thinking }
     case "ToolUse":
-      return { _tag: "ToolUse", id: block.id, name: block.name, input: block.input }
+      return { _tag: "ToolUse", id: block.id ?? "", name: block.name ?? "", input: block.input ?? null }
     case "ToolResult":
       return {
         _tag: "ToolResult",
-        id: block.tool_use_id,
+        id: block.tool_use_id ?? "",
         content: block.content ?? null,
         isError: block.is_error ?? false
       }

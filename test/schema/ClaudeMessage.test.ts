@@ -93,7 +93,6 @@ describe("claudeMessageFromJson", () => {
     { json: { type: "assistant", message: { content: 4 } } },
     { json: { message: { content: "no type" } } },
     { json: { type: "brand_new", message: { content: [] } } },
-    { json: { type: "result" } },
     { json: [] },
     { json: null },
     { json: "text" },

@@ -10,8 +10,10 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
 import { AshApi } from "../../src/schema/AshApi.ts"
-import { compile } from "../../src/schema/compiled.ts"
+import * as Messages from "../../src/schema/ClaudeMessage.ts"
+import { compile, jsonDecoder } from "../../src/schema/compiled.ts"
 import { HostedApi } from "../../src/schema/HostedApi.ts"
+import { StoredMessage } from "../../src/schema/Message.ts"
 import { nullish } from "../../src/schema/Wire.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { session } from "../support/fixtures.ts"
@@ -221,6 +223,38 @@ describe("what is compiled decodes as what is not", () => {
   ])("schemas that no answer has yet: %s", (_, schema) => {
     compile(schema.ast)
     assert.isAbove(compare(schema.ast).invalid, 0)
+  })
+})
+
+const isJson = Schema.is(Schema.Json)
+
+describe("what is read decodes as it does by Effect's decoder", () => {
+  const { AssistantMessage, MessageBlock, PartialMessage, ResultMessage, SystemInit, UserMessage } = Messages
+
+  it.each<Schema.Decoder<unknown>>([
+    AssistantMessage,
+    MessageBlock,
+    PartialMessage,
+    ResultMessage,
+    SystemInit,
+    UserMessage,
+    StoredMessage,
+    Schema.Struct({ at: Schema.optionalKey(Time), tuple: Schema.Tuple([Schema.String]), or: Schema.NullOr(Time) }),
+    Schema.Struct({ strict: Schema.optionalKey(Schema.String), byName: Schema.Record(Schema.String, Schema.Boolean) })
+  ])("%#", (schema) => {
+    const read = jsonDecoder(schema)
+    const decode = Schema.decodeUnknownOption(schema)
+    // A tag of the JSON's own is not read.
+    const json: Json = JSON.parse(
+      JSON.stringify(sample(SchemaAST.toEncoded(schema.ast)), (name, value) => name === "_tag" ? undefined : value)
+    )
+    let count = 0
+    for (const variant of [json, ...variants(json)]) {
+      if (!isJson(variant)) continue
+      assert.deepStrictEqual(read(variant), decode(variant), JSON.stringify(variant))
+      count += Option.isSome(read(variant)) ? 1 : 0
+    }
+    assert.isAbove(count, 1)
   })
 })
 
