@@ -1,4 +1,7 @@
 import { defineConfig } from "vitest/config"
+import { stayHere } from "./scripts/environment.ts"
+
+stayHere()
 
 const report = process.env["TEST_REPORT"]
 
@@ -7,7 +10,9 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["effect-ash-source"] } },
   test: {
     include: ["test/**/*.test.ts"],
-    testTimeout: 20_000,
+    // For what hangs: no test depends on how fast the machine is.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]]
   }
 })

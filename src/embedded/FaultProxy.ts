@@ -30,6 +30,7 @@ import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
@@ -169,13 +170,16 @@ const closed = (server: Http.Server) =>
     server.closeAllConnections()
   })
 
+/** A port that was let go of may be taken for a moment, by a connection that goes out from it. */
 const listening = (server: Http.Server, port: number) =>
-  Effect.callback<number>((resume) => {
+  Effect.callback<number, Error>((resume) => {
+    server.once("error", (error) => resume(Effect.fail(error)))
     server.listen(port, "127.0.0.1", () => {
+      server.removeAllListeners("error")
       const address = server.address()
       resume(Effect.succeed(typeof address === "object" && address !== null ? address.port : port))
     })
-  })
+  }).pipe(Effect.retry({ schedule: Schedule.spaced("50 millis"), times: 200 }), Effect.orDie)
 
 /** Starts a proxy before a server; it ends with the scope. */
 export const make = (options: FaultProxyOptions): Effect.Effect<FaultProxy, never, Scope.Scope> =>

@@ -3,10 +3,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
+import { patiently } from "../support/clock.ts"
 import { ask, at, deploy, listAt, named, open, say, statusOf, textAt, withServer } from "./wire.ts"
 
 const echo = { script: AgentScript.echo }
@@ -245,12 +247,20 @@ describe("a command", () => {
       assert.deepStrictEqual((yield* exec(path, "kill -9 $$")).body, { exitCode: 1, stdout: "", stderr: "" })
     }).pipe(withServer()))
 
-  it.live("that takes too long has exit code 1, and what it said so far", () =>
+  it.effect("that takes too long has exit code 1, and what it said so far", () =>
     Effect.gen(function*() {
+      const fileSystem = yield* FileSystem.FileSystem
+      const folder = yield* fileSystem.makeTempDirectoryScoped()
       const { path } = yield* open()
-      const { body } = yield* exec(path, "echo begun; sleep 60", { timeout: 300 })
+      const command = `echo begun; touch ${folder}/begun; sleep 1000`
+      const fiber = yield* Effect.forkChild(exec(path, command, { timeout: 300 }))
+      yield* TestClock.withLive(Effect.repeat(fileSystem.exists(`${folder}/begun`), {
+        until: (exists) => exists,
+        schedule: Schedule.spaced("10 millis")
+      }))
+      const { body } = yield* patiently(fiber)
       assert.deepStrictEqual(body, { exitCode: 1, stdout: "begun\n", stderr: "" })
-    }).pipe(withServer()))
+    }).pipe(withServer(), Effect.provide(NodeFileSystem.layer)))
 
   it.effect("fails if it is empty, or says more than 10 MiB", () =>
     Effect.gen(function*() {

@@ -2,13 +2,13 @@ import { describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Ref from "effect/Ref"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
+import { patiently } from "../support/clock.ts"
 import { noSession, session, sessionId, storedMessage } from "../support/fixtures.ts"
 import { chance, promise } from "../support/promise.ts"
 import * as Server from "../support/ScriptedServer.ts"
@@ -28,13 +28,6 @@ const transient: ReadonlyArray<Server.Script> = [
 ]
 
 const get = Effect.flatMap(Sessions, (sessions) => sessions.get(sessionId))
-
-/** Lets the clock go on until a fiber has ended. */
-const patiently = <A, E>(fiber: Fiber.Fiber<A, E>) =>
-  Effect.gen(function*() {
-    while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("1 second")
-    return yield* Fiber.join(fiber)
-  })
 
 describe("requests", () => {
   promise(

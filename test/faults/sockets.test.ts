@@ -1,49 +1,59 @@
 import { describe } from "@effect/vitest"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import { randomUUID } from "node:crypto"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { clientNames, clients } from "../support/clients.ts"
-import { noSession, session, sessionId } from "../support/fixtures.ts"
+import { eventually } from "../support/clock.ts"
+import { noSession, result, session, sessionId } from "../support/fixtures.ts"
 import { isFull, promise } from "../support/promise.ts"
 import { frames, serve } from "../support/ScriptedServer.ts"
 
-const start = frames(["session_start", { sessionId }])
 const delta = frames(["text_delta", { delta: "some words " }], [
   "message",
   { type: "stream_event", event: { type: "content_block_delta", delta: { type: "text_delta", text: "some words " } } }
 ])
 
-/** A server whose turns never end, and say something every so often. */
-const endless = (every: number) =>
+/** A server whose turns say something every so many milliseconds, so many times, and then end. */
+const saying = (every: number, times: number) =>
   Effect.gen(function*() {
     let streams = 0
+    const arrivals = new Map<string, Deferred.Deferred<void>>()
+    const arrival = (id: string) => {
+      const known = arrivals.get(id) ?? Deferred.makeUnsafe<void>()
+      arrivals.set(id, known)
+      return known
+    }
     const url = yield* serve((request, response) => {
       request.resume()
-      if (request.url?.includes(noSession) === true) {
+      const [, id = ""] = /sessions\/([^/]+)/.exec(request.url ?? "") ?? []
+      if (id === noSession) {
         response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"Session not found\"}")
       } else if (request.method === "POST") {
-        response.writeHead(200, { "content-type": "text/event-stream" })
-        response.write(start)
-        const timer = setInterval(() => response.write(delta), every)
         streams += 1
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        response.write(frames(["session_start", { sessionId: id }]))
+        let said = 0
+        const timer = setInterval(() => {
+          if (said++ < times) response.write(delta)
+          else response.end(frames(["message", result], ["done", { sessionId: id }]))
+        }, every)
         response.on("close", () => {
           clearInterval(timer)
           streams -= 1
         })
+        Deferred.doneUnsafe(arrival(id), Effect.void)
       } else response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ session }))
     })
-    return { url, streams: () => streams }
+    return { url, streams: () => streams, arrived: (id: string) => Deferred.await(arrival(id)) }
   })
-
-const until = Effect.fnUntraced(function*(isSo: () => boolean) {
-  for (let waited = 0; !isSo() && waited < 100; waited++) yield* Effect.sleep("10 millis")
-})
 
 const connect = Effect.fnUntraced(function*(client: keyof typeof clients, url: string) {
   const options = { url, apiKey: Redacted.make("key"), timeouts: { idle: "off", firstEvent: "off" } } as const
@@ -68,27 +78,36 @@ describe("sockets", () => {
       { fast: 30, full: 1800 },
       (size) =>
         Effect.gen(function*() {
-          const server = yield* endless(20)
+          const server = yield* saying(20, Infinity)
           const { messages } = yield* connect(client, server.url)
-          const stream = messages.send(sessionId, "hello")
-          const ways = [
-            Effect.asVoid(Stream.runDrain(Stream.take(stream, 1))),
-            Effect.gen(function*() {
-              const fiber = yield* Effect.forkChild(Stream.runDrain(stream))
-              yield* Effect.sleep("5 millis")
-              yield* Fiber.interrupt(fiber)
-            }),
-            Effect.asVoid(Effect.timeoutOption(Stream.runDrain(stream), "15 millis"))
-          ]
-          yield* Effect.forEach(
-            Array.from({ length: size }, (_, index) => index),
-            (index) => ways[index % 3] ?? Effect.void,
-            {
-              concurrency: 30,
-              discard: true
+          /** Interrupts a turn when something has happened to it. */
+          const interrupted = Effect.fnUntraced(function*(
+            turn: Effect.Effect<unknown, unknown>,
+            happened: Effect.Effect<void>
+          ) {
+            const fiber = yield* Effect.forkChild(turn)
+            yield* Effect.raceFirst(happened, Fiber.await(fiber))
+            yield* Fiber.interrupt(fiber)
+          })
+          const letGo = Effect.fnUntraced(function*(index: number) {
+            const id = randomUUID()
+            const stream = messages.send(id, "hello")
+            const heard = yield* Deferred.make<void>()
+            const isHeard = Stream.runForEach(Stream.drop(stream, index % 5), () => Deferred.succeed(heard, undefined))
+            switch (index % 3) {
+              case 0:
+                return yield* Stream.runDrain(Stream.take(stream, 1 + index % 5))
+              case 1:
+                return yield* interrupted(isHeard, Deferred.await(heard))
+              default:
+                return yield* interrupted(Stream.runDrain(stream), server.arrived(id))
             }
-          )
-          yield* until(() => server.streams() === 0)
+          })
+          yield* Effect.forEach(Array.from({ length: size }, (_, index) => index), letGo, {
+            concurrency: 30,
+            discard: true
+          })
+          yield* eventually(() => server.streams() === 0)
           return { cases: size, failures: server.streams() === 0 ? [] : [`${server.streams()} sockets are open`] }
         })
     )
@@ -100,26 +119,29 @@ describe("sockets", () => {
     { fast: 40, full: 1000 },
     (size) =>
       Effect.gen(function*() {
-        const server = yield* endless(isFull ? 100 : 10)
+        const server = yield* saying(isFull ? 100 : 5, isFull ? 50 : 5)
         const { messages } = yield* connect("node:http", server.url)
-        const tick = isFull ? "20 seconds" : "150 millis"
-        const fibers = yield* Effect.forkChild(Effect.replicateEffect(
-          // Until the test has seen enough: what is heard of a turn is kept for its failure, so it is a short one each.
-          Effect.forever(
-            Effect.timeoutOption(Stream.runDrain(messages.send(sessionId, "hello")), isFull ? "5 seconds" : "50 millis")
-          ),
-          size,
+        let turns = 0
+        const turn = (id: string) =>
+          Effect.map(Stream.runDrain(messages.send(id, "hello")), () => {
+            turns += 1
+          })
+        const fibers = yield* Effect.forkChild(Effect.forEach(
+          Array.from({ length: size }, () => randomUUID()),
+          (id) => Effect.forever(turn(id)),
           { concurrency: "unbounded", discard: true }
         ))
-        yield* Effect.sleep(tick)
-        const before = yield* heap
-        yield* Effect.sleep(tick)
-        yield* Effect.sleep(tick)
-        const after = yield* heap
+        const heapAfter = (rounds: number) =>
+          Effect.andThen(Effect.raceFirst(eventually(() => turns >= rounds * size), Fiber.join(fibers)), heap)
+        const before = yield* heapAfter(4)
+        const after = yield* heapAfter(12)
         yield* Fiber.interrupt(fibers)
         return {
           cases: size,
-          failures: after > before * 1.5 + 4_000_000 ? [`${megabytes(before)}, then ${megabytes(after)}`] : [],
+          failures: [
+            ...(turns < 12 * size ? [`${turns} turns`] : []),
+            ...(after > before * 1.5 + 4_000_000 ? [`${megabytes(before)}, then ${megabytes(after)}`] : [])
+          ],
           note: `${megabytes(before)}, then ${megabytes(after)}`
         }
       })
@@ -135,7 +157,7 @@ describe("sockets", () => {
         const onWarning = ({ message }: Error) => warnings.push(message)
         process.on("warning", onWarning)
         yield* Effect.addFinalizer(() => Effect.sync(() => process.off("warning", onWarning)))
-        const server = yield* endless(1000)
+        const server = yield* saying(1000, Infinity)
         const { sessions } = yield* connect("node:http", server.url)
         const calls = (count: number) =>
           Effect.forEach(Array.from({ length: count }), () => sessions.get(sessionId), {

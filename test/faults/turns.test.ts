@@ -8,9 +8,11 @@ import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as FaultProxy from "../../src/embedded/FaultProxy.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
+import type { TurnTimeouts } from "../../src/services/RequestOptions.ts"
 import type { SessionHandle } from "../../src/services/SessionHandle.ts"
 import { clientNames, clients } from "../support/clients.ts"
 import { chance, promise } from "../support/promise.ts"
+import { faults } from "../support/proxied.ts"
 
 /** An agent that says its prompt, word by word, and lets others run in between. */
 const echo: AgentScript.AgentScript = ({ prompt }) =>
@@ -20,11 +22,10 @@ const echo: AgentScript.AgentScript = ({ prompt }) =>
 
 const answer = (prompt: string) => ["You", "said:", prompt].join("")
 
-const timeouts = { headers: "1 second", firstEvent: "1 second", idle: "1 second", turn: "2 seconds" } as const
-
 /** The services of an embedded server behind a proxy. */
 const behind = Effect.fnUntraced(function*(
   client: keyof typeof clients,
+  timeouts: TurnTimeouts,
   script: FaultProxy.FaultScript
 ) {
   const { apiKey, url } = yield* AshEmbedded.EmbeddedAddress
@@ -38,23 +39,23 @@ const isTurn = ({ method, path }: FaultProxy.ProxiedRequest) =>
 
 const provideServer = Effect.provide(AshEmbedded.layerHttp({ script: echo }))
 
-const faults = FaultProxy.kinds.flatMap((kind) => FaultProxy.phases.map((phase) => ({ kind, phase })))
-
 describe("turns", () => {
   promise("P5", "a turn is sent at most once", { fast: 1, full: 40 }, (size) =>
     Effect.gen(function*() {
       const failures: Array<string> = []
       const runs = Array.from({ length: size }, (_, run) =>
-        faults.map((fault, index) => ({ fault, client: clientNames[(run + index) % 3] ?? "fetch" }))).flat()
+        faults().map((fault, index) => ({ fault, client: clientNames[(run + index) % 3] ?? "fetch" }))).flat()
       yield* Effect.forEach(runs, ({ client, fault }) =>
         Effect.scoped(Effect.gen(function*() {
-          const { ash, proxy } = yield* behind(client, (request) =>
-            isTurn(request) ? fault : undefined)
+          const { ash, proxy } = yield* behind(client, fault.timeouts, (request) =>
+            isTurn(request) ? fault.strike() : undefined)
           yield* (yield* AshClient).agents.create({ name: "demo" })
           const { id } = yield* (yield* AshClient).sessions.scoped({ agent: "demo" })
-          yield* Effect.ignore(Stream.runDrain(ash.messages.send(id, "hello")))
+          yield* Effect.ignore(fault.meet(Stream.runDrain(ash.messages.send(id, "hello"))))
           const posts = (yield* proxy.exchanges).filter(isTurn).length
-          if (posts !== 1) failures.push(`${client}, ${fault.kind}, ${fault.phase}: ${posts} POSTs`)
+          if (posts !== 1) {
+            failures.push(`${client}, ${fault.name}: ${posts} POSTs`)
+          }
         })), { concurrency: 24, discard: true })
       return { cases: runs.length, failures, note: "24 faults, 3 phases, 3 clients" }
     }).pipe(provideServer))
@@ -86,6 +87,7 @@ describe("turns", () => {
     Effect.gen(function*() {
       const failures: Array<string> = []
       const random = chance(8)
+      const all = Array.from({ length: Math.ceil(size / faults().length) }, faults).flat().slice(0, size)
       const owner = yield* AshClient
       yield* owner.agents.create({ name: "demo" })
       let fenced = 0
@@ -103,21 +105,23 @@ describe("turns", () => {
         }
       })
 
-      yield* Effect.forEach(Array.from({ length: size }, (_, index) => index), (index) =>
+      yield* Effect.forEach(all, (fault, index) =>
         Effect.scoped(Effect.gen(function*() {
-          const fault = faults[index % faults.length]
           const client = clientNames[index % 3] ?? "fetch"
           const recovery = random() < 0.5 ? "restart" : "none"
           let turns = 0
-          const { ash } = yield* behind(client, (request) =>
-            isTurn(request) && turns++ === 0 ? fault : undefined)
+          const { ash } = yield* behind(
+            client,
+            fault.timeouts,
+            (request) => isTurn(request) && turns++ === 0 ? fault.strike() : undefined
+          )
           const { id } = yield* owner.sessions.scoped({ agent: "demo" })
           const handle = ash.sessions.attach(id, { recovery })
-          const first = yield* Effect.result(handle.ask("first"))
-          const name = `${client}, ${fault?.kind}, ${fault?.phase}, ${recovery}`
+          const first = yield* Effect.result(fault.meet(handle.ask("first")))
+          const name = `${client}, ${fault.name}, ${recovery}`
           const wasWhole = Result.isSuccess(first) || first.failure.reason._tag === "TurnFailed"
           // A proxy that was down is there again.
-          if (fault?.kind === "down") yield* Effect.sleep("700 millis")
+          yield* Effect.eventually(ash.health.get)
           yield* second(handle, name, wasWhole)
         })), { concurrency: 12, discard: true })
       return { cases: size, failures, note: `${fenced} fenced, ${recovered} answered, 0 mixed` }

@@ -21,8 +21,9 @@ const budget = { perEvent: 900, perTurn: 165_000, perRequest: 80_000, keptByTurn
 
 describe("what is allocated", () => {
   it("is within its budget, by event, by turn and by request, and so is what a silent turn keeps", () => {
-    const { stderr, stdout } = spawnSync("node", [...flags, "--conditions=effect-ash-source", program], {
-      encoding: "utf8"
+    const { stderr, stdout } = spawnSync(process.execPath, [...flags, "--conditions=effect-ash-source", program], {
+      encoding: "utf8",
+      env: { ...process.env, NODE_OPTIONS: "" }
     })
     assert.include(stdout, "perEvent", stderr)
     const { keptByTurn, perEvent, perRequest, perTurn } = JSON.parse(stdout)

@@ -26,7 +26,7 @@ const program = `
 
 const run = (...flags: ReadonlyArray<string>) => {
   const { stderr, stdout } = spawnSync(
-    "node",
+    process.execPath,
     [...flags, "--conditions=effect-ash-source", "--input-type=module", "--eval", program],
     { encoding: "utf8" }
   )

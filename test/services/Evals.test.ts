@@ -1,12 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
-import { TestClock } from "effect/testing"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Evals } from "../../src/services/Evals.ts"
+import { patiently } from "../support/clock.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const layer = AshEmbedded.layer({
@@ -19,16 +18,6 @@ const deployed = Effect.gen(function*() {
   yield* evals.importCases("demo", [{ question: "hi", expectedTopics: ["hello"], tags: ["x"] }, { question: "odd" }])
   return evals
 })
-
-/** Lets the clock run, and whatever waits for the disk, until a fiber ends. */
-const settle = <A, E>(fiber: Fiber.Fiber<A, E>) =>
-  Effect.gen(function*() {
-    while (fiber.pollUnsafe() === undefined) {
-      yield* TestClock.adjust("1 second")
-      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-    }
-    return yield* Fiber.join(fiber)
-  })
 
 describe("Evals", () => {
   it.effect("keeps cases", () =>
@@ -48,7 +37,7 @@ describe("Evals", () => {
   it.effect("runs cases to their end, compares runs and scores results", () =>
     Effect.gen(function*() {
       const evals = yield* deployed
-      const { results, run } = yield* settle(yield* Effect.forkChild(evals.runToCompletion("demo")))
+      const { results, run } = yield* patiently(yield* Effect.forkChild(evals.runToCompletion("demo")))
       assert.deepInclude(run, { status: "completed", totalCases: 2, completedCases: 2 })
       assert.strictEqual(run.summary?.passRate, 0.5)
       assert.deepStrictEqual(results.map(({ error, status }) => [status, error]), [
@@ -91,7 +80,7 @@ describe("Evals", () => {
             Effect.provide(server.layer)
           )
       )
-      const seen = yield* settle(fiber)
+      const seen = yield* patiently(fiber)
       assert.deepStrictEqual(
         seen.map(({ status }) =>
           status

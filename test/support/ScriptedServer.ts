@@ -129,7 +129,8 @@ export interface Exchange {
 export const serve = Effect.fnUntraced(function*(listener: Http.RequestListener) {
   const server = yield* Effect.acquireRelease(
     Effect.callback<Http.Server>((resume) => {
-      const server = Http.createServer(listener)
+      // A connection that waits for its next request waits as long as the machine takes.
+      const server = Http.createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, listener)
       server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
     }),
     (server) =>

@@ -41,7 +41,7 @@ export const promise = (
         assert.deepStrictEqual(outcome.failures.slice(0, 5), [])
         assert.isAbove(outcome.cases, 0)
       }).pipe(Effect.scoped),
-    isFull ? 900_000 : 30_000
+    isFull ? 3_600_000 : 300_000
   )
 
 /** A sequence of numbers between 0 and 1 that is the same for the same seed (mulberry32). */
