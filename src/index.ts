@@ -19,7 +19,9 @@ export * from "./services/QueueItems.ts"
 export * from "./services/RequestOptions.ts"
 export * from "./services/RequestPolicy.ts"
 export * from "./services/SessionFiles.ts"
+export { SessionGates } from "./services/SessionGates.ts"
 export type {
+  Asked,
   Outcome,
   SessionHandle,
   SessionHandleFiles,

@@ -35,8 +35,8 @@ const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason =
 }
 
 /** The failure with what is known of its turn; a failure of something else as it is. */
-export const withKnown = ({ operation, reason }: AshError, known: Known): AshError =>
-  new AshError({ operation, reason: withKnownReason(reason, known) })
+export const withKnown = ({ during, operation, reason }: AshError, known: Known): AshError =>
+  new AshError({ operation, during, reason: withKnownReason(reason, known) })
 
 /**
  * Whether it is certain that a turn has not begun. A server at its capacity has made no session; of a turn that is not

@@ -81,6 +81,9 @@ const millisOf = (header: string | undefined): Option.Option<number> =>
     ? Option.map(DateTime.make(header), DateTime.toEpochMillis)
     : Option.none()
 
+/** When a server sent its answer, by its own clock, in milliseconds. */
+export const sentAt = (headers: Headers.Headers): Option.Option<number> => millisOf(headers["date"])
+
 /** Seconds, or a date (RFC 9110, section 10.2.3), which is held against the server's own clock where it tells it. */
 const retryAfterOf = (headers: Headers.Headers, now: number) => {
   const header = headers["retry-after"]
@@ -88,7 +91,7 @@ const retryAfterOf = (headers: Headers.Headers, now: number) => {
   return Option.match(millisOf(header), {
     onNone: () => ({}),
     onSome: (date) => ({
-      retryAfter: Duration.millis(Math.max(0, date - Option.getOrElse(millisOf(headers["date"]), () => now)))
+      retryAfter: Duration.millis(Math.max(0, date - Option.getOrElse(sentAt(headers), () => now)))
     })
   })
 }

@@ -2,8 +2,10 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { AshError, TimedOut } from "../schema/AshError.ts"
+import { renamed } from "./operations.ts"
 import type { RateLimit } from "./rateLimit.ts"
 import type { RetryBudget } from "./retryBudget.ts"
 
@@ -15,6 +17,7 @@ export interface Policy {
   /** Repetitions after the first attempt. */
   readonly times: number
   readonly delay: Duration.Duration
+  readonly maxDelay: Duration.Duration
   readonly maxRetryAfter: Duration.Duration
   /** Whether the call may be sent again after a failure, as far as what it does is concerned. */
   readonly isHarmless: (error: AshError) => boolean
@@ -23,17 +26,26 @@ export interface Policy {
   readonly rateLimit: RateLimit | undefined
 }
 
+/** What surrounds an attempt while it is on the wire, within its limit. */
+export type OnWire<A, R> = (attempt: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
+
 const mayRepeat = (policy: Policy, error: AshError): boolean =>
   error.isRetryable &&
   policy.isHarmless(error) &&
   Duration.isLessThanOrEqualTo(error.retryAfter ?? Duration.zero, policy.maxRetryAfter)
 
-const schedule = (policy: Policy) =>
-  Schedule.exponential(policy.delay).pipe(
-    Schedule.jittered,
+/** A delay that doubles up to a maximum, spread at random; what a server asks for, and some more at random, if that is longer. */
+const schedule = ({ delay, maxDelay }: Policy) =>
+  Schedule.exponential(delay).pipe(
     Schedule.setInputType<AshError>(),
-    Schedule.modifyDelay(({ duration, input }) =>
-      Effect.succeed(Duration.max(duration, input.retryAfter ?? Duration.zero))
+    Schedule.modifyDelay(({ duration, input: { retryAfter } }) =>
+      Effect.map(Random.next, (random) => {
+        const backOff = Duration.min(duration, maxDelay)
+        return Duration.max(
+          Duration.times(backOff, 0.8 + 0.4 * random),
+          Duration.sum(retryAfter ?? Duration.zero, Duration.times(backOff, retryAfter === undefined ? 0 : random))
+        )
+      })
     )
   )
 
@@ -58,31 +70,35 @@ const after = <A, E, R>(error: E, effect: Effect.Effect<A, E, R>): Effect.Effect
 }
 
 /** Names an operation in errors and spans, limits each attempt, and repeats what may be repeated. */
-export const applyPolicy =
-  (operation: string, policy: Policy) =>
-  <A, R>(attempt: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
-    Effect.suspend(() => {
-      let repetitions = 0
-      const repeats = (error: AshError) => {
-        const isRepeated = repetitions < policy.times && mayRepeat(policy, error) && policy.budget.take()
-        if (isRepeated) repetitions += 1
-        return isRepeated
-      }
-      const named = attempt.pipe(
-        Effect.mapError(({ reason }) => new AshError({ operation, reason })),
+export const applyPolicy = <A, R>(
+  operation: string,
+  policy: Policy,
+  attempt: Effect.Effect<A, AshError, R>,
+  onWire: OnWire<A, R> = identity
+): Effect.Effect<A, AshError, R> =>
+  Effect.suspend(() => {
+    let repetitions = 0
+    const repeats = (error: AshError) => {
+      const isRepeated = repetitions < policy.times && mayRepeat(policy, error) && policy.budget.take()
+      if (isRepeated) repetitions += 1
+      return isRepeated
+    }
+    const limited: OnWire<A, R> = (attempt) =>
+      onWire(attempt).pipe(
+        Effect.mapError(renamed(operation)),
         Duration.isFinite(policy.timeout)
           ? Effect.timeoutOrElse({
             duration: policy.timeout,
             orElse: () => Effect.fail(timedOut(operation, policy))
           })
-          : identity,
-        policy.rateLimit === undefined ? identity : policy.rateLimit(operation)
+          : identity
       )
-      // Most calls succeed at once, and need no schedule.
-      return Effect.catch(named, (error) =>
-        Effect.retry(after(error, named), { schedule: schedule(policy), while: repeats })).pipe(
-          Effect.tap(() =>
-            Effect.sync(() => policy.budget.giveBack(repetitions))
-          )
+    const named = policy.rateLimit === undefined ? limited(attempt) : policy.rateLimit(operation)(attempt, limited)
+    // Most calls succeed at once, and need no schedule.
+    return Effect.catch(named, (error) =>
+      Effect.retry(after(error, named), { schedule: schedule(policy), while: repeats })).pipe(
+        Effect.tap(() =>
+          Effect.sync(() => policy.budget.giveBack(repetitions))
         )
-    }).pipe(Effect.withSpan(operation, {}, { captureStackTrace: false }))
+      )
+  }).pipe(Effect.withSpan(operation, {}, { captureStackTrace: false }))

@@ -7,26 +7,39 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Random from "effect/Random"
 import type { AshError } from "../schema/AshError.ts"
 import { OnResponse } from "./responses.ts"
 
-/** The longest window that is waited for, in seconds: Ash's. */
-const longestWait = 900
-
 /** What is sent before the server has said how much is left: others may have used the window. */
 const assumed = 1
+
+/** How often a call that was refused waits for the next window. */
+const mostRefusals = 3
 
 const numberOf = (headers: Headers.Headers, name: string): number | undefined => {
   const text = headers[name]
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined
 }
 
-/** Makes an attempt when there is room for it in the window. */
+/** When a server says that there is room again, in seconds. */
+const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
+  numberOf(headers, "x-ratelimit-reset") ?? (status === 429 ? numberOf(headers, "retry-after") : undefined)
+
+const leftOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
+  status === 429 ? 0 : numberOf(headers, "x-ratelimit-remaining")
+
+/** Makes an attempt when there is room for it in the window; what is around the attempt does not count the wait. */
 export type RateLimit = (
   operation: string
-) => <A, R>(attempt: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
+) => <A, R>(
+  attempt: Effect.Effect<A, AshError, R>,
+  around: (attempt: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
+) => Effect.Effect<A, AshError, R>
 
-export const make = (): RateLimit => {
+/** The limit of what is named so, of which a wait may take so long. */
+export const make = (limited: string, longestWait: Duration.Duration): RateLimit => {
   let sent = 0
   /** Sent and not yet answered: what a server says is left does not count them. */
   let inFlight = 0
@@ -42,18 +55,24 @@ export const make = (): RateLimit => {
     Deferred.doneUnsafe(waiting, Effect.void)
   }
 
-  const observe = (clock: Clock.Clock, order: number, { headers }: { readonly headers: Headers.Headers }) => {
+  const observe = (clock: Clock.Clock, order: number, response: HttpClientResponse.HttpClientResponse) => {
     if (order < told) return
     told = order
-    const left = numberOf(headers, "x-ratelimit-remaining")
-    const reset = numberOf(headers, "x-ratelimit-reset")
+    const left = leftOf(response)
+    const reset = resetOf(response)
     // What does not tell when there is room again, in a time that can be waited for, is not waited for.
-    const isTold = left !== undefined && reset !== undefined && reset <= longestWait
+    const isTold = left !== undefined && reset !== undefined && reset <= Duration.toSeconds(longestWait)
     remaining = isTold ? Math.max(0, left - inFlight) : Infinity
     resetAt = isTold ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
   }
 
-  const enter = (clock: Clock.Clock, operation: string): Effect.Effect<void> =>
+  /** Enters the window. A call says once that it waits, however often it looks. */
+  const enter = (
+    clock: Clock.Clock,
+    operation: string,
+    isQuiet: boolean,
+    onEntered: () => void
+  ): Effect.Effect<void> =>
     Effect.suspend(() => {
       const now = clock.currentTimeNanosUnsafe()
       if (resetAt !== undefined && now >= resetAt) {
@@ -62,42 +81,74 @@ export const make = (): RateLimit => {
       }
       if (remaining > 0) {
         remaining -= 1
+        onEntered()
         return Effect.void
       }
-      const again = Effect.suspend(() => enter(clock, operation))
-      if (resetAt === undefined) return Effect.andThen(Deferred.await(changed), again)
-      const wait = Duration.nanos(resetAt - now)
-      return Effect.logWarning(`${operation} waits ${Duration.format(wait)} for the server's rate limit`).pipe(
-        Effect.andThen(Effect.timeoutOption(Deferred.await(changed), wait)),
-        Effect.andThen(again)
+      if (resetAt === undefined) {
+        return Effect.andThen(Deferred.await(changed), enter(clock, operation, isQuiet, onEntered))
+      }
+      const wait = resetAt - now
+      const seconds = Duration.seconds(Number((wait + 999_999_999n) / 1_000_000_000n))
+      const warning = Effect.logWarning(
+        `${operation} waits ${Duration.format(seconds)} for the server's limit of ${limited}`
+      )
+      return (isQuiet ? Effect.void : warning).pipe(
+        // Programs that were refused at one time must not all come back at another.
+        Effect.andThen(Random.next),
+        Effect.flatMap((random) =>
+          Effect.timeoutOption(Deferred.await(changed), Duration.nanos(wait + BigInt(Math.floor(random * 1e9))))
+        ),
+        Effect.andThen(enter(clock, operation, true, onEntered))
       )
     })
 
-  return (operation) => (attempt) =>
-    Clock.clockWith((clock) =>
-      Effect.uninterruptibleMask((restore) =>
-        Effect.flatMap(restore(enter(clock, operation)), () => {
-          const order = ++sent
-          inFlight += 1
-          let isAnswered = false
-          const answered = () => {
-            if (!isAnswered) inFlight -= 1
-            isAnswered = true
-          }
-          const onResponse = (response: { readonly headers: Headers.Headers }) => {
+  const isRefused = ({ reason }: AshError) => reason._tag === "RateLimited" && resetAt !== undefined
+
+  return (operation) => (attempt, around) =>
+    Clock.clockWith((clock) => {
+      /** Whether there is room for the attempt that it does not use yet. */
+      let hasRoom = false
+      const onEntered = () => {
+        hasRoom = true
+      }
+      /** Counts the attempt until it is answered, wherever that is waited for. */
+      const counted = Effect.suspend(() => {
+        hasRoom = false
+        const order = ++sent
+        inFlight += 1
+        let isAnswered = false
+        const answered = () => {
+          if (!isAnswered) inFlight -= 1
+          isAnswered = true
+        }
+        const onResponse = (response: HttpClientResponse.HttpClientResponse) => {
+          answered()
+          observe(clock, order, response)
+        }
+        return Effect.ensuring(
+          Effect.provideService(attempt, OnResponse, onResponse),
+          Effect.sync(() => {
             answered()
-            observe(clock, order, response)
-          }
-          return Effect.ensuring(
-            restore(Effect.provideService(attempt, OnResponse, onResponse)),
-            Effect.sync(() => {
-              answered()
-              // Nothing was told by it, as a rule because nothing was sent: there is room for another try.
-              if (told < order && remaining < assumed) remaining += 1
-              notify()
-            })
+            // Nothing was told by it, as a rule because nothing was sent: there is room for another try.
+            if (told < order && remaining < assumed) remaining += 1
+            notify()
+          })
+        )
+      })
+      const make = (refusals: number): ReturnType<typeof around> =>
+        Effect.andThen(enter(clock, operation, refusals > 0, onEntered), around(counted)).pipe(
+          Effect.catchIf(
+            (error) => refusals < mostRefusals && isRefused(error),
+            () => make(refusals + 1)
           )
+        )
+      return Effect.ensuring(
+        make(0),
+        Effect.sync(() => {
+          if (!hasRoom) return
+          remaining += 1
+          notify()
         })
       )
-    )
+    })
 }

@@ -10,6 +10,7 @@ import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { AshError, SessionBusy } from "../schema/AshError.ts"
 import type { Session } from "../schema/Session.ts"
+import { readDuration } from "./durations.ts"
 
 /** What to do where a session is in use. */
 export interface BusyOptions {
@@ -19,22 +20,42 @@ export interface BusyOptions {
   readonly waitAtMost?: Duration.Input | undefined
 }
 
-/** The session was stopped and resumed. */
+/** What a restart may take from a session. */
+export type Losable = "memory" | "workspace"
+
+/** The session was resumed, where it had to be behind a stop. */
 export interface SessionRestarted {
   readonly _tag: "SessionRestarted"
   /** Why that was needed. */
   readonly reason: string
   readonly session: Session
-  /** What is gone: the agent's memory of the conversation always, the workspace unless it was kept. */
-  readonly lost: ReadonlyArray<"memory" | "workspace">
+  /** What is known to be gone: the agent's memory of the conversation, the files of the workspace. */
+  readonly lost: ReadonlyArray<Losable>
+  /** What may be gone, as far as the server tells. */
+  readonly mayBeLost: ReadonlyArray<Losable>
+  /** Why the workspace could not be saved before, where `keepWorkspace` was to. */
+  readonly notSaved?: string | undefined
 }
 
-/** A turn that runs. */
-interface RunningTurn {
+/** A turn that is let in. */
+export interface GatedTurn {
   /** Fails the stream of the turn. */
   readonly cancelled: Deferred.Deferred<never, AshError>
-  /** Whether the server is certainly done with it. */
-  isOver: boolean
+  /** `Waiting`: nothing of it runs, also between two attempts. `Over`: the server is certainly done with it. */
+  phase: "Waiting" | "Running" | "Over"
+}
+
+/**
+ * Why a session is not to be used as it is.
+ *
+ * - `Broken`: a turn or a command was not heard to its end, and may still run. Only a stop ends it.
+ * - `Gone`: its sandbox is gone, though the session is active. Only a stop and a resume make another.
+ * - `Inactive`: it is paused, stopped or failed, and not by this program. A resume may be all that it needs.
+ * - `Stopped`: this package stopped it, and resumes it when it is next used.
+ */
+export interface Fence {
+  readonly _tag: "Broken" | "Gone" | "Inactive" | "Stopped"
+  readonly why: string
 }
 
 /** The gate of one session. */
@@ -46,16 +67,15 @@ export interface Gate {
   users: number
   /** Those inside and those who wait. */
   queued: number
-  /** Why the next turn must not begin. */
-  fence: string | undefined
+  fence: Fence | undefined
+  /** What the program itself did to the session: nobody makes it active again behind its back. */
+  halted: "paused" | "stopped" | undefined
   /** The turn that runs in this program. */
-  turn: RunningTurn | undefined
+  turn: GatedTurn | undefined
   /** When the next turn or command may begin, by the clock's nanoseconds. */
   quietUntil: bigint
   /** The sequence number of the last message that the server has stored, where it is known. */
   lastSequence: number | undefined
-  /** The workspace, saved before a restart and not yet brought back. */
-  workspace: Uint8Array | undefined
   /** How often the session was restarted, and the last time. */
   restarts: number
   lastRestart: SessionRestarted | undefined
@@ -66,10 +86,12 @@ export interface TurnGates {
   readonly use: (id: string) => Effect.Effect<Gate, never, Scope.Scope>
   /** Enters a session alone, until the scope closes. */
   readonly enter: (operation: string, id: string, options: BusyOptions) => Effect.Effect<Gate, AshError, Scope.Scope>
-  /** Whether a handle keeps the gate of a session. */
-  readonly isUsed: (id: string) => boolean
-  /** Why the next turn of a session must not begin, if it must not. */
-  readonly fenceOf: (id: string) => string | undefined
+  /** The gate of a session, if there is something to know of it. */
+  readonly find: (id: string) => Gate | undefined
+  /** Changes what is known of a session. */
+  readonly update: (id: string, change: (gate: Gate) => void) => Effect.Effect<void>
+  /** How many sessions something is known of. */
+  readonly size: () => number
 }
 
 const busy = (operation: string, sessionId: string, message: string) =>
@@ -81,40 +103,54 @@ const makeGate = (): Gate => ({
   users: 0,
   queued: 0,
   fence: undefined,
+  halted: undefined,
   turn: undefined,
   quietUntil: 0n,
   lastSequence: undefined,
-  workspace: undefined,
   restarts: 0,
   lastRestart: undefined
 })
 
 export const make = (): TurnGates => {
   const gates = new Map<string, Gate>()
+  /** Gates that nobody uses and that are kept for their quiet alone, the earliest first. */
+  const resting: Array<readonly [id: string, gate: Gate]> = []
 
-  const isForgotten = ({ fence, quietUntil, users, workspace }: Gate, now: bigint) =>
-    users === 0 && fence === undefined && workspace === undefined && quietUntil <= now
+  /** Keeps of a session that nobody uses no more than what has to be known. */
+  const forget = (id: string, gate: Gate, now: bigint) => {
+    if (gate.users > 0 || gates.get(id) !== gate) return
+    if (gate.quietUntil > now) resting.push([id, gate])
+    else if (gate.fence === undefined && gate.halted === undefined) gates.delete(id)
+  }
 
-  const gateOf = (id: string, now: bigint): Gate => {
+  const forgetRested = (now: bigint) => {
+    const awake = resting.findIndex(([, { quietUntil }]) => quietUntil > now)
+    for (const [id, gate] of resting.splice(0, awake === -1 ? resting.length : awake)) forget(id, gate, now)
+  }
+
+  const gateOf = (id: string): Gate => {
     const known = gates.get(id)
     if (known !== undefined) return known
-    for (const [other, gate] of gates) if (isForgotten(gate, now)) gates.delete(other)
     const gate = makeGate()
     gates.set(id, gate)
     return gate
   }
 
+  const release = (id: string, gate: Gate) =>
+    Effect.map(Clock.currentTimeNanos, (now) => {
+      gate.users -= 1
+      forget(id, gate, now)
+      forgetRested(now)
+    })
+
   const use = (id: string) =>
     Effect.acquireRelease(
-      Effect.map(Clock.currentTimeNanos, (now) => {
-        const gate = gateOf(id, now)
+      Effect.sync(() => {
+        const gate = gateOf(id)
         gate.users += 1
         return gate
       }),
-      (gate) =>
-        Effect.sync(() => {
-          gate.users -= 1
-        })
+      (gate) => release(id, gate)
     )
 
   const queue = (gate: Gate) =>
@@ -136,15 +172,16 @@ export const make = (): TurnGates => {
 
   return {
     use,
-    isUsed: (id) => (gates.get(id)?.users ?? 0) > 0,
-    fenceOf: (id) => gates.get(id)?.fence,
+    find: (id) => gates.get(id),
+    size: () => gates.size,
+    update: (id, change) => Effect.scoped(Effect.map(use(id), change)),
     enter: Effect.fnUntraced(function*(operation, id, { waitAtMost = "10 minutes", whenBusy = "wait" }) {
+      const limit = yield* readDuration(operation, "waitAtMost", waitAtMost)
       const gate = yield* use(id)
       if (whenBusy === "fail" && gate.queued > 0) {
         return yield* busy(operation, id, `the session ${id} is in use: a turn or a command runs in it`)
       }
       yield* queue(gate)
-      const limit = Duration.fromInputUnsafe(waitAtMost)
       yield* Effect.timeoutOrElse(Effect.andThen(gate.lock.takeScoped(1), settle(gate)), {
         duration: limit,
         orElse: () =>

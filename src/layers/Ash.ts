@@ -22,6 +22,7 @@ import { QueueItems } from "../services/QueueItems.ts"
 import { RequestOptions, type RequestOptionsInput } from "../services/RequestOptions.ts"
 import { RequestPolicy, type SharedLimits } from "../services/RequestPolicy.ts"
 import { SessionFiles } from "../services/SessionFiles.ts"
+import { SessionGates } from "../services/SessionGates.ts"
 import { Sessions } from "../services/Sessions.ts"
 import { Usage } from "../services/Usage.ts"
 import { Workspaces } from "../services/Workspaces.ts"
@@ -62,7 +63,8 @@ const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
  * Fails with `InvalidRequest` for a URL or a key that cannot be used; nothing is sent before a service is.
  */
 export const layerWithClient = (
-  { apiKey, maxSessions, maxStreams, retryBudget, url, whenRateLimited, ...requestOptions }: AshOptions
+  { apiKey, maxRateLimitWait, maxSessions, maxStreams, retryBudget, url, whenRateLimited, ...requestOptions }:
+    AshOptions
 ): Layer.Layer<AshServices, AshError, HttpClient.HttpClient> =>
   AshClient.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(
@@ -82,8 +84,9 @@ export const layerWithClient = (
       )
     )),
     Layer.provide(
-      RequestPolicy.layer({ maxSessions, maxStreams, retryBudget, whenRateLimited }).pipe(
-        Layer.provide(Layer.succeed(RequestOptions, requestOptions))
+      RequestPolicy.layer({ maxRateLimitWait, maxSessions, maxStreams, retryBudget, whenRateLimited }).pipe(
+        Layer.provide(Layer.succeed(RequestOptions, requestOptions)),
+        Layer.merge(SessionGates.layerInherited)
       )
     ),
     Layer.provideMerge(AshApiClient.layer({ apiKey, url })),

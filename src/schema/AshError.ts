@@ -242,15 +242,17 @@ export const AshErrorReason = Schema.Union([
 
 /** An operation that failed, and why. */
 export class AshError extends Schema.TaggedError<AshError>()("AshError", {
-  /** The service's method, such as `Sessions.get`. */
+  /** The method that was called, such as `Sessions.get`. */
   operation: Schema.String,
+  /** What it was doing, where that is another method of the package, such as `Attachments.upload` in `Sessions.open`. */
+  during: omittable(Schema.String),
   reason: AshErrorReason
 }) {
   /** Where in this package the error was made tells a caller nothing, so there is no trace; spans tell who called. */
   override readonly stack = `${this.name}: ${this.message}`
 
   override get message(): string {
-    return `${this.operation}: ${this.reason.message}`
+    return `${this.operation}: ${this.during === undefined ? "" : `${this.during}: `}${this.reason.message}`
   }
 
   /** Whether the same call may succeed later. It says nothing of what a repeated call would do twice. */
@@ -279,6 +281,12 @@ export class AshError extends Schema.TaggedError<AshError>()("AshError", {
   }
 
   override toJSON(): unknown {
-    return { _tag: this._tag, message: this.message, operation: this.operation, reason: this.reason }
+    return {
+      _tag: this._tag,
+      message: this.message,
+      operation: this.operation,
+      during: this.during,
+      reason: this.reason
+    }
   }
 }

@@ -12,6 +12,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { type ContentForm, toForm } from "../internal/contentForm.ts"
 import { fromInput } from "../internal/failures.ts"
+import * as Gated from "../internal/gated.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
 import { initialProgress, readAhead, timedOut } from "../internal/readAhead.ts"
 import { OnResponse } from "../internal/responses.ts"
@@ -27,6 +28,7 @@ import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as MessageReaders from "./MessageReaders.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
+import { SessionGates } from "./SessionGates.ts"
 
 /** Which rows of a conversation to list. */
 export interface ListMessagesOptions {
@@ -44,6 +46,10 @@ export class Messages extends Context.Service<Messages, {
    *
    * `Done` ends the stream. An `error` event fails it with `TurnFailed`, an end without either with `StreamTruncated`.
    * Interrupting the stream closes the connection; the server has no way to cancel a turn, so the turn runs on, unheard.
+   *
+   * Turns of one session do not mix: the message waits until no turn and no command of this program runs there, and fails
+   * with `SessionFenced` behind one that was not heard to its end, as with a session handle; `RequestOptions.exclusive`
+   * switches that off.
    *
    * The content reaches the agent as given, though servers differ in the forms that they deliver intact: before the
    * first message of a layer the server is asked which it does, by one or two requests that change nothing. A server
@@ -70,22 +76,23 @@ export class Messages extends Context.Service<Messages, {
   /** Streams the whole conversation, oldest first, page by page. */
   readonly history: (sessionId: string, options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
 }>()("effect-ash/services/Messages") {
-  static readonly layer: Layer.Layer<Messages, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<Messages, never, AshApiClient | RequestPolicy | SessionGates> = Layer.effect(
     Messages,
     Effect.gen(function*() {
       const { messages: api } = yield* AshApiClient
       const call = yield* RequestPolicy
+      const gates = yield* SessionGates
       const contentForm = yield* remember(
         probeContentForm((content) =>
           call.repeatable(operation, Effect.scoped(api.send({ params: { id: noSession }, payload: { content } })))
         )
       )
 
-      const stream = (onTurnError: OnTurnError) =>
-      (
+      const ungated = (
+        onTurnError: OnTurnError,
         id: string,
         content: Content,
-        options: SendMessageOptions = {}
+        options: SendMessageOptions
       ): Stream.Stream<StreamEvent, AshError> =>
         Stream.unwrap(Effect.gen(function*() {
           // Before the server is asked for the form that it takes: input that is not in order is never sent.
@@ -93,26 +100,27 @@ export class Messages extends Context.Service<Messages, {
             checkRequest({ params: { id }, payload: { ...options, content } }),
             (error) => refused(fromInput(error))
           )
-          const limits = turnLimits(yield* call.options)
-          const startedAt = yield* Clock.currentTimeNanos
+          const limits = turnLimits(yield* call.options(operation))
           const control = yield* TurnControl
           const progress = initialProgress()
           let redact: Redact = identity
+          let startedAt = 0n
           const start = Effect.gen(function*() {
             yield* call.stream
             const delivered = yield* Effect.mapError(Effect.fromResult(toForm(content, yield* contentForm)), refused)
             const attempt = api.send({ params: { id }, payload: { ...options, content: delivered } })
-            return yield* call.turn(operation, Effect.andThen(control.begin, attempt))
-          }).pipe(
-            Effect.provideService(OnResponse, ({ request }) => {
-              redact = redactOf(request)
-            }),
-            Duration.isFinite(limits.turn)
-              ? Effect.timeoutOrElse({
+            startedAt = yield* Clock.currentTimeNanos
+            const answered = call.turn(operation, control.attempt(attempt))
+            return yield* Duration.isFinite(limits.turn)
+              ? Effect.timeoutOrElse(answered, {
                 duration: limits.turn,
                 orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn))
               })
-              : identity
+              : answered
+          }).pipe(
+            Effect.provideService(OnResponse, ({ request }) => {
+              redact = redactOf(request)
+            })
           )
           const { body, headers } = yield* control.abort === Effect.never
             ? start
@@ -125,6 +133,17 @@ export class Messages extends Context.Service<Messages, {
             )
             : Stream.fail(noEventStream(headers["content-type"]))
         }))
+
+      const stream =
+        (onTurnError: OnTurnError) =>
+        (id: string, content: Content, options: SendMessageOptions = {}): Stream.Stream<StreamEvent, AshError> =>
+          Stream.unwrap(Effect.gen(function*() {
+            const turn = ungated(onTurnError, id, content, options)
+            const { exclusive = true } = yield* call.options(operation)
+            if (!exclusive) return turn
+            const gate = yield* Gated.enterUnfenced(gates, operation, id)
+            return Gated.gatedTurn({ gate, operation, sessionId: id }, turn)
+          }))
 
       const list = (id: string, options: ListMessagesOptions = {}) =>
         Effect.map(

@@ -4,10 +4,12 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
-import type { AshError } from "../schema/AshError.ts"
+import { readDuration } from "../internal/durations.ts"
+import { AshError, SessionBusy } from "../schema/AshError.ts"
 import type { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../schema/QueueItem.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
+import { isOpen, SessionGates } from "./SessionGates.ts"
 
 /** Which items to list. */
 export interface ListQueueItemsOptions {
@@ -27,7 +29,10 @@ export interface AwaitQueueItemOptions {
  * tell in which session: for an answer, give the item a session and let the agent write a file there.
  */
 export class QueueItems extends Context.Service<QueueItems, {
-  /** Puts a prompt into the queue. */
+  /**
+   * Puts a prompt into the queue. One for a session that a handle of this program has open is refused with `SessionBusy`,
+   * unless `RequestOptions.exclusive` is false: the server would run it whenever it comes to it, in the middle of a turn.
+   */
   readonly enqueue: (item: CreateQueueItemRequest) => Effect.Effect<QueueItem, AshError>
   /** Lists items, the newest first. */
   readonly list: (options?: ListQueueItemsOptions) => Effect.Effect<ReadonlyArray<QueueItem>, AshError>
@@ -44,19 +49,29 @@ export class QueueItems extends Context.Service<QueueItems, {
   /** Counts items by state. */
   readonly stats: Effect.Effect<QueueStats, AshError>
 }>()("effect-ash/services/QueueItems") {
-  static readonly layer: Layer.Layer<QueueItems, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<QueueItems, never, AshApiClient | RequestPolicy | SessionGates> = Layer.effect(
     QueueItems,
     Effect.gen(function*() {
       const { queue: api } = yield* AshApiClient
       const call = yield* RequestPolicy
+      const gates = yield* SessionGates
       const unwrap = ({ item }: { readonly item: QueueItem }) => item
       const get = (id: string) => Effect.map(call.repeatable("QueueItems.get", api.get({ params: { id } })), unwrap)
       return QueueItems.of({
-        enqueue: (payload) => Effect.map(call.once("QueueItems.enqueue", api.create({ payload })), unwrap),
+        enqueue: (payload) =>
+          Effect.flatMap(call.options("QueueItems.enqueue"), ({ exclusive = true }) => {
+            const { sessionId } = payload
+            return exclusive && sessionId !== undefined && isOpen(gates, sessionId)
+              ? Effect.fail(sessionIsOpen(sessionId))
+              : Effect.map(call.once("QueueItems.enqueue", api.create({ payload })), unwrap)
+          }),
         list: (query = {}) => Effect.map(call.repeatable("QueueItems.list", api.list({ query })), ({ items }) => items),
         get,
         await: (id, { every = "1 second" } = {}) =>
-          Effect.repeat(get(id), { until: isFinished, schedule: Schedule.spaced(every) }),
+          Effect.flatMap(
+            readDuration("QueueItems.await", "every", every),
+            (every) => Effect.repeat(get(id), { until: isFinished, schedule: Schedule.spaced(every) })
+          ),
         cancel: (id) => Effect.map(call.once("QueueItems.cancel", api.cancel({ params: { id } })), unwrap),
         stats: Effect.map(call.repeatable("QueueItems.stats", api.stats({})), ({ stats }) => stats)
       })
@@ -65,3 +80,14 @@ export class QueueItems extends Context.Service<QueueItems, {
 }
 
 const isFinished = ({ status }: QueueItem) => status === "completed" || status === "failed" || status === "cancelled"
+
+const sessionIsOpen = (sessionId: string) =>
+  new AshError({
+    operation: "QueueItems.enqueue",
+    reason: new SessionBusy({
+      message:
+        `the session ${sessionId} is open in this program: the queue would run its prompt in the middle of a turn. ` +
+        "Enqueue without a session, or ask the session itself",
+      sessionId
+    })
+  })

@@ -5,14 +5,22 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { readDuration, refuseOption } from "../internal/durations.ts"
+import type { AshError } from "../schema/AshError.ts"
 
 /** How often, and after what time, a call that may be repeated is repeated. */
 export interface RetryOptions {
   /** How many times a call is repeated after its first attempt; 0 for never. @default 2 */
   readonly times?: number | undefined
-  /** The delay before the first repetition; it doubles from one to the next, with jitter. @default "200 millis" */
+  /** The delay before the first repetition; it doubles from one to the next, give or take a fifth at random. @default "200 millis" */
   readonly delay?: Duration.Input | undefined
-  /** The longest `Retry-After` that is waited for; a call that is asked to wait longer fails at once. @default "60 seconds" */
+  /** What the delay does not grow beyond. @default "30 seconds" */
+  readonly maxDelay?: Duration.Input | undefined
+  /**
+   * The longest `Retry-After` that is waited for, and at random up to one delay longer; a call that is asked to wait longer
+   * fails at once.
+   * @default "60 seconds"
+   */
   readonly maxRetryAfter?: Duration.Input | undefined
 }
 
@@ -46,7 +54,7 @@ export interface BufferOptions {
 export interface RequestOptionsInput {
   /**
    * How long one attempt may take until it is answered; a stream or a download has no limit after that.
-   * @default "60 seconds"; "5 minutes" where a sandbox is started; for `exec` never less than the command's own time-out
+   * @default "60 seconds"; "5 minutes" where a sandbox is started; for `exec` always 10 seconds more than the command's own
    */
   readonly timeout?: Duration.Input | undefined
   readonly retry?: RetryOptions | undefined
@@ -56,9 +64,50 @@ export interface RequestOptionsInput {
   readonly buffer?: BufferOptions | undefined
   /** The largest event of a turn that is accepted, in characters. @default 64 Mi */
   readonly maxEventSize?: number | undefined
+  /**
+   * Whether turns and commands of a session are kept apart from each other, and from those of its handles, and what the
+   * queue would run among them is refused. Without it the server mixes what runs at the same time.
+   * @default true
+   */
+  readonly exclusive?: boolean | undefined
   /** Headers to send along; they cannot replace the key. */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
+
+const isCount = (value: number) => Number.isInteger(value) && value >= 1
+
+const limitOf = (limit: Duration.Input | "off" | undefined) => limit === "off" ? undefined : limit
+
+/** What was found to be in order, as options are the same from call to call. */
+const inOrder = new WeakSet<RequestOptionsInput>()
+
+/** Refuses an option that cannot be read, with its name. */
+export const checkOptions = (operation: string, options: RequestOptionsInput): Effect.Effect<void, AshError> =>
+  inOrder.has(options) ? Effect.void : Effect.gen(function*() {
+    const { buffer, maxEventSize, retry, timeout, timeouts } = options
+    const durations = {
+      timeout,
+      "retry.delay": retry?.delay,
+      "retry.maxDelay": retry?.maxDelay,
+      "retry.maxRetryAfter": retry?.maxRetryAfter,
+      "timeouts.headers": limitOf(timeouts?.headers),
+      "timeouts.firstEvent": limitOf(timeouts?.firstEvent),
+      "timeouts.idle": timeouts?.idle === "auto" ? undefined : limitOf(timeouts?.idle),
+      "timeouts.turn": limitOf(timeouts?.turn)
+    }
+    for (const [field, duration] of Object.entries(durations)) {
+      if (duration !== undefined) yield* readDuration(operation, field, duration)
+    }
+    if (retry?.times !== undefined && !(retry.times >= 0)) {
+      return yield* refuseOption(operation, "retry.times", "a number of 0 or more")
+    }
+    for (const [field, count] of Object.entries({ "buffer.size": buffer?.size, maxEventSize })) {
+      if (count !== undefined && !isCount(count)) {
+        return yield* refuseOption(operation, field, "an integer of 1 or more")
+      }
+    }
+    inOrder.add(options)
+  })
 
 type Combinator = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
@@ -76,6 +125,7 @@ export class RequestOptions extends Context.Reference<RequestOptionsInput>("effe
     timeouts: { ...outer.timeouts, ...inner.timeouts },
     buffer: { ...outer.buffer, ...inner.buffer },
     maxEventSize: inner.maxEventSize ?? outer.maxEventSize,
+    exclusive: inner.exclusive ?? outer.exclusive,
     headers: { ...outer.headers, ...inner.headers }
   })
 

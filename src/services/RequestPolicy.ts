@@ -9,12 +9,13 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { startedNothing } from "../internal/brokenTurn.ts"
-import { applyPolicy, type Policy } from "../internal/policy.ts"
+import { readDuration, refuseOption } from "../internal/durations.ts"
+import { applyPolicy, type OnWire, type Policy } from "../internal/policy.ts"
 import * as RateLimit from "../internal/rateLimit.ts"
 import * as RetryBudget from "../internal/retryBudget.ts"
 import { turnLimits } from "../internal/turnLimits.ts"
-import { AshError, InvalidRequest } from "../schema/AshError.ts"
-import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
+import type { AshError } from "../schema/AshError.ts"
+import { checkOptions, RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 
 /** What the calls of a layer share. */
 export interface SharedLimits {
@@ -26,13 +27,15 @@ export interface SharedLimits {
    */
   readonly retryBudget?: number | undefined
   /**
-   * What creations of sessions and agents do, of which a server allows 20 each in 15 minutes, where its headers tell that
-   * it would refuse them: wait for their turn, for 15 minutes at most, or be sent and fail with `RateLimited`. Those that
-   * wait let the first one of each 15 minutes go alone, as its answer tells how many may follow.
+   * What creations of sessions and agents do, of which a server allows 20 each in 15 minutes, where it refuses them, or its
+   * headers tell that it would: wait for their turn, or fail with `RateLimited`. Those that wait let the first one of each
+   * 15 minutes go alone, as its answer tells how many may follow. One that is refused three times has waited enough.
    *
    * @default "wait"
    */
   readonly whenRateLimited?: "wait" | "fail" | undefined
+  /** The longest time until there is room again that such a creation waits for; beyond it fails at once. @default "15 minutes" */
+  readonly maxRateLimitWait?: Duration.Input | undefined
   /** How many sessions of `Sessions.open` and `Sessions.scoped` may be open at once; the next one waits. @default no limit */
   readonly maxSessions?: number | undefined
   /** How many turns may be streamed at once; the next one waits. @default no limit */
@@ -43,8 +46,8 @@ export interface SharedLimits {
 interface CallOptions {
   /** The time-out where neither the layer nor the call sets one. */
   readonly default?: Duration.Input
-  /** What the time-out never falls below. */
-  readonly least?: Duration.Input
+  /** The time-out, whatever the layer or the call sets. */
+  readonly fixed?: Duration.Duration
   /** The server's rate limit that it counts for. */
   readonly rateLimit?: "agents" | "sessions"
 }
@@ -52,19 +55,18 @@ interface CallOptions {
 type MakeCall = <A, R>(
   operation: string,
   attempt: Effect.Effect<A, AshError, R>,
-  options?: CallOptions
+  options?: CallOptions,
+  onWire?: OnWire<A, R>
 ) => Effect.Effect<A, AshError, R>
 
 // Read once, not for each call.
 const defaultTimeout = Duration.minutes(1)
 const defaultDelay = Duration.millis(200)
+const defaultMaxDelay = Duration.seconds(30)
 const defaultMaxRetryAfter = Duration.minutes(1)
 
 const timeoutOf = (options: RequestOptionsInput, call: CallOptions): Duration.Duration =>
-  Duration.max(
-    Duration.fromInputUnsafe(options.timeout ?? call.default ?? defaultTimeout),
-    Duration.fromInputUnsafe(call.least ?? 0)
-  )
+  call.fixed ?? Duration.fromInputUnsafe(options.timeout ?? call.default ?? defaultTimeout)
 
 const didNothing = ({ nothingHappened }: AshError) => nothingHappened
 
@@ -86,14 +88,24 @@ const doneIfGone = (attempt: Effect.Effect<unknown, AshError>): Effect.Effect<vo
   })
 }
 
-const checkLimits = Effect.fnUntraced(function*(limits: SharedLimits) {
+const operation = "Ash.layer"
+
+/** What the services of a layer share, as far as it can be used. */
+const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
   for (const field of ["maxSessions", "maxStreams"] as const) {
     const limit = limits[field]
     if (limit === undefined || (Number.isInteger(limit) && limit >= 1)) continue
-    return yield* new AshError({
-      operation: "Ash.layer",
-      reason: new InvalidRequest({ message: `${field} must be an integer of 1 or more`, field })
-    })
+    return yield* refuseOption(operation, field, "an integer of 1 or more")
+  }
+  const { maxRateLimitWait = "15 minutes", retryBudget = 100, whenRateLimited = "wait" } = limits
+  if (!(retryBudget >= 0)) return yield* refuseOption(operation, "retryBudget", "a number of 0 or more")
+  const longestWait = yield* readDuration(operation, "maxRateLimitWait", maxRateLimitWait)
+  return {
+    budget: RetryBudget.make(retryBudget),
+    rateLimits: whenRateLimited === "fail" ? {} : {
+      agents: RateLimit.make("new agents", longestWait),
+      sessions: RateLimit.make("new sessions", longestWait)
+    }
   }
 })
 
@@ -112,7 +124,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   /** A call that starts a turn: as `once`, with the timers of a turn. */
   readonly turn: MakeCall
   /** The options of the layer with those of the fiber over them. */
-  readonly options: Effect.Effect<RequestOptionsInput>
+  readonly options: (operation: string) => Effect.Effect<RequestOptionsInput, AshError>
   /** Waits until another session may be open, and counts it until the scope closes. */
   readonly session: Effect.Effect<void, never, Scope.Scope>
   /** Waits until another turn may be streamed, and counts it until the scope closes. */
@@ -122,34 +134,36 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   static readonly layer = (limits: SharedLimits): Layer.Layer<RequestPolicy, AshError> =>
     Layer.effect(
       RequestPolicy,
-      Effect.map(Effect.andThen(checkLimits(limits), RequestOptions), (layerOptions) => {
-        const budget = RetryBudget.make(limits.retryBudget ?? 100)
-        const rateLimits = { agents: RateLimit.make(), sessions: RateLimit.make() }
-        const options = Effect.map(RequestOptions, (own) => RequestOptions.merge(own)(layerOptions))
+      Effect.gen(function*() {
+        const layerOptions = yield* RequestOptions
+        yield* checkOptions(operation, layerOptions)
+        const { budget, rateLimits } = yield* makeShared(limits)
+        const options = (operation: string) =>
+          Effect.flatMap(RequestOptions, (own) =>
+            Effect.as(checkOptions(operation, own), RequestOptions.merge(own)(layerOptions)))
 
         const make = (
           isHarmless: (error: AshError) => boolean,
           limit: (options: RequestOptionsInput, call: CallOptions) => Pick<Policy, "timeout" | "timer">
         ): MakeCall =>
-        (operation, attempt, call = {}) =>
-          Effect.flatMap(options, (options) => {
-            const rateLimit = call.rateLimit === undefined || limits.whenRateLimited === "fail"
-              ? undefined
-              : rateLimits[call.rateLimit]
-            const policed = applyPolicy(operation, {
+        (operation, attempt, call = {}, onWire) =>
+          Effect.flatMap(options(operation), (options) => {
+            const policy: Policy = {
               ...limit(options, call),
               times: options.retry?.times ?? 2,
               delay: Duration.fromInputUnsafe(options.retry?.delay ?? defaultDelay),
+              maxDelay: Duration.fromInputUnsafe(options.retry?.maxDelay ?? defaultMaxDelay),
               maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? defaultMaxRetryAfter),
               isHarmless,
               budget,
-              rateLimit
-            })
-            return policed(Effect.provideService(attempt, RequestOptions, options))
+              rateLimit: call.rateLimit && rateLimits[call.rateLimit]
+            }
+            return applyPolicy(operation, policy, Effect.provideService(attempt, RequestOptions, options), onWire)
           })
         const attempt = (options: RequestOptionsInput, call: CallOptions) =>
           ({ timeout: timeoutOf(options, call), timer: "attempt" }) as const
-        const repeatable = make(() => true, attempt)
+        const repeatable = make(() =>
+          true, attempt)
         return RequestPolicy.of({
           repeatable,
           once: make(didNothing, attempt),

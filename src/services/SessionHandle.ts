@@ -1,22 +1,24 @@
 /** A session as a value: one turn or command at a time, and no turn behind one that was not heard to its end. */
-import type * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
-import * as Scope from "effect/Scope"
+import * as Result from "effect/Result"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { startedNothing, withKnown } from "../internal/brokenTurn.ts"
+import { sentAt } from "../internal/failures.ts"
+import * as Gated from "../internal/gated.ts"
+import { messageOf, renamed, within } from "../internal/operations.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
-import { TurnControl } from "../internal/turnControl.ts"
+import { type Asked, type Outcome, reconcile, textOf } from "../internal/reconcile.ts"
+import { OnResponse } from "../internal/responses.ts"
 import * as TurnFold from "../internal/turnFold.ts"
-import type { BusyOptions, Gate, SessionRestarted, TurnGates } from "../internal/turnGates.ts"
-import { AshError, SessionFenced, TimedOut, TurnCancelled, WrongState } from "../schema/AshError.ts"
+import type { BusyOptions, Fence, Gate, Losable, SessionRestarted, TurnGates } from "../internal/turnGates.ts"
+import { AshError, TimedOut, TurnCancelled, WrongState } from "../schema/AshError.ts"
 import type { SessionFileList, WriteFileResult } from "../schema/File.ts"
-import type { Content, SendMessageOptions, StoredMessage, UserPrompt } from "../schema/Message.ts"
+import type { Content, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
 import type { ExecResult, Session } from "../schema/Session.ts"
-import type { SessionEvent } from "../schema/SessionEvent.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { UsageStats } from "../schema/Usage.ts"
@@ -28,23 +30,25 @@ import type { ExecOptions, Sessions } from "./Sessions.ts"
 import type { Usage } from "./Usage.ts"
 import type { Workspaces } from "./Workspaces.ts"
 
-export type { SessionRestarted }
+export type { Asked, Outcome, SessionRestarted }
 
 /** How a session is used. */
 export interface SessionHandleOptions extends BusyOptions {
   /**
-   * What to do before a turn where the one before it was not heard to its end.
+   * What to do where a turn or a command cannot begin: the turn before it was not heard to its end, the server has paused
+   * the session, or its sandbox is gone.
    *
-   * - `"none"`: fail with `SessionFenced`.
-   * - `"restart"`: stop and resume the session. The conversation's memory is lost, the workspace as a rule too; the stream
-   *   begins with `SessionRestarted`.
+   * - `"none"`: fail, with `SessionFenced`, `WrongState`, or what the server says. The error says what to do.
+   * - `"restart"`: resume the session, behind a stop where something may still run in it. The conversation's memory is lost
+   *   then, the workspace as a rule too; the stream says so by `SessionRestarted`. A session that this program has paused
+   *   or stopped is left as it is.
    *
    * @default "none"
    */
   readonly recovery?: "none" | "restart" | undefined
   /**
    * Whether a restart saves the workspace before and brings it back after: at most 100 MiB, without folders of
-   * dependencies and caches and without `.env*`.
+   * dependencies and caches and without `.env*`. Where there is nothing left to save, `SessionRestarted.notSaved` says so.
    *
    * @default false
    */
@@ -53,7 +57,7 @@ export interface SessionHandleOptions extends BusyOptions {
    * What becomes of a turn whose stream is interrupted.
    *
    * - `"detach"`: it runs on, unheard, and fences the session. A server has no gentle way to cancel it.
-   * - `"stop"`: the session is stopped and resumed, as by `cancel`, within 30 seconds.
+   * - `"stop"`: the session is stopped, within 30 seconds, and resumed when it is next used. The agent's memory is lost.
    *
    * @default "detach"
    */
@@ -63,16 +67,6 @@ export interface SessionHandleOptions extends BusyOptions {
   /** What is read ahead of a slow consumer of the handle's turns, over what the layer says. */
   readonly buffer?: BufferOptions | undefined
 }
-
-/** What became of a turn, as far as the server keeps it. */
-export type Outcome =
-  | { readonly _tag: "Completed"; readonly turn: Turn }
-  | {
-    readonly _tag: "OutcomeUnknown"
-    /** What the server kept of it: nothing that came after the connection was lost, nothing at all if it was never sent. */
-    readonly messages: ReadonlyArray<StoredMessage>
-    readonly events: ReadonlyArray<SessionEvent>
-  }
 
 /** The files of a session's workspace, as `SessionFiles` has them. */
 export interface SessionHandleFiles {
@@ -125,25 +119,30 @@ export interface SessionHandle {
   /**
    * Ends whatever runs in the session, by stopping and resuming it: a server has no gentle way. The stream of a running
    * turn fails with `TurnCancelled`; the answer says what is lost. A command that runs is cut off, and fails. Two at once are
-   * one restart.
+   * one restart. A turn of which nothing was sent, or that waits to be sent again, is just not sent: nothing is lost.
    */
   readonly cancel: Effect.Effect<SessionRestarted, AshError>
-  /** Stops and resumes a session that is fenced, and does nothing to one that is not. */
+  /**
+   * Makes the session usable again: stops and resumes one that is fenced or whose sandbox is gone, resumes one that is
+   * paused, stopped or in error, and does nothing to one that is well.
+   */
   readonly recover: Effect.Effect<Option.Option<SessionRestarted>, AshError>
-  /** Why the next turn would fail with `SessionFenced`, if it would. */
+  /** Why the session is not usable as it is, as far as this program has seen. */
   readonly fence: Effect.Effect<Option.Option<string>>
   /**
-   * What became of the last turn of this handle that broke off, or else of its last turn, by what the server keeps behind the
-   * last message before it; for a handle that had none, of the last turn of the session. Nothing is sent to the agent.
+   * What became of a turn, by what the server keeps: of the one that is asked about, which another program may have sent,
+   * or else of the last one of this handle that broke off, of its last one, of the last of the session. Nothing is sent to
+   * the agent. Where turns of other programs ran at the same time, an end that may be theirs is not taken for its own.
    */
-  readonly reconcile: Effect.Effect<Outcome, AshError>
+  readonly reconcile: (asked?: Asked) => Effect.Effect<Outcome, AshError>
 }
 
 interface Services {
-  readonly sessions: Pick<
-    Sessions["Service"],
-    "end" | "exec" | "get" | "listEvents" | "pause" | "resume" | "stop"
-  >
+  readonly sessions: Pick<Sessions["Service"], "get" | "listEvents" | "pause" | "resume">
+  /** As those of `Sessions`, but past the gate, and without a word of it in the gate. */
+  readonly exec: Sessions["Service"]["exec"]
+  readonly resume: Sessions["Service"]["resume"]
+  readonly stop: Sessions["Service"]["stop"]
   readonly files: SessionFiles["Service"]
   readonly messages: Pick<Messages["Service"], "list" | "send">
   readonly usage: Usage["Service"]
@@ -155,26 +154,11 @@ interface Services {
 export interface Known {
   readonly id: string
   readonly ignoredSettings: ReadonlyArray<string>
+  /** The sequence number of the last message before the turns of this handle, where it is known. */
+  readonly after: number | undefined
   /** Whether the scope that the session was opened in has closed. */
   readonly isClosed: () => boolean
 }
-
-/**
- * The time after a command in which nothing else begins. Its end is told to whoever listens then: a turn would be ended
- * by it, and a command would be answered with its result. Servers were seen to need 50 ms to 80 ms.
- */
-const quiet = 200_000_000n
-
-const fenced = (operation: string, sessionId: string, why: string) =>
-  new AshError({
-    operation,
-    reason: new SessionFenced({
-      message:
-        `the session ${sessionId} is fenced: ${why}. What is sent now would mix with that turn, which may still ` +
-        "run. Recover the session by stop and resume (recover, or the option recovery), or use another one",
-      sessionId
-    })
-  })
 
 /** The failure of a handle whose session has ended with its scope. */
 const closed = (operation: string, sessionId: string) =>
@@ -196,21 +180,8 @@ export const cutOff = (sessionId: string) =>
     })
   })
 
-const cancelled = (operation: string, sessionId: string) =>
-  new AshError({
-    operation,
-    reason: new TurnCancelled({ message: `the turn was cancelled, by stopping the session ${sessionId}`, sessionId })
-  })
-
-/** Servers store the answers of an agent and the result, each as a message (contract 3.6). */
-const isStored = (event: StreamEvent) =>
-  event._tag === "Message" && (event.message._tag === "Assistant" || event.message._tag === "Result")
-
-/** The text of what was said, however a server was sent it and keeps it. */
-const textOf = (content: Content | UserPrompt["content"]): string =>
-  typeof content === "string"
-    ? content
-    : content.map((block) => typeof block === "string" ? block : "text" in block ? block.text : "").join("")
+/** A session may have to be resumed, and then be restarted as its sandbox turns out to be gone. */
+const mostRestarts = 2
 
 /** How long the saving of a workspace may take. */
 const saveAtMost = "5 minutes"
@@ -224,203 +195,261 @@ const saveTimedOut = new AshError({
   })
 })
 
-/** A turn: the last message before it, and the text of what was said in it. */
+/** A turn of this handle. */
 interface Told {
-  readonly began: number
+  /** The text of what was said. */
   readonly said: string
+  /** When it was sent, in milliseconds of this program's clock. */
+  readonly sentAt: number
 }
+
+/** How the restart of a session is described. */
+const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>
+  what.length === 0 ? [] : [`its agent's ${what.join(" and ")} ${verb} lost`]
 
 /** Makes the handle of a session. */
 export const make = (
-  { files, gates, messages, sessions, usage, workspaces }: Services,
-  { id, ignoredSettings, isClosed }: Known,
+  { exec, files, gates, messages, sessions, usage, workspaces, ...lifecycle }: Services,
+  { after, id, ignoredSettings, isClosed }: Known,
   options: SessionHandleOptions = {}
 ): SessionHandle => {
   const { buffer, keepWorkspace = false, onInterrupt = "detach", recovery = "none", timeouts } = options
+  /** The workspace, saved before a restart and not yet brought back. */
+  let workspace: Uint8Array | undefined
 
   const saveWorkspace = Effect.scoped(Effect.flatMap(workspaces.download(id), FileDownload.bytes)).pipe(
-    // A session whose sandbox left nothing behind has nothing to save.
-    Effect.catchReason("AshError", "NotFound", () => Effect.void),
     Effect.timeoutOrElse({ duration: saveAtMost, orElse: () => Effect.fail(saveTimedOut) })
   )
 
+  /** Saves the workspace, where that is wanted; answers why it could not be, where there may be nothing left to save. */
+  const save = Effect.fnUntraced(function*({ _tag }: Fence) {
+    if (!keepWorkspace || workspace !== undefined) return undefined
+    const saved = yield* Effect.result(saveWorkspace)
+    if (Result.isSuccess(saved)) {
+      workspace = saved.success
+      return undefined
+    }
+    const { failure } = saved
+    // A sandbox that lives must not be thrown away with what is in it.
+    if (_tag === "Broken" && failure.reason._tag !== "NotFound") return yield* failure
+    yield* Effect.logWarning(`the workspace of the session ${id} could not be saved: ${failure.message}`)
+    return failure.message
+  })
+
   /** A paused session cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
   const stop = Effect.catchReason(
-    Effect.asVoid(sessions.stop(id)),
+    Effect.asVoid(lifecycle.stop(id)),
     "AshError",
     "WrongState",
     ({ status }) =>
-      status === "paused" ? Effect.asVoid(Effect.andThen(sessions.resume(id), sessions.stop(id))) : Effect.void
+      status === "paused" ? Effect.asVoid(Effect.andThen(lifecycle.resume(id), lifecycle.stop(id))) : Effect.void
   )
 
-  /** Stops and resumes the session. What was saved of the workspace stays in the gate until it is back. */
-  const restart = Effect.fnUntraced(function*(gate: Gate, reason: string) {
-    const saved = keepWorkspace && gate.workspace === undefined ? yield* saveWorkspace : undefined
-    yield* stop
-    // Not before: an agent that could not be stopped works on.
-    gate.workspace ??= saved ?? undefined
-    const session = yield* sessions.resume(id)
-    const { workspace } = gate
-    if (workspace !== undefined) yield* workspaces.upload(id, workspace)
-    gate.workspace = undefined
+  /** Makes the session usable again. What was saved of the workspace is kept until it is back. */
+  const restart = Effect.fnUntraced(function*(gate: Gate, fence: Fence) {
+    const before = fence._tag === "Inactive" ? yield* sessions.get(id) : undefined
+    const notSaved = yield* save(fence)
+    if (fence._tag === "Broken" || fence._tag === "Gone") yield* stop
+    const session = yield* lifecycle.resume(id)
+    const isSame = session.sandboxId === before?.sandboxId
+    const kept = workspace
+    if (kept !== undefined && !isSame) yield* workspaces.upload(id, kept)
+    workspace = undefined
     gate.fence = undefined
+    gate.halted = undefined
     gate.lastSequence = undefined
     gate.restarts += 1
-    const lost = workspace === undefined ? ["memory", "workspace"] as const : ["memory"] as const
+    const lost = isSame ? [] : ["memory"] as const
+    // Servers resume into the workspace as it was, or into that of a new sandbox, and do not tell.
+    const mayBeLost = isSame || kept !== undefined ? [] : ["workspace"] as const
+    const losses = [...describeLoss("is", lost), ...describeLoss("may be", mayBeLost)]
     yield* Effect.logWarning(
-      `the session ${id} was stopped and resumed, and its agent's ${lost.join(" and ")} lost: ${reason}`
+      `the session ${id} was resumed${losses.length === 0 ? "" : `, and ${losses.join(", ")}`}: ${fence.why}`
     )
-    gate.lastRestart = { _tag: "SessionRestarted", reason, session, lost }
+    gate.lastRestart = {
+      _tag: "SessionRestarted",
+      reason: fence.why,
+      session,
+      lost,
+      mayBeLost,
+      ...(notSaved === undefined ? {} : { notSaved })
+    }
     return gate.lastRestart
   })
 
-  /** Restarts the session if it is fenced, and if nobody did so in the meantime. */
-  const restartIfFenced = (gate: Gate): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
-    gate.restarting.withPermits(1)(
-      Effect.suspend(() => gate.fence === undefined ? Effect.succeedNone : Effect.asSome(restart(gate, gate.fence)))
-    )
+  /** Whether a session that is not to be used as it is may be restarted without being told to. */
+  const isRestarted = ({ halted }: Gate, { _tag }: Fence) =>
+    _tag === "Stopped" || (recovery === "restart" && halted === undefined)
 
-  /** Enters the session alone, in a state in which a turn may begin. */
+  /** Restarts the session if it has to be, and if nobody did so in the meantime. A restart that runs is waited for. */
+  const ready = (operation: string, gate: Gate): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
+    gate.restarting.withPermits(1)(Effect.suspend(() => {
+      const { fence } = gate
+      if (fence === undefined) return Effect.succeedNone
+      if (isRestarted(gate, fence)) return Effect.asSome(restart(gate, fence))
+      return Gated.isShut(gate) ? Effect.fail(Gated.fenced(operation, id, fence)) : Effect.succeedNone
+    }))
+
+  /** Enters the session alone, in a state in which a turn or a command may begin. */
   const enter = Effect.fnUntraced(function*(operation: string) {
     if (isClosed()) return yield* closed(operation, id)
     const gate = yield* gates.enter(operation, id, options)
     if (isClosed()) return yield* closed(operation, id)
-    if (recovery === "restart") return { gate, restarted: yield* restartIfFenced(gate) }
-    // A restart that runs is waited for.
-    const fence = yield* gate.restarting.withPermits(1)(Effect.sync(() => gate.fence))
-    if (fence !== undefined) return yield* fenced(operation, id, fence)
-    return { gate, restarted: Option.none<SessionRestarted>() }
+    return { gate, restarted: yield* Effect.mapError(ready(operation, gate), within(operation)) }
   })
 
-  const lastSequence = Effect.fnUntraced(function*(after: number) {
-    const rows = yield* Stream.runCollect(paginate((page) => messages.list(id, page), { after }))
-    return rows.at(-1)?.sequence ?? after
-  })
+  /** Restarts a session in which nothing could begin, as often as that may help, for another try. */
+  const usableAgain = (operation: string, gate: Gate, error: AshError, tries: number) =>
+    tries > 0 && gate.fence !== undefined && !Gated.isShut(gate) && isRestarted(gate, gate.fence)
+      ? Effect.mapError(ready(operation, gate), within(operation))
+      : Effect.fail(error)
+
   /** The last turn of this handle, and the last one that broke off. */
   let latest: Told | undefined
   let broken: Told | undefined
 
+  /** Stops the turn, and with it the session, which is resumed when it is next used. */
   const stopTurn = (gate: Gate) =>
-    gate.restarting.withPermits(1)(restart(gate, "its turn was interrupted")).pipe(
+    gate.restarting.withPermits(1)(Effect.suspend(() => {
+      const { fence } = gate
+      return fence === undefined ? Effect.void : save(fence).pipe(
+        Effect.andThen(stop),
+        Effect.andThen(Effect.sync(() => {
+          gate.fence = { _tag: "Stopped", why: "its turn was interrupted" }
+        }))
+      )
+    })).pipe(
       Effect.timeout("30 seconds"),
-      Effect.catchCause((cause) => Effect.logWarning(`the turn of the session ${id} could not be stopped`, cause))
+      Effect.catchCause((cause) =>
+        Effect.logWarning(`the turn of the session ${id} could not be stopped, and may still run: ${messageOf(cause)}`)
+      )
     )
 
-  const stream: SessionHandle["stream"] = (content, sendOptions) =>
+  const streamAs = (
+    operation: string,
+    content: Content,
+    sendOptions: SendMessageOptions | undefined
+  ): Stream.Stream<StreamEvent | SessionRestarted, AshError> =>
     Stream.unwrap(Effect.gen(function*() {
-      const operation = "SessionHandle.stream"
       const { gate, restarted } = yield* enter(operation)
-      const turn = { cancelled: Deferred.makeUnsafe<never, AshError>(), isOver: true }
-      gate.turn = turn
-      // Before the gate opens again, as scopes close from the last to the first.
-      yield* Scope.addFinalizer(
-        yield* Scope.Scope,
-        Effect.suspend(() => {
-          gate.turn = undefined
-          if (turn.isOver) return Effect.void
-          broken = latest
-          if (gate.fence !== undefined) return Effect.void
-          gate.fence = "its last turn was not heard to its end"
-          return onInterrupt === "stop" ? stopTurn(gate) : Effect.void
-        })
+      if (latest === undefined) gate.lastSequence ??= after
+      const turn = Gated.gatedTurn({
+        gate,
+        operation,
+        sessionId: id,
+        refusal: () => isClosed() ? closed(operation, id) : undefined,
+        onSend: Effect.map(Clock.currentTimeMillis, (sentAt) => {
+          latest = { said: textOf(content), sentAt }
+        }),
+        onBroken: (hasFailed) =>
+          Effect.suspend(() => {
+            broken = latest
+            return hasFailed || onInterrupt === "detach" ? Effect.void : stopTurn(gate)
+          })
+      }, messages.send(id, content, sendOptions)).pipe(
+        Stream.updateService(
+          RequestOptions,
+          (own) => RequestOptions.merge({ ...own, exclusive: false })({ timeouts, buffer })
+        )
       )
-      const begin = gate.lastSequence ?? (yield* lastSequence(latest?.began ?? 0))
-      gate.lastSequence = begin
-      let stored = 1
-
-      /** Until the message goes out it is nobody's; from then on it may run. */
-      const send = Effect.flatMap(Deferred.isDone(turn.cancelled), (isCancelled) => {
-        if (isCancelled) return Deferred.await(turn.cancelled)
-        if (isClosed()) return Effect.fail(closed(operation, id))
-        if (gate.fence !== undefined) return Effect.fail(fenced(operation, id, gate.fence))
-        latest = { began: begin, said: textOf(content) }
-        turn.isOver = false
-        return Effect.void
-      })
-      const control = { begin: send, abort: Deferred.await(turn.cancelled) }
-      const heard = (batch: Arr.NonEmptyReadonlyArray<StreamEvent>) => {
-        for (const event of batch) {
-          if (isStored(event)) stored += 1
-          if (event._tag === "Done") {
-            turn.isOver = true
-            gate.lastSequence = begin + stored
-          }
-        }
-        return batch
+      const attempt = (
+        restarted: Option.Option<SessionRestarted>,
+        tries: number
+      ): Stream.Stream<StreamEvent | SessionRestarted, AshError> => {
+        const events = recovery === "none" ? turn : Stream.catch(turn, (error) =>
+          Stream.unwrap(
+            Effect.map(usableAgain(operation, gate, error, tries), (again) => attempt(again, tries - 1))
+          ))
+        return Option.isNone(restarted) ? events : Stream.concat(Stream.succeed(restarted.value), events)
       }
-      const failed = (error: AshError) => {
-        if (startedNothing(error)) {
-          turn.isOver = true
-        } else if (error.reason._tag === "TurnFailed") {
-          turn.isOver = true
-          gate.lastSequence = undefined
-        } else if (!turn.isOver) {
-          gate.fence ??= error.reason.message
-        }
-        return withKnown(error, { lastSequence: begin })
-      }
-      const events = messages.send(id, content, sendOptions).pipe(
-        Stream.provideService(TurnControl, control),
-        Stream.updateService(RequestOptions, (own) => RequestOptions.merge(own)({ timeouts, buffer })),
-        Stream.mapArray(heard),
-        Stream.mapError(failed)
-      )
-      return Option.isNone(restarted) ? events : Stream.concat(Stream.succeed(restarted.value), events)
+      return attempt(restarted, mostRestarts)
     }))
 
-  const withGate = <A>(
-    operation: string,
-    use: (gate: Gate) => Effect.Effect<A, AshError>
-  ): Effect.Effect<A, AshError> => Effect.scoped(Effect.flatMap(enter(operation), ({ gate }) => use(gate)))
-
-  const reconcile: SessionHandle["reconcile"] = Effect.gen(function*() {
-    const asked = broken ?? latest
-    const rows = yield* Stream.runCollect(paginate((page) => messages.list(id, page), { after: asked?.began ?? 0 }))
-    const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
-    // Other programs may have said something since; what this handle said is found by its text.
-    const prompt = asked === undefined
-      ? rows.findLastIndex(isPrompt)
-      : rows.findIndex(({ content }) => content._tag === "UserPrompt" && textOf(content.content) === asked.said)
-    if (prompt === -1) return { _tag: "OutcomeUnknown", messages: [], events: [] } as const
-    const next = rows.findIndex((row, index) => index > prompt && isPrompt(row))
-    const turn = rows.slice(prompt, next === -1 ? undefined : next)
-    const contents = turn.map(({ content }) => content)
-    if (contents.some(({ _tag }) => _tag === "Result")) {
-      return { _tag: "Completed", turn: TurnFold.fromMessages(contents) } as const
-    }
-    const since = turn[0]?.createdAt.epochMilliseconds ?? 0
-    const events = yield* Stream.runCollect(
-      Stream.filter(
-        paginate((page) => sessions.listEvents(id, page)),
-        ({ createdAt }) => createdAt.epochMilliseconds >= since
+  const readMessages = Effect.fnUntraced(function*(after: number) {
+    const clock = yield* Clock.Clock
+    let clockAhead: number | undefined
+    const observe = ({ headers }: HttpClientResponse.HttpClientResponse) => {
+      clockAhead = Option.getOrUndefined(
+        Option.map(sentAt(headers), (time) => time - clock.currentTimeMillisUnsafe())
       )
+    }
+    const rows = yield* Stream.runCollect(
+      paginate((page) => Effect.provideService(messages.list(id, page), OnResponse, observe), { after })
     )
-    return { _tag: "OutcomeUnknown", messages: turn, events } as const
+    return { rows, clockAhead }
   })
+
+  const cancel = Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
+    const operation = "SessionHandle.cancel"
+    const { restarts, turn } = gate
+    const cancelled = (how: string) => Gated.cancelled("SessionHandle.stream", id, how)
+    if (isClosed()) return Effect.fail(closed(operation, id))
+    if (turn?.phase === "Waiting") {
+      Gated.cancelTurn(turn, cancelled("it was cancelled before it was sent"))
+      return Effect.map(sessions.get(id), (session): SessionRestarted => ({
+        _tag: "SessionRestarted",
+        reason: "its turn was cancelled before it was sent, so that nothing had to be stopped",
+        session,
+        lost: [],
+        mayBeLost: []
+      }))
+    }
+    return gate.restarting.withPermits(1)(Effect.gen(function*() {
+      if (isClosed()) return yield* closed(operation, id)
+      // What was to be cancelled is over since: another call has restarted the session.
+      if (gate.restarts !== restarts && gate.lastRestart !== undefined) return gate.lastRestart
+      gate.fence = { _tag: "Broken", why: "its turn was cancelled, and the session is not yet there again" }
+      if (turn !== undefined) Gated.cancelTurn(turn, cancelled(`it was cancelled, by stopping the session ${id}`))
+      const restarted = yield* restart(gate, { _tag: "Broken", why: "its turn was cancelled" })
+      if (turn !== undefined) turn.phase = "Over"
+      return restarted
+    }))
+  }))
+
+  /** What to do about a session that is not fenced: nothing, unless it is not active. */
+  const inactive = Effect.map(
+    sessions.get(id),
+    ({ status }): Fence | undefined =>
+      status === "active" || status === "starting"
+        ? undefined
+        : { _tag: "Inactive", why: `the session was ${status === "error" ? "in error" : status}` }
+  )
+
+  const recover = Effect.scoped(Effect.gen(function*() {
+    const operation = "SessionHandle.recover"
+    if (isClosed()) return yield* closed(operation, id)
+    const gate = yield* gates.enter(operation, id, options)
+    return yield* gate.restarting.withPermits(1)(Effect.gen(function*() {
+      const fence = gate.fence ?? (yield* inactive)
+      return fence === undefined ? Option.none() : Option.some(yield* restart(gate, fence))
+    }))
+  }))
+
+  const named = (method: string) => <A>(call: Effect.Effect<A, AshError>) =>
+    Effect.mapError(call, renamed(`SessionHandle.${method}`))
+  const inside = (method: string) => <A>(call: Effect.Effect<A, AshError>) =>
+    Effect.mapError(call, within(`SessionHandle.${method}`))
 
   return {
     id,
     ignoredSettings,
-    stream,
-    ask: (content, sendOptions) => TurnFold.fold(stream(content, sendOptions)),
+    stream: (content, sendOptions) => streamAs("SessionHandle.stream", content, sendOptions),
+    ask: (content, sendOptions) => TurnFold.fold(streamAs("SessionHandle.ask", content, sendOptions)),
     exec: (command, execOptions) =>
-      withGate("SessionHandle.exec", (gate) =>
-        Effect.suspend(() => {
-          const { restarts } = gate
-          // A restart has ended the command, too.
-          const fence = (why: string) =>
-            Effect.sync(() => {
-              if (gate.restarts === restarts) gate.fence = why
-            })
-          return sessions.exec(id, command, execOptions).pipe(
-            Effect.tapError((error) => error.nothingHappened ? Effect.void : fence(error.reason.message)),
-            Effect.onInterrupt(() => fence("a command was interrupted, and may still run"))
+      Effect.scoped(Effect.gen(function*() {
+        const operation = "SessionHandle.exec"
+        const { gate } = yield* enter(operation)
+        const attempt = (tries: number): Effect.Effect<ExecResult, AshError> =>
+          Effect.catch(
+            named("exec")(Gated.gatedCommand(gate, exec(id, command, execOptions))),
+            (error) =>
+              Effect.andThen(
+                usableAgain(operation, gate, error, tries),
+                attempt(tries - 1)
+              )
           )
-        }).pipe(
-          Effect.ensuring(Effect.map(Clock.currentTimeNanos, (now) => {
-            gate.quietUntil = now + quiet
-          }))
-        )),
+        return yield* Effect.mapError(attempt(mostRestarts), (error) => Gated.advised(error, gate))
+      })),
     files: {
       list: (listOptions) => files.list(id, listOptions),
       read: (path) => files.read(id, path),
@@ -428,33 +457,30 @@ export const make = (
       write: (newFiles, writeOptions) => files.write(id, newFiles, writeOptions),
       delete: (path) => files.delete(id, path)
     },
-    history: (paging) => paginate((page) => messages.list(id, page), paging),
-    usage: usage.stats({ sessionId: id }),
-    get: sessions.get(id),
-    pause: sessions.pause(id),
-    resume: sessions.resume(id),
-    cancel: Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
-      const { restarts, turn } = gate
-      return gate.restarting.withPermits(1)(Effect.gen(function*() {
-        if (isClosed()) return yield* closed("SessionHandle.cancel", id)
-        // What was to be cancelled is over since: another call has restarted the session.
-        if (gate.restarts !== restarts && gate.lastRestart !== undefined) return gate.lastRestart
-        gate.fence = "its turn was cancelled, and the session is not yet there again"
-        if (turn !== undefined) Deferred.doneUnsafe(turn.cancelled, cancelled("SessionHandle.stream", id))
-        const restarted = yield* restart(gate, "its turn was cancelled")
-        if (turn !== undefined) turn.isOver = true
-        return restarted
-      }))
-    })),
-    recover: Effect.scoped(Effect.flatMap(
-      Effect.suspend(() =>
-        isClosed()
-          ? Effect.fail(closed("SessionHandle.recover", id))
-          : gates.enter("SessionHandle.recover", id, options)
-      ),
-      restartIfFenced
-    )),
-    fence: Effect.sync(() => Option.fromUndefinedOr(gates.fenceOf(id))),
-    reconcile
+    history: (paging) =>
+      Stream.mapError(paginate((page) => messages.list(id, page), paging), renamed("SessionHandle.history")),
+    usage: named("usage")(usage.stats({ sessionId: id })),
+    get: named("get")(sessions.get(id)),
+    pause: named("pause")(sessions.pause(id)),
+    resume: named("resume")(sessions.resume(id)),
+    cancel: inside("cancel")(cancel),
+    recover: inside("recover")(recover),
+    fence: Effect.sync(() => {
+      const fence = gates.find(id)?.fence
+      return fence === undefined || fence._tag === "Stopped" ? Option.none() : Option.some(fence.why)
+    }),
+    reconcile: (asked) => {
+      const told = broken ?? latest
+      return inside("reconcile")(
+        reconcile(
+          { messages: readMessages, events: paginate((page) => sessions.listEvents(id, page)) },
+          asked !== undefined
+            ? { after: asked.after ?? 0, said: asked.content === undefined ? undefined : textOf(asked.content) }
+            : told !== undefined
+            ? { after: after ?? 0, ...told }
+            : { after: after ?? 0, said: undefined, isLast: true }
+        )
+      )
+    }
   }
 }

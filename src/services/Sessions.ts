@@ -2,18 +2,19 @@
 import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Creations from "../internal/creations.ts"
+import { readDuration, refuseOption } from "../internal/durations.ts"
+import * as Gated from "../internal/gated.ts"
+import { within } from "../internal/operations.ts"
 import { follow, paginate, type PagingOptions } from "../internal/paging.ts"
-import * as TurnGates from "../internal/turnGates.ts"
-import { AshError, InvalidRequest, NotSupported, SettingsIgnored } from "../schema/AshError.ts"
+import type { Gate } from "../internal/turnGates.ts"
+import { AshError, InvalidRequest, NotSupported, ServerFailure, SettingsIgnored } from "../schema/AshError.ts"
 import type {
   CreateSessionRequest,
   ExecResult,
@@ -28,6 +29,7 @@ import { Attachments } from "./Attachments.ts"
 import { Messages } from "./Messages.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
 import { SessionFiles } from "./SessionFiles.ts"
+import { isOpen, SessionGates } from "./SessionGates.ts"
 import * as SessionHandle from "./SessionHandle.ts"
 import type { SessionHandleOptions } from "./SessionHandle.ts"
 import { Usage } from "./Usage.ts"
@@ -84,6 +86,12 @@ export interface OpenSessionOptions extends SessionHandleOptions {
   readonly requireFreshSandbox?: boolean | undefined
 }
 
+/** How a session is used that is there already. */
+export interface AttachSessionOptions extends SessionHandleOptions {
+  /** The sequence number of the last message that is known of it, for `reconcile`. */
+  readonly after?: number | undefined
+}
+
 /** Which sessions to end. */
 export interface SweepOptions {
   /** The label that they were opened with. */
@@ -114,8 +122,9 @@ export interface TailOptions {
 export class Sessions extends Context.Service<Sessions, {
   /**
    * Starts a session that ends when the surrounding scope closes, however it closes. The end takes 10 seconds at most;
-   * where it fails, a warning is logged and the program's own outcome stands. A creation that is interrupted on its way
-   * is awaited for as long, and beyond that in the background, and the session is ended as soon as it is there.
+   * where it fails, a warning is logged and the program's own outcome stands. Whatever is waited for before the request
+   * goes out can be interrupted at once; one that is on its way is awaited for 10 seconds, and beyond that in the
+   * background, and the session is ended as soon as it is there.
    */
   readonly scoped: (session: CreateSessionRequest) => Effect.Effect<Session, AshError, Scope.Scope>
   /**
@@ -127,7 +136,7 @@ export class Sessions extends Context.Service<Sessions, {
     options?: OpenSessionOptions
   ) => Effect.Effect<SessionHandle.SessionHandle, AshError, Scope.Scope>
   /** A handle to a session that is there already, and that it does not end. Nothing is sent. */
-  readonly attach: (id: string, options?: SessionHandleOptions) => SessionHandle.SessionHandle
+  readonly attach: (id: string, options?: AttachSessionOptions) => SessionHandle.SessionHandle
   /** Starts a session. It lives until it is ended; prefer `scoped`. A server allows 20 creations in 15 minutes. */
   readonly create: (session: CreateSessionRequest) => Effect.Effect<Session, AshError>
   /**
@@ -145,15 +154,19 @@ export class Sessions extends Context.Service<Sessions, {
   readonly pause: (id: string) => Effect.Effect<Session, AshError>
   /** Makes a paused, stopped or failed session active again. After a stop the workspace and the memory may be gone. */
   readonly resume: (id: string) => Effect.Effect<Session, AshError>
-  /** Stops an active session: its sandbox is destroyed, and with it a running turn, whose stream falls silent. */
+  /**
+   * Stops an active session: its sandbox is destroyed, and with it a running turn, whose stream fails with `TurnCancelled`
+   * in this program, and falls silent in others.
+   */
   readonly stop: (id: string) => Effect.Effect<Session, AshError>
   /** Makes a paused copy of a session with its messages and settings, not its files nor its memory. Resume it to use it. */
   readonly fork: (id: string) => Effect.Effect<Session, AshError>
-  /** Ends a session for good. Its record stays readable. */
+  /** Ends a session for good, and its running turn as `stop` does. Its record stays readable. */
   readonly end: (id: string) => Effect.Effect<Session, AshError>
   /**
-   * Runs a shell command in a session's workspace. An exit code other than 0 is a result, not a failure; so is a
-   * time-out, as exit code 1. Not while a turn runs: it would end the turn's stream.
+   * Runs a shell command in a session's workspace, when no turn and no other command of this program runs in it, unless
+   * `RequestOptions.exclusive` is false: it would end the turn's stream. An exit code other than 0 is a result, not a
+   * failure; so is a time-out, as exit code 1.
    */
   readonly exec: (
     id: string,
@@ -177,7 +190,7 @@ export class Sessions extends Context.Service<Sessions, {
   static readonly layer: Layer.Layer<
     Sessions,
     never,
-    AshApiClient | Attachments | Messages | RequestPolicy | SessionFiles | Usage | Workspaces
+    AshApiClient | Attachments | Messages | RequestPolicy | SessionFiles | SessionGates | Usage | Workspaces
   > = Layer.effect(
     Sessions,
     Effect.gen(function*() {
@@ -188,22 +201,25 @@ export class Sessions extends Context.Service<Sessions, {
       const messages = yield* Messages
       const usage = yield* Usage
       const workspaces = yield* Workspaces
-      const gates = TurnGates.make()
+      const gates = yield* SessionGates
       const unwrap = ({ session }: { readonly session: Session }) => session
 
-      const create = (payload: CreateSessionRequest) =>
-        call.once("Sessions.create", api.create({ payload }), createsSession).pipe(
-          Effect.map(unwrap),
-          Effect.tap((session) => warnOfIgnored(session, ignoredSettings(payload, session)))
-        )
+      const end = (id: string) => Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
+
+      const creations = yield* Creations.make(end)
+      /** A session that ends with a scope. */
+      const createIn = (payload: CreateSessionRequest, scope: Scope.Scope) =>
+        call.once(
+          "Sessions.create",
+          Effect.map(api.create({ payload }), unwrap),
+          createsSession,
+          (attempt) => creations.attempt(attempt, scope)
+        ).pipe(Effect.tap((session) => warnOfIgnored(session, ignoredSettings(payload, session))))
       const listEvents = (id: string, options: ListEventsOptions = {}) =>
         Effect.map(
           call.repeatable("Sessions.listEvents", api.listEvents({ params: { id }, query: options })),
           ({ events }) => events
         )
-      const end = (id: string) => Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
-
-      const scoped = (session: CreateSessionRequest) => Effect.andThen(call.session, openScoped(create(session), end))
       const list = ({ agent, status }: ListSessionsOptions = {}) =>
         Effect.map(
           call.repeatable("Sessions.list", api.list({ query: { agent } })),
@@ -211,52 +227,106 @@ export class Sessions extends Context.Service<Sessions, {
         )
 
       const handleOf = (known: SessionHandle.Known, options?: SessionHandleOptions) =>
-        SessionHandle.make({ files, gates, messages, sessions: service, usage, workspaces }, known, options)
-
-      /** Opens a session whose sandbox is as it was asked for, or as the last of so many tries found it. */
-      const openFresh = (
-        session: CreateSessionRequest,
-        tries: number
-      ): Effect.Effect<Session, AshError, Scope.Scope> =>
-        Effect.gen(function*() {
-          const scope = yield* Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
-          const opened = yield* Effect.provideService(scoped(session), Scope.Scope, scope)
-          const ignored = ignoredSettings(session, opened)
-          if (ignored.length === 0) return opened
-          yield* Scope.close(scope, Exit.void)
-          return yield* tries > 1 ? openFresh(session, tries - 1) : settingsIgnored(opened, ignored)
-        })
-
-      const open = Effect.fnUntraced(function*(session: CreateSessionRequest, options: OpenSessionOptions) {
-        const { label, requireFreshSandbox = false } = options
-        if (label !== undefined) yield* checkLabel("Sessions.open", label)
-        const opened = yield* requireFreshSandbox ? openFresh(session, freshTries) : scoped(session)
-        const { id } = opened
-        const gate = yield* gates.use(id)
-        gate.lastSequence = 0
-        let isClosed = false
-        yield* Effect.addFinalizer(() =>
-          Effect.sync(() => {
-            isClosed = true
-            if (gate.turn !== undefined) Deferred.doneUnsafe(gate.turn.cancelled, SessionHandle.cutOff(id))
-            gate.fence = undefined
-            gate.workspace = undefined
-          })
-        )
-        if (label !== undefined) {
-          yield* attachments.upload(id, { filename: label, content: label, mimeType: labelType })
-        }
-        return handleOf(
-          { id, ignoredSettings: ignoredSettings(session, opened), isClosed: () => isClosed },
+        SessionHandle.make(
+          { exec, files, gates, messages, resume, sessions: service, stop, usage, workspaces },
+          known,
           options
         )
-      })
+
+      /**
+       * A session whose sandbox is as it was asked for. One that is not ends when the next is there: its end would refill
+       * what the server keeps ready, of which the next would be given.
+       */
+      const createFresh = (
+        payload: CreateSessionRequest,
+        scope: Scope.Scope,
+        tries: number,
+        endLast: Effect.Effect<void> | undefined = undefined
+      ): Effect.Effect<Session, AshError> =>
+        Effect.gen(function*() {
+          const own = yield* Scope.fork(scope)
+          const session = yield* Effect.catchReason(
+            createIn(payload, own),
+            "AshError",
+            "AtCapacity",
+            (_, error) => endLast === undefined ? Effect.fail(error) : Effect.andThen(endLast, createIn(payload, own))
+          )
+          if (endLast !== undefined) yield* endLast
+          const ignored = ignoredSettings(payload, session)
+          if (ignored.length === 0) return session
+          const end = Scope.close(own, Exit.void)
+          if (tries > 1) return yield* createFresh(payload, scope, tries - 1, end)
+          yield* end
+          return yield* settingsIgnored(session, ignored)
+        })
+
+      const open = (payload: CreateSessionRequest, options: OpenSessionOptions, scope: Scope.Scope) =>
+        Effect.gen(function*() {
+          const { label, requireFreshSandbox = false } = options
+          if (label !== undefined) yield* checkLabel("Sessions.open", label)
+          yield* call.session
+          const session = yield* requireFreshSandbox
+            ? createFresh(payload, scope, freshTries)
+            : createIn(payload, scope)
+          const { id } = session
+          const gate = yield* gates.use(id)
+          gate.lastSequence = 0
+          let isClosed = false
+          yield* Effect.addFinalizer(() =>
+            Effect.sync(() => {
+              isClosed = true
+              if (gate.turn !== undefined) Gated.cancelTurn(gate.turn, SessionHandle.cutOff(id))
+              gate.fence = undefined
+              gate.halted = undefined
+            })
+          )
+          if (label !== undefined) {
+            yield* attachments.upload(id, { filename: label, content: label, mimeType: labelType })
+          }
+          return handleOf({
+            id,
+            ignoredSettings: ignoredSettings(payload, session),
+            after: 0,
+            isClosed: () => isClosed
+          }, options)
+        }).pipe(Effect.provideService(Scope.Scope, scope), Effect.mapError(within("Sessions.open")))
+
+      const pause = (id: string) => Effect.map(call.once("Sessions.pause", api.pause({ params: { id } })), unwrap)
+      const resume = (id: string) =>
+        Effect.map(call.repeatable("Sessions.resume", api.resume({ params: { id } }), startsSandbox), unwrap)
+      const stop = (id: string) => Effect.map(call.once("Sessions.stop", api.stop({ params: { id } })), unwrap)
+
+      const exec = Effect.fnUntraced(function*(id: string, command: string, { timeout }: ExecOptions = {}) {
+        const limit = timeout === undefined ? undefined : yield* readDuration("Sessions.exec", "timeout", timeout)
+        return yield* call.once(
+          "Sessions.exec",
+          api.exec({
+            params: { id },
+            payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) }
+          }),
+          { fixed: Duration.sum(limit ?? Duration.seconds(30), Duration.seconds(10)) }
+        )
+      }, Effect.catchReason("AshError", "ServerFailure", (reason) => Effect.fail(explainExec(reason))))
+
+      /** A session without a sandbox runs nothing. */
+      const halted = (id: string, how: string, halted: Gate["halted"]) =>
+        gates.update(id, (gate) => {
+          gate.halted = halted
+          gate.fence = undefined
+          Gated.endTurnOf(gate, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
+        })
 
       const service = Sessions.of({
-        scoped,
-        open: (session, options = {}) => open(session, options),
-        attach: (id, options) => handleOf({ id, ignoredSettings: [], isClosed: () => false }, options),
-        create,
+        scoped: (session) =>
+          Creations.inOwnScope(
+            (scope) =>
+              Effect.andThen(call.session, createIn(session, scope)).pipe(Effect.provideService(Scope.Scope, scope)),
+            childScope
+          ),
+        open: (session, options = {}) => Creations.inOwnScope((scope) => open(session, options, scope), childScope),
+        attach: (id, { after, ...options } = {}) =>
+          handleOf({ id, ignoredSettings: [], after, isClosed: () => false }, options),
+        create: (session) => Creations.inOwnScope((scope) => createIn(session, scope)),
         list,
         listPage: (options = {}) =>
           Effect.flatMap(
@@ -266,36 +336,52 @@ export class Sessions extends Context.Service<Sessions, {
         get: (id) => Effect.map(call.repeatable("Sessions.get", api.get({ params: { id } })), unwrap),
         updateConfig: (id, payload) =>
           Effect.map(call.repeatable("Sessions.updateConfig", api.updateConfig({ params: { id }, payload })), unwrap),
-        pause: (id) => Effect.map(call.once("Sessions.pause", api.pause({ params: { id } })), unwrap),
+        pause: (id) =>
+          Effect.tap(pause(id), () =>
+            gates.update(id, (gate) => {
+              gate.halted = "paused"
+            })),
         resume: (id) =>
-          Effect.map(call.repeatable("Sessions.resume", api.resume({ params: { id } }), startsSandbox), unwrap),
-        stop: (id) => Effect.map(call.once("Sessions.stop", api.stop({ params: { id } })), unwrap),
-        fork: (id) => Effect.map(call.once("Sessions.fork", api.fork({ params: { id } }), startsSandbox), unwrap),
-        end,
-        exec: (id, command, options = {}) => {
-          const timeout = options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout)
-          return call.once(
-            "Sessions.exec",
-            api.exec({
-              params: { id },
-              payload: { command, timeout: timeout === undefined ? undefined : Duration.toMillis(timeout) }
-            }),
-            { least: Duration.sum(timeout ?? Duration.seconds(30), Duration.seconds(10)) }
-          )
-        },
+          Effect.tap(resume(id), () =>
+            gates.update(id, (gate) => {
+              gate.halted = undefined
+              if (gate.fence?._tag === "Inactive" || gate.fence?._tag === "Stopped") gate.fence = undefined
+            })),
+        stop: (id) => Effect.tap(stop(id), () => halted(id, "stopped", "stopped")),
+        fork: (id) =>
+          Creations.inOwnScope((scope) =>
+            call.once(
+              "Sessions.fork",
+              Effect.map(api.fork({ params: { id } }), unwrap),
+              startsSandbox,
+              (attempt) => creations.attempt(attempt, scope)
+            )
+          ),
+        end: (id) => Effect.tap(end(id), () => halted(id, "ended", undefined)),
+        exec: (id, command, options) =>
+          Effect.flatMap(call.options("Sessions.exec"), ({ exclusive = true }) => {
+            if (!exclusive) return exec(id, command, options)
+            return Effect.scoped(Effect.flatMap(
+              Gated.enterUnfenced(gates, "Sessions.exec", id),
+              (gate) =>
+                Effect.mapError(Gated.gatedCommand(gate, exec(id, command, options)), (error) =>
+                  Gated.advised(error, gate))
+            ))
+          }),
         listEvents,
         events: (id, { type, ...paging } = {}) => paginate((page) => listEvents(id, { ...page, type }), paging),
         tail: (id, { after = 0, every = "300 millis", type } = {}) =>
-          // All kinds are asked for, or the end would not be seen.
-          follow((page) => listEvents(id, page), { after, every, isLast: isEnd }).pipe(
-            Stream.filter((event) => type === undefined || event.type === type)
-          ),
+          Stream.unwrap(Effect.map(readDuration("Sessions.tail", "every", every), (every) =>
+            // All kinds are asked for, or the end would not be seen.
+            follow((page) => listEvents(id, page), { after, every, isLast: isEnd }).pipe(
+              Stream.filter((event) => type === undefined || event.type === type)
+            ))),
         sweep: Effect.fnUntraced(function*({ agent, label, olderThan }) {
           yield* checkLabel("Sessions.sweep", label)
           const age = yield* checkAge(olderThan)
           const before = DateTime.subtractDuration(yield* DateTime.now, age)
           const left = (yield* list({ agent })).filter(({ id, lastActiveAt, status }) =>
-            status !== "ended" && !gates.isUsed(id) && DateTime.isLessThan(lastActiveAt, before)
+            status !== "ended" && !isOpen(gates, id) && DateTime.isLessThan(lastActiveAt, before)
           )
           const swept = yield* Effect.forEach(left, ({ id }) =>
             attachments.list(id).pipe(
@@ -329,19 +415,23 @@ const checkLabel = (operation: string, label: string) =>
     })
   )
 
-const checkAge = (olderThan: Duration.Input) => {
-  const age = Duration.fromInput(olderThan)
-  return Option.isSome(age) && Duration.isFinite(age.value) &&
-      Duration.isGreaterThanOrEqualTo(age.value, Duration.zero) &&
-      !Number.isNaN(olderThan)
-    ? Effect.succeed(age.value)
-    : Effect.fail(
-      new AshError({
-        operation: "Sessions.sweep",
-        reason: new InvalidRequest({ message: "olderThan must be a finite duration of 0 or more", field: "olderThan" })
-      })
-    )
-}
+const checkAge = (olderThan: Duration.Input) =>
+  Effect.flatMap(readDuration("Sessions.sweep", "olderThan", olderThan), (age) =>
+    Duration.isFinite(age)
+      ? Effect.succeed(age)
+      : refuseOption("Sessions.sweep", "olderThan", "a finite duration"))
+
+/** A scope of its own that closes with the caller's. */
+const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
+
+/** What a server says of a command that writes too much is said of any that it could not run (contract 3.5). */
+const explainExec = (reason: ServerFailure) =>
+  new AshError({
+    operation: "Sessions.exec",
+    reason: reason.http?.status === 500
+      ? new ServerFailure({ ...reason, message: `${reason.message}; so ends a command that writes more than 10 MiB` })
+      : reason
+  })
 
 /** How many sessions are opened until one has a fresh sandbox. */
 const freshTries = 3
@@ -385,40 +475,3 @@ const hasNoPages = Effect.fail(
 const startsSandbox = { default: "5 minutes" } as const
 
 const createsSession = { ...startsSandbox, rateLimit: "sessions" } as const
-
-const grace = Duration.seconds(10)
-
-const openScoped = Effect.fnUntraced(function*(
-  create: Effect.Effect<Session, AshError>,
-  end: (id: string) => Effect.Effect<Session, AshError>
-): Effect.fn.Return<Session, AshError, Scope.Scope> {
-  const scope = yield* Scope.Scope
-  const finish = ({ id }: Session) =>
-    end(id).pipe(
-      Effect.timeout(grace),
-      Effect.catchCause((cause) => Effect.logWarning(`the session ${id} could not be ended`, cause)),
-      Effect.asVoid
-    )
-  return yield* Effect.uninterruptibleMask((restore) =>
-    Effect.gen(function*() {
-      // In a fiber of its own: an interruption cannot tell whether the server has created the session by then.
-      const creation = yield* Effect.forkDetach(create)
-      const session = yield* restore(Fiber.join(creation)).pipe(Effect.onInterrupt(() => abandon(creation, finish)))
-      yield* Scope.addFinalizer(scope, finish(session))
-      return session
-    })
-  )
-})
-
-const abandon = Effect.fnUntraced(function*(
-  creation: Fiber.Fiber<Session, AshError>,
-  finish: (session: Session) => Effect.Effect<void>
-) {
-  const cleanup = yield* Effect.forkDetach(
-    Effect.flatMap(Fiber.await(creation), (exit) => exit._tag === "Success" ? finish(exit.value) : Effect.void)
-  )
-  const finished = yield* Effect.timeoutOption(Fiber.await(cleanup), grace)
-  if (Option.isNone(finished)) {
-    yield* Effect.logWarning("a session is still being created after its interruption; it is ended once it is there")
-  }
-})

@@ -235,7 +235,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         ], { concurrency: "unbounded" })
         assert.deepStrictEqual(texts, words)
         assert.include(stdout, "from-a-command")
-        const outcome = yield* session.reconcile
+        const outcome = yield* session.reconcile()
         assert.strictEqual(outcome._tag, "Completed")
         yield* session.cancel
         assert.include((yield* session.ask("Say exactly this word and nothing else: yarrow")).text, "yarrow")

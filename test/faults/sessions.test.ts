@@ -67,7 +67,7 @@ describe("sessions", () => {
           (handle: SessionHandle) => handle.exec("true"),
           (handle: SessionHandle) => handle.cancel,
           (handle: SessionHandle) => handle.recover,
-          (handle: SessionHandle) => handle.reconcile
+          (handle: SessionHandle) => handle.reconcile()
         ]
         const whole = Array.from({ length: 20 }, (_, index) => `step ${index}`).join("")
         const act = Effect.fnUntraced(function*(round: number, handles: ReadonlyArray<SessionHandle>) {

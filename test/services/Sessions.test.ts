@@ -191,14 +191,28 @@ describe("Sessions.scoped", () => {
         create: Effect.andThen(Deferred.succeed(arrived, undefined), Deferred.await(answer)),
         end: Effect.as(Deferred.succeed(ended, undefined), endedSession())
       })
+      yield* Effect.gen(function*() {
+        const fiber = yield* Effect.forkChild(Effect.scoped(scoped))
+        yield* Deferred.await(arrived)
+        const interruption = yield* Effect.forkChild(Fiber.interrupt(fiber))
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(interruption)
+        assert.isFalse(yield* Deferred.isDone(ended))
+        yield* Deferred.succeed(answer, undefined)
+        yield* Deferred.await(ended)
+      }).pipe(Effect.provide(layer))
+    }))
+
+  it.effect("waits once, and no longer than its layer, where both are let go of at once", () =>
+    Effect.gen(function*() {
+      const arrived = yield* Deferred.make<void>()
+      const { alive, layer } = counting({ create: Effect.andThen(Deferred.succeed(arrived, undefined), Effect.never) })
       const fiber = yield* Effect.forkChild(Effect.scoped(scoped).pipe(Effect.provide(layer)))
       yield* Deferred.await(arrived)
       const interruption = yield* Effect.forkChild(Fiber.interrupt(fiber))
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(interruption)
-      assert.isFalse(yield* Deferred.isDone(ended))
-      yield* Deferred.succeed(answer, undefined)
-      yield* Deferred.await(ended)
+      assert.strictEqual(alive.size, 0)
     }))
 
   const ends = [

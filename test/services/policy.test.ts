@@ -249,7 +249,9 @@ describe("Retry-After", () => {
         const { answer, times } = yield* run(Server.inOrder(limited(30), last), call)
         assert.strictEqual(answer?.id, sessionId)
         assert.deepStrictEqual(times.length, 2)
-        assert.strictEqual((times[1] ?? 0) - (times[0] ?? 0), 30_000)
+        const waited = (times[1] ?? 0) - (times[0] ?? 0)
+        // No two callers come back at the same time.
+        assert.isTrue(waited > 30_000 && waited <= 31_000, `${waited}`)
       }
     }))
 
@@ -262,7 +264,7 @@ describe("Retry-After", () => {
   it.effect("of 60 seconds is waited for, above it the call fails at once and says how long", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* run(Server.inOrder(limited(60), found), get)).times.length, 2)
-      const { error, times } = yield* run(limited(61), create)
+      const { error, times } = yield* run(limited(61), get)
       assert.deepStrictEqual(times, [times[0]])
       assert.strictEqual(error?.reason._tag, "RateLimited")
       assert.deepStrictEqual(error?.retryAfter, Duration.seconds(61))
@@ -335,14 +337,16 @@ describe("time-outs", () => {
       assert.strictEqual(yield* limitOf(inner), "1s")
     }))
 
-  it.effect("exec: its command's own and ten seconds at least", () =>
+  it.effect("exec: its command's own and ten seconds", () =>
     Effect.gen(function*() {
       const slow = Effect.flatMap(Sessions, (_) => _.exec(sessionId, "ls", { timeout: "4 minutes" }))
       assert.strictEqual(yield* limitOf(slow), "4m 10s")
       assert.strictEqual(yield* limitOf(slow, { timeout: "1 second" }), "4m 10s")
       assert.strictEqual(yield* limitOf(exec, { timeout: "1 second" }), "40s")
-      assert.strictEqual(yield* limitOf(exec), "1m")
-      assert.strictEqual(yield* limitOf(slow, { timeout: "10 minutes" }), "10m")
+      assert.strictEqual(yield* limitOf(exec), "40s")
+      const short = Effect.flatMap(Sessions, (_) => _.exec(sessionId, "ls", { timeout: "2 seconds" }))
+      assert.strictEqual(yield* limitOf(short), "12s")
+      assert.strictEqual(yield* limitOf(short, { timeout: "10 minutes" }), "12s")
     }))
 
   it.effect("none where it is infinite", () =>
@@ -481,7 +485,8 @@ describe("limits of a layer", () => {
         )
       const both = Effect.andThen(create, create)
       const waited = yield* run(Server.inOrder(script(), created), both)
-      assert.deepStrictEqual(waited.times, [0, 600_000])
+      assert.strictEqual(waited.times.length, 2)
+      assert.isTrue((waited.times[1] ?? 0) >= 600_000 && (waited.times[1] ?? 0) < 601_000)
       const { error, times } = yield* run(script(), both, { whenRateLimited: "fail" })
       assert.strictEqual(error?.reason._tag, "RateLimited")
       assert.strictEqual(times[1], times[0])
@@ -500,6 +505,7 @@ describe("limits of a layer", () => {
           return Server.sse(Server.frames(["done", {}]))()
         })
       const { error, requests } = yield* run(turn, Effect.all([send, send, send, send, send], { concurrency: 5 }), {
+        exclusive: false,
         maxStreams: 2,
         timeouts: { headers: "2 minutes" }
       })
