@@ -11,7 +11,7 @@ import {
   Undecodable
 } from "../schema/AshError.ts"
 
-type Known = Partial<Pick<StreamTruncated, "heard" | "lastSequence">>
+type Known = Partial<Pick<StreamTruncated, "heard" | "http" | "lastSequence">>
 
 const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason => {
   switch (reason._tag) {

@@ -27,11 +27,14 @@ import {
   WrongState
 } from "../schema/AshError.ts"
 import { ErrorBody } from "../schema/ErrorResponse.ts"
+import { linksOf } from "./foreign.ts"
+import { printable, printableLines } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
-import type { Redact } from "./secrets.ts"
+import { type Redact, redactOf } from "./secrets.ts"
 
 const bodyLimit = 65_536
 const excerptLimit = 1_000
+const requestIdLimit = 200
 
 /** The text of a response, as far as it is of use in an error. A connection that breaks meanwhile ends the text. */
 export const readText = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<string> =>
@@ -48,7 +51,30 @@ export const readText = (response: HttpClientResponse.HttpClientResponse): Effec
 const pathOf = (request: HttpClientRequest.HttpClientRequest): string =>
   UrlParams.redactUrl(request.url).replace(/^https?:\/\/[^/]*/, "")
 
-const exchange = (
+/** Where servers and proxies put the name by which their logs know a request; the nearest to the server first. */
+const requestIdHeaders = [
+  "x-request-id",
+  "request-id",
+  "x-requestid",
+  "x-correlation-id",
+  "x-amzn-requestid",
+  "x-amz-request-id",
+  "x-amz-cf-id",
+  "x-vercel-id",
+  "fly-request-id",
+  "cf-ray",
+  "x-cloud-trace-context",
+  "x-trace-id",
+  "traceparent"
+]
+
+const requestIdOf = (headers: Headers.Headers, redact: Redact): Pick<HttpExchange, "requestId"> => {
+  const id = requestIdHeaders.map((name) => headers[name]).find((value) => value !== undefined && value !== "")
+  return id === undefined ? {} : { requestId: printable(redact(id.slice(0, excerptLimit))).slice(0, requestIdLimit) }
+}
+
+/** The exchange that a response belongs to, with the start of its body where that is told. */
+export const exchange = (
   response: HttpClientResponse.HttpClientResponse,
   body: string,
   redact: Redact,
@@ -57,8 +83,9 @@ const exchange = (
   method: response.request.method,
   path: pathOf(response.request),
   status: response.status,
-  ...(code === undefined ? {} : { code }),
-  ...(body === "" ? {} : { body: redact(body).slice(0, excerptLimit) })
+  ...requestIdOf(response.headers, redact),
+  ...(code === undefined ? {} : { code: printable(redact(code)) }),
+  ...(body === "" ? {} : { body: printableLines(redact(body)).slice(0, excerptLimit) })
 })
 
 const decodeErrorBody = Schema.decodeUnknownOption(Schema.fromJsonString(ErrorBody))
@@ -97,9 +124,9 @@ const retryAfterOf = (headers: Headers.Headers, now: number) => {
 }
 
 /** `params/id must match format "uuid"` is about the field `id`. */
-const fieldOf = (message: string) => {
+const fieldOf = (message: string, redact: Redact) => {
   const match = /^(?:body|params|querystring|headers)\/(\S+) /.exec(message)
-  return match?.[1] === undefined ? {} : { field: match[1].replaceAll("/", ".") }
+  return match?.[1] === undefined ? {} : { field: printable(redact(match[1].replaceAll("/", "."))) }
 }
 
 const stateOf = (message: string): string | undefined =>
@@ -119,8 +146,8 @@ export const fromResponse = (
   const { status } = response
   const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
   const said = body.message ?? body.error ?? undefined
-  const message = said === undefined ? unreadableBody(status, text) : `${redact(said)} (${status})`
-  const http = exchange(response, text, redact, typeof body.code === "string" ? redact(body.code) : undefined)
+  const message = said === undefined ? unreadableBody(status, text) : `${printable(redact(said))} (${status})`
+  const http = exchange(response, text, redact, typeof body.code === "string" ? body.code : undefined)
   const retryAfter = retryAfterOf(response.headers, now)
   if (status < 400) {
     const location = response.headers["location"]
@@ -128,7 +155,7 @@ export const fromResponse = (
       message: location === undefined
         ? `the server answered ${status}, which no Ash server does; ${proxy}`
         : `the server redirects (${status}) to ${
-          redact(UrlParams.redactUrl(location))
+          printable(redact(UrlParams.redactUrl(location)))
         }; use the URL of the server itself`,
       http
     })
@@ -157,8 +184,8 @@ export const fromResponse = (
   }
   const state = stateOf(said)
   return state === undefined
-    ? new InvalidRequest({ message, http, ...fieldOf(said) })
-    : new WrongState({ message, http, status: state })
+    ? new InvalidRequest({ message, http, ...fieldOf(said, redact) })
+    : new WrongState({ message, http, status: redact(state) })
 }
 
 /** A success whose body is not what it should be. */
@@ -208,21 +235,6 @@ const notConnected = new Map([
   ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another name"]
 ])
 
-/** The codes and messages of an error and of what caused it, outermost first. */
-const chain = (error: unknown): ReadonlyArray<{ readonly code?: string; readonly message?: string }> => {
-  if (!Predicate.isObject(error)) return []
-  const self = {
-    ...(Predicate.hasProperty(error, "code") && Predicate.isString(error.code) ? { code: error.code } : {}),
-    ...(Predicate.hasProperty(error, "message") && Predicate.isString(error.message) ? { message: error.message } : {})
-  }
-  const several = Predicate.hasProperty(error, "errors") && Array.isArray(error.errors) ? error.errors : []
-  return [
-    self,
-    ...several.flatMap(chain),
-    ...(Predicate.hasProperty(error, "cause") ? chain(error.cause) : [])
-  ]
-}
-
 /** What a client of HTTP does by itself, so that it looks as if the connection had broken. */
 const ownLimits = new Map([
   ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
@@ -230,34 +242,40 @@ const ownLimits = new Map([
 ])
 
 /** The innermost words on what broke a connection. */
-const describeCause = (cause: unknown): string => {
-  const links = chain(cause).filter(({ code, message }) => code !== undefined || (message ?? "") !== "")
-  const last = links.at(-1)
-  return [last?.code, last?.message, ownLimits.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(": ") ||
-    "no reason given"
+const describeCause = (cause: unknown, redact: Redact): string => {
+  const last = linksOf(cause).findLast(({ code, message }) => code !== undefined || (message ?? "") !== "")
+  const words = [last?.code, last?.message, ownLimits.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(": ")
+  return printable(redact(words.slice(0, excerptLimit))) || "no reason given"
 }
 
 /** A request that got no response, or a response whose body broke off. */
 export const fromHttpClientError = (error: HttpClientError.HttpClientError): AshErrorReason => {
   const { reason } = error
   const http = { method: reason.request.method, path: pathOf(reason.request) }
+  const redact = redactOf(reason.request)
   switch (reason._tag) {
     case "TransportError": {
-      const why = chain(reason.cause).map(({ code }) => notConnected.get(code ?? "")).find(Predicate.isNotUndefined)
+      const why = linksOf(reason.cause).map(({ code }) => notConnected.get(code ?? "")).find(Predicate.isNotUndefined)
       const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
       return why === undefined
-        ? new ConnectionLost({ message: `the connection to ${origin} broke (${describeCause(reason.cause)})`, http })
+        ? new ConnectionLost({
+          message: `the connection to ${origin} broke (${describeCause(reason.cause, redact)})`,
+          http
+        })
         : new NotReached({ message: `no server reached at ${origin} (${why})`, http })
     }
     case "InvalidUrlError":
     case "EncodeError":
-      return new InvalidRequest({ message: `the request could not be made (${describeCause(reason.cause)})`, http })
+      return new InvalidRequest({
+        message: `the request could not be made (${describeCause(reason.cause, redact)})`,
+        http
+      })
     case "StatusCodeError":
     case "EmptyBodyError":
     case "DecodeError":
       return new ConnectionLost({
-        message: `the connection broke while the response was read (${describeCause(reason.cause)})`,
-        http: { ...http, status: reason.response.status }
+        message: `the connection broke while the response was read (${describeCause(reason.cause, redact)})`,
+        http: { ...http, status: reason.response.status, ...requestIdOf(reason.response.headers, redact) }
       })
   }
 }

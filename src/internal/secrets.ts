@@ -52,3 +52,7 @@ export const redactOf = (request: HttpClientRequest.HttpClientRequest): Redact =
     return secrets.reduce((text, secret) => text.replaceAll(secret, "<redacted>"), text)
   }
 }
+
+/** The name of a header, or of a part of the query, whose value a span does not tell: it is not known to be harmless. */
+export const harmful =
+  /^(?!(?:accept|accept-encoding|after|cache-control|connection|content-encoding|content-length|content-type|date|format|includehidden|includetotal|keep-alive|limit|offset|retry-after|server|status|transfer-encoding|type|user-agent|vary|x-ratelimit-\w+)$)/i

@@ -17,6 +17,7 @@ import {
 } from "../schema/StreamEvent.ts"
 import { withKnown } from "./brokenTurn.ts"
 import { EventParser } from "./EventParser.ts"
+import { printable, printableLines } from "./printable.ts"
 import { initialProgress, type TurnProgress } from "./readAhead.ts"
 import type { Redact } from "./secrets.ts"
 import * as TurnFold from "./turnFold.ts"
@@ -144,7 +145,7 @@ export const endTurn = (
         error.startsWith(writeTimeout) ? truncated(operation, sessionId, error) : new AshError({
           operation,
           reason: new TurnFailed({
-            message: `the turn failed: ${error === "" ? "the server gives no reason" : error}`,
+            message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}`,
             sessionId,
             error
           })
@@ -195,7 +196,7 @@ export const endTurn = (
             return Arr.isReadonlyArrayNonEmpty(kept) ? Effect.succeed(kept) : next
           })
         }
-        const end = isFailure(last) ? turnFailed(redact(last.error)) : Cause.Done()
+        const end = isFailure(last) ? turnFailed(printableLines(redact(last.error))) : Cause.Done()
         return Effect.andThen(hearEnd(progress), Effect.fail(end))
       })
       return Effect.mapError(next, (error) =>

@@ -5,6 +5,7 @@ import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type * as Redacted from "effect/Redacted"
 import type { AshError } from "../schema/AshError.ts"
 import { Agents } from "../services/Agents.ts"
 import { AgentVersions } from "../services/AgentVersions.ts"
@@ -58,13 +59,24 @@ const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
   Layer.fromBuildMemo((memoMap, scope) => Layer.buildWithMemoMap(Layer.fresh(layer), memoMap, scope))
 
 /**
- * The services over the `HttpClient` in context. For a client of your own: another transport, a proxy, a recorder.
+ * The services over the `HttpClient` in context. For a client of your own: another transport, a proxy, a recorder. It
+ * must follow no redirect, as that would carry the key and the body elsewhere: clients over `fetch` are told so with each
+ * request, and Effect's other ones follow none unless `HttpClient.followRedirects` makes them.
  *
  * Fails with `InvalidRequest` for a URL or a key that cannot be used; nothing is sent before a service is.
  */
 export const layerWithClient = (
-  { apiKey, maxRateLimitWait, maxSessions, maxStreams, retryBudget, url, whenRateLimited, ...requestOptions }:
-    AshOptions
+  {
+    allowPlainHttp,
+    apiKey,
+    maxRateLimitWait,
+    maxSessions,
+    maxStreams,
+    retryBudget,
+    url,
+    whenRateLimited,
+    ...requestOptions
+  }: AshOptions
 ): Layer.Layer<AshServices, AshError, HttpClient.HttpClient> =>
   AshClient.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(
@@ -89,27 +101,23 @@ export const layerWithClient = (
         Layer.merge(SessionGates.layerInherited)
       )
     ),
-    Layer.provideMerge(AshApiClient.layer({ apiKey, url })),
+    Layer.provideMerge(AshApiClient.layer({ allowPlainHttp, apiKey, url })),
     isolated
   )
-
-/** `fetch` must not carry the key to wherever a server redirects. */
-const fetchClient = FetchHttpClient.layer.pipe(
-  Layer.provide(Layer.succeed(FetchHttpClient.RequestInit, { redirect: "manual" }))
-)
 
 /**
  * The services over `fetch`. For browsers, workers, Bun and Deno. On Node prefer `AshNode.layer`: Node's `fetch` ends
  * every stream that is silent for 300 seconds, which a turn may well be.
  */
 export const layer = (options: AshOptions): Layer.Layer<AshServices, AshError> =>
-  layerWithClient(options).pipe(Layer.provide(fetchClient))
+  layerWithClient(options).pipe(Layer.provide(FetchHttpClient.layer))
 
 /** The options that the environment gives: `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`. */
-export const config: Config.Config<AshOptions> = Config.all({
-  url: Config.String("ASH_SERVER_URL").pipe(Config.withDefault("http://localhost:4100")),
-  apiKey: Config.Redacted("ASH_API_KEY").pipe(Config.option, Config.map(Option.getOrUndefined))
-})
+export const config: Config.Config<AshOptions & { readonly apiKey: Redacted.Redacted<string> | undefined }> = Config
+  .all({
+    url: Config.String("ASH_SERVER_URL").pipe(Config.withDefault("http://localhost:4100")),
+    apiKey: Config.Redacted("ASH_API_KEY").pipe(Config.option, Config.map(Option.getOrUndefined))
+  })
 
 /** As `layer`, from {@link config}. */
 export const layerConfig: Layer.Layer<AshServices, AshError | Config.ConfigError> = Layer.unwrap(

@@ -25,7 +25,7 @@ const keyOf = ({ apiKey = defaultApiKey }: EmbeddedOptions) => Redacted.make(api
  * server made, the workspaces of its sessions too, is gone with the scope.
  */
 export const layer = (options: AshEmbeddedOptions = {}): Layer.Layer<Ash.AshServices, AshError> =>
-  Ash.layerWithClient({ ...options, url: "http://ash.embedded", apiKey: keyOf(options) }).pipe(
+  Ash.layerWithClient({ ...options, url: "http://ash.embedded", apiKey: keyOf(options), allowPlainHttp: true }).pipe(
     Layer.provide(layerHttpClient(options))
   )
 

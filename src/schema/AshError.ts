@@ -17,6 +17,8 @@ export const HttpExchange = Schema.Struct({
   path: Schema.String,
   /** Absent when no response arrived. */
   status: omittable(Schema.Finite),
+  /** The name by which the logs of the server, or of a proxy before it, know the request: `x-request-id` or a like header. */
+  requestId: omittable(Schema.String),
   /** The server's own code for the failure, such as `FST_ERR_VALIDATION`. */
   code: omittable(Schema.String),
   /** The start of the response's body, at most 1,000 characters, without the key. */

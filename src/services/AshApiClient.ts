@@ -8,18 +8,20 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { identity } from "effect/Function"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
 import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import type * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -27,7 +29,7 @@ import type { Simplify } from "effect/Types"
 import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
 import { OnResponse } from "../internal/responses.ts"
-import { redactOf } from "../internal/secrets.ts"
+import { harmful, redactOf } from "../internal/secrets.ts"
 import { AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
@@ -37,8 +39,14 @@ import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 export interface ConnectionOptions {
   /** The base URL, with its scheme: `http://localhost:4100`, or with a path where a proxy adds one. */
   readonly url: string | URL
-  /** Sent as a bearer token. Without one only `Health.get` works. */
-  readonly apiKey?: Redacted.Redacted<string> | undefined
+  /**
+   * Sent as a bearer token. Without one only `Health.get` works. An `Effect`, which a `Config` is too, is run before each
+   * request, so that a key may change: `Effect.cachedWithTTL` asks less often. Where it fails, the call fails with
+   * `Unauthorized`, and nothing is sent.
+   */
+  readonly apiKey?: Connection.KeySource | undefined
+  /** Whether `http` to another machine is meant: whoever is on the way can read the key. Without it a warning is logged. @default false */
+  readonly allowPlainHttp?: boolean | undefined
 }
 
 type Success<Schema> = HttpApiClient.SuccessType<Schema> extends infer Value
@@ -158,28 +166,56 @@ const checkBody = (request: HttpClientRequest.HttpClientRequest, { bodyLimit }: 
   )
 }
 
+/** `fetch` must not carry the key, or a body, to wherever a server redirects: a client of one's own neither. */
+const followNoRedirect = (
+  request: HttpClientRequest.HttpClientRequest
+): Effect.Effect<HttpClientRequest.HttpClientRequest> =>
+  // Within the client, where the options that its layer was given are in context, and until it has answered.
+  Effect.withFiber((fiber) => {
+    const init = Context.getOrUndefined(fiber.context, FetchHttpClient.RequestInit)
+    fiber.setContext(Context.add(fiber.context, FetchHttpClient.RequestInit, { ...init, redirect: "manual" }))
+    return Effect.succeed(request)
+  })
+
+/** What spans tell of a query and of headers is what is known to be harmless. */
+const traced = Context.make(UrlParams.CurrentRedactedNames, [harmful]).pipe(
+  Context.add(Headers.CurrentRedactedNames, [harmful])
+)
+const traceNoSecret = Effect.provideContext(traced)
+
 const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const url = yield* Connection.baseUrl(connection.url)
-  const key = yield* Connection.keyText(connection.apiKey)
-  const authorize = (request: HttpClientRequest.HttpClientRequest) =>
-    Option.isNone(key) ? request : HttpClientRequest.bearerToken(request, key.value)
+  const key = yield* Connection.keyFrom(connection.apiKey)
+  if (Connection.isExposed(url) && connection.allowPlainHttp !== true) {
+    yield* Effect.logWarning(
+      `${url} is plain http to another machine: what is sent, the key too, can be read on the way; use https, or set allowPlainHttp`
+    )
+  }
 
-  const client = yield* HttpClient.HttpClient
+  const client = HttpClient.mapRequestEffect(yield* HttpClient.HttpClient, followNoRedirect)
   // For what a stream answers. Whoever reads an answer whole is done with it by then, and binds it to no scope.
   const scopedClient = HttpClient.withScope(client)
-  const prepare = (request: HttpClientRequest.HttpClientRequest, { headers = {} }: RequestOptionsInput) =>
-    request.pipe(
+  const prepare = Effect.fnUntraced(function*(
+    request: HttpClientRequest.HttpClientRequest,
+    { headers = {} }: RequestOptionsInput
+  ) {
+    yield* Connection.checkHeaders(headers)
+    const token = yield* key
+    return request.pipe(
       // A slash in a file's path separates segments; the contract has checked each of them.
       HttpClientRequest.setUrl(request.url.replace(filePath, (path) => path.replaceAll("%2F", "/"))),
       HttpClientRequest.prependUrl(url),
-      HttpClientRequest.setHeaders(headers),
-      authorize
+      HttpClientRequest.setHeaders({ ...Connection.userAgent, ...headers }),
+      token === undefined ? identity : HttpClientRequest.bearerToken(token)
     )
+  })
   const exchange = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
     const current = yield* CurrentExchange
     yield* checkBody(request, current)
-    const prepared = prepare(request, yield* RequestOptions)
-    const response = yield* current.answersStream ? scopedClient.execute(prepared) : client.execute(prepared)
+    const prepared = yield* prepare(request, yield* RequestOptions)
+    const response = yield* traceNoSecret(
+      current.answersStream ? scopedClient.execute(prepared) : client.execute(prepared)
+    )
     current.response = response
     const onResponse = yield* OnResponse
     onResponse(response)

@@ -10,8 +10,9 @@ import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
+import { withKnown } from "../internal/brokenTurn.ts"
 import { type ContentForm, toForm } from "../internal/contentForm.ts"
-import { fromInput } from "../internal/failures.ts"
+import { exchange, fromInput } from "../internal/failures.ts"
 import * as Gated from "../internal/gated.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
 import { initialProgress, readAhead, timedOut } from "../internal/readAhead.ts"
@@ -21,7 +22,7 @@ import { TurnControl } from "../internal/turnControl.ts"
 import * as TurnFold from "../internal/turnFold.ts"
 import { turnLimits } from "../internal/turnLimits.ts"
 import { decodeEvents, endTurn, type OnTurnError } from "../internal/turnStream.ts"
-import { AshError, type AshErrorReason, Undecodable } from "../schema/AshError.ts"
+import { AshError, type AshErrorReason, type HttpExchange, Undecodable } from "../schema/AshError.ts"
 import { SessionId } from "../schema/Ids.ts"
 import { type Content, type SendMessageOptions, SendMessageRequest, type StoredMessage } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
@@ -104,6 +105,7 @@ export class Messages extends Context.Service<Messages, {
           const control = yield* TurnControl
           const progress = initialProgress()
           let redact: Redact = identity
+          let http: HttpExchange | undefined
           let startedAt = 0n
           const start = Effect.gen(function*() {
             yield* call.stream
@@ -118,8 +120,9 @@ export class Messages extends Context.Service<Messages, {
               })
               : answered
           }).pipe(
-            Effect.provideService(OnResponse, ({ request }) => {
-              redact = redactOf(request)
+            Effect.provideService(OnResponse, (response) => {
+              redact = redactOf(response.request)
+              http = exchange(response, "", redact)
             })
           )
           const { body, headers } = yield* control.abort === Effect.never
@@ -129,7 +132,8 @@ export class Messages extends Context.Service<Messages, {
             ? body.pipe(
               readAhead({ operation, sessionId: id, limits, startedAt, progress }),
               decodeEvents(operation, limits.maxEventSize),
-              endTurn(operation, id, { onTurnError, progress, redact })
+              endTurn(operation, id, { onTurnError, progress, redact }),
+              Stream.mapError((error) => withKnown(error, { http: error.reason.http ?? http }))
             )
             : Stream.fail(noEventStream(headers["content-type"]))
         }))
@@ -213,7 +217,8 @@ const isAccepted = <A>(attempt: Effect.Effect<A, AshError>): Effect.Effect<boole
   attempt.pipe(
     Effect.as(true),
     Effect.catchReason("AshError", "NotFound", () => Effect.succeed(true)),
-    Effect.catchReason("AshError", "InvalidRequest", () => Effect.succeed(false))
+    Effect.catchReason("AshError", "InvalidRequest", ({ http }, error) =>
+      http === undefined ? Effect.fail(error) : Effect.succeed(false))
   )
 
 const probeContentForm = Effect.fnUntraced(function*<A>(

@@ -5,8 +5,9 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { checkHeaders } from "../internal/connection.ts"
 import { readDuration, refuseOption } from "../internal/durations.ts"
-import type { AshError } from "../schema/AshError.ts"
+import { AshError } from "../schema/AshError.ts"
 
 /** How often, and after what time, a call that may be repeated is repeated. */
 export interface RetryOptions {
@@ -70,7 +71,11 @@ export interface RequestOptionsInput {
    * @default true
    */
   readonly exclusive?: boolean | undefined
-  /** Headers to send along; they cannot replace the key. */
+  /**
+   * Headers to send along: Latin-1 in one line, and none that is about the connection, the body or the key, such as `host`
+   * or `authorization`. Others are `InvalidRequest` with the header's name as its `field`. Their values are kept out of
+   * errors and spans as the key is.
+   */
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
@@ -84,7 +89,8 @@ const inOrder = new WeakSet<RequestOptionsInput>()
 /** Refuses an option that cannot be read, with its name. */
 export const checkOptions = (operation: string, options: RequestOptionsInput): Effect.Effect<void, AshError> =>
   inOrder.has(options) ? Effect.void : Effect.gen(function*() {
-    const { buffer, maxEventSize, retry, timeout, timeouts } = options
+    const { buffer, headers, maxEventSize, retry, timeout, timeouts } = options
+    yield* Effect.mapError(checkHeaders(headers), (reason) => new AshError({ operation, reason }))
     const durations = {
       timeout,
       "retry.delay": retry?.delay,

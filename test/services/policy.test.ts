@@ -401,17 +401,6 @@ describe("withHeaders", () => {
       assert.strictEqual(requests.length, 2)
     }))
 
-  it.effect.each(["authorization", "Authorization", "AUTHORIZATION"])(
-    "cannot replace the key by %s",
-    (name) =>
-      Effect.gen(function*() {
-        const { requests } = yield* run(found, RequestOptions.withHeaders({ [name]: "Bearer other" })(get), {
-          headers: { [name]: "Bearer layer" }
-        })
-        assert.strictEqual(requests[0]?.headers["authorization"], `Bearer ${Server.apiKey}`)
-      })
-  )
-
   it.effect("ride into a stream", () =>
     Effect.gen(function*() {
       const { requests } = yield* run(

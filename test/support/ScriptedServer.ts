@@ -57,7 +57,12 @@ export const make = (script: Script, options: Partial<Ash.AshOptions> = {}) => {
     })
   )
   const http = Layer.succeed(HttpClient.HttpClient, client)
-  const layer = Ash.layerWithClient({ url: "http://ash.test", apiKey: Redacted.make(apiKey), ...options }).pipe(
+  const layer = Ash.layerWithClient({
+    url: "http://ash.test",
+    apiKey: Redacted.make(apiKey),
+    allowPlainHttp: true,
+    ...options
+  }).pipe(
     Layer.provide(http)
   )
   return { requests, http, layer }

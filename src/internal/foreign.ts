@@ -1,0 +1,45 @@
+/** Reads values that other code made, errors above all: getters that throw, proxies, circles and depths are no defect. */
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+
+/** What an error, or what caused it, says of itself. */
+export interface ErrorLink {
+  readonly name: string | undefined
+  readonly code: string | undefined
+  readonly message: string | undefined
+}
+
+/** No error that is of use has more causes; a getter may make a new one whenever it is asked. */
+const mostLinks = 1_000
+
+const attempt = <A>(read: () => A): A | undefined => Result.getOrUndefined(Result.try(read))
+
+const textOf = (value: object, name: string): string | undefined => {
+  const text = attempt((): unknown => Reflect.get(value, name))
+  return Predicate.isString(text) ? text : undefined
+}
+
+/** What an error was caused by, the first one last. */
+const causesOf = (value: object): ReadonlyArray<unknown> => {
+  const several = attempt((): ReadonlyArray<unknown> => {
+    const errors: unknown = Reflect.get(value, "errors")
+    return Array.isArray(errors) ? Array.from(errors.slice(0, mostLinks)) : []
+  })
+  return [attempt((): unknown => Reflect.get(value, "cause")), ...(several ?? []).toReversed()]
+}
+
+/** The links of an error and of what caused it, outermost first. */
+export const linksOf = (error: unknown): ReadonlyArray<ErrorLink> => {
+  const links: Array<ErrorLink> = []
+  const seen = new Set<unknown>()
+  const waiting = [error]
+  while (waiting.length > 0 && links.length < mostLinks) {
+    const next = waiting.pop()
+    if (Predicate.isString(next)) links.push({ name: undefined, code: undefined, message: next })
+    if (typeof next !== "object" || next === null || seen.has(next)) continue
+    seen.add(next)
+    links.push({ name: textOf(next, "name"), code: textOf(next, "code"), message: textOf(next, "message") })
+    waiting.push(...causesOf(next))
+  }
+  return links
+}
