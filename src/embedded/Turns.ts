@@ -14,11 +14,12 @@ import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { StoredMessage } from "../schema/Message.ts"
+import { fromTexts } from "../schema/promptText.ts"
 import type { Session } from "../schema/Session.ts"
 import type { AgentTurn, TurnOptions, Workspace } from "./AgentScript.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import * as Frames from "./Frames.ts"
-import { elements, isObject, textField } from "./Json.ts"
+import { elements, textField } from "./Json.ts"
 import * as Performance from "./Performance.ts"
 import { type Sandbox, Sandboxes, type Utterance } from "./Sandboxes.ts"
 import { type SessionRow, Store } from "./Store.ts"
@@ -208,11 +209,7 @@ const stageOf = ({ conversation, log, settings }: Sandbox) => ({
 
 /** What an agent reads in a content: its texts, one behind the other. */
 const promptOf = (content: Schema.Json): string =>
-  typeof content === "string"
-    ? content
-    : elements(content).flatMap((block) => typeof block === "string" ? [block] : textsOf(block)).join("")
+  typeof content === "string" ? content : fromTexts(elements(content).map(textIn)).join("")
 
-const textsOf = (block: Schema.Json): ReadonlyArray<string> => {
-  const text = isObject(block) && block["type"] === "text" ? textField(block, "text") : undefined
-  return text === undefined ? [] : [text]
-}
+const textIn = (block: Schema.Json): string | undefined =>
+  typeof block === "string" ? block : textField(block, "type") === "text" ? textField(block, "text") : undefined

@@ -5,6 +5,7 @@
 import * as Result from "effect/Result"
 import { InvalidRequest } from "../schema/AshError.ts"
 import type { Content, ContentBlock } from "../schema/Message.ts"
+import { besideBlock, toTwoTexts } from "../schema/promptText.ts"
 
 /**
  * - `AsGiven`: texts and blocks both arrive intact.
@@ -16,35 +17,11 @@ export type ContentForm = "AsGiven" | "SeveralBlocks" | "TextOnly"
 
 const text = (text: string): ContentBlock => ({ type: "text", text })
 
-/** Where the second word, or the second character, of a text without spaces begins. */
-const secondSegment = (text: string, granularity: "word" | "grapheme"): number | undefined => {
-  const [, second] = new Intl.Segmenter(undefined, { granularity }).segment(text)
-  return second?.index
-}
-
-/**
- * Where to cut a text: behind its first word, within it only if there is no other, never within a character. Both parts
- * have something to read, for models refuse a block without; only a single character cannot be cut.
- */
-const cut = (text: string): number => {
-  const firstWord = /\S(?=\s+\S)/u.exec(text)
-  if (firstWord !== null) return firstWord.index + firstWord[0].length
-  const word = text.trim()
-  const within = secondSegment(word, "word") ?? secondSegment(word, "grapheme")
-  return within === undefined ? text.length : text.indexOf(word) + within
-}
-
-/** A text as two blocks that read as the text. The second is empty where the text is a single character. */
-const split = (content: string): ReadonlyArray<ContentBlock> => {
-  const at = cut(content)
-  return [text(content.slice(0, at)), text(content.slice(at))]
-}
-
 const inSeveralBlocks = (content: Content): Content => {
-  if (typeof content === "string") return split(content)
+  if (typeof content === "string") return toTwoTexts(content).map(text)
   const [block, ...others] = content
   if (block === undefined || others.length > 0) return content
-  return block.type === "text" ? split(block.text) : [block, text("")]
+  return block.type === "text" ? toTwoTexts(block.text).map(text) : [block, text(besideBlock)]
 }
 
 const refuse = (message: string) => Result.fail(new InvalidRequest({ message, field: "content" }))

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { AshError } from "../schema/AshError.ts"
 import type { Content, StoredMessage, UserPrompt } from "../schema/Message.ts"
+import { textsOf } from "../schema/promptText.ts"
 import type { SessionEvent } from "../schema/SessionEvent.ts"
 import type { Turn } from "../schema/Turn.ts"
 import * as TurnFold from "./turnFold.ts"
@@ -52,10 +53,7 @@ export interface Conversation {
 }
 
 /** The text of what was said, however a server was sent it and keeps it. */
-export const textOf = (content: Content | UserPrompt["content"]): string =>
-  typeof content === "string"
-    ? content
-    : content.map((block) => typeof block === "string" ? block : "text" in block ? block.text : "").join("")
+export const textOf = (content: Content | UserPrompt["content"]): string => textsOf(content).join("")
 
 const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
 const isResult = ({ content }: StoredMessage) => content._tag === "Result"

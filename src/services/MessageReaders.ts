@@ -8,6 +8,8 @@ import {
   type MessageBlock,
   type PartialMessage
 } from "../schema/ClaudeMessage.ts"
+import type { StoredContent } from "../schema/Message.ts"
+import { textsOf } from "../schema/promptText.ts"
 import type { PartialEvent } from "../schema/StreamEvent.ts"
 import { parseJson } from "../schema/Wire.ts"
 
@@ -26,6 +28,15 @@ export const readPartial = ({ json }: PartialEvent): ClaudeMessage => claudeMess
 export const textOf = (message: ClaudeMessage): Option.Option<string> => {
   if (message._tag !== "Assistant") return Option.none()
   const texts = blocksOf(message).flatMap((block) => block._tag === "Text" ? [block.text] : [])
+  return texts.length === 0 ? Option.none() : Option.some(texts.join(""))
+}
+
+/**
+ * The text of a prompt, as it was sent, whatever form it traveled in: that of several blocks is joined. None where the
+ * content is another message, or has no text.
+ */
+export const promptOf = (stored: StoredContent): Option.Option<string> => {
+  const texts = stored._tag === "UserPrompt" ? textsOf(stored.content) : []
   return texts.length === 0 ? Option.none() : Option.some(texts.join(""))
 }
 

@@ -54,8 +54,9 @@ export class Messages extends Context.Service<Messages, {
    *
    * The content reaches the agent as given, though servers differ in the forms that they deliver intact: before the
    * first message of a layer the server is asked which it does, by one or two requests that change nothing. A server
-   * that mangles a lone text and refuses a single block gets a text as two blocks, cut between words, and a lone image
-   * or document with an empty text beside it. A server that takes only text gets the text of the blocks joined; an
+   * that mangles a lone text and refuses a single block gets a text as two blocks, cut between lines or words; a single
+   * word, image or document whole, with a word joiner (U+2060), which is not seen, as the second block. `promptOf` reads
+   * either as the text that it was. A server that takes only text gets the text of the blocks joined; an
    * image or a document for such a server fails with `InvalidRequest`.
    */
   readonly send: (
@@ -181,6 +182,12 @@ export class Messages extends Context.Service<Messages, {
 
   /** The text of an `Assistant` message; none where it is another message, or has no text. */
   static readonly textOf = MessageReaders.textOf
+
+  /**
+   * The text of a stored prompt, as it was sent, whatever form it traveled in: that of several blocks is joined. None
+   * where the content is another message, or has no text.
+   */
+  static readonly promptOf = MessageReaders.promptOf
 
   /** The piece of text in a `Partial` message; none where it is another message, or a piece of something else. */
   static readonly textDeltaOf = MessageReaders.textDeltaOf

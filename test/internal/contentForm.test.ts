@@ -3,6 +3,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { toForm } from "../../src/internal/contentForm.ts"
 import type { Content } from "../../src/schema/Message.ts"
+import { fromTexts } from "../../src/schema/promptText.ts"
 
 const image: Content = [{
   type: "image",
@@ -31,6 +32,8 @@ const Text = Schema.Array(
     "\u00a0",
     ".",
     "\u2028",
+    "\u2060",
+    "\u0085",
     "0"
   ])
 )
@@ -50,42 +53,48 @@ describe("AsGiven", () => {
 })
 
 describe("SeveralBlocks", () => {
-  it("a text is cut between words", () => {
+  const joiner = "\u2060"
+  // What models refuse in a block, in whatever language they are served.
+  const hasSomethingToRead = (text: string) => /[^\s\p{Cc}]/u.test(text)
+
+  it("a text is cut between lines, or else between words", () => {
     assert.deepStrictEqual(blocks("hello brave new world"), ["hello", " brave new world"])
-    assert.deepStrictEqual(blocks("  hello \n\nworld"), ["  hello", " \n\nworld"])
     assert.deepStrictEqual(blocks("größer 😀"), ["größer", " 😀"])
+    assert.deepStrictEqual(blocks("  hello \n\nworld"), ["  hello", " \n\nworld"])
+    assert.deepStrictEqual(blocks("read this: \n\nline\nline"), ["read this:", " \n\nline\nline"])
+    assert.deepStrictEqual(blocks("\n\nhello world\n"), ["\n\nhello", " world\n"])
   })
 
-  it("a single word is cut within, never within a character", () => {
-    for (const word of ["Hello.", "hello", "日本語", "😀😀", "👨‍👩‍👧👨‍👩‍👧", "e\u0301e\u0301", " hi ", "😀a"]) {
-      const [first = "", second = "", ...more] = blocks(word)
-      assert.deepStrictEqual(more, [])
-      assert.strictEqual(first + second, word)
-      assert.notStrictEqual(first.trim(), "", word)
-      assert.notStrictEqual(second.trim(), "", word)
-      assert.isTrue(isGraphemeBoundary(word, first.length), word)
+  it("a single word is left whole", () => {
+    for (
+      const word of [
+        "Hello.",
+        "hello",
+        "a",
+        "日本語",
+        "😀",
+        "👨‍👩‍👧",
+        "🇩🇪",
+        "e\u0301",
+        " hi ",
+        "\n.\n",
+        "x".repeat(400_000)
+      ]
+    ) {
+      assert.deepStrictEqual(blocks(word), [word, joiner])
     }
   })
 
-  it("a single character has nothing beside it", () => {
-    for (const character of ["a", "😀", "👨‍👩‍👧", "e\u0301", " x "]) {
-      const [first, second] = blocks(character)
-      assert.strictEqual(first?.trim(), character.trim())
-      assert.strictEqual(second?.trim(), "")
+  it("what has nothing to read gets something", () => {
+    for (const text of ["", " ", "\n \t", "\u0085", joiner, "\u200b", "\ufeff", "\u0000"]) {
+      assert.deepStrictEqual(blocks(text), [`${text}${joiner}`, `${joiner}${joiner}`])
     }
   })
 
-  it("an empty text and white space stay what they are", () => {
-    for (const text of ["", " ", "\n \t"]) {
-      assert.strictEqual(blocks(text).length, 2)
-      assert.strictEqual(blocks(text).join(""), text)
-    }
-  })
-
-  it("a single block is split or gets a second one", () => {
+  it("a single block is a text, or gets a second one", () => {
     assert.deepStrictEqual(blocks([{ type: "text", text: "hello world" }]), ["hello", " world"])
     const delivered = Result.getOrThrow(toForm(image, "SeveralBlocks"))
-    assert.deepStrictEqual(delivered, [...image, { type: "text", text: "" }] as never)
+    assert.deepStrictEqual(delivered, [...image, { type: "text", text: joiner }] as never)
   })
 
   it("two blocks and more are left as they are", () => {
@@ -93,19 +102,29 @@ describe("SeveralBlocks", () => {
     assert.strictEqual(Result.getOrThrow(toForm(content, "SeveralBlocks")), content)
   })
 
-  it.prop("any text is two blocks that read as the text, cut between characters", { parts: Text }, ({ parts }) => {
-    const text = parts.join("")
-    const [first = "", second = "", ...more] = blocks(text)
-    assert.deepStrictEqual(more, [])
-    assert.strictEqual(first + second, text)
-    assert.isTrue(isGraphemeBoundary(text, first.length), JSON.stringify([first, second]))
-    const characters = [...new Intl.Segmenter().segment(text.trim())].length
-    if (characters > 1) assert.isTrue(first.trim() !== "" && second.trim() !== "", JSON.stringify([first, second]))
-  })
+  const check = (text: string) => {
+    for (const content of [text, [{ type: "text", text }] as const]) {
+      const [first = "", second = "", ...more] = blocks(content)
+      assert.deepStrictEqual(more, [])
+      assert.strictEqual((first + second).replaceAll(joiner, ""), text.replaceAll(joiner, ""))
+      assert.isTrue(isGraphemeBoundary(text, Math.min(first.length, text.length)), JSON.stringify([first, second]))
+      assert.isTrue(hasSomethingToRead(first) && hasSomethingToRead(second), JSON.stringify([first, second]))
+      assert.strictEqual(fromTexts([first, second]).join(""), text)
+    }
+  }
 
-  it.prop("any string reads as before", { text: Schema.String }, ({ text }) => {
-    assert.strictEqual(blocks(text).join(""), text)
-    assert.strictEqual(blocks([{ type: "text", text }]).join(""), text)
+  it.prop(
+    "any text is two blocks that read as the text, and is told from them",
+    { parts: Text },
+    ({ parts }) => check(parts.join(""))
+  )
+
+  it.prop("any string, too", { text: Schema.String }, ({ text }) => check(text))
+
+  it("the time grows with the text", () => {
+    for (const text of ["x".repeat(500_000), " ".repeat(500_000), "x ".repeat(250_000), `x${" ".repeat(499_999)}`]) {
+      assert.strictEqual(fromTexts(blocks(text)).join(""), text)
+    }
   })
 })
 
