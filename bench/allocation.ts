@@ -41,7 +41,9 @@ const body = (chunks: ReadonlyArray<Uint8Array>, ends: boolean) => {
 const serving = (answer: () => ReadableStream<Uint8Array>) => {
   const answerTo = (method: string) =>
     method === "GET"
-      ? new Response(oneSession, { headers: { "content-type": "application/json" } })
+      ? new Response(oneSession, {
+        headers: { "content-type": "application/json", "content-length": String(oneSession.length) }
+      })
       : new Response(answer(), { headers: { "content-type": "text/event-stream" } })
   const http = HttpClient.make((request) =>
     Effect.sync(() => HttpClientResponse.fromWeb(request, answerTo(request.method)))

@@ -1,12 +1,13 @@
 /** Bundles: workspaces as gzipped tar archives. */
 import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { AshError, InvalidRequest, Undecodable } from "../schema/AshError.ts"
 import { FilePath } from "../schema/Ids.ts"
+import { collect, upTo } from "./answer.ts"
 import { gather } from "./content.ts"
+import { through } from "./through.ts"
 
 /** A file of a workspace. */
 export interface BundleFile {
@@ -17,7 +18,7 @@ export interface BundleFile {
   readonly mode?: number | undefined
 }
 
-/** Bytes that a bundle may have. */
+/** Bytes that a bundle may have, and each file in it. */
 export const maxSize = 104_857_600
 
 const broken = (why: string) =>
@@ -29,26 +30,9 @@ const broken = (why: string) =>
 const refused = (message: string, field: string) =>
   new AshError({ operation: "Workspaces.pack", reason: new InvalidRequest({ message, field }) })
 
-/** Sends bytes through a transformation of the platform; an error of theirs stays theirs. */
-const through =
-  (make: () => CompressionStream | DecompressionStream) =>
-  <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E | AshError, R> =>
-    Stream.suspend(() => {
-      let failure = Option.none<E>()
-      // A copy, as the platform takes only memory that no other thread shares.
-      const watched = Stream.tapError(Stream.map(bytes, (chunk) => new Uint8Array(chunk)), (error) =>
-        Effect.sync(() => {
-          failure = Option.some(error)
-        }))
-      return Stream.unwrap(Effect.map(Stream.toReadableStreamEffect(watched), (readable) =>
-        Stream.fromReadableStream({
-          evaluate: () => readable.pipeThrough(make()),
-          onError: (cause) => Option.getOrElse(failure, () => broken(String(cause)))
-        })))
-    })
-
-const gzip = through(() => new CompressionStream("gzip"))
-const gunzip = through(() => new DecompressionStream("gzip"))
+const brokenGzip = (cause: unknown) => broken(String(cause))
+const gzip = through(() => new CompressionStream("gzip"), brokenGzip)
+const gunzip = through(() => new DecompressionStream("gzip"), brokenGzip)
 
 const isFilePath = Schema.is(FilePath)
 
@@ -78,7 +62,7 @@ export const unpack = <E, R>(
     Stream.mapEffect(({ body, header: { mode, path, type } }) =>
       type === "File" && isFilePath(path.replace(/^\.\//, ""))
         ? Effect.map(
-          gather("Workspaces.unpack", body, path, Infinity),
+          collect(upTo(maxSize, () => broken(`${path} is larger than the limit of ${maxSize} bytes`))(body)),
           (content) => ({ path: path.replace(/^\.\//, ""), content, mode })
         )
         : Effect.fail(broken(`it holds ${JSON.stringify(path)} (${type}), which is no file within a folder`))

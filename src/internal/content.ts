@@ -13,7 +13,7 @@ const tooLarge = (operation: string, field: string, limit: number) =>
     reason: new InvalidRequest({ message: `${field} must have at most ${limit} bytes`, field })
   })
 
-const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array => {
+export const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
   const all = new Uint8Array(chunks.reduce((size, { length }) => size + length, 0))
   chunks.reduce((at, chunk) => {
     all.set(chunk, at)

@@ -3,7 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
-import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
@@ -36,15 +36,33 @@ const bodyLimit = 65_536
 const excerptLimit = 1_000
 const requestIdLimit = 200
 
-/** The text of a response, as far as it is of use in an error. A connection that breaks meanwhile ends the text. */
-export const readText = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<string> =>
+/** What could be read of a response's body, and why it could not be. */
+export interface ReadBody {
+  readonly text: string
+  readonly problem?: string
+}
+
+/** The text of a response, as far as it is of use in an error. A connection that breaks meanwhile, or the time, ends the text. */
+export const readText = (
+  response: HttpClientResponse.HttpClientResponse,
+  atMost: Duration.Duration = Duration.infinity
+): Effect.Effect<ReadBody> =>
   Effect.suspend(() => {
     let size = 0
+    let text = ""
     return response.stream.pipe(
       Stream.takeUntil((chunk) => (size += chunk.length) >= bodyLimit),
       Stream.decodeText,
-      Stream.runFold(() => "", (text, chunk) => text + chunk),
-      Effect.orElseSucceed(() => "")
+      Stream.runForEach((piece) =>
+        Effect.sync(() => {
+          text += piece
+        })
+      ),
+      Effect.timeoutOption(atMost),
+      Effect.map((): ReadBody => ({ text })),
+      Effect.catch(({ reason: { cause } }) =>
+        Effect.succeed<ReadBody>(cause instanceof Undecodable ? { text, problem: cause.message } : { text })
+      )
     )
   })
 
@@ -88,14 +106,29 @@ export const exchange = (
   ...(body === "" ? {} : { body: printableLines(redact(body)).slice(0, excerptLimit) })
 })
 
+/** The failure of a body that cannot be read, or not as a whole, though its connection is sound. */
+export const unreadable = (
+  response: HttpClientResponse.HttpClientResponse,
+  message: string
+): HttpClientError.HttpClientError =>
+  new HttpClientError.HttpClientError({
+    reason: new HttpClientError.DecodeError({
+      request: response.request,
+      response,
+      cause: new Undecodable({ message, http: exchange(response, "", redactOf(response.request)) })
+    })
+  })
+
 const decodeErrorBody = Schema.decodeUnknownOption(Schema.fromJsonString(ErrorBody))
 
 const isPage = (body: string) => /^\s*</.test(body)
 
 const proxy = "is the URL that of an Ash server, or is there a proxy before it?"
 
-const unreadableBody = (status: number, body: string): string =>
-  body === ""
+const unreadableBody = (status: number, { problem, text: body }: ReadBody): string =>
+  problem !== undefined
+    ? `the server answered ${status}: ${problem}`
+    : body === ""
     ? `the server answered ${status} without a body`
     : isPage(body)
     ? `the server answered ${status} with a page of HTML; ${proxy}`
@@ -139,14 +172,15 @@ const isUnknownRoute = ({ error, message, statusCode }: ErrorBody): boolean =>
 /** Why a response that is no success is one, told by its status and, where it has one, the server's own message. */
 export const fromResponse = (
   response: HttpClientResponse.HttpClientResponse,
-  text: string,
+  read: ReadBody,
   redact: Redact,
   now: number
 ): AshErrorReason => {
   const { status } = response
+  const { text } = read
   const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
   const said = body.message ?? body.error ?? undefined
-  const message = said === undefined ? unreadableBody(status, text) : `${printable(redact(said))} (${status})`
+  const message = said === undefined ? unreadableBody(status, read) : `${printable(redact(said))} (${status})`
   const http = exchange(response, text, redact, typeof body.code === "string" ? body.code : undefined)
   const retryAfter = retryAfterOf(response.headers, now)
   if (status < 400) {
@@ -171,7 +205,7 @@ export const fromResponse = (
         ? new AtCapacity({ message, http, ...retryAfter })
         : new ServerFailure({ message, http, ...retryAfter })
   }
-  if (status >= 500) return new ServerFailure({ message, http, ...retryAfter })
+  if (status >= 500 || status === 408 || status === 425) return new ServerFailure({ message, http, ...retryAfter })
   // What is not said by an Ash server, a proxy's page of 404 above all, is no word on what it has.
   if (said === undefined) return new Undecodable({ message, http })
   switch (status) {
@@ -191,13 +225,28 @@ export const fromResponse = (
 /** A success whose body is not what it should be. */
 export const undecodable = (
   response: HttpClientResponse.HttpClientResponse,
-  text: string,
+  read: ReadBody,
   redact: Redact,
   where?: string
 ): AshErrorReason =>
   new Undecodable({
-    message: where === undefined || text === "" || isPage(text) ? unreadableBody(response.status, text) : where,
-    http: exchange(response, text, redact)
+    message: where === undefined || read.text === "" || isPage(read.text)
+      ? unreadableBody(response.status, read)
+      : where,
+    http: exchange(response, read.text, redact)
+  })
+
+/** A success whose body is of another type than that of a stream of events. */
+export const noEventStream = (
+  response: HttpClientResponse.HttpClientResponse,
+  read: ReadBody,
+  redact: Redact
+): AshErrorReason =>
+  new Undecodable({
+    message: `the answer should be an event stream; it is ${
+      printable(redact(response.headers["content-type"] ?? "of no type"))
+    }; is there a proxy before the server?`,
+    http: exchange(response, read.text, redact)
   })
 
 /** What a schema says of a response's body. */
@@ -251,6 +300,7 @@ const describeCause = (cause: unknown, redact: Redact): string => {
 /** A request that got no response, or a response whose body broke off. */
 export const fromHttpClientError = (error: HttpClientError.HttpClientError): AshErrorReason => {
   const { reason } = error
+  if (reason.cause instanceof Undecodable) return reason.cause
   const http = { method: reason.request.method, path: pathOf(reason.request) }
   const redact = redactOf(reason.request)
   switch (reason._tag) {

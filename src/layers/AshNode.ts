@@ -1,21 +1,74 @@
 /** How a program on Node gets the services: over `node:http`, which keeps a silent stream open for as long as it takes. */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Http from "node:http"
+import * as Zlib from "node:zlib"
+import { type ContentDecoder, ContentDecoding, platformDecoder } from "../internal/answer.ts"
 import type { AshError } from "../schema/AshError.ts"
 import * as Ash from "./Ash.ts"
 
-/** Connections are kept and used again, which the client's own default does not do. */
-const nodeClient = NodeHttpClient.layerNodeHttpNoAgent.pipe(
-  Layer.provide(NodeHttpClient.layerAgentOptions({ keepAlive: true }))
+/**
+ * Milliseconds that a free connection is kept: servers close one after 72 seconds, proxies before them after 60 or more, and
+ * what is sent over it at that moment is lost. Where a server announces less, Node keeps to that.
+ */
+const idleTime = 50_000
+
+/** What Node's own clients go through, where Node was told to use the proxies of the environment. */
+const proxies = (): object => {
+  const agent: object = Http.globalAgent
+  return Predicate.hasProperty(agent, "options") && Predicate.hasProperty(agent.options, "proxyEnv")
+    ? { proxyEnv: agent.options.proxyEnv }
+    : {}
+}
+
+const agents = Layer.unwrap(
+  Effect.sync(() => NodeHttpClient.layerAgentOptions({ keepAlive: true, timeout: idleTime, ...proxies() }))
 )
 
-/** The services over `node:http`. The choice for servers and command lines on Node, from version 20 on. */
+/** Node reads only a header that begins with the time. */
+const announceIdleTime = HttpClient.tap((response) =>
+  Effect.sync(() => {
+    if (!Predicate.hasProperty(response, "source") || !(response.source instanceof Http.IncomingMessage)) return
+    const { headers } = response.source
+    const time = /\btimeout\s*=\s*"?(\d+)/i.exec(String(headers["keep-alive"]))?.[1]
+    if (time !== undefined) headers["keep-alive"] = `timeout=${time}`
+  })
+)
+
+const nodeClient = Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, announceIdleTime)).pipe(
+  Layer.provide(NodeHttpClient.layerNodeHttpNoAgent),
+  Layer.provide(agents)
+)
+
+const decoder: ContentDecoder = (coding, start) => {
+  const make = coding === "br"
+    ? Zlib.createBrotliDecompress
+    : coding === "zstd" && "createZstdDecompress" in Zlib
+    ? Zlib.createZstdDecompress
+    : undefined
+  return make === undefined
+    ? platformDecoder(coding, start)
+    : Option.some((bytes, onError) => NodeStream.pipeThroughDuplex(bytes, { evaluate: () => make(), onError }))
+}
+
+/** Decodes answers with `br` and `zstd`, too, where Node can, for clients of your own that leave them coded. */
+export const contentDecoding: Layer.Layer<never> = Layer.succeed(ContentDecoding, decoder)
+
+/**
+ * The services over `node:http`. The choice for servers and command lines on Node, from version 20 on. It goes through the
+ * proxies of the environment where Node does: from version 24 on, with `NODE_USE_ENV_PROXY=1`.
+ */
 export const layer = (options: Ash.AshOptions): Layer.Layer<Ash.AshServices, AshError> =>
-  Ash.layerWithClient(options).pipe(Layer.provide(nodeClient))
+  Ash.layerWithClient(options).pipe(Layer.provide([nodeClient, contentDecoding]))
 
-/** As `layer`, from `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`. */
-export const layerConfig: Layer.Layer<Ash.AshServices, AshError | Config.ConfigError> = Layer.unwrap(
-  Effect.map(Ash.config, layer)
-)
+/**
+ * As `layer`, from `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`. A layer, and a function that
+ * takes further options: `AshNode.layerConfig({ maxSessions: 5 })`.
+ */
+export const layerConfig: Ash.LayerConfig<AshError | Config.ConfigError> = Ash.fromConfig(layer)

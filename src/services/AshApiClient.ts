@@ -6,6 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
@@ -26,6 +27,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Simplify } from "effect/Types"
+import * as Answer from "../internal/answer.ts"
 import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
 import { OnResponse } from "../internal/responses.ts"
@@ -105,10 +107,18 @@ export class AshApiClient extends Context.Service<AshApiClient, Methods>()("effe
     )
 }
 
-/** One call on its way: what its endpoint allows, and the response once there is one. */
-interface Exchange {
+/** What an endpoint allows in a request, and declares of the answer. */
+interface Declared {
   readonly bodyLimit: number
   readonly answersStream: boolean
+  /** The media type that an answer must have; undefined where it may have any. */
+  readonly mediaType: string | undefined
+  /** The status of a success, by which its schema is found. */
+  readonly statuses: ReadonlySet<number>
+}
+
+/** One call on its way: what its endpoint declares, and the response once there is one. */
+interface Exchange extends Declared {
   response: HttpClientResponse.HttpClientResponse | undefined
 }
 
@@ -118,14 +128,54 @@ type Failure = AshErrorReason | HttpClientError.HttpClientError | Schema.SchemaE
 const isReason = Schema.is(AshErrorReason)
 
 class CurrentExchange extends Context.Reference<Exchange>("effect-ash/services/AshApiClient/CurrentExchange", {
-  defaultValue: () => ({ bodyLimit: Infinity, answersStream: false, response: undefined })
+  defaultValue: () => ({
+    bodyLimit: Infinity,
+    answersStream: false,
+    mediaType: undefined,
+    statuses: new Set<number>(),
+    response: undefined
+  })
 }) {}
 
 const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpClientError.HttpClientError> =>
   Stream.isStream(value)
 
-/** In the contract a response with headers is a stream, and no other is. */
-const isStreamed = ({ success }: HttpApiEndpoint.Top): boolean => [...success].some(HttpApiSchema.isWithHeaders)
+const eventStream = "text/event-stream"
+
+const declaredOf = (
+  { success }: HttpApiEndpoint.Top,
+  annotations: Context.Context<never>,
+  successes: ReadonlyMap<number, unknown>
+): Declared => {
+  // In the contract a response with headers is a stream, and no other is.
+  const streams = [...success].filter(HttpApiSchema.isWithHeaders)
+  const isEventStream = streams.some(({ schema }) =>
+    Predicate.hasProperty(schema, "contentType") && schema.contentType === eventStream
+  )
+  return {
+    bodyLimit: Context.get(annotations, BodyLimit),
+    answersStream: streams.length > 0,
+    mediaType: isEventStream ? eventStream : undefined,
+    statuses: new Set(streams.length > 0 ? [200] : successes.keys())
+  }
+}
+
+/** The type and subtype of a media type, which are all that tells one from another. */
+const essenceOf = (mediaType: string | undefined) => mediaType?.split(/[;,]/)[0]?.trim().toLowerCase()
+
+/** How long the start of what is no event stream is waited for; it may be a stream without end. */
+const patience = Duration.seconds(1)
+
+/** A part of what was asked for, which nothing here asks for. */
+const partialContent = 206
+
+/** The answer with the status that its endpoint declares: a proxy that changed it, say, makes 203 of it. */
+const asDeclared = (response: HttpClientResponse.HttpClientResponse, { statuses }: Declared) => {
+  const [status] = statuses
+  return status === undefined || statuses.has(response.status) || response.status === partialContent
+    ? response
+    : Answer.withStatus(response, status)
+}
 
 /**
  * Lets go of what an attempt holds as soon as it fails, not only when the scope around its repetitions closes; and maps the
@@ -195,6 +245,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const client = HttpClient.mapRequestEffect(yield* HttpClient.HttpClient, followNoRedirect)
   // For what a stream answers. Whoever reads an answer whole is done with it by then, and binds it to no scope.
   const scopedClient = HttpClient.withScope(client)
+  const decoder = yield* Answer.ContentDecoding
   const prepare = Effect.fnUntraced(function*(
     request: HttpClientRequest.HttpClientRequest,
     { headers = {} }: RequestOptionsInput
@@ -205,25 +256,34 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       // A slash in a file's path separates segments; the contract has checked each of them.
       HttpClientRequest.setUrl(request.url.replace(filePath, (path) => path.replaceAll("%2F", "/"))),
       HttpClientRequest.prependUrl(url),
-      HttpClientRequest.setHeaders({ ...Connection.userAgent, ...headers }),
+      HttpClientRequest.setHeaders({ "accept-encoding": "identity", ...Connection.userAgent, ...headers }),
       token === undefined ? identity : HttpClientRequest.bearerToken(token)
     )
   })
   const exchange = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
     const current = yield* CurrentExchange
     yield* checkBody(request, current)
-    const prepared = yield* prepare(request, yield* RequestOptions)
-    const response = yield* traceNoSecret(
+    const options = yield* RequestOptions
+    const prepared = yield* prepare(request, options)
+    const received = yield* traceNoSecret(
       current.answersStream ? scopedClient.execute(prepared) : client.execute(prepared)
     )
+    const limit = current.answersStream ? Infinity : options.responseLimits?.body ?? Answer.defaultLimit
+    const response = Answer.receive(received, decoder, limit)
     current.response = response
     const onResponse = yield* OnResponse
     onResponse(response)
-    if (response.status >= 200 && response.status < 300) return response
-    const text = yield* Failures.readText(response)
-    return yield* Effect.fail(
-      Failures.fromResponse(response, text, redactOf(response.request), yield* Clock.currentTimeMillis)
-    )
+    const isSuccess = response.status >= 200 && response.status < 300
+    const mediaType = response.headers["content-type"]
+    if (isSuccess && (current.mediaType === undefined || current.mediaType === essenceOf(mediaType))) {
+      return asDeclared(response, current)
+    }
+    const redact = redactOf(response.request)
+    if (isSuccess) {
+      return yield* Effect.fail(Failures.noEventStream(response, yield* Failures.readText(response, patience), redact))
+    }
+    const body = yield* Failures.readText(response)
+    return yield* Effect.fail(Failures.fromResponse(response, body, redact, yield* Clock.currentTimeMillis))
   })
   const httpClient = HttpClient.makeWith(Effect.flatMap(exchange), Effect.succeed)
 
@@ -232,13 +292,13 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     if (Schema.isSchemaError(error)) {
       return response === undefined ? Effect.succeed(Failures.fromInput(error)) : Effect.map(
         Effect.orElseSucceed(response.text, () => ""),
-        (text) => Failures.undecodable(response, text, redactOf(response.request), Failures.describeBody(error))
+        (text) => Failures.undecodable(response, { text }, redactOf(response.request), Failures.describeBody(error))
       )
     }
     return response !== undefined && error.reason._tag === "DecodeError" && error.reason.cause === undefined
       ? Effect.map(
         Failures.readText(response),
-        (text) => Failures.undecodable(response, text, redactOf(response.request))
+        (body) => Failures.undecodable(response, body, redactOf(response.request))
       )
       : Effect.succeed(Failures.fromHttpClientError(error))
   }
@@ -252,23 +312,24 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     onGroup: ({ group }) => {
       methods[group.identifier] = {}
     },
-    onEndpoint: ({ endpoint, group, mergedAnnotations }) => {
+    onEndpoint: ({ endpoint, group, mergedAnnotations, successes }) => {
       const method = raw[group.identifier]?.[endpoint.identifier]
       if (!Predicate.isFunction(method)) return
-      const bodyLimit = Context.get(mergedAnnotations, BodyLimit)
-      const answersStream = isStreamed(endpoint)
+      const declared = declaredOf(endpoint, mergedAnnotations, successes)
       const toError = (reason: AshErrorReason) =>
         new AshError({ operation: `${group.identifier}.${endpoint.identifier}`, reason })
       methods[group.identifier] = {
         ...methods[group.identifier],
         [endpoint.identifier]: (request: object) =>
           Effect.suspend(() => {
-            const exchange: Exchange = { bodyLimit, answersStream, response: undefined }
+            const exchange: Exchange = { ...declared, response: undefined }
             const result: Effect.Effect<unknown, Failure, Scope.Scope> = method(request)
             return result.pipe(
               Effect.catch((error) => Effect.flip(Effect.map(toReason(error, exchange), toError))),
               Effect.provideService(CurrentExchange, exchange),
-              answersStream ? holdStream((error) => toError(Failures.fromHttpClientError(error))) : Effect.scoped
+              declared.answersStream
+                ? holdStream((error) => toError(Failures.fromHttpClientError(error)))
+                : Effect.scoped
             )
           })
       }

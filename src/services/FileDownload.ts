@@ -1,12 +1,14 @@
 /** A file on its way from a server. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
-import { AshError } from "../schema/AshError.ts"
+import { collect, upTo } from "../internal/answer.ts"
+import * as FileName from "../internal/fileName.ts"
+import { AshError, Undecodable } from "../schema/AshError.ts"
 
 /** A file: what the server says of it, and its bytes. The connection is held until the bytes are read or the scope closes. */
 export interface FileDownload {
+  /** As the server names it, and without folders; the end of its path where the server names none. */
   readonly name: string
   readonly mediaType: string
   /** Bytes, where the server says it. */
@@ -23,15 +25,6 @@ interface DownloadHeaders {
   readonly "x-ash-source"?: string
 }
 
-const decodeName = (encoded: string) => Result.getSuccess(Result.try(() => decodeURIComponent(encoded)))
-
-/** The name in a header, which has it encoded, or as it is in quotes. */
-const nameIn = (disposition: string): Option.Option<string> =>
-  Option.orElse(
-    Option.flatMap(Option.fromUndefinedOr(/filename\*=UTF-8''([^;]+)/.exec(disposition)?.[1]), decodeName),
-    () => Option.fromUndefinedOr(/filename="([^"]+)"/.exec(disposition)?.[1])
-  )
-
 /** The download in a response to an operation; `path` names the file where the server does not. */
 export const fromResponse = (
   operation: string,
@@ -40,26 +33,34 @@ export const fromResponse = (
 ): FileDownload => {
   const length = headers["content-length"]
   return {
-    name: nameIn(headers["content-disposition"] ?? "").pipe(Option.getOrElse(() => path.split("/").at(-1) ?? path)),
+    name: FileName.inHeader(headers["content-disposition"] ?? "").pipe(
+      Option.orElse(() => FileName.lastSegment(path)),
+      Option.getOrElse(() => "download")
+    ),
     mediaType: headers["content-type"] ?? "application/octet-stream",
-    size: length === undefined ? undefined : Number(length),
+    size: length !== undefined && /^\d+$/.test(length) ? Number(length) : undefined,
     source: headers["x-ash-source"],
     content: Stream.mapError(body, ({ reason }) => new AshError({ operation, reason }))
   }
 }
 
-/** The whole content as UTF-8 text. */
-export const text = ({ content }: FileDownload): Effect.Effect<string, AshError> =>
-  content.pipe(Stream.decodeText, Stream.runFold(() => "", (text, piece) => text + piece))
+/** The bytes of a file that is read as text, where no option says otherwise. */
+const defaultTextLimit = 104_857_600
 
-/** The whole content. */
-export const bytes = ({ content }: FileDownload): Effect.Effect<Uint8Array, AshError> =>
-  Effect.map(Stream.runCollect(content), (chunks) => {
-    const whole = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.length, 0))
-    let position = 0
-    for (const chunk of chunks) {
-      whole.set(chunk, position)
-      position += chunk.length
-    }
-    return whole
-  })
+const within = ({ content, name }: FileDownload, operation: string, limit: number): FileDownload["content"] =>
+  content.pipe(
+    upTo(limit, () =>
+      new AshError({
+        operation,
+        reason: new Undecodable({ message: `${name} is larger than the limit of ${limit} bytes` })
+      }))
+  )
+
+/** The whole content as UTF-8 text. */
+export const text =
+  (operation: string, limit = defaultTextLimit) => (file: FileDownload): Effect.Effect<string, AshError> =>
+    within(file, operation, limit).pipe(Stream.decodeText, Stream.runFold(() => "", (text, piece) => text + piece))
+
+/** The whole content, of at most so many bytes. */
+export const bytes = (operation: string, limit: number) => (file: FileDownload): Effect.Effect<Uint8Array, AshError> =>
+  collect(within(file, operation, limit))

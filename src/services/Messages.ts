@@ -22,7 +22,7 @@ import { TurnControl } from "../internal/turnControl.ts"
 import * as TurnFold from "../internal/turnFold.ts"
 import { turnLimits } from "../internal/turnLimits.ts"
 import { decodeEvents, endTurn, type OnTurnError } from "../internal/turnStream.ts"
-import { AshError, type AshErrorReason, type HttpExchange, Undecodable } from "../schema/AshError.ts"
+import { AshError, type AshErrorReason, type HttpExchange } from "../schema/AshError.ts"
 import { SessionId } from "../schema/Ids.ts"
 import { type Content, type SendMessageOptions, SendMessageRequest, type StoredMessage } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
@@ -126,17 +126,15 @@ export class Messages extends Context.Service<Messages, {
               http = exchange(response, "", redact)
             })
           )
-          const { body, headers } = yield* control.abort === Effect.never
+          const { body } = yield* control.abort === Effect.never
             ? start
             : Effect.raceFirst(start, control.abort)
-          return isEventStream(headers["content-type"])
-            ? body.pipe(
-              readAhead({ operation, sessionId: id, limits, startedAt, progress }),
-              decodeEvents(operation, limits.maxEventSize),
-              endTurn(operation, id, { onTurnError, progress, redact }),
-              Stream.mapError((error) => withKnown(error, { http: error.reason.http ?? http }))
-            )
-            : Stream.fail(noEventStream(headers["content-type"]))
+          return body.pipe(
+            readAhead({ operation, sessionId: id, limits, startedAt, progress }),
+            decodeEvents(operation, limits.maxEventSize),
+            endTurn(operation, id, { onTurnError, progress, redact }),
+            Stream.mapError((error) => withKnown(error, { http: error.reason.http ?? http }))
+          )
         }))
 
       const stream =
@@ -206,18 +204,6 @@ const refused = (reason: AshErrorReason) => new AshError({ operation, reason })
 
 /** The id of no session: servers give random ids. */
 const noSession = "00000000-0000-0000-0000-000000000000"
-
-const isEventStream = (contentType: string | undefined) => contentType?.startsWith("text/event-stream") === true
-
-const noEventStream = (contentType: string | undefined) =>
-  new AshError({
-    operation,
-    reason: new Undecodable({
-      message: `the answer should be an event stream; it is ${
-        contentType ?? "of no type"
-      }; is there a proxy before the server?`
-    })
-  })
 
 /** Whether a message to no session is refused for its session, so that its content is in order. */
 const isAccepted = <A>(attempt: Effect.Effect<A, AshError>): Effect.Effect<boolean, AshError> =>

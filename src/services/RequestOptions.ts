@@ -51,6 +51,17 @@ export interface BufferOptions {
   readonly whenFull?: "wait" | "fail" | undefined
 }
 
+/**
+ * How much of an answer is taken in, in bytes behind any compression, counted while they are read. Beyond it the call fails
+ * with `Undecodable`. Of the body of an error 64 KiB are read; a stream of bytes and a turn have no such limit.
+ */
+export interface ResponseLimits {
+  /** An answer that is decoded as a whole, as all JSON is. @default 64 MiB */
+  readonly body?: number | undefined
+  /** A file that is read as text. @default 100 MiB */
+  readonly text?: number | undefined
+}
+
 /** What a layer or a call sets. What is left out keeps the value of the layer, then the default. */
 export interface RequestOptionsInput {
   /**
@@ -65,6 +76,8 @@ export interface RequestOptionsInput {
   readonly buffer?: BufferOptions | undefined
   /** The largest event of a turn that is accepted, in characters. @default 64 Mi */
   readonly maxEventSize?: number | undefined
+  /** How much of an answer is taken in. */
+  readonly responseLimits?: ResponseLimits | undefined
   /**
    * Whether turns and commands of a session are kept apart from each other, and from those of its handles, and what the
    * queue would run among them is refused. Without it the server mixes what runs at the same time.
@@ -89,7 +102,7 @@ const inOrder = new WeakSet<RequestOptionsInput>()
 /** Refuses an option that cannot be read, with its name. */
 export const checkOptions = (operation: string, options: RequestOptionsInput): Effect.Effect<void, AshError> =>
   inOrder.has(options) ? Effect.void : Effect.gen(function*() {
-    const { buffer, headers, maxEventSize, retry, timeout, timeouts } = options
+    const { buffer, headers, maxEventSize, responseLimits, retry, timeout, timeouts } = options
     yield* Effect.mapError(checkHeaders(headers), (reason) => new AshError({ operation, reason }))
     const durations = {
       timeout,
@@ -107,7 +120,13 @@ export const checkOptions = (operation: string, options: RequestOptionsInput): E
     if (retry?.times !== undefined && !(retry.times >= 0)) {
       return yield* refuseOption(operation, "retry.times", "a number of 0 or more")
     }
-    for (const [field, count] of Object.entries({ "buffer.size": buffer?.size, maxEventSize })) {
+    const counts = {
+      "buffer.size": buffer?.size,
+      maxEventSize,
+      "responseLimits.body": responseLimits?.body,
+      "responseLimits.text": responseLimits?.text
+    }
+    for (const [field, count] of Object.entries(counts)) {
       if (count !== undefined && !isCount(count)) {
         return yield* refuseOption(operation, field, "an integer of 1 or more")
       }
@@ -132,6 +151,7 @@ export class RequestOptions extends Context.Reference<RequestOptionsInput>("effe
     buffer: { ...outer.buffer, ...inner.buffer },
     maxEventSize: inner.maxEventSize ?? outer.maxEventSize,
     exclusive: inner.exclusive ?? outer.exclusive,
+    responseLimits: { ...outer.responseLimits, ...inner.responseLimits },
     headers: { ...outer.headers, ...inner.headers }
   })
 

@@ -48,7 +48,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
     sessionId: string,
     path: string
   ) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
-  /** Reads a file as UTF-8 text. */
+  /** Reads a file as UTF-8 text, of at most 100 MiB: `responseLimits.text`. */
   readonly readText: (sessionId: string, path: string) => Effect.Effect<string, AshError>
   /**
    * Writes files over those that are there, each of at most 50 MiB, in as many requests as they need. Not all or nothing:
@@ -86,7 +86,11 @@ export class SessionFiles extends Context.Service<SessionFiles, {
       return SessionFiles.of({
         list: (id, query = {}) => call.repeatable("SessionFiles.list", api.list({ params: { id }, query })),
         read,
-        readText: (id, path) => Effect.scoped(Effect.flatMap(read(id, path), FileDownload.text)),
+        readText: (id, path) =>
+          Effect.flatMap(call.options("SessionFiles.readText"), ({ responseLimits }) =>
+            Effect.scoped(
+              Effect.flatMap(read(id, path), FileDownload.text("SessionFiles.readText", responseLimits?.text))
+            )),
         write: <E, R, E2, R2>(
           id: string,
           files: ReadonlyArray<NewSessionFile<E, R>>,

@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { maxSize as maxBundleSize } from "../internal/bundle.ts"
 import { sentAt } from "../internal/failures.ts"
 import * as Gated from "../internal/gated.ts"
 import { messageOf, renamed, within } from "../internal/operations.ts"
@@ -217,7 +218,9 @@ export const make = (
   /** The workspace, saved before a restart and not yet brought back. */
   let workspace: Uint8Array | undefined
 
-  const saveWorkspace = Effect.scoped(Effect.flatMap(workspaces.download(id), FileDownload.bytes)).pipe(
+  const saveWorkspace = Effect.scoped(
+    Effect.flatMap(workspaces.download(id), FileDownload.bytes("Workspaces.download", maxBundleSize))
+  ).pipe(
     Effect.timeoutOrElse({ duration: saveAtMost, orElse: () => Effect.fail(saveTimedOut) })
   )
 

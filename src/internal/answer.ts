@@ -1,0 +1,193 @@
+/** A response as everything behind the transport reads it: its content decoded, and counted while it is read. */
+import * as Arr from "effect/Array"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import { concat } from "./content.ts"
+import { unreadable } from "./failures.ts"
+import { type ByteTransform, through } from "./through.ts"
+
+type Response = HttpClientResponse.HttpClientResponse
+type Bytes = Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
+
+/** Decodes bytes, and tells what is wrong with them by an error of the caller's. */
+type Decode = (bytes: Bytes, onError: (cause: unknown) => HttpClientError.HttpClientError) => Bytes
+
+/** How a content is decoded that has a coding and begins so; none where the platform cannot. */
+export type ContentDecoder = (coding: string, start: Uint8Array) => Option.Option<Decode>
+
+/** The type of a coding's format, for the types of some platforms lack `brotli`. */
+const formatOf = (coding: string, start: Uint8Array): string => {
+  switch (coding) {
+    case "gzip":
+    case "x-gzip":
+      return "gzip"
+    case "deflate":
+      // Some servers send what is meant by the name, and some what RFC 9110 says: with the header of zlib.
+      return ((start[0] ?? 0) & 0x0f) === 8 ? "deflate" : "deflate-raw"
+    case "br":
+      return "brotli"
+    default:
+      return coding
+  }
+}
+
+/** What the Web's `DecompressionStream` can decode here. */
+export const platformDecoder: ContentDecoder = (coding, start) =>
+  Option.map(
+    Result.getSuccess(
+      Result.try((): ByteTransform => Reflect.construct(DecompressionStream, [formatOf(coding, start)]))
+    ),
+    (transform): Decode => (bytes, onError) => through(() => transform, onError)(bytes)
+  )
+
+/** How contents are decoded that a transport leaves coded. */
+export class ContentDecoding extends Context.Reference<ContentDecoder>("effect-ash/internal/answer/ContentDecoding", {
+  defaultValue: () => platformDecoder
+}) {}
+
+/** The codings of a content, in the order in which they were applied. */
+const codingsOf = ({ headers }: Response): ReadonlyArray<string> =>
+  (headers["content-encoding"] ?? "").toLowerCase().split(",").map((coding) => coding.trim())
+    .filter((coding) => coding !== "")
+
+/** A `Response` of `fetch`, unlike one that a program made, has a URL. */
+const isFetched = (response: Response) => Option.exists(HttpClientResponse.toWeb(response), ({ url }) => url !== "")
+
+/** What each `fetch` decodes; where there is another in the list, some decode nothing. */
+const ofAllFetches: ReadonlySet<string> = new Set(["gzip", "x-gzip", "deflate", "br"])
+
+const ofSomeFetches: ReadonlySet<string> = new Set([...ofAllFetches, "zstd", "identity"])
+
+/** How contents begin that have a coding, where that can be told. */
+const signs: ReadonlyMap<string, ReadonlyArray<number>> = new Map([
+  ["gzip", [0x1f, 0x8b]],
+  ["x-gzip", [0x1f, 0x8b]],
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]]
+])
+
+/** Shown in a message, so that nothing of a header is in it that is no name. */
+const quote = (coding: string) => /^[\w.+-]{1,40}$/.test(coding) ? `"${coding}"` : "with another name"
+
+const undecoded = (response: Response, coding: string) =>
+  unreadable(response, `the body has the content coding ${quote(coding)}, which cannot be decoded here`)
+
+/** Goes on with a stream as its first bytes tell; one without any is none. */
+const byStart = (bytes: Bytes, onStart: (start: Uint8Array, bytes: Bytes) => Bytes): Bytes =>
+  Stream.unwrap(Effect.gen(function*() {
+    const pull = yield* Stream.toPull(bytes)
+    return yield* pull.pipe(
+      Effect.map((chunks) =>
+        onStart(chunks[0], Stream.concat(Stream.fromArray(chunks), Stream.fromPull(Effect.succeed(pull))))
+      ),
+      Pull.catchDone(() => Effect.succeed(Stream.empty))
+    )
+  }))
+
+const decode = (response: Response, decoder: ContentDecoder, coding: string, bytes: Bytes): Bytes =>
+  byStart(bytes, (start, bytes) =>
+    Option.match(decoder(coding, start), {
+      onNone: () => Stream.fail(undecoded(response, coding)),
+      onSome: (decode) =>
+        decode(
+          bytes,
+          () => unreadable(response, `the body should have the content coding ${quote(coding)}; it is broken`)
+        )
+    }))
+
+const decodeAll = (
+  response: Response,
+  decoder: ContentDecoder,
+  codings: ReadonlyArray<string>,
+  bytes: Bytes
+): Bytes => Arr.reduceRight(codings, bytes, (bytes, coding) => decode(response, decoder, coding, bytes))
+
+/** The content of a `fetch`, which leaves the headers as they were whether or not it has decoded it. */
+const decodeFetched = (
+  response: Response,
+  decoder: ContentDecoder,
+  codings: ReadonlyArray<string>,
+  last: string
+): Bytes => {
+  const sign = signs.get(last)
+  const stranger = codings.find((coding) => !ofSomeFetches.has(coding)) ?? (sign === undefined ? last : undefined)
+  return byStart(response.stream, (start, bytes) =>
+    sign?.every((byte, index) => byte === start[index]) === true
+      ? decodeAll(response, decoder, codings, bytes)
+      : stranger === undefined
+      ? bytes
+      : Stream.fail(undecoded(response, stranger)))
+}
+
+const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyArray<string>): Bytes => {
+  const codings = listed.filter((coding) => coding !== "identity")
+  const last = codings.at(-1)
+  if (Option.exists(HttpClientResponse.toWeb(response), ({ body }) => body === null)) return Stream.empty
+  return last === undefined || (isFetched(response) && listed.every((coding) => ofAllFetches.has(coding)))
+    ? response.stream
+    : isFetched(response)
+    ? decodeFetched(response, decoder, codings, last)
+    : decodeAll(response, decoder, codings, response.stream)
+}
+
+/** Whether the content is known to have at most so many bytes as it is read. */
+const isWithin = (response: Response, limit: number) => {
+  const length = response.headers["content-length"]
+  // A browser may keep it from a page that an answer of another origin was compressed.
+  const isHidden = Option.exists(HttpClientResponse.toWeb(response), ({ type }) => type === "cors")
+  return limit === Infinity || (length !== undefined && /^\d+$/.test(length) && Number(length) <= limit && !isHidden)
+}
+
+/** The bytes of an answer that is read as a whole, where no option says otherwise. */
+export const defaultLimit = 67_108_864
+
+/** Lets at most so many bytes pass. */
+export const upTo =
+  <E2>(limit: number, tooLarge: () => E2) =>
+  <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E | E2, R> =>
+    Stream.suspend(() => {
+      let size = 0
+      return Stream.tap(bytes, (chunk) => {
+        size += chunk.length
+        return size > limit ? Effect.fail(tooLarge()) : Effect.void
+      })
+    })
+
+/** All bytes of a stream. */
+export const collect = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Effect.Effect<Uint8Array<ArrayBuffer>, E, R> =>
+  Effect.map(Stream.runCollect(bytes), concat)
+
+/** The response with its content decoded, and read as a whole up to a limit. What the headers say of the content is so. */
+export const receive = (response: Response, decoder: ContentDecoder, limit: number): Response => {
+  const codings = codingsOf(response)
+  const isAsSent = codings.every((coding) => coding === "identity")
+  if (isAsSent && isWithin(response, limit)) return response
+  const stream = decoded(response, decoder, codings)
+  let whole: ArrayBuffer | undefined
+  const read = stream.pipe(
+    upTo(limit, () => unreadable(response, `the body is larger than the limit of ${limit} bytes`)),
+    collect
+  )
+  const arrayBuffer = Effect.suspend(() =>
+    whole !== undefined ? Effect.succeed(whole) : Effect.map(read, ({ buffer }) => whole = buffer)
+  )
+  const answer: Response = Object.create(response, {
+    headers: {
+      value: isAsSent ? response.headers : Headers.removeMany(response.headers, ["content-encoding", "content-length"])
+    },
+    stream: { value: stream },
+    arrayBuffer: { value: arrayBuffer },
+    text: { value: Effect.map(arrayBuffer, (bytes) => new TextDecoder().decode(bytes)) }
+  })
+  return answer
+}
+
+/** The response as one of another status. */
+export const withStatus = (response: Response, status: number): Response =>
+  Object.create(response, { status: { value: status } })

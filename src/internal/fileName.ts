@@ -1,0 +1,50 @@
+/** The name of a file in a `content-disposition` header: RFC 6266, with the encodings of RFC 8187. Never a path. */
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+
+/** `name=token`, `name="quoted \" string"`, and `name*=charset'language'percent-encoded`, with spaces where they may be. */
+const parameter = /;\s*([\w!#$&+.^`|~-]+)(\*?)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"\s][^;]*))/gs
+
+const decodeText = (charset: string, bytes: Uint8Array): Option.Option<string> =>
+  Result.getSuccess(Result.try(() => new TextDecoder(charset, { fatal: true }).decode(bytes)))
+
+const latin1 = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0))
+
+/** What a percent-encoded value says, where it says so in a charset that is known. */
+const decodeExtended = (value: string): Option.Option<string> => {
+  const match = /^([\w.:+-]+)'[\w-]*'((?:%[\da-f]{2}|[\w!#$&+.^`|~-])*)$/i.exec(value)
+  if (match === null) return Option.none()
+  const [, charset = "", encoded = ""] = match
+  const text = encoded.replaceAll(/%(..)/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 16)))
+  return decodeText(charset, latin1(text))
+}
+
+/** A header has bytes, which clients show as latin-1, and servers mean as UTF-8 as a rule. */
+const decodePlain = (value: string): string =>
+  /^[\0-\xff]*$/.test(value) ? Option.getOrElse(decodeText("utf-8", latin1(value)), () => value) : value
+
+/** Control characters. */
+const unsafe = /\p{Cc}/gu
+
+/** The last segment of what may be a path, of any system. */
+export const lastSegment = (text: string): Option.Option<string> => {
+  const name = text.replace(/^[a-z]:/i, "").split(/[/\\]/).at(-1)?.replaceAll(unsafe, "").trim() ?? ""
+  return name === "" || name === "." || name === ".." ? Option.none() : Option.some(name)
+}
+
+/** The name in a header, by the parameter that can say it best. */
+export const inHeader = (header: string): Option.Option<string> => {
+  const values = new Map<string, string>()
+  for (
+    const [, name = "", star = "", quoted, token = ""] of `;${header.replace(/^[^;=]*(?=;|$)/, "")}`.matchAll(parameter)
+  ) {
+    const key = name.toLowerCase() + star
+    if (!values.has(key)) values.set(key, quoted === undefined ? token : quoted.replaceAll(/\\(.)/gs, "$1"))
+  }
+  const named = (key: string, decode: (value: string) => Option.Option<string>) =>
+    Option.fromUndefinedOr(values.get(key)).pipe(Option.flatMap(decode), Option.flatMap(lastSegment))
+  return Option.orElse(
+    named("filename*", decodeExtended),
+    () => named("filename", (value) => Option.some(decodePlain(value)))
+  )
+}

@@ -1,0 +1,315 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as Http from "node:http"
+import * as Zlib from "node:zlib"
+import type { AshError } from "../../src/schema/AshError.ts"
+import { AshClient } from "../../src/services/AshClient.ts"
+import { RequestOptions } from "../../src/services/RequestOptions.ts"
+import { type ClientName, clientNames, clients } from "../support/clients.ts"
+import { noSession, session, sessionId } from "../support/fixtures.ts"
+import { frames, serve } from "../support/ScriptedServer.ts"
+
+const connect = Effect.fnUntraced(function*(client: ClientName, url: string) {
+  const options = { url, apiKey: Redacted.make("key"), retry: { times: 0 } }
+  return Context.get(yield* Layer.build(clients[client](options)), AshClient)
+})
+
+/** A server that answers everything but the question for the form of content so. */
+const answering = (answer: Http.RequestListener) =>
+  serve((request, response) => {
+    request.resume()
+    if (request.url?.includes(noSession) === true) {
+      response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"Session not found\"}")
+    } else answer(request, response)
+  })
+
+const json = { "content-type": "application/json" }
+const bytes = (text: string) => new TextEncoder().encode(text)
+
+type Encode = (content: Uint8Array) => Uint8Array
+
+interface Coding {
+  readonly header: string
+  readonly encode: Encode
+  /** The clients that can't decode it. */
+  readonly unknownTo?: ReadonlyArray<ClientName>
+}
+
+const codings: ReadonlyArray<Coding> = [
+  { header: "identity", encode: (content) => content },
+  { header: "gzip", encode: Zlib.gzipSync },
+  { header: "x-gzip", encode: Zlib.gzipSync },
+  { header: "GZip", encode: Zlib.gzipSync },
+  { header: "deflate", encode: Zlib.deflateSync },
+  { header: "deflate", encode: Zlib.deflateRawSync },
+  { header: "br", encode: Zlib.brotliCompressSync },
+  { header: "zstd", encode: Zlib.zstdCompressSync, unknownTo: ["undici"] },
+  { header: "gzip, br", encode: (content) => Zlib.brotliCompressSync(Zlib.gzipSync(content)) },
+  { header: "br, identity,gzip", encode: (content) => Zlib.gzipSync(Zlib.brotliCompressSync(content)) },
+  { header: "compress", encode: (content) => content, unknownTo: clientNames },
+  { header: "gzip, compress", encode: Zlib.gzipSync, unknownTo: clientNames }
+]
+
+const text = "The content of a file, which is long enough to be compressed. ".repeat(40)
+
+describe.each(clientNames)("an answer with a content coding (%s)", (client) => {
+  const each = codings.map((coding) => [coding.header, coding, coding.unknownTo?.includes(client) === true] as const)
+
+  /** Asks a server that answers with a content in a coding. */
+  const ask = <A>(
+    { encode, header }: Coding,
+    content: string,
+    headers: Http.OutgoingHttpHeaders,
+    status: number,
+    use: (services: AshClient["Service"]) => Effect.Effect<A, AshError>
+  ) =>
+    Effect.gen(function*() {
+      const body = encode(bytes(content))
+      const url = yield* answering((request, response) => {
+        assert.strictEqual(request.headers["accept-encoding"], "identity")
+        response.writeHead(status, { ...headers, "content-encoding": header, "content-length": body.length }).end(body)
+      })
+      return yield* use(yield* connect(client, url))
+    })
+
+  const assertNamed = (error: AshError, { header }: Coding) => {
+    assert.strictEqual(error.reason._tag, "Undecodable")
+    assert.include(error.message, header.split(", ").at(-1) ?? header)
+  }
+
+  it.live.each(each)("%s: JSON", ([, coding, isUnknown]) =>
+    Effect.gen(function*() {
+      const call = ask(coding, JSON.stringify({ session }), json, 200, ({ sessions }) => sessions.get(sessionId))
+      if (isUnknown) assertNamed(yield* Effect.flip(call), coding)
+      else assert.strictEqual((yield* call).id, sessionId)
+    }))
+
+  it.live.each(each)("%s: an error", ([, coding, isUnknown]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(
+        ask(coding, "{\"error\":\"Session not found\"}", json, 404, ({ sessions }) => sessions.get(sessionId))
+      )
+      if (isUnknown) assertNamed(error, coding)
+      else assert.strictEqual(error.message, "Sessions.get: Session not found (404)")
+    }))
+
+  it.live.each(each)(
+    "%s: a file, whose size is that of its content",
+    ([, coding, isUnknown]) =>
+      Effect.gen(function*() {
+        const call = ask(coding, text, { "content-type": "text/plain" }, 200, ({ sessionFiles }) =>
+          Effect.scoped(Effect.gen(function*() {
+            const { content, size } = yield* sessionFiles.read(sessionId, "a.txt")
+            const read = yield* content.pipe(Stream.decodeText, Stream.mkString)
+            assert.include([undefined, bytes(read).length], size)
+            if (coding.header === "identity") {
+              assert.strictEqual(size, bytes(text).length)
+            }
+            return read
+          })))
+        if (isUnknown) {
+          assertNamed(yield* Effect.flip(call), coding)
+        } else assert.strictEqual(yield* call, text)
+      })
+  )
+
+  it.live.each(each)("%s: a turn", ([, coding, isUnknown]) =>
+    Effect.gen(function*() {
+      const content = frames(["session_start", { sessionId }], ["done", { sessionId }])
+      const call = ask(coding, content, { "content-type": "text/event-stream" }, 200, ({ messages }) =>
+        Stream.runCollect(messages.send(sessionId, "hello")))
+      if (isUnknown) {
+        assertNamed(yield* Effect.flip(call), coding)
+      } else {assert.deepStrictEqual(
+          (yield* call).map(({ _tag }) =>
+            _tag
+          ),
+          ["SessionStart", "Done"]
+        )}
+    }))
+
+  it.live.each(["gzip", "deflate", "br"])("%s: broken, or cut short", (header) =>
+    Effect.gen(function*() {
+      const encode = codings.find((coding) => coding.header === header)?.encode ?? assert.fail()
+      for (
+        const broken of [(content: Uint8Array) => content, (content: Uint8Array) => encode(content).subarray(0, 40)]
+      ) {
+        const error = yield* Effect.flip(
+          ask({ header, encode: broken }, JSON.stringify({ session }), json, 200, ({ sessions }) =>
+            sessions.get(sessionId))
+        )
+        assert.include(["Undecodable", "ConnectionLost"], error.reason._tag)
+        assert.isFalse(error.nothingHappened)
+      }
+    }))
+
+  const flushing = [
+    ["gzip", () => Zlib.createGzip()],
+    ["deflate", () => Zlib.createDeflate()],
+    ["br", () => Zlib.createBrotliCompress()]
+  ] as const
+
+  it.live.each(flushing)("%s: each event of a turn arrives as it is sent", ([header, make]) =>
+    Effect.gen(function*() {
+      const went = yield* Queue.unbounded<() => void>()
+      const url = yield* answering((_, response) => {
+        response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": header })
+        const encoder = make()
+        encoder.pipe(response)
+        const say = (frame: string) => {
+          encoder.write(frame)
+          encoder.flush(() => {})
+        }
+        say(frames(["session_start", { sessionId }]))
+        Queue.offerUnsafe(went, () => say(frames(["text_delta", { delta: "a" }])))
+        Queue.offerUnsafe(went, () => encoder.end(frames(["done", { sessionId }])))
+      })
+      const { messages } = yield* connect(client, url)
+      const tags: Array<string> = []
+      // The next event is sent when the one before it was received.
+      yield* Stream.runForEach(messages.send(sessionId, "hello", { includePartialMessages: true }), ({ _tag }) =>
+        Effect.gen(function*() {
+          tags.push(_tag)
+          if (_tag !== "Done") {
+            ;(yield* Queue.take(went))()
+          }
+        }))
+      assert.deepStrictEqual(tags, ["SessionStart", "TextDelta", "Done"])
+    }))
+})
+
+describe.each(clientNames)("what is taken in of an answer (%s)", (client) => {
+  const limit = 100_000
+  const piece = "x".repeat(10_000)
+
+  /** A server that sends without end, as it is or compressed, and tells how much it has sent. */
+  const endless = (status: number, headers: Http.OutgoingHttpHeaders, isCompressed: boolean) =>
+    Effect.gen(function*() {
+      const closed = yield* Queue.unbounded<void>()
+      const url = yield* answering((_, response) => {
+        response.writeHead(status, { ...headers, ...isCompressed ? { "content-encoding": "gzip" } : {} })
+        const body = isCompressed ? Zlib.createGzip({ level: 1 }) : response
+        if (body !== response) body.pipe(response)
+        const write = () => {
+          if (!response.destroyed && body.write(piece)) setImmediate(write)
+        }
+        body.on("drain", write)
+        response.on("close", () => {
+          body.destroy()
+          Queue.offerUnsafe(closed, undefined)
+        })
+        write()
+      })
+      return { closed, url }
+    })
+
+  const cases = [false, true]
+
+  it.live.each(cases)("JSON (compressed: %s)", (isCompressed) =>
+    Effect.gen(function*() {
+      const { closed, url } = yield* endless(200, json, isCompressed)
+      const { sessions } = yield* connect(client, url)
+      const error = yield* Effect.flip(sessions.get(sessionId)).pipe(
+        Effect.updateService(RequestOptions, RequestOptions.merge({ responseLimits: { body: limit } }))
+      )
+      assert.strictEqual(error.reason._tag, "Undecodable")
+      assert.include(error.message, `${limit} bytes`)
+      yield* Queue.take(closed)
+    }))
+
+  it.live.each(cases)("a file as text (compressed: %s)", (isCompressed) =>
+    Effect.gen(function*() {
+      const { closed, url } = yield* endless(200, { "content-type": "text/plain" }, isCompressed)
+      const { sessionFiles } = yield* connect(client, url)
+      const error = yield* Effect.flip(sessionFiles.readText(sessionId, "a.txt")).pipe(
+        Effect.updateService(RequestOptions, RequestOptions.merge({ responseLimits: { text: limit } }))
+      )
+      assert.strictEqual(error.reason._tag, "Undecodable")
+      assert.include(error.message, `${limit} bytes`)
+      yield* Queue.take(closed)
+    }))
+
+  it.live.each(cases)("an error (compressed: %s)", (isCompressed) =>
+    Effect.gen(function*() {
+      const { closed, url } = yield* endless(404, { "content-type": "text/plain" }, isCompressed)
+      const { sessions } = yield* connect(client, url)
+      const { reason } = yield* Effect.flip(sessions.get(sessionId))
+      assert.strictEqual(reason._tag, "Undecodable")
+      yield* Queue.take(closed)
+    }))
+})
+
+describe.each(clientNames)("the type and the status of an answer (%s)", (client) => {
+  const turn = frames(["session_start", { sessionId }], ["done", { sessionId }])
+
+  const send = (status: number, contentType: string | undefined, body: string) =>
+    Effect.gen(function*() {
+      const url = yield* answering((_, response) => {
+        response.writeHead(status, contentType === undefined ? {} : { "content-type": contentType }).end(body)
+      })
+      const { messages } = yield* connect(client, url)
+      return yield* Stream.runCollect(messages.send(sessionId, "hello"))
+    })
+
+  it.live.each([
+    "text/event-stream",
+    "Text/Event-Stream; Charset=UTF-8",
+    "TEXT/EVENT-STREAM",
+    "text/event-stream;charset=utf-8",
+    "text/event-stream ; x=\"a;b\""
+  ])("%s is an event stream", (type) =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* send(200, type, turn)).length, 2)
+    }))
+
+  it.live.each<readonly [type: string | undefined, body: string]>([
+    ["text/event-streaming", "event: x"],
+    ["text/event-stream-x", "data: 1"],
+    ["application/json", "{\"error\":\"the proxy's word\"}"],
+    ["text/html", "<h1>the proxy's word</h1>"],
+    ["text/plain; a=text/event-stream", "plain"],
+    [undefined, "no type"]
+  ])("%s is none, and the start of its body is kept", ([type, body]) =>
+    Effect.gen(function*() {
+      const { reason } = yield* Effect.flip(send(200, type, body))
+      assert.strictEqual(reason._tag, "Undecodable")
+      assert.include(reason.message, type ?? "of no type")
+      assert.strictEqual(reason.http?.body, body)
+      assert.strictEqual(reason.http?.status, 200)
+    }))
+
+  it.live.each([200, 201, 202, 203, 207, 226])(
+    "%d is a success, whatever the endpoint declares",
+    (status) =>
+      Effect.gen(function*() {
+        const url = yield* answering((request, response) => {
+          const isFile = request.url?.includes("/files/") === true
+          const body = isFile ? text : request.method === "DELETE" ? "" : JSON.stringify({ session })
+          response.writeHead(status, isFile ? {} : json).end(body)
+        })
+        const { attachments, sessionFiles, sessions } = yield* connect(client, url)
+        assert.strictEqual((yield* sessions.get(sessionId)).id, sessionId)
+        assert.strictEqual((yield* sessions.create({ agent: "demo" })).id, sessionId)
+        assert.strictEqual(yield* sessionFiles.readText(sessionId, "a.txt"), text)
+        yield* attachments.delete("0b1e0000-0000-4000-8000-000000000000")
+        assert.strictEqual((yield* send(status, "text/event-stream", turn)).length, 2)
+      })
+  )
+
+  it.live.each([203, 206, 299])(
+    "%d with another body is none, under its own number",
+    (status) =>
+      Effect.gen(function*() {
+        const url = yield* answering((_, response) => response.writeHead(status, json).end("{}"))
+        const { sessions } = yield* connect(client, url)
+        const { reason } = yield* Effect.flip(sessions.get(sessionId))
+        assert.strictEqual(reason._tag, "Undecodable")
+        assert.strictEqual(reason.http?.status, status)
+      })
+  )
+})
