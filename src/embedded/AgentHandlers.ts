@@ -9,6 +9,7 @@ import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import type { Agent } from "../schema/Agent.ts"
 import { AshApi } from "../schema/AshApi.ts"
+import { withoutUndefined } from "../schema/Wire.ts"
 import { AgentFolders } from "./AgentFolders.ts"
 import * as Errors from "./Errors.ts"
 import { type AgentRow, Store } from "./Store.ts"
@@ -84,7 +85,7 @@ export const AgentHandlers = HttpApiBuilder.group(
           const row = yield* store.agent(params.name)
           const updated = yield* change(row, {
             ...(env === undefined ? {} : { env }),
-            ...(config === undefined ? {} : { config: { ...row.config, ...config } })
+            ...(config === undefined ? {} : { config: { ...row.config, ...withoutUndefined(config) } })
           })
           return { agent: shown(updated) }
         })
@@ -102,7 +103,7 @@ export const AgentHandlers = HttpApiBuilder.group(
         "updateConfig",
         Effect.fnUntraced(function*({ params, payload }) {
           const row = yield* store.agent(params.name)
-          const { config } = yield* change(row, { config: { ...row.config, ...payload } })
+          const { config } = yield* change(row, { config: { ...row.config, ...withoutUndefined(payload) } })
           return { config }
         })
       )

@@ -8,10 +8,10 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { AshApi } from "../schema/AshApi.ts"
 import type { CreateEvalCaseRequest, ScoreEvalResultRequest } from "../schema/Eval.ts"
+import { withoutUndefined } from "../schema/Wire.ts"
 import { AgentVersions } from "./AgentVersions.ts"
 import * as Errors from "./Errors.ts"
 import { type CaseRow, Evals, type ResultRow, type RunRow } from "./Evals.ts"
-import { present } from "./Json.ts"
 import { Store } from "./Store.ts"
 import * as Tables from "./Tables.ts"
 
@@ -128,7 +128,7 @@ export const EvalHandlers = HttpApiBuilder.group(
       .handle(
         "updateCase",
         Effect.fnUntraced(function*({ params, payload }) {
-          const row = { ...yield* caseOf(params), ...present(payload), updatedAt: yield* DateTime.now }
+          const row = { ...yield* caseOf(params), ...withoutUndefined(payload), updatedAt: yield* DateTime.now }
           yield* cases.put(row)
           return { case: row }
         })

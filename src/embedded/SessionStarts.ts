@@ -8,6 +8,7 @@ import type * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import type { CreateSessionRequest, Session, SessionStatus } from "../schema/Session.ts"
+import { withoutUndefined } from "../schema/Wire.ts"
 import { AgentFolders } from "./AgentFolders.ts"
 import { AgentVersions } from "./AgentVersions.ts"
 import { Credentials } from "./Credentials.ts"
@@ -108,7 +109,7 @@ const settingNames = ["model", "allowedTools", "disallowedTools", "betas", "suba
 type McpServers = NonNullable<CreateSessionRequest["mcpServers"]>
 
 const serversOf = (servers: McpServers) =>
-  Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, present(server)]))
+  Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, withoutUndefined(server)]))
 
 const describe = (servers: Readonly<Record<string, Schema.Json>>): ReadonlyArray<Schema.Json> =>
   Object.entries(servers).map(([name, server]) => {

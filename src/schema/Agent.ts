@@ -2,7 +2,7 @@
 import * as Schema from "effect/Schema"
 import { FileUpload } from "./File.ts"
 import { NewAgentName } from "./Ids.ts"
-import { JsonObject, nullish, omittable, StringMap } from "./Wire.ts"
+import { JsonObject, JsonObjectInput, nullish, omittable, StringMap } from "./Wire.ts"
 
 /** An agent that a server hosts. */
 export interface Agent extends Schema.Schema.Type<typeof Agent> {}
@@ -48,5 +48,5 @@ export const UpdateAgentRequest = Schema.Struct({
   /** Replaces the whole environment; `{}` clears it. */
   env: omittable(StringMap),
   /** Merged key by key. A key cannot be removed, only set to null. */
-  config: omittable(AgentConfig)
+  config: omittable(JsonObjectInput)
 }).annotate({ identifier: "UpdateAgentRequest" })

@@ -44,7 +44,7 @@ import {
 } from "./Session.ts"
 import { SessionEvent, SessionEventType } from "./SessionEvent.ts"
 import { timeSpan, UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
-import { JsonObject, omittable } from "./Wire.ts"
+import { JsonObject, JsonObjectInput, omittable } from "./Wire.ts"
 
 /** The number of bytes that the body of a request may have: an annotation of endpoints, 1 MiB where absent. */
 export const BodyLimit = Context.Reference<number>("effect-ash/schema/AshApi/BodyLimit", {
@@ -133,7 +133,7 @@ class AgentsGroup extends HttpApiGroup.make("agents")
     HttpApiEndpoint.get("getConfig", "/api/agents/:name/config", { params: agent, success: ConfigResponse, error }),
     HttpApiEndpoint.patch("updateConfig", "/api/agents/:name/config", {
       params: agent,
-      payload: AgentConfig,
+      payload: JsonObjectInput,
       success: ConfigResponse,
       error
     }),

@@ -1,13 +1,13 @@
 /** Evals: questions to an agent, runs that ask them, and how its answers are scored. */
 import * as Schema from "effect/Schema"
 import { Uuid } from "./Ids.ts"
-import { nullish, omittable, open } from "./Wire.ts"
+import { anyFields, nullish, objectInput, omittable, open } from "./Wire.ts"
 
 /** A message of the conversation before a question. */
 export interface ChatMessage extends Schema.Schema.Type<typeof ChatMessage> {}
-export const ChatMessage = Schema.StructWithRest(Schema.Struct({ role: Schema.String, content: Schema.String }), [
-  Schema.Record(Schema.String, Schema.Json)
-]).annotate({ identifier: "ChatMessage" })
+export const ChatMessage = objectInput(
+  Schema.StructWithRest(Schema.Struct({ role: Schema.String, content: Schema.String }), [anyFields])
+).annotate({ identifier: "ChatMessage" })
 
 /** A question to an agent, and what is expected of its answer. */
 export interface EvalCase extends Schema.Schema.Type<typeof EvalCase> {}

@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { claudeMessageFromJson, ClaudeMessageType, withRaw } from "./ClaudeMessage.ts"
 import { jsonDecoder } from "./compiled.ts"
-import { JsonObject, JsonText, nullish, omittable, open, Unknown } from "./Wire.ts"
+import { JsonObjectInput, JsonText, nullish, omittable, open, Unknown } from "./Wire.ts"
 
 const Base64Source = Schema.Struct({
   type: Schema.Literal("base64"),
@@ -72,7 +72,7 @@ export const SendMessageOptions = Schema.Struct({
   /** For example `{ type: "enabled", budgetTokens: 2000 }`. */
   thinking: omittable(Schema.Struct({ type: Schema.String, budgetTokens: omittable(Schema.Int) })),
   /** A JSON schema for the answer: `{ type: "json_schema", schema }`. It comes back as `structured_output`. */
-  outputFormat: omittable(Schema.Struct({ type: Schema.String, schema: JsonObject }))
+  outputFormat: omittable(Schema.Struct({ type: Schema.String, schema: JsonObjectInput }))
 }).annotate({ identifier: "SendMessageOptions" })
 
 /** The body of `POST /api/sessions/:id/messages`. */

@@ -1,6 +1,6 @@
 /** Sessions: an agent at work in a sandbox of its own. */
 import * as Schema from "effect/Schema"
-import { JsonObject, nullish, omittable, open, StringMap } from "./Wire.ts"
+import { anyFields, JsonObjectInput, nullish, objectInput, omittable, open, StringMap } from "./Wire.ts"
 
 /** The state of a session. Open: a newer server may send others. */
 export type SessionStatus = typeof SessionStatus.Type
@@ -25,15 +25,15 @@ export const Session = Schema.Struct({
 
 /** An MCP server that a session may use: by `url`, or as a `command` that the sandbox starts. */
 export interface McpServer extends Schema.Schema.Type<typeof McpServer> {}
-export const McpServer = Schema.StructWithRest(
+export const McpServer = objectInput(Schema.StructWithRest(
   Schema.Struct({
-    url: omittable(Schema.String),
-    command: omittable(Schema.String),
-    args: omittable(Schema.Array(Schema.String)),
-    env: omittable(StringMap)
+    url: Schema.optional(Schema.String),
+    command: Schema.optional(Schema.String),
+    args: Schema.optional(Schema.Array(Schema.String)),
+    env: Schema.optional(StringMap)
   }),
-  [Schema.Record(Schema.String, Schema.UndefinedOr(Schema.Json))]
-).annotate({ identifier: "McpServer" })
+  [anyFields]
+)).annotate({ identifier: "McpServer" })
 
 const Model = Schema.String.check(Schema.isMaxLength(100, { expected: "at most 100 characters" }))
 
@@ -45,7 +45,7 @@ const querySettings = {
   disallowedTools: omittable(Schema.Array(Schema.String)),
   betas: omittable(Schema.Array(Schema.String)),
   /** Subagents by name, as the Claude Agent SDK defines them. */
-  subagents: omittable(JsonObject),
+  subagents: omittable(JsonObjectInput),
   initialAgent: omittable(Schema.String)
 }
 

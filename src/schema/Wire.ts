@@ -36,6 +36,62 @@ export const open = <const Values extends ReadonlyArray<string>>(values: Values)
 /** Any JSON object. */
 export const JsonObject = Schema.Record(Schema.String, Schema.Json)
 
+/**
+ * JSON as a caller gives it: what is `undefined` in an object is left out, and null in a list, as `JSON.stringify` does it.
+ */
+export type JsonInput =
+  | null
+  | number
+  | boolean
+  | string
+  | ReadonlyArray<JsonInput | undefined>
+  | { readonly [key: string]: JsonInput | undefined }
+
+const isJson = Schema.is(Schema.Json)
+const isJsonObject = Schema.is(Schema.JsonObject)
+
+/** Whether it is an object or a list as JSON has them, and nothing that has a form of its own in JSON, such as a date. */
+const isPlain = (input: unknown): input is object => {
+  if (!Predicate.isObject(input)) return Array.isArray(input)
+  const prototype: unknown = Object.getPrototypeOf(input)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
+
+const leaveOut = (input: unknown, above: ReadonlyArray<unknown> = []): unknown => {
+  if (!isPlain(input) || above.includes(input)) return input
+  const inside = [...above, input]
+  if (Array.isArray(input)) return Array.from(input, (item) => item === undefined ? null : leaveOut(item, inside))
+  const entries = Object.entries(input).filter(([, value]) => value !== undefined)
+  return Object.fromEntries(entries.map(([name, value]) => [name, leaveOut(value, inside)]))
+}
+
+/** What it is as JSON, if it is that: not if it goes round in itself, or is too deep, or fails. */
+const toJson = (input: unknown): Option.Option<Schema.Json> =>
+  Option.filter(Result.getSuccess(Result.try(() => isJson(input) ? input : leaveOut(input))), isJson)
+
+/** An object of JSON without what is `undefined` in it. */
+export const withoutUndefined = (input: unknown): Schema.JsonObject =>
+  Option.getOrElse(Option.filter(toJson(input), isJsonObject), () => ({}))
+
+const AnyInput = Schema.declare((input): input is JsonInput => Option.isSome(toJson(input)), {
+  expected: "JSON value"
+})
+
+/** Fields of a request besides those that are known, of any JSON. */
+export const anyFields = Schema.Record(Schema.String, Schema.UndefinedOr(AnyInput))
+
+/** An object of a request, without what is `undefined` in it. */
+export const objectInput = <S extends Schema.Top>(schema: S) =>
+  Schema.JsonObject.pipe(
+    Schema.decodeTo(Schema.toType(schema), {
+      decode: SchemaGetter.passthrough({ strict: false }),
+      encode: SchemaGetter.transform(withoutUndefined)
+    })
+  )
+
+/** Any JSON object that a caller gives. */
+export const JsonObjectInput = objectInput(anyFields)
+
 /** A map of strings, such as an environment. */
 export const StringMap = Schema.Record(Schema.String, Schema.String)
 

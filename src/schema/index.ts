@@ -49,4 +49,4 @@ export {
 } from "./StreamEvent.ts"
 export { ToolCall, Turn } from "./Turn.ts"
 export { UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
-export { Unknown } from "./Wire.ts"
+export { type JsonInput, Unknown } from "./Wire.ts"

@@ -7,6 +7,7 @@ import { batches, isTooLarge } from "../internal/batches.ts"
 import type { Agent, AgentConfig, CreateAgentRequest, UpdateAgentRequest } from "../schema/Agent.ts"
 import { AshError, InvalidRequest } from "../schema/AshError.ts"
 import type { FileEntry, FileUpload } from "../schema/File.ts"
+import type { JsonInput } from "../schema/Wire.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
@@ -42,7 +43,10 @@ export class Agents extends Context.Service<Agents, {
   /** Reads an agent's settings, `{}` if it has none. */
   readonly getConfig: (name: string) => Effect.Effect<AgentConfig, AshError>
   /** Merges into an agent's settings key by key and answers the whole. A key cannot be removed, only set to null. */
-  readonly updateConfig: (name: string, config: AgentConfig) => Effect.Effect<AgentConfig, AshError>
+  readonly updateConfig: (
+    name: string,
+    config: Readonly<Record<string, JsonInput | undefined>>
+  ) => Effect.Effect<AgentConfig, AshError>
   /** Lists an agent's files, without those in folders of dependencies and caches. */
   readonly listFiles: (name: string) => Effect.Effect<ReadonlyArray<FileEntry>, AshError>
   /** Reads one of an agent's files. The connection is held until the content is read or the scope closes. */
