@@ -219,17 +219,18 @@ export const gatedCommand = <A>(gate: Gate, command: Effect.Effect<A, AshError>)
       Effect.sync(() => {
         if (gate.restarts === restarts) gate.fence = { _tag: "Broken", why }
       })
+    const rest = Effect.map(Clock.currentTimeNanos, (now) => {
+      gate.quietUntil = now + quiet
+    })
     return command.pipe(
       Effect.tapError((error) => {
         const found = unusable(error)
         if (found !== undefined && gate.halted === undefined) gate.fence ??= found
         return error.nothingHappened || found !== undefined
           ? Effect.void
-          : fence(`a command was not answered (${error.reason.message}), and may still run`)
+          : Effect.andThen(fence(`a command was not answered (${error.reason.message}), and may still run`), rest)
       }),
-      Effect.onInterrupt(() => fence("a command was interrupted, and may still run")),
-      Effect.ensuring(Effect.map(Clock.currentTimeNanos, (now) => {
-        gate.quietUntil = now + quiet
-      }))
+      Effect.onInterrupt(() => Effect.andThen(fence("a command was interrupted, and may still run"), rest)),
+      Effect.tap(() => rest)
     )
   })
