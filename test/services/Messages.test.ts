@@ -126,7 +126,7 @@ describe("send", () => {
     ["newest", "Hello world", [text("Hello"), text(" world")], 2],
     ["newest", [text("one two")], [text("one"), text(" two")], 2],
     ["newest", [text("a"), text("b")], [text("a"), text("b")], 2],
-    ["newest", imageContent, [image, text("")], 2],
+    ["newest", imageContent, [image, text("\u2060")], 2],
     ["textOnly", "Hello world", "Hello world", 2],
     ["textOnly", [text("one"), text(" two")], "one two", 2]
   ] as const
