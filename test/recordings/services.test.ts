@@ -35,7 +35,8 @@ interface Parts {
   readonly query: any
 }
 
-type Call = (ash: AshClient["Service"], parts: Parts) => Effect.Effect<unknown, AshError>
+/** Events of a turn go into the list that is given, so that those of a turn that fails are there. */
+type Call = (ash: AshClient["Service"], parts: Parts, events: Array<StreamEvent>) => Effect.Effect<unknown, AshError>
 
 const read = (download: ReturnType<AshClient["Service"]["attachments"]["download"]>) =>
   Effect.scoped(Effect.flatMap(download, ({ content }) => Stream.runCollect(content)))
@@ -135,8 +136,11 @@ const calls: Readonly<Record<string, Call>> = {
   "GET /api/sessions/:id/events": ({ sessions }, { params: { id }, query }) => sessions.listEvents(id!, query),
   "GET /api/sessions/:id/logs": ({ sessions }, { params: { id }, query }) => sessions.logs(id!, query),
   "GET /api/sessions/:id/messages": ({ messages }, { params: { id }, query }) => messages.list(id!, query),
-  "POST /api/sessions/:id/messages": ({ messages }, { body: { content, ...options }, params: { id } }) =>
-    Stream.runCollect(messages.send(id!, Array.isArray(content) ? content.map(decoded) : content, options)),
+  "POST /api/sessions/:id/messages": ({ messages }, { body: { content, ...options }, params: { id } }, events) =>
+    Stream.runForEach(
+      messages.send(id!, Array.isArray(content) ? content.map(decoded) : content, options),
+      (event) => Effect.sync(() => events.push(event))
+    ),
   "GET /api/sessions/:id/files": ({ sessionFiles }, { params: { id }, query: { includeHidden } }) =>
     sessionFiles.list(id!, includeHidden === undefined ? {} : { includeHidden: includeHidden === "true" }),
   "POST /api/sessions/:id/files": ({ sessionFiles }, { body, params: { id } }) =>
@@ -193,9 +197,16 @@ const match = ({ request: { method, path } }: Recording): Match | undefined => {
   return { route: matched.route, params, query }
 }
 
-/** What is about HTTP, or a type that the compiler refuses, and not about a request that a typed client can make. */
-const isBelowTheServices = ({ file, request, response }: Recording) =>
-  ["304-files-write-missing.json", "362-credentials-create-bad-type.json"].includes(file) ||
+/** What a typed client cannot ask for: what is about HTTP, what the compiler refuses, and other forms of a file. */
+const isBelowTheServices = ({ file, request, response }: Recording, { query, route }: Match) =>
+  [
+    "299-files-list-bad-hidden.json",
+    "304-files-write-missing.json",
+    "305-files-write-not-base64.json",
+    "362-credentials-create-bad-type.json"
+  ].includes(file) ||
+  // Files are asked for as bytes, whatever they are.
+  (/^GET .*\/files\/\*$/.test(route) && query.format !== "raw" && !/(?:dotdot|escape)/.test(file)) ||
   request.bodyNote !== undefined || response.status === 415 || request.path.startsWith("//") ||
   (["POST", "PATCH"].includes(request.method) && typeof request.body !== "object" &&
     !/(?:pause|resume|stop|fork|activate)$/.test(request.path))
@@ -213,105 +224,238 @@ const tags: Readonly<Record<number, ReadonlyArray<AshErrorReason["_tag"]>>> = {
 
 /** Requests that servers take and that are refused here, with the reason. */
 const refusedHere: Readonly<Record<string, string>> = {
-  "017-agents-create-with-files.json": "paths that leave the folder: the server leaves such files out in silence",
-  "150-sessions-config-patch-bad.json": "a text for a list of texts: the server makes it one",
-  "284-messages-content-number.json": "a number for a text: the server makes it one",
-  "285-messages-content-null.json": "null for a text: the server makes it an empty one"
+  "017": "paths that leave the folder: the server leaves such files out in silence",
+  "150": "a text for a list of texts: the server makes it one",
+  "284": "a number for a text: the server makes it one",
+  "285": "null for a text: the server makes it an empty one"
 }
 
-/** The names of the frames, read as the server writes them: the last line with a name counts. */
-const namesOf = (text: string): ReadonlyArray<string> =>
-  text.split("\n\n").filter((frame) => frame.includes("data: ")).map((frame) =>
-    (frame.split("\n").findLast((line) => line.startsWith("event: ")) ?? "").slice("event: ".length) || "message"
-  )
+/** Requests that servers refuse, and that are refused here before they are sent. */
+const refusedByBoth: ReadonlySet<string> = new Set(
+  [
+    "024",
+    "025",
+    "030",
+    "035",
+    "055",
+    "059",
+    "065",
+    "079",
+    "092",
+    "097",
+    "105",
+    "124",
+    "125",
+    "129",
+    "137",
+    "140",
+    "147",
+    "184",
+    "190",
+    "197",
+    "280",
+    "287",
+    "289",
+    "292",
+    "317",
+    "339",
+    "340",
+    "379",
+    "380",
+    "392",
+    "397",
+    "399",
+    "404"
+  ]
+)
 
-const dataOf = (text: string): ReadonlyArray<string> =>
-  text.split("\n\n").filter((frame) => frame.includes("data: ")).map((frame) =>
-    (frame.split("\n").findLast((line) => line.startsWith("data: ")) ?? "").slice("data: ".length)
-  )
+/** Fields of a recording's body that the API does not have: they are not sent. */
+const unknownFields: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "020": ["slug", "description", "model", "backend", "config"],
+  "290": ["bogus"]
+}
 
-const nameOf = (event: StreamEvent): string =>
-  event._tag === "Unknown"
-    ? event.event
-    : event._tag === "TurnError"
-    ? "error"
-    : event._tag === "Partial"
-    ? "message"
-    : event._tag.replace(/(?<=.)[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
+/** The frames, read as the server writes them: several lines of data are one text, of several names the last one counts. */
+const framesOf = (text: string) => {
+  const linesOf = (frame: string, field: string) =>
+    frame.split("\n").filter((line) => line.startsWith(`${field}: `)).map((line) => line.slice(field.length + 2))
+  return text.split("\n\n").flatMap((frame) => {
+    const data = linesOf(frame, "data")
+    return data.length === 0
+      ? []
+      : [{ event: linesOf(frame, "event").at(-1) || "message", data: data.join("\n") }]
+  })
+}
+
+/** What the server sent for an event: its name and its data, to the byte. */
+const frameOf = (event: StreamEvent) => {
+  const { _tag: tag, ...fields } = event
+  const name = tag.replace(/(?<=.)[A-Z]/g, (letter) => `_${letter}`).toLowerCase()
+  switch (event._tag) {
+    case "Unknown":
+      return { event: event.event, data: typeof event.data === "string" ? event.data : JSON.stringify(event.data) }
+    case "Partial":
+      return { event: "message", data: event.json }
+    case "Message":
+      return { event: name, data: JSON.stringify(event.message.raw) }
+    case "TurnError":
+      return { event: "error", data: JSON.stringify(event.raw ?? { error: event.error }) }
+    default:
+      return { event: name, data: JSON.stringify(fields) }
+  }
+}
+
+/** Where what a service answers differs from what the server sent: every field of every element of every list. */
+const differences = (sent: any, answered: any, path = "answer"): ReadonlyArray<string> => {
+  const is = Redacted.isRedacted(answered)
+    ? Redacted.value(answered)
+    : DateTime.isDateTime(answered)
+    ? DateTime.formatIso(answered)
+    : answered
+  // The key of the environment was made at no time.
+  if (sent === "" && path.endsWith("].createdAt")) return is === null ? [] : [`${path} became ${is}`]
+  if (sent === null || typeof sent !== "object") return Object.is(sent, is) ? [] : [`${path}: ${sent} became ${is}`]
+  if (is === null || typeof is !== "object") return [`${path} became ${is}`]
+  if (Array.isArray(sent)) {
+    return sent.length === is.length
+      ? sent.flatMap((element, index) => differences(element, is[index], `${path}[${index}]`))
+      : [`${path}: ${sent.length} became ${is.length}`]
+  }
+  return Object.entries(sent).flatMap(([name, value]) =>
+    isText(value) && is[name]?.raw !== undefined
+      // A row of a conversation.
+      ? differences(JSON.parse(value), is[name].raw, `${path}.${name}`)
+      : isText(value) && "raw" in is && name === "data"
+      // One of a timeline, whose JSON is beside what was made of it.
+      ? differences(JSON.parse(value), is.raw, `${path}.raw`)
+      : differences(value, is[name], `${path}.${name}`)
+  )
+}
+
+/** What is in the envelope of an answer. */
+const opened = (body: any) => {
+  const values = Object.values(body)
+  return values.length === 1 ? values[0] : "activated" in body ? body.versionNumber : body
+}
+
+/** A query whose order does not matter. */
+const sorted = (path: string) => {
+  const { pathname, searchParams } = new URL(path, "http://ash.test")
+  return [pathname, ...[...searchParams].map((pair) => pair.join("=")).toSorted()]
+}
 
 const isUnknownRoute = ({ body }: Recording["response"]) => /^Route \S+ not found$/.test((body as any)?.message)
 
 const refusesFiles = ({ body }: Recording["response"]) =>
   ((body as any)?.files ?? []).some?.(({ written }: any) => written === false) === true
 
-const isEvents = (result: unknown): result is ReadonlyArray<StreamEvent> => Array.isArray(result)
+const numberOf = ({ file }: Recording) => file.slice(0, 3)
 
-const replayed = recordings.flatMap((recording) => {
+const made = recordings.flatMap((recording) => {
   const matched = match(recording)
-  return matched === undefined || isBelowTheServices(recording) ? [] : [{ file: recording.file, recording, matched }]
+  return matched === undefined || isBelowTheServices(recording, matched)
+    ? []
+    : [{ file: recording.file, number: numberOf(recording), recording, matched }]
+})
+
+const isRefused = ({ number }: { readonly number: string }) => number in refusedHere || refusedByBoth.has(number)
+
+const replayed = made.filter((each) => !isRefused(each))
+
+/** Headers that a client of HTTP, or this package, sets by itself. */
+const ownHeaders = new Set(["authorization", "content-length", "content-type", "accept", "host", "connection"])
+
+const headersOf = ({ request }: Recording) =>
+  Object.fromEntries(Object.entries(request.headers).filter(([name]) => !ownHeaders.has(name)))
+
+/** What a recorded request comes to, and what was sent for it. */
+const replay = Effect.fnUntraced(function*({ matched, recording }: typeof made[number]) {
+  const { request, response } = recording
+  const server = Server.make(
+    ({ path }) =>
+      path.includes(noSession)
+        ? Server.json({ error: "Session not found", statusCode: 404 }, 404)()
+        : new Response(
+          response.status === 204 ? null : new ReadableStream({
+            start: (controller) => {
+              for (const piece of piecesOf(response)) controller.enqueue(piece)
+              controller.close()
+            }
+          }),
+          { status: response.status, headers: response.headers }
+        ),
+    { retry: { times: 0 }, headers: headersOf(recording) }
+  )
+  const { params, query, route } = matched
+  const call = calls[route]
+  if (call === undefined) return yield* Effect.die(new Error(`no call for ${route}`))
+  const events: Array<StreamEvent> = []
+  const parts = { params, query, body: request.body ?? {} }
+  const result = yield* Effect.result(Effect.flatMap(AshClient, (ash) => call(ash, parts, events))).pipe(
+    Effect.provide(server.layer)
+  )
+  return { events, result, sent: server.requests.filter(({ path }) => !path.includes(noSession)) }
 })
 
 describe.skipIf(!found)(`recordings, through the services${none}`, () => {
   it("are many", () => {
-    assert.isAbove(replayed.length, 0)
+    assert.isAbove(replayed.length, 220)
+    assert.isBelow(made.length - replayed.length, 40)
   })
 
-  it.effect.each(replayed)("$file", ({ file, matched, recording: { request, response } }) => {
-    const server = Server.make(
-      ({ path }) =>
-        path.includes(noSession)
-          ? Server.json({ error: "Session not found", statusCode: 404 }, 404)()
-          : new Response(
-            response.status === 204 ? null : new ReadableStream({
-              start: (controller) => {
-                for (const piece of piecesOf(response)) controller.enqueue(piece)
-                controller.close()
-              }
-            }),
-            { status: response.status, headers: response.headers }
-          ),
-      { retry: { times: 0 } }
-    )
-    return Effect.gen(function*() {
-      const { params, query, route } = matched
-      const call = calls[route]
-      if (call === undefined) return
-      const result = yield* Effect.result(call(yield* AshClient, { params, query, body: request.body ?? {} }))
-      const sent = server.requests.filter(({ path }) => !path.includes(noSession))
-      const error = Result.isFailure(result) ? result.failure : undefined
+  it.effect.each(made.filter(isRefused))("$file is refused before it is sent", (each) =>
+    Effect.gen(function*() {
+      const { result, sent } = yield* replay(each)
+      assert.deepStrictEqual(sent, [])
+      assert.strictEqual(Result.isFailure(result) ? result.failure.reason._tag : undefined, "InvalidRequest")
+      assert.strictEqual(each.recording.response.status < 400, each.number in refusedHere)
+    }))
 
-      if (sent.length === 0) {
-        assert.strictEqual(error?.reason._tag, "InvalidRequest")
-        if (!(file in refusedHere)) assert.isAtLeast(response.status, 400)
-        return
-      }
-      assert.strictEqual(sent[0]?.method, request.method)
+  it.effect.each(replayed)("$file", (each) =>
+    Effect.gen(function*() {
+      const { matched: { params, route }, number, recording } = each
+      const { request, response } = recording
+      const { events, result, sent } = yield* replay(each)
+      assert.strictEqual(sent.length, 1)
+      const [first] = sent
+      assert.strictEqual(first?.method, request.method)
+      assert.deepStrictEqual(sorted(first?.path ?? ""), sorted(request.path))
+      assert.deepInclude(first?.headers, headersOf(recording))
+      const fields = Object.entries(request.body ?? {}).filter(([name]) => !unknownFields[number]?.includes(name))
+      assert.deepStrictEqual(first?.body === "" ? {} : JSON.parse(first?.body ?? ""), Object.fromEntries(fields))
+
+      const error = Result.isFailure(result) ? result.failure : undefined
       if (response.status >= 400) {
         assert.include(isUnknownRoute(response) ? ["NotSupported"] : tags[response.status] ?? [], error?.reason._tag)
         assert.strictEqual(error?.reason.http?.status, response.status)
         assert.notInclude(error?.message, "no Ash error")
         return
       }
-      if (!route.endsWith("/messages") || request.method === "GET") {
-        assert.strictEqual(error?.reason._tag, refusesFiles(response) ? "FilesRefused" : undefined)
+      if (route === "POST /api/sessions/:id/messages") {
+        const frames = framesOf(bytesOf(response).toString())
+        // An end that has another session, or none, is not the turn's.
+        const end = frames.findIndex(({ data, event }) =>
+          (event === "done" && data === JSON.stringify({ sessionId: params["id"] })) || event === "error"
+        )
+        const terminal = frames[end]
+        const expected = terminal === undefined || terminal.data.includes("Client write timeout")
+          ? "StreamTruncated"
+          : terminal.event === "error"
+          ? "TurnFailed"
+          : undefined
+        assert.strictEqual(error?.reason._tag, expected)
+        const heard = frames.slice(0, end === -1 ? undefined : expected === undefined ? end + 1 : end)
+        assert.deepStrictEqual(events.map(frameOf), heard)
         return
       }
-      const names = namesOf(bytesOf(response).toString())
-      const data = dataOf(bytesOf(response).toString())
-      // An end that has another session, or none, is not the turn's.
-      const end = names.findIndex((name, index) =>
-        (name === "done" && data[index] === JSON.stringify({ sessionId: params["id"] })) || name === "error"
-      )
-      const wasDropped = data[end]?.includes("Client write timeout") === true
-      const terminal = wasDropped ? undefined : names[end]
-      const expected = terminal === undefined ? "StreamTruncated" : terminal === "error" ? "TurnFailed" : undefined
-      assert.strictEqual(error?.reason._tag, expected)
-      if (Result.isSuccess(result) && isEvents(result.success)) {
-        assert.deepStrictEqual(
-          result.success.map(nameOf),
-          names.slice(0, end + 1)
-        )
+      if (refusesFiles(response)) return assert.strictEqual(error?.reason._tag, "FilesRefused")
+      if (Result.isFailure(result)) return assert.fail(result.failure.message)
+      const answer = result.success
+      if (answer === undefined) return assert.match(route, /^DELETE |^POST .*\/workspace$/)
+      if (response.body === undefined || /^GET .*(?:\/workspace|\/files\/\*|attachments\/:id)$/.test(route)) {
+        const bytes = isText(answer) ? Buffer.from(answer) : Buffer.concat(answer as ReadonlyArray<Uint8Array>)
+        return assert.isTrue(bytes.equals(bytesOf(response)))
       }
-    }).pipe(Effect.provide(server.layer))
-  })
+      assert.deepStrictEqual(differences(opened(response.body), answer), [])
+    }))
 })
