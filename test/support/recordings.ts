@@ -16,6 +16,10 @@ export interface Recording {
     readonly path: string
     readonly headers: Readonly<Record<string, string>>
     readonly body?: any
+    /** A body that is no JSON, or none that was read as such. */
+    readonly bodyText?: string
+    readonly bodyBase64?: string
+    /** What the body was, where it was too large to keep. */
     readonly bodyNote?: string
   }
   readonly response: {
