@@ -36,7 +36,9 @@ export const fromMessage = (message: Schema.JsonObject): ReadonlyArray<Frame> =>
 const finer = (message: Schema.JsonObject): ReadonlyArray<Frame> => {
   switch (message["type"]) {
     case "stream_event":
-      return fromDelta(field(message["event"], "delta"))
+      return textField(message["event"], "type") === "content_block_delta"
+        ? fromDelta(field(message["event"], "delta"))
+        : []
     case "assistant":
       return elements(field(message["message"], "content")).flatMap(fromBlock)
     case "user":
@@ -52,19 +54,19 @@ const finer = (message: Schema.JsonObject): ReadonlyArray<Frame> => {
 }
 
 const fromDelta = (delta: Schema.Json | undefined): ReadonlyArray<Frame> => {
-  const type = textField(delta, "type")
-  // The delta of a `message_delta` has no type.
-  if (type === undefined || delta === undefined) return []
+  if (!isObject(delta)) return []
+  const type = String(delta["type"])
   const text = textField(delta, "text")
   const thinking = textField(delta, "thinking")
-  if (type === "text_delta" && text !== undefined) return [{ event: type, data: { delta: text } }]
-  if (type === "thinking_delta" && thinking !== undefined) return [{ event: type, data: { delta: thinking } }]
+  if (type === "text_delta") return text === undefined ? [] : [{ event: type, data: { delta: text } }]
+  if (type === "thinking_delta") return thinking === undefined ? [] : [{ event: type, data: { delta: thinking } }]
   return [{ event: type, data: delta }]
 }
 
 const fromBlock = (block: Schema.Json): ReadonlyArray<Frame> => {
-  const type = textField(block, "type")
-  if (type === undefined || type === "text") return []
+  if (!isObject(block)) return []
+  const type = String(block["type"])
+  if (type === "text") return []
   if (type === "tool_use") {
     return [{
       event: type,

@@ -4,8 +4,11 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
-import { ask, becomes, listAt, send, textAt, withServer } from "../embedded/wire.ts"
-import { found, none, type Recording, recordings } from "../support/recordings.ts"
+import * as Frames from "../../src/embedded/Frames.ts"
+import { isObject } from "../../src/embedded/Json.ts"
+import { parseJson } from "../../src/schema/Wire.ts"
+import { ask, at, becomes, listAt, open, send, textAt, withServer } from "../embedded/wire.ts"
+import { bytesOf, found, none, type Recording, recordings } from "../support/recordings.ts"
 
 /** Of text of one byte a character. */
 const base64 = (text: string) => Buffer.from(text, "latin1").toString("base64")
@@ -358,6 +361,77 @@ describe.skipIf(!found)(`recordings, against the embedded server${none}`, () => 
         } else assert.deepStrictEqual(actual, expected)
       }
     }).pipe(withServer({ script })))
+})
+
+/** The frames of a recorded stream, as they were sent, each with its name, whatever is in it, and its data. */
+const framesOf = (text: string) =>
+  text.split("\n\n").slice(0, -1).map((frame) => {
+    const [, event = "", data = ""] = /^event: ([^]*?)\ndata: ([^\n]*)/.exec(frame) ?? []
+    return { sent: `${frame}\n\n`, event, json: parseJson(data) }
+  })
+
+type RecordedFrame = ReturnType<typeof framesOf>[number]
+
+/** A message of the agent, as the server was given it; blocks of the type `message` make frames of that name, too. */
+const messageOf = ({ event, json }: RecordedFrame) =>
+  event === "message" && isObject(json) && json["type"] !== "message" ? [json] : []
+
+const errorOf = ({ event, json }: RecordedFrame) => event === "error" ? [textAt(json, "error")] : []
+
+/** What a script cannot say in its own words: each turn here has a beginning and a result of its own. */
+const isOwn = ({ event, json }: RecordedFrame) =>
+  event === "turn_complete" ||
+  (event === "message" && (at(json, "subtype") === "init" || at(json, "type") === "result"))
+
+const turns = recordings
+  .filter(({ response }) => response.headers["content-type"] === "text/event-stream")
+  .map((recording) => {
+    const sent = bytesOf(recording.response).toString()
+    return { file: recording.file, recording, sent, frames: framesOf(sent) }
+  })
+
+/** Turns that a script can take again: of one agent, and with an end. */
+const repeatable = turns.filter(({ frames, recording }) =>
+  recording.response.endedBy === "end" && frames.some((frame) => messageOf(frame).length > 0)
+)
+
+describe.skipIf(!found)(`frames of recorded turns${none}`, () => {
+  it("are many", () => {
+    assert.isAbove(turns.length, 80)
+    assert.isAbove(repeatable.length, 60)
+  })
+
+  it.each(turns)("$file is made of its messages, byte for byte", ({ frames, recording, sent }) => {
+    const made = frames.flatMap((frame): ReadonlyArray<Frames.Frame> => {
+      const { event, json } = frame
+      if (event === "session_start") return [Frames.sessionStart(textAt(json, "sessionId"), textAt(json, "version"))]
+      if (event === "done" && at(json, "sessionId") !== undefined) return [Frames.done(textAt(json, "sessionId"))]
+      return [...errorOf(frame).map(Frames.error), ...messageOf(frame).flatMap(Frames.fromMessage)]
+    })
+    const bytes = Buffer.concat(made.map(Frames.encode)).toString()
+    if (recording.response.endedBy === "client-abort") assert.isTrue(sent.startsWith(bytes))
+    else assert.strictEqual(bytes, sent)
+  })
+
+  it.effect.each(repeatable)(
+    "$file comes from the embedded server, byte for byte",
+    ({ frames, sent }) =>
+      Effect.gen(function*() {
+        const { id, path } = yield* open()
+        const { text } = yield* ask("POST", `${path}/messages`, { json: { content: "go" } })
+        const without = (text: string) =>
+          framesOf(text).filter((frame) => !isOwn(frame)).map(({ sent }) => sent).join("")
+        const start = "data: {\"sessionId\":\""
+        const session = textAt(frames[0]?.json, "sessionId")
+        assert.strictEqual(without(text), without(sent).replaceAll(start + session, start + id))
+      }).pipe(withServer({
+        script: () =>
+          Stream.fromIterable([
+            ...frames.filter((frame) => !isOwn(frame)).flatMap(messageOf).map(AgentScript.message),
+            ...frames.flatMap(errorOf).map(AgentScript.fail)
+          ])
+      }))
+  )
 })
 
 const pick = (
