@@ -48,7 +48,7 @@ export interface Rows {
 }
 
 export interface Conversation {
-  readonly messages: (after: number) => Effect.Effect<Rows, AshError>
+  readonly messages: Effect.Effect<Rows, AshError>
   readonly events: Stream.Stream<SessionEvent, AshError>
 }
 
@@ -59,26 +59,45 @@ const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
 const isResult = ({ content }: StoredMessage) => content._tag === "Result"
 const timeOf = ({ createdAt }: StoredMessage | SessionEvent) => createdAt.epochMilliseconds
 
-/** What ends a turn in the timeline. */
-const isEnd = ({ data }: SessionEvent) =>
-  data._tag === "TurnComplete" || data._tag === "Error" ||
-  (data._tag === "Lifecycle" && (data.action === "stopped" || data.action === "ended"))
+/** How many turns run when a row is stored: before it there were prompts, and results, and what the timeline tells of others. */
+const runningAt = (
+  row: StoredMessage,
+  rows: ReadonlyArray<StoredMessage>,
+  timeline: ReadonlyArray<SessionEvent>
+): number => {
+  let running = 0
+  let told = 0
+  for (const next of rows.slice(0, rows.indexOf(row) + 1)) {
+    for (; told < timeline.length; told++) {
+      const event = timeline[told]
+      if (event === undefined || timeOf(event) >= timeOf(next)) break
+      const { data } = event
+      if (data._tag === "Error") running = Math.max(0, running - 1)
+      if (data._tag === "Lifecycle" && (data.action === "stopped" || data.action === "ended")) running = 0
+    }
+    if (next === row) break
+    if (isPrompt(next)) running += 1
+    if (isResult(next)) running = Math.max(0, running - 1)
+  }
+  return running
+}
 
 /** Finds the turn, and its end if that is certainly its own: a turn that ran before it may have brought another's. */
 export const reconcile = Effect.fnUntraced(function*(
   { events, messages }: Conversation,
   { after, isLast = false, said, sentAt = 0 }: AskedTurn
 ): Effect.fn.Return<Outcome, AshError> {
-  // With the row at the cursor: where it is not there, the cursor is not one of this conversation.
-  const { clockAhead, rows } = yield* messages(Math.max(0, after - 1))
+  const { clockAhead, rows } = yield* messages
   const says = ({ content, sequence }: StoredMessage) =>
     content._tag === "UserPrompt" && sequence > after && (said === undefined || textOf(content.content) === said)
   const isAsked = (row: StoredMessage) => says(row) && timeOf(row) >= sentAt + (clockAhead ?? 0)
   const prompt = isLast ? rows.findLastIndex(isAsked) : rows.findIndex(isAsked)
   const asked = rows[prompt]
   if (asked === undefined) {
-    const isKnown = (after === 0 || rows[0]?.sequence === after) && (clockAhead !== undefined || !rows.some(says))
-    return isKnown ? { _tag: "NotStarted" } : { _tag: "OutcomeUnknown", messages: [], events: [] }
+    const isCursor = after === 0 || rows.some(({ sequence }) => sequence === after)
+    return isCursor && (clockAhead !== undefined || !rows.some(says))
+      ? { _tag: "NotStarted" }
+      : { _tag: "OutcomeUnknown", messages: [], events: [] }
   }
   const following = rows.findIndex((row, index) => index > prompt && isPrompt(row))
   const turn = rows.slice(prompt, following === -1 ? undefined : following)
@@ -87,18 +106,17 @@ export const reconcile = Effect.fnUntraced(function*(
     _tag: "Completed",
     turn: TurnFold.fromMessages(turn.slice(0, end + 1).map(({ content }) => content))
   } as const
-  const before = rows.slice(0, prompt)
-  const previous = before.slice(Math.max(0, before.findLastIndex(isPrompt)))
-  if (end >= 0 && (previous.length === 0 || previous.some(isResult))) return completed
+  if (end >= 0 && runningAt(asked, rows, []) === 0) return completed
 
   const timeline = yield* Stream.runCollect(events)
-  const between = (from: StoredMessage | undefined, to: StoredMessage | undefined) =>
-    timeline.filter((event) =>
-      timeOf(event) >= (from === undefined ? 0 : timeOf(from)) &&
-      timeOf(event) < (to === undefined ? Infinity : timeOf(to))
+  // A turn before it that failed, or was stopped, has no result.
+  if (end >= 0 && runningAt(asked, rows, timeline) === 0) return completed
+  const next = rows[following]
+  return {
+    _tag: "OutcomeUnknown",
+    messages: turn,
+    events: timeline.filter((event) =>
+      timeOf(event) >= timeOf(asked) && (next === undefined || timeOf(event) < timeOf(next))
     )
-  // A turn before it that failed has no result.
-  return end >= 0 && between(previous[0], asked).some(isEnd)
-    ? completed
-    : { _tag: "OutcomeUnknown", messages: turn, events: between(asked, rows[following]) }
+  }
 })

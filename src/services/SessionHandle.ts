@@ -368,7 +368,7 @@ export const make = (
       return attempt(restarted, mostRestarts)
     }))
 
-  const readMessages = Effect.fnUntraced(function*(after: number) {
+  const readMessages = Effect.gen(function*() {
     const clock = yield* Clock.Clock
     let clockAhead: number | undefined
     const observe = ({ headers }: HttpClientResponse.HttpClientResponse) => {
@@ -377,7 +377,7 @@ export const make = (
       )
     }
     const rows = yield* Stream.runCollect(
-      paginate((page) => Effect.provideService(messages.list(id, page), OnResponse, observe), { after })
+      paginate((page) => Effect.provideService(messages.list(id, page), OnResponse, observe))
     )
     return { rows, clockAhead }
   })
