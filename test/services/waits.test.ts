@@ -308,6 +308,24 @@ describe("the server's limit of creations", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
+  it.effect("counts the requests that are on their way, which the server has not counted yet", () => {
+    const answer = Deferred.makeUnsafe<void>()
+    const told = (left: number) =>
+      Server.json({ session }, 201, { "x-ratelimit-remaining": String(left), "x-ratelimit-reset": "900" })
+    const held: Server.Script = () => Effect.as(Deferred.await(answer), told(0)())
+    const server = serverOf({ create: Server.inOrder(told(2), told(1), held, told(0)) })
+    return Effect.gen(function*() {
+      yield* create
+      const fibers = [yield* Effect.forkChild(create), yield* Effect.forkChild(create), yield* Effect.forkChild(create)]
+      yield* Effect.repeat(turnsOfTheLoop, { times: 10 })
+      assert.strictEqual(server.requests.length, 3)
+      yield* Deferred.succeed(answer, undefined)
+      yield* Effect.repeat(turnsOfTheLoop, { times: 10 })
+      assert.strictEqual(server.requests.length, 3)
+      for (const fiber of fibers) fiber.interruptUnsafe()
+    }).pipe(Effect.provide(server.layer))
+  })
+
   it.effect("is told once by each that waits, in whole seconds", () => {
     const lines: Array<string> = []
     const logger = Logger.layer([Logger.make(({ message }) => {
