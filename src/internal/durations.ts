@@ -24,7 +24,7 @@ const isMeant = (input: Duration.Input): boolean =>
     : input !== null && Object.values(input).every(isNumber) &&
       (Array.isArray(input) || (Object.keys(input).length > 0 && Object.keys(input).every((unit) => units.has(unit))))
 
-export const isDuration = (input: Duration.Input): boolean =>
+const isDuration = (input: Duration.Input): boolean =>
   isMeant(input) && Option.exists(Duration.fromInput(input), Duration.isGreaterThanOrEqualTo(Duration.zero))
 
 export const refuseOption = (operation: string, field: string, expected: string) =>

@@ -89,7 +89,7 @@ export const advised = (error: AshError, { halted }: Gate): AshError => {
 }
 
 /** What the failure of something that has said nothing tells of its session: nothing of it has run. */
-export const unusable = ({ reason }: AshError): Fence | undefined => {
+const unusable = ({ reason }: AshError): Fence | undefined => {
   switch (reason._tag) {
     case "WrongState":
       return reason.status === "paused" || reason.status === "stopped" || reason.status === "error"

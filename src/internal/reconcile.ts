@@ -42,7 +42,7 @@ export interface AskedTurn {
 }
 
 /** The rows of a conversation, and how far the server's clock is ahead of this program's, if it says so: a second or less too little. */
-export interface Rows {
+interface Rows {
   readonly rows: ReadonlyArray<StoredMessage>
   readonly clockAhead: number | undefined
 }

@@ -309,17 +309,20 @@ describe("the server's limit of creations", () => {
   })
 
   it.effect("counts the requests that are on their way, which the server has not counted yet", () => {
-    const answer = Deferred.makeUnsafe<void>()
+    const [second, third] = [Deferred.makeUnsafe<void>(), Deferred.makeUnsafe<void>()]
     const told = (left: number) =>
       Server.json({ session }, 201, { "x-ratelimit-remaining": String(left), "x-ratelimit-reset": "900" })
-    const held: Server.Script = () => Effect.as(Deferred.await(answer), told(0)())
-    const server = serverOf({ create: Server.inOrder(told(2), told(1), held, told(0)) })
+    const held = (left: number, until: Deferred.Deferred<void>): Server.Script => () =>
+      Effect.as(Deferred.await(until), told(left)())
+    const server = serverOf({ create: Server.inOrder(told(2), held(1, second), held(0, third), told(0)) })
     return Effect.gen(function*() {
       yield* create
-      const fibers = [yield* Effect.forkChild(create), yield* Effect.forkChild(create), yield* Effect.forkChild(create)]
-      yield* Effect.repeat(turnsOfTheLoop, { times: 10 })
-      assert.strictEqual(server.requests.length, 3)
-      yield* Deferred.succeed(answer, undefined)
+      const fibers = yield* Effect.forEach([1, 2, 3], () => Effect.forkChild(create))
+      for (const answer of [second, third]) {
+        yield* Effect.repeat(turnsOfTheLoop, { times: 10 })
+        assert.strictEqual(server.requests.length, 3)
+        yield* Deferred.succeed(answer, undefined)
+      }
       yield* Effect.repeat(turnsOfTheLoop, { times: 10 })
       assert.strictEqual(server.requests.length, 3)
       for (const fiber of fibers) fiber.interruptUnsafe()
