@@ -250,12 +250,13 @@ export class AshError extends Schema.TaggedError<AshError>()("AshError", {
   during: omittable(Schema.String),
   reason: AshErrorReason
 }) {
+  /** Which operation failed, and why. The error's own, so that `structuredClone` and `postMessage` keep it. */
+  override readonly message: string = `${this.operation}: ${
+    this.during === undefined ? "" : `${this.during}: `
+  }${this.reason.message}`
+
   /** Where in this package the error was made tells a caller nothing, so there is no trace; spans tell who called. */
   override readonly stack = `${this.name}: ${this.message}`
-
-  override get message(): string {
-    return `${this.operation}: ${this.during === undefined ? "" : `${this.during}: `}${this.reason.message}`
-  }
 
   /** Whether the same call may succeed later. It says nothing of what a repeated call would do twice. */
   get isRetryable(): boolean {

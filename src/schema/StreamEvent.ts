@@ -106,21 +106,21 @@ export const UnknownEvent = Schema.TaggedStruct("Unknown", {
   data: Schema.Json
 }).annotate({ identifier: "UnknownEvent" })
 
-/** An event of a turn. */
+/** An event of a turn. In its own JSON it keeps its `_tag`, as the data of two events may be the same. */
 export type StreamEvent = typeof StreamEvent.Type
 export const StreamEvent = Schema.Union([
-  SessionStartEvent,
-  MessageEvent,
-  PartialEvent,
-  TextDeltaEvent,
-  ThinkingDeltaEvent,
-  ToolUseEvent,
-  ToolResultEvent,
-  TurnCompleteEvent,
-  TurnErrorEvent,
-  DoneEvent,
-  SessionEndEvent,
-  UnknownEvent
+  Schema.toType(SessionStartEvent),
+  Schema.toType(MessageEvent),
+  Schema.toType(PartialEvent),
+  Schema.toType(TextDeltaEvent),
+  Schema.toType(ThinkingDeltaEvent),
+  Schema.toType(ToolUseEvent),
+  Schema.toType(ToolResultEvent),
+  Schema.toType(TurnCompleteEvent),
+  Schema.toType(TurnErrorEvent),
+  Schema.toType(DoneEvent),
+  Schema.toType(SessionEndEvent),
+  Schema.toType(UnknownEvent)
 ]).annotate({ identifier: "StreamEvent" })
 
 /** Makes an event of its data, which stands in a text from `start` to before `end`; none where it is not as expected. */

@@ -1,6 +1,7 @@
 /** A whole turn as one value: what an agent said and did. */
 import * as Schema from "effect/Schema"
 import { ResultMessage, TokenUsage, withRaw } from "./ClaudeMessage.ts"
+import { orUndefined } from "./Wire.ts"
 
 /** A call of a tool, with its answer where there was one. */
 export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
@@ -8,9 +9,9 @@ export const ToolCall = Schema.Struct({
   id: Schema.String,
   name: Schema.String,
   input: Schema.Json,
-  result: Schema.UndefinedOr(Schema.Struct({ content: Schema.Json, isError: Schema.Boolean })),
+  result: orUndefined(Schema.Struct({ content: Schema.Json, isError: Schema.Boolean })),
   /** The call that started the subagent which made this one. */
-  parentToolUseId: Schema.UndefinedOr(Schema.String)
+  parentToolUseId: orUndefined(Schema.String)
 }).annotate({ identifier: "ToolCall" })
 
 /** What an agent said and did in a turn. Subagents count in `toolCalls` only. */
@@ -24,17 +25,17 @@ export const Turn = Schema.Struct({
   thinking: Schema.String,
   toolCalls: Schema.Array(ToolCall),
   /** The answer to an `outputFormat`. */
-  structuredOutput: Schema.UndefinedOr(Schema.Json),
+  structuredOutput: orUndefined(Schema.Json),
   /** Tokens of the whole turn. */
-  usage: Schema.UndefinedOr(TokenUsage),
+  usage: orUndefined(TokenUsage),
   /** US dollars. */
-  costUsd: Schema.UndefinedOr(Schema.Finite),
+  costUsd: orUndefined(Schema.Finite),
   /** Model calls. */
-  numTurns: Schema.UndefinedOr(Schema.Finite),
-  stopReason: Schema.UndefinedOr(Schema.String),
+  numTurns: orUndefined(Schema.Finite),
+  stopReason: orUndefined(Schema.String),
   /**
    * How the turn ended, with the whole JSON in `raw`. Without one the turn is not known to be complete: another turn or
    * an `exec` on the same session can end a stream early.
    */
-  result: Schema.UndefinedOr(withRaw(ResultMessage))
+  result: orUndefined(withRaw(ResultMessage))
 }).annotate({ identifier: "Turn" })

@@ -20,6 +20,15 @@ export const omittable = <S extends Schema.Top>(schema: S) =>
     })
   )
 
+/** A field that is always there: `undefined` where JSON has none, as null may be a value of its own. */
+export const orUndefined = <S extends Schema.Top>(schema: S) =>
+  Schema.optionalKey(schema).pipe(
+    Schema.decodeTo(Schema.UndefinedOr(Schema.toType(schema)), {
+      decode: SchemaGetter.transformOptional<S["Type"] | undefined, S["Type"]>(Option.orElseSome(() => undefined)),
+      encode: SchemaGetter.transformOptional<S["Type"], S["Type"] | undefined>(Option.filter(Predicate.isNotUndefined))
+    })
+  )
+
 /** What decodes to nothing where it does not fit: in an optional field, or an entry of a record. */
 export const fitting = <S extends Schema.Top>(schema: S) => schema.pipe(Schema.catchDecoding(() => Effect.succeedNone))
 
@@ -74,7 +83,12 @@ export const withoutUndefined = (input: unknown): Schema.JsonObject =>
   Option.getOrElse(Option.filter(toJson(input), isJsonObject), () => ({}))
 
 const AnyInput = Schema.declare((input): input is JsonInput => Option.isSome(toJson(input)), {
-  expected: "JSON value"
+  expected: "JSON value",
+  toCodecJson: () =>
+    Schema.link<JsonInput>()(Schema.Json, {
+      decode: SchemaGetter.passthroughSubtype<JsonInput, Schema.Json>(),
+      encode: SchemaGetter.transform((input) => Option.getOrElse(toJson(input), () => null))
+    })
 })
 
 /** Fields of a request besides those that are known, of any JSON. */

@@ -16,13 +16,14 @@ const schemas: Readonly<Record<string, Schema.Decoder<Events.StreamEvent>>> = {
   tool_use: Events.ToolUseEvent,
   tool_result: Events.ToolResultEvent,
   turn_complete: Events.TurnCompleteEvent,
-  error: Events.TurnErrorEvent,
-  done: Events.DoneEvent,
   session_end: Events.SessionEndEvent
 }
 
 const typeOf = (json: Schema.Json) =>
   typeof json === "object" && json !== null && "type" in json ? json.type : undefined
+
+/** Beyond the standard an end is one without data, too. */
+const isTerminal = (name: string) => name === "error" || name === "done"
 
 const eventOf = (name: string, data: string): Events.StreamEvent => {
   const json = parseJson(data)
@@ -31,10 +32,9 @@ const eventOf = (name: string, data: string): Events.StreamEvent => {
       ? { _tag: "Partial", json: data }
       : { _tag: "Message", message: claudeMessageFromJson(json) }
   }
+  if (isTerminal(name)) return Events.streamEventFromText(name, data)
   const schema = Object.hasOwn(schemas, name) ? schemas[name] : undefined
-  const decoded = schema === undefined || (name === "done" && typeOf(json) !== undefined)
-    ? Option.none()
-    : Schema.decodeOption(schema)(json)
+  const decoded = schema === undefined ? Option.none() : Schema.decodeOption(schema)(json)
   return Option.getOrElse(decoded, () => ({ _tag: "Unknown", event: name, data: json }))
 }
 
@@ -47,7 +47,7 @@ export const eventsByStandard = (bytes: Uint8Array): ReadonlyArray<Events.Stream
   let data = ""
   for (const line of lines) {
     if (line === "") {
-      if (data !== "") events.push(eventOf(name === "" ? "message" : name, data.slice(0, -1)))
+      if (data !== "" || isTerminal(name)) events.push(eventOf(name === "" ? "message" : name, data.slice(0, -1)))
       name = ""
       data = ""
       continue
