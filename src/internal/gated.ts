@@ -179,7 +179,10 @@ export const gatedTurn = (
         if (event._tag === "Done" || event._tag === "TurnError") {
           turn.phase = "Over"
           gate.lastSequence = begin === undefined || event._tag === "TurnError" ? undefined : begin + stored
-        } else if (event._tag !== "SessionStart") {
+        } else if (event._tag === "SessionStart") {
+          // Whoever made it active again.
+          gate.halted = undefined
+        } else {
           hasSpoken = true
         }
       }

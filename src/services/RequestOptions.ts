@@ -79,8 +79,8 @@ export interface RequestOptionsInput {
   /** How much of an answer is taken in. */
   readonly responseLimits?: ResponseLimits | undefined
   /**
-   * Whether turns and commands of a session are kept apart from each other, and from those of its handles, and what the
-   * queue would run among them is refused. Without it the server mixes what runs at the same time.
+   * Whether `Messages.send` and `Sessions.exec` wait for what runs in their session, as its handles always do, and
+   * `QueueItems.enqueue` refuses a session that a handle has open. Without it the server mixes what runs at the same time.
    * @default true
    */
   readonly exclusive?: boolean | undefined

@@ -416,24 +416,24 @@ const checkLabel = (operation: string, label: string) =>
   )
 
 const checkAge = (olderThan: Duration.Input) =>
-  Effect.flatMap(readDuration("Sessions.sweep", "olderThan", olderThan), (age) =>
-    Duration.isFinite(age)
-      ? Effect.succeed(age)
-      : refuseOption("Sessions.sweep", "olderThan", "a finite duration"))
+  Effect.filterOrElse(
+    readDuration("Sessions.sweep", "olderThan", olderThan),
+    Duration.isFinite,
+    () => refuseOption("Sessions.sweep", "olderThan", "a finite duration")
+  )
 
 /** A scope of its own that closes with the caller's. */
 const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
 
-/** What a server says of a command that writes too much is said of any that it could not run (contract 3.5). */
+/** What a server says of a command that writes too much is said of any that it could not run (contract 2.1, shape C). */
 const explainExec = (reason: ServerFailure) =>
   new AshError({
     operation: "Sessions.exec",
-    reason: reason.http?.status === 500
+    reason: reason.message.startsWith("Internal Server Error")
       ? new ServerFailure({ ...reason, message: `${reason.message}; so ends a command that writes more than 10 MiB` })
       : reason
   })
 
-/** How many sessions are opened until one has a fresh sandbox. */
 const freshTries = 3
 
 /** What a sandbox that was made before its session does not know (contract 1.1, item 2). */

@@ -19,7 +19,6 @@ import { SessionGates } from "../../src/services/SessionGates.ts"
 import type { SessionHandleOptions } from "../../src/services/SessionHandle.ts"
 import { type OpenSessionOptions, Sessions } from "../../src/services/Sessions.ts"
 import { noSession, otherId, session, sessionId } from "../support/fixtures.ts"
-import { chance } from "../support/promise.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const limited = (seconds: number) =>
@@ -159,49 +158,6 @@ describe("an open that is interrupted", () => {
       assert.strictEqual(server.lines().at(-1), "DELETE /api/sessions/*")
     }).pipe(Effect.provide(server.layer))
   })
-
-  it.effect("at any point leaves no session, and takes nothing of what others wait for", () =>
-    Effect.gen(function*() {
-      const random = chance(24)
-      for (let round = 0; round < 100; round++) {
-        const alive = new Set<string>()
-        let count = 0
-        const server = Server.make(({ method, path }) =>
-          Effect.gen(function*() {
-            yield* Effect.sleep(Duration.millis(random() * 2000))
-            if (method === "DELETE") {
-              alive.delete(path.split("/").at(-1) ?? "")
-              return ended()
-            }
-            if (path !== "/api/sessions") return Server.json({ attachment: {} }, 500)()
-            if (random() < 0.3) return limited(5)()
-            const id = `${otherId.slice(0, -4)}${String(++count).padStart(4, "0")}`
-            alive.add(id)
-            const headers = { "x-ratelimit-remaining": random() < 0.5 ? "0" : "3", "x-ratelimit-reset": "5" }
-            return Server.json({ session: { ...session, id } }, 201, headers)()
-          }), { maxSessions: 2 })
-        yield* Effect.gen(function*() {
-          const fibers = yield* Effect.forEach(Array.from({ length: 6 }), () =>
-            Effect.forkChild(Effect.scoped(Effect.andThen(open(), Effect.sleep(random() * 1000)))))
-          for (const fiber of fibers) {
-            yield* TestClock.adjust(random() * 4000)
-            if (random() < 0.7) {
-              fiber.interruptUnsafe()
-            }
-          }
-          while (
-            fibers.some((fiber) =>
-              fiber.pollUnsafe() === undefined
-            )
-          ) yield* TestClock.adjust("1 second")
-          yield* TestClock.adjust("1 minute")
-          assert.deepStrictEqual([...alive], [], `round ${round}`)
-          const last = yield* Effect.forkChild(Effect.scoped(open()))
-          while (last.pollUnsafe() === undefined) yield* TestClock.adjust("1 second")
-          assert.deepStrictEqual([...alive], [], `round ${round}`)
-        }).pipe(Effect.provide(server.layer))
-      }
-    }))
 })
 
 describe("an open that fails", () => {
