@@ -1,4 +1,6 @@
 /** What is known of a turn that broke off: what was heard of it, and whether it can run at all. */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import {
   AshError,
   type AshErrorReason,
@@ -8,8 +10,42 @@ import {
   TimedOut,
   TurnCancelled,
   TurnFailed,
+  TurnMixed,
+  TurnUnsuccessful,
   Undecodable
 } from "../schema/AshError.ts"
+import type { Turn } from "../schema/Turn.ts"
+
+const endings: Readonly<Record<TurnUnsuccessful["outcome"], string>> = {
+  Success: "with success",
+  MaxTurns: "as it reached maxTurns",
+  MaxBudgetUsd: "as it used up maxBudgetUsd",
+  MaxStructuredOutputRetries: "without an answer that fits its outputFormat",
+  ErrorDuringExecution: "by a failure of the agent",
+  IsError: "with an error in the place of an answer",
+  Other: "in a way that is not known here",
+  NoResult: "without a result; another program's turn or command may have ended it"
+}
+
+/** Hides what the agent said from logs. */
+export const hideTurn = (turn: Turn): Redacted.Redacted<Turn> =>
+  Redacted.make(turn, { label: "what was heard of the turn" })
+
+/** A turn that has come to its end; a failure unless that is a success. */
+export const successful = (operation: string, sessionId: string, turn: Turn): Effect.Effect<Turn, AshError> => {
+  const outcome = turn.outcome._tag
+  return outcome === "Success" ? Effect.succeed(turn) : Effect.fail(
+    new AshError({
+      operation,
+      reason: new TurnUnsuccessful({
+        message: `the turn ended ${endings[outcome]}; partialTurn has what the agent said until then`,
+        sessionId,
+        outcome,
+        heard: hideTurn(turn)
+      })
+    })
+  )
+}
 
 type Known = Partial<Pick<StreamTruncated, "heard" | "http" | "lastSequence">>
 
@@ -23,6 +59,10 @@ const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason =
       return new TurnFailed({ ...reason, ...known })
     case "TurnCancelled":
       return new TurnCancelled({ ...reason, ...known })
+    case "TurnMixed":
+      return new TurnMixed({ ...reason, ...known })
+    case "TurnUnsuccessful":
+      return new TurnUnsuccessful({ ...reason, ...known })
     case "TimedOut":
       return new TimedOut({ ...reason, ...known })
     case "BufferFull":

@@ -10,7 +10,9 @@ import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { startedNothing, withKnown } from "./brokenTurn.ts"
 import { renamed } from "./operations.ts"
 import { TurnControl } from "./turnControl.ts"
+import * as TurnFold from "./turnFold.ts"
 import type { Fence, Gate, GatedTurn, TurnGates } from "./turnGates.ts"
+import { begun, usageOf } from "./turnUsage.ts"
 
 /** What is sent to a session that is fenced. */
 export const fenced = (operation: string, sessionId: string, { why }: Fence) =>
@@ -151,6 +153,8 @@ export const gatedTurn = (
         return onBroken(hasFailed)
       })
     )
+    const { usageBefore } = gate
+    const folding = yield* TurnFold.Folding
     const begin = gate.lastSequence
     let stored = 1
     let hasSpoken = false
@@ -165,17 +169,23 @@ export const gatedTurn = (
         if (refused !== undefined) return Effect.fail(refused)
         turn.phase = "Running"
         gate.fence = undefined
+        gate.usageBefore = begun(usageBefore)
         return Effect.andThen(
           onSend,
           Effect.tapError(sending, (error) =>
             Effect.sync(() => {
-              if (startedNothing(error)) turn.phase = "Waiting"
+              if (!startedNothing(error)) return
+              turn.phase = "Waiting"
+              gate.usageBefore = usageBefore
             }))
         )
       })
     const heard = (batch: Arr.NonEmptyReadonlyArray<StreamEvent>) => {
       for (const event of batch) {
         if (isStored(event)) stored += 1
+        if (event._tag === "Message" && event.message._tag === "Result") {
+          gate.usageBefore = usageOf(event.message, usageBefore).after
+        }
         if (event._tag === "Done" || event._tag === "TurnError") {
           turn.phase = "Over"
           gate.lastSequence = begin === undefined || event._tag === "TurnError" ? undefined : begin + stored
@@ -201,6 +211,10 @@ export const gatedTurn = (
       return fence === undefined && error.reason._tag !== "WrongState" ? known : advised(known, gate)
     }
     return send.pipe(
+      Stream.provideService(
+        TurnFold.Folding,
+        (options: TurnFold.StateOptions) => folding({ ...options, before: usageBefore })
+      ),
       Stream.provideService(TurnControl, { attempt, abort: Deferred.await(turn.cancelled) }),
       Stream.mapArray(heard),
       Stream.mapError(failed)

@@ -5,6 +5,7 @@ import { identity } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { AshError, TimedOut } from "../schema/AshError.ts"
+import { limitOrElse } from "./eventLoop.ts"
 import { renamed } from "./operations.ts"
 import type { RateLimit } from "./rateLimit.ts"
 import type { RetryBudget } from "./retryBudget.ts"
@@ -87,10 +88,7 @@ export const applyPolicy = <A, R>(
       onWire(attempt).pipe(
         Effect.mapError(renamed(operation)),
         Duration.isFinite(policy.timeout)
-          ? Effect.timeoutOrElse({
-            duration: policy.timeout,
-            orElse: () => Effect.fail(timedOut(operation, policy))
-          })
+          ? limitOrElse({ duration: policy.timeout, orElse: () => Effect.fail(timedOut(operation, policy)) })
           : identity
       )
     const named = policy.rateLimit === undefined ? limited(attempt) : policy.rateLimit(operation)(attempt, limited)

@@ -15,6 +15,7 @@ import * as Latch from "effect/Latch"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { AshError, BufferFull, TimedOut } from "../schema/AshError.ts"
+import { takeIn } from "./eventLoop.ts"
 import { TurnControl } from "./turnControl.ts"
 import type { TurnLimits } from "./turnLimits.ts"
 
@@ -34,9 +35,13 @@ const makeFindComment = () => {
   }
 }
 
+/** Nanoseconds after which it is looked again whether the consumer has found an event in what has arrived. */
+const aLittle = 1_000_000_000n
+
 const limitPassed = {
   firstEvent: (limit: string) => `no event within ${limit} of the server's answer; the turn may still run`,
   idle: (limit: string) => `the stream was silent for ${limit}; its sandbox may be dead, or a tool may still run`,
+  done: (limit: string) => `the turn gave its result, and did not end within ${limit}; its sandbox may be dead`,
   turn: (limit: string) => `the turn took longer than ${limit}; it may still run`
 }
 
@@ -61,11 +66,13 @@ const bufferFull = (operation: string, sessionId: string, size: number) =>
 export interface TurnProgress {
   /** Whether an event has arrived. */
   hasBegun: boolean
+  /** Whether the result has arrived, behind which there is only the end. */
+  hasResult: boolean
   /** Whether the stream has ended, be it in failure. */
   hasEnded: boolean
 }
 
-export const initialProgress = (): TurnProgress => ({ hasBegun: false, hasEnded: false })
+export const initialProgress = (): TurnProgress => ({ hasBegun: false, hasResult: false, hasEnded: false })
 
 /** What a reader needs to know of its turn. */
 export interface ReadAheadOptions {
@@ -86,6 +93,7 @@ export const readAhead =
         Effect.gen(function*() {
           let chunks: Array<Uint8Array> = []
           let size = 0
+          let arrivals = 0
           let end: Exit.Exit<never, AshError | Cause.Done> | undefined
           const answeredAt = clock.currentTimeNanosUnsafe()
           let heardAt = answeredAt
@@ -97,6 +105,7 @@ export const readAhead =
 
           const take = (batch: Arr.NonEmptyReadonlyArray<Uint8Array>) => {
             heardAt = clock.currentTimeNanosUnsafe()
+            arrivals += 1
             for (const chunk of batch) {
               chunks.push(chunk)
               size += chunk.length
@@ -116,23 +125,33 @@ export const readAhead =
           /** The limit that passes next, as things are. */
           const nextLimit = (now: bigint) => {
             let next: { readonly timer: "firstEvent" | "idle" | "turn"; readonly at: bigint } | undefined
-            const consider = (timer: "firstEvent" | "idle" | "turn", since: bigint) => {
+            const consider = (timer: "firstEvent" | "idle" | "turn", since: bigint, notBefore = 0n) => {
               if (!Duration.isFinite(limits[timer])) return
-              const at = since + Duration.toNanosUnsafe(limits[timer])
+              const passes = since + Duration.toNanosUnsafe(limits[timer])
+              const at = passes < notBefore ? notBefore : passes
               if (next === undefined || at < next.at) next = { timer, at }
             }
-            if (!progress.hasBegun) consider("firstEvent", answeredAt)
+            // What has arrived and is not consumed may have the event: it is asked again a little later.
+            if (!progress.hasBegun) consider("firstEvent", answeredAt, chunks.length === 0 ? 0n : now + aLittle)
             // A server is not silent while it is not listened to.
             if (!awaitsHeartbeat) consider("idle", size < limits.bufferSize ? heardAt : now)
             consider("turn", startedAt)
             return next
           }
+          const limitThatPassed = (now: bigint) => {
+            const next = nextLimit(now)
+            return next !== undefined && next.at <= now ? next.timer : undefined
+          }
+          const takeInArrived = takeIn(() => arrivals)
+          /** Fails where a limit has passed though what has arrived was read. */
+          const judge = Effect.flatMap(takeInArrived, () => {
+            const timer = limitThatPassed(clock.currentTimeNanosUnsafe())
+            return timer === undefined ? watchLimits : Effect.fail(timedOut(operation, timer, limits[timer]))
+          })
           const watchLimits: Effect.Effect<never, AshError> = Effect.suspend(() => {
             const now = clock.currentTimeNanosUnsafe()
+            if (limitThatPassed(now) !== undefined) return judge
             const next = nextLimit(now)
-            if (next !== undefined && next.at <= now) {
-              return Effect.fail(timedOut(operation, next.timer, limits[next.timer]))
-            }
             const wait = next === undefined ? Effect.never : Effect.sleep(Duration.nanos(next.at - now))
             return Effect.andThen(
               awaitsHeartbeat ? Effect.raceFirst(wait, Deferred.await(heartbeat)) : wait,
@@ -147,13 +166,20 @@ export const readAhead =
               filled.openUnsafe()
             })
           const reader = yield* Effect.forkIn(Effect.onExit(read, finish), scope, { startImmediately: true })
-          const { abort } = yield* TurnControl
-          for (const watch of abort === Effect.never ? [watchLimits] : [watchLimits, abort]) {
-            yield* watch.pipe(
+          const watch = (watched: Effect.Effect<never, AshError>) =>
+            watched.pipe(
               Effect.onError((cause) => Effect.andThen(finish(Exit.failCause(cause)), Fiber.interrupt(reader))),
               Effect.forkIn(scope)
             )
-          }
+          const { abort } = yield* TurnControl
+          yield* watch(watchLimits)
+          if (abort !== Effect.never) yield* watch(abort)
+
+          let awaitsDone = !Duration.isFinite(limits.done)
+          const watchDone = Effect.sleep(limits.done).pipe(
+            Effect.andThen(takeInArrived),
+            Effect.andThen(Effect.suspend(() => Effect.fail(timedOut(operation, "done", limits.done))))
+          )
 
           const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, AshError> = Effect.suspend(() => {
             if (Arr.isArrayNonEmpty(chunks)) {
@@ -166,7 +192,10 @@ export const readAhead =
               room.openUnsafe()
               return Effect.succeed(batch)
             }
-            return end ?? Effect.andThen(filled.await, next)
+            if (end !== undefined) return end
+            if (!progress.hasResult || awaitsDone) return Effect.andThen(filled.await, next)
+            awaitsDone = true
+            return Effect.andThen(watch(watchDone), next)
           })
           return next
         })

@@ -1,82 +1,104 @@
 /** Folds the events of a turn into one value. */
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type {
   AssistantMessage,
   ClaudeMessage,
-  MessageBlock,
+  ResultMessage,
   ToolResultBlock,
   UserMessage
 } from "../schema/ClaudeMessage.ts"
 import type { StoredContent } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
-import type { ToolCall, Turn } from "../schema/Turn.ts"
+import type { ToolCall, Turn, TurnOutcome } from "../schema/Turn.ts"
+import { afford, AgentText, blocksOf, type Budget, bytesOf, type Listener, makeWriter, present } from "./agentText.ts"
+import { unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
 
-/** The blocks of a message; a content that is a text counts as one. */
-export const blocksOf = (message: AssistantMessage | UserMessage): ReadonlyArray<MessageBlock> => {
-  const { content } = message.message
-  return typeof content === "string" ? [{ _tag: "Text", type: "text", text: content }] : content
-}
+export { blocksOf }
 
 /** An event of a turn, and what a session handle says before the first of them, which adds nothing to the turn. */
 export type TurnEvent = StreamEvent | { readonly _tag: "SessionRestarted" }
 
 /** A turn as far as it is folded. */
 export interface State {
-  readonly seen: Set<string>
-  readonly texts: Array<string>
-  /** Text, and thinking, that arrived in pieces and that no complete message has repeated yet. */
-  pendingText: string
-  pendingThinking: string
-  toolUsed: boolean
-  readonly thinkings: Array<string>
-  readonly toolCalls: Map<string, ToolCall>
+  readonly words: AgentText
+  readonly toolCalls: Array<ToolCall>
+  /** Where the calls of an id are that await an answer, or the last one that has it. */
+  readonly calls: Map<string, ReadonlyArray<number>>
+  readonly budget: Budget
+  /** What is known of the turns before. */
+  readonly before: UsageBefore
   result: Turn["result"]
 }
 
-const isRepeated = (seen: Set<string>, uuid: string | null | undefined): boolean => {
-  if (uuid === null || uuid === undefined) return false
-  const repeated = seen.has(uuid)
-  seen.add(uuid)
-  return repeated
+export interface StateOptions {
+  /** How much is kept, in bytes. @default Infinity */
+  readonly size?: number
+  readonly listener?: Listener
+  readonly before?: UsageBefore
 }
 
-/** Whether the message is the agent's own, not a subagent's. */
-const isOwn = ({ parent_tool_use_id }: AssistantMessage) => (parent_tool_use_id ?? undefined) === undefined
+export const initial = ({ before = unknownBefore, listener = {}, size = Infinity }: StateOptions = {}): State => {
+  const budget: Budget = { left: size, isExceeded: false }
+  return {
+    words: new AgentText({ listener, budget, pendingLimit: size }),
+    toolCalls: [],
+    calls: new Map(),
+    budget,
+    before,
+    result: undefined
+  }
+}
 
-/** What was written before and after a tool was used is kept apart. */
-const separated = ({ texts, toolUsed }: State, text: string) =>
-  toolUsed && texts.length > 0 ? `${separator}${text}` : text
+/** Roughly what a value takes in memory. */
+const sizeOf = (json: unknown): number => {
+  let size = 0
+  const rest = [json]
+  while (rest.length > 0) {
+    const value = rest.pop()
+    size += 16
+    if (typeof value === "string") size += bytesOf(value)
+    else if (typeof value === "object" && value !== null) {
+      for (const [name, inner] of Object.entries(value)) {
+        size += name.length
+        rest.push(inner)
+      }
+    }
+  }
+  return size
+}
+
+/** Whether there is room for a value. Where there are no bounds, nothing is measured. */
+const hasRoom = ({ budget }: State, json: unknown): boolean => budget.left === Infinity || afford(budget, sizeOf(json))
+
+const isOpen = ({ toolCalls }: State) => (index: number) => toolCalls[index]?.result === undefined
 
 const addAssistant = (state: State, message: AssistantMessage) => {
   for (const block of blocksOf(message)) {
-    if (block._tag === "ToolUse") {
-      const id = block.id ?? ""
-      state.toolCalls.set(id, {
-        id,
-        name: block.name ?? "",
-        input: block.input ?? null,
-        result: undefined,
-        parentToolUseId: message.parent_tool_use_id ?? undefined
-      })
-      state.toolUsed = true
-    } else if (isOwn(message) && block._tag === "Text") {
-      state.texts.push(separated(state, block.text))
-      state.pendingText = state.pendingText.slice(block.text.length)
-      state.toolUsed = false
-    } else if (isOwn(message) && block._tag === "Thinking") {
-      state.thinkings.push(block.thinking)
-      state.pendingThinking = ""
-    }
+    if (block._tag !== "ToolUse") continue
+    const { id: given, input = null, name: called } = block
+    const id = given ?? ""
+    const name = called ?? ""
+    if (!hasRoom(state, { id, name, input })) continue
+    state.calls.set(id, [...(state.calls.get(id) ?? []).filter(isOpen(state)), state.toolCalls.length])
+    state.toolCalls.push({
+      id,
+      name,
+      input,
+      result: undefined,
+      parentToolUseId: present(message.parent_tool_use_id)
+    })
   }
 }
 
-const addToolResult = (state: State, { content, is_error, tool_use_id }: ToolResultBlock) => {
-  const id = tool_use_id ?? ""
-  const call = state.toolCalls.get(id)
-  if (call !== undefined) {
-    state.toolCalls.set(id, { ...call, result: { content: content ?? null, isError: is_error ?? false } })
-  }
+const addToolResult = (state: State, { content = null, is_error, tool_use_id }: ToolResultBlock) => {
+  const calls = state.calls.get(tool_use_id ?? "") ?? []
+  const index = calls.find(isOpen(state)) ?? calls.at(-1)
+  const call = index === undefined ? undefined : state.toolCalls[index]
+  if (index === undefined || call === undefined) return
+  const kept = hasRoom(state, content) ? content : null
+  state.toolCalls[index] = { ...call, result: { content: kept, isError: is_error ?? false } }
 }
 
 const addUser = (state: State, message: UserMessage) => {
@@ -86,109 +108,83 @@ const addUser = (state: State, message: UserMessage) => {
 }
 
 const addMessage = (state: State, message: ClaudeMessage) => {
-  switch (message._tag) {
-    case "Assistant":
-      return isRepeated(state.seen, message.uuid) ? undefined : addAssistant(state, message)
-    case "User":
-      return addUser(state, message)
-    case "Result":
-      state.result = message
-  }
+  const isNew = state.words.takeMessage(message)
+  if (message._tag === "Assistant" && isNew) addAssistant(state, message)
+  if (message._tag === "User") addUser(state, message)
+  if (message._tag === "Result" && hasRoom(state, message.raw)) state.result = message
+}
+
+/** Folds an event into a turn. */
+export const addEvent = (state: State, event: TurnEvent) => {
+  if (event._tag === "Message") addMessage(state, event.message)
+  else if (event._tag !== "SessionRestarted") state.words.take(event)
 }
 
 /** Folds events into a turn. */
-export const add = (state: State, events: ReadonlyArray<TurnEvent>): State => {
-  for (const event of events) {
-    if (event._tag === "TextDelta") state.pendingText += event.delta
-    else if (event._tag === "ThinkingDelta") state.pendingThinking += event.delta
-    else if (event._tag === "Message") addMessage(state, event.message)
-  }
-  return state
+export const add = (state: State, events: ReadonlyArray<TurnEvent>) => {
+  for (const event of events) addEvent(state, event)
 }
 
-export const initial = (): State => ({
-  seen: new Set(),
-  texts: [],
-  pendingText: "",
-  pendingThinking: "",
-  toolUsed: false,
-  thinkings: [],
-  toolCalls: new Map(),
-  result: undefined
-})
+const limits: Readonly<Record<string, TurnOutcome>> = {
+  error_max_turns: { _tag: "MaxTurns" },
+  error_max_budget_usd: { _tag: "MaxBudgetUsd" },
+  error_max_structured_output_retries: { _tag: "MaxStructuredOutputRetries" }
+}
 
+export const outcomeOf = (result: ResultMessage | undefined): TurnOutcome => {
+  if (result === undefined) return { _tag: "NoResult" }
+  const { errors, is_error } = result
+  const subtype = result.subtype ?? ""
+  if (Object.hasOwn(limits, subtype) && limits[subtype] !== undefined) return limits[subtype]
+  if (subtype === "error_during_execution") return { _tag: "ErrorDuringExecution", errors: errors ?? [] }
+  if (is_error === true) return { _tag: "IsError", error: result.result ?? subtype }
+  return subtype === "success" ? { _tag: "Success" } : { _tag: "Other", subtype }
+}
+
+/** The turn, when nothing more comes. */
 export const toTurn = (state: State): Turn => {
-  const { pendingText, pendingThinking, result, texts, thinkings, toolCalls } = state
+  const { before, budget, result, toolCalls, words } = state
+  words.settle()
+  const used = result === undefined ? undefined : usageOf(result, before)
   return {
-    text: texts.join("") + (pendingText === "" ? "" : separated(state, pendingText)),
-    thinking: thinkings.join("") + pendingThinking,
-    toolCalls: [...toolCalls.values()],
+    text: words.text,
+    thinking: words.thinking,
+    toolCalls: [...toolCalls],
+    outcome: outcomeOf(result),
     structuredOutput: result?.structured_output ?? undefined,
-    usage: result?.usage ?? undefined,
-    costUsd: result?.total_cost_usd ?? undefined,
+    usage: used?.usage,
+    costUsd: used?.costUsd,
+    usageScope: used?.scope ?? "turn",
     numTurns: result?.num_turns ?? undefined,
     stopReason: result?.stop_reason ?? undefined,
-    result
-  }
-}
-
-interface TextState {
-  readonly seen: Set<string>
-  /** Text that arrived in pieces and that no complete message has repeated yet. */
-  pending: string
-  hasWritten: boolean
-  toolUsed: boolean
-}
-
-const initialText = (): TextState => ({ seen: new Set(), pending: "", hasWritten: false, toolUsed: false })
-
-const separator = "\n\n"
-
-const written = (state: TextState, text: string): string => {
-  const separated = state.hasWritten && state.toolUsed ? `${separator}${text}` : text
-  state.hasWritten = true
-  state.toolUsed = false
-  return separated
-}
-
-/** The text that a block of a complete message adds: none where it repeats what arrived in pieces. */
-const blockText = (state: TextState, block: MessageBlock): string => {
-  if (block._tag === "ToolUse") state.toolUsed = true
-  if (block._tag !== "Text") return ""
-  const repeats = state.pending !== ""
-  state.pending = state.pending.slice(block.text.length)
-  return repeats ? "" : written(state, block.text)
-}
-
-/** The text that an event adds. */
-const textOf = (state: TextState, event: TurnEvent): string => {
-  switch (event._tag) {
-    case "TextDelta":
-      state.pending += event.delta
-      return written(state, event.delta)
-    case "ToolUse":
-      state.toolUsed = true
-      return ""
-    case "Message": {
-      const { message } = event
-      return message._tag !== "Assistant" || !isOwn(message) || isRepeated(state.seen, message.uuid)
-        ? ""
-        : blocksOf(message).map((block) => blockText(state, block)).join("")
-    }
-    default:
-      return ""
+    result,
+    isPartial: budget.isExceeded
   }
 }
 
 /**
  * The text that the agent writes, as it arrives: pieces where the server sends pieces, whole blocks where it does not,
- * and nothing twice.
+ * and nothing twice. Where the agent said something else than its pieces, that follows behind a blank line.
  */
 export const textDeltas = <E, R>(events: Stream.Stream<TurnEvent, E, R>): Stream.Stream<string, E, R> =>
-  Stream.mapAccumArray(events, initialText, (state, batch) => [
-    state,
-    batch.map((event) => textOf(state, event)).filter((text) => text !== "")
-  ])
+  Stream.mapAccumArray(
+    events,
+    () => {
+      const writer = makeWriter()
+      return { writer, words: new AgentText({ listener: writer.listener }) }
+    },
+    (state, batch) => {
+      for (const event of batch) if (event._tag !== "SessionRestarted") state.words.take(event)
+      state.words.hurry()
+      return [state, state.writer.take()]
+    },
+    {
+      onHalt: ({ words, writer }) => {
+        words.settle()
+        return writer.take()
+      }
+    }
+  )
 
 /** Folds the messages of a turn, as a server keeps them. */
 export const fromMessages = (messages: ReadonlyArray<ClaudeMessage | UserPromptContent>): Turn => {
@@ -211,16 +207,36 @@ export const fold = <E, R, E2 = never, R2 = never>(
   { onText }: FoldOptions<E2, R2> = {}
 ): Effect.Effect<Turn, E | E2, R | R2> =>
   Effect.suspend(() => {
-    const state = initial()
-    const text = initialText()
-    const watched: Stream.Stream<TurnEvent, E | E2, R | R2> = onText === undefined ?
-      events :
-      Stream.tap(events, (event) => {
-        const piece = textOf(text, event)
-        return piece === "" ? Effect.void : onText(piece)
-      })
-    return Effect.map(
-      Stream.runForEachArray(watched, (batch) => Effect.sync(() => add(state, batch))),
-      () => toTurn(state)
+    if (onText === undefined) {
+      const state = initial()
+      return Effect.map(
+        Stream.runForEachArray(events, (batch) => Effect.sync(() => add(state, batch))),
+        () => toTurn(state)
+      )
+    }
+    const writer = makeWriter()
+    const state = initial({ listener: writer.listener })
+    const write = Effect.suspend(() => Effect.forEach(writer.take(), onText, { discard: true }))
+    return Stream.runForEachArray(events, (batch) => {
+      add(state, batch)
+      state.words.hurry()
+      return write
+    }).pipe(
+      Effect.andThen(Effect.sync(() => state.words.settle())),
+      Effect.andThen(write),
+      Effect.map(() => toTurn(state))
     )
   })
+
+/** How much of a turn is kept for its failure's sake, in bytes. */
+const keptForFailure = 1_048_576
+
+/** Makes what a turn is folded into. */
+export type Make = (options: StateOptions) => State
+
+export const foldForFailure: Make = (options) => initial({ size: keptForFailure, ...options })
+
+/** What the stream of a turn folds it into; one who wants the whole of it gives a state of his own. */
+export class Folding extends Context.Reference<Make>("effect-ash/internal/turnFold/Folding", {
+  defaultValue: () => foldForFailure
+}) {}

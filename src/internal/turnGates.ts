@@ -11,6 +11,7 @@ import * as Semaphore from "effect/Semaphore"
 import { AshError, SessionBusy } from "../schema/AshError.ts"
 import type { Session } from "../schema/Session.ts"
 import { readDuration } from "./durations.ts"
+import { unknownBefore, type UsageBefore } from "./turnUsage.ts"
 
 /** What to do where a session is in use. */
 export interface BusyOptions {
@@ -76,6 +77,8 @@ export interface Gate {
   quietUntil: bigint
   /** The sequence number of the last message that the server has stored, where it is known. */
   lastSequence: number | undefined
+  /** What turns of the session are known to have used. */
+  usageBefore: UsageBefore
   /** How often the session was restarted, and the last time. */
   restarts: number
   lastRestart: SessionRestarted | undefined
@@ -107,6 +110,7 @@ const makeGate = (): Gate => ({
   turn: undefined,
   quietUntil: 0n,
   lastSequence: undefined,
+  usageBefore: unknownBefore,
   restarts: 0,
   lastRestart: undefined
 })

@@ -8,6 +8,7 @@ export interface TurnLimitsInput {
     readonly headers?: Duration.Input | "off" | undefined
     readonly firstEvent?: Duration.Input | "off" | undefined
     readonly idle?: Duration.Input | "auto" | "off" | undefined
+    readonly done?: Duration.Input | "off" | undefined
     readonly turn?: Duration.Input | "off" | undefined
   } | undefined
   readonly buffer?: {
@@ -23,6 +24,7 @@ export interface TurnLimits {
   readonly idle: Duration.Duration
   /** Whether silence counts only once a heartbeat was heard. */
   readonly idleAfterHeartbeat: boolean
+  readonly done: Duration.Duration
   readonly turn: Duration.Duration
   /** Bytes. */
   readonly bufferSize: number
@@ -35,6 +37,7 @@ const durationOf = (input: Duration.Input | "off"): Duration.Duration =>
   input === "off" ? Duration.infinity : Duration.fromInputUnsafe(input)
 
 // Read once, not for each turn.
+const halfAMinute = Duration.seconds(30)
 const oneMinute = Duration.minutes(1)
 const twoMinutes = Duration.minutes(2)
 const halfAnHour = Duration.minutes(30)
@@ -46,6 +49,7 @@ export const turnLimits = (
   firstEvent: durationOf(timeouts.firstEvent ?? oneMinute),
   idle: timeouts.idle === "auto" ? twoMinutes : durationOf(timeouts.idle ?? halfAnHour),
   idleAfterHeartbeat: timeouts.idle === "auto",
+  done: durationOf(timeouts.done ?? halfAMinute),
   turn: durationOf(timeouts.turn ?? "off"),
   bufferSize: Math.max(1, buffer.size ?? 16_777_216),
   whenFull: buffer.whenFull ?? "wait",

@@ -5,9 +5,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Pull from "effect/Pull"
-import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { AshError, StreamTruncated, TurnFailed, Undecodable } from "../schema/AshError.ts"
+import { AshError, StreamTruncated, TurnFailed, TurnMixed, Undecodable } from "../schema/AshError.ts"
+import type { ClaudeMessage } from "../schema/ClaudeMessage.ts"
 import {
   type DoneEvent,
   mayBeBlock,
@@ -15,7 +15,8 @@ import {
   streamEventKind,
   type TurnErrorEvent
 } from "../schema/StreamEvent.ts"
-import { withKnown } from "./brokenTurn.ts"
+import { stringField } from "./agentText.ts"
+import { hideTurn, withKnown } from "./brokenTurn.ts"
 import { EventParser } from "./EventParser.ts"
 import { printable, printableLines } from "./printable.ts"
 import { initialProgress, type TurnProgress } from "./readAhead.ts"
@@ -95,6 +96,22 @@ const truncated = (operation: string, sessionId: string, how: string) =>
     })
   })
 
+const turnMixed = (operation: string, sessionId: string) =>
+  new AshError({
+    operation,
+    reason: new TurnMixed({
+      message:
+        `another turn runs in the session ${sessionId}, of another program or from before: what arrives is of both`,
+      sessionId
+    })
+  })
+
+/** What the agent said instead of an answer, where it did. */
+const whatWasWrong = ({ result }: TurnFold.State, redact: Redact): string => {
+  const outcome = TurnFold.outcomeOf(result)
+  return outcome._tag === "IsError" ? ` (${printable(redact(outcome.error))})` : ""
+}
+
 /**
  * How long an `error` that may be a block of the agent's waits for what comes behind it. Behind a block there is at once
  * the message that it is a part of (contract 5.4), behind a failure the end of the stream, or `done` (contract 5.5).
@@ -122,6 +139,8 @@ export interface EndTurnOptions {
   readonly progress?: TurnProgress
   /** Takes secrets out of what the server says of a failure. */
   readonly redact?: Redact
+  /** Makes what the turn is folded into. */
+  readonly folding?: TurnFold.Make
 }
 
 /**
@@ -131,13 +150,22 @@ export interface EndTurnOptions {
 export const endTurn = (
   operation: string,
   sessionId: string,
-  { onTurnError = "fail", progress = initialProgress(), redact = identity }: EndTurnOptions = {}
+  { folding = TurnFold.foldForFailure, onTurnError = "fail", progress = initialProgress(), redact = identity }:
+    EndTurnOptions = {}
 ) =>
 <R>(events: Stream.Stream<StreamEvent, AshError, R>): Stream.Stream<StreamEvent, AshError, R> =>
   Stream.transformPull(events, (pull) =>
     Effect.sync(() => {
-      const heard = TurnFold.initial()
+      const replaced: Array<StreamEvent> = []
+      const heard = folding({
+        listener: {
+          replaced: (kind, abandoned, text) => {
+            replaced.push({ _tag: kind === "text" ? "TextReplaced" : "ThinkingReplaced", abandoned, text })
+          }
+        }
+      })
       let last: StreamEvent | undefined
+      let mixed: AshError | undefined
 
       const isFailure = (event: StreamEvent): event is TurnErrorEvent =>
         onTurnError === "fail" && event._tag === "TurnError"
@@ -145,7 +173,9 @@ export const endTurn = (
         error.startsWith(writeTimeout) ? truncated(operation, sessionId, error) : new AshError({
           operation,
           reason: new TurnFailed({
-            message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}`,
+            message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}${
+              whatWasWrong(heard, redact)
+            }`,
             sessionId,
             error
           })
@@ -179,6 +209,36 @@ export const endTurn = (
         return settled
       }
 
+      let init: string | undefined
+      /** Another first message than that of the turn; the same one may be delivered twice. */
+      const isAnotherTurn = ({ raw }: Extract<ClaudeMessage, { readonly _tag: "SystemInit" }>) => {
+        const before = init
+        init = stringField(raw, "uuid") ?? ""
+        return before !== undefined && (before === "" || before !== init)
+      }
+      /** Folds the events, up to those of another turn, and says between them what was taken back. */
+      const pass = (events: ReadonlyArray<StreamEvent>): ReadonlyArray<StreamEvent> => {
+        let passed: Array<StreamEvent> | undefined
+        for (let index = 0; index < events.length; index++) {
+          const event = events[index]
+          if (event === undefined) break
+          if (event._tag === "Message") {
+            if (event.message._tag === "SystemInit" && isAnotherTurn(event.message)) {
+              mixed = turnMixed(operation, sessionId)
+              return passed ?? events.slice(0, index)
+            }
+            if (event.message._tag === "Result") progress.hasResult = true
+          }
+          TurnFold.addEvent(heard, event)
+          if (replaced.length > 0) {
+            passed ??= events.slice(0, index)
+            passed.push(...replaced.splice(0))
+          }
+          passed?.push(event)
+        }
+        return passed ?? events
+      }
+
       const upstream = Pull.catchDone(pull, () => Effect.fail(truncated(operation, sessionId, endedBy)))
       /** Behind a failure there is `done`, or nothing more. */
       const behindError = pull.pipe(
@@ -187,12 +247,12 @@ export const endTurn = (
       )
 
       const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError, void, R> = Effect.suspend(() => {
+        if (mixed !== undefined) return Effect.fail(mixed)
         if (last === undefined) {
           return Effect.flatMap(held === undefined ? upstream : behindError, (arrived) => {
             progress.hasBegun = true
             const batch = held !== undefined || arrived.some(isTerminal) ? settle(arrived) : arrived
-            const kept = last !== undefined && isFailure(last) ? batch.slice(0, -1) : batch
-            TurnFold.add(heard, kept)
+            const kept = pass(last !== undefined && isFailure(last) ? batch.slice(0, -1) : batch)
             return Arr.isReadonlyArrayNonEmpty(kept) ? Effect.succeed(kept) : next
           })
         }
@@ -200,10 +260,11 @@ export const endTurn = (
         return Effect.andThen(hearEnd(progress), Effect.fail(end))
       })
       return Effect.mapError(next, (error) =>
-        Cause.isDone(error)
+        // Of turns that are mixed it is not known which one was heard.
+        Cause.isDone(error) || error.reason._tag === "TurnMixed"
           ? error
           : withKnown(
             error.reason._tag === "ConnectionLost" ? truncated(operation, sessionId, error.reason.message) : error,
-            { heard: Redacted.make(TurnFold.toTurn(heard), { label: "what was heard of the turn" }) }
+            { heard: hideTurn(TurnFold.toTurn(heard)) }
           ))
     }))

@@ -6,7 +6,7 @@ import type * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { WriteFileResult } from "./File.ts"
-import { Turn } from "./Turn.ts"
+import { Turn, TurnOutcome } from "./Turn.ts"
 import { omittable } from "./Wire.ts"
 
 /** The exchange that an error came from. Holds no header, so no key. */
@@ -116,9 +116,10 @@ export class TimedOut extends Schema.TaggedClass<TimedOut>("effect-ash/TimedOut"
   ...turnFields,
   /**
    * Which of the timers: `attempt`, until a request was answered; and of a turn `headers`, until it was answered,
-   * `firstEvent`, from then to its first event, `idle`, between two pieces of the stream, and `turn`, as a whole.
+   * `firstEvent`, from then to its first event, `idle`, between two pieces of the stream, `done`, from its result to its
+   * end, and `turn`, as a whole.
    */
-  timer: Schema.Literals(["attempt", "headers", "firstEvent", "idle", "turn"]),
+  timer: Schema.Literals(["attempt", "headers", "firstEvent", "idle", "done", "turn"]),
   duration: Schema.Duration
 }) {
   readonly isRetryable = true
@@ -167,6 +168,32 @@ export class TurnFailed extends Schema.TaggedClass<TurnFailed>("effect-ash/TurnF
   /** What the server said, word for word. */
   error: Schema.String
 }) {
+  readonly isRetryable = false
+  readonly nothingHappened = false
+}
+
+/** Another turn ran in the session at the same time, and what arrived is of both. What this turn says is lost. */
+export class TurnMixed extends Schema.TaggedClass<TurnMixed>("effect-ash/TurnMixed")("TurnMixed", {
+  ...turnFields,
+  sessionId: Schema.String
+}) {
+  readonly isRetryable = false
+  readonly nothingHappened = false
+}
+
+/**
+ * The turn came to its end, which is no success: a limit was reached, or the agent failed. What it said and did until then is
+ * in `heard`, and in `AshError.partialTurn`. The session is usable.
+ */
+export class TurnUnsuccessful extends Schema.TaggedClass<TurnUnsuccessful>("effect-ash/TurnUnsuccessful")(
+  "TurnUnsuccessful",
+  {
+    ...turnFields,
+    sessionId: Schema.String,
+    /** How it ended; `partialTurn.outcome` has what the agent says of it. */
+    outcome: Schema.Literals(TurnOutcome.members.map((member) => member.fields._tag.schema.literal))
+  }
+) {
   readonly isRetryable = false
   readonly nothingHappened = false
 }
@@ -239,7 +266,9 @@ export const AshErrorReason = Schema.Union([
   StreamTruncated,
   BufferFull,
   TurnCancelled,
-  TurnFailed
+  TurnFailed,
+  TurnMixed,
+  TurnUnsuccessful
 ])
 
 /** An operation that failed, and why. */

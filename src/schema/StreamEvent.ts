@@ -49,6 +49,23 @@ export const ThinkingDeltaEvent = Schema.Struct({
   delta: Schema.String
 }).annotate({ identifier: "ThinkingDeltaEvent" })
 
+/**
+ * Said by this package, not by the server: the pieces of text that came until here, `abandoned`, are not what the agent said.
+ * In their place stands `text`, that of the complete message which follows; it is empty where the model was asked again.
+ */
+export interface TextReplacedEvent extends Schema.Schema.Type<typeof TextReplacedEvent> {}
+export const TextReplacedEvent = Schema.TaggedStruct("TextReplaced", {
+  abandoned: Schema.String,
+  text: Schema.String
+}).annotate({ identifier: "TextReplacedEvent" })
+
+/** As `TextReplaced`, of thinking. */
+export interface ThinkingReplacedEvent extends Schema.Schema.Type<typeof ThinkingReplacedEvent> {}
+export const ThinkingReplacedEvent = Schema.TaggedStruct("ThinkingReplaced", {
+  abandoned: Schema.String,
+  text: Schema.String
+}).annotate({ identifier: "ThinkingReplacedEvent" })
+
 /** The agent calls a tool. */
 export interface ToolUseEvent extends Schema.Schema.Type<typeof ToolUseEvent> {}
 export const ToolUseEvent = Schema.Struct({
@@ -114,6 +131,8 @@ export const StreamEvent = Schema.Union([
   Schema.toType(PartialEvent),
   Schema.toType(TextDeltaEvent),
   Schema.toType(ThinkingDeltaEvent),
+  Schema.toType(TextReplacedEvent),
+  Schema.toType(ThinkingReplacedEvent),
   Schema.toType(ToolUseEvent),
   Schema.toType(ToolResultEvent),
   Schema.toType(TurnCompleteEvent),

@@ -40,13 +40,15 @@ export {
   SessionStartEvent,
   StreamEvent,
   TextDeltaEvent,
+  TextReplacedEvent,
   ThinkingDeltaEvent,
+  ThinkingReplacedEvent,
   ToolResultEvent,
   ToolUseEvent,
   TurnCompleteEvent,
   TurnErrorEvent,
   UnknownEvent
 } from "./StreamEvent.ts"
-export { ToolCall, Turn } from "./Turn.ts"
+export { ToolCall, Turn, TurnOutcome, UsageScope } from "./Turn.ts"
 export { UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
 export { type JsonInput, Unknown } from "./Wire.ts"

@@ -12,6 +12,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { withKnown } from "../internal/brokenTurn.ts"
 import { type ContentForm, toForm } from "../internal/contentForm.ts"
+import { limitOrElse } from "../internal/eventLoop.ts"
 import { exchange, fromInput } from "../internal/failures.ts"
 import * as Gated from "../internal/gated.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
@@ -104,6 +105,7 @@ export class Messages extends Context.Service<Messages, {
           )
           const limits = turnLimits(yield* call.options(operation))
           const control = yield* TurnControl
+          const folding = yield* TurnFold.Folding
           const progress = initialProgress()
           let redact: Redact = identity
           let http: HttpExchange | undefined
@@ -115,10 +117,10 @@ export class Messages extends Context.Service<Messages, {
             startedAt = yield* Clock.currentTimeNanos
             const answered = call.turn(operation, control.attempt(attempt))
             return yield* Duration.isFinite(limits.turn)
-              ? Effect.timeoutOrElse(answered, {
+              ? limitOrElse({
                 duration: limits.turn,
                 orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn))
-              })
+              })(answered)
               : answered
           }).pipe(
             Effect.provideService(OnResponse, (response) => {
@@ -132,7 +134,7 @@ export class Messages extends Context.Service<Messages, {
           return body.pipe(
             readAhead({ operation, sessionId: id, limits, startedAt, progress }),
             decodeEvents(operation, limits.maxEventSize),
-            endTurn(operation, id, { onTurnError, progress, redact }),
+            endTurn(operation, id, { folding, onTurnError, progress, redact }),
             Stream.mapError((error) => withKnown(error, { http: error.reason.http ?? http }))
           )
         }))

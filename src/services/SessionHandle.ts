@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { successful } from "../internal/brokenTurn.ts"
 import { maxSize as maxBundleSize } from "../internal/bundle.ts"
 import { sentAt } from "../internal/failures.ts"
 import * as Gated from "../internal/gated.ts"
@@ -102,7 +103,10 @@ export interface SessionHandle {
     content: Content,
     options?: SendMessageOptions
   ) => Stream.Stream<StreamEvent | SessionRestarted, AshError>
-  /** Runs a turn to its end and folds it into a `Turn`. */
+  /**
+   * Runs a turn to its end and folds it into a `Turn`. One that ends in any other way than by success, as by a limit that is
+   * reached, fails with `TurnUnsuccessful`, which has the turn.
+   */
   readonly ask: (content: Content, options?: SendMessageOptions) => Effect.Effect<Turn, AshError>
   /** Runs a shell command, as `Sessions.exec`, when no turn runs. One that was not answered leaves the session fenced. */
   readonly exec: (command: string, options?: ExecOptions) => Effect.Effect<ExecResult, AshError>
@@ -261,6 +265,7 @@ export const make = (
     gate.fence = undefined
     gate.halted = undefined
     gate.lastSequence = undefined
+    if (!isSame) gate.usageBefore = { ...gate.usageBefore, last: "none" }
     gate.restarts += 1
     const lost = isSame ? [] : ["memory"] as const
     // Servers resume into the workspace as it was, or into that of a new sandbox, and do not tell.
@@ -437,7 +442,21 @@ export const make = (
     id,
     ignoredSettings,
     stream: (content, sendOptions) => streamAs("SessionHandle.stream", content, sendOptions),
-    ask: (content, sendOptions) => TurnFold.fold(streamAs("SessionHandle.ask", content, sendOptions)),
+    ask: (content, sendOptions) =>
+      Effect.suspend(() => {
+        const operation = "SessionHandle.ask"
+        let state = TurnFold.initial()
+        // What is kept for a failure's sake is the turn itself: it is folded once.
+        const folding: TurnFold.Make = (options) => {
+          state = TurnFold.initial(options)
+          return state
+        }
+        return streamAs(operation, content, sendOptions).pipe(
+          Stream.provideService(TurnFold.Folding, folding),
+          Stream.runDrain,
+          Effect.andThen(Effect.suspend(() => successful(operation, id, TurnFold.toTurn(state))))
+        )
+      }),
     exec: (command, execOptions) =>
       Effect.scoped(Effect.gen(function*() {
         const operation = "SessionHandle.exec"

@@ -14,6 +14,7 @@ import * as Gated from "../internal/gated.ts"
 import { within } from "../internal/operations.ts"
 import { follow, paginate, type PagingOptions } from "../internal/paging.ts"
 import type { Gate } from "../internal/turnGates.ts"
+import { nothingBefore } from "../internal/turnUsage.ts"
 import { AshError, InvalidRequest, NotSupported, ServerFailure, SettingsIgnored } from "../schema/AshError.ts"
 import type {
   CreateSessionRequest,
@@ -271,6 +272,7 @@ export class Sessions extends Context.Service<Sessions, {
           const { id } = session
           const gate = yield* gates.use(id)
           gate.lastSequence = 0
+          gate.usageBefore = nothingBefore
           let isClosed = false
           yield* Effect.addFinalizer(() =>
             Effect.sync(() => {

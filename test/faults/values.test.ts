@@ -166,7 +166,12 @@ describe("values", () => {
       const usage = (tokens: number) => ({ input_tokens: tokens, output_tokens: tokens })
       const say = (text: string, uuid: string, more = {}) => assistant([{ type: "text", text }], { uuid, ...more })
       const block = (text: string) => ({ type: "text", text }) as const
-      const resultOf = (tokens: number, cost: number) => ({ ...result, usage: usage(tokens), total_cost_usd: cost })
+      const resultOf = (tokens: number, cost: number) => ({
+        ...result,
+        usage: usage(tokens),
+        total_cost_usd: cost,
+        modelUsage: { claude: { inputTokens: tokens, outputTokens: tokens, costUSD: cost } }
+      })
       const turn = (...messages: ReadonlyArray<unknown>) =>
         Messages.toTurn(Stream.fromIterableEffect(eventsOf(frames(
           ["session_start", { sessionId }],

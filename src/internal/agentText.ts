@@ -1,0 +1,480 @@
+/**
+ * What an agent writes in a turn, from what servers send of it: its text and its thinking come in pieces, as they are
+ * written, and once more in complete messages, which are the truth.
+ *
+ * Pieces belong to the message that began before them. A complete message takes the place of its pieces; pieces that no
+ * complete message followed count as they are, unless the model was asked again for what they are the start of.
+ */
+import * as Hash from "effect/Hash"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import type { AssistantMessage, ClaudeMessage, MessageBlock, UserMessage } from "../schema/ClaudeMessage.ts"
+import type { StreamEvent } from "../schema/StreamEvent.ts"
+import { parseJson, startsAt } from "../schema/Wire.ts"
+
+export type Kind = "text" | "thinking"
+
+/** Is told what the agent writes, as it becomes known. */
+export interface Listener {
+  /** More was written: a piece, a block, or what a block has beyond its pieces. */
+  readonly written?: (kind: Kind, text: string, isBehindTool: boolean) => void
+  /** Pieces turned out to be no part of what the agent said; this stands in their place. */
+  readonly replaced?: (kind: Kind, abandoned: string, text: string) => void
+}
+
+/** What may be kept, in bytes. */
+export interface Budget {
+  left: number
+  /** Whether something was left out. */
+  isExceeded: boolean
+}
+
+/** Takes from a budget; answers whether there was so much. */
+export const afford = (budget: Budget, bytes: number): boolean => {
+  const isAffordable = bytes <= budget.left
+  if (isAffordable) budget.left -= bytes
+  else budget.isExceeded = true
+  return isAffordable
+}
+
+/** Engines take up to two bytes for a character. */
+export const bytesOf = (text: string): number => text.length * 2
+
+/** The blocks of a message; a content that is a text counts as one. */
+export const blocksOf = (message: AssistantMessage | UserMessage): ReadonlyArray<MessageBlock> => {
+  const { content } = message.message
+  return typeof content === "string" ? [{ _tag: "Text", type: "text", text: content }] : content
+}
+
+/** An id or a reference; an empty one is none. */
+export const present = (id: string | null | undefined): string | undefined => id === null || id === "" ? undefined : id
+
+/** A message of the model, known by its beginning. */
+interface Beginning {
+  readonly id: string | undefined
+}
+
+/** A block, or as much of it as has arrived. */
+interface Part {
+  readonly message: Beginning
+  text: string
+  /** How much of the end of the text no twin has told to be the agent's own. */
+  untold: number
+  /** Of pieces: whether more may follow, whether the model was asked again. */
+  state: "open" | "closed" | "retried" | "complete"
+  isBehindTool: boolean
+}
+
+/** The text, or the thinking, of a turn. */
+class Strand {
+  readonly #kind: Kind
+  readonly #listener: Listener
+  readonly #budget: Budget
+  readonly #pendingLimit: number
+  readonly #parts: Array<Part> = []
+  /** Those parts that no complete message has confirmed. */
+  #pending: Array<Part> = []
+  #toolUsed = false
+  #isRetried = false
+
+  constructor(kind: Kind, listener: Listener, budget: Budget, pendingLimit: number) {
+    this.#kind = kind
+    this.#listener = listener
+    this.#budget = budget
+    this.#pendingLimit = pendingLimit
+  }
+
+  piece(message: Beginning, text: string, isTold: boolean) {
+    let part = this.#pending.at(-1)
+    const isFirst = part?.state !== "open"
+    if (part?.state !== "open") {
+      part = this.#add(message, "open")
+      this.#pending.push(part)
+    }
+    if (part.text.length <= this.#pendingLimit) part.text += text
+    else this.#budget.isExceeded = true
+    part.untold = isTold ? 0 : part.untold + text.length
+    this.#listener.written?.(this.#kind, text, isFirst && part.isBehindTool)
+  }
+
+  /** A block of a complete message. Behind it in the message there may be another one, which goes on where it ends. */
+  block(message: Beginning, id: string | undefined, text: string, isFollowed: boolean) {
+    const part = this.#partOf(message, id)
+    if (part === undefined) {
+      if (text === "") return
+      const added = this.#add(message, "complete")
+      added.text = text
+      this.#listener.written?.(this.#kind, text, added.isBehindTool)
+      return this.#keep(added)
+    }
+    if (this.#toolUsed && part.message === message) {
+      part.isBehindTool = true
+      this.#toolUsed = false
+    }
+    const pieces = part.text
+    const isLast = part === this.#parts.at(-1)
+    if (isFollowed && text !== "" && pieces.length > text.length && pieces.startsWith(text)) {
+      this.#parts.splice(this.#parts.indexOf(part), 0, { ...part, text, state: "complete" })
+      part.text = pieces.slice(text.length)
+      part.isBehindTool = false
+      return
+    }
+    this.#pending = this.#pending.filter((other) => other !== part)
+    part.text = text
+    part.state = "complete"
+    const isCut = pieces.length > this.#pendingLimit
+    if (text.startsWith(pieces) && (isLast || text === pieces)) {
+      if (!isCut && text !== pieces) this.#listener.written?.(this.#kind, text.slice(pieces.length), false)
+    } else {
+      this.#listener.replaced?.(this.#kind, pieces, text)
+    }
+    this.#keep(part)
+  }
+
+  /** What follows belongs to another block. */
+  close() {
+    const part = this.#pending.at(-1)
+    if (part?.state === "open") part.state = "closed"
+  }
+
+  /** The model is asked once more for the message. */
+  retry(message: Beginning) {
+    for (const part of this.#pending) if (part.message === message) part.state = "retried"
+    this.#isRetried = true
+  }
+
+  /** There is something in the place of what the model was asked for again. */
+  supersede() {
+    if (!this.#isRetried) return
+    this.#isRetried = false
+    for (const part of this.#pending) if (part.state === "retried") this.#drop(part, part.text)
+  }
+
+  /** Whether this is what no twin told to be the agent's own, at the end of what has arrived. */
+  takeBack(text: string) {
+    const part = this.#pending.at(-1)
+    if (part?.state !== "open" || text === "" || part.untold < text.length || !part.text.endsWith(text)) return
+    if (part.text === text) return this.#drop(part, text)
+    part.text = part.text.slice(0, -text.length)
+    part.untold -= text.length
+    this.#listener.replaced?.(this.#kind, text, "")
+  }
+
+  isPending(text: string): boolean {
+    return this.#pending.some((part) => part.text === text)
+  }
+
+  useTool() {
+    this.#toolUsed = true
+  }
+
+  join(separator: string): string {
+    return this.#parts.filter(({ text }) => text !== "")
+      .map(({ isBehindTool, text }, index) => isBehindTool && index > 0 ? separator + text : text)
+      .join("")
+  }
+
+  #add(message: Beginning, state: Part["state"]): Part {
+    const part: Part = { message, text: "", untold: 0, state, isBehindTool: this.#toolUsed }
+    this.#toolUsed = false
+    this.#parts.push(part)
+    return part
+  }
+
+  #drop(part: Part, abandoned: string) {
+    this.#pending = this.#pending.filter((other) => other !== part)
+    this.#parts.splice(this.#parts.lastIndexOf(part), 1)
+    if (part.isBehindTool) this.#toolUsed = true
+    this.#listener.replaced?.(this.#kind, abandoned, "")
+  }
+
+  #keep(part: Part) {
+    if (!afford(this.#budget, bytesOf(part.text))) this.#parts.splice(this.#parts.lastIndexOf(part), 1)
+  }
+
+  /** The pieces of a block: those of the message that it has the id of, or else of the one that began last. */
+  #partOf(message: Beginning, id: string | undefined): Part | undefined {
+    if (this.#pending.length === 0) return undefined
+    const earlier = id === undefined || id === message.id || message.id === undefined
+      ? undefined
+      : this.#pending.find((part) => part.message.id === id)
+    return earlier ??
+      this.#pending.find((part) => part.message === message && part.state !== "retried") ??
+      this.#pending.find(({ state }) => state === "retried")
+  }
+}
+
+/** How servers begin a piece of a block, of which there are thousands. One that begins otherwise is read as a whole. */
+const deltaStart = "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\""
+const ownMark = "\"parent_tool_use_id\":null"
+
+/** Whether a piece is said to be the agent's own behind its last brace, where no text of an agent's can stand. */
+const isPlainlyOwn = (json: string) => json.lastIndexOf(ownMark) > json.lastIndexOf("}", json.length - 2)
+
+const endsInUuid = /"uuid":"[^"]+"\}$/
+
+/** A mark of the end of a text, which has the id of a piece. The text itself would keep in memory what it is a part of. */
+const markOf = (json: string): number => {
+  let mark = json.length
+  for (let index = Math.max(0, json.length - 44); index < json.length; index++) {
+    mark = (Math.imul(mark, 31) + json.charCodeAt(index)) | 0
+  }
+  return mark
+}
+
+/** A field of a JSON value, be it one that has fields. */
+const field = (json: unknown, name: string): unknown => Predicate.hasProperty(json, name) ? json[name] : undefined
+
+export const stringField = (json: unknown, name: string): string | undefined => {
+  const value = field(json, name)
+  return typeof value === "string" && value !== "" ? value : undefined
+}
+
+const mayHaveWords = /text_delta|thinking_delta/
+
+const wordsOf = (block: MessageBlock): string =>
+  block._tag === "Text" ? block.text : block._tag === "Thinking" ? block.thinking : ""
+
+/** Whether a message of the SDK's says that the model is asked once more. */
+const isRetry = ({ raw }: Extract<ClaudeMessage, { readonly _tag: "Unknown" }>) =>
+  field(raw, "type") === "system" && field(raw, "subtype") === "api_retry" &&
+  stringField(raw, "parent_tool_use_id") === undefined
+
+export interface AgentTextOptions {
+  readonly listener?: Listener
+  /** For what complete messages say. */
+  readonly budget?: Budget
+  /** Characters of a block that is not complete. */
+  readonly pendingLimit?: number
+}
+
+/** What the agent itself writes, and no subagent. A class, as methods stay compiled when a turn ends. */
+export class AgentText {
+  readonly #text: Strand
+  readonly #thinking: Strand
+  readonly #seen = new Set<string>()
+  readonly #budget: Budget
+  #message: Beginning = { id: undefined }
+  /** A piece in an event of its own does not say whose it is: its twin does, a `Partial` event right behind it. */
+  #loose: Strand | undefined
+  #looseText = ""
+  #isLooseCounted = false
+  /** The mark of the last `Partial` event, if there was one. */
+  #lastPartial: number | undefined
+
+  constructor(
+    { budget = { left: Infinity, isExceeded: false }, listener = {}, pendingLimit = Infinity }: AgentTextOptions = {}
+  ) {
+    this.#budget = budget
+    this.#text = new Strand("text", listener, budget, pendingLimit)
+    this.#thinking = new Strand("thinking", listener, budget, pendingLimit)
+  }
+
+  /** What was written until now; a blank line separates what was written before and after a tool was used. */
+  get text(): string {
+    return this.#text.join(separator)
+  }
+
+  get thinking(): string {
+    return this.#thinking.join("")
+  }
+
+  take(event: StreamEvent) {
+    switch (event._tag) {
+      case "TextDelta":
+        return this.#takePiece(this.#text, event.delta)
+      case "ThinkingDelta":
+        return this.#takePiece(this.#thinking, event.delta)
+      case "Partial":
+        return this.#takePartial(event.json)
+      case "Message":
+        this.takeMessage(event.message)
+        return
+      case "TextReplaced":
+      case "ThinkingReplaced":
+        return
+      default:
+        this.settle()
+    }
+  }
+
+  /** Takes a message; answers whether it is a new one, and was not delivered before. */
+  takeMessage(message: ClaudeMessage): boolean {
+    switch (message._tag) {
+      case "Assistant":
+        return this.#takeAssistant(message)
+      case "Partial":
+        this.#takeModelEvent(message.event, present(message.parent_tool_use_id) === undefined)
+        return true
+      case "Unknown":
+        this.settle()
+        if (isRetry(message)) {
+          this.#text.retry(this.#message)
+          this.#thinking.retry(this.#message)
+        }
+        return true
+      default:
+        this.settle()
+        return true
+    }
+  }
+
+  /** Counts a piece that no twin has followed. */
+  settle() {
+    const loose = this.#loose
+    if (loose === undefined) return
+    this.#loose = undefined
+    if (!this.#isLooseCounted && !this.#isRepetition(loose)) this.#count(loose, this.#looseText, false)
+  }
+
+  /** Counts a piece at once, unless its twin is to be waited for, as the server is one that sends twins. */
+  hurry() {
+    const loose = this.#loose
+    if (loose === undefined || this.#isLooseCounted || this.#lastPartial !== undefined) return
+    this.#isLooseCounted = true
+    if (!this.#isRepetition(loose)) this.#count(loose, this.#looseText, false)
+  }
+
+  /** Servers send the whole of each block of thinking once more before its message. */
+  #isRepetition(loose: Strand): boolean {
+    return loose === this.#thinking && (this.#lastPartial !== undefined || loose.isPending(this.#looseText))
+  }
+
+  #count(strand: Strand, text: string, isTold: boolean) {
+    if (text === "") return
+    this.#supersede()
+    strand.piece(this.#message, text, isTold)
+  }
+
+  #supersede() {
+    this.#text.supersede()
+    this.#thinking.supersede()
+  }
+
+  #close() {
+    this.#text.close()
+    this.#thinking.close()
+  }
+
+  #takePiece(strand: Strand, text: string) {
+    this.settle()
+    this.#loose = strand
+    this.#looseText = text
+    this.#isLooseCounted = false
+  }
+
+  #takePartial(json: string) {
+    const mark = markOf(json)
+    const isRepeated = mark === this.#lastPartial && endsInUuid.test(json)
+    this.#lastPartial = mark
+    if (isRepeated) {
+      this.#loose = undefined
+      return
+    }
+    if (startsAt(json, 0, deltaStart)) {
+      if (this.#loose !== undefined && isPlainlyOwn(json)) return this.#attribute(this.#loose, true)
+      if (this.#loose === undefined && !mayHaveWords.test(json)) return
+    }
+    const message = parseJson(json)
+    this.#takeModelEvent(field(message, "event"), stringField(message, "parent_tool_use_id") === undefined)
+  }
+
+  /** The twin of a piece has come. */
+  #attribute(loose: Strand, isOwn: boolean) {
+    this.#loose = undefined
+    if (isOwn && !this.#isLooseCounted) this.#count(loose, this.#looseText, true)
+    if (!isOwn && this.#isLooseCounted) loose.takeBack(this.#looseText)
+  }
+
+  /** An event of the Claude Messages API. */
+  #takeModelEvent(event: unknown, isOwn: boolean) {
+    const delta = field(event, "delta")
+    const deltaType = field(delta, "type")
+    if (deltaType === "text_delta") return this.#takeTwin(this.#text, stringField(delta, "text"), isOwn)
+    if (deltaType === "thinking_delta") return this.#takeTwin(this.#thinking, stringField(delta, "thinking"), isOwn)
+    this.settle()
+    if (!isOwn) return
+    const type = field(event, "type")
+    if (type === "message_start") this.#message = { id: stringField(field(event, "message"), "id") }
+    if (field(field(event, "content_block"), "type") === "tool_use") this.#text.useTool()
+    if (type === "message_start" || type === "content_block_start") this.#close()
+  }
+
+  /** A piece as the API has it, be it the twin of the last one or not. */
+  #takeTwin(strand: Strand, text: string | undefined, isOwn: boolean) {
+    if (this.#loose === strand) return this.#attribute(strand, isOwn)
+    this.settle()
+    if (isOwn && text !== undefined) this.#count(strand, text, true)
+  }
+
+  #strandOf(block: MessageBlock): Strand | undefined {
+    return block._tag === "Text" ? this.#text : block._tag === "Thinking" ? this.#thinking : undefined
+  }
+
+  #takeAssistant(message: AssistantMessage): boolean {
+    const blocks = blocksOf(message)
+    const isLooseAmong = blocks.some((block) =>
+      this.#strandOf(block) === this.#loose && wordsOf(block) === this.#looseText
+    )
+    // A piece that repeats a block as a whole is a part of it, whosever it is.
+    if (isLooseAmong && !this.#isLooseCounted) this.#loose = undefined
+    this.settle()
+    const isNew = !this.#isSeen(message)
+    if (!isNew || present(message.parent_tool_use_id) !== undefined) {
+      for (const block of blocks) this.#strandOf(block)?.takeBack(wordsOf(block))
+      return isNew
+    }
+    const id = present(message.message.id)
+    blocks.forEach((block, index) => {
+      if (block._tag === "ToolUse") this.#text.useTool()
+      const isFollowed = blocks.some(({ _tag }, other) => other > index && _tag === block._tag)
+      this.#strandOf(block)?.block(this.#message, id, wordsOf(block), isFollowed)
+    })
+    this.#supersede()
+    this.#close()
+    return true
+  }
+
+  /** A message is delivered twice if both its id and what it says are the same. */
+  #isSeen({ message, uuid }: AssistantMessage): boolean {
+    const id = present(uuid)
+    if (id === undefined) return false
+    const said = Result.getOrElse(Result.try(() => JSON.stringify(message.content)), () => "")
+    const mark = `${id} ${said.length} ${Hash.string(said)}`
+    if (this.#seen.has(mark)) return true
+    if (afford(this.#budget, bytesOf(mark))) this.#seen.add(mark)
+    return false
+  }
+}
+
+const separator = "\n\n"
+
+/** Writes the text of an agent in pieces that follow each other. Behind what it takes back there is a blank line, too. */
+export const makeWriter = () => {
+  let pieces: Array<string> = []
+  let hasWritten = false
+  let isBroken = false
+  const write = (text: string, isApart: boolean) => {
+    pieces.push(isApart && hasWritten ? separator + text : text)
+    hasWritten = true
+    isBroken = false
+  }
+  const listener: Listener = {
+    written: (kind, text, isBehindTool) => {
+      if (kind === "text") write(text, isBroken || isBehindTool)
+    },
+    replaced: (kind, _, text) => {
+      if (kind !== "text") return
+      isBroken = true
+      if (text !== "") write(text, true)
+    }
+  }
+  return {
+    listener,
+    take: (): ReadonlyArray<string> => {
+      const taken = pieces
+      pieces = []
+      return taken
+    }
+  }
+}
