@@ -227,13 +227,15 @@ export const undecodable = (
   response: HttpClientResponse.HttpClientResponse,
   read: ReadBody,
   redact: Redact,
+  /** Whether what such an answer holds may be told; a page, which no Ash server answers, always is. */
+  isTold: boolean,
   where?: string
 ): AshErrorReason =>
   new Undecodable({
     message: where === undefined || read.text === "" || isPage(read.text)
       ? unreadableBody(response.status, read)
       : where,
-    http: exchange(response, read.text, redact)
+    http: exchange(response, isTold || isPage(read.text) ? read.text : "", redact)
   })
 
 /** A success whose body is of another type than that of a stream of events. */

@@ -51,6 +51,14 @@ export const BodyLimit = Context.Reference<number>("effect-ash/schema/AshApi/Bod
   defaultValue: () => 1_048_576
 })
 
+/**
+ * Whether an error may keep the start of an answer that cannot be decoded: an annotation of endpoints whose answers hold
+ * no secret, and nothing that users and agents tell each other.
+ */
+export const AnswerInErrors = Context.Reference<boolean>("effect-ash/schema/AshApi/AnswerInErrors", {
+  defaultValue: () => false
+})
+
 const error = ErrorResponses
 const created = HttpApiSchema.status(201)
 const empty = HttpApiSchema.NoContent
@@ -96,6 +104,7 @@ class HealthGroup extends HttpApiGroup.make("health")
     HttpApiEndpoint.get("get", "/health", { success: ServerHealth, error }),
     HttpApiEndpoint.get("metrics", "/metrics", { success: Schema.String.pipe(HttpApiSchema.asText()), error })
   )
+  .annotate(AnswerInErrors, true)
 {}
 
 class MetaGroup extends HttpApiGroup.make("meta")
@@ -315,20 +324,21 @@ class SessionsGroup extends HttpApiGroup.make("sessions")
       payload: ExecRequest,
       success: ExecResult,
       error
-    }),
+    }).annotate(AnswerInErrors, false),
     HttpApiEndpoint.get("listEvents", "/api/sessions/:id/events", {
       params: session,
       query: { limit: omittable(Limit), after: after(0), type: omittable(SessionEventType) },
       success: Schema.Struct({ events: Schema.Array(SessionEvent) }),
       error
-    }),
+    }).annotate(AnswerInErrors, false),
     HttpApiEndpoint.get("logs", "/api/sessions/:id/logs", {
       params: session,
       query: { after: after(-1) },
       success: SandboxLogs,
       error
-    })
+    }).annotate(AnswerInErrors, false)
   )
+  .annotate(AnswerInErrors, true)
 {}
 
 class MessagesGroup extends HttpApiGroup.make("messages")
@@ -468,10 +478,12 @@ class UsageGroup extends HttpApiGroup.make("usage")
       error
     })
   )
+  .annotate(AnswerInErrors, true)
 {}
 
 class AnalyticsGroup extends HttpApiGroup.make("analytics")
   .add(HttpApiEndpoint.get("get", "/api/analytics", { query: timeSpan, success: AnalyticsSummary, error }))
+  .annotate(AnswerInErrors, true)
 {}
 
 class ApiKeysGroup extends HttpApiGroup.make("apiKeys")

@@ -9,7 +9,10 @@ import { WriteFileResult } from "./File.ts"
 import { Turn, TurnOutcome } from "./Turn.ts"
 import { omittable } from "./Wire.ts"
 
-/** The exchange that an error came from. Holds no header, so no key. */
+/**
+ * The exchange that an error came from. Holds no header but the request id. What a server repeats of the request is taken
+ * out of what it says, here and in messages, and its control characters are escaped.
+ */
 export interface HttpExchange extends Schema.Schema.Type<typeof HttpExchange> {}
 export const HttpExchange = Schema.Struct({
   method: Schema.String,
@@ -21,7 +24,10 @@ export const HttpExchange = Schema.Struct({
   requestId: omittable(Schema.String),
   /** The server's own code for the failure, such as `FST_ERR_VALIDATION`. */
   code: omittable(Schema.String),
-  /** The start of the response's body, at most 1,000 characters, without the key. */
+  /**
+   * The start of the response's body, at most 1,000 characters, without what it repeats of the request. Absent where it is
+   * an answer that may hold secrets or what was said, and could not be decoded.
+   */
   body: omittable(Schema.String)
 }).annotate({ identifier: "HttpExchange" })
 
@@ -30,7 +36,10 @@ const fields = { message: Schema.String, http: omittable(HttpExchange) }
 /** What is known of a turn that broke off. */
 const turnFields = {
   ...fields,
-  /** What was heard of it. Hidden from logs, as it is what the agent said; `AshError.partialTurn` has it plain. */
+  /**
+   * What was heard of it. Hidden from logs, as it is what the agent said; `AshError.partialTurn` has it plain, and so has the
+   * JSON of an error that is encoded by its schema: keep that where conversations may be kept.
+   */
   heard: omittable(Schema.Redacted(Turn)),
   /** The sequence number of the last message that was stored before the turn, where a session handle knows it. */
   lastSequence: omittable(Schema.Finite)

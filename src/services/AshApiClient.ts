@@ -32,7 +32,7 @@ import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
 import { OnResponse } from "../internal/responses.ts"
 import { harmful, redactOf } from "../internal/secrets.ts"
-import { AshApi, BodyLimit } from "../schema/AshApi.ts"
+import { AnswerInErrors, AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
 import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
@@ -111,6 +111,7 @@ export class AshApiClient extends Context.Service<AshApiClient, Methods>()("effe
 interface Declared {
   readonly bodyLimit: number
   readonly answersStream: boolean
+  readonly answerInErrors: boolean
   /** The media type that an answer must have; undefined where it may have any. */
   readonly mediaType: string | undefined
   /** The status of a success, by which its schema is found. */
@@ -131,6 +132,7 @@ class CurrentExchange extends Context.Reference<Exchange>("effect-ash/services/A
   defaultValue: () => ({
     bodyLimit: Infinity,
     answersStream: false,
+    answerInErrors: false,
     mediaType: undefined,
     statuses: new Set<number>(),
     response: undefined
@@ -154,6 +156,7 @@ const declaredOf = (
   )
   return {
     bodyLimit: Context.get(annotations, BodyLimit),
+    answerInErrors: Context.get(annotations, AnswerInErrors),
     answersStream: streams.length > 0,
     mediaType: isEventStream ? eventStream : undefined,
     statuses: new Set(streams.length > 0 ? [200] : successes.keys())
@@ -287,18 +290,25 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   })
   const httpClient = HttpClient.makeWith(Effect.flatMap(exchange), Effect.succeed)
 
-  const toReason = (error: Failure, { response }: Exchange): Effect.Effect<AshErrorReason> => {
+  const toReason = (error: Failure, { answerInErrors, response }: Exchange): Effect.Effect<AshErrorReason> => {
     if (isReason(error)) return Effect.succeed(error)
     if (Schema.isSchemaError(error)) {
       return response === undefined ? Effect.succeed(Failures.fromInput(error)) : Effect.map(
         Effect.orElseSucceed(response.text, () => ""),
-        (text) => Failures.undecodable(response, { text }, redactOf(response.request), Failures.describeBody(error))
+        (text) =>
+          Failures.undecodable(
+            response,
+            { text },
+            redactOf(response.request),
+            answerInErrors,
+            Failures.describeBody(error)
+          )
       )
     }
     return response !== undefined && error.reason._tag === "DecodeError" && error.reason.cause === undefined
       ? Effect.map(
         Failures.readText(response),
-        (body) => Failures.undecodable(response, body, redactOf(response.request))
+        (body) => Failures.undecodable(response, body, redactOf(response.request), answerInErrors)
       )
       : Effect.succeed(Failures.fromHttpClientError(error))
   }

@@ -1,9 +1,13 @@
 /** The files of a session's workspace. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { type Content, gather } from "../internal/content.ts"
+import { printable } from "../internal/printable.ts"
+import { OnResponse } from "../internal/responses.ts"
+import { type Redact, redactOf } from "../internal/secrets.ts"
 import { AshError, FilesRefused } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
 import { AshApiClient } from "./AshApiClient.ts"
@@ -74,14 +78,19 @@ export class SessionFiles extends Context.Service<SessionFiles, {
           (response) => FileDownload.fromResponse("SessionFiles.read", path, response)
         )
       const writeBatch = (id: string, files: ReadonlyArray<FileUpload>, targetPath: string | undefined) =>
-        Effect.map(
-          call.repeatable(
+        Effect.suspend(() => {
+          let redact: Redact = identity
+          return call.repeatable(
             "SessionFiles.write",
             api.write({ params: { id }, payload: { files, targetPath } }),
             { default: "5 minutes" }
-          ),
-          (response) => response.files
-        )
+          ).pipe(
+            Effect.provideService(OnResponse, ({ request }) => {
+              redact = redactOf(request)
+            }),
+            Effect.map((response) => withoutSecrets(response.files, redact))
+          )
+        })
 
       return SessionFiles.of({
         list: (id, query = {}) => call.repeatable("SessionFiles.list", api.list({ params: { id }, query })),
@@ -133,6 +142,21 @@ export class SessionFiles extends Context.Service<SessionFiles, {
   )
 }
 
+/** Between texts that are looked through at once, as all that was sent is looked for in them. */
+const separator = "\u001f"
+
+/** What became of files, without what a server repeats of them in its reasons. */
+const withoutSecrets = (files: ReadonlyArray<WriteFileResult>, redact: Redact): ReadonlyArray<WriteFileResult> => {
+  const refused = files.filter(({ written }) => !written)
+  if (refused.length === 0) return files
+  const texts = refused.flatMap(({ error, path }) => [printable(path), printable(error ?? "no reason given")])
+  const told = redact(texts.join(separator)).split(separator)
+  return [
+    ...files.filter(({ written }) => written),
+    ...refused.map((file, index) => ({ ...file, path: told[2 * index] ?? "", error: told[2 * index + 1] ?? "" }))
+  ]
+}
+
 const maxFileSize = 52_428_800
 const maxFiles = 500
 /** A server takes 100 MiB; less at a time shows progress, and needs less memory on both sides. */
@@ -144,7 +168,7 @@ const refuse = (refused: ReadonlyArray<WriteFileResult>, total: number) =>
       operation: "SessionFiles.write",
       reason: new FilesRefused({
         message: `the server refused ${refused.length} of ${total} files: ${
-          refused.slice(0, 3).map(({ error, path }) => `${path} (${error ?? "no reason given"})`).join(", ")
+          refused.slice(0, 3).map(({ error, path }) => `${path} (${error})`).join(", ")
         }`,
         refused
       })

@@ -1,0 +1,173 @@
+/** The ways in which a text may be spelled: its characters escaped for JSON, HTML or a URL, or its bytes as base64 or hex. */
+import * as Base64 from "effect/encoding/Base64"
+import * as Hex from "effect/encoding/Hex"
+import * as Result from "effect/Result"
+
+/** Where a part of a text begins and ends. */
+export type Place = readonly [from: number, to: number]
+
+/** A text as it reads without its escapes, and where in the original each part of it stands. */
+export interface Reading {
+  readonly text: string
+  readonly placeOf: (from: number, to: number) => Place
+}
+
+/** What stands for one character, in JSON, JavaScript, HTML or a URL. */
+const escaped =
+  /%[0-7][\da-f]|%[c-f][\da-f](?:%[89ab][\da-f]){1,3}|%[89a-f][\da-f]|&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z]{2,8});|\\u(?:[\da-f]{4}|\{[\da-f]{1,6}\})|\\x[\da-f]{2}|\\[^]/gi
+
+const names: ReadonlyMap<string, string> = new Map([
+  ["amp", "&"],
+  ["apos", "'"],
+  ["ast", "*"],
+  ["bsol", "\\"],
+  ["colon", ":"],
+  ["comma", ","],
+  ["commat", "@"],
+  ["dash", "-"],
+  ["dollar", "$"],
+  ["equals", "="],
+  ["excl", "!"],
+  ["grave", "`"],
+  ["gt", ">"],
+  ["hat", "^"],
+  ["hyphen", "-"],
+  ["lbrace", "{"],
+  ["lbrack", "["],
+  ["lcub", "{"],
+  ["lowbar", "_"],
+  ["lpar", "("],
+  ["lsqb", "["],
+  ["lt", "<"],
+  ["nbsp", " "],
+  ["newline", "\n"],
+  ["num", "#"],
+  ["percnt", "%"],
+  ["period", "."],
+  ["plus", "+"],
+  ["quest", "?"],
+  ["quot", "\""],
+  ["rbrace", "}"],
+  ["rbrack", "]"],
+  ["rcub", "}"],
+  ["rpar", ")"],
+  ["rsqb", "]"],
+  ["semi", ";"],
+  ["sol", "/"],
+  ["tab", "\t"],
+  ["verbar", "|"],
+  ["vert", "|"]
+])
+
+/** The marks of accented letters, as in `&eacute;`. */
+const accents: ReadonlyMap<string, string> = new Map([
+  ["acute", "\u0301"],
+  ["cedil", "\u0327"],
+  ["circ", "\u0302"],
+  ["grave", "\u0300"],
+  ["ring", "\u030a"],
+  ["tilde", "\u0303"],
+  ["uml", "\u0308"]
+])
+
+const controls: ReadonlyMap<string, string> = new Map([["b", "\b"], ["f", "\f"], ["n", "\n"], ["r", "\r"], ["t", "\t"]])
+
+const characterOf = (code: number, otherwise: string) => code <= 0x10ffff ? String.fromCodePoint(code) : otherwise
+
+const decodeName = (escape: string): string => {
+  const name = escape.slice(1, -1)
+  const accent = accents.get(name.slice(1))
+  return names.get(name.toLowerCase()) ??
+    (accent === undefined ? escape : (name.slice(0, 1) + accent).normalize("NFC"))
+}
+
+const decode = (escape: string): string => {
+  switch (escape.charAt(0)) {
+    case "%":
+      return Result.getOrElse(
+        Result.try(() => decodeURIComponent(escape)),
+        () => escape.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+      )
+    case "&":
+      return escape.charAt(1) !== "#"
+        ? decodeName(escape)
+        : characterOf(Number(`0${escape.slice(2, -1).toLowerCase()}`), escape)
+  }
+  const kind = escape.charAt(1)
+  return escape.length > 2
+    ? characterOf(Number.parseInt(escape.replace(/[\\ux{}]/gi, ""), 16), escape)
+    : controls.get(kind) ?? kind
+}
+
+/** Escapes of escapes are read so many times. */
+const mostTimes = 6
+
+/** A text without its escapes, and without those that come to light then. */
+export const unescape = (text: string, times = mostTimes): string => {
+  if (times === 0) return text
+  const read = text.replace(escaped, decode)
+  return read === text ? text : unescape(read, times - 1)
+}
+
+/** A text without its escapes, and where each character of it begins, which is told of the text before. */
+const readOnce = (text: string, starts: ReadonlyArray<number> | undefined) => {
+  const readStarts: Array<number> = []
+  let read = ""
+  let end = 0
+  const startOf = (position: number) => starts?.[position] ?? position
+  const keep = (to: number) => {
+    for (; end < to; end++) readStarts.push(startOf(end))
+  }
+  for (const match of text.matchAll(escaped)) {
+    read += text.slice(end, match.index)
+    keep(match.index)
+    const character = decode(match[0])
+    read += character
+    for (let index = 0; index < character.length; index++) readStarts.push(startOf(match.index))
+    end = match.index + match[0].length
+  }
+  read += text.slice(end)
+  keep(text.length + 1)
+  return { read, readStarts }
+}
+
+/** A text as {@link unescape} reads it. */
+export const read = (text: string): Reading => {
+  let read = text
+  let starts: ReadonlyArray<number> | undefined
+  for (let times = 0; times < mostTimes; times++) {
+    const next = readOnce(read, starts)
+    if (next.read === read) break
+    read = next.read
+    starts = next.readStarts
+  }
+  return { text: read, placeOf: (from, to) => [starts?.[from] ?? from, starts?.[to] ?? to] }
+}
+
+const decoder = new TextDecoder()
+
+const bytesOf = (base64: string): Result.Result<Uint8Array, unknown> => {
+  const whole = base64.length % 4 === 1 ? base64.slice(0, -1) : base64
+  return Base64.decode(
+    whole.replaceAll("-", "+").replaceAll("_", "/").padEnd(Math.ceil(whole.length / 4) * 4, "=")
+  )
+}
+
+const textsOf = (bytes: ReadonlyArray<Result.Result<Uint8Array, unknown>>): ReadonlyArray<string> =>
+  bytes.flatMap((bytes) => Result.isSuccess(bytes) ? [unescape(decoder.decode(bytes.success))] : [])
+
+/** What a text may be the base64 of, wherever in it that begins: a text that is cut off in front begins anywhere. */
+export const fromBase64 = (text: string): ReadonlyArray<string> =>
+  textsOf([0, 1, 2, 3].map((start) => bytesOf(text.slice(start))))
+
+/** The text that a whole text is the base64 of, if it is of one, and not of a picture. */
+export const fromWholeBase64 = (text: string): ReadonlyArray<string> => {
+  if (text.length < 8 || text.length % 4 !== 0 || /[^\w+/=-]/.test(text)) return []
+  // The start tells, at little cost.
+  const isText = textsOf([bytesOf(text.slice(0, 64).replace(/={1,2}$/, ""))]).every((start) => !/\ufffd./.test(start))
+  return isText ? textsOf([bytesOf(text.replace(/={1,2}$/, ""))]) : []
+}
+
+/** What a text may be the hex digits of. */
+export const fromHex = (text: string): ReadonlyArray<string> =>
+  textsOf([0, 1].map((start) => Hex.decode(text.slice(start, text.length - (text.length - start) % 2))))
