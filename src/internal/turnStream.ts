@@ -243,7 +243,7 @@ export const endTurn = (
       /** Behind a failure there is `done`, or nothing more. */
       const behindError = pull.pipe(
         Effect.timeoutOrElse({ duration: blockPatience, orElse: Cause.done }),
-        Effect.catch(() => Effect.succeed(endBehindError))
+        Effect.orElseSucceed(() => endBehindError)
       )
 
       const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError, void, R> = Effect.suspend(() => {

@@ -174,7 +174,7 @@ export class TurnCancelled extends Schema.TaggedClass<TurnCancelled>("effect-ash
 export class TurnFailed extends Schema.TaggedClass<TurnFailed>("effect-ash/TurnFailed")("TurnFailed", {
   ...turnFields,
   sessionId: Schema.String,
-  /** What the server said, word for word. */
+  /** What the server said of it; empty where it said nothing. */
   error: Schema.String
 }) {
   readonly isRetryable = false

@@ -106,7 +106,7 @@ const timeline = (
 ): Kind => ({
   name: `the row ${type}`,
   json,
-  decode: (json) => Schema.decodeUnknownSync(SessionEvent)(sessionEvent(1, type, JSON.stringify(json))).data,
+  decode: (json) => Schema.decodeSync(SessionEvent)(sessionEvent(1, type, JSON.stringify(json))).data,
   needs,
   any
 })
@@ -282,7 +282,7 @@ describe("rows", () => {
     const [row] = decode([{ ...storedMessage(1, "user", ""), content, tenantId: 5 }])
     assert.deepStrictEqual(row?.content.raw, content)
     assert.isFalse("tenantId" in (row ?? {}))
-    const event = Schema.decodeUnknownSync(SessionEvent)({ ...sessionEvent(1, "text", null), data: { text: "Hi." } })
+    const event = Schema.decodeSync(SessionEvent)({ ...sessionEvent(1, "text", null), data: { text: "Hi." } })
     assert.deepStrictEqual(event.data, { _tag: "Text", text: "Hi." })
   })
 
