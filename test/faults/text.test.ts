@@ -1,0 +1,195 @@
+import { describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { decodeEvents, endTurn } from "../../src/internal/turnStream.ts"
+import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
+import { Messages } from "../../src/services/Messages.ts"
+import { assistant, result, sessionId } from "../support/fixtures.ts"
+import { chance, promise } from "../support/promise.ts"
+import { frames } from "../support/ScriptedServer.ts"
+
+type Frame = readonly [event: string, data: unknown]
+
+/** How a server sends pieces: as events of their own, as messages of the Claude API, or as both, the twin behind. */
+type Form = "granular" | "twins" | "both"
+
+const kinds = {
+  text: { event: "text_delta", delta: (text: string) => ({ type: "text_delta", text }), type: "text" },
+  thinking: {
+    event: "thinking_delta",
+    delta: (thinking: string) => ({ type: "thinking_delta", thinking }),
+    type: "thinking"
+  }
+} as const
+type Kind = keyof typeof kinds
+
+/** Turns at random, and what their agent says in them. */
+const generate = (seed: number) => {
+  const random = chance(seed)
+  const pick = <A>(first: A, ...others: ReadonlyArray<A>): A =>
+    others[Math.floor(random() * (others.length + 1)) - 1] ?? first
+  const some = (most: number) => Math.floor(random() * (most + 1))
+  const form = pick<Form>("granular", "twins", "both", "both")
+  // With keys in another order, as newer SDKs write them.
+  const isReordered = random() < 0.3
+  let words = 0
+  let ids = 0
+  const word = () => `w${words++}${pick("", " \"parent_tool_use_id\":null ", "}ü😀")};`
+  const all: Array<Frame> = [["session_start", { sessionId }]]
+  const said: Record<Kind, string> = { text: "", thinking: "" }
+  /** Each block of the agent's own text that is complete, and whatever a subagent says. */
+  const blocks: Array<string> = []
+  const foreign: Array<string> = []
+  let toolUsed = false
+
+  const partial = (event: unknown, parent: string | null) => {
+    if (form === "granular") return
+    const rest = { session_id: "s", parent_tool_use_id: parent, uuid: `p${ids++}` }
+    all.push([
+      "message",
+      isReordered ? { ...rest, type: "stream_event", event } : { type: "stream_event", event, ...rest }
+    ])
+  }
+  const piece = (kind: Kind, text: string, parent: string | null) => {
+    if (form !== "twins") all.push([kinds[kind].event, { delta: text }])
+    partial({ type: "content_block_delta", index: 0, delta: kinds[kind].delta(text) }, parent)
+  }
+  const complete = (kind: Kind, text: string, parent: string | null, id: string) => {
+    // Servers send the whole of each block of thinking once more.
+    if (kind === "thinking") all.push(["thinking_delta", { delta: text }])
+    const message: Frame = [
+      "message",
+      assistant([{ type: kinds[kind].type, [kind]: text }], {
+        parent_tool_use_id: parent ?? pick<string | null>(null, ""),
+        uuid: pick("", `u${ids++}`),
+        message: { id, role: "assistant", model: "claude", content: [{ type: kinds[kind].type, [kind]: text }] }
+      })
+    ]
+    all.push(message)
+    const hasId = (message[1] as { readonly uuid: string }).uuid !== ""
+    if (hasId && random() < 0.1) all.push(message)
+  }
+  const own = (kind: Kind, text: string) => {
+    if (text === "") return
+    said[kind] += kind === "text" && toolUsed && said.text !== "" ? `\n\n${text}` : text
+    if (kind === "text") toolUsed = false
+  }
+  const aSubagentSpeaks = () => {
+    // Nothing tells whose pieces are that have no twin, until their message is complete.
+    const id = `m${ids++}`
+    const kind = pick<Kind>("text", "thinking")
+    if (form !== "granular") partial({ type: "message_start", message: { id } }, "toolu_1")
+    const pieces = form === "granular" ? [] : Array.from({ length: some(3) }, word)
+    for (const text of pieces) piece(kind, text, "toolu_1")
+    foreign.push(...pieces)
+    if (random() < 0.7 || form === "granular") {
+      const text = word()
+      foreign.push(text)
+      complete(kind, text, "toolu_1", id)
+    }
+  }
+
+  const count = 1 + some(4)
+  for (let turn = 0; turn < count; turn++) {
+    const id = `m${ids++}`
+    const kind = pick<Kind>("text", "text", "thinking")
+    const isRetried = random() < 0.25
+    if (random() < 0.2) aSubagentSpeaks()
+    if (random() < 0.2) {
+      all.push(["message", assistant([{ type: "tool_use", id: `t${ids++}`, name: "Bash", input: {} }])])
+      toolUsed = true
+    }
+    partial({ type: "message_start", message: { id } }, null)
+    partial({ type: "content_block_start", index: 0, content_block: { type: kinds[kind].type, [kind]: "" } }, null)
+    if (isRetried) {
+      for (let left = 1 + some(2); left > 0; left--) piece(kind, word(), null)
+      all.push(["message", { type: "system", subtype: "api_retry", attempt: 1, uuid: `r${ids++}` }])
+      partial({ type: "message_start", message: { id: `${id}b` } }, null)
+    }
+    const pieces = Array.from({ length: some(3) }, word)
+    for (const text of pieces) {
+      piece(kind, text, null)
+      if (form !== "granular" && random() < 0.1) aSubagentSpeaks()
+    }
+    const whole = pieces.join("")
+    // Where pieces have no beginning of their own, those without a complete message run into the next ones.
+    const ending = form === "granular"
+      ? pick("same", "longer", "shorter", "other")
+      : pick("same", "same", "longer", "shorter", "other", "missing")
+    if (ending === "missing") {
+      // Asked again without an answer, the model has said nothing of which it is known that it counts.
+      const text = isRetried && whole === "" ? word() : whole
+      if (isRetried && whole === "") complete(kind, text, null, id)
+      own(kind, text)
+      continue
+    }
+    const text = ending === "same" && whole !== ""
+      ? whole
+      : ending === "longer"
+      ? whole + word()
+      : ending === "shorter" && pieces.length > 1
+      ? pieces.slice(0, -1).join("")
+      : word()
+    complete(kind, text, null, random() < 0.5 ? id : "msg_other")
+    own(kind, text)
+    if (kind === "text") blocks.push(text)
+  }
+  all.push(["message", result], ["done", { sessionId }])
+  return { all, said, blocks, foreign, form }
+}
+
+const countOf = (text: string, part: string) => text.split(part).length - 1
+
+describe("what the agent says", () => {
+  promise(
+    "P25",
+    "a turn's text is what the agent's own complete messages say",
+    { fast: 2000, full: 10_000 },
+    (size) =>
+      Effect.gen(function*() {
+        const failures: Array<string> = []
+        for (let seed = 0; seed < size; seed++) {
+          const { all, blocks, foreign, form, said } = generate(seed)
+          const bytes = new TextEncoder().encode(frames(...all))
+          const cut = 1 + (seed % bytes.length)
+          const events = Stream.make(bytes.slice(0, cut), bytes.slice(cut)).pipe(
+            decodeEvents("test"),
+            endTurn("test", sessionId)
+          )
+          const shown: Array<string> = []
+          const turn = yield* Messages.toTurn(events, { onText: (text) => Effect.sync(() => shown.push(text)) })
+          const deltas = (yield* Stream.runCollect(Messages.textDeltas(events))).join("")
+          const fail = (what: string) => failures.push(`${seed} (${form}): ${what}`)
+          if (turn.text !== said.text) fail(`text ${JSON.stringify([turn.text, said.text])}`)
+          if (turn.thinking !== said.thinking) fail(`thinking ${JSON.stringify([turn.thinking, said.thinking])}`)
+          if (shown.join("") !== deltas) fail("onText is not textDeltas")
+          for (const block of blocks) if (!deltas.includes(block)) fail(`lost ${block} in ${deltas}`)
+          // Each word is said once; one that is taken back may be said again in the whole that takes its place.
+          const taken = (yield* Stream.runCollect(events)).filter((event): event is
+            & StreamEvent
+            & { readonly _tag: "TextReplaced" } => event._tag === "TextReplaced"
+          )
+          for (const block of blocks) {
+            const again = taken.filter(({ abandoned, text }) => abandoned.includes(block) || text === block).length
+            if (countOf(deltas, block) > 1 + again) fail(`doubled ${block} in ${deltas}`)
+          }
+          for (const text of foreign) if (deltas.includes(text)) fail(`of a subagent: ${text}`)
+          // A user interface that shows pieces, and takes back what it is told to, where no subagent writes in between.
+          if (foreign.length > 0) continue
+          const screen = (yield* Stream.runCollect(events)).reduce((screen, event) => {
+            if (event._tag === "TextDelta") return screen + event.delta
+            if (event._tag !== "TextReplaced") return screen
+            const at = screen.lastIndexOf(event.abandoned)
+            return form === "twins" || at === -1
+              ? screen
+              : screen.slice(0, at) + event.text + screen.slice(at + event.abandoned.length)
+          }, "")
+          for (const { abandoned } of taken) {
+            if (!turn.text.includes(abandoned) && screen.includes(abandoned)) fail(`not taken back: ${screen}`)
+          }
+        }
+        return { cases: size, failures, note: "pieces in three forms, subagents, retries, duplicates, cut in two" }
+      }),
+    it.effect
+  )
+})
