@@ -252,7 +252,7 @@ describe("a command", () => {
       const fileSystem = yield* FileSystem.FileSystem
       const folder = yield* fileSystem.makeTempDirectoryScoped()
       const { path } = yield* open()
-      const command = `echo begun; touch ${folder}/begun; sleep 1000`
+      const command = `echo begun; touch "${folder}/begun"; sleep 1000`
       const fiber = yield* Effect.forkChild(exec(path, command, { timeout: 300 }))
       yield* TestClock.withLive(Effect.repeat(fileSystem.exists(`${folder}/begun`), {
         until: (exists) => exists,
@@ -312,7 +312,7 @@ describe("the workspace", () => {
       const folder = yield* fileSystem.makeTempDirectoryScoped()
       const pid = yield* Effect.gen(function*() {
         const { path } = yield* open()
-        yield* Effect.forkScoped(exec(path, `echo $$ > ${folder}/part; mv ${folder}/part ${folder}/pid; sleep 1000`))
+        yield* Effect.forkScoped(exec(path, `cd "${folder}"; echo $$ > part; mv part pid; sleep 1000`))
         const pid = yield* Effect.eventually(fileSystem.readFileString(`${folder}/pid`))
         assert.isTrue(isAlive(Number(pid)))
         return Number(pid)
