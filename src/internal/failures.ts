@@ -299,19 +299,31 @@ const describeCause = (cause: unknown, redact: Redact): string => {
   return printable(redact(words.slice(0, excerptLimit))) || "no reason given"
 }
 
+/** Whether a page asks a server of another origin; a browser tells it nothing of an answer that it keeps from it. */
+const isCrossOrigin = (origin: string): boolean =>
+  Predicate.hasProperty(globalThis, "location") &&
+  Predicate.hasProperty(globalThis.location, "origin") &&
+  globalThis.location.origin !== origin
+
+const crossOrigin =
+  "; a browser keeps from a page what a server of another origin does not share with it, and servers share no turn: serve both from one origin, by a proxy before the server"
+
 /** A request that got no response, or a response whose body broke off. */
 export const fromHttpClientError = (error: HttpClientError.HttpClientError): AshErrorReason => {
   const { reason } = error
-  if (reason.cause instanceof Undecodable) return reason.cause
+  if (reason.cause instanceof Undecodable || reason.cause instanceof ConnectionLost) return reason.cause
   const http = { method: reason.request.method, path: pathOf(reason.request) }
   const redact = redactOf(reason.request)
   switch (reason._tag) {
     case "TransportError": {
-      const why = linksOf(reason.cause).map(({ code }) => notConnected.get(code ?? "")).find(Predicate.isNotUndefined)
+      const codes = linksOf(reason.cause).map(({ code }) => code).filter(Predicate.isNotUndefined)
+      const why = codes.map((code) => notConnected.get(code)).find(Predicate.isNotUndefined)
       const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
       return why === undefined
         ? new ConnectionLost({
-          message: `the connection to ${origin} broke (${describeCause(reason.cause, redact)})`,
+          message: `the connection to ${origin} broke (${describeCause(reason.cause, redact)})${
+            codes.length === 0 && isCrossOrigin(origin) ? crossOrigin : ""
+          }`,
           http
         })
         : new NotReached({ message: `no server reached at ${origin} (${why})`, http })

@@ -33,6 +33,7 @@ import * as Failures from "../internal/failures.ts"
 import { OnResponse } from "../internal/responses.ts"
 import { harmful, redactOf } from "../internal/secrets.ts"
 import { AnswerInErrors, AshApi, BodyLimit } from "../schema/AshApi.ts"
+import { sendOnce } from "../internal/sendOnce.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
 import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
@@ -269,7 +270,9 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     const options = yield* RequestOptions
     const prepared = yield* prepare(request, options)
     const received = yield* traceNoSecret(
-      current.answersStream ? scopedClient.execute(prepared) : client.execute(prepared)
+      current.answersStream
+        ? sendOnce(prepared)(scopedClient.execute(prepared))
+        : sendOnce(prepared)(client.execute(prepared))
     )
     const limit = current.answersStream ? Infinity : options.responseLimits?.body ?? Answer.defaultLimit
     const response = Answer.receive(received, decoder, limit)
