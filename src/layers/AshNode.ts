@@ -3,7 +3,6 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -31,20 +30,7 @@ const agents = Layer.unwrap(
   Effect.sync(() => NodeHttpClient.layerAgentOptions({ keepAlive: true, timeout: idleTime, ...proxies() }))
 )
 
-/** Node reads only a header that begins with the time. */
-const announceIdleTime = HttpClient.tap((response) =>
-  Effect.sync(() => {
-    if (!Predicate.hasProperty(response, "source") || !(response.source instanceof Http.IncomingMessage)) return
-    const { headers } = response.source
-    const time = /\btimeout\s*=\s*"?(\d+)/i.exec(String(headers["keep-alive"]))?.[1]
-    if (time !== undefined) headers["keep-alive"] = `timeout=${time}`
-  })
-)
-
-const nodeClient = Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, announceIdleTime)).pipe(
-  Layer.provide(NodeHttpClient.layerNodeHttpNoAgent),
-  Layer.provide(agents)
-)
+const nodeClient = NodeHttpClient.layerNodeHttpNoAgent.pipe(Layer.provide(agents))
 
 const decoder: ContentDecoder = (coding, start) => {
   const make = coding === "br"

@@ -29,6 +29,7 @@ import { type Content, type SendMessageOptions, SendMessageRequest, type StoredM
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as MessageReaders from "./MessageReaders.ts"
+import { RequestOptions } from "./RequestOptions.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
 import { SessionGates } from "./SessionGates.ts"
 
@@ -85,11 +86,15 @@ export class Messages extends Context.Service<Messages, {
       const { messages: api } = yield* AshApiClient
       const call = yield* RequestPolicy
       const gates = yield* SessionGates
-      const contentForm = yield* remember(
+      const askOnce = yield* remember(
+        // Answers that are refusals by design are in no trace, and the question is the layer's, not the first caller's.
         probeContentForm((content) =>
           call.repeatable(operation, Effect.scoped(api.send({ params: { id: noSession }, payload: { content } })))
-        )
+        ).pipe(Effect.provideService(RequestOptions, {}), Effect.withTracerEnabled(false))
       )
+      /** The form that a server took of a page, which does not ask: its console shows each refusal. */
+      let taken: ContentForm | undefined
+      const contentForm = Effect.suspend(() => isPage() ? Effect.succeed(taken) : askOnce)
 
       const ungated = (
         onTurnError: OnTurnError,
@@ -98,7 +103,7 @@ export class Messages extends Context.Service<Messages, {
         options: SendMessageOptions
       ): Stream.Stream<StreamEvent, AshError> =>
         Stream.unwrap(Effect.gen(function*() {
-          // Before the server is asked for the form that it takes: input that is not in order is never sent.
+          // Input that is not in order is never sent.
           yield* Effect.mapError(
             checkRequest({ params: { id }, payload: { ...options, content } }),
             (error) => refused(fromInput(error))
@@ -112,8 +117,23 @@ export class Messages extends Context.Service<Messages, {
           let startedAt = 0n
           const start = Effect.gen(function*() {
             yield* call.stream
-            const delivered = yield* Effect.mapError(Effect.fromResult(toForm(content, yield* contentForm)), refused)
-            const attempt = api.send({ params: { id }, payload: { ...options, content: delivered } })
+            const form = yield* contentForm
+            const sendAs = (form: ContentForm) =>
+              Effect.mapError(Effect.fromResult(toForm(content, form)), refused).pipe(
+                Effect.flatMap((content) => api.send({ params: { id }, payload: { ...options, content } })),
+                Effect.tap(() =>
+                  Effect.sync(() => {
+                    taken = form
+                  })
+                )
+              )
+            const attempt = form !== undefined ? sendAs(form) : sendAs("SeveralBlocks").pipe(
+              // A server that takes no blocks does nothing with them; neither does one that refuses something else.
+              Effect.catchReason("AshError", "InvalidRequest", (_, error) =>
+                sendAs("TextOnly").pipe(
+                  Effect.catchReason("AshError", "InvalidRequest", () => Effect.fail(error))
+                ))
+            )
             startedAt = yield* Clock.currentTimeNanos
             const answered = call.turn(operation, control.attempt(attempt))
             return yield* Duration.isFinite(limits.turn)
@@ -203,6 +223,9 @@ const checkRequest = Schema.decodeUnknownEffect(
 )
 
 const refused = (reason: AshErrorReason) => new AshError({ operation, reason })
+
+/** Whether the program is of a page in a browser, or a worker of one. */
+const isPage = () => "location" in globalThis
 
 /** The id of no session: servers give random ids. */
 const noSession = "00000000-0000-0000-0000-000000000000"

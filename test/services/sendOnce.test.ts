@@ -76,22 +76,25 @@ const connect = (transport: Layer.Layer<HttpClient.HttpClient>, wrap: Wrap, url:
   )
 
 describe.each(Object.entries(transports))("a client that repeats requests (%s)", (_, transport) => {
-  it.live.each(Object.entries(wraps))("%s: a turn and a creation are sent once", ([name, wrap]) =>
-    Effect.gen(function*() {
-      for (const failure of ["reset", "503"] as const) {
-        const { posts, url } = yield* server(failure)
-        const { messages, sessions } = yield* connect(transport, wrap, url)
-        const error = yield* Effect.flip(Stream.runDrain(messages.send(sessionId, "hello")))
-        assert.isFalse(error.nothingHappened)
-        assert.include(["ConnectionLost", "ServerFailure"], error.reason._tag)
-        yield* Effect.flip(sessions.create({ agent: "demo" }))
-        const urls = posts.map(({ url }) => url)
-        // The one of two at once that is kept back ends the other, which may not have been sent by then.
-        if (name === "a client that sends two at once") assert.strictEqual(new Set(urls).size, urls.length)
-        else assert.deepStrictEqual(urls, [`/api/sessions/${sessionId}/messages`, "/api/sessions"])
-        for (const { length } of posts) assert.isAbove(Number(length), 0)
-      }
-    }))
+  it.live.each(Object.entries(wraps))(
+    "%s: a turn and a creation are sent once",
+    ([name, wrap]) =>
+      Effect.gen(function*() {
+        for (const failure of ["reset", "503"] as const) {
+          const { posts, url } = yield* server(failure)
+          const { messages, sessions } = yield* connect(transport, wrap, url)
+          const error = yield* Effect.flip(Stream.runDrain(messages.send(sessionId, "hello")))
+          assert.isFalse(error.nothingHappened)
+          assert.include(["ConnectionLost", "ServerFailure"], error.reason._tag)
+          yield* Effect.flip(sessions.create({ agent: "demo" }))
+          const urls = posts.map(({ url }) => url)
+          // The one of two at once that is kept back ends the other, which may not have been sent by then.
+          if (name === "a client that sends two at once") assert.strictEqual(new Set(urls).size, urls.length)
+          else assert.deepStrictEqual(urls, [`/api/sessions/${sessionId}/messages`, "/api/sessions"])
+          for (const { length } of posts) assert.isAbove(Number(length), 0)
+        }
+      })
+  )
 
   it.live("what it may repeat it repeats", () =>
     Effect.gen(function*() {

@@ -1,0 +1,131 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { spawn } from "node:child_process"
+import * as Path from "node:path"
+import * as Ash from "../../src/layers/Ash.ts"
+import * as AshNode from "../../src/layers/AshNode.ts"
+import { Health } from "../../src/services/Health.ts"
+import { Sessions } from "../../src/services/Sessions.ts"
+import { health, session } from "../support/fixtures.ts"
+import { serve } from "../support/ScriptedServer.ts"
+
+const getHealth = Effect.flatMap(Health, ({ get }) => get)
+
+describe("a free connection", () => {
+  it.live.each<readonly [header: string]>([
+    ["timeout=2"],
+    ["timeout=2, max=100"]
+  ])("is let go of before the server does so, by its header: %s", ([header]) =>
+    Effect.gen(function*() {
+      const closed = yield* Deferred.make<void>()
+      const url = yield* serve((request, response) => {
+        request.socket.on("close", () => Deferred.doneUnsafe(closed, Effect.void))
+        response.writeHead(200, { "content-type": "application/json", "keep-alive": header, connection: "keep-alive" })
+          .end(JSON.stringify(health))
+      })
+      yield* Effect.gen(function*() {
+        yield* getHealth
+        // The server keeps it: this is the client's end of it.
+        yield* Deferred.await(closed)
+      }).pipe(Effect.provide(AshNode.layer({ url })))
+    }), 20_000)
+
+  it.live("is not used again where the server keeps none", () =>
+    Effect.gen(function*() {
+      const ports = new Set<number | undefined>()
+      const url = yield* serve((request, response) => {
+        ports.add(request.socket.remotePort)
+        response.writeHead(200, {
+          "content-type": "application/json",
+          "keep-alive": "timeout=1",
+          connection: "keep-alive"
+        })
+          .end(JSON.stringify(health))
+      })
+      yield* Effect.andThen(getHealth, getHealth).pipe(Effect.provide(AshNode.layer({ url })))
+      assert.strictEqual(ports.size, 2)
+    }))
+})
+
+/** A proxy that tells what it was asked for, and forwards it. */
+const proxy = Effect.gen(function*() {
+  const asked: Array<string> = []
+  const url = yield* serve((request, response) => {
+    asked.push(`${request.method} ${request.url}`)
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(health))
+  })
+  return { asked, url }
+})
+
+const program = `
+import * as Effect from "effect/Effect"
+import { Health } from "effect-ash"
+import { AshNode } from "effect-ash/node"
+const get = Effect.flatMap(Health, ({ get }) => get)
+const layer = AshNode.layer({ url: process.argv[1], allowPlainHttp: true, retry: { times: 0 } })
+console.log((await Effect.runPromise(Effect.provide(get, layer))).status)
+`
+
+const run = (url: string, env: Record<string, string>, flags: ReadonlyArray<string> = []) =>
+  Effect.callback<string>((resume) => {
+    const child = spawn(
+      process.execPath,
+      [...flags, "--conditions=effect-ash-source", "--input-type=module", "--eval", program, url],
+      { cwd: Path.join(import.meta.dirname, "../.."), env: { PATH: process.env["PATH"], ...env } }
+    )
+    let output = ""
+    child.stdout.on("data", (chunk) => output += chunk)
+    child.stderr.on("data", (chunk) => output += chunk)
+    child.on("close", () => resume(Effect.succeed(output)))
+    return Effect.sync(() => child.kill())
+  })
+
+describe("the proxies of the environment", () => {
+  it.live("are used where Node was told to, and by its rules", () =>
+    Effect.gen(function*() {
+      const { asked, url } = yield* proxy
+      const direct = yield* proxy
+      const server = "http://ash.invalid:4100"
+      const told = { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: url }
+      const outputs = yield* Effect.all([
+        run(server, told),
+        run(server, { HTTP_PROXY: url }, ["--use-env-proxy"]),
+        run(server, { NODE_USE_ENV_PROXY: "1", http_proxy: url }),
+        run(direct.url, { ...told, NO_PROXY: "127.0.0.1" }),
+        run(direct.url, { HTTP_PROXY: url })
+      ], { concurrency: 2 })
+      assert.deepStrictEqual(outputs.map((output) => output.trim()), ["ok", "ok", "ok", "ok", "ok"])
+      assert.deepStrictEqual(asked, Array.from({ length: 3 }, () => `GET ${server}/health`))
+      assert.deepStrictEqual(direct.asked, ["GET /health", "GET /health"])
+    }), 60_000)
+})
+
+describe.each([["Ash", Ash.layerConfig], ["AshNode", AshNode.layerConfig]] as const)(
+  "%s.layerConfig",
+  (_, layerConfig) => {
+    it("is a layer, and a function of one", () => {
+      assert.isTrue(Layer.isLayer(layerConfig))
+      assert.isTrue(Layer.isLayer(layerConfig({ maxSessions: 1 })))
+      assert.isTrue(Layer.isLayer(layerConfig.pipe(Layer.orDie)))
+    })
+
+    it.live("lays options over the environment", () =>
+      Effect.gen(function*() {
+        const seen: Array<string | undefined> = []
+        const url = yield* serve((request, response) => {
+          seen.push(String(request.headers["x-one"]), request.headers.authorization)
+          response.writeHead(201, { "content-type": "application/json" }).end(JSON.stringify({ session }))
+        })
+        const env = ConfigProvider.fromUnknown({ ASH_SERVER_URL: url, ASH_API_KEY: "key" })
+        const layer = layerConfig({ headers: { "x-one": "1" } })
+        yield* Effect.flatMap(Sessions, ({ get }) => get(session.id)).pipe(
+          Effect.provide(layer),
+          Effect.provideService(ConfigProvider.ConfigProvider, env)
+        )
+        assert.deepStrictEqual(seen, ["1", "Bearer key"])
+      }))
+  }
+)

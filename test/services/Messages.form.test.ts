@@ -1,0 +1,111 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as Tracer from "effect/Tracer"
+import type { Content } from "../../src/schema/Message.ts"
+import { Messages } from "../../src/services/Messages.ts"
+import { sessionId } from "../support/fixtures.ts"
+import * as Server from "../support/ScriptedServer.ts"
+
+const send = (content: Content = "hello world") =>
+  Effect.flatMap(Messages, ({ send }) => Stream.runCollect(send(sessionId, content)))
+
+const image: Content = [
+  { type: "image", source: { type: "base64", media_type: "image/png", data: new Uint8Array([1]) } }
+]
+
+const turn = Server.sse(Server.frames(["session_start", { sessionId }], ["done", { sessionId }]))
+const refusal = Server.json({ error: "Bad Request", statusCode: 400 }, 400)
+
+const contentOf = (request: Server.Received) => (Server.jsonOf(request) as { content: unknown }).content
+const isBlocks = (request: Server.Received) => Array.isArray(contentOf(request))
+
+const takesBlocks: Server.Script = (request) => isBlocks(request) ? turn() : refusal()
+const takesText: Server.Script = (request) => isBlocks(request) ? refusal() : turn()
+
+const serving = (script: Server.Script) => {
+  const server = Server.make(script, { retry: { times: 0 } })
+  return { ...server, forms: () => server.requests.map((request) => isBlocks(request) ? "blocks" : "text") }
+}
+
+describe("the form of content", () => {
+  it.effect("a server that takes blocks is sent nothing but the messages, and nothing fails in a trace", () => {
+    const server = serving(takesBlocks)
+    const failed: Array<string> = []
+    const tracer = Tracer.make({
+      span: (options) => {
+        const span = new Tracer.NativeSpan(options)
+        const end = span.end.bind(span)
+        span.end = (time, exit) => {
+          if (exit._tag === "Failure") failed.push(span.name)
+          end(time, exit)
+        }
+        return span
+      }
+    })
+    return Effect.gen(function*() {
+      yield* Effect.withTracer(Effect.andThen(send(), send(image)), tracer)
+      assert.deepStrictEqual(server.forms(), ["blocks", "blocks"])
+      assert.deepStrictEqual(failed, [])
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("a server that takes only text gets it when it has refused blocks, and text alone from then on", () => {
+    const server = serving(takesText)
+    return Effect.gen(function*() {
+      assert.strictEqual((yield* send("hello")).length, 2)
+      yield* send([{ type: "text", text: "hello " }, { type: "text", text: "world" }])
+      assert.deepStrictEqual(server.forms(), ["blocks", "text", "text"])
+      assert.deepStrictEqual(server.requests.slice(1).map(contentOf), ["hello", "hello world"])
+      const error = yield* Effect.flip(send(image))
+      assert.match(error.message, /takes no images/)
+      assert.strictEqual(server.requests.length, 3)
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("once a server has taken blocks, it is sent no text for a refusal of something else", () => {
+    const server = serving(Server.inOrder(turn, refusal, turn))
+    return Effect.gen(function*() {
+      yield* send()
+      assert.strictEqual((yield* Effect.flip(send())).reason._tag, "InvalidRequest")
+      yield* send()
+      assert.deepStrictEqual(server.forms(), ["blocks", "blocks", "blocks"])
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect.each<readonly [what: string, content: Content, requests: number]>([
+    ["a text", "hello", 2],
+    ["an image", image, 1]
+  ])("of a server that refuses every form the first refusal is told: %s", ([, content, requests]) => {
+    const server = serving(Server.inOrder(Server.json({ error: "the first" }, 400), refusal))
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(send(content))
+      assert.strictEqual(error.reason._tag, "InvalidRequest")
+      assert.include(error.message, "the first")
+      assert.strictEqual(server.requests.length, requests)
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect.each<readonly [what: string, script: Server.Script, tag: string]>([
+    ["a failing server", Server.json({ error: "x" }, 500), "ServerFailure"],
+    ["a refused key", Server.json({ error: "Invalid API key" }, 401), "Unauthorized"],
+    ["no such session", Server.json({ error: "Session not found" }, 404), "NotFound"],
+    ["a lost connection", Server.lost, "ConnectionLost"],
+    ["a proxy's page", Server.text("<html>Bad Request</html>", 400, { "content-type": "text/html" }), "Undecodable"]
+  ])("nothing else makes it another: %s", ([, script, tag]) => {
+    const server = serving(script)
+    return Effect.gen(function*() {
+      assert.strictEqual((yield* Effect.flip(send())).reason._tag, tag)
+      assert.deepStrictEqual(server.forms(), ["blocks"])
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("is found anew by each layer, and by messages that begin together", () => {
+    const server = serving(takesText)
+    return Effect.gen(function*() {
+      yield* Effect.provide(send(), server.layer)
+      yield* Effect.provide(send(), server.layer)
+      assert.deepStrictEqual(server.forms(), ["blocks", "text", "blocks", "text"])
+    })
+  })
+})
