@@ -10,6 +10,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { ConnectionLost } from "../schema/AshError.ts"
 
@@ -23,9 +24,12 @@ const depthOf = (span: Option.Option<Tracer.AnySpan>): number =>
     onSome: (span) => span._tag === "Span" ? (span.kind === "client" ? 1 : 0) + depthOf(span.parent) : 0
   })
 
-const currentDepth = () => {
+/** Where there are spans, how many of clients are around what happens now. */
+const currentDepth = (): number | undefined => {
   const fiber = Fiber.getCurrent()
-  return fiber === undefined ? 0 : depthOf(Context.getOption(fiber.context, Tracer.ParentSpan))
+  return fiber?.getRef(References.TracerEnabled) === true
+    ? depthOf(Context.getOption(fiber.context, Tracer.ParentSpan))
+    : undefined
 }
 
 /** A second sending. No client repeats a defect. */
@@ -54,9 +58,11 @@ export const sendOnce = (request: HttpClientRequest.HttpClientRequest) => <R>(se
       const sent = new Set<string>()
       return send.pipe(
         Effect.provideService(HttpClient.TracerDisabledWhen, (sending) => {
+          const depth = currentDepth()
           if (isUntraced(sending)) return true
+          if (depth === undefined) return false
           // At one depth there is one sending, to one address: a redirection goes to another.
-          const place = `${currentDepth()} ${sending.url}`
+          const place = `${depth} ${sending.url}`
           if (sent.has(place)) return Effect.runSync(Effect.die(repeated))
           sent.add(place)
           return false

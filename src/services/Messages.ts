@@ -55,7 +55,8 @@ export class Messages extends Context.Service<Messages, {
    * switches that off.
    *
    * The content reaches the agent as given, though servers differ in the forms that they deliver intact: before the
-   * first message of a layer the server is asked which it does, by one or two requests that change nothing. A server
+   * first message of a layer the server is asked which it does, by one or two requests that change nothing. A page in a browser does not ask, as its console shows each refusal: content
+   * goes in several blocks, and, where a server has never taken blocks and refuses them, as a text. A server
    * that mangles a lone text and refuses a single block gets a text as two blocks, cut between lines or words; a single
    * word, image or document whole, with a word joiner (U+2060), which is not seen, as the second block. `promptOf` reads
    * either as the text that it was. A server that takes only text gets the text of the blocks joined; an
@@ -86,15 +87,15 @@ export class Messages extends Context.Service<Messages, {
       const { messages: api } = yield* AshApiClient
       const call = yield* RequestPolicy
       const gates = yield* SessionGates
-      const askOnce = yield* remember(
-        // Answers that are refusals by design are in no trace, and the question is the layer's, not the first caller's.
+      const ask = yield* remember(
+        // The refusals of it are by design, so in no trace; and it is the layer's question, not that of the first caller.
         probeContentForm((content) =>
           call.repeatable(operation, Effect.scoped(api.send({ params: { id: noSession }, payload: { content } })))
         ).pipe(Effect.provideService(RequestOptions, {}), Effect.withTracerEnabled(false))
       )
-      /** The form that a server took of a page, which does not ask: its console shows each refusal. */
+      /** What a server took of a page, which does not ask, as its console shows each refusal. */
       let taken: ContentForm | undefined
-      const contentForm = Effect.suspend(() => isPage() ? Effect.succeed(taken) : askOnce)
+      const contentForm = Effect.suspend(() => isPage() ? Effect.succeed(taken) : ask)
 
       const ungated = (
         onTurnError: OnTurnError,
@@ -103,7 +104,7 @@ export class Messages extends Context.Service<Messages, {
         options: SendMessageOptions
       ): Stream.Stream<StreamEvent, AshError> =>
         Stream.unwrap(Effect.gen(function*() {
-          // Input that is not in order is never sent.
+          // Before the server is asked for the form that it takes: input that is not in order is never sent.
           yield* Effect.mapError(
             checkRequest({ params: { id }, payload: { ...options, content } }),
             (error) => refused(fromInput(error))
@@ -224,7 +225,7 @@ const checkRequest = Schema.decodeUnknownEffect(
 
 const refused = (reason: AshErrorReason) => new AshError({ operation, reason })
 
-/** Whether the program is of a page in a browser, or a worker of one. */
+/** Whether this is a page in a browser, or a worker of one. */
 const isPage = () => "location" in globalThis
 
 /** The id of no session: servers give random ids. */

@@ -2,9 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
+import { afterEach, beforeEach, vi } from "vitest"
 import type { Content } from "../../src/schema/Message.ts"
 import { Messages } from "../../src/services/Messages.ts"
-import { sessionId } from "../support/fixtures.ts"
+import { RequestOptions } from "../../src/services/RequestOptions.ts"
+import { noSession, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const send = (content: Content = "hello world") =>
@@ -28,23 +30,62 @@ const serving = (script: Server.Script) => {
   return { ...server, forms: () => server.requests.map((request) => isBlocks(request) ? "blocks" : "text") }
 }
 
-describe("the form of content", () => {
+/** A tracer, and the names of the spans that fail. */
+const tracing = () => {
+  const failed: Array<string> = []
+  const tracer = Tracer.make({
+    span: (options) => {
+      const span = new Tracer.NativeSpan(options)
+      const end = span.end.bind(span)
+      span.end = (time, exit) => {
+        if (exit._tag === "Failure") failed.push(span.name)
+        end(time, exit)
+      }
+      return span
+    }
+  })
+  return { failed, traced: Effect.withTracer(tracer) }
+}
+
+describe("the question for the form of content", () => {
+  it.effect("is in no trace, and carries nothing of the call that came first", () => {
+    const server = serving(({ path }) =>
+      path.includes(noSession) ? Server.json({ error: "Session not found" }, 404)() : turn()
+    )
+    const { failed, traced } = tracing()
+    return Effect.gen(function*() {
+      yield* traced(send()).pipe(RequestOptions.withHeaders({ "x-first": "1" }))
+      assert.deepStrictEqual(failed, [])
+      assert.deepStrictEqual(server.requests.map(({ headers }) => headers["x-first"]), [undefined, "1"])
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("a turn of a page that cannot be read", () => {
+  beforeEach(() => vi.stubGlobal("location", { origin: "http://page.test" }))
+  afterEach(() => vi.unstubAllGlobals())
+
+  it.effect.each([["http://ash.test", true], ["http://page.test", false]] as const)(
+    "of %s says why",
+    ([url, isForeign]) => {
+      const server = Server.make(() => Effect.fail(new TypeError("Failed to fetch")), { url, retry: { times: 0 } })
+      return Effect.gen(function*() {
+        const error = yield* Effect.flip(send())
+        assert.strictEqual(error.reason._tag, "ConnectionLost")
+        assert.strictEqual(error.message.includes("another origin"), isForeign)
+      }).pipe(Effect.provide(server.layer))
+    }
+  )
+})
+
+describe("the form of content, of a page", () => {
+  beforeEach(() => vi.stubGlobal("location", { origin: "http://ash.test" }))
+  afterEach(() => vi.unstubAllGlobals())
   it.effect("a server that takes blocks is sent nothing but the messages, and nothing fails in a trace", () => {
     const server = serving(takesBlocks)
-    const failed: Array<string> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        const end = span.end.bind(span)
-        span.end = (time, exit) => {
-          if (exit._tag === "Failure") failed.push(span.name)
-          end(time, exit)
-        }
-        return span
-      }
-    })
+    const { failed, traced } = tracing()
     return Effect.gen(function*() {
-      yield* Effect.withTracer(Effect.andThen(send(), send(image)), tracer)
+      yield* traced(Effect.andThen(send(), send(image)))
       assert.deepStrictEqual(server.forms(), ["blocks", "blocks"])
       assert.deepStrictEqual(failed, [])
     }).pipe(Effect.provide(server.layer))

@@ -6,7 +6,6 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type { Content } from "../../src/schema/Message.ts"
 import { Messages } from "../../src/services/Messages.ts"
-import { RequestOptions } from "../../src/services/RequestOptions.ts"
 import { noSession, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
@@ -20,8 +19,8 @@ const noSuchSession = Server.json({ error: "Session not found", statusCode: 404 
 const refusedBody = Server.json({ error: "Bad Request", statusCode: 400 }, 400)
 
 /** A server that answers questions for the form of content by one script, and turns. */
-const serving = (probe: Server.Script, answer: Server.Script = turn) => {
-  const server = Server.make((request) => (isProbe(request) ? probe : answer)(request), { retry: { times: 0 } })
+const serving = (probe: Server.Script, answer: Server.Script = turn, times = 0) => {
+  const server = Server.make((request) => (isProbe(request) ? probe : answer)(request), { retry: { times } })
   const counted = () => ({
     probes: server.requests.filter(isProbe).length,
     turns: server.requests.filter((request) => !isProbe(request)).length
@@ -128,10 +127,11 @@ describe("the question for the form of content", () => {
     Effect.gen(function*() {
       const server = serving(
         Server.inOrder(Server.json({ error: "x" }, 500), noSuchSession),
-        Server.json({ error: "x" }, 500)
+        Server.json({ error: "x" }, 500),
+        2
       )
       const fiber = yield* Effect.forkChild(
-        Effect.flip(RequestOptions.withRetry({ times: 2 })(send())).pipe(Effect.provide(server.layer))
+        Effect.flip(send()).pipe(Effect.provide(server.layer))
       )
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "ServerFailure")
