@@ -1,0 +1,112 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import { Sessions } from "../../src/services/Sessions.ts"
+import { assistant, noSession, result, session, sessionId } from "../support/fixtures.ts"
+import * as Server from "../support/ScriptedServer.ts"
+
+/** A server whose turns are these, one after the other: what each says after its first message. */
+const serving = (...turns: ReadonlyArray<ReadonlyArray<unknown>>) => {
+  let next = 0
+  return Server.make((request) => {
+    if (request.path.includes(noSession)) return Server.json({ error: "x", statusCode: 404 }, 404)()
+    if (!request.path.endsWith("/messages")) return Server.json({ session })()
+    const messages = turns[next++] ?? []
+    return Server.sse(Server.frames(
+      ["session_start", { sessionId }],
+      ...messages.map((message) => ["message", message] as const),
+      ["done", { sessionId }]
+    ))()
+  })
+}
+
+const says = assistant([{ type: "text", text: "I begin." }])
+const init = (uuid: string) => ({ type: "system", subtype: "init", session_id: "s", uuid })
+
+describe("ask", () => {
+  it.effect.each(
+    [
+      ["MaxTurns", { subtype: "error_max_turns" }],
+      ["MaxBudgetUsd", { subtype: "error_max_budget_usd" }],
+      ["ErrorDuringExecution", { subtype: "error_during_execution", is_error: true, errors: ["x"] }],
+      ["IsError", { is_error: true }],
+      ["Other", { subtype: "of_the_future" }],
+      ["NoResult", undefined]
+    ] as const
+  )("fails at the end %s, with the turn, and leaves the session usable", ([outcome, end]) =>
+    Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId)
+      const asked = yield* Effect.result(handle.ask("hello"))
+      const error = Result.isFailure(asked) ? asked.failure : undefined
+      assert.strictEqual(error?.operation, "SessionHandle.ask")
+      assert.isTrue(error?.reason._tag === "TurnUnsuccessful" && error.reason.outcome === outcome)
+      assert.strictEqual(error?.partialTurn?.text, "I begin.")
+      assert.strictEqual(error?.partialTurn?.outcome._tag, outcome)
+      assert.isFalse(error?.partialTurn?.isPartial)
+      assert.notInclude(JSON.stringify(error), "I begin.")
+      assert.isTrue(Option.isNone(yield* handle.fence))
+      assert.strictEqual((yield* handle.ask("again")).outcome._tag, "Success")
+    }).pipe(Effect.provide(serving(end === undefined ? [says] : [says, { ...result, ...end }], [says, result]).layer)))
+
+  it.effect("keeps the whole of a turn, however large", () =>
+    Effect.gen(function*() {
+      const turn = yield* (yield* Sessions).attach(sessionId).ask("hello")
+      assert.strictEqual(turn.text.length, 3_000_000)
+      assert.isFalse(turn.isPartial)
+    }).pipe(Effect.provide(serving([assistant([{ type: "text", text: "x".repeat(3_000_000) }]), result]).layer)))
+})
+
+describe("a stream", () => {
+  it.effect("ends whole where the turn was no success", () =>
+    Effect.gen(function*() {
+      const events = yield* Stream.runCollect((yield* Sessions).attach(sessionId).stream("hello"))
+      assert.strictEqual(events.at(-1)?._tag, "Done")
+    }).pipe(Effect.provide(serving([says, { ...result, subtype: "error_max_turns" }]).layer)))
+
+  it.effect("of two turns fails, and fences the session", () =>
+    Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId)
+      const asked = yield* Effect.result(handle.ask("hello"))
+      assert.strictEqual(Result.isFailure(asked) ? asked.failure.reason._tag : "", "TurnMixed")
+      assert.isTrue(Option.isSome(yield* handle.fence))
+      const next = yield* Effect.result(handle.ask("again"))
+      assert.strictEqual(Result.isFailure(next) ? next.failure.reason._tag : "", "SessionFenced")
+    }).pipe(Effect.provide(serving([init("a"), says, result, init("b")], [says, result]).layer)))
+})
+
+describe("the cost of a turn", () => {
+  const used = (tokens: number, usd: number, sum = tokens) => ({
+    ...result,
+    session_id: "s",
+    total_cost_usd: usd,
+    usage: { input_tokens: tokens, output_tokens: tokens },
+    modelUsage: { claude: { inputTokens: sum, outputTokens: sum, costUSD: usd } }
+  })
+
+  it.effect("is found against the turn before, of whatever handle", () =>
+    Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const handle = yield* sessions.open({ agent: "demo" })
+      const first = yield* handle.ask("1")
+      const second = yield* sessions.attach(sessionId).ask("2")
+      const third = yield* handle.ask("3")
+      assert.deepStrictEqual(
+        [first, second, third].map(({ costUsd, usage, usageScope }) => [costUsd, usage?.input_tokens, usageScope]),
+        [[0.1, 10, "turn"], [0.2, 20, "turn"], [0.3, 30, "turn"]]
+      )
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(serving([used(10, 0.1)], [used(20, 0.3, 30)], [used(30, 0.6, 60)]).layer)
+    ))
+
+  it.effect("behind a turn without a result is at most what is said", () =>
+    Effect.gen(function*() {
+      const handle = yield* (yield* Sessions).open({ agent: "demo" })
+      yield* handle.ask("1")
+      yield* Effect.flip(handle.ask("2"))
+      const { costUsd, usageScope } = yield* handle.ask("3")
+      assert.deepStrictEqual([costUsd, usageScope], [0.6, "session"])
+    }).pipe(Effect.scoped, Effect.provide(serving([used(10, 0.1)], [says], [used(30, 0.6, 60)]).layer)))
+})
