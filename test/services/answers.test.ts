@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
@@ -311,6 +312,67 @@ describe.each(clientNames)("the type and the status of an answer (%s)", (client)
         const { reason } = yield* Effect.flip(sessions.get(sessionId))
         assert.strictEqual(reason._tag, "Undecodable")
         assert.strictEqual(reason.http?.status, status)
+      })
+  )
+})
+
+describe.each(clientNames)("an attempt that fails (%s)", (client) => {
+  it.live("keeps no socket while the call is repeated, nor after it", () =>
+    Effect.gen(function*() {
+      const closed = yield* Queue.unbounded<number>()
+      const asked = yield* Queue.unbounded<Http.ServerResponse>()
+      let attempts = 0
+      const url = yield* answering((_, response) => {
+        const attempt = ++attempts
+        response.on("close", () => Queue.offerUnsafe(closed, attempt))
+        Queue.offerUnsafe(asked, response)
+      })
+      const { sessionFiles } = yield* connect(client, url)
+      // The scope of the file stays open: what failed must not wait for its end.
+      const fiber = yield* Effect.forkChild(
+        sessionFiles.read(sessionId, "a.txt").pipe(
+          RequestOptions.withTimeout("200 millis"),
+          RequestOptions.withRetry({ times: 1, delay: "1 millis" })
+        )
+      )
+      yield* Queue.take(asked)
+      assert.strictEqual(yield* Queue.take(closed), 1)
+      const second = yield* Queue.take(asked)
+      second.writeHead(200, { "content-type": "text/plain" }).end("second")
+      const { content } = yield* Fiber.join(fiber)
+      assert.strictEqual(yield* content.pipe(Stream.decodeText, Stream.mkString), "second")
+    }).pipe(Effect.scoped))
+
+  it.live("keeps none of an answer that is no stream of events", () =>
+    Effect.gen(function*() {
+      const closed = yield* Queue.unbounded<void>()
+      const url = yield* answering((_, response) => {
+        response.on("close", () => Queue.offerUnsafe(closed, undefined))
+        response.writeHead(200, { "content-type": "text/html" }).write("<h1>Log in</h1>")
+      })
+      const { messages } = yield* connect(client, url)
+      const { reason } = yield* Effect.flip(Stream.runDrain(messages.send(sessionId, "hello")))
+      assert.strictEqual(reason.http?.body, "<h1>Log in</h1>")
+      yield* Queue.take(closed)
+    }).pipe(Effect.scoped))
+
+  it.live.each([408, 425, 500, 503])(
+    "with %d is repeated where that does nothing twice",
+    (status) =>
+      Effect.gen(function*() {
+        const methods: Array<string | undefined> = []
+        const url = yield* answering((request, response) => {
+          methods.push(request.method)
+          if (methods.filter((method) => method === "GET").length < 2) response.writeHead(status).end()
+          else response.writeHead(200, json).end(JSON.stringify({ session }))
+        })
+        const { messages, sessions } = yield* connect(client, url)
+        const patient = RequestOptions.withRetry({ times: 2, delay: "1 millis" })
+        const error = yield* Effect.flip(patient(Stream.runDrain(messages.send(sessionId, "hello"))))
+        assert.strictEqual(error.reason._tag, "ServerFailure")
+        assert.isFalse(error.nothingHappened)
+        assert.strictEqual((yield* patient(sessions.get(sessionId))).id, sessionId)
+        assert.deepStrictEqual(methods, ["POST", "GET", "GET"])
       })
   )
 })

@@ -1,0 +1,104 @@
+import { describe } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import type * as Http from "node:http"
+import * as V8 from "node:v8"
+import * as Vm from "node:vm"
+import * as Zlib from "node:zlib"
+import type { AshError } from "../../src/schema/AshError.ts"
+import { AshClient } from "../../src/services/AshClient.ts"
+import { clientNames, clients } from "../support/clients.ts"
+import { noSession, sessionId } from "../support/fixtures.ts"
+import { promise } from "../support/promise.ts"
+import { serve } from "../support/ScriptedServer.ts"
+
+V8.setFlagsFromString("--expose_gc")
+const collectGarbage: () => void = Vm.runInNewContext("gc")
+
+const mebibyte = 1_048_576
+const piece = Buffer.alloc(65_536, "x")
+
+/** A server that sends without end. */
+const endless = (type: string, status: number, isCompressed: boolean) =>
+  serve((request, response) => {
+    request.resume()
+    if (request.url?.includes(noSession) === true) {
+      response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"Session not found\"}")
+      return
+    }
+    const headers: Http.OutgoingHttpHeaders = { "content-type": type }
+    response.writeHead(status, isCompressed ? { ...headers, "content-encoding": "gzip" } : headers)
+    const body = isCompressed ? Zlib.createGzip({ level: 1 }) : response
+    if (body !== response) body.pipe(response)
+    const write = () => {
+      if (!response.destroyed && body.write(piece)) setImmediate(write)
+    }
+    body.on("drain", write)
+    response.on("close", () => body.destroy())
+    if (type === "text/event-stream") body.write("event: message\ndata: ")
+    write()
+  })
+
+type Ask = (ash: AshClient["Service"]) => Effect.Effect<unknown, AshError>
+
+const kinds: ReadonlyArray<readonly [what: string, type: string, status: number, limit: number, ask: Ask]> = [
+  ["JSON", "application/json", 200, 64, ({ sessions }) => sessions.get(sessionId)],
+  ["a file as text", "text/plain", 200, 100, ({ sessionFiles }) => sessionFiles.readText(sessionId, "a.txt")],
+  ["an error", "application/json", 404, 1, ({ sessions }) => sessions.get(sessionId)],
+  [
+    "a line of a turn",
+    "text/event-stream",
+    200,
+    65,
+    ({ messages }) => Stream.runDrain(messages.send(sessionId, "hello"))
+  ]
+]
+
+/** The most memory that is in use meanwhile, beyond what was before. */
+const peakOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.gen(function*() {
+    collectGarbage()
+    const used = () => {
+      const { arrayBuffers, heapUsed } = process.memoryUsage()
+      return arrayBuffers + heapUsed
+    }
+    const before = used()
+    let most = before
+    const timer = setInterval(() => {
+      collectGarbage()
+      most = Math.max(most, used())
+    }, 200)
+    const result = yield* Effect.ensuring(effect, Effect.sync(() => clearInterval(timer)))
+    return [result, most - before] as const
+  })
+
+describe("what a server sends", () => {
+  for (const client of clientNames) {
+    promise(
+      "P26",
+      `is bounded (${client})`,
+      { fast: 1, full: kinds.length },
+      (size) =>
+        Effect.gen(function*() {
+          const failures: Array<string> = []
+          // The smallest of them in every run.
+          const chosen = size === 1 ? kinds.slice(2, 3) : kinds
+          for (const [what, type, status, limit, ask] of chosen) {
+            for (const isCompressed of [false, true]) {
+              const url = yield* endless(type, status, isCompressed)
+              const options = { url, apiKey: Redacted.make("key"), retry: { times: 0 } }
+              const ash = Context.get(yield* Layer.build(clients[client](options)), AshClient)
+              const [error, peak] = yield* peakOf(Effect.flip(ask(ash)))
+              if (error.reason._tag !== "Undecodable") failures.push(`${what}: ${error.message}`)
+              // Beside what is taken in there are the server's own buffers, as it is of this process.
+              if (peak > (2 * limit + 32) * mebibyte) failures.push(`${what}: ${Math.round(peak / mebibyte)} MiB`)
+            }
+          }
+          return { cases: chosen.length * 2, failures, note: "each as it is and compressed" }
+        })
+    )
+  }
+})
