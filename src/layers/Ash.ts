@@ -63,6 +63,10 @@ const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
  * must follow no redirect, as that would carry the key and the body elsewhere: clients over `fetch` are told so with each
  * request, and Effect's other ones follow none unless `HttpClient.followRedirects` makes them.
  *
+ * It should repeat nothing either, as by `HttpClient.retryTransient`: a message that is sent twice is two turns. What is
+ * not safe to repeat is kept from being sent a second time, and fails with `ConnectionLost`; but not where the client is
+ * not one of Effect's, such as a `fetch` that repeats by itself, or is not traced.
+ *
  * Fails with `InvalidRequest` for a URL or a key that cannot be used; nothing is sent before a service is.
  */
 export const layerWithClient = (
@@ -108,6 +112,9 @@ export const layerWithClient = (
 /**
  * The services over `fetch`. For browsers, workers, Bun and Deno. On Node prefer `AshNode.layer`: Node's `fetch` ends
  * every stream that is silent for 300 seconds, which a turn may well be.
+ *
+ * A page can read a turn only of a server of its own origin, as servers share none with others: put a proxy before the
+ * server that serves both, and adds the key, which is public once it is in a page.
  */
 export const layer = (options: AshOptions): Layer.Layer<AshServices, AshError> =>
   layerWithClient(options).pipe(Layer.provide(FetchHttpClient.layer))
