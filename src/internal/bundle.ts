@@ -6,14 +6,14 @@ import * as Stream from "effect/Stream"
 import { AshError, InvalidRequest, Undecodable } from "../schema/AshError.ts"
 import { FilePath } from "../schema/Ids.ts"
 import { collect, upTo } from "./answer.ts"
-import { gather } from "./content.ts"
+import { gather, gatherFiles, type WholeContent } from "./content.ts"
 import { through } from "./through.ts"
 
 /** A file of a workspace. */
 export interface BundleFile {
   /** Relative, its segments separated by `/`. */
   readonly path: string
-  readonly content: Uint8Array | string
+  readonly content: WholeContent
   /** The permissions, such as `0o755`. @default 0o644 */
   readonly mode?: number | undefined
 }
@@ -45,12 +45,14 @@ export const pack = (files: ReadonlyArray<BundleFile>): Effect.Effect<Uint8Array
     const field = `files[${bad}].path`
     return Effect.fail(refused(`${field} must be a relative path without empty, . or .. segments`, field))
   }
-  const entries = files.map(({ content, mode, path }) => Tar.file(path, content, { mode }))
-  const archive = Stream.pipeThroughChannel(Stream.fromIterable(entries), Tar.encode()).pipe(
-    Stream.mapError(({ message }) => refused(message, "files")),
-    gzip
-  )
-  return gather("Workspaces.pack", archive, "bundle", maxSize)
+  return Effect.flatMap(gatherFiles("Workspaces.pack", files), (files) => {
+    const entries = files.map(({ content, mode, path }) => Tar.file(path, content, { mode }))
+    const archive = Stream.pipeThroughChannel(Stream.fromIterable(entries), Tar.encode()).pipe(
+      Stream.mapError(({ message }) => refused(message, "files")),
+      gzip
+    )
+    return gather("Workspaces.pack", archive, "bundle", maxSize)
+  })
 }
 
 /** The files of a bundle, one after the other. Fails at an entry that is a link, or whose path would leave a folder. */

@@ -27,7 +27,7 @@ import {
   WrongState
 } from "../schema/AshError.ts"
 import { ErrorBody } from "../schema/ErrorResponse.ts"
-import { linksOf } from "./foreign.ts"
+import { asInstance, linksOf } from "./foreign.ts"
 import { printable, printableLines } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
 import { type Redact, redactOf } from "./secrets.ts"
@@ -60,9 +60,10 @@ export const readText = (
       ),
       Effect.timeoutOption(atMost),
       Effect.map((): ReadBody => ({ text })),
-      Effect.catch(({ reason: { cause } }) =>
-        Effect.succeed<ReadBody>(cause instanceof Undecodable ? { text, problem: cause.message } : { text })
-      )
+      Effect.catch(({ reason: { cause } }) => {
+        const problem = asInstance(cause, Undecodable)?.message
+        return Effect.succeed<ReadBody>(problem === undefined ? { text } : { text, problem })
+      })
     )
   })
 
@@ -311,7 +312,8 @@ const crossOrigin =
 /** A request that got no response, or a response whose body broke off. */
 export const fromHttpClientError = (error: HttpClientError.HttpClientError): AshErrorReason => {
   const { reason } = error
-  if (reason.cause instanceof Undecodable || reason.cause instanceof ConnectionLost) return reason.cause
+  const own = asInstance(reason.cause, Undecodable) ?? asInstance(reason.cause, ConnectionLost)
+  if (own !== undefined) return own
   const http = { method: reason.request.method, path: pathOf(reason.request) }
   const redact = redactOf(reason.request)
   switch (reason._tag) {

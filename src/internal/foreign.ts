@@ -14,6 +14,10 @@ const mostLinks = 1_000
 
 const attempt = <A>(read: () => A): A | undefined => Result.getOrUndefined(Result.try(read))
 
+/** A value as an instance of a class, if it is one. */
+export const asInstance = <A>(value: unknown, type: new(...input: never) => A): A | undefined =>
+  attempt(() => value instanceof type ? value : undefined)
+
 const textOf = (value: object, name: string): string | undefined => {
   const text = attempt((): unknown => Reflect.get(value, name))
   return Predicate.isString(text) ? text : undefined

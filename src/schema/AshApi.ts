@@ -44,7 +44,7 @@ import {
 } from "./Session.ts"
 import { SessionEvent, SessionEventType } from "./SessionEvent.ts"
 import { timeSpan, UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
-import { JsonObject, JsonObjectInput, omittable } from "./Wire.ts"
+import { JsonObject, JsonObjectInput, omittable, WellFormed } from "./Wire.ts"
 
 /** The number of bytes that the body of a request may have: an annotation of endpoints, 1 MiB where absent. */
 export const BodyLimit = Context.Reference<number>("effect-ash/schema/AshApi/BodyLimit", {
@@ -382,11 +382,11 @@ class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
           Schema.isBetweenLength(1, 500, { expected: "1 to 500 files" }),
           Schema.makeFilter(
             (files: ReadonlyArray<FileUpload>) =>
-              files.reduce((size, file) => size + file.content.length, 0) <= 104_857_600,
+              files.reduce((size, file) => size + file.content.byteLength, 0) <= 104_857_600,
             { expected: "files of 104857600 bytes together" }
           )
         ),
-        targetPath: omittable(Schema.String)
+        targetPath: omittable(WellFormed)
       }),
       success: Schema.Struct({ files: Schema.Array(WriteFileResult) }),
       error

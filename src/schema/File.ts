@@ -1,5 +1,6 @@
 /** Files of an agent or a workspace, as a server lists them and as a request carries them. */
 import * as Schema from "effect/Schema"
+import { BytesFromBase64 } from "./Bytes.ts"
 import { FilePath } from "./Ids.ts"
 import { nullish, open } from "./Wire.ts"
 
@@ -36,8 +37,8 @@ export const WriteFileResult = Schema.Struct({
 
 /** Content of at most so many bytes, base64 on the wire. */
 export const bytesUpTo = (maximum: number) =>
-  Schema.Uint8ArrayFromBase64.check(
-    Schema.makeFilter((bytes: Uint8Array) => bytes.length <= maximum, { expected: `at most ${maximum} bytes` })
+  BytesFromBase64.check(
+    Schema.makeFilter((bytes: Uint8Array) => bytes.byteLength <= maximum, { expected: `at most ${maximum} bytes` })
   )
 
 /** A file to write. On the wire its content is base64 in JSON. */

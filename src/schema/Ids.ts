@@ -3,6 +3,7 @@
  * `..` would reach another route.
  */
 import * as Schema from "effect/Schema"
+import { isWellFormed } from "./Wire.ts"
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
@@ -44,13 +45,15 @@ const isSegment = (segment: string) => segment !== "" && segment !== "." && segm
 /** The path of a file, relative, its segments separated by `/`; none of them empty, `.` or `..`. */
 export type FilePath = typeof FilePath.Type
 export const FilePath = Schema.String.check(
-  Schema.makeFilter((path: string) => path.split("/").every(isSegment), {
-    expected: "a relative path without empty, . or .. segments"
+  Schema.makeFilter((path: string) => isWellFormed(path) && path.split("/").every(isSegment), {
+    expected: "a relative path of well-formed text, without empty, . or .. segments"
   })
 ).annotate({ identifier: "FilePath" })
 
 /** An id of whatever form, as credentials and keys have it: one segment of a path. */
 export type Id = typeof Id.Type
 export const Id = Schema.String.check(
-  Schema.makeFilter((id: string) => isSegment(id) && id.length <= 100, { expected: "an id of 1 to 100 characters" })
+  Schema.makeFilter((id: string) => isSegment(id) && isWellFormed(id) && id.length <= 100, {
+    expected: "an id of 1 to 100 characters"
+  })
 ).annotate({ identifier: "Id" })

@@ -2,6 +2,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import { BytesFromBase64 } from "./Bytes.ts"
 import { claudeMessageFromJson, ClaudeMessageType, withRaw } from "./ClaudeMessage.ts"
 import { jsonDecoder } from "./compiled.ts"
 import { JsonObjectInput, JsonText, nullish, omittable, open, Unknown } from "./Wire.ts"
@@ -9,7 +10,7 @@ import { JsonObjectInput, JsonText, nullish, omittable, open, Unknown } from "./
 const Base64Source = Schema.Struct({
   type: Schema.Literal("base64"),
   media_type: Schema.String,
-  data: Schema.Uint8ArrayFromBase64
+  data: BytesFromBase64
 })
 const UrlSource = Schema.Struct({ type: Schema.Literal("url"), url: Schema.String })
 const TextSource = Schema.Struct({

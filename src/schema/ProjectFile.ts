@@ -1,5 +1,6 @@
 /** Files of a project: a part of the hosted product. The open server has no route for them. */
 import * as Schema from "effect/Schema"
+import { BytesFromBase64 } from "./Bytes.ts"
 import { nullish, omittable, open } from "./Wire.ts"
 
 const lifetimes = ["1h", "24h", "7d", "30d", "permanent"] as const
@@ -25,7 +26,7 @@ export interface CreateProjectFileRequest extends Schema.Schema.Type<typeof Crea
 export const CreateProjectFileRequest = Schema.Struct({
   filename: Schema.NonEmptyString,
   /** On the wire base64. */
-  content: Schema.Uint8ArrayFromBase64,
+  content: BytesFromBase64,
   mimeType: omittable(Schema.String),
   ttl: omittable(Schema.Literals(lifetimes))
 }).annotate({ identifier: "CreateProjectFileRequest" })

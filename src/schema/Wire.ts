@@ -42,6 +42,15 @@ export const nullish = <S extends Schema.Top>(schema: S) => fitting(Schema.optio
 export const open = <const Values extends ReadonlyArray<string>>(values: Values) =>
   Schema.Union([Schema.Literals(values), Schema.StringForLiteralAutocomplete])
 
+/** Whether a text has bytes: half of a pair of surrogates has none, and would reach a server as another character. */
+export const isWellFormed = (text: string): boolean => !/\p{Surrogate}/u.test(text)
+
+/** What a text must be that names something outside of JSON. */
+export const wellFormed = "well-formed text, without half of a character"
+
+/** A text that is well-formed. */
+export const WellFormed = Schema.String.check(Schema.makeFilter(isWellFormed, { expected: wellFormed }))
+
 /** Any JSON object. */
 export const JsonObject = Schema.Record(Schema.String, Schema.Json)
 

@@ -4,9 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { batches, isTooLarge } from "../internal/batches.ts"
+import { gatherFiles, type WholeContent } from "../internal/content.ts"
 import type { Agent, AgentConfig, CreateAgentRequest, UpdateAgentRequest } from "../schema/Agent.ts"
 import { AshError, InvalidRequest } from "../schema/AshError.ts"
-import type { FileEntry, FileUpload } from "../schema/File.ts"
+import type { FileEntry } from "../schema/File.ts"
 import type { JsonInput } from "../schema/Wire.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
@@ -16,7 +17,7 @@ import { RequestPolicy } from "./RequestPolicy.ts"
 export interface NewFile {
   /** Relative, its segments separated by `/`. */
   readonly path: string
-  readonly content: Uint8Array | string
+  readonly content: WholeContent
 }
 
 /** An agent to deploy. */
@@ -66,14 +67,15 @@ export class Agents extends Context.Service<Agents, {
       const call = yield* RequestPolicy
       return Agents.of({
         create: ({ files, ...agent }) =>
-          Effect.map(
-            call.once(
-              "Agents.create",
-              api.create({ payload: files === undefined ? agent : { ...agent, files: files.map(toUpload) } }),
-              { default: "5 minutes", rateLimit: "agents" }
-            ),
-            ({ agent }) => agent
-          ),
+          Effect.flatMap(gatherFiles("Agents.create", files ?? []), (uploads) =>
+            Effect.map(
+              call.once(
+                "Agents.create",
+                api.create({ payload: files === undefined ? agent : { ...agent, files: uploads } }),
+                { default: "5 minutes", rateLimit: "agents" }
+              ),
+              ({ agent }) => agent
+            )),
         list: Effect.map(call.repeatable("Agents.list", api.list({})), ({ agents }) => agents),
         get: (name) => Effect.map(call.repeatable("Agents.get", api.get({ params: { name } })), ({ agent }) => agent),
         update: (name, payload) =>
@@ -103,7 +105,7 @@ export class Agents extends Context.Service<Agents, {
             (response) => FileDownload.fromResponse("Agents.readFile", path, response)
           ),
         writeFiles: Effect.fnUntraced(function*(name, files) {
-          const uploads = files.map(toUpload)
+          const uploads = yield* gatherFiles("Agents.writeFiles", files)
           const tooLarge = uploads.findIndex(isTooLarge)
           if (tooLarge >= 0) return yield* refuse(`files[${tooLarge}].content`)
           // A list without files is a request as well: it tells whether there is such an agent.
@@ -126,8 +128,3 @@ const refuse = (field: string) =>
       reason: new InvalidRequest({ message: `${field} is too large: a request carries some 750,000 bytes`, field })
     })
   )
-
-const toUpload = ({ content, path }: NewFile): FileUpload => ({
-  path,
-  content: typeof content === "string" ? new TextEncoder().encode(content) : content
-})

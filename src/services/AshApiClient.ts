@@ -36,6 +36,7 @@ import { sendOnce } from "../internal/sendOnce.ts"
 import { AnswerInErrors, AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
+import { isWellFormed, wellFormed } from "../schema/Wire.ts"
 import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 
 /** Where a server is, and the key to it. */
@@ -220,6 +221,19 @@ const checkBody = (request: HttpClientRequest.HttpClientRequest, { bodyLimit }: 
   )
 }
 
+/** Refuses what a URL cannot hold. */
+const checkUrl = (request: object) => {
+  for (const part of ["params", "query"] as const) {
+    const fields = Predicate.hasProperty(request, part) ? request[part] : undefined
+    for (const [field, value] of Predicate.isObject(fields) ? Object.entries(fields) : []) {
+      if (Predicate.isString(value) && !isWellFormed(value)) {
+        return Effect.fail(new InvalidRequest({ message: `${field} must be ${wellFormed}`, field }))
+      }
+    }
+  }
+  return Effect.void
+}
+
 /** `fetch` must not carry the key, or a body, to wherever a server redirects: a client of one's own neither. */
 const followNoRedirect = (
   request: HttpClientRequest.HttpClientRequest
@@ -336,7 +350,10 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
         [endpoint.identifier]: (request: object) =>
           Effect.suspend(() => {
             const exchange: Exchange = { ...declared, response: undefined }
-            const result: Effect.Effect<unknown, Failure, Scope.Scope> = method(request)
+            const result: Effect.Effect<unknown, Failure, Scope.Scope> = Effect.flatMap(
+              checkUrl(request),
+              () => method(request)
+            )
             return result.pipe(
               Effect.catch((error) => Effect.flip(Effect.map(toReason(error, exchange), toError))),
               Effect.provideService(CurrentExchange, exchange),

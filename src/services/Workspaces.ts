@@ -5,7 +5,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Bundle from "../internal/bundle.ts"
-import { gather } from "../internal/content.ts"
+import { type Content, gather } from "../internal/content.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
@@ -24,7 +24,7 @@ export class Workspaces extends Context.Service<Workspaces, {
   /** Lays a bundle of at most 100 MiB over a workspace. What is there and not in the bundle stays. */
   readonly upload: <E = never, R = never>(
     sessionId: string,
-    bundle: Uint8Array | Stream.Stream<Uint8Array, E, R>
+    bundle: Exclude<Content<E, R>, string>
   ) => Effect.Effect<void, AshError | E, R>
   /** Fetches the files of a workspace, one after the other. */
   readonly files: (sessionId: string) => Stream.Stream<BundleFile & { readonly content: Uint8Array }, AshError>

@@ -1,0 +1,35 @@
+/** Bytes, as a caller may give them. */
+import * as Base64 from "effect/encoding/Base64"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+
+const isBuffer = (input: unknown): input is ArrayBufferLike =>
+  /^\[object (?:Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(input))
+
+/**
+ * The bytes of a view or of a buffer, whatever realm made it: a frame of a page, or a test runner's context, has a
+ * `Uint8Array` of its own. None where it is something else, or was transferred elsewhere.
+ */
+export const bytesOf = (input: unknown): Uint8Array | undefined =>
+  Result.getOrUndefined(Result.try(() =>
+    ArrayBuffer.isView(input)
+      ? new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
+      : isBuffer(input)
+      ? new Uint8Array(input)
+      : undefined
+  ))
+
+/** A `Uint8Array`; any other view and any buffer are taken as well. */
+export const Bytes = Schema.declare(
+  (input): input is Uint8Array => bytesOf(input) !== undefined,
+  Schema.Uint8Array.ast.annotations
+)
+
+/** {@link Bytes} as base64 on the wire. */
+export const BytesFromBase64 = Schema.String.pipe(
+  Schema.decodeTo(Bytes, {
+    decode: SchemaGetter.decodeBase64(),
+    encode: SchemaGetter.transform((bytes) => Base64.encode(bytesOf(bytes) ?? bytes))
+  })
+)
