@@ -48,7 +48,9 @@ const serving = (answer: () => ReadableStream<Uint8Array>) => {
   const http = HttpClient.make((request) =>
     Effect.sync(() => HttpClientResponse.fromWeb(request, answerTo(request.method)))
   )
-  return Ash.layerWithClient({ url: "http://ash.test", apiKey: Redacted.make("key") }).pipe(
+  // Silent turns are many, and all of one session.
+  const options = { url: "https://ash.test", apiKey: Redacted.make("key"), exclusive: false }
+  return Ash.layerWithClient(options).pipe(
     Layer.provide(Layer.succeed(HttpClient.HttpClient, http))
   )
 }
