@@ -136,12 +136,14 @@ const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyAr
     : decodeAll(response, decoder, codings, response.stream)
 }
 
-/** Whether the content is known to have at most so many bytes as it is read. */
-const isWithin = (response: Response, limit: number) => {
-  const length = response.headers["content-length"]
-  // A browser may keep it from a page that an answer of another origin was compressed.
-  const isHidden = Option.exists(HttpClientResponse.toWeb(response), ({ type }) => type === "cors")
-  return limit === Infinity || (length !== undefined && /^\d+$/.test(length) && Number(length) <= limit && !isHidden)
+/** Whether a browser may keep it from a page that the content was compressed, as it does with an answer of another origin. */
+const hidesCoding = (response: Response) =>
+  Option.exists(HttpClientResponse.toWeb(response), ({ type }) => type === "cors")
+
+/** Whether the content is said to have at most so many bytes. */
+const isWithin = ({ headers }: Response, limit: number) => {
+  const length = headers["content-length"]
+  return limit === Infinity || (length !== undefined && /^\d+$/.test(length) && Number(length) <= limit)
 }
 
 /** The bytes of an answer that is read as a whole, where no option says otherwise. */
@@ -166,7 +168,7 @@ export const collect = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Effect.Ef
 /** The response with its content decoded, and read as a whole up to a limit. What the headers say of the content is so. */
 export const receive = (response: Response, decoder: ContentDecoder, limit: number): Response => {
   const codings = codingsOf(response)
-  const isAsSent = codings.every((coding) => coding === "identity")
+  const isAsSent = codings.every((coding) => coding === "identity") && !hidesCoding(response)
   if (isAsSent && isWithin(response, limit)) return response
   const stream = decoded(response, decoder, codings)
   let whole: ArrayBuffer | undefined
