@@ -12,7 +12,7 @@ import type { AssistantMessage, ClaudeMessage, MessageBlock, UserMessage } from 
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { parseJson, startsAt } from "../schema/Wire.ts"
 
-export type Kind = "text" | "thinking"
+type Kind = "text" | "thinking"
 
 /** Is told what the agent writes, as it becomes known. */
 export interface Listener {

@@ -31,4 +31,5 @@ export const limitOrElse = <E2>(
   { duration, orElse }: { readonly duration: Duration.Input; readonly orElse: () => Effect.Effect<never, E2> }
 ) =>
 <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
+  // @effect-diagnostics-next-line raceFirstWithSleepToTimeout:off - that one interrupts before what has arrived is taken in
   Effect.raceFirst(self, Effect.sleep(duration).pipe(Effect.andThen(takeIn()), Effect.andThen(Effect.suspend(orElse))))

@@ -121,7 +121,7 @@ export const addEvent = (state: State, event: TurnEvent) => {
 }
 
 /** Folds events into a turn. */
-export const add = (state: State, events: ReadonlyArray<TurnEvent>) => {
+const add = (state: State, events: ReadonlyArray<TurnEvent>) => {
   for (const event of events) addEvent(state, event)
 }
 
