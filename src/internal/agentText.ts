@@ -204,19 +204,23 @@ class Strand {
   }
 }
 
-/** How servers begin a piece of a block, of which there are thousands. One that begins otherwise is read as a whole. */
-const deltaStart = "{\"type\":\"stream_event\",\"event\":{\"type\":\"content_block_delta\""
-const ownMark = "\"parent_tool_use_id\":null"
+/** Where known servers say what a piece is, of which there are thousands, and whose. Others are read as a whole. */
+const deltaType = "\"content_block_delta\""
+const deltaTypeAt = "{\"type\":\"stream_event\",\"event\":{\"type\":".length
+const ownMark = "\"parent_tool_use_id\":null,\"uuid\":\""
+const ownEnd = "\"parent_tool_use_id\":null}"
+const ownMarkBeforeEnd = ownMark.length + "00000000-0000-0000-0000-000000000000\"}".length
 
-/** Whether a piece is said to be the agent's own behind its last brace, where no text of an agent's can stand. */
-const isPlainlyOwn = (json: string) => json.lastIndexOf(ownMark) > json.lastIndexOf("}", json.length - 2)
+/** Whether a piece is said to be the agent's own, where no text of an agent's can stand: its quotes are escaped. */
+const isPlainlyOwn = (json: string) =>
+  startsAt(json, json.length - ownMarkBeforeEnd, ownMark) || startsAt(json, json.length - ownEnd.length, ownEnd)
 
 const endsInUuid = /"uuid":"[^"]+"\}$/
 
-/** A mark of the end of a text, which has the id of a piece. The text itself would keep in memory what it is a part of. */
+/** A mark of the end of a piece, which has its id. The piece itself would keep in memory what it is a part of. */
 const markOf = (json: string): number => {
   let mark = json.length
-  for (let index = Math.max(0, json.length - 44); index < json.length; index++) {
+  for (let index = Math.max(0, json.length - 10); index < json.length; index++) {
     mark = (Math.imul(mark, 31) + json.charCodeAt(index)) | 0
   }
   return mark
@@ -371,7 +375,7 @@ export class AgentText {
       this.#loose = undefined
       return
     }
-    if (startsAt(json, 0, deltaStart)) {
+    if (startsAt(json, deltaTypeAt, deltaType)) {
       if (this.#loose !== undefined && isPlainlyOwn(json)) return this.#attribute(this.#loose, true)
       if (this.#loose === undefined && !mayHaveWords.test(json)) return
     }
