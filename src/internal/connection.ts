@@ -45,27 +45,25 @@ const keyText = (key: Redacted.Redacted<string>): Effect.Effect<string, InvalidR
 }
 
 /** A key that does not change, or one that is asked for before each request. */
-export type KeySource = Redacted.Redacted<string> | Effect.Effect<Redacted.Redacted<string>, unknown>
+export type KeySource<E = unknown> = Redacted.Redacted<string> | Effect.Effect<Redacted.Redacted<string>, E>
 
 /** The name of a failure. Its words may hold what belongs in no message. */
 const nameOf = (cause: Cause.Cause<unknown>): string => printable(linksOf(Cause.squash(cause))[0]?.name ?? "a failure")
 
 /** How to get the key for one request. One that does not change is checked at once. */
-export const keyFrom = (
-  source: KeySource | undefined
+export const keyFrom = <E>(
+  source: KeySource<E> | undefined
 ): Effect.Effect<Effect.Effect<string | undefined, InvalidRequest | Unauthorized>, InvalidRequest> => {
   if (source === undefined) return Effect.succeed(Effect.succeed(source))
   if (Redacted.isRedacted(source)) return Effect.map(keyText(source), Effect.succeed)
   return Effect.map(ConfigProvider.ConfigProvider, (provider) =>
-    source.pipe(
-      Effect.provideService(ConfigProvider.ConfigProvider, provider),
-      Effect.catchCause((cause) =>
+    Effect.matchCauseEffect(source, {
+      onFailure: (cause) =>
         Cause.hasInterruptsOnly(cause) ? Effect.interrupt : Effect.fail(
           new Unauthorized({ message: `there is no key: apiKey ended in ${nameOf(cause)}; nothing was sent` })
-        )
-      ),
-      Effect.flatMap(keyText)
-    ))
+        ),
+      onSuccess: keyText
+    }).pipe(Effect.provideService(ConfigProvider.ConfigProvider, provider)))
 }
 
 /** Headers that are about the connection, the body or the key, all of which are this package's to say. */

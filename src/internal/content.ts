@@ -28,7 +28,7 @@ const takeBytes = (operation: string, field: string, input: unknown): Effect.Eff
 }
 
 /** The bytes of a text in UTF-8, which has none for half of a character. */
-export const encodeText = (operation: string, field: string, text: string): Effect.Effect<Uint8Array, AshError> =>
+const encodeText = (operation: string, field: string, text: string): Effect.Effect<Uint8Array, AshError> =>
   isWellFormed(text)
     ? Effect.succeed(new TextEncoder().encode(text))
     : Effect.fail(refuse(operation, field, `be ${wellFormed}`))

@@ -21,7 +21,7 @@ export const bytesOf = (input: unknown): Uint8Array | undefined =>
   ))
 
 /** A `Uint8Array`; any other view and any buffer are taken as well. */
-export const Bytes = Schema.declare(
+const Bytes = Schema.declare(
   (input): input is Uint8Array => bytesOf(input) !== undefined,
   Schema.Uint8Array.ast.annotations
 )

@@ -171,7 +171,10 @@ const places: ReadonlyArray<readonly [name: string, answer: (text: string) => Se
   ["redirect", (text) => Server.text("", 302, { location: `http://evil.test/${encodeURIComponent(text)}` })],
   ["request id", (text) => Server.json({ error: "no" }, 500, { "x-request-id": encodeURIComponent(text) })],
   ["page as success", (text) => Server.text(`<html>${text}</html>`)],
-  ["broken connection", (text) => () => Effect.fail(new Error(`invalid header ${text}`))]
+  [
+    "broken connection",
+    (text) => () => Effect.fail(Object.assign(new Error(`invalid header ${text}`), { code: "EINVAL" }))
+  ]
 ]
 
 /** All runs of 12 characters of a text; a word of the escapes themselves is none. */

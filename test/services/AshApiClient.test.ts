@@ -189,7 +189,7 @@ describe("a key that is an Effect", () => {
 
   it.effect.each<readonly [name: string, apiKey: Effect.Effect<Redacted.Redacted, unknown>, says: RegExp]>([
     ["a failure", Effect.fail(new VaultSealed({ detail: "geheim" })), /Unauthorized.*VaultSealed/],
-    ["an Error", Effect.fail(new TypeError("geheim")), /Unauthorized.*TypeError/],
+    ["an Error", Effect.fail(Object.assign(new TypeError("geheim"), { code: "E" })), /Unauthorized.*TypeError/],
     ["no error", Effect.fail("geheim"), /Unauthorized.*a failure/],
     ["a defect", Effect.die(new RangeError("geheim")), /Unauthorized.*RangeError/],
     ["a Config that is missing", Config.Redacted("ASH_NO_SUCH_KEY"), /Unauthorized.*ConfigError/],
