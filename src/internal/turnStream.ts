@@ -184,7 +184,7 @@ export const endTurn = (
       let endedBy = "the server closed it"
       const asUnknown = (event: StreamEvent): StreamEvent => {
         if (!isForeignEnd(event, sessionId)) return event
-        endedBy = "by the end of another program's command or turn"
+        endedBy = "by the end of a command, or of another turn, in the same session"
         return { _tag: "Unknown", event: "done", data: { sessionId: event.sessionId ?? null } }
       }
 
