@@ -249,8 +249,6 @@ const followNoRedirect = (
 const traced = Context.make(UrlParams.CurrentRedactedNames, [harmful]).pipe(
   Context.add(Headers.CurrentRedactedNames, [harmful])
 )
-const traceNoSecret = Effect.provideContext(traced)
-
 const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const url = yield* Connection.baseUrl(connection.url)
   const key = yield* Connection.keyFrom(connection.apiKey)
@@ -264,30 +262,25 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   // For what a stream answers. Whoever reads an answer whole is done with it by then, and binds it to no scope.
   const scopedClient = HttpClient.withScope(client)
   const decoder = yield* Answer.ContentDecoding
-  const prepare = Effect.fnUntraced(function*(
+  const prepare = (
     request: HttpClientRequest.HttpClientRequest,
-    { headers = {} }: RequestOptionsInput
-  ) {
-    yield* Connection.checkHeaders(headers)
-    const token = yield* key
-    return request.pipe(
+    { headers = {} }: RequestOptionsInput,
+    token: string | undefined
+  ) =>
+    request.pipe(
       // A slash in a file's path separates segments; the contract has checked each of them.
       HttpClientRequest.setUrl(request.url.replace(filePath, (path) => path.replaceAll("%2F", "/"))),
       HttpClientRequest.prependUrl(url),
       HttpClientRequest.setHeaders({ "accept-encoding": "identity", ...Connection.userAgent, ...headers }),
       token === undefined ? identity : HttpClientRequest.bearerToken(token)
     )
-  })
   const exchange = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
     const current = yield* CurrentExchange
     yield* checkBody(request, current)
     const options = yield* RequestOptions
-    const prepared = yield* prepare(request, options)
-    const received = yield* traceNoSecret(
-      current.answersStream
-        ? sendOnce(prepared)(scopedClient.execute(prepared))
-        : sendOnce(prepared)(client.execute(prepared))
-    )
+    if (options.headers !== undefined) yield* Connection.checkHeaders(options.headers)
+    const prepared = prepare(request, options, yield* key)
+    const received = yield* sendOnce(prepared)((current.answersStream ? scopedClient : client).execute(prepared))
     const limit = current.answersStream ? Infinity : options.responseLimits?.body ?? Answer.defaultLimit
     const response = Answer.receive(received, decoder, limit)
     current.response = response
@@ -356,7 +349,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
             )
             return result.pipe(
               Effect.catch((error) => Effect.flip(Effect.map(toReason(error, exchange), toError))),
-              Effect.provideService(CurrentExchange, exchange),
+              Effect.provideContext(Context.add(traced, CurrentExchange, exchange)),
               declared.answersStream
                 ? holdStream((error) => toError(Failures.fromHttpClientError(error)))
                 : Effect.scoped
