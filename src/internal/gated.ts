@@ -8,10 +8,11 @@ import * as Stream from "effect/Stream"
 import { AshError, ServerFailure, SessionFenced, TurnCancelled, TurnFailed, WrongState } from "../schema/AshError.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { startedNothing, withKnown } from "./brokenTurn.ts"
-import { renamed } from "./operations.ts"
+import { renamed, within } from "./operations.ts"
+import { OnRequest } from "./responses.ts"
 import { TurnControl } from "./turnControl.ts"
 import * as TurnFold from "./turnFold.ts"
-import type { Fence, Gate, GatedTurn, TurnGates } from "./turnGates.ts"
+import type { Fence, Gate, Guest, TurnGates } from "./turnGates.ts"
 import { begun, usageOf } from "./turnUsage.ts"
 
 /** What is sent to a session that is fenced. */
@@ -26,24 +27,24 @@ export const fenced = (operation: string, sessionId: string, { why }: Fence) =>
     })
   })
 
-/** The failure of a turn that this program ends. */
+/** The failure of a turn or a command that this program ends. */
 export const cancelled = (operation: string, sessionId: string, how: string) =>
-  new AshError({ operation, reason: new TurnCancelled({ message: `the turn was ended: ${how}`, sessionId }) })
+  new AshError({ operation, reason: new TurnCancelled({ message: `it was ended: ${how}`, sessionId }) })
 
-/** Ends the turn that runs in a session, for who hears it. */
-export const cancelTurn = (turn: GatedTurn, error: AshError) => {
-  Deferred.doneUnsafe(turn.cancelled, Effect.fail(error))
+/** Ends a turn or a command, for who hears it. */
+export const cancelGuest = (guest: Guest, error: AshError) => {
+  Deferred.doneUnsafe(guest.cancelled, Effect.fail(error))
 }
 
-/** Ends the turn of a session that was stopped or ended, as the server has done with it. */
-export const endTurnOf = ({ turn }: Gate, error: AshError) => {
-  if (turn === undefined) return
-  turn.phase = "Over"
-  cancelTurn(turn, error)
+/** Ends what runs in a session that was stopped or ended, as the server is done with it. */
+export const endGuestOf = ({ guest }: Gate, error: AshError) => {
+  if (guest === undefined) return
+  guest.phase = "Over"
+  cancelGuest(guest, error)
 }
 
 /** What a server says when the sandbox of an active session is gone, before anything of a turn has run. */
-const sandboxGone = /^(?:Not connected|Sandbox\b.* not found)\b/i
+const sandboxGone = /^(?:Not connected|Sandbox not found)$/
 
 const wayOut = {
   paused: "resume it, or recover it (recover, or the option recovery), or use another one",
@@ -57,129 +58,179 @@ const sandboxIsGone = "the session's sandbox is gone: recover it (recover, or th
 
 const wayOutOf = new Map(Object.entries(wayOut))
 
-/** The failure of a turn or a command that did not begin, with what to do about it. */
-export const advised = (error: AshError, { halted }: Gate): AshError => {
-  const { during, operation, reason } = error
-  switch (reason._tag) {
-    case "WrongState": {
-      const way = halted === undefined
-        ? wayOutOf.get(reason.status ?? "")
-        : `this program has ${halted} it, so resume it first`
-      return way === undefined
-        ? error
-        : new AshError({
-          operation,
-          during,
-          reason: new WrongState({ ...reason, message: `${reason.message}; ${way}` })
-        })
-    }
-    case "TurnFailed":
-      return new AshError({
-        operation,
-        during,
-        reason: new TurnFailed({ ...reason, message: `${reason.message}; ${sandboxIsGone}` })
-      })
-    case "ServerFailure":
-      return new AshError({
-        operation,
-        during,
-        reason: new ServerFailure({ ...reason, message: `${reason.message}; ${sandboxIsGone}` })
-      })
-    default:
-      return error
-  }
-}
-
 /** What the failure of something that has said nothing tells of its session: nothing of it has run. */
 const unusable = ({ reason }: AshError): Fence | undefined => {
   switch (reason._tag) {
     case "WrongState":
-      return reason.status === "paused" || reason.status === "stopped" || reason.status === "error"
-        ? { _tag: "Inactive", why: `the session was ${reason.status === "error" ? "in error" : reason.status}` }
-        : undefined
+      return reason.status === undefined || reason.status === "active" || reason.status === "ended"
+        ? undefined
+        : { _tag: "Inactive", why: `the session was ${reason.status === "error" ? "in error" : reason.status}` }
     case "TurnFailed":
       return sandboxGone.test(reason.error)
         ? { _tag: "Gone", why: `its sandbox is gone (${reason.error})` }
         : undefined
     case "ServerFailure":
-      return sandboxGone.test(reason.message) ? { _tag: "Gone", why: "its sandbox is gone" } : undefined
+      return sandboxGone.test(reason.message.replace(/ \(\d+\)$/, ""))
+        ? { _tag: "Gone", why: "its sandbox is gone (Sandbox not found)" }
+        : undefined
     default:
       return undefined
   }
 }
 
-/** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
-export const enterUnfenced = Effect.fnUntraced(function*(gates: TurnGates, operation: string, id: string) {
-  const gate = yield* gates.enter(operation, id, {})
-  const fence = yield* gate.restarting.withPermits(1)(Effect.sync(() => isShut(gate) ? gate.fence : undefined))
-  return fence === undefined ? gate : yield* fenced(operation, id, fence)
+/** The failure of a turn or a command that did not begin, with what to do about it. */
+const advised = (error: AshError, { halted }: Gate): AshError => {
+  const { during, operation, reason } = error
+  const isGone = unusable(error)?._tag === "Gone"
+  const advice = reason._tag === "WrongState"
+    ? halted === undefined ? wayOutOf.get(reason.status ?? "") : `this program has ${halted} it, so resume it first`
+    : isGone
+    ? sandboxIsGone
+    : undefined
+  if (advice === undefined) return error
+  const message = `${reason.message}; ${advice}`
+  switch (reason._tag) {
+    case "WrongState":
+      return new AshError({ operation, during, reason: new WrongState({ ...reason, message }) })
+    case "TurnFailed":
+      return new AshError({ operation, during, reason: new TurnFailed({ ...reason, message }) })
+    case "ServerFailure":
+      return new AshError({ operation, during, reason: new ServerFailure({ ...reason, message }) })
+    default:
+      return error
+  }
+}
+
+/** Whether a fence keeps everything out. Where the session was seen unusable, the server may know better by now. */
+export const isShut = ({ fence }: Gate): boolean => fence?._tag === "Broken"
+
+/** Is in a session as the one guest until the scope closes, and fences it where it is left while it runs. */
+export const beGuest = Effect.fnUntraced(function*(
+  gate: Gate,
+  what: Guest["what"],
+  onBroken: (hasFailed: boolean) => Effect.Effect<void> = () => Effect.void
+) {
+  const guest: Guest = { what, cancelled: Deferred.makeUnsafe(), phase: "Waiting" }
+  gate.guest = guest
+  // Before the gate opens again, as scopes close from the last to the first.
+  yield* Scope.addFinalizer(
+    yield* Scope.Scope,
+    Effect.suspend(() => {
+      gate.guest = undefined
+      if (guest.phase !== "Running") return Effect.void
+      const hasFailed = isShut(gate)
+      if (!hasFailed) gate.fence = { _tag: "Broken", why: leftRunning[what] }
+      return onBroken(hasFailed)
+    })
+  )
+  return guest
 })
 
-export interface GatedTurnOptions {
+const leftRunning = {
+  turn: "its last turn was not heard to its end",
+  command: "a command was interrupted, and may still run"
+}
+
+/** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
+export const enterUnfenced = Effect.fnUntraced(function*(
+  gates: TurnGates,
+  operation: string,
+  id: string,
+  what: Guest["what"]
+) {
+  const gate = yield* gates.enter(operation, id, {})
+  const guest = yield* beGuest(gate, what)
+  yield* gate.restarting.withPermits(1)(Effect.suspend(() => {
+    const { fence } = gate
+    if (fence?._tag === "Stopped") return Effect.mapError(fence.restart(gate), within(operation))
+    return fence !== undefined && isShut(gate) ? Effect.fail(fenced(operation, id, fence)) : Effect.void
+  }))
+  return { gate, guest }
+})
+
+export interface GuestOptions {
   readonly operation: string
   readonly sessionId: string
   readonly gate: Gate
+  readonly guest: Guest
   /** Why nothing may be sent any more, if so. */
   readonly refusal?: () => AshError | undefined
-  /** Is run when the message goes out. */
-  readonly onSend?: Effect.Effect<void>
-  /** Is run where the turn is left while it may run on, behind the fence that then stands; told whether it has failed. */
-  readonly onBroken?: (hasFailed: boolean) => Effect.Effect<void>
+  /** Is called when the request goes out. */
+  readonly onSend?: () => void
+  /** Is called when it is certain that nothing runs of what went out. */
+  readonly onRefused?: () => void
+}
+
+/** Until its request goes out a guest does not run; from then on it may, unless it is certain that it does not. */
+const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, sessionId }: GuestOptions) => {
+  const onRequest = () => {
+    guest.phase = "Running"
+    gate.fence = undefined
+    onSend?.()
+  }
+  const attempt = <A, R>(sending: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
+    Effect.flatMap(Deferred.isDone(guest.cancelled), (isCancelled) => {
+      if (isCancelled) return Deferred.await(guest.cancelled)
+      const refused = refusal?.() ?? (gate.fence !== undefined && isShut(gate)
+        ? fenced(operation, sessionId, gate.fence)
+        : undefined)
+      if (refused !== undefined) return Effect.fail(refused)
+      return Effect.provideService(sending, OnRequest, onRequest).pipe(
+        Effect.tapError((error) =>
+          Effect.sync(() => {
+            if (guest.phase !== "Running" || !startedNothing(error)) return
+            guest.phase = "Waiting"
+            onRefused?.()
+          })
+        )
+      )
+    })
+  return { attempt, abort: Deferred.await(guest.cancelled) }
+}
+
+/** What a failure leaves behind in the gate. */
+const leave = (
+  { gate, guest }: GuestOptions,
+  error: AshError,
+  hasSpoken: boolean,
+  why: string
+): AshError => {
+  const fence = hasSpoken ? undefined : unusable(error)
+  if (fence !== undefined || startedNothing(error)) {
+    guest.phase = "Over"
+    if (fence !== undefined && gate.halted === undefined) gate.fence ??= fence
+  } else if (guest.phase === "Running") {
+    gate.fence ??= { _tag: "Broken", why }
+  }
+  return hasSpoken ? error : advised(error, gate)
 }
 
 /** Servers store the answers of an agent and the result, each as a message (contract 3.6). */
 const isStored = (event: StreamEvent) =>
   event._tag === "Message" && (event.message._tag === "Assistant" || event.message._tag === "Result")
 
-/** Whether a fence keeps everything out. Where the session was seen unusable, the server may know better by now. */
-export const isShut = ({ fence }: Gate): boolean => fence?._tag === "Broken"
-
 /** Streams a turn in a session that was entered alone. What it leaves behind stands in the gate before the next one enters. */
 export const gatedTurn = (
-  { gate, onBroken = () => Effect.void, onSend = Effect.void, operation, refusal, sessionId }: GatedTurnOptions,
+  options: GuestOptions,
   send: Stream.Stream<StreamEvent, AshError>
 ): Stream.Stream<StreamEvent, AshError> =>
-  Stream.unwrap(Effect.gen(function*() {
-    const turn: GatedTurn = { cancelled: Deferred.makeUnsafe(), phase: "Waiting" }
-    gate.turn = turn
-    // Before the gate opens again, as scopes close from the last to the first.
-    yield* Scope.addFinalizer(
-      yield* Scope.Scope,
-      Effect.suspend(() => {
-        gate.turn = undefined
-        if (turn.phase !== "Running") return Effect.void
-        const hasFailed = isShut(gate)
-        if (!hasFailed) gate.fence = { _tag: "Broken", why: "its last turn was not heard to its end" }
-        return onBroken(hasFailed)
-      })
-    )
+  Stream.unwrap(Effect.map(TurnFold.Folding, (folding) => {
+    const { gate, guest, operation } = options
     const { usageBefore } = gate
-    const folding = yield* TurnFold.Folding
     const begin = gate.lastSequence
     let stored = 1
     let hasSpoken = false
 
-    /** Until the message goes out it is nobody's; from then on it may run, unless it is certain that it does not. */
-    const attempt = <A, R>(sending: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
-      Effect.flatMap(Deferred.isDone(turn.cancelled), (isCancelled) => {
-        if (isCancelled) return Deferred.await(turn.cancelled)
-        const refused = refusal?.() ?? (gate.fence !== undefined && isShut(gate)
-          ? fenced(operation, sessionId, gate.fence)
-          : undefined)
-        if (refused !== undefined) return Effect.fail(refused)
-        turn.phase = "Running"
-        gate.fence = undefined
+    const control = controlOf({
+      ...options,
+      onSend: () => {
         gate.usageBefore = begun(usageBefore)
-        return Effect.andThen(
-          onSend,
-          Effect.tapError(sending, (error) =>
-            Effect.sync(() => {
-              if (!startedNothing(error)) return
-              turn.phase = "Waiting"
-              gate.usageBefore = usageBefore
-            }))
-        )
-      })
+        options.onSend?.()
+      },
+      onRefused: () => {
+        gate.usageBefore = usageBefore
+      }
+    })
     const heard = (batch: Arr.NonEmptyReadonlyArray<StreamEvent>) => {
       for (const event of batch) {
         if (isStored(event)) stored += 1
@@ -187,7 +238,7 @@ export const gatedTurn = (
           gate.usageBefore = usageOf(event.message, usageBefore).after
         }
         if (event._tag === "Done" || event._tag === "TurnError") {
-          turn.phase = "Over"
+          guest.phase = "Over"
           gate.lastSequence = begin === undefined || event._tag === "TurnError" ? undefined : begin + stored
         } else if (event._tag === "SessionStart") {
           // Whoever made it active again.
@@ -199,23 +250,19 @@ export const gatedTurn = (
       return batch
     }
     const failed = (error: AshError) => {
-      const known = withKnown(renamed(operation)(error), { lastSequence: begin })
-      const fence = hasSpoken ? undefined : unusable(error)
-      if (fence !== undefined || error.reason._tag === "TurnFailed" || startedNothing(error)) {
-        turn.phase = "Over"
-        if (error.reason._tag === "TurnFailed") gate.lastSequence = undefined
-        if (fence !== undefined && gate.halted === undefined) gate.fence ??= fence
-      } else if (turn.phase === "Running") {
-        gate.fence ??= { _tag: "Broken", why: error.reason.message }
+      if (error.reason._tag === "TurnFailed") {
+        guest.phase = "Over"
+        gate.lastSequence = undefined
       }
-      return fence === undefined && error.reason._tag !== "WrongState" ? known : advised(known, gate)
+      const known = withKnown(renamed(operation)(error), { lastSequence: begin })
+      return leave(options, known, hasSpoken, error.reason.message)
     }
     return send.pipe(
       Stream.provideService(
         TurnFold.Folding,
         (options: TurnFold.StateOptions) => folding({ ...options, before: usageBefore })
       ),
-      Stream.provideService(TurnControl, { attempt, abort: Deferred.await(turn.cancelled) }),
+      Stream.provideService(TurnControl, control),
       Stream.mapArray(heard),
       Stream.mapError(failed)
     )
@@ -228,26 +275,38 @@ export const gatedTurn = (
 const quiet = 200_000_000n
 
 /** Runs a command in a session that was entered alone. One that is not answered fences the session. */
-export const gatedCommand = <A>(gate: Gate, command: Effect.Effect<A, AshError>): Effect.Effect<A, AshError> =>
-  Effect.suspend(() => {
-    const { restarts } = gate
-    // A restart has ended the command, too.
-    const fence = (why: string) =>
-      Effect.sync(() => {
-        if (gate.restarts === restarts) gate.fence = { _tag: "Broken", why }
-      })
-    const rest = Effect.map(Clock.currentTimeNanos, (now) => {
-      gate.quietUntil = now + quiet
-    })
-    return command.pipe(
-      Effect.tapError((error) => {
-        const found = unusable(error)
-        if (found !== undefined && gate.halted === undefined) gate.fence ??= found
-        return error.nothingHappened || found !== undefined
-          ? Effect.void
-          : Effect.andThen(fence(`a command was not answered (${error.reason.message}), and may still run`), rest)
-      }),
-      Effect.onInterrupt(() => Effect.andThen(fence("a command was interrupted, and may still run"), rest)),
-      Effect.tap(() => rest)
-    )
+export const gatedCommand = <A>(
+  options: GuestOptions,
+  command: Effect.Effect<A, AshError>
+): Effect.Effect<A, AshError> => {
+  const { gate, guest, operation } = options
+  let hasRun = false
+  const control = controlOf({
+    ...options,
+    onSend: () => {
+      hasRun = true
+    },
+    onRefused: () => {
+      hasRun = false
+    }
   })
+  return Effect.raceFirst(Effect.provideService(command, TurnControl, control), control.abort).pipe(
+    Effect.tap(() =>
+      Effect.sync(() => {
+        guest.phase = "Over"
+        gate.halted = undefined
+      })
+    ),
+    Effect.mapError((error) =>
+      leave(
+        options,
+        renamed(operation)(error),
+        false,
+        `a command was not answered (${error.reason.message}), and may still run`
+      )
+    ),
+    Effect.ensuring(Effect.map(Clock.currentTimeNanos, (now) => {
+      if (hasRun) gate.quietUntil = now + quiet
+    }))
+  )
+}

@@ -30,8 +30,13 @@ export interface Policy {
 /** What surrounds an attempt while it is on the wire, within its limit. */
 export type OnWire<A, R> = (attempt: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
 
+/** Whether what a call waits for has waited as long as it may. */
+const hasWaited = ({ rateLimit }: Policy, { reason, retryAfter }: AshError): boolean =>
+  rateLimit !== undefined && reason._tag === "RateLimited" && retryAfter !== undefined
+
 const mayRepeat = (policy: Policy, error: AshError): boolean =>
   error.isRetryable &&
+  !hasWaited(policy, error) &&
   policy.isHarmless(error) &&
   Duration.isLessThanOrEqualTo(error.retryAfter ?? Duration.zero, policy.maxRetryAfter)
 

@@ -8,6 +8,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { AshError } from "../schema/AshError.ts"
 import { OnResponse } from "./responses.ts"
@@ -17,6 +18,9 @@ const assumed = 1
 
 /** How often a call that was refused waits for the next window. */
 const mostRefusals = 3
+
+/** How long the answer to another call is waited for, which would tell what is left. */
+const patience = Duration.seconds(10)
 
 const numberOf = (headers: Headers.Headers, name: string): number | undefined => {
   const text = headers[name]
@@ -66,89 +70,93 @@ export const make = (limited: string, longestWait: Duration.Duration): RateLimit
     resetAt = isTold ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
   }
 
-  /** Enters the window. A call says once that it waits, however often it looks. */
-  const enter = (
-    clock: Clock.Clock,
-    operation: string,
-    isQuiet: boolean,
-    onEntered: () => void
-  ): Effect.Effect<void> =>
-    Effect.suspend(() => {
-      const now = clock.currentTimeNanosUnsafe()
-      if (resetAt !== undefined && now >= resetAt) {
-        remaining = assumed
-        resetAt = undefined
-      }
-      if (remaining > 0) {
-        remaining -= 1
-        onEntered()
-        return Effect.void
-      }
-      if (resetAt === undefined) {
-        return Effect.andThen(Deferred.await(changed), enter(clock, operation, isQuiet, onEntered))
-      }
-      const wait = resetAt - now
-      const seconds = Duration.seconds(Number((wait + 999_999_999n) / 1_000_000_000n))
-      const warning = Effect.logWarning(
-        `${operation} waits ${Duration.format(seconds)} for the server's limit of ${limited}`
-      )
-      return (isQuiet ? Effect.void : warning).pipe(
-        // Programs that were refused at one time must not all come back at another.
-        Effect.andThen(Random.next),
-        Effect.flatMap((random) =>
-          Effect.timeoutOption(Deferred.await(changed), Duration.nanos(wait + BigInt(Math.floor(random * 1e9))))
-        ),
-        Effect.andThen(enter(clock, operation, true, onEntered))
-      )
-    })
-
-  const isRefused = ({ reason }: AshError) => reason._tag === "RateLimited" && resetAt !== undefined
+  /** A refusal that tells a time otherwise, as a date for example. */
+  const observeRefusal = (clock: Clock.Clock, { reason, retryAfter }: AshError): boolean => {
+    if (reason._tag !== "RateLimited") return false
+    if (resetAt === undefined && retryAfter !== undefined && Duration.isLessThanOrEqualTo(retryAfter, longestWait)) {
+      remaining = 0
+      resetAt = clock.currentTimeNanosUnsafe() + Duration.toNanosUnsafe(retryAfter)
+    }
+    return resetAt !== undefined
+  }
 
   return (operation) => (attempt, around) =>
     Clock.clockWith((clock) => {
       /** Whether there is room for the attempt that it does not use yet. */
       let hasRoom = false
-      const onEntered = () => {
-        hasRoom = true
+      /** A call says once that it waits, however often it looks. */
+      let hasWarned = false
+      const warn = (wait: bigint) => {
+        if (hasWarned) return Effect.void
+        hasWarned = true
+        const seconds = Duration.seconds(Number((wait + 999_999_999n) / 1_000_000_000n))
+        return Effect.logWarning(`${operation} waits ${Duration.format(seconds)} for the server's limit of ${limited}`)
       }
-      /** Counts the attempt until it is answered, wherever that is waited for. */
-      const counted = Effect.suspend(() => {
-        hasRoom = false
-        const order = ++sent
-        inFlight += 1
-        let isAnswered = false
-        const answered = () => {
-          if (!isAnswered) inFlight -= 1
-          isAnswered = true
+
+      /** Enters the window when there is room. */
+      const enter: Effect.Effect<void> = Effect.suspend(() => {
+        const now = clock.currentTimeNanosUnsafe()
+        if (resetAt !== undefined && now >= resetAt) {
+          remaining = assumed
+          resetAt = undefined
         }
-        const onResponse = (response: HttpClientResponse.HttpClientResponse) => {
-          answered()
-          observe(clock, order, response)
+        if (remaining > 0) {
+          remaining -= 1
+          hasRoom = true
+          return Effect.void
         }
-        return Effect.ensuring(
-          Effect.provideService(attempt, OnResponse, onResponse),
-          Effect.sync(() => {
-            answered()
-            // Nothing was told by it, as a rule because nothing was sent: there is room for another try.
-            if (told < order && remaining < assumed) remaining += 1
-            notify()
-          })
+        if (resetAt === undefined) {
+          return Effect.timeoutOption(Deferred.await(changed), patience).pipe(
+            Effect.map((isChanged) => {
+              if (Option.isNone(isChanged) && resetAt === undefined) remaining = Math.max(remaining, assumed)
+            }),
+            Effect.andThen(enter)
+          )
+        }
+        const wait = resetAt - now
+        return warn(wait).pipe(
+          // Programs that were refused at one time must not all come back at another.
+          Effect.andThen(Random.next),
+          Effect.flatMap((random) =>
+            Effect.timeoutOption(Deferred.await(changed), Duration.nanos(wait + BigInt(Math.floor(random * 1e9))))
+          ),
+          Effect.andThen(enter)
         )
       })
+
       const make = (refusals: number): ReturnType<typeof around> =>
-        Effect.andThen(enter(clock, operation, refusals > 0, onEntered), around(counted)).pipe(
-          Effect.catchIf(
-            (error) => refusals < mostRefusals && isRefused(error),
-            () => make(refusals + 1)
+        Effect.suspend(() => {
+          let order = 0
+          /** Counts the attempt until it is answered, wherever that is waited for. */
+          const counted = Effect.suspend(() => {
+            hasRoom = false
+            const own = ++sent
+            order = own
+            inFlight += 1
+            let isAnswered = false
+            const answered = () => {
+              if (!isAnswered) inFlight -= 1
+              isAnswered = true
+            }
+            const onResponse = (response: HttpClientResponse.HttpClientResponse) => {
+              answered()
+              observe(clock, own, response)
+            }
+            return Effect.ensuring(Effect.provideService(attempt, OnResponse, onResponse), Effect.sync(answered))
+          })
+          // Nothing was told by it, as a rule because nothing was sent: there is room for another try.
+          const giveBack = Effect.sync(() => {
+            if (hasRoom || (told < order && remaining < assumed)) remaining += 1
+            hasRoom = false
+            notify()
+          })
+          return Effect.ensuring(Effect.andThen(enter, around(counted)), giveBack).pipe(
+            Effect.catchIf(
+              (error) => refusals < mostRefusals && observeRefusal(clock, error),
+              () => make(refusals + 1)
+            )
           )
-        )
-      return Effect.ensuring(
-        make(0),
-        Effect.sync(() => {
-          if (!hasRoom) return
-          remaining += 1
-          notify()
         })
-      )
+      return make(0)
     })
 }

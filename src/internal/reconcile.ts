@@ -1,7 +1,9 @@
 /** What became of a turn, told by what the server keeps of the conversation. Nothing is sent to the agent. */
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type { AshError } from "../schema/AshError.ts"
+import { bytesOf } from "../schema/Bytes.ts"
 import type { Content, StoredMessage, UserPrompt } from "../schema/Message.ts"
 import { textsOf } from "../schema/promptText.ts"
 import type { SessionEvent } from "../schema/SessionEvent.ts"
@@ -52,8 +54,19 @@ export interface Conversation {
   readonly events: Stream.Stream<SessionEvent, AshError>
 }
 
-/** The text of what was said, however a server was sent it and keeps it. */
-export const textOf = (content: Content | UserPrompt["content"]): string => textsOf(content).join("")
+const edge = 32
+
+/** What tells a block that is no text from another. */
+const markOf = (block: unknown): ReadonlyArray<unknown> => {
+  if (!Predicate.hasProperty(block, "source") || !Predicate.hasProperty(block, "type")) return []
+  const { source, type } = block
+  const bytes = Predicate.hasProperty(source, "data") ? bytesOf(source.data) : undefined
+  return [[type, bytes === undefined ? source : [bytes.length, ...bytes.slice(0, edge), ...bytes.slice(-edge)]]]
+}
+
+/** What was said, to be compared, however a server was sent it and keeps it. */
+export const saidOf = (content: Content | UserPrompt["content"]): string =>
+  JSON.stringify([textsOf(content).join(""), typeof content === "string" ? [] : [...content].flatMap(markOf)])
 
 const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
 const isResult = ({ content }: StoredMessage) => content._tag === "Result"
@@ -85,12 +98,13 @@ const runningAt = (
 /** Finds the turn, and its end if that is certainly its own: a turn that ran before it may have brought another's. */
 export const reconcile = Effect.fnUntraced(function*(
   { events, messages }: Conversation,
-  { after, isLast = false, said, sentAt = 0 }: AskedTurn
+  { after, isLast = false, said, sentAt }: AskedTurn
 ): Effect.fn.Return<Outcome, AshError> {
   const { clockAhead, rows } = yield* messages
   const says = ({ content, sequence }: StoredMessage) =>
-    content._tag === "UserPrompt" && sequence > after && (said === undefined || textOf(content.content) === said)
-  const isAsked = (row: StoredMessage) => says(row) && timeOf(row) >= sentAt + (clockAhead ?? 0)
+    content._tag === "UserPrompt" && sequence > after && (said === undefined || saidOf(content.content) === said)
+  const earliest = sentAt === undefined ? -Infinity : sentAt + (clockAhead ?? 0)
+  const isAsked = (row: StoredMessage) => says(row) && timeOf(row) >= earliest
   const prompt = isLast ? rows.findLastIndex(isAsked) : rows.findIndex(isAsked)
   const asked = rows[prompt]
   if (asked === undefined) {

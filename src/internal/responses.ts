@@ -1,4 +1,4 @@
-/** Tells whoever makes a call what answered it. */
+/** Tells whoever makes a call when it goes out, and what answered it. */
 import * as Context from "effect/Context"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 
@@ -7,3 +7,8 @@ export class OnResponse extends Context.Reference<(response: HttpClientResponse.
   "effect-ash/internal/responses/OnResponse",
   { defaultValue: () => () => {} }
 ) {}
+
+/** Is called right before each request goes out, when all that it waits for is there. */
+export class OnRequest extends Context.Reference<() => void>("effect-ash/internal/responses/OnRequest", {
+  defaultValue: () => () => {}
+}) {}

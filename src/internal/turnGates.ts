@@ -38,9 +38,10 @@ export interface SessionRestarted {
   readonly notSaved?: string | undefined
 }
 
-/** A turn that is let in. */
-export interface GatedTurn {
-  /** Fails the stream of the turn. */
+/** A turn or a command that is let in. */
+export interface Guest {
+  readonly what: "turn" | "command"
+  /** Fails it from outside. */
   readonly cancelled: Deferred.Deferred<never, AshError>
   /** `Waiting`: nothing of it runs, also between two attempts. `Over`: the server is certainly done with it. */
   phase: "Waiting" | "Running" | "Over"
@@ -52,15 +53,25 @@ export interface GatedTurn {
  * - `Broken`: a turn or a command was not heard to its end, and may still run. Only a stop ends it.
  * - `Gone`: its sandbox is gone, though the session is active. Only a stop and a resume make another.
  * - `Inactive`: it is paused, stopped or failed, and not by this program. A resume may be all that it needs.
- * - `Stopped`: this package stopped it, and resumes it when it is next used.
+ * - `Stopped`: a handle stopped it, and whoever uses it next resumes it, as that handle would.
  */
-export interface Fence {
-  readonly _tag: "Broken" | "Gone" | "Inactive" | "Stopped"
-  readonly why: string
+export type Fence =
+  | { readonly _tag: "Broken" | "Gone" | "Inactive"; readonly why: string }
+  | {
+    readonly _tag: "Stopped"
+    readonly why: string
+    readonly restart: (gate: Gate) => Effect.Effect<SessionRestarted, AshError>
+  }
+
+/** What is known of a session, whoever uses it. */
+interface Known {
+  fence: Fence | undefined
+  /** What the program itself did to the session: nobody makes it active again behind its back. */
+  halted: "paused" | "stopped" | undefined
 }
 
 /** The gate of one session. */
-export interface Gate {
+export interface Gate extends Known {
   readonly lock: Semaphore.Semaphore
   /** One restart at a time, so that those who wait behind it find the session as it left it. */
   readonly restarting: Semaphore.Semaphore
@@ -68,11 +79,8 @@ export interface Gate {
   users: number
   /** Those inside and those who wait. */
   queued: number
-  fence: Fence | undefined
-  /** What the program itself did to the session: nobody makes it active again behind its back. */
-  halted: "paused" | "stopped" | undefined
-  /** The turn that runs in this program. */
-  turn: GatedTurn | undefined
+  /** The turn or the command that is inside. */
+  guest: Guest | undefined
   /** When the next turn or command may begin, by the clock's nanoseconds. */
   quietUntil: bigint
   /** The sequence number of the last message that the server has stored, where it is known. */
@@ -89,8 +97,8 @@ export interface TurnGates {
   readonly use: (id: string) => Effect.Effect<Gate, never, Scope.Scope>
   /** Enters a session alone, until the scope closes. */
   readonly enter: (operation: string, id: string, options: BusyOptions) => Effect.Effect<Gate, AshError, Scope.Scope>
-  /** The gate of a session, if there is something to know of it. */
-  readonly find: (id: string) => Gate | undefined
+  /** What is known of a session, if anything, and how many keep its gate. */
+  readonly find: (id: string) => Readonly<Known & Pick<Gate, "users">> | undefined
   /** Changes what is known of a session. */
   readonly update: (id: string, change: (gate: Gate) => void) => Effect.Effect<void>
   /** How many sessions something is known of. */
@@ -100,14 +108,14 @@ export interface TurnGates {
 const busy = (operation: string, sessionId: string, message: string) =>
   new AshError({ operation, reason: new SessionBusy({ message, sessionId }) })
 
-const makeGate = (): Gate => ({
+const makeGate = ({ fence, halted }: Known): Gate => ({
   lock: Semaphore.makeUnsafe(1),
   restarting: Semaphore.makeUnsafe(1),
   users: 0,
   queued: 0,
-  fence: undefined,
-  halted: undefined,
-  turn: undefined,
+  fence,
+  halted,
+  guest: undefined,
   quietUntil: 0n,
   lastSequence: undefined,
   usageBefore: unknownBefore,
@@ -117,25 +125,33 @@ const makeGate = (): Gate => ({
 
 export const make = (): TurnGates => {
   const gates = new Map<string, Gate>()
+  /** What has to be known of sessions that nobody uses. */
+  const known = new Map<string, Known>()
   /** Gates that nobody uses and that are kept for their quiet alone, the earliest first. */
-  const resting: Array<readonly [id: string, gate: Gate]> = []
+  const resting: Array<{ readonly id: string; readonly gate: Gate; readonly until: bigint }> = []
 
   /** Keeps of a session that nobody uses no more than what has to be known. */
   const forget = (id: string, gate: Gate, now: bigint) => {
     if (gate.users > 0 || gates.get(id) !== gate) return
-    if (gate.quietUntil > now) resting.push([id, gate])
-    else if (gate.fence === undefined && gate.halted === undefined) gates.delete(id)
+    if (gate.quietUntil > now) {
+      resting.push({ id, gate, until: gate.quietUntil })
+      return
+    }
+    gates.delete(id)
+    const { fence, halted } = gate
+    if (fence !== undefined || halted !== undefined) known.set(id, { fence, halted })
   }
 
   const forgetRested = (now: bigint) => {
-    const awake = resting.findIndex(([, { quietUntil }]) => quietUntil > now)
-    for (const [id, gate] of resting.splice(0, awake === -1 ? resting.length : awake)) forget(id, gate, now)
+    const next = resting.findIndex(({ until }) => until > now)
+    for (const { gate, id } of resting.splice(0, next === -1 ? resting.length : next)) forget(id, gate, now)
   }
 
   const gateOf = (id: string): Gate => {
-    const known = gates.get(id)
-    if (known !== undefined) return known
-    const gate = makeGate()
+    const used = gates.get(id)
+    if (used !== undefined) return used
+    const gate = makeGate(known.get(id) ?? { fence: undefined, halted: undefined })
+    known.delete(id)
     gates.set(id, gate)
     return gate
   }
@@ -176,8 +192,11 @@ export const make = (): TurnGates => {
 
   return {
     use,
-    find: (id) => gates.get(id),
-    size: () => gates.size,
+    find: (id) => {
+      const rest = known.get(id)
+      return gates.get(id) ?? (rest === undefined ? undefined : { ...rest, users: 0 })
+    },
+    size: () => gates.size + known.size,
     update: (id, change) => Effect.scoped(Effect.map(use(id), change)),
     enter: Effect.fnUntraced(function*(operation, id, { waitAtMost = "10 minutes", whenBusy = "wait" }) {
       const limit = yield* readDuration(operation, "waitAtMost", waitAtMost)

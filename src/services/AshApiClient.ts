@@ -30,7 +30,7 @@ import type { Simplify } from "effect/Types"
 import * as Answer from "../internal/answer.ts"
 import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
-import { OnResponse } from "../internal/responses.ts"
+import { OnRequest, OnResponse } from "../internal/responses.ts"
 import { harmful, redactOf } from "../internal/secrets.ts"
 import { sendOnce } from "../internal/sendOnce.ts"
 import { AnswerInErrors, AshApi, BodyLimit } from "../schema/AshApi.ts"
@@ -280,6 +280,8 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     const options = yield* RequestOptions
     if (options.headers !== undefined) yield* Connection.checkHeaders(options.headers)
     const prepared = prepare(request, options, yield* key)
+    const onRequest = yield* OnRequest
+    onRequest()
     const received = yield* sendOnce(prepared)((current.answersStream ? scopedClient : client).execute(prepared))
     const limit = current.answersStream ? Infinity : options.responseLimits?.body ?? Answer.defaultLimit
     const response = Answer.receive(received, decoder, limit)

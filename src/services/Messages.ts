@@ -15,6 +15,7 @@ import { type ContentForm, toForm } from "../internal/contentForm.ts"
 import { limitOrElse } from "../internal/eventLoop.ts"
 import { exchange, fromInput } from "../internal/failures.ts"
 import * as Gated from "../internal/gated.ts"
+import { renamed } from "../internal/operations.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
 import { initialProgress, readAhead, timedOut } from "../internal/readAhead.ts"
 import { OnResponse } from "../internal/responses.ts"
@@ -135,14 +136,18 @@ export class Messages extends Context.Service<Messages, {
                   Effect.catchReason("AshError", "InvalidRequest", () => Effect.fail(error))
                 ))
             )
-            startedAt = yield* Clock.currentTimeNanos
-            const answered = call.turn(operation, control.attempt(attempt))
-            return yield* Duration.isFinite(limits.turn)
+            const limited = Duration.isFinite(limits.turn)
               ? limitOrElse({
                 duration: limits.turn,
                 orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn))
-              })(answered)
-              : answered
+              })(attempt)
+              : attempt
+            // From the sending that is answered: what is refused before was no turn.
+            const started = Effect.flatMap(Clock.currentTimeNanos, (now) => {
+              startedAt = now
+              return limited
+            })
+            return yield* call.turn(operation, control.attempt(started))
           }).pipe(
             Effect.provideService(OnResponse, (response) => {
               redact = redactOf(response.request)
@@ -167,8 +172,8 @@ export class Messages extends Context.Service<Messages, {
             const turn = ungated(onTurnError, id, content, options)
             const { exclusive = true } = yield* call.options(operation)
             if (!exclusive) return turn
-            const gate = yield* Gated.enterUnfenced(gates, operation, id)
-            return Gated.gatedTurn({ gate, operation, sessionId: id }, turn)
+            const guest = yield* Gated.enterUnfenced(gates, operation, id, "turn")
+            return Gated.gatedTurn({ ...guest, operation, sessionId: id }, turn)
           }))
 
       const list = (id: string, options: ListMessagesOptions = {}) =>
@@ -179,9 +184,11 @@ export class Messages extends Context.Service<Messages, {
 
       return Messages.of({
         send: stream("fail"),
-        sendWithErrors: stream("emit"),
+        sendWithErrors: (id, content, options) =>
+          Stream.mapError(stream("emit")(id, content, options), renamed("Messages.sendWithErrors")),
         list,
-        history: (id, options) => paginate((page) => list(id, page), options)
+        history: (id, options) =>
+          Stream.mapError(paginate((page) => list(id, page), options), renamed("Messages.history"))
       })
     })
   )

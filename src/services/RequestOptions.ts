@@ -114,6 +114,7 @@ export const checkOptions = (operation: string, options: RequestOptionsInput): E
       "timeouts.headers": limitOf(timeouts?.headers),
       "timeouts.firstEvent": limitOf(timeouts?.firstEvent),
       "timeouts.idle": timeouts?.idle === "auto" ? undefined : limitOf(timeouts?.idle),
+      "timeouts.done": limitOf(timeouts?.done),
       "timeouts.turn": limitOf(timeouts?.turn)
     }
     for (const [field, duration] of Object.entries(durations)) {

@@ -1,5 +1,6 @@
 /** A session as a value: one turn or command at a time, and no turn behind one that was not heard to its end. */
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -13,10 +14,10 @@ import { sentAt } from "../internal/failures.ts"
 import * as Gated from "../internal/gated.ts"
 import { messageOf, renamed, within } from "../internal/operations.ts"
 import { paginate, type PagingOptions } from "../internal/paging.ts"
-import { type Asked, type Outcome, reconcile, textOf } from "../internal/reconcile.ts"
+import { type Asked, type Outcome, reconcile, saidOf } from "../internal/reconcile.ts"
 import { OnResponse } from "../internal/responses.ts"
 import * as TurnFold from "../internal/turnFold.ts"
-import type { BusyOptions, Fence, Gate, Losable, SessionRestarted, TurnGates } from "../internal/turnGates.ts"
+import type { BusyOptions, Fence, Gate, Guest, Losable, SessionRestarted, TurnGates } from "../internal/turnGates.ts"
 import { AshError, TimedOut, TurnCancelled, WrongState } from "../schema/AshError.ts"
 import type { SessionFileList, WriteFileResult } from "../schema/File.ts"
 import type { Content, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
@@ -185,9 +186,6 @@ export const cutOff = (sessionId: string) =>
     })
   })
 
-/** A session may have to be resumed, and then be restarted as its sandbox turns out to be gone. */
-const mostRestarts = 2
-
 /** How long the saving of a workspace may take. */
 const saveAtMost = "5 minutes"
 
@@ -202,7 +200,7 @@ const saveTimedOut = new AshError({
 
 /** A turn of this handle. */
 interface Told {
-  /** The text of what was said. */
+  /** What was said, as reconciling compares it. */
   readonly said: string
   /** When it was sent, in milliseconds of this program's clock. */
   readonly sentAt: number
@@ -219,8 +217,8 @@ export const make = (
   options: SessionHandleOptions = {}
 ): SessionHandle => {
   const { buffer, keepWorkspace = false, onInterrupt = "detach", recovery = "none", timeouts } = options
-  /** The workspace, saved before a restart and not yet brought back. */
-  let workspace: Uint8Array | undefined
+  /** The workspace, saved before the restart that a fence needs, and not yet brought back. */
+  let saved: { readonly fence: Fence; readonly workspace: Uint8Array } | undefined
 
   const saveWorkspace = Effect.scoped(
     Effect.flatMap(workspaces.download(id), FileDownload.bytes("Workspaces.download", maxBundleSize))
@@ -229,27 +227,33 @@ export const make = (
   )
 
   /** Saves the workspace, where that is wanted; answers why it could not be, where there may be nothing left to save. */
-  const save = Effect.fnUntraced(function*({ _tag }: Fence) {
-    if (!keepWorkspace || workspace !== undefined) return undefined
-    const saved = yield* Effect.result(saveWorkspace)
-    if (Result.isSuccess(saved)) {
-      workspace = saved.success
+  const save = Effect.fnUntraced(function*(fence: Fence) {
+    if (!keepWorkspace || saved?.fence === fence) return undefined
+    saved = undefined
+    const result = yield* Effect.result(saveWorkspace)
+    if (Result.isSuccess(result)) {
+      saved = { fence, workspace: result.success }
       return undefined
     }
-    const { failure } = saved
+    const { failure } = result
     // A sandbox that lives must not be thrown away with what is in it.
-    if (_tag === "Broken" && failure.reason._tag !== "NotFound") return yield* failure
+    if (fence._tag === "Broken" && failure.reason._tag !== "NotFound") return yield* failure
     yield* Effect.logWarning(`the workspace of the session ${id} could not be saved: ${failure.message}`)
     return failure.message
   })
 
   /** A paused session cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
-  const stop = Effect.catchReason(
-    Effect.asVoid(lifecycle.stop(id)),
-    "AshError",
-    "WrongState",
-    ({ status }) =>
-      status === "paused" ? Effect.asVoid(Effect.andThen(lifecycle.resume(id), lifecycle.stop(id))) : Effect.void
+  const stop: Effect.Effect<unknown, AshError> = Effect.catch(
+    lifecycle.stop(id),
+    (error) =>
+      error.reason._tag !== "WrongState" && error.reason._tag !== "InvalidRequest"
+        ? Effect.fail(error)
+        : Effect.flatMap(sessions.get(id), ({ status }) =>
+          status === "active"
+            ? Effect.fail(error)
+            : status === "paused"
+            ? Effect.andThen(lifecycle.resume(id), lifecycle.stop(id))
+            : Effect.void)
   )
 
   /** Makes the session usable again. What was saved of the workspace is kept until it is back. */
@@ -258,10 +262,11 @@ export const make = (
     const notSaved = yield* save(fence)
     if (fence._tag === "Broken" || fence._tag === "Gone") yield* stop
     const session = yield* lifecycle.resume(id)
+    if (session.status === "ended") return yield* closed("Sessions.resume", id)
     const isSame = session.sandboxId === before?.sandboxId
-    const kept = workspace
+    const kept = saved?.fence === fence ? saved.workspace : undefined
     if (kept !== undefined && !isSame) yield* workspaces.upload(id, kept)
-    workspace = undefined
+    saved = undefined
     gate.fence = undefined
     gate.halted = undefined
     gate.lastSequence = undefined
@@ -285,48 +290,62 @@ export const make = (
     return gate.lastRestart
   })
 
-  /** Whether a session that is not to be used as it is may be restarted without being told to. */
-  const isRestarted = ({ halted }: Gate, { _tag }: Fence) =>
-    _tag === "Stopped" || (recovery === "restart" && halted === undefined)
-
   /** Restarts the session if it has to be, and if nobody did so in the meantime. A restart that runs is waited for. */
   const ready = (operation: string, gate: Gate): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
     gate.restarting.withPermits(1)(Effect.suspend(() => {
       const { fence } = gate
       if (fence === undefined) return Effect.succeedNone
-      if (isRestarted(gate, fence)) return Effect.asSome(restart(gate, fence))
+      if (fence._tag === "Stopped") return Effect.asSome(fence.restart(gate))
+      if (recovery === "restart" && gate.halted === undefined) return Effect.asSome(restart(gate, fence))
       return Gated.isShut(gate) ? Effect.fail(Gated.fenced(operation, id, fence)) : Effect.succeedNone
-    }))
+    })).pipe(Effect.mapError(within(operation)))
 
   /** Enters the session alone, in a state in which a turn or a command may begin. */
-  const enter = Effect.fnUntraced(function*(operation: string) {
+  const enter = Effect.fnUntraced(function*(
+    operation: string,
+    what: Guest["what"],
+    onBroken?: (gate: Gate, hasFailed: boolean) => Effect.Effect<void>
+  ) {
     if (isClosed()) return yield* closed(operation, id)
     const gate = yield* gates.enter(operation, id, options)
-    if (isClosed()) return yield* closed(operation, id)
-    return { gate, restarted: yield* Effect.mapError(ready(operation, gate), within(operation)) }
+    const guest = yield* Gated.beGuest(gate, what, (hasFailed) => onBroken?.(gate, hasFailed) ?? Effect.void)
+    const restarted = yield* Effect.raceFirst(ready(operation, gate), Deferred.await(guest.cancelled))
+    const refusal = () => isClosed() ? closed(operation, id) : undefined
+    return { restarted, guest: { gate, guest, operation, refusal, sessionId: id } }
   })
 
-  /** Restarts a session in which nothing could begin, as often as that may help, for another try. */
-  const usableAgain = (operation: string, gate: Gate, error: AshError, tries: number) =>
-    tries > 0 && gate.fence !== undefined && !Gated.isShut(gate) && isRestarted(gate, gate.fence)
-      ? Effect.mapError(ready(operation, gate), within(operation))
-      : Effect.fail(error)
+  /** Restarts a session in which nothing could begin, for another try; for each reason once. */
+  const usableAgain = (
+    { gate, guest, operation }: Gated.GuestOptions,
+    error: AshError,
+    tried: ReadonlyArray<Fence["_tag"]>
+  ): Effect.Effect<readonly [Option.Option<SessionRestarted>, ReadonlyArray<Fence["_tag"]>], AshError> => {
+    const { fence } = gate
+    const isHopeless = fence === undefined || Gated.isShut(gate) || tried.includes(fence._tag)
+    if (recovery === "none" || gate.halted !== undefined || isHopeless) return Effect.fail(error)
+    guest.phase = "Waiting"
+    return Effect.map(ready(operation, gate), (restarted) => [restarted, [...tried, fence._tag]])
+  }
 
   /** The last turn of this handle, and the last one that broke off. */
   let latest: Told | undefined
   let broken: Told | undefined
 
-  /** Stops the turn, and with it the session, which is resumed when it is next used. */
+  /** Stops the turn, and with it the session, which whoever uses it next resumes. */
   const stopTurn = (gate: Gate) =>
-    gate.restarting.withPermits(1)(Effect.suspend(() => {
-      const { fence } = gate
-      return fence === undefined ? Effect.void : save(fence).pipe(
-        Effect.andThen(stop),
-        Effect.andThen(Effect.sync(() => {
-          gate.fence = { _tag: "Stopped", why: "its turn was interrupted" }
-        }))
+    gate.restarting.withPermits(1)(
+      Effect.andThen(
+        stop,
+        Effect.sync(() => {
+          const fence: Fence = {
+            _tag: "Stopped",
+            why: "its turn was interrupted",
+            restart: (gate) => restart(gate, fence)
+          }
+          gate.fence = fence
+        })
       )
-    })).pipe(
+    ).pipe(
       Effect.timeout("30 seconds"),
       Effect.catchCause((cause) =>
         Effect.logWarning(`the turn of the session ${id} could not be stopped, and may still run: ${messageOf(cause)}`)
@@ -339,22 +358,17 @@ export const make = (
     sendOptions: SendMessageOptions | undefined
   ): Stream.Stream<StreamEvent | SessionRestarted, AshError> =>
     Stream.unwrap(Effect.gen(function*() {
-      const { gate, restarted } = yield* enter(operation)
-      if (latest === undefined) gate.lastSequence ??= after
-      const turn = Gated.gatedTurn({
-        gate,
-        operation,
-        sessionId: id,
-        refusal: () => isClosed() ? closed(operation, id) : undefined,
-        onSend: Effect.map(Clock.currentTimeMillis, (sentAt) => {
-          latest = { said: textOf(content), sentAt }
-        }),
-        onBroken: (hasFailed) =>
-          Effect.suspend(() => {
-            broken = latest
-            return hasFailed || onInterrupt === "detach" ? Effect.void : stopTurn(gate)
-          })
-      }, messages.send(id, content, sendOptions)).pipe(
+      const clock = yield* Clock.Clock
+      const { guest, restarted } = yield* enter(operation, "turn", (gate, hasFailed) =>
+        Effect.suspend(() => {
+          broken = latest
+          return hasFailed || onInterrupt === "detach" ? Effect.void : stopTurn(gate)
+        }))
+      if (latest === undefined) guest.gate.lastSequence ??= after
+      const onSend = () => {
+        latest = { said: saidOf(content), sentAt: clock.currentTimeMillisUnsafe() }
+      }
+      const turn = Gated.gatedTurn({ ...guest, onSend }, messages.send(id, content, sendOptions)).pipe(
         Stream.updateService(
           RequestOptions,
           (own) => RequestOptions.merge({ ...own, exclusive: false })({ timeouts, buffer })
@@ -362,15 +376,15 @@ export const make = (
       )
       const attempt = (
         restarted: Option.Option<SessionRestarted>,
-        tries: number
+        tried: ReadonlyArray<Fence["_tag"]>
       ): Stream.Stream<StreamEvent | SessionRestarted, AshError> => {
         const events = recovery === "none" ? turn : Stream.catch(turn, (error) =>
           Stream.unwrap(
-            Effect.map(usableAgain(operation, gate, error, tries), (again) => attempt(again, tries - 1))
+            Effect.map(usableAgain(guest, error, tried), ([restarted, tried]) => attempt(restarted, tried))
           ))
         return Option.isNone(restarted) ? events : Stream.concat(Stream.succeed(restarted.value), events)
       }
-      return attempt(restarted, mostRestarts)
+      return attempt(restarted, [])
     }))
 
   const readMessages = Effect.gen(function*() {
@@ -389,27 +403,30 @@ export const make = (
 
   const cancel = Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
     const operation = "SessionHandle.cancel"
-    const { restarts, turn } = gate
-    const cancelled = (how: string) => Gated.cancelled("SessionHandle.stream", id, how)
+    const { guest, restarts } = gate
+    const cancelled = (how: string) => Gated.cancelled(operation, id, how)
     if (isClosed()) return Effect.fail(closed(operation, id))
-    if (turn?.phase === "Waiting") {
-      Gated.cancelTurn(turn, cancelled("it was cancelled before it was sent"))
-      return Effect.map(sessions.get(id), (session): SessionRestarted => ({
-        _tag: "SessionRestarted",
-        reason: "its turn was cancelled before it was sent, so that nothing had to be stopped",
-        session,
-        lost: [],
-        mayBeLost: []
-      }))
+    if (guest?.phase === "Waiting") {
+      Gated.cancelGuest(guest, cancelled("it was cancelled before it was sent"))
+      if (!Gated.isShut(gate)) {
+        return Effect.map(sessions.get(id), (session): SessionRestarted => ({
+          _tag: "SessionRestarted",
+          reason: "what was cancelled had not been sent, so that nothing had to be stopped",
+          session,
+          lost: [],
+          mayBeLost: []
+        }))
+      }
     }
     return gate.restarting.withPermits(1)(Effect.gen(function*() {
       if (isClosed()) return yield* closed(operation, id)
       // What was to be cancelled is over since: another call has restarted the session.
       if (gate.restarts !== restarts && gate.lastRestart !== undefined) return gate.lastRestart
-      gate.fence = { _tag: "Broken", why: "its turn was cancelled, and the session is not yet there again" }
-      if (turn !== undefined) Gated.cancelTurn(turn, cancelled(`it was cancelled, by stopping the session ${id}`))
-      const restarted = yield* restart(gate, { _tag: "Broken", why: "its turn was cancelled" })
-      if (turn !== undefined) turn.phase = "Over"
+      const fence: Fence = { _tag: "Broken", why: "what ran in it was cancelled, and it is not yet there again" }
+      gate.fence = fence
+      if (guest !== undefined) Gated.cancelGuest(guest, cancelled(`it was cancelled, by stopping the session ${id}`))
+      const restarted = yield* restart(gate, fence)
+      if (guest !== undefined) guest.phase = "Over"
       return restarted
     }))
   }))
@@ -418,7 +435,7 @@ export const make = (
   const inactive = Effect.map(
     sessions.get(id),
     ({ status }): Fence | undefined =>
-      status === "active" || status === "starting"
+      status === "active"
         ? undefined
         : { _tag: "Inactive", why: `the session was ${status === "error" ? "in error" : status}` }
   )
@@ -433,7 +450,7 @@ export const make = (
     }))
   }))
 
-  const named = (method: string) => <A>(call: Effect.Effect<A, AshError>) =>
+  const named = (method: string) => <A, R>(call: Effect.Effect<A, AshError, R>) =>
     Effect.mapError(call, renamed(`SessionHandle.${method}`))
   const inside = (method: string) => <A>(call: Effect.Effect<A, AshError>) =>
     Effect.mapError(call, within(`SessionHandle.${method}`))
@@ -459,25 +476,20 @@ export const make = (
       }),
     exec: (command, execOptions) =>
       Effect.scoped(Effect.gen(function*() {
-        const operation = "SessionHandle.exec"
-        const { gate } = yield* enter(operation)
-        const attempt = (tries: number): Effect.Effect<ExecResult, AshError> =>
+        const { guest } = yield* enter("SessionHandle.exec", "command")
+        const attempt = (tried: ReadonlyArray<Fence["_tag"]>): Effect.Effect<ExecResult, AshError> =>
           Effect.catch(
-            named("exec")(Gated.gatedCommand(gate, exec(id, command, execOptions))),
-            (error) =>
-              Effect.andThen(
-                usableAgain(operation, gate, error, tries),
-                attempt(tries - 1)
-              )
+            Gated.gatedCommand(guest, exec(id, command, execOptions)),
+            (error) => Effect.flatMap(usableAgain(guest, error, tried), ([, tried]) => attempt(tried))
           )
-        return yield* Effect.mapError(attempt(mostRestarts), (error) => Gated.advised(error, gate))
+        return yield* attempt([])
       })),
     files: {
-      list: (listOptions) => files.list(id, listOptions),
-      read: (path) => files.read(id, path),
-      readText: (path) => files.readText(id, path),
+      list: (listOptions) => named("files.list")(files.list(id, listOptions)),
+      read: (path) => named("files.read")(files.read(id, path)),
+      readText: (path) => named("files.readText")(files.readText(id, path)),
       write: (newFiles, writeOptions) => files.write(id, newFiles, writeOptions),
-      delete: (path) => files.delete(id, path)
+      delete: (path) => named("files.delete")(files.delete(id, path))
     },
     history: (paging) =>
       Stream.mapError(paginate((page) => messages.list(id, page), paging), renamed("SessionHandle.history")),
@@ -497,7 +509,7 @@ export const make = (
         reconcile(
           { messages: readMessages, events: paginate((page) => sessions.listEvents(id, page)) },
           asked !== undefined
-            ? { after: asked.after ?? 0, said: asked.content === undefined ? undefined : textOf(asked.content) }
+            ? { after: asked.after ?? 0, said: asked.content === undefined ? undefined : saidOf(asked.content) }
             : told !== undefined
             ? { after: after ?? 0, ...told }
             : { after: after ?? 0, said: undefined, isLast: true }

@@ -11,8 +11,9 @@ import * as Stream from "effect/Stream"
 import * as Creations from "../internal/creations.ts"
 import { readDuration, refuseOption } from "../internal/durations.ts"
 import * as Gated from "../internal/gated.ts"
-import { within } from "../internal/operations.ts"
+import { renamed, within } from "../internal/operations.ts"
 import { follow, paginate, type PagingOptions } from "../internal/paging.ts"
+import { TurnControl } from "../internal/turnControl.ts"
 import type { Gate } from "../internal/turnGates.ts"
 import { nothingBefore } from "../internal/turnUsage.ts"
 import { AshError, InvalidRequest, NotSupported, ServerFailure, SettingsIgnored } from "../schema/AshError.ts"
@@ -207,7 +208,15 @@ export class Sessions extends Context.Service<Sessions, {
 
       const end = (id: string) => Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
 
-      const creations = yield* Creations.make(end)
+      /** A session without a sandbox runs nothing. */
+      const halted = (id: string, how: string, halted: Gate["halted"]) =>
+        gates.update(id, (gate) => {
+          gate.halted = halted
+          gate.fence = undefined
+          Gated.endGuestOf(gate, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
+        })
+      const endTold = (id: string) => Effect.tap(end(id), () => halted(id, "ended", undefined))
+      const creations = yield* Creations.make(endTold)
       /** A session that ends with a scope. */
       const createIn = (payload: CreateSessionRequest, scope: Scope.Scope) =>
         call.once(
@@ -277,7 +286,7 @@ export class Sessions extends Context.Service<Sessions, {
           yield* Effect.addFinalizer(() =>
             Effect.sync(() => {
               isClosed = true
-              if (gate.turn !== undefined) Gated.cancelTurn(gate.turn, SessionHandle.cutOff(id))
+              Gated.endGuestOf(gate, SessionHandle.cutOff(id))
               gate.fence = undefined
               gate.halted = undefined
             })
@@ -300,29 +309,25 @@ export class Sessions extends Context.Service<Sessions, {
 
       const exec = Effect.fnUntraced(function*(id: string, command: string, { timeout }: ExecOptions = {}) {
         const limit = timeout === undefined ? undefined : yield* readDuration("Sessions.exec", "timeout", timeout)
+        const control = yield* TurnControl
         return yield* call.once(
           "Sessions.exec",
-          api.exec({
+          control.attempt(api.exec({
             params: { id },
             payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) }
-          }),
+          })),
           { fixed: Duration.sum(limit ?? Duration.seconds(30), Duration.seconds(10)) }
         )
       }, Effect.catchReason("AshError", "ServerFailure", (reason) => Effect.fail(explainExec(reason))))
-
-      /** A session without a sandbox runs nothing. */
-      const halted = (id: string, how: string, halted: Gate["halted"]) =>
-        gates.update(id, (gate) => {
-          gate.halted = halted
-          gate.fence = undefined
-          Gated.endTurnOf(gate, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
-        })
 
       const service = Sessions.of({
         scoped: (session) =>
           Creations.inOwnScope(
             (scope) =>
-              Effect.andThen(call.session, createIn(session, scope)).pipe(Effect.provideService(Scope.Scope, scope)),
+              Effect.andThen(call.session, createIn(session, scope)).pipe(
+                Effect.provideService(Scope.Scope, scope),
+                Effect.mapError(renamed("Sessions.scoped"))
+              ),
             childScope
           ),
         open: (session, options = {}) => Creations.inOwnScope((scope) => open(session, options, scope), childScope),
@@ -344,12 +349,27 @@ export class Sessions extends Context.Service<Sessions, {
               gate.halted = "paused"
             })),
         resume: (id) =>
-          Effect.tap(resume(id), () =>
-            gates.update(id, (gate) => {
-              gate.halted = undefined
-              if (gate.fence?._tag === "Inactive" || gate.fence?._tag === "Stopped") gate.fence = undefined
-            })),
-        stop: (id) => Effect.tap(stop(id), () => halted(id, "stopped", "stopped")),
+          Effect.scoped(Effect.flatMap(gates.use(id), (gate) =>
+            gate.restarting.withPermits(1)(Effect.suspend(() => {
+              const { fence } = gate
+              // As the handle would that has stopped it, with its workspace.
+              if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
+              return Effect.tap(resume(id), () =>
+                Effect.sync(() => {
+                  gate.halted = undefined
+                  if (gate.fence?._tag === "Inactive") gate.fence = undefined
+                }))
+            })))).pipe(Effect.mapError(within("Sessions.resume"))),
+        stop: (id) =>
+          stop(id).pipe(
+            Effect.tap(() => halted(id, "stopped", "stopped")),
+            // It was before, by whomever; this program wants it so.
+            Effect.tapError(({ reason }) =>
+              reason._tag === "WrongState" && reason.status === "stopped"
+                ? halted(id, "stopped", "stopped")
+                : Effect.void
+            )
+          ),
         fork: (id) =>
           Creations.inOwnScope((scope) =>
             call.once(
@@ -359,15 +379,14 @@ export class Sessions extends Context.Service<Sessions, {
               (attempt) => creations.attempt(attempt, scope)
             )
           ),
-        end: (id) => Effect.tap(end(id), () => halted(id, "ended", undefined)),
+        end: endTold,
         exec: (id, command, options) =>
           Effect.flatMap(call.options("Sessions.exec"), ({ exclusive = true }) => {
             if (!exclusive) return exec(id, command, options)
             return Effect.scoped(Effect.flatMap(
-              Gated.enterUnfenced(gates, "Sessions.exec", id),
-              (gate) =>
-                Effect.mapError(Gated.gatedCommand(gate, exec(id, command, options)), (error) =>
-                  Gated.advised(error, gate))
+              Gated.enterUnfenced(gates, "Sessions.exec", id, "command"),
+              (guest) =>
+                Gated.gatedCommand({ ...guest, operation: "Sessions.exec", sessionId: id }, exec(id, command, options))
             ))
           }),
         listEvents,
@@ -389,7 +408,7 @@ export class Sessions extends Context.Service<Sessions, {
             attachments.list(id).pipe(
               Effect.flatMap((files) =>
                 files.some(({ filename, mimeType }) => filename === label && mimeType === labelType)
-                  ? Effect.asSome(end(id))
+                  ? Effect.asSome(endTold(id))
                   : Effect.succeedNone
               ),
               // Deleted meanwhile, with its agent.

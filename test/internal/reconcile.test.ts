@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { type AskedTurn, type Outcome, reconcile } from "../../src/internal/reconcile.ts"
+import { type AskedTurn, type Outcome, reconcile, saidOf } from "../../src/internal/reconcile.ts"
 import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
 import type { StoredContent, StoredMessage } from "../../src/schema/Message.ts"
 import type { SessionEvent, SessionEventData } from "../../src/schema/SessionEvent.ts"
@@ -50,6 +50,11 @@ const eventAt = (sequence: number, data: SessionEventData): SessionEvent => ({
   raw: null
 })
 
+const saying = (asked: AskedTurn): AskedTurn => ({
+  ...asked,
+  said: asked.said === undefined ? undefined : saidOf(asked.said)
+})
+
 const ask = (
   rows: ReadonlyArray<Row>,
   asked: AskedTurn,
@@ -59,7 +64,7 @@ const ask = (
   reconcile({
     messages: Effect.succeed({ rows: stored(rows), clockAhead }),
     events: Stream.fromIterable(events)
-  }, asked)
+  }, saying(asked))
 
 const prompt = (owner: string, said?: string): Row => ({
   owner,
@@ -147,8 +152,24 @@ describe("a turn that is asked about", () => {
       const unknown = yield* reconcile({
         messages: Effect.succeed({ rows: stored(turn("a")), clockAhead: undefined }),
         events: Stream.empty
-      }, ahead)
+      }, saying(ahead))
       assert.strictEqual(textOf(unknown), "OutcomeUnknown")
+    }))
+
+  it.effect("is told by its pictures too, in whatever form they are given", () =>
+    Effect.sync(() => {
+      const picture = (data: Uint8Array) =>
+        [{ type: "image", source: { type: "base64", media_type: "image/png", data } }] as const
+      const one = new Uint8Array([1, 2, 3])
+      assert.strictEqual(saidOf(picture(one)), saidOf(picture(new Uint8Array([0, 1, 2, 3]).subarray(1))))
+      assert.notStrictEqual(saidOf(picture(one)), saidOf(picture(new Uint8Array([1, 2, 4]))))
+      assert.notStrictEqual(saidOf(picture(one)), saidOf(""))
+      assert.strictEqual(saidOf("one two"), saidOf([{ type: "text", text: "one" }, { type: "text", text: " two" }]))
+    }))
+
+  it.effect("of which the time of sending is not known is found, whatever the clocks say", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(textOf(yield* ask(turn("a"), { after: 0, said: "a" }, [], start * 2)), "a")
     }))
 
   it.effect("never has the end of another, however turns mix", () =>

@@ -87,10 +87,11 @@ describe("the gates of sessions", () => {
             const [gone] = waiting.splice(Math.floor(random() * waiting.length), 1)
             if (gone !== undefined) yield* Fiber.interrupt(gone.fiber)
           } else if (inside !== undefined) {
-            const gate = gates.find("s")
-            if (gate !== undefined && random() < 0.3) {
-              fence = random() < 0.5 ? `fence ${step}` : undefined
-              gate.fence = fence === undefined ? undefined : { _tag: "Broken", why: fence }
+            if (random() < 0.3) {
+              const why = fence = random() < 0.5 ? `fence ${step}` : undefined
+              yield* gates.update("s", (gate) => {
+                gate.fence = why === undefined ? undefined : { _tag: "Broken", why }
+              })
             }
             yield* Scope.close(inside.scope, Exit.void)
             inside = undefined

@@ -199,7 +199,7 @@ describe("a call that may not be repeated", () => {
         ) {
           const { error, times } = yield* run(script, call)
           assert.strictEqual(error?.reason._tag, tag)
-          assert.strictEqual(error?.operation, operation === "Messages.sendWithErrors" ? "Messages.send" : operation)
+          assert.strictEqual(error?.operation, operation)
           assert.isFalse(error?.nothingHappened)
           assert.strictEqual(times.length, 1)
         }
