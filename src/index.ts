@@ -16,7 +16,14 @@ export type { DisplayItem } from "./services/MessageReaders.ts"
 export * from "./services/Messages.ts"
 export * from "./services/ProjectFiles.ts"
 export * from "./services/QueueItems.ts"
-export * from "./services/RequestOptions.ts"
+export {
+  type BufferOptions,
+  RequestOptions,
+  type RequestOptionsInput,
+  type ResponseLimits,
+  type RetryOptions,
+  type TurnTimeouts
+} from "./services/RequestOptions.ts"
 export * from "./services/RequestPolicy.ts"
 export * from "./services/SessionFiles.ts"
 export { SessionGates } from "./services/SessionGates.ts"

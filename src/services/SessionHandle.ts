@@ -243,18 +243,23 @@ export const make = (
   })
 
   /** A paused session cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
-  const stop: Effect.Effect<unknown, AshError> = Effect.catch(
-    lifecycle.stop(id),
-    (error) =>
-      error.reason._tag !== "WrongState" && error.reason._tag !== "InvalidRequest"
-        ? Effect.fail(error)
-        : Effect.flatMap(sessions.get(id), ({ status }) =>
-          status === "active"
-            ? Effect.fail(error)
-            : status === "paused"
-            ? Effect.andThen(lifecycle.resume(id), lifecycle.stop(id))
-            : Effect.void)
+  const stop: Effect.Effect<unknown, AshError> = Effect.catchReasons(
+    Effect.asVoid(lifecycle.stop(id)),
+    "AshError",
+    {
+      WrongState: (_, error) => stopped(error),
+      InvalidRequest: (_, error) => stopped(error)
+    }
   )
+
+  /** What a stop that was refused comes to, whatever the server's words for it. */
+  const stopped = (error: AshError): Effect.Effect<void, AshError> =>
+    Effect.flatMap(sessions.get(id), ({ status }) =>
+      status === "active"
+        ? Effect.fail(error)
+        : status === "paused"
+        ? Effect.asVoid(Effect.andThen(lifecycle.resume(id), lifecycle.stop(id)))
+        : Effect.void)
 
   /** Makes the session usable again. What was saved of the workspace is kept until it is back. */
   const restart = Effect.fnUntraced(function*(gate: Gate, fence: Fence) {

@@ -156,6 +156,7 @@ const serviceNames = [
   "RequestOptions",
   "RequestPolicy",
   "SessionFiles",
+  "SessionGates",
   "Sessions",
   "Usage",
   "Workspaces"

@@ -384,7 +384,7 @@ const replay = Effect.fnUntraced(function*({ matched, recording }: typeof made[n
           }),
           { status: response.status, headers: response.headers }
         ),
-    { retry: { times: 0 }, headers: headersOf(recording) }
+    { retry: { times: 0 }, whenRateLimited: "fail", headers: headersOf(recording) }
   )
   const { params, query, route } = matched
   const call = calls[route]

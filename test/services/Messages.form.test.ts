@@ -68,7 +68,10 @@ describe("a turn of a page that cannot be read", () => {
   it.effect.each([["http://ash.test", true], ["http://page.test", false]] as const)(
     "of %s says why",
     ([url, isForeign]) => {
-      const server = Server.make(() => Effect.fail(new TypeError("Failed to fetch")), { url, retry: { times: 0 } })
+      const server = Server.make(() => Effect.fail(Object.assign(new TypeError("Failed to fetch"), {})), {
+        url,
+        retry: { times: 0 }
+      })
       return Effect.gen(function*() {
         const error = yield* Effect.flip(send())
         assert.strictEqual(error.reason._tag, "ConnectionLost")
