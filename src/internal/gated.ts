@@ -297,14 +297,12 @@ export const gatedCommand = <A>(
         gate.halted = undefined
       })
     ),
-    Effect.mapError((error) =>
-      leave(
-        options,
-        renamed(operation)(error),
-        false,
-        `a command was not answered (${error.reason.message}), and may still run`
-      )
-    ),
+    Effect.mapError((error) => {
+      const why = `a command was not answered (${error.reason.message}), and may still run`
+      const failure = leave(options, renamed(operation)(error), false, why)
+      hasRun = guest.phase === "Running"
+      return failure
+    }),
     Effect.ensuring(Effect.map(Clock.currentTimeNanos, (now) => {
       if (hasRun) gate.quietUntil = now + quiet
     }))

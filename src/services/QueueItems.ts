@@ -5,6 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import { readDuration } from "../internal/durations.ts"
+import { fenced } from "../internal/gated.ts"
+import { renamed } from "../internal/operations.ts"
 import { AshError, SessionBusy } from "../schema/AshError.ts"
 import type { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../schema/QueueItem.ts"
 import { AshApiClient } from "./AshApiClient.ts"
@@ -61,9 +63,10 @@ export class QueueItems extends Context.Service<QueueItems, {
         enqueue: (payload) =>
           Effect.flatMap(call.options("QueueItems.enqueue"), ({ exclusive = true }) => {
             const { sessionId } = payload
-            return exclusive && sessionId !== undefined && isOpen(gates, sessionId)
-              ? Effect.fail(sessionIsOpen(sessionId))
-              : Effect.map(call.once("QueueItems.enqueue", api.create({ payload })), unwrap)
+            const refusal = exclusive && sessionId !== undefined ? refusalOf(gates, sessionId) : undefined
+            return refusal === undefined
+              ? Effect.map(call.once("QueueItems.enqueue", api.create({ payload })), unwrap)
+              : Effect.fail(refusal)
           }),
         list: (query = {}) => Effect.map(call.repeatable("QueueItems.list", api.list({ query })), ({ items }) => items),
         get,
@@ -71,7 +74,7 @@ export class QueueItems extends Context.Service<QueueItems, {
           Effect.flatMap(
             readDuration("QueueItems.await", "every", every),
             (every) => Effect.repeat(get(id), { until: isFinished, schedule: Schedule.spaced(every) })
-          ),
+          ).pipe(Effect.mapError(renamed("QueueItems.await"))),
         cancel: (id) => Effect.map(call.once("QueueItems.cancel", api.cancel({ params: { id } })), unwrap),
         stats: Effect.map(call.repeatable("QueueItems.stats", api.stats({})), ({ stats }) => stats)
       })
@@ -81,13 +84,19 @@ export class QueueItems extends Context.Service<QueueItems, {
 
 const isFinished = ({ status }: QueueItem) => status === "completed" || status === "failed" || status === "cancelled"
 
-const sessionIsOpen = (sessionId: string) =>
-  new AshError({
-    operation: "QueueItems.enqueue",
-    reason: new SessionBusy({
-      message:
-        `the session ${sessionId} is open in this program: the queue would run its prompt in the middle of a turn. ` +
-        "Enqueue without a session, or ask the session itself",
-      sessionId
+/** Why the queue must not run something in a session of this program. */
+const refusalOf = (gates: SessionGates["Service"], sessionId: string): AshError | undefined => {
+  const fence = gates.find(sessionId)?.fence
+  if (fence?._tag === "Broken") return fenced("QueueItems.enqueue", sessionId, fence)
+  return isOpen(gates, sessionId)
+    ? new AshError({
+      operation: "QueueItems.enqueue",
+      reason: new SessionBusy({
+        message:
+          `the session ${sessionId} is open in this program: the queue would run its prompt in the middle of a turn. ` +
+          "Enqueue without a session, or ask the session itself",
+        sessionId
+      })
     })
-  })
+    : undefined
+}

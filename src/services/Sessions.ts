@@ -390,13 +390,14 @@ export class Sessions extends Context.Service<Sessions, {
             ))
           }),
         listEvents,
-        events: (id, { type, ...paging } = {}) => paginate((page) => listEvents(id, { ...page, type }), paging),
+        events: (id, { type, ...paging } = {}) =>
+          Stream.mapError(paginate((page) => listEvents(id, { ...page, type }), paging), renamed("Sessions.events")),
         tail: (id, { after = 0, every = "300 millis", type } = {}) =>
           Stream.unwrap(Effect.map(readDuration("Sessions.tail", "every", every), (every) =>
             // All kinds are asked for, or the end would not be seen.
             follow((page) => listEvents(id, page), { after, every, isLast: isEnd }).pipe(
               Stream.filter((event) => type === undefined || event.type === type)
-            ))),
+            ))).pipe(Stream.mapError(renamed("Sessions.tail"))),
         sweep: Effect.fnUntraced(function*({ agent, label, olderThan }) {
           yield* checkLabel("Sessions.sweep", label)
           const age = yield* checkAge(olderThan)
@@ -415,7 +416,7 @@ export class Sessions extends Context.Service<Sessions, {
               Effect.catchReason("AshError", "NotFound", () => Effect.succeedNone)
             ), { concurrency: 4 })
           return Arr.getSomes(swept)
-        }),
+        }, Effect.mapError(within("Sessions.sweep"))),
         logs: (id, options = {}) => call.repeatable("Sessions.logs", api.logs({ params: { id }, query: options }))
       })
       return service

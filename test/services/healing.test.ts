@@ -1,12 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import * as AgentScript from "../../src/embedded/AgentScript.ts"
+import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { AshApiClient } from "../../src/services/AshApiClient.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { RequestOptions } from "../../src/services/RequestOptions.ts"
+import { SessionGates } from "../../src/services/SessionGates.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { noSession, session, sessionId } from "../support/fixtures.ts"
 import { accidents, make } from "../support/mortalServer.ts"
@@ -223,4 +229,98 @@ describe("QueueItems.enqueue", () => {
       yield* enqueue
     }).pipe(Effect.provide(server.layer))
   })
+})
+
+describe("an error of the agent that speaks of a connection", () => {
+  it.effect("is not a sandbox that is gone: the turn is sent once, and the session is left as it is", () => {
+    const server = Server.make(({ path }) =>
+      path.includes(noSession)
+        ? Server.json({ error: "Session not found" }, 404)()
+        : path.endsWith("/messages")
+        ? Server.sse(
+          Server.frames(["session_start", { sessionId }], ["error", { error: "Not connected to MCP server github" }])
+        )()
+        : Server.json({ session })()
+    )
+    return Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId, { recovery: "restart" })
+      const error = yield* Effect.flip(handle.ask("one"))
+      assert.strictEqual(error.reason._tag, "TurnFailed")
+      assert.notInclude(error.message, "sandbox")
+      const lines = server.requests.map(({ path }) => path.split("/").at(-1))
+      assert.deepStrictEqual(lines.filter((line) => line === "stop" || line === "resume"), [])
+      assert.strictEqual(server.requests.filter(({ path }) => path.endsWith(`${sessionId}/messages`)).length, 1)
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("a command that fails", () => {
+  it.effect.each([[500, { error: "Internal Server Error" }], [502, { error: "Bad Gateway" }]] as const)(
+    "with %d says nothing of its sandbox",
+    ([status, body]) => {
+      const server = Server.make(Server.json(body, status), { retry: { times: 0 } })
+      return Effect.gen(function*() {
+        const { sessions } = yield* AshClient
+        for (const call of [sessions.exec(sessionId, "ls"), sessions.attach(sessionId).exec("ls")]) {
+          const error = yield* Effect.flip(call)
+          assert.notInclude(error.message, "sandbox")
+          assert.strictEqual(error.message.includes("10 MiB"), status === 500)
+          yield* sessions.end(sessionId).pipe(Effect.ignore)
+          yield* (yield* SessionGates).update(sessionId, (gate) => {
+            gate.fence = undefined
+            gate.quietUntil = 0n
+          })
+        }
+      }).pipe(Effect.provide(server.layer), Effect.provide(Layer.fresh(SessionGates.layer)))
+    }
+  )
+
+  it.effect("but works again takes the word back that its session is unusable", () =>
+    use((server, { sessions }) =>
+      Effect.gen(function*() {
+        const handle = sessions.attach(sessionId)
+        server.happen("sandbox gone")
+        yield* Effect.flip(handle.exec("ls"))
+        assert.isTrue(Option.isSome(yield* handle.fence))
+        yield* handle.resume
+        yield* handle.exec("ls")
+        assert.deepStrictEqual(yield* handle.fence, Option.none())
+        yield* TestClock.adjust("1 second")
+        assert.isTrue(Option.isNone(yield* handle.recover))
+      })
+    ))
+})
+
+describe("a session that a handle has stopped with its turn", () => {
+  const users = [
+    ["Messages.send", ({ messages }: AshClient["Service"], id: string) => Stream.runDrain(messages.send(id, "two"))],
+    ["Sessions.exec", ({ sessions }: AshClient["Service"], id: string) => sessions.exec(id, "true")],
+    ["Sessions.resume", ({ sessions }: AshClient["Service"], id: string) => sessions.resume(id)],
+    ["another handle", ({ sessions }: AshClient["Service"], id: string) => sessions.attach(id).ask("two")]
+  ] as const
+  it.live.each(users)("is resumed by %s, with what the handle keeps", ([, use]) =>
+    Effect.gen(function*() {
+      const ash = yield* AshClient
+      yield* ash.agents.create({ name: "demo" })
+      const handle = yield* ash.sessions.open({ agent: "demo" }, { onInterrupt: "stop", keepWorkspace: true })
+      yield* handle.exec("echo one > f.txt")
+      const begun = yield* Latch.make()
+      const fiber = yield* Effect.forkChild(Stream.runForEach(handle.stream("slow"), () => begun.open))
+      yield* begun.await
+      yield* Fiber.interrupt(fiber)
+      yield* use(ash, handle.id)
+      assert.strictEqual(yield* handle.files.readText("f.txt"), "one\n")
+      yield* handle.exec("echo two > f.txt")
+      const { lost, mayBeLost } = yield* handle.cancel
+      assert.deepStrictEqual([lost, mayBeLost], [["memory"], []])
+      assert.strictEqual(yield* handle.files.readText("f.txt"), "two\n")
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(AshEmbedded.layer({
+        script: ({ prompt }) =>
+          prompt === "slow"
+            ? Stream.concat(Stream.make(AgentScript.say("I begin.")), Stream.never)
+            : Stream.make(AgentScript.say("Hi."))
+      }))
+    ))
 })
