@@ -11,6 +11,7 @@ import * as Scope from "effect/Scope"
 import type { AshError } from "../schema/AshError.ts"
 import type { Session } from "../schema/Session.ts"
 import { messageOf } from "./operations.ts"
+import { OnRequest } from "./responses.ts"
 
 /** How long the end of a session may hold up the end of its scope. */
 const grace = "10 seconds"
@@ -55,6 +56,10 @@ export const make = (
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
             const abandoned = Deferred.makeUnsafe<void>()
+            let isOnWire = false
+            const request = Effect.provideService(create, OnRequest, () => {
+              isOnWire = true
+            })
             const limit = Deferred.await(abandoned).pipe(
               Effect.andThen(Effect.sleep(longestCreation)),
               Effect.andThen(Effect.interrupt)
@@ -63,20 +68,18 @@ export const make = (
               fibers,
               Effect.uninterruptibleMask((restore) =>
                 Effect.tap(
-                  Effect.onInterrupt(restore(Effect.raceFirst(create, limit)), () => giveUp),
+                  Effect.onInterrupt(restore(Effect.raceFirst(request, limit)), () => isOnWire ? giveUp : Effect.void),
                   (session) => Scope.addFinalizer(scope, finish(session))
                 )
               )
             )
             unawaited.add(fiber)
             fiber.addObserver(() => unawaited.delete(fiber))
-            yield* Scope.addFinalizerExit(scope, (exit) =>
-              Effect.andThen(
-                Deferred.succeed(abandoned, undefined),
-                Exit.isFailure(exit) && Exit.hasInterrupts(exit)
-                  ? waitFor(fiber)
-                  : Effect.void
-              ))
+            yield* Scope.addFinalizerExit(scope, (exit) => {
+              if (!isOnWire) return Fiber.interrupt(fiber)
+              Deferred.doneUnsafe(abandoned, Effect.void)
+              return Exit.isFailure(exit) && Exit.hasInterrupts(exit) ? waitFor(fiber) : Effect.void
+            })
             return yield* restore(Fiber.join(fiber))
           })
         )
