@@ -161,7 +161,7 @@ export class BufferFull extends Schema.TaggedClass<BufferFull>("effect-ash/Buffe
   readonly nothingHappened = false
 }
 
-/** The turn was ended by `SessionHandle.cancel`. */
+/** This program ended the turn or the command: it was cancelled, or its session was stopped or ended. */
 export class TurnCancelled extends Schema.TaggedClass<TurnCancelled>("effect-ash/TurnCancelled")("TurnCancelled", {
   ...turnFields,
   sessionId: Schema.String

@@ -81,7 +81,8 @@ export interface OpenSessionOptions extends SessionHandleOptions {
   readonly label?: string | undefined
   /**
    * Whether a session whose sandbox ignores what the session asked for is ended and opened anew, 3 times at most, before
-   * it fails with `SettingsIgnored`. Otherwise it is used, with a warning in the log and `ignoredSettings`.
+   * it fails with `SettingsIgnored`. Otherwise it is used, with a warning in the log and `ignoredSettings`. The next one
+   * is created before the last is ended, so that for a moment there are two, which count as one of `maxSessions`.
    *
    * @default false
    */
