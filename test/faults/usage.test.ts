@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import { isDeepStrictEqual } from "node:util"
 import { nothingBefore, unknownBefore, type UsageBefore, usageOf } from "../../src/internal/turnUsage.ts"
 import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
@@ -80,6 +81,96 @@ describe("usage and cost", () => {
       { tokens: 5, out: 5, costUsd: 0.5, scope: "turn" }
     ])
     assert.deepStrictEqual<object>(run("turn", unknownBefore, [{ own: 7 }]), exact([{ own: 7 }]))
+  })
+
+  interface Said {
+    readonly in?: number
+    readonly out?: number
+    readonly cached?: number
+  }
+  /** What an SDK says that sums up, and what is due. */
+  const sums = (
+    cost: number | string,
+    own: Said,
+    sum: Said | null,
+    more: Readonly<Record<string, Schema.Json>> = {}
+  ) => ({
+    ...result,
+    session_id: "s",
+    total_cost_usd: cost,
+    usage: { input_tokens: own.in ?? 0, output_tokens: own.out ?? 0, cache_read_input_tokens: own.cached ?? 0 },
+    modelUsage: sum === null ? [] : {
+      claude: { inputTokens: sum.in ?? 0, outputTokens: sum.out ?? 0, cacheReadInputTokens: sum.cached ?? 0 }
+    },
+    ...more
+  })
+  const one = { in: 10, out: 5 }
+  const times = (count: number) => ({ in: 10 * count, out: 5 * count })
+  const turns = [1, 2, 3, 4, 5].map((count) => sums(count / 10, one, times(count)))
+  /** Turns behind which the SDK still sums up, by what they say and cost when so many turns have cost 0.1 before. */
+  const odd: Readonly<
+    Record<
+      string,
+      (before: number) => readonly [said: ReturnType<typeof sums>, usd: number | undefined, known: boolean]
+    >
+  > = {
+    "a turn that used nothing": (before) => [
+      sums(before / 10, {}, times(before), { is_error: true, result: "API Error: 529" }),
+      0,
+      before > 1
+    ],
+    "a turn of which nothing is counted": (before) => [sums(0, {}, {}, { is_error: true }), 0, before >= 0],
+    "a turn of which nothing is said": (before) => [sums("0.3", {}, null), undefined, before >= 0],
+    "a turn without a cost": (before) => [sums("0.3", {}, times(before)), undefined, before > 1]
+  }
+  it.each(Object.keys(odd).flatMap((name) => [1, 2, 3].map((before) => ({ name, before }))))(
+    "are still those of the turn behind $name, after $before",
+    ({ before, name }) => {
+      const [said, usd, isKnown] = odd[name]?.(before) ?? assert.fail("no such turn")
+      const [seen, ...behind] = costs([...turns.slice(0, before), said, ...turns.slice(before)]).slice(before)
+      if (isKnown) assert.strictEqual(seen?.costUsd, usd)
+      else assert.strictEqual(seen?.scope, "session")
+      // What is missing in one is at most in the next.
+      assert.isTrue(behind[0]?.scope === "session" || behind[0]?.costUsd === 0.1)
+      for (const turn of behind.slice(1)) assert.deepStrictEqual(turn, { costUsd: 0.1, scope: "turn" })
+    }
+  )
+
+  const costs = (said: ReadonlyArray<Schema.Json>) => {
+    let known: UsageBefore = nothingBefore
+    return said.map((json) => {
+      const message = claudeMessageFromJson(json)
+      if (message._tag !== "Result") return assert.fail("no result")
+      const { after, costUsd, scope } = usageOf(message, known)
+      known = after
+      return { costUsd, scope }
+    })
+  }
+  const all = (...usd: ReadonlyArray<number | undefined>) => usd.map((costUsd) => ({ costUsd, scope: "turn" }))
+
+  it("of turns with input, output or the cache alone are those of the turn", () => {
+    const cached = sums(0.2, { out: 5, cached: 100 }, { in: 10, out: 10, cached: 100 })
+    const asked = sums(0.2, { in: 10 }, { in: 20, out: 5 })
+    const [first = cached, , third = cached] = turns
+    assert.deepStrictEqual<object>(costs([first, asked, third]), all(0.1, 0.1, 0.1))
+    assert.deepStrictEqual<object>(
+      costs([first, cached, sums(0.3, { out: 5 }, { in: 10, out: 15, cached: 100 })]),
+      all(0.1, 0.1, 0.1)
+    )
+  })
+
+  it("keep a cost that is missing as missing: the next one is at most what is said", () => {
+    const [, ...later] = turns
+    assert.deepStrictEqual<object>(costs([sums("0.1", one, one), ...later]).slice(0, 3), [
+      { costUsd: undefined, scope: "turn" },
+      { costUsd: 0.2, scope: "session" },
+      { costUsd: 0.1, scope: "turn" }
+    ])
+  })
+
+  it("are as they are said once a figure was less than before, which no sum is", () => {
+    const turn = (usd: number, count: number) => sums(usd, times(count), times(count))
+    assert.deepStrictEqual<object>(costs([turn(0.3, 3), turn(0.1, 1), turn(0.2, 2)]), all(0.3, 0.1, 0.2))
   })
 
   it("of a budget that is used up, where it is not known how the SDK counts, is at most what is said", () => {

@@ -101,6 +101,29 @@ describe("the cost of a turn", () => {
       Effect.provide(serving([used(10, 0.1)], [used(20, 0.3, 30)], [used(30, 0.6, 60)]).layer)
     ))
 
+  it.effect("is still known behind a call of the model that failed", () =>
+    Effect.gen(function*() {
+      const handle = yield* (yield* Sessions).open({ agent: "demo" })
+      const turns = yield* Effect.forEach(["1", "2", "3", "4"], (text) =>
+        Effect.catch(handle.ask(text), ({ partialTurn }) => Effect.fromNullishOr(partialTurn)))
+      assert.deepStrictEqual(turns.map(({ costUsd, usageScope }) => [costUsd, usageScope]), [
+        [0.1, "turn"],
+        [0.2, "turn"],
+        [0, "turn"],
+        [0.3, "turn"]
+      ])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        serving(
+          [used(10, 0.1)],
+          [used(20, 0.3, 30)],
+          [{ ...used(0, 0.3, 30), is_error: true, result: "API Error: 529" }],
+          [used(30, 0.6, 60)]
+        ).layer
+      )
+    ))
+
   it.effect("behind a turn without a result is at most what is said", () =>
     Effect.gen(function*() {
       const handle = yield* (yield* Sessions).open({ agent: "demo" })
