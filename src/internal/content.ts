@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import { AshError, InvalidRequest } from "../schema/AshError.ts"
 import { bytesOf } from "../schema/Bytes.ts"
 import { isWellFormed, wellFormed } from "../schema/Wire.ts"
+import { isSurely } from "./foreign.ts"
 
 /** Bytes, as a view or a buffer, or text, which is sent as UTF-8. */
 export type WholeContent = ArrayBufferView | ArrayBufferLike | string
@@ -49,7 +50,7 @@ export const gather = <E, R>(
   field: string,
   limit: number
 ): Effect.Effect<Uint8Array, AshError | E, R> => {
-  if (!Stream.isStream(content)) {
+  if (!isSurely(content, Stream.isStream)) {
     return Effect.filterOrFail(
       Predicate.isString(content)
         ? encodeText(operation, field, content)

@@ -3,7 +3,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 
 /** `name=token`, `name="quoted \" string"`, and `name*=charset'language'percent-encoded`, with spaces where they may be. */
-const parameter = /;\s*([\w!#$&+.^`|~-]+)(\*?)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"\s][^;]*))/gs
+const parameter = /;\s*([\w!#$&+.^`|~-]+)(\*?)\s*=\s*(?:"((?:[^"\\]|\\.)*)(?:"|\\?$)|([^;"\s][^;]*))/gs
 
 const decodeText = (charset: string, bytes: Uint8Array): Option.Option<string> =>
   Result.getSuccess(Result.try(() => new TextDecoder(charset, { fatal: true }).decode(bytes)))
@@ -23,13 +23,14 @@ const decodeExtended = (value: string): Option.Option<string> => {
 const decodePlain = (value: string): string =>
   /^[\0-\xff]*$/.test(value) ? Option.getOrElse(decodeText("utf-8", latin1(value)), () => value) : value
 
-/** Control characters. */
-const unsafe = /\p{Cc}/gu
+/** What is not seen in a name, or turns the direction of what is. */
+const unsafe = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
-/** The last segment of what may be a path, of any system. */
+/** The last segment of what may be a path, of any system. Windows writes beside a file what comes behind a colon. */
 export const lastSegment = (text: string): Option.Option<string> => {
-  const name = text.replace(/^[a-z]:/i, "").split(/[/\\]/).at(-1)?.replaceAll(unsafe, "").trim() ?? ""
-  return name === "" || name === "." || name === ".." ? Option.none() : Option.some(name)
+  const segment = text.replaceAll(unsafe, "").split(/[/\\]/).at(-1) ?? ""
+  const name = segment.trim().replace(/^(?:[a-z]:\s*)+/i, "").replaceAll(":", "_").trim()
+  return /^[. ]*$/.test(name) ? Option.none() : Option.some(name)
 }
 
 /** The name in a header, by the parameter that can say it best. */
@@ -39,7 +40,8 @@ export const inHeader = (header: string): Option.Option<string> => {
     const [, name = "", star = "", quoted, token = ""] of `;${header.replace(/^[^;=]*(?=;|$)/, "")}`.matchAll(parameter)
   ) {
     const key = name.toLowerCase() + star
-    if (!values.has(key)) values.set(key, quoted === undefined ? token : quoted.replaceAll(/\\(.)/gs, "$1"))
+    const value = quoted === undefined ? token : quoted.replaceAll(/\\(.)/gs, "$1")
+    if ((values.get(key) ?? "") === "") values.set(key, value)
   }
   const named = (key: string, decode: (value: string) => Option.Option<string>) =>
     Option.fromUndefinedOr(values.get(key)).pipe(Option.flatMap(decode), Option.flatMap(lastSegment))

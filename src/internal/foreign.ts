@@ -18,6 +18,10 @@ const attempt = <A>(read: () => A): A | undefined => Result.getOrUndefined(Resul
 export const asInstance = <A>(value: unknown, type: new(...input: never) => A): A | undefined =>
   attempt(() => value instanceof type ? value : undefined)
 
+/** Whether a value is something, as far as it lets itself be asked. */
+export const isSurely = <A>(value: unknown, is: (value: unknown) => value is A): value is A =>
+  attempt(() => is(value)) === true
+
 const textOf = (value: object, name: string): string | undefined => {
   const text = attempt((): unknown => Reflect.get(value, name))
   return Predicate.isString(text) ? text : undefined

@@ -4,8 +4,13 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 
+/** What only a buffer has, of whatever realm: its name alone anything can have. */
+const lengths = [ArrayBuffer, ...("SharedArrayBuffer" in globalThis ? [SharedArrayBuffer] : [])].flatMap((type) =>
+  Object.getOwnPropertyDescriptor(type.prototype, "byteLength")?.get ?? []
+)
+
 const isBuffer = (input: unknown): input is ArrayBufferLike =>
-  /^\[object (?:Shared)?ArrayBuffer\]$/.test(Object.prototype.toString.call(input))
+  lengths.some((length) => Result.isSuccess(Result.try((): unknown => Reflect.apply(length, input, []))))
 
 /**
  * The bytes of a view or of a buffer, whatever realm made it: a frame of a page, or a test runner's context, has a

@@ -25,11 +25,24 @@ const forms: Record<string, unknown> = {
   "a Uint8Array of another realm": runInNewContext("new Uint8Array([1, 2, 3])"),
   "a DataView of another realm": runInNewContext("new DataView(new Uint8Array([9, 1, 2, 3]).buffer, 1)"),
   "an ArrayBuffer of another realm": runInNewContext("new Uint8Array([1, 2, 3]).buffer"),
+  "a SharedArrayBuffer of another realm": runInNewContext(
+    "const shared = new SharedArrayBuffer(3); new Uint8Array(shared).set([1, 2, 3]); shared"
+  ),
+  "an ArrayBuffer by another name": Object.defineProperty(new Uint8Array([1, 2, 3]).buffer, Symbol.toStringTag, {
+    value: "Blob"
+  }),
   "a stream": Stream.make(new Uint8Array([1]), runInNewContext("new Uint8Array([2, 3])"))
 }
 
 const detached = new Uint8Array([1, 2, 3])
 structuredClone(detached.buffer, { transfer: [detached.buffer] })
+
+const hostile = () => {
+  throw new Error("geheim")
+}
+
+const revoked = Proxy.revocable({}, {})
+revoked.revoke()
 
 /** What is no content. */
 const others: Record<string, unknown> = {
@@ -44,6 +57,18 @@ const others: Record<string, unknown> = {
       throw new Error("geheim")
     }
   }),
+  "a Proxy that throws for everything": new Proxy({}, {
+    get: hostile,
+    getPrototypeOf: hostile,
+    getOwnPropertyDescriptor: hostile,
+    has: hostile,
+    ownKeys: hostile
+  }),
+  "a revoked Proxy": revoked.proxy,
+  ...Object.fromEntries(["ArrayBuffer", "SharedArrayBuffer", "Uint8Array"].flatMap((name) => [
+    [`what is called ${name}`, { [Symbol.toStringTag]: name, length: 4e9, byteLength: 3 }],
+    [`what comes of ${name}`, Object.create(Reflect.get(globalThis, name).prototype)]
+  ])),
   "a stream of something else": Stream.make("x"),
   "half of a character": "a\ud800b"
 }

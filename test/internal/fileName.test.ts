@@ -26,7 +26,12 @@ describe("the name in a header", () => {
     ["attachment; filename=\"na\u00c3\u00afve.txt\"", "naïve.txt"],
     ["attachment; filename=\"na\u00efve.txt\"", "naïve.txt"],
     ["inline; filename=\"a%20b.txt\"", "a%20b.txt"],
-    ["filename=\"bare.txt\"", "bare.txt"]
+    ["filename=\"bare.txt\"", "bare.txt"],
+    ["attachment; filename=\"unclosed.txt", "unclosed.txt"],
+    ["attachment; size=3; filename=\"un \\\"closed.txt\\", "un \"closed.txt"],
+    ["attachment; filename=\"\"; filename=second.txt", "second.txt"],
+    ["attachment; filename=; filename=second.txt", "second.txt"],
+    ["attachment; filename=first.txt; filename=second.txt", "first.txt"]
   ])("%s", (header, name) => assert.strictEqual(named(header), name))
 
   it.each([
@@ -52,6 +57,14 @@ describe("a name is no path", () => {
     "a/../passwd",
     "\\\\host\\share\\passwd",
     "./passwd",
+    "a/C:passwd",
+    "a\\c:D:passwd",
+    "c:d:passwd",
+    "C: d: passwd",
+    "c\u202e:pass\u2066wd",
+    "/\u200ec:passwd",
+    "pass\u202ewd",
+    "pass\u0085\u2028wd\ufeff",
     "pass\0wd",
     "passwd\r\n"
   ]
@@ -62,11 +75,31 @@ describe("a name is no path", () => {
     assert.deepStrictEqual(lastSegment(path), Option.some("passwd"))
   })
 
-  it.each(["..", ".", "/", "a/..", "\\", "C:", "\0", " "])(
+  it.each([
+    "..",
+    ".",
+    "/",
+    "a/..",
+    "\\",
+    "C:",
+    "\0",
+    " ",
+    "a/b\\Z:..",
+    "c:d:.",
+    ".\u202e.",
+    ". .",
+    "c: ..",
+    "a/c:",
+    "..."
+  ])(
     "%j is none at all",
     (path) =>
       assert.isUndefined(
         named(`attachment; filename*=UTF-8''${encodeURIComponent(path)}; filename="${path.replaceAll("\\", "\\\\")}"`)
       )
   )
+
+  it.each(["a.txt:ads", "a.txt::$DATA", ":a", "c:a:b"])("%j names no stream beside a file", (name) => {
+    assert.notInclude(Option.getOrElse(lastSegment(name), () => ":"), ":")
+  })
 })
