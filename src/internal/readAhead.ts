@@ -66,13 +66,20 @@ const bufferFull = (operation: string, sessionId: string, size: number) =>
 export interface TurnProgress {
   /** Whether an event has arrived. */
   hasBegun: boolean
-  /** Whether the result has arrived, behind which there is only the end. */
+  /** Whether the result has arrived, and nothing of the agent's behind it: what is missing is the end. */
   hasResult: boolean
+  /** Messages that have arrived. */
+  messages: number
   /** Whether the stream has ended, be it in failure. */
   hasEnded: boolean
 }
 
-export const initialProgress = (): TurnProgress => ({ hasBegun: false, hasResult: false, hasEnded: false })
+export const initialProgress = (): TurnProgress => ({
+  hasBegun: false,
+  hasResult: false,
+  messages: 0,
+  hasEnded: false
+})
 
 /** What a reader needs to know of its turn. */
 export interface ReadAheadOptions {
@@ -166,7 +173,7 @@ export const readAhead =
               filled.openUnsafe()
             })
           const reader = yield* Effect.forkIn(Effect.onExit(read, finish), scope, { startImmediately: true })
-          const watch = (watched: Effect.Effect<never, AshError>) =>
+          const watch = (watched: Effect.Effect<void, AshError>) =>
             watched.pipe(
               Effect.onError((cause) => Effect.andThen(finish(Exit.failCause(cause)), Fiber.interrupt(reader))),
               Effect.forkIn(scope)
@@ -175,11 +182,34 @@ export const readAhead =
           yield* watch(watchLimits)
           if (abort !== Effect.never) yield* watch(abort)
 
-          let awaitsDone = !Duration.isFinite(limits.done)
-          const watchDone = Effect.sleep(limits.done).pipe(
-            Effect.andThen(takeInArrived),
-            Effect.andThen(Effect.suspend(() => Effect.fail(timedOut(operation, "done", limits.done))))
-          )
+          const canBeLate = Duration.isFinite(limits.done)
+          let awaitsDone = false
+          let messages = 0
+          let messageAt = 0n
+          /** When the end is too late, counted from the last message; as things are, it may be in what is not consumed. */
+          const doneAt = (now: bigint) => {
+            if (messages !== progress.messages) {
+              messages = progress.messages
+              messageAt = now
+            }
+            const at = messageAt + Duration.toNanosUnsafe(limits.done)
+            return chunks.length > 0 && at <= now ? now + aLittle : at
+          }
+          const watchDone: Effect.Effect<void, AshError> = Effect.suspend(() => {
+            const now = clock.currentTimeNanosUnsafe()
+            const at = doneAt(now)
+            if (!progress.hasResult) {
+              awaitsDone = false
+              return Effect.void
+            }
+            if (at > now) return Effect.andThen(Effect.sleep(Duration.nanos(at - now)), watchDone)
+            return Effect.flatMap(takeInArrived, () => {
+              const now = clock.currentTimeNanosUnsafe()
+              return progress.hasResult && doneAt(now) <= now
+                ? Effect.fail(timedOut(operation, "done", limits.done))
+                : watchDone
+            })
+          })
 
           const next: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, AshError> = Effect.suspend(() => {
             if (Arr.isArrayNonEmpty(chunks)) {
@@ -193,7 +223,8 @@ export const readAhead =
               return Effect.succeed(batch)
             }
             if (end !== undefined) return end
-            if (!progress.hasResult || awaitsDone) return Effect.andThen(filled.await, next)
+            if (progress.hasResult && canBeLate) doneAt(clock.currentTimeNanosUnsafe())
+            if (!progress.hasResult || !canBeLate || awaitsDone) return Effect.andThen(filled.await, next)
             awaitsDone = true
             return Effect.andThen(watch(watchDone), next)
           })

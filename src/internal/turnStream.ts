@@ -131,6 +131,9 @@ const hearEnd = (progress: TurnProgress, times = patience): Effect.Effect<void> 
     progress.hasEnded || times === 0 ? Effect.void : Effect.andThen(Effect.yieldNow, hearEnd(progress, times - 1))
   )
 
+/** Messages by which the agent goes on. Behind a result it does where something ran in the background. */
+const isWork: ReadonlySet<ClaudeMessage["_tag"]> = new Set(["Assistant", "User", "Partial"])
+
 /** What becomes of an `error` event: it fails the stream, or it is the last event. */
 export type OnTurnError = "fail" | "emit"
 
@@ -227,7 +230,11 @@ export const endTurn = (
               mixed = turnMixed(operation, sessionId)
               return passed ?? events.slice(0, index)
             }
+            progress.messages += 1
             if (event.message._tag === "Result") progress.hasResult = true
+            else if (isWork.has(event.message._tag)) progress.hasResult = false
+          } else if (event._tag === "Partial") {
+            progress.hasResult = false
           }
           TurnFold.addEvent(heard, event)
           if (replaced.length > 0) {

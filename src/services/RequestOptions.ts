@@ -39,7 +39,7 @@ export interface TurnTimeouts {
    * @default "30 minutes"
    */
   readonly idle?: Duration.Input | "auto" | "off" | undefined
-  /** From the turn's result to its end. A server ends it at once. @default "30 seconds" */
+  /** From the turn's result, or the last message behind it, to its end. A server ends it at once. @default "30 seconds" */
   readonly done?: Duration.Input | "off" | undefined
   /** From sending the message to the end of the stream. @default "off" */
   readonly turn?: Duration.Input | "off" | undefined

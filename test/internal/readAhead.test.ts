@@ -8,6 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import * as Http from "node:http"
 import { Worker } from "node:worker_threads"
 import { initialProgress, readAhead } from "../../src/internal/readAhead.ts"
 import { turnLimits, type TurnLimitsInput } from "../../src/internal/turnLimits.ts"
@@ -16,7 +17,7 @@ import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import type { TurnTimeouts } from "../../src/services/RequestOptions.ts"
 import { type ClientName, clientNames, clients } from "../support/clients.ts"
-import { noSession, result, sessionId } from "../support/fixtures.ts"
+import { assistant, noSession, result, sessionId, user } from "../support/fixtures.ts"
 import { frames } from "../support/ScriptedServer.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -100,6 +101,101 @@ describe("a turn whose result has arrived", () => {
       yield* TestClock.adjust("1 second")
       assert.strictEqual(yield* outcome, "done")
     }))
+
+  const text = assistant([{ type: "text", text: "On." }])
+  const status = { type: "system", subtype: "status" }
+  it.effect.each(
+    [
+      ["messages", frames(["message", text])],
+      ["pieces", frames(["message", { type: "stream_event", event: { type: "message_start", message: {} } }])],
+      ["answers of tools", frames(["message", user([{ type: "tool_result", tool_use_id: "t" }])])]
+    ] as const
+  )("goes on where %s follow, however slowly, up to another result", ([, more]) =>
+    Effect.gen(function*() {
+      const { fiber, outcome, say } = yield* turn({})
+      yield* say(withResult)
+      for (let step = 0; step < 3; step++) {
+        yield* TestClock.adjust("29 seconds")
+        yield* say(more)
+        yield* TestClock.adjust("2 minutes")
+      }
+      yield* say(frames(["message", result]))
+      yield* TestClock.adjust("29 seconds")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* say(done)
+      yield* TestClock.adjust(0)
+      assert.strictEqual(yield* outcome, "whole")
+    }))
+
+  it.effect("waits for its end from the last message on, and not from the last comment", () =>
+    Effect.gen(function*() {
+      const { fiber, outcome, say } = yield* turn({})
+      yield* say(withResult)
+      for (let step = 0; step < 3; step++) {
+        yield* TestClock.adjust("20 seconds")
+        yield* say(frames(["message", status]))
+      }
+      yield* TestClock.adjust("29 seconds")
+      yield* say(": a comment\n\n" + frames(["ping", {}]))
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* outcome, "done")
+    }))
+
+  it.effect("is not given up while what follows lies in the buffer", () =>
+    Effect.gen(function*() {
+      const { outcome, say } = yield* turn({}, (event) =>
+        event._tag === "TurnComplete" ? Effect.sleep("5 minutes") : Effect.void)
+      yield* say(withResult)
+      yield* TestClock.adjust("1 second")
+      yield* say(frames(["turn_complete", {}]))
+      yield* TestClock.adjust("1 second")
+      yield* say(frames(["message", text], ["message", result]))
+      yield* TestClock.adjust("5 minutes")
+      yield* say(done)
+      yield* TestClock.adjust(0)
+      assert.strictEqual(yield* outcome, "whole")
+    }))
+
+  it.live.each(clientNames.map((client) => ({ client })))(
+    "goes on behind it, over $client",
+    ({ client }) =>
+      Effect.gen(function*() {
+        const server = yield* Effect.acquireRelease(
+          Effect.callback<Http.Server>((resume) => {
+            const server = Http.createServer((request, response) => {
+              request.resume().on("end", () => {
+                if (request.url?.includes(noSession)) {
+                  response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"x\"}")
+                  return
+                }
+                const texts = [withResult, frames(["message", text]), frames(["message", result]), done]
+                response.writeHead(200, { "content-type": "text/event-stream" })
+                const next = () => {
+                  response.write(texts.shift() ?? "")
+                  if (texts.length > 0) setTimeout(next, 500)
+                }
+                next()
+              })
+            })
+            server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+          }),
+          (server) =>
+            Effect.sync(() => {
+              server.closeAllConnections()
+              server.close()
+            })
+        )
+        const address = server.address()
+        const url = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`
+        const { messages } = Context.get(
+          yield* Layer.build(clients[client]({ url, apiKey: Redacted.make("key"), timeouts: { done: "1200 millis" } })),
+          AshClient
+        )
+        const events = yield* Stream.runCollect(messages.send(sessionId, "hello"))
+        assert.strictEqual(events.at(-1)?._tag, "Done")
+      }).pipe(Effect.scoped)
+  )
 
   it.effect("waits for it as long as it is told to", () =>
     Effect.gen(function*() {
