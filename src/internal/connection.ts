@@ -48,7 +48,10 @@ const keyText = (key: Redacted.Redacted<string>): Effect.Effect<string, InvalidR
 export type KeySource<E = unknown> = Redacted.Redacted<string> | Effect.Effect<Redacted.Redacted<string>, E>
 
 /** The name of a failure. Its words may hold what belongs in no message. */
-const nameOf = (cause: Cause.Cause<unknown>): string => printable(linksOf(Cause.squash(cause))[0]?.name ?? "a failure")
+const nameOf = (cause: Cause.Cause<unknown>): string => {
+  const name = linksOf(Cause.squash(cause))[0]?.name ?? ""
+  return /^[A-Z][A-Za-z]{1,39}$/.test(name) ? name : "a failure"
+}
 
 /** How to get the key for one request. One that does not change is checked at once. */
 export const keyFrom = <E>(

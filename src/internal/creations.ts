@@ -11,7 +11,7 @@ import * as Scope from "effect/Scope"
 import type { AshError } from "../schema/AshError.ts"
 import type { Session } from "../schema/Session.ts"
 import { messageOf } from "./operations.ts"
-import { OnRequest } from "./responses.ts"
+import { whenSent } from "./responses.ts"
 
 /** How long the end of a session may hold up the end of its scope. */
 const grace = "10 seconds"
@@ -57,9 +57,9 @@ export const make = (
           Effect.gen(function*() {
             const abandoned = Deferred.makeUnsafe<void>()
             let isOnWire = false
-            const request = Effect.provideService(create, OnRequest, () => {
+            const request = whenSent(() => {
               isOnWire = true
-            })
+            })(create)
             const limit = Deferred.await(abandoned).pipe(
               Effect.andThen(Effect.sleep(longestCreation)),
               Effect.andThen(Effect.interrupt)

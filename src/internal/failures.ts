@@ -89,7 +89,7 @@ const requestIdHeaders = [
 
 const requestIdOf = (headers: Headers.Headers, redact: Redact): Pick<HttpExchange, "requestId"> => {
   const id = requestIdHeaders.map((name) => headers[name]).find((value) => value !== undefined && value !== "")
-  return id === undefined ? {} : { requestId: printable(redact(id.slice(0, excerptLimit))).slice(0, requestIdLimit) }
+  return id === undefined ? {} : { requestId: printable(redact(id)).slice(0, requestIdLimit) }
 }
 
 /** The exchange that a response belongs to, with the start of its body where that is told. */
@@ -122,7 +122,7 @@ export const unreadable = (
 
 const decodeErrorBody = Schema.decodeUnknownOption(Schema.fromJsonString(ErrorBody))
 
-const isPage = (body: string) => /^\s*</.test(body)
+const isPage = (body: string) => /^\s*<(?:!doctype|!--|\?xml|html|head|body|title|center|h\d|div|p)\b/i.test(body)
 
 const proxy = "is the URL that of an Ash server, or is there a proxy before it?"
 
@@ -163,6 +163,13 @@ const fieldOf = (message: string, redact: Redact) => {
   return match?.[1] === undefined ? {} : { field: printable(redact(match[1].replaceAll("/", "."))) }
 }
 
+/** What servers say in words of their own alone (contract 2.1), which hold nothing of a request, whatever it says. */
+const fixed =
+  /^(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d+ (?:seconds|minutes?)|Session is \w+|Too Many Requests|Unauthorized)$/
+
+/** The longest message of a server that is told, in characters. */
+const messageLimit = 2_000
+
 const stateOf = (message: string): string | undefined =>
   /^Session is (\w+)$/.exec(message)?.[1] ?? /with status "(\w+)"/.exec(message)?.[1]
 
@@ -175,14 +182,19 @@ export const fromResponse = (
   response: HttpClientResponse.HttpClientResponse,
   read: ReadBody,
   redact: Redact,
-  now: number
+  now: number,
+  /** Whether what is no error of Ash's may be told: where an answer holds secrets, it may be one. */
+  isTold = true
 ): AshErrorReason => {
   const { status } = response
   const { text } = read
   const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
   const said = body.message ?? body.error ?? undefined
-  const message = said === undefined ? unreadableBody(status, read) : `${printable(redact(said))} (${status})`
-  const http = exchange(response, text, redact, typeof body.code === "string" ? body.code : undefined)
+  const message = said === undefined
+    ? unreadableBody(status, read)
+    : `${fixed.test(said) ? said : printable(redact(said)).slice(0, messageLimit)} (${status})`
+  const quoted = said !== undefined || isTold || isPage(text) ? text : ""
+  const http = exchange(response, quoted, redact, typeof body.code === "string" ? body.code : undefined)
   const retryAfter = retryAfterOf(response.headers, now)
   if (status < 400) {
     const location = response.headers["location"]
@@ -252,9 +264,10 @@ export const noEventStream = (
     http: exchange(response, read.text, redact)
   })
 
-/** What a schema says of a response's body. */
-export const describeBody = (error: Schema.SchemaError): string => {
-  const { expected, field } = problemOf(error.issue)
+/** What a schema says of a response's body. The keys of maps in it are the server's own words. */
+export const describeBody = (error: Schema.SchemaError, redact: Redact): string => {
+  const { expected, field: path } = problemOf(error.issue)
+  const field = printable(redact(path)).slice(0, messageLimit)
   return field === ""
     ? `the body of the response should be ${expected}`
     : `${field} in the response should be ${expected}`
@@ -297,7 +310,7 @@ const ownLimits = new Map([
 const describeCause = (cause: unknown, redact: Redact): string => {
   const last = linksOf(cause).findLast(({ code, message }) => code !== undefined || (message ?? "") !== "")
   const words = [last?.code, last?.message, ownLimits.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(": ")
-  return printable(redact(words.slice(0, excerptLimit))) || "no reason given"
+  return printable(redact(words)).slice(0, excerptLimit) || "no reason given"
 }
 
 /** Whether a page asks a server of another origin; a browser tells it nothing of an answer that it keeps from it. */

@@ -9,7 +9,7 @@ import { AshError, ServerFailure, SessionFenced, TurnCancelled, TurnFailed, Wron
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { startedNothing, withKnown } from "./brokenTurn.ts"
 import { renamed, within } from "./operations.ts"
-import { OnRequest } from "./responses.ts"
+import { whenSent } from "./responses.ts"
 import { TurnControl } from "./turnControl.ts"
 import * as TurnFold from "./turnFold.ts"
 import type { Fence, Gate, Guest, TurnGates } from "./turnGates.ts"
@@ -175,7 +175,7 @@ const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, session
         ? fenced(operation, sessionId, gate.fence)
         : undefined)
       if (refused !== undefined) return Effect.fail(refused)
-      return Effect.provideService(sending, OnRequest, onRequest).pipe(
+      return whenSent(onRequest)(sending).pipe(
         Effect.tapError((error) =>
           Effect.sync(() => {
             if (guest.phase !== "Running" || !startedNothing(error)) return

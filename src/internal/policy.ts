@@ -4,10 +4,11 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import { AshError, TimedOut } from "../schema/AshError.ts"
+import { AshError, TimedOut, Unauthorized } from "../schema/AshError.ts"
 import { limitOrElse } from "./eventLoop.ts"
 import { renamed } from "./operations.ts"
 import type { RateLimit } from "./rateLimit.ts"
+import { whenSent } from "./responses.ts"
 import type { RetryBudget } from "./retryBudget.ts"
 
 export interface Policy {
@@ -55,14 +56,19 @@ const schedule = ({ delay, maxDelay }: Policy) =>
     )
   )
 
-const timedOut = (operation: string, { timeout, timer }: Policy) =>
+const timedOut = (operation: string, { timeout, timer }: Policy, isSent: boolean) =>
   new AshError({
     operation,
-    reason: new TimedOut({
-      message: `no answer within ${Duration.format(timeout)}; the server may still be at work on it`,
-      timer,
-      duration: timeout
-    })
+    // Before it is sent a request waits for nothing but its key.
+    reason: !isSent ?
+      new Unauthorized({
+        message: `there was no key within ${Duration.format(timeout)}; nothing was sent`
+      }) :
+      new TimedOut({
+        message: `no answer within ${Duration.format(timeout)}; the server may still be at work on it`,
+        timer,
+        duration: timeout
+      })
   })
 
 /** An effect that has already failed once, with this error. */
@@ -89,13 +95,17 @@ export const applyPolicy = <A, R>(
       if (isRepeated) repetitions += 1
       return isRepeated
     }
-    const limited: OnWire<A, R> = (attempt) =>
-      onWire(attempt).pipe(
+    const limited: OnWire<A, R> = (attempt) => {
+      if (!Duration.isFinite(policy.timeout)) return Effect.mapError(onWire(attempt), renamed(operation))
+      let isSent = false
+      const watched = whenSent(() => {
+        isSent = true
+      })(attempt)
+      return onWire(watched).pipe(
         Effect.mapError(renamed(operation)),
-        Duration.isFinite(policy.timeout)
-          ? limitOrElse({ duration: policy.timeout, orElse: () => Effect.fail(timedOut(operation, policy)) })
-          : identity
+        limitOrElse({ duration: policy.timeout, orElse: () => Effect.fail(timedOut(operation, policy, isSent)) })
       )
+    }
     const named = policy.rateLimit === undefined ? limited(attempt) : policy.rateLimit(operation)(attempt, limited)
     // Most calls succeed at once, and need no schedule.
     return Effect.catch(named, (error) =>

@@ -1,5 +1,6 @@
 /** Tells whoever makes a call when it goes out, and what answered it. */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 
 /** Is called with each response, whatever its status. */
@@ -12,3 +13,10 @@ export class OnResponse extends Context.Reference<(response: HttpClientResponse.
 export class OnRequest extends Context.Reference<() => void>("effect-ash/internal/responses/OnRequest", {
   defaultValue: () => () => {}
 }) {}
+
+/** Calls back, too, when a request of an effect goes out. */
+export const whenSent = (callBack: () => void) =>
+  Effect.updateService(OnRequest, (others) => () => {
+    others()
+    callBack()
+  })

@@ -15,6 +15,9 @@ export type Redact = (text: string) => string
 export const harmful =
   /^(?!(?:accept|accept-encoding|after|b3|cache-control|cf-ray|connection|content-encoding|content-length|content-type|date|fly-request-id|format|includehidden|includetotal|keep-alive|limit|offset|request-id|retry-after|server|status|traceparent|tracestate|transfer-encoding|type|user-agent|vary|x-amz-cf-id|x-amz-request-id|x-amzn-requestid|x-cloud-trace-context|x-correlation-id|x-ratelimit-\w+|x-request-id|x-requestid|x-trace-id|x-vercel-id)$)/i
 
+/** Headers of a request that tell nothing of who sends it; what a caller sends under another name is nobody else's. */
+const ownHeader = /^(?:accept|accept-encoding|b3|content-length|content-type|traceparent|tracestate|user-agent)$/i
+
 /** Fields of bodies that are names, ids and enums. */
 const harmless: ReadonlySet<string> = new Set([
   "agent",
@@ -31,6 +34,7 @@ const harmless: ReadonlySet<string> = new Set([
   "messageId",
   "mimeType",
   "model",
+  "name",
   "outputFormat.type",
   "path",
   "permissionMode",
@@ -41,33 +45,57 @@ const harmless: ReadonlySet<string> = new Set([
   "type"
 ])
 
-const textsIn = function*(value: unknown, path: string): Generator<string> {
-  if (harmless.has(path)) return
+/** A body whose fields are all the caller's own. */
+const free = /\/api\/agents\/[^/]+\/config$/
+
+/** The fewest digits of a number that is looked for. */
+const longNumber = 1e7
+
+const textsIn = function*(value: unknown, path: string, isFree: boolean): Generator<string> {
+  if (!isFree && harmless.has(path)) return
   if (Predicate.isString(value)) {
-    yield value
+    if (path === "key" || !ordinary.test(value)) yield value
+  } else if (typeof value === "number" && Math.abs(value) >= longNumber) {
+    yield String(value)
   } else if (Array.isArray(value)) {
-    for (const item of value) yield* textsIn(item, path)
+    for (const item of value) yield* textsIn(item, path, isFree)
   } else if (Predicate.isObject(value)) {
-    for (const [name, field] of Object.entries(value)) yield* textsIn(field, path === "" ? name : `${path}.${name}`)
+    for (const [name, field] of Object.entries(value)) {
+      yield* textsIn(field, path === "" ? name : `${path}.${name}`, isFree)
+    }
   }
 }
 
 /** Words and numbers that stand in many a message by themselves. */
-const ordinary = /^(?:\p{L}{1,7}|[\d.,:+-]{1,7})$/u
+const ordinary = /^(?:\p{L}{1,10}|[\d.,:+-]{1,7})$/u
 
-const secretsOf = function*({ body, headers, urlParams }: HttpClientRequest.HttpClientRequest): Generator<string> {
+const isAuthorization = (name: string) => /^(?:authorization|cookie|proxy-authorization)$/i.test(name)
+
+const scheme = /^(?:apikey|basic|bearer|digest|negotiate|token)\s+/i
+
+/** What stands in the value of a header: a token behind its scheme, what that is the base64 of, the value of each cookie. */
+const piecesOf = function*(name: string, value: string): Generator<string> {
+  const token = value.replace(scheme, "")
+  yield token
+  for (const text of Spellings.fromWholeBase64(token)) {
+    yield text
+    yield* text.split(":")
+  }
+  if (/cookie/i.test(name)) { for (const pair of value.split(/;\s*/)) yield pair.replace(/^[^=]*=/, "") }
+  yield* token.split(/[\s;,]+/)
+}
+
+const secretsOf = function*({ body, headers, url, urlParams }: HttpClientRequest.HttpClientRequest): Generator<string> {
   for (const [name, value] of Object.entries(headers)) {
-    if (!harmful.test(name)) continue
-    yield value
-    // The token behind its scheme, the value of each cookie.
-    for (const piece of value.split(/[\s;,]+|(?<=^|[\s;])[^\s;=]*=/)) if (!ordinary.test(piece)) yield piece
+    if (ownHeader.test(name)) continue
+    for (const piece of piecesOf(name, value)) if (isAuthorization(name) || !ordinary.test(piece)) yield piece
   }
   for (const [name, value] of urlParams.params) {
     const text = Redacted.isRedacted(value) ? Redacted.value(value) : value
     if (harmful.test(name) && !ordinary.test(text)) yield text
   }
   if (body._tag !== "Uint8Array" || !body.contentType.startsWith("application/json")) return
-  for (const text of textsIn(parseJson(new TextDecoder().decode(body.body)), "")) if (!ordinary.test(text)) yield text
+  yield* textsIn(parseJson(new TextDecoder().decode(body.body)), "", free.test(url))
 }
 
 /** A secret is found by any so many characters of it that follow each other; a shorter one as a whole, between others. */
@@ -79,9 +107,19 @@ const shortest = 4
 const longest = 65_536
 
 /** What differs between spellings of a character, and escapes no character: its case, and what a space is written as. */
-const fold = (text: string): string => text.toLowerCase().replaceAll(/[+\s]/g, " ")
+const foldOne = (character: string): string => /[+\s]/.test(character) ? " " : character.toLowerCase().charAt(0)
 
-const foldedCodes = Uint16Array.from({ length: 128 }, (_, code) => fold(String.fromCharCode(code)).charCodeAt(0))
+let folded: Uint16Array | undefined
+/** What each UTF-16 unit is folded to. Made when a text is first looked through, as few programs ever do. */
+const foldedCodes = (): Uint16Array =>
+  folded ??= Uint16Array.from({ length: 65_536 }, (_, code) => foldOne(String.fromCharCode(code)).charCodeAt(0))
+
+const fold = (text: string): string => {
+  const codes = foldedCodes()
+  let result = ""
+  for (let index = 0; index < text.length; index++) result += String.fromCharCode(codes[text.charCodeAt(index)] ?? 0)
+  return result
+}
 
 const base = 0x01000193
 /** What the first character of a run was multiplied with when the last one is added. */
@@ -89,14 +127,11 @@ const weight = Array.from({ length: run }).reduce<number>((power) => Math.imul(p
 
 /** Calls back with the hash of each run, and where it begins: in one step for each character, as secrets may be megabytes. */
 const eachRun = (text: string, onRun: (hash: number, from: number) => void): void => {
+  const codes = foldedCodes()
   let hash = 0
   for (let index = 0; index < text.length; index++) {
-    const code = text.charCodeAt(index)
-    hash = (Math.imul(hash, base) + (foldedCodes[code] ?? code)) | 0
-    if (index >= run) {
-      const first = text.charCodeAt(index - run)
-      hash = (hash - Math.imul(weight, foldedCodes[first] ?? first)) | 0
-    }
+    hash = (Math.imul(hash, base) + (codes[text.charCodeAt(index)] ?? 0)) | 0
+    if (index >= run) hash = (hash - Math.imul(weight, codes[text.charCodeAt(index - run)] ?? 0)) | 0
     if (index >= run - 1) onRun(hash, index - run + 1)
   }
 }
@@ -117,22 +152,54 @@ const makeFilter = (size: number) => {
   }
 }
 
-/** A text, and what it may be the base64 or the hex digits of, each without escapes. */
+/** What may stand between the characters of a text, as where it is broken into lines: white space, and what is not seen. */
+const between = /[\s\u200b-\u200f\u2060\ufeff]+/g
+
+/** A text without what may stand between its characters. */
+const joined = ({ placeOf, text }: Spellings.Reading): ReadonlyArray<Spellings.Reading> => {
+  const places: Array<number> = []
+  let result = ""
+  let end = 0
+  for (const match of text.matchAll(between)) {
+    result += text.slice(end, match.index)
+    for (; end < match.index; end++) places.push(end)
+    end = match.index + match[0].length
+  }
+  if (end === 0) return []
+  result += text.slice(end)
+  for (; end <= text.length; end++) places.push(end)
+  const at = (position: number) => places[position] ?? text.length
+  return [{
+    text: result,
+    placeOf: (from, to) => [placeOf(at(from), at(from))[0], placeOf(at(to - 1), at(to - 1) + 1)[1]]
+  }]
+}
+
+/** How often what is encoded is read for what is encoded in it. */
+const deepest = 2
+
+/** What parts of a text may be the base64, the hex digits or the numbers of, each without escapes. */
+const decodedOf = ({ placeOf, text }: Spellings.Reading, depth = deepest): ReadonlyArray<Spellings.Reading> =>
+  depth === 0 ?
+    [] :
+    Spellings.encodings.flatMap(({ decode, pattern }) =>
+      Array.from(text.matchAll(pattern)).flatMap(({ 0: match, index }) => {
+        // Nobody reads it, so all of it may go.
+        const place = placeOf(index, index + match.length)
+        // What is no text has no secret in it.
+        const texts = decode(match).flatMap((text) => text.split(/[^\P{Cc}\s]+|\ufffd+/u))
+        return texts.filter((text) => text.length >= shortest).flatMap((text) => {
+          const reading: Spellings.Reading = { text, placeOf: () => place }
+          return [reading, ...decodedOf(reading, depth - 1)]
+        })
+      })
+    )
+
+/** A text as it reads without escapes, without what may stand between its characters, and decoded. */
 const readingsOf = (text: string): ReadonlyArray<Spellings.Reading> => {
-  const main = Spellings.read(text)
-  const encoded = (pattern: RegExp, decode: (text: string) => ReadonlyArray<string>) =>
-    Array.from(main.text.matchAll(pattern)).flatMap(({ 0: match, index }) => {
-      // Nobody reads it, so all of it may go.
-      const place = main.placeOf(index, index + match.length)
-      // What is no text has no secret in it.
-      return decode(match).flatMap((text) => text.split(/[^\P{Cc}\s]+|\ufffd+/u))
-        .flatMap((text) => text.length < shortest ? [] : [{ text, placeOf: () => place }])
-    })
-  return [
-    main,
-    ...encoded(/[\w+/-]{6,}/g, Spellings.fromBase64),
-    ...encoded(/[\da-f]{8,}/gi, Spellings.fromHex)
-  ]
+  const plain = Spellings.read(text)
+  const all = [plain, ...joined(plain)]
+  return [...all, ...all.flatMap((reading) => decodedOf(reading))]
 }
 
 const isWord = (character: string | undefined) => character !== undefined && /[\p{L}\p{N}]/u.test(character)
@@ -181,7 +248,10 @@ const find = (text: string, secrets: Iterable<string>): Uint8Array => {
     // Files are sent as base64. A long one is read once, as the text that it is: it is found so in its base64, too.
     const encoded = Spellings.fromWholeBase64(secret)
     for (const text of encoded) look(text)
-    if (encoded.length === 0 || secret.length <= longest) look(Spellings.unescape(secret.trim()))
+    if (encoded.length > 0 && secret.length > longest) continue
+    const plain = Spellings.unescape(secret.trim())
+    look(plain)
+    if (/\s/.test(plain)) look(plain.replaceAll(between, ""))
   }
 
   const lengths = [...new Set(Array.from(words, ({ length }) => length))]

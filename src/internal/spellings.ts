@@ -14,7 +14,7 @@ export interface Reading {
 
 /** What stands for one character, in JSON, JavaScript, HTML or a URL. */
 const escaped =
-  /%[0-7][\da-f]|%[c-f][\da-f](?:%[89ab][\da-f]){1,3}|%[89a-f][\da-f]|&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z]{2,8});|\\u(?:[\da-f]{4}|\{[\da-f]{1,6}\})|\\x[\da-f]{2}|\\[^]/gi
+  /%u[\da-f]{4}|%[0-7][\da-f]|%[c-f][\da-f](?:%[89ab][\da-f]){1,3}|%[89a-f][\da-f]|&(?:#\d{1,7};?|#x[\da-f]{1,6};?|[a-z]{2,8};)|\\u(?:[\da-f]{4}|\{[\da-f]{1,6}\})|\\x[\da-f]{2}|\\[0-3][0-7]{2}|\\[^]/gi
 
 const names: ReadonlyMap<string, string> = new Map([
   ["amp", "&"],
@@ -84,6 +84,7 @@ const decodeName = (escape: string): string => {
 const decode = (escape: string): string => {
   switch (escape.charAt(0)) {
     case "%":
+      if (/^%u/i.test(escape)) return String.fromCharCode(Number.parseInt(escape.slice(2), 16))
       return Result.getOrElse(
         Result.try(() => decodeURIComponent(escape)),
         () => escape.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
@@ -91,9 +92,10 @@ const decode = (escape: string): string => {
     case "&":
       return escape.charAt(1) !== "#"
         ? decodeName(escape)
-        : characterOf(Number(`0${escape.slice(2, -1).toLowerCase()}`), escape)
+        : characterOf(Number(`0${escape.slice(2).replace(";", "").toLowerCase()}`), escape)
   }
   const kind = escape.charAt(1)
+  if (/^\\[0-3][0-7]{2}$/.test(escape)) return String.fromCharCode(Number.parseInt(escape.slice(1), 8))
   return escape.length > 2
     ? characterOf(Number.parseInt(escape.replace(/[\\ux{}]/gi, ""), 16), escape)
     : controls.get(kind) ?? kind
@@ -154,10 +156,13 @@ const bytesOf = (base64: string): Result.Result<Uint8Array, unknown> => {
 }
 
 const textsOf = (bytes: ReadonlyArray<Result.Result<Uint8Array, unknown>>): ReadonlyArray<string> =>
-  bytes.flatMap((bytes) => Result.isSuccess(bytes) ? [unescape(decoder.decode(bytes.success))] : [])
+  bytes.flatMap((bytes) =>
+    // Of text in UTF-16 every other byte is zero.
+    Result.isSuccess(bytes) ? [unescape(decoder.decode(bytes.success).replaceAll("\0", ""))] : []
+  )
 
 /** What a text may be the base64 of, wherever in it that begins: a text that is cut off in front begins anywhere. */
-export const fromBase64 = (text: string): ReadonlyArray<string> =>
+const fromBase64 = (text: string): ReadonlyArray<string> =>
   textsOf([0, 1, 2, 3].map((start) => bytesOf(text.slice(start))))
 
 /** The text that a whole text is the base64 of, if it is of one, and not of a picture. */
@@ -169,5 +174,21 @@ export const fromWholeBase64 = (text: string): ReadonlyArray<string> => {
 }
 
 /** What a text may be the hex digits of. */
-export const fromHex = (text: string): ReadonlyArray<string> =>
-  textsOf([0, 1].map((start) => Hex.decode(text.slice(start, text.length - (text.length - start) % 2))))
+const fromHex = (text: string): ReadonlyArray<string> => {
+  const digits = text.replaceAll(/0x|[^\da-f]/gi, "")
+  return textsOf([0, 1].map((start) => Hex.decode(digits.slice(start, digits.length - (digits.length - start) % 2))))
+}
+
+/** What a list of numbers may be the bytes of. */
+const fromNumbers = (text: string): ReadonlyArray<string> =>
+  textsOf([Result.succeed(Uint8Array.from(text.split(/\D+/), Number))])
+
+/** How bytes are written as text, and what that may be read as. */
+export const encodings: ReadonlyArray<{
+  readonly pattern: RegExp
+  readonly decode: (text: string) => ReadonlyArray<string>
+}> = [
+  { pattern: /[\w+/-]{6,}/g, decode: fromBase64 },
+  { pattern: /(?:(?:0x)?[\da-f]{2}[\s:,.-]*){4,}/gi, decode: fromHex },
+  { pattern: /\d{1,3}(?:\s*,\s*\d{1,3}){7,}/g, decode: fromNumbers }
+]

@@ -298,7 +298,9 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       return yield* Effect.fail(Failures.noEventStream(response, yield* Failures.readText(response, patience), redact))
     }
     const body = yield* Failures.readText(response)
-    return yield* Effect.fail(Failures.fromResponse(response, body, redact, yield* Clock.currentTimeMillis))
+    return yield* Effect.fail(
+      Failures.fromResponse(response, body, redact, yield* Clock.currentTimeMillis, current.answerInErrors)
+    )
   })
   const httpClient = HttpClient.makeWith(Effect.flatMap(exchange), Effect.succeed)
 
@@ -307,14 +309,16 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     if (Schema.isSchemaError(error)) {
       return response === undefined ? Effect.succeed(Failures.fromInput(error)) : Effect.map(
         Effect.orElseSucceed(response.text, () => ""),
-        (text) =>
-          Failures.undecodable(
+        (text) => {
+          const redact = redactOf(response.request)
+          return Failures.undecodable(
             response,
             { text },
-            redactOf(response.request),
+            redact,
             answerInErrors,
-            Failures.describeBody(error)
+            Failures.describeBody(error, redact)
           )
+        }
       )
     }
     return response !== undefined && error.reason._tag === "DecodeError" && error.reason.cause === undefined

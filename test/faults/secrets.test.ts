@@ -153,7 +153,21 @@ const spellings: Record<string, (text: string) => string> = {
   "base64 cut in front": (text) => Buffer.from(text).toString("base64").slice(1),
   "base64 in a URL": (text) => encodeURIComponent(Buffer.from(text).toString("base64")),
   hex: (text) => Buffer.from(text).toString("hex"),
-  "hex in upper case": (text) => Buffer.from(text).toString("hex").toUpperCase()
+  "hex in upper case": (text) => Buffer.from(text).toString("hex").toUpperCase(),
+  "hex with spaces": (text) => Buffer.from(text).toString("hex").replace(/../g, "$& "),
+  "hex with 0x": (text) => Buffer.from(text).toString("hex").replace(/../g, "0x$&, "),
+  "numbers of bytes": (text) => JSON.stringify([...Buffer.from(text)]),
+  "base64 of base64": (text) => Buffer.from(Buffer.from(text).toString("base64")).toString("base64"),
+  "hex of base64": (text) => Buffer.from(Buffer.from(text).toString("base64")).toString("hex"),
+  "base64 of hex": (text) => Buffer.from(Buffer.from(text).toString("hex")).toString("base64"),
+  "base64 of UTF-16": (text) => Buffer.from(text, "utf16le").toString("base64"),
+  "in lines": (text) => text.replace(/.{8}/g, "$&\n"),
+  "in lines of base64": (text) => Buffer.from(text).toString("base64").replace(/.{8}/g, "$&\n  "),
+  "with characters that are not seen": (text) => text.replace(/.{3}/g, "$&\u200b"),
+  "octal": (text) =>
+    Array.from(text, (c) => c < "\x80" ? `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}` : c).join(""),
+  "HTML without ends": (text) => Array.from(text, (c) => `&#${c.charCodeAt(0)}`).join(""),
+  "percent of UTF-16": (text) => Array.from(text, (c) => `%u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")
 }
 
 /** Where a server repeats it. */
