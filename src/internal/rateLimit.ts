@@ -19,8 +19,8 @@ const assumed = 1
 /** How often a call that was refused waits for the next window. */
 const mostRefusals = 3
 
-/** How long the answer to another call is waited for, which would tell what is left. */
-const patience = Duration.seconds(10)
+/** How long the answer to another call is waited for, which would tell what is left; then one more is sent. */
+const patience = Duration.minutes(1)
 
 const numberOf = (headers: Headers.Headers, name: string): number | undefined => {
   const text = headers[name]
@@ -51,6 +51,8 @@ export const make = (limited: string, longestWait: Duration.Duration): RateLimit
   let told = 0
   let remaining = assumed
   let resetAt: bigint | undefined
+  /** When one was last sent though another was not answered. */
+  let hurriedAt = -Duration.toNanosUnsafe(patience)
   let changed = Deferred.makeUnsafe<void>()
 
   const notify = () => {
@@ -108,7 +110,11 @@ export const make = (limited: string, longestWait: Duration.Duration): RateLimit
         if (resetAt === undefined) {
           return Effect.timeoutOption(Deferred.await(changed), patience).pipe(
             Effect.map((isChanged) => {
-              if (Option.isNone(isChanged) && resetAt === undefined) remaining = Math.max(remaining, assumed)
+              if (Option.isSome(isChanged) || resetAt !== undefined || remaining > 0) return
+              const later = clock.currentTimeNanosUnsafe()
+              if (later < hurriedAt + Duration.toNanosUnsafe(patience)) return
+              hurriedAt = later
+              remaining = assumed
             }),
             Effect.andThen(enter)
           )

@@ -251,7 +251,7 @@ const find = (text: string, secrets: Iterable<string>): Uint8Array => {
     if (encoded.length > 0 && secret.length > longest) continue
     const plain = Spellings.unescape(secret.trim())
     look(plain)
-    if (/\s/.test(plain)) look(plain.replaceAll(between, ""))
+    if (plain.length <= longest && /\s/.test(plain)) look(plain.replaceAll(between, ""))
   }
 
   const lengths = [...new Set(Array.from(words, ({ length }) => length))]
