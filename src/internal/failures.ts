@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
 import * as HttpClientError from "effect/http/HttpClientError"
-import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
@@ -27,7 +27,7 @@ import {
   WrongState
 } from "../schema/AshError.ts"
 import { ErrorBody } from "../schema/ErrorResponse.ts"
-import { asInstance, linksOf } from "./foreign.ts"
+import { asInstance, isSurely, linksOf } from "./foreign.ts"
 import { printable, printableLines } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
 import { type Redact, redactOf } from "./secrets.ts"
@@ -60,8 +60,8 @@ export const readText = (
       ),
       Effect.timeoutOption(atMost),
       Effect.map((): ReadBody => ({ text })),
-      Effect.catch(({ reason: { cause } }) => {
-        const problem = asInstance(cause, Undecodable)?.message
+      Effect.catch((error) => {
+        const problem = asInstance(ofClient(error, response.request).reason.cause, Undecodable)?.message
         return Effect.succeed<ReadBody>(problem === undefined ? { text } : { text, problem })
       })
     )
@@ -321,6 +321,35 @@ const isCrossOrigin = (origin: string): boolean =>
 
 const crossOrigin =
   "; a browser keeps from a page what a server of another origin does not share with it, and servers share no turn: serve both from one origin, by a proxy before the server"
+
+const isResponse = (value: unknown) => Predicate.hasProperty(value, "stream") && Predicate.hasProperty(value, "status")
+
+const isClientError = (error: unknown): error is HttpClientError.HttpClientError => {
+  if (!HttpClientError.isHttpClientError(error)) return false
+  const { reason } = error
+  if (!Predicate.hasProperty(reason, "request") || !HttpClientRequest.isHttpClientRequest(reason.request)) return false
+  switch (reason._tag) {
+    case "TransportError":
+    case "InvalidUrlError":
+    case "EncodeError":
+      return true
+    case "StatusCodeError":
+    case "EmptyBodyError":
+    case "DecodeError":
+      return isResponse(reason.response)
+    default:
+      return false
+  }
+}
+
+/** What a client failed with, which one of other code may do with anything. */
+export const ofClient = (
+  error: unknown,
+  request: HttpClientRequest.HttpClientRequest
+): HttpClientError.HttpClientError =>
+  isSurely(error, isClientError)
+    ? error
+    : new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause: error }) })
 
 /** A request that got no response, or a response whose body broke off. */
 export const fromHttpClientError = (error: HttpClientError.HttpClientError): AshErrorReason => {

@@ -65,7 +65,7 @@ const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
  *
  * It should repeat nothing either, as by `HttpClient.retryTransient`: a message that is sent twice is two turns. What is
  * not safe to repeat is kept from being sent a second time, and fails with `ConnectionLost`; but not where the client is
- * not one of Effect's, such as a `fetch` that repeats by itself, or is not traced.
+ * not one of Effect's, such as a `fetch` that repeats by itself, changes the body and the address, or sets its own tracing.
  *
  * Fails with `InvalidRequest` for a URL or a key that cannot be used; nothing is sent before a service is.
  */

@@ -30,6 +30,7 @@ import type { Simplify } from "effect/Types"
 import * as Answer from "../internal/answer.ts"
 import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
+import { isSurely } from "../internal/foreign.ts"
 import { OnRequest, OnResponse } from "../internal/responses.ts"
 import { harmful, redactOf } from "../internal/secrets.ts"
 import { sendOnce } from "../internal/sendOnce.ts"
@@ -171,6 +172,10 @@ const essenceOf = (mediaType: string | undefined) => mediaType?.split(/[;,]/)[0]
 /** How long the start of what is no event stream is waited for; it may be a stream without end. */
 const patience = Duration.seconds(1)
 
+/** The failure of a response that is read; that of a request is one already. */
+const clientError = (error: HttpClientError.HttpClientError, { response }: Pick<Exchange, "response">) =>
+  response === undefined ? error : Failures.ofClient(error, response.request)
+
 /** A part of what was asked for, which nothing here asks for. */
 const partialContent = 206
 
@@ -282,7 +287,13 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     const prepared = prepare(request, options, yield* key)
     const onRequest = yield* OnRequest
     onRequest()
-    const received = yield* sendOnce(prepared)((current.answersStream ? scopedClient : client).execute(prepared))
+    const received = yield* sendOnce(prepared)((current.answersStream ? scopedClient : client).execute(prepared)).pipe(
+      Effect.mapError((error) => Failures.ofClient(error, prepared)),
+      // A client that takes a status for a failure has an answer all the same.
+      Effect.catch((error) =>
+        error.reason._tag === "StatusCodeError" ? Effect.succeed(error.reason.response) : Effect.fail(error)
+      )
+    )
     const limit = current.answersStream ? Infinity : options.responseLimits?.body ?? Answer.defaultLimit
     const response = Answer.receive(received, decoder, limit)
     current.response = response
@@ -305,8 +316,8 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const httpClient = HttpClient.makeWith(Effect.flatMap(exchange), Effect.succeed)
 
   const toReason = (error: Failure, { answerInErrors, response }: Exchange): Effect.Effect<AshErrorReason> => {
-    if (isReason(error)) return Effect.succeed(error)
-    if (Schema.isSchemaError(error)) {
+    if (isSurely(error, isReason)) return Effect.succeed(error)
+    if (isSurely(error, Schema.isSchemaError)) {
       return response === undefined ? Effect.succeed(Failures.fromInput(error)) : Effect.map(
         Effect.orElseSucceed(response.text, () => ""),
         (text) => {
@@ -321,12 +332,13 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
         }
       )
     }
-    return response !== undefined && error.reason._tag === "DecodeError" && error.reason.cause === undefined
+    const failure = clientError(error, { response })
+    return response !== undefined && failure.reason._tag === "DecodeError" && failure.reason.cause === undefined
       ? Effect.map(
         Failures.readText(response),
         (body) => Failures.undecodable(response, body, redactOf(response.request), answerInErrors)
       )
-      : Effect.succeed(Failures.fromHttpClientError(error))
+      : Effect.succeed(Failures.fromHttpClientError(failure))
   }
 
   const raw: Record<string, Record<string, unknown>> = {
@@ -357,7 +369,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
               Effect.catch((error) => Effect.flip(Effect.map(toReason(error, exchange), toError))),
               Effect.provideContext(Context.add(traced, CurrentExchange, exchange)),
               declared.answersStream
-                ? holdStream((error) => toError(Failures.fromHttpClientError(error)))
+                ? holdStream((error) => toError(Failures.fromHttpClientError(clientError(error, exchange))))
                 : Effect.scoped
             )
           })

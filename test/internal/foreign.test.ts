@@ -1,6 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { inspect } from "node:util"
@@ -113,6 +117,53 @@ describe("a cause of other code", () => {
           Effect.provide(Server.make(script, { retry: { times: 0 } }).layer)
         )
         assert.strictEqual(error.reason._tag, "ConnectionLost")
+      })
+  )
+
+  const request = HttpClientRequest.get("http://ash.test/x")
+  const failures: Record<string, unknown> = {
+    ...causes,
+    "something like an error of a client": { reason: {} },
+    "a reason without anything": Object.assign(Object.create(HttpClientError.HttpClientError.prototype), {
+      "~effect/http/HttpClientError": "~effect/http/HttpClientError",
+      reason: {}
+    }),
+    "a reason of another kind": new HttpClientError.HttpClientError({
+      reason: { _tag: "NewError", request } as unknown as HttpClientError.HttpClientErrorReason
+    }),
+    "a response that is none": new HttpClientError.HttpClientError({
+      reason: new HttpClientError.StatusCodeError({ request, response: {} as HttpClientResponse.HttpClientResponse })
+    })
+  }
+
+  it.effect.each(Object.entries(failures))(
+    "%s: so is a client that fails with nothing else, of a request, a turn and a body",
+    ([name, failure]) =>
+      Effect.gen(function*() {
+        const fail = Effect.fail(failure as HttpClientError.HttpClientError)
+        const broken = (request: HttpClientRequest.HttpClientRequest, contentType: string) =>
+          Object.create(
+            HttpClientResponse.fromWeb(request, new Response("x", { headers: { "content-type": contentType } })),
+            { stream: { value: Stream.fromEffect(fail) }, text: { value: fail }, arrayBuffer: { value: fail } }
+          )
+        const clients = [
+          HttpClient.make(() => fail),
+          HttpClient.make((request) => Effect.succeed(broken(request, "text/event-stream"))),
+          HttpClient.make((request) => Effect.succeed(broken(request, "application/json")))
+        ]
+        // Effect itself cannot compare such a Proxy, as it does with the failures of a body.
+        for (const client of name.endsWith("Proxy") || name.includes("Proxy that") ? clients.slice(0, 1) : clients) {
+          const layer = Ash.layerWithClient({ url: "http://localhost", retry: { times: 0 } }).pipe(
+            Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+          )
+          const { messages, sessions } = yield* Effect.provide(AshClient, layer)
+          for (const call of [sessions.get(sessionId), Stream.runDrain(messages.send(sessionId, "Hello!"))]) {
+            const error = yield* Effect.flip(Effect.asVoid(call))
+            assert.include(["ConnectionLost", "StreamTruncated", "Undecodable"], error.reason._tag)
+            if (client === clients[0]) assert.strictEqual(error.reason._tag, "ConnectionLost")
+            assert.notInclude(inspect(error, { depth: 9 }), "geheim")
+          }
+        }
       })
   )
 })

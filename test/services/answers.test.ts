@@ -1,13 +1,17 @@
+import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import * as Zlib from "node:zlib"
+import * as Ash from "../../src/layers/Ash.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { RequestOptions } from "../../src/services/RequestOptions.ts"
@@ -375,4 +379,32 @@ describe.each(clientNames)("an attempt that fails (%s)", (client) => {
         assert.deepStrictEqual(methods, ["POST", "GET", "GET"])
       })
   )
+})
+
+describe.each(Object.entries({
+  fetch: FetchHttpClient.layer,
+  "node:http": NodeHttpClient.layerNodeHttp,
+  undici: NodeHttpClient.layerUndici
+}))("a client of one's own that takes a status for a failure (%s)", (_, transport) => {
+  it.live("is told of what the server says, and sends nothing again", () =>
+    Effect.gen(function*() {
+      const asked: Array<string | undefined> = []
+      const url = yield* serve((request, response) => {
+        request.resume()
+        asked.push(`${request.method} ${request.url}`)
+        const [status, error] = request.method === "GET" ? [404, "Session not found"] : [400, "Session is paused"]
+        response.writeHead(request.url?.includes(noSession) === true ? 404 : status, json).end(
+          JSON.stringify({ error })
+        )
+      })
+      const own = Layer.effect(HttpClient.HttpClient, Effect.map(HttpClient.HttpClient, HttpClient.filterStatusOk))
+      const layer = Ash.layerWithClient({ url }).pipe(Layer.provide(own), Layer.provide(transport))
+      const { messages, sessionFiles, sessions } = Context.get(yield* Layer.build(layer), AshClient)
+      const error = yield* Effect.flip(sessions.get(sessionId))
+      assert.strictEqual(error.message, "Sessions.get: Session not found (404)")
+      assert.strictEqual((yield* Effect.flip(sessionFiles.readText(sessionId, "a.txt"))).reason._tag, "NotFound")
+      const { reason } = yield* Effect.flip(Stream.runDrain(messages.send(sessionId, "hello")))
+      assert.strictEqual(reason._tag, "WrongState")
+      assert.deepStrictEqual([...new Set(asked)], asked)
+    }))
 })
