@@ -132,9 +132,44 @@ export const Unknown = Schema.Json.pipe(
   })
 )
 
-/** Reads JSON. Text that is no JSON is the value itself, or another: nothing is dropped, nothing fails. */
+/** A number with an exponent that may be beyond a double; what stands before it is looked at last, as it takes time. */
+const largeExponent = /\d[eE][+\d]\d\d(?<=(?:^|[:,[\s])-?[\d.]+[eE]\+?\d+)/
+
+const isDigit = (text: string, position: number): boolean => {
+  const code = text.charCodeAt(position)
+  return code > 47 && code < 58
+}
+
+/** So many digits in a row are beyond a double with an exponent of two. */
+const manyDigits = 200
+
+/** Whether there are so many digits in a row; one of them is then at a multiple of their number. */
+const hasManyDigits = (text: string): boolean => {
+  for (let position = manyDigits - 1; position < text.length; position += manyDigits) {
+    let start = position
+    while (isDigit(text, start - 1) && start > position - manyDigits) start -= 1
+    let end = position
+    while (isDigit(text, end) && end - start < manyDigits) end += 1
+    if (end - start >= manyDigits) return true
+  }
+  return false
+}
+
+const finiteOrNull = (_: string, value: Schema.Json): Schema.Json =>
+  value === Infinity || value === -Infinity ? null : value
+
+const parse = (text: string): Schema.Json => {
+  const json: Schema.Json = JSON.parse(text)
+  if (Predicate.isString(json) || !(largeExponent.test(text) || hasManyDigits(text))) return json
+  return JSON.parse(text, finiteOrNull)
+}
+
+/**
+ * Reads JSON. Text that is no JSON is the value itself, or another, and a number beyond a double is null, as
+ * `JSON.stringify` has it: nothing is dropped, nothing fails.
+ */
 export const parseJson = (text: string, otherwise: Schema.Json = text): Schema.Json =>
-  Result.getOrElse(Result.try((): Schema.Json => JSON.parse(text)), () => otherwise)
+  Result.getOrElse(Result.try(() => parse(text)), () => otherwise)
 
 /** As `startsWith`, which costs more than the rest of what is done with a short line. */
 export const startsAt = (text: string, position: number, word: string): boolean => {
@@ -144,14 +179,16 @@ export const startsAt = (text: string, position: number, word: string): boolean 
   return true
 }
 
-const decodeJson = Schema.decodeUnknownOption(Schema.Json)
+/** What was read as JSON by other means, which may hold numbers that are none. */
+const jsonOf = (carried: unknown): Schema.Json =>
+  isJson(carried)
+    ? carried
+    : Result.getOrElse(Result.try((): Schema.Json => JSON.parse(JSON.stringify(carried))), () => null)
 
 /** JSON carried as text, read by {@link parseJson}. What is carried as itself is taken as it is. */
 export const JsonText = Schema.Unknown.pipe(
   Schema.decodeTo(Schema.Json, {
-    decode: SchemaGetter.transform((carried): Schema.Json =>
-      Predicate.isString(carried) ? parseJson(carried) : Option.getOrElse(decodeJson(carried), () => null)
-    ),
+    decode: SchemaGetter.transform((carried) => Predicate.isString(carried) ? parseJson(carried) : jsonOf(carried)),
     encode: SchemaGetter.transform((json): unknown => JSON.stringify(json))
   })
 )

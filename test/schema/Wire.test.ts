@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { fromMessages } from "../../src/internal/turnFold.ts"
 import {
   Agent,
   CreateSessionRequest,
@@ -10,8 +11,11 @@ import {
   Session,
   UpdateSessionConfigRequest
 } from "../../src/schema/index.ts"
+import { StoredMessage } from "../../src/schema/Message.ts"
+import { StreamEvent, streamEventFromText } from "../../src/schema/StreamEvent.ts"
+import { Turn } from "../../src/schema/Turn.ts"
 import { omittable, parseJson, Unknown } from "../../src/schema/Wire.ts"
-import { agent, health, session } from "../support/fixtures.ts"
+import { agent, health, session, storedMessage } from "../support/fixtures.ts"
 
 describe("omittable", () => {
   const Row = Schema.Struct({ model: omittable(Schema.String), note: omittable(Schema.NullOr(Schema.String)) })
@@ -114,5 +118,56 @@ describe("parseJson", () => {
     assert.strictEqual(parseJson("null"), null)
     assert.strictEqual(parseJson("not json"), "not json")
     assert.strictEqual(parseJson(""), "")
+  })
+})
+
+describe("a number beyond a double", () => {
+  const digits = (count: number) => "9".repeat(count)
+  const beyond = ["1e999", "-1E+999", "1.5e0309", "9e308", digits(309), `-${digits(400)}.5`, `${digits(230)}e99`]
+  const within = ["1e300", "-1.5E+307", "1e-999", digits(300), "0.5", `0.${digits(400)}`, "12345678901234567890"]
+  const places = (number: string) => [
+    `{"type":"x","a":${number}}`,
+    `[${number},1]`,
+    `{"a":[1, ${number} ,{"b":\t${number}\n}]}`,
+    number,
+    ` ${number}`,
+    `${"[".repeat(500)}${number}${"]".repeat(500)}`,
+    ...[0, 1, 99, 150, 199, 200].map((shift) => `{"t":"${"x".repeat(shift)}","a":${number}}`)
+  ]
+
+  it.each(beyond)("is null wherever it is: %s", (number) => {
+    for (const text of places(number)) {
+      assert.deepStrictEqual(parseJson(text), JSON.parse(JSON.stringify(JSON.parse(text))), text)
+    }
+  })
+
+  it("is nothing else: other numbers and texts are as they are", () => {
+    const texts = [...beyond, ...within].map((text) => JSON.stringify({ text: `: ${text}`, [text]: "4e123-1e999" }))
+    for (const text of [...within.flatMap(places), ...texts]) assert.deepStrictEqual(parseJson(text), JSON.parse(text))
+  })
+
+  it.each(beyond)("spoils no message, no row and no turn: %s", (number) => {
+    const texts = [
+      `{"type":"assistant","message":{"content":[{"type":"tool_use","id":"t","name":"n","input":{"n":${number}}}]}}`,
+      `{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t","content":[${number}]}]}}`,
+      `{"type":"result","subtype":"success","structured_output":{"n":${number}},"total_cost_usd":${number}}`
+    ]
+    const messages = texts.map((text) => {
+      const event = streamEventFromText("message", text)
+      assert.isTrue(Schema.is(StreamEvent)(event))
+      return event._tag === "Message" ? event.message : assert.fail("no message")
+    })
+    const turn = fromMessages(messages)
+    assert.deepStrictEqual(turn.structuredOutput, { n: null })
+    assert.deepStrictEqual(turn.toolCalls[0]?.input, { n: null })
+    const codec = Schema.toCodecJson(Turn)
+    assert.deepStrictEqual(Schema.decodeUnknownSync(codec)(Schema.encodeSync(codec)(turn)), turn)
+    for (const text of texts) {
+      const carried: unknown = JSON.parse(text)
+      for (const content of [text, carried]) {
+        const row = Schema.decodeUnknownSync(StoredMessage)({ ...storedMessage(1, "assistant", ""), content })
+        assert.notStrictEqual(row.content._tag, "Unknown")
+      }
+    }
   })
 })
