@@ -10,7 +10,8 @@ import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { concat } from "./content.ts"
-import { unreadable } from "./failures.ts"
+import { ofClient, unreadable } from "./failures.ts"
+import { linksOf } from "./foreign.ts"
 import { type ByteTransform, through } from "./through.ts"
 
 type Response = HttpClientResponse.HttpClientResponse
@@ -22,8 +23,8 @@ type Decode = (bytes: Bytes, onError: (cause: unknown) => HttpClientError.HttpCl
 /** How a content is decoded that has a coding and begins so; none where the platform cannot. */
 export type ContentDecoder = (coding: string, start: Uint8Array) => Option.Option<Decode>
 
-/** The type of a coding's format, for the types of some platforms lack `brotli`. */
-const formatOf = (coding: string, start: Uint8Array): string => {
+/** The format of a coding, by the names of `DecompressionStream`. */
+export const formatOf = (coding: string, start: Uint8Array): string => {
   switch (coding) {
     case "gzip":
     case "x-gzip":
@@ -73,32 +74,51 @@ const signs: ReadonlyMap<string, ReadonlyArray<number>> = new Map([
 ])
 
 /** Shown in a message, so that nothing of a header is in it that is no name. */
-const quote = (coding: string) => /^[\w.+-]{1,40}$/.test(coding) ? `"${coding}"` : "with another name"
+const quote = (coding: string) => /^[\w.+, -]{1,80}$/.test(coding) ? `"${coding}"` : "with another name"
 
 const undecoded = (response: Response, coding: string) =>
   unreadable(response, `the body has the content coding ${quote(coding)}, which cannot be decoded here`)
 
-/** Goes on with a stream as its first bytes tell; one without any is none. */
-const byStart = (bytes: Bytes, onStart: (start: Uint8Array, bytes: Bytes) => Bytes): Bytes =>
+const broken = (response: Response, coding: string) =>
+  unreadable(response, `the body should have the content coding ${quote(coding)}; it is broken`)
+
+/** As the decoders of platforms name what they fail with. */
+const decodingFailure = /^(?:Z_\w+|ZSTD_error\w+|ERR_(?:_ERROR|BROTLI|ZLIB|ZSTD)_\w+|(?:Zlib|Brotli|Zstd)\w*Error)$/
+
+/** The content of a `fetch`, which fails as if the connection had where it cannot decode it. */
+const fetched = (response: Response, codings: ReadonlyArray<string>): Bytes =>
+  Stream.mapError(response.stream, (error) => {
+    const links = linksOf(ofClient(error, response.request).reason.cause)
+    return links.some(({ code, name }) => decodingFailure.test(code ?? name ?? ""))
+      ? broken(response, codings.join(", "))
+      : error
+  })
+
+/** Goes on with a stream as its first bytes tell, so many of them if there are; one without any is none. */
+const byStart = (bytes: Bytes, length: number, onStart: (start: Uint8Array, bytes: Bytes) => Bytes): Bytes =>
   Stream.unwrap(Effect.gen(function*() {
     const pull = yield* Stream.toPull(bytes)
-    return yield* pull.pipe(
-      Effect.map((chunks) =>
-        onStart(chunks[0], Stream.concat(Stream.fromArray(chunks), Stream.fromPull(Effect.succeed(pull))))
-      ),
-      Pull.catchDone(() => Effect.succeed(Stream.empty))
+    const chunks: Array<Uint8Array> = []
+    const gather: Effect.Effect<Bytes, HttpClientError.HttpClientError> = Effect.suspend(() =>
+      chunks.reduce((size, chunk) => size + chunk.length, 0) < length
+        ? pull.pipe(
+          Effect.flatMap((more) => {
+            chunks.push(...more)
+            return gather
+          }),
+          Pull.catchDone(() => Effect.succeed(Stream.fromIterable(chunks)))
+        )
+        : Effect.succeed(Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))))
     )
+    const whole = yield* gather
+    return chunks.every((chunk) => chunk.length === 0) ? Stream.empty : onStart(concat(chunks), whole)
   }))
 
 const decode = (response: Response, decoder: ContentDecoder, coding: string, bytes: Bytes): Bytes =>
-  byStart(bytes, (start, bytes) =>
+  byStart(bytes, 1, (start, bytes) =>
     Option.match(decoder(coding, start), {
       onNone: () => Stream.fail(undecoded(response, coding)),
-      onSome: (decode) =>
-        decode(
-          bytes,
-          () => unreadable(response, `the body should have the content coding ${quote(coding)}; it is broken`)
-        )
+      onSome: (decode) => decode(bytes, () => broken(response, coding))
     }))
 
 const decodeAll = (
@@ -117,23 +137,27 @@ const decodeFetched = (
 ): Bytes => {
   const sign = signs.get(last)
   const stranger = codings.find((coding) => !ofSomeFetches.has(coding)) ?? (sign === undefined ? last : undefined)
-  return byStart(response.stream, (start, bytes) =>
-    sign?.every((byte, index) => byte === start[index]) === true
-      ? decodeAll(response, decoder, codings, bytes)
-      : stranger === undefined
-      ? bytes
-      : Stream.fail(undecoded(response, stranger)))
+  return byStart(
+    fetched(response, codings),
+    sign?.length ?? 1,
+    (start, bytes) =>
+      sign?.every((byte, index) => byte === start[index]) === true
+        ? decodeAll(response, decoder, codings, bytes)
+        : stranger === undefined
+        ? bytes
+        : Stream.fail(undecoded(response, stranger))
+  )
 }
 
 const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyArray<string>): Bytes => {
   const codings = listed.filter((coding) => coding !== "identity")
   const last = codings.at(-1)
   if (Option.exists(HttpClientResponse.toWeb(response), ({ body }) => body === null)) return Stream.empty
-  return last === undefined || (isFetched(response) && listed.every((coding) => ofAllFetches.has(coding)))
-    ? response.stream
-    : isFetched(response)
-    ? decodeFetched(response, decoder, codings, last)
-    : decodeAll(response, decoder, codings, response.stream)
+  if (last === undefined) return response.stream
+  if (!isFetched(response)) return decodeAll(response, decoder, codings, response.stream)
+  return listed.every((coding) => ofAllFetches.has(coding))
+    ? fetched(response, codings)
+    : decodeFetched(response, decoder, codings, last)
 }
 
 /** Whether a browser may keep it from a page that the content was compressed, as it does with an answer of another origin. */

@@ -360,6 +360,13 @@ export const fromHttpClientError = (error: HttpClientError.HttpClientError): Ash
   const redact = redactOf(reason.request)
   switch (reason._tag) {
     case "TransportError": {
+      // Node's fetch decodes up to five codings, and fails otherwise before there is an answer.
+      if (linksOf(reason.cause).some(({ message }) => /^too many content-encodings\b/.test(message ?? ""))) {
+        return new Undecodable({
+          message: `the body cannot be decoded here (${describeCause(reason.cause, redact)})`,
+          http
+        })
+      }
       const codes = linksOf(reason.cause).map(({ code }) => code).filter(Predicate.isNotUndefined)
       const why = codes.map((code) => notConnected.get(code)).find(Predicate.isNotUndefined)
       const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"

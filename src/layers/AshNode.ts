@@ -7,8 +7,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Http from "node:http"
+import type { Duplex } from "node:stream"
 import * as Zlib from "node:zlib"
-import { type ContentDecoder, ContentDecoding, platformDecoder } from "../internal/answer.ts"
+import { type ContentDecoder, ContentDecoding, formatOf } from "../internal/answer.ts"
 import type { AshError } from "../schema/AshError.ts"
 import * as Ash from "./Ash.ts"
 
@@ -32,18 +33,22 @@ const agents = Layer.unwrap(
 
 const nodeClient = NodeHttpClient.layerNodeHttpNoAgent.pipe(Layer.provide(agents))
 
-const decoder: ContentDecoder = (coding, start) => {
-  const make = coding === "br"
-    ? Zlib.createBrotliDecompress
-    : coding === "zstd" && "createZstdDecompress" in Zlib
-    ? Zlib.createZstdDecompress
-    : undefined
-  return make === undefined
-    ? platformDecoder(coding, start)
-    : Option.some((bytes, onError) => NodeStream.pipeThroughDuplex(bytes, { evaluate: () => make(), onError }))
-}
+/** Node's own, which read a `gzip` of several members, as the platform's do not. */
+const decoders: ReadonlyMap<string, () => Duplex> = new Map<string, () => Duplex>([
+  ["gzip", () => Zlib.createGunzip()],
+  ["deflate", () => Zlib.createInflate()],
+  ["deflate-raw", () => Zlib.createInflateRaw()],
+  ["brotli", () => Zlib.createBrotliDecompress()],
+  ...("createZstdDecompress" in Zlib ? [["zstd", () => Zlib.createZstdDecompress()] as const] : [])
+])
 
-/** Decodes answers with `br` and `zstd`, too, where Node can, for clients of your own that leave them coded. */
+const decoder: ContentDecoder = (coding, start) =>
+  Option.map(
+    Option.fromUndefinedOr(decoders.get(formatOf(coding, start))),
+    (make) => (bytes, onError) => NodeStream.pipeThroughDuplex(bytes, { evaluate: make, onError })
+  )
+
+/** Decodes answers as `layer` does, with `br`, `zstd` and a `gzip` of several members where Node can, for clients of your own that leave them coded. */
 export const contentDecoding: Layer.Layer<never> = Layer.succeed(ContentDecoding, decoder)
 
 /**
