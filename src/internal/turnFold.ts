@@ -1,17 +1,13 @@
 /** Folds the events of a turn into one value. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type {
-  AssistantMessage,
-  ClaudeMessage,
-  ResultMessage,
-  ToolResultBlock,
-  UserMessage
-} from "../schema/ClaudeMessage.ts"
+import type { AssistantMessage, ClaudeMessage, ToolResultBlock } from "../schema/ClaudeMessage.ts"
 import type { StoredContent } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { ToolCall, Turn, TurnOutcome } from "../schema/Turn.ts"
+import { jsonAt, saysError, toolError } from "../schema/Wire.ts"
 import { afford, AgentText, blocksOf, type Budget, bytesOf, type Listener, makeWriter, present } from "./agentText.ts"
 import { unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
 
@@ -92,19 +88,21 @@ const addAssistant = (state: State, message: AssistantMessage) => {
   }
 }
 
-const addToolResult = (state: State, { content = null, is_error, tool_use_id }: ToolResultBlock) => {
+const addToolResult = (state: State, { content = null, tool_use_id }: ToolResultBlock, isError: boolean) => {
   const calls = state.calls.get(tool_use_id ?? "") ?? []
   const index = calls.find(isOpen(state)) ?? calls.at(-1)
   const call = index === undefined ? undefined : state.toolCalls[index]
   if (index === undefined || call === undefined) return
   const kept = hasRoom(state, content) ? content : null
-  state.toolCalls[index] = { ...call, result: { content: kept, isError: is_error ?? false } }
+  state.toolCalls[index] = { ...call, result: { content: kept, isError } }
 }
 
-const addUser = (state: State, message: UserMessage) => {
-  for (const block of blocksOf(message)) {
-    if (block._tag === "ToolResult") addToolResult(state, block)
-  }
+const addUser = (state: State, { message, raw }: Extract<ClaudeMessage, { readonly _tag: "User" }>) => {
+  if (typeof message.content === "string") return
+  message.content.forEach((block, index) => {
+    if (block._tag !== "ToolResult") return
+    addToolResult(state, block, saysError(block.is_error, () => jsonAt(raw, ...toolError(index))))
+  })
 }
 
 const addMessage = (state: State, message: ClaudeMessage) => {
@@ -131,13 +129,24 @@ const limits: Readonly<Record<string, TurnOutcome>> = {
   error_max_structured_output_retries: { _tag: "MaxStructuredOutputRetries" }
 }
 
-export const outcomeOf = (result: ResultMessage | undefined): TurnOutcome => {
+/** What a result says of its errors, be it a list or not. */
+const errorsOf = ({ errors, raw }: NonNullable<Turn["result"]>): ReadonlyArray<Schema.Json> => {
+  if (errors !== undefined && errors !== null) return errors
+  const said = jsonAt(raw, "errors") ?? null
+  return said === null ? [] : [said]
+}
+
+const textOf = (json: Schema.Json): string => typeof json === "string" ? json : JSON.stringify(json)
+
+export const outcomeOf = (result: Turn["result"]): TurnOutcome => {
   if (result === undefined) return { _tag: "NoResult" }
-  const { errors, is_error } = result
   const subtype = result.subtype ?? ""
   if (Object.hasOwn(limits, subtype) && limits[subtype] !== undefined) return limits[subtype]
-  if (subtype === "error_during_execution") return { _tag: "ErrorDuringExecution", errors: errors ?? [] }
-  if (is_error === true) return { _tag: "IsError", error: result.result ?? subtype }
+  const errors = errorsOf(result)
+  if (subtype === "error_during_execution") return { _tag: "ErrorDuringExecution", errors }
+  if (saysError(result.is_error, () => jsonAt(result.raw, "is_error"))) {
+    return { _tag: "IsError", error: present(result.result) ?? present(errors.map(textOf).join("; ")) ?? subtype }
+  }
   return subtype === "success" ? { _tag: "Success" } : { _tag: "Other", subtype }
 }
 
@@ -151,7 +160,7 @@ export const toTurn = (state: State): Turn => {
     thinking: words.thinking,
     toolCalls: [...toolCalls],
     outcome: outcomeOf(result),
-    structuredOutput: result?.structured_output ?? undefined,
+    structuredOutput: result?.structured_output,
     usage: used?.usage,
     costUsd: used?.costUsd,
     usageScope: used?.scope ?? "turn",

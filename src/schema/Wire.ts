@@ -171,6 +171,19 @@ const parse = (text: string): Schema.Json => {
 export const parseJson = (text: string, otherwise: Schema.Json = text): Schema.Json =>
   Result.getOrElse(Result.try(() => parse(text)), () => otherwise)
 
+const hasFields = (json: Schema.Json | undefined): json is Schema.JsonObject => Predicate.isObjectOrArray(json)
+
+/** What stands at a path in JSON, if anything does. */
+export const jsonAt = (json: Schema.Json, ...path: ReadonlyArray<string | number>): Schema.Json | undefined =>
+  path.reduce((inner: Schema.Json | undefined, key) => hasFields(inner) ? inner[key] : undefined, json)
+
+/** Whether a flag of an error says so: what is of another type than false, and so is absent where it is decoded, does. */
+export const saysError = (flag: boolean | null | undefined, raw: () => Schema.Json | undefined): boolean =>
+  flag ?? Predicate.isNotNullish(raw())
+
+/** Where a block of a message says whether a tool failed. */
+export const toolError = (block: number) => ["message", "content", block, "is_error"] as const
+
 /** As `startsWith`, which costs more than the rest of what is done with a short line. */
 export const startsAt = (text: string, position: number, word: string): boolean => {
   for (let index = 0; index < word.length; index++) {

@@ -3,8 +3,11 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import { fromMessages } from "../../src/internal/turnFold.ts"
+import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
+import { displayItems } from "../../src/services/MessageReaders.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { assistant, noSession, result, session, sessionId } from "../support/fixtures.ts"
+import { assistant, noSession, result, session, sessionId, user } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 /** A server whose turns are these, one after the other: what each says after its first message. */
@@ -49,6 +52,45 @@ describe("ask", () => {
       assert.isTrue(Option.isNone(yield* handle.fence))
       assert.strictEqual((yield* handle.ask("again")).outcome._tag, "Success")
     }).pipe(Effect.provide(serving(end === undefined ? [says] : [says, { ...result, ...end }], [says, result]).layer)))
+
+  it.each(["true", "false", 1, 0, {}, []])(
+    "is no success where is_error is %j: only false, null and none say that",
+    (flag) => {
+      const [message, answer] = [
+        claudeMessageFromJson({ ...result, is_error: flag, result: "API Error: 500" }),
+        claudeMessageFromJson(user([{ type: "tool_result", tool_use_id: "t", is_error: flag }]))
+      ]
+      const call = claudeMessageFromJson(assistant([{ type: "tool_use", id: "t", name: "Bash" }]))
+      const { outcome, toolCalls } = fromMessages([call, answer, message])
+      assert.deepStrictEqual(outcome, { _tag: "IsError", error: "API Error: 500" })
+      assert.isTrue(toolCalls[0]?.result?.isError)
+      const [shown] = displayItems(answer)
+      assert.isTrue(shown?._tag === "ToolResult" && shown.isError)
+    }
+  )
+
+  it.each([{ is_error: false }, { is_error: null }, {}])("is a success where it says %j", (flag) => {
+    const { is_error: _, ...said } = result
+    const answer = user([{ type: "tool_result", tool_use_id: "t", ...flag }])
+    const call = assistant([{ type: "tool_use", id: "t", name: "Bash" }])
+    const { outcome, toolCalls } = fromMessages([call, answer, { ...said, ...flag }].map(claudeMessageFromJson))
+    assert.deepStrictEqual(outcome, { _tag: "Success" })
+    assert.isFalse(toolCalls[0]?.result?.isError)
+  })
+
+  it.each(
+    [
+      [{ subtype: "error_foo", is_error: true, errors: ["why"] }, { _tag: "IsError", error: "why" }],
+      [{ subtype: "error_foo", is_error: true, errors: "why" }, { _tag: "IsError", error: "why" }],
+      [{ subtype: "error_foo", is_error: true }, { _tag: "IsError", error: "error_foo" }],
+      [{ subtype: "error_during_execution", errors: "why" }, { _tag: "ErrorDuringExecution", errors: ["why"] }],
+      [{ subtype: "error_during_execution", errors: { a: 1 } }, { _tag: "ErrorDuringExecution", errors: [{ a: 1 }] }]
+    ] as const
+  )("says why, however the server does: %j", (said, outcome) => {
+    const turn = fromMessages([claudeMessageFromJson({ type: "result", ...said, structured_output: null })])
+    assert.deepStrictEqual<object>(turn.outcome, outcome)
+    assert.isNull(turn.structuredOutput)
+  })
 
   it.effect("keeps the whole of a turn, however large", () =>
     Effect.gen(function*() {
