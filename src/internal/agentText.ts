@@ -97,23 +97,27 @@ class Strand {
     this.#listener.written?.(this.#kind, text, isFirst && part.isBehindTool)
   }
 
-  /** A block of a complete message. Behind it in the message there may be another one, which goes on where it ends. */
-  block(message: Beginning, id: string | undefined, text: string, isFollowed: boolean) {
-    const part = this.#partOf(message, id)
+  /**
+   * A block of a complete message; one that is empty says nothing of what is pending. Behind it in the message there may be
+   * another one, which goes on where it ends; before it a tool may have been used.
+   */
+  block(message: Beginning, id: string | undefined, text: string, isFollowed: boolean, isBehindTool: boolean) {
+    if (text === "") return
+    const part = this.#partOf(message, id, text)
     if (part === undefined) {
-      if (text === "") return
       const added = this.#add(message, "complete")
       added.text = text
       this.#listener.written?.(this.#kind, text, added.isBehindTool)
       return this.#keep(added)
     }
-    if (this.#toolUsed && part.message === message) {
+    if (isBehindTool) {
       part.isBehindTool = true
       this.#toolUsed = false
     }
+    this.#absorb(part, text)
     const pieces = part.text
     const isLast = part === this.#parts.at(-1)
-    if (isFollowed && text !== "" && pieces.length > text.length && pieces.startsWith(text)) {
+    if (isFollowed && pieces.length > text.length && pieces.startsWith(text)) {
       this.#parts.splice(this.#parts.indexOf(part), 0, { ...part, text, state: "complete" })
       part.text = pieces.slice(text.length)
       part.isBehindTool = false
@@ -192,15 +196,35 @@ class Strand {
     if (!afford(this.#budget, bytesOf(part.text))) this.#parts.splice(this.#parts.lastIndexOf(part), 1)
   }
 
-  /** The pieces of a block: those of the message that it has the id of, or else of the one that began last. */
-  #partOf(message: Beginning, id: string | undefined): Part | undefined {
+  /**
+   * The pieces of a block: those of the message that it has the id of, or else of the one that began last; of several blocks
+   * those that say the same.
+   */
+  #partOf(message: Beginning, id: string | undefined, text: string): Part | undefined {
     if (this.#pending.length === 0) return undefined
+    const first = (isOf: (part: Part) => boolean) => {
+      const part = this.#pending.find(isOf)
+      return part === undefined || part.text === text
+        ? part
+        : this.#pending.find((other) => other.text === text && isOf(other)) ?? part
+    }
     const earlier = id === undefined || id === message.id || message.id === undefined
       ? undefined
-      : this.#pending.find((part) => part.message.id === id)
+      : first((part) => part.message.id === id)
     return earlier ??
-      this.#pending.find((part) => part.message === message && part.state !== "retried") ??
+      first((part) => part.message === message && part.state !== "retried") ??
       this.#pending.find(({ state }) => state === "retried")
+  }
+
+  /** Pieces of one block may have been taken for those of several, where something else came between them. */
+  #absorb(part: Part, text: string) {
+    for (const other of this.#pending.slice(this.#pending.indexOf(part) + 1)) {
+      if (other.message !== part.message || !text.startsWith(part.text + other.text)) return
+      part.text += other.text
+      if (other.isBehindTool) this.#toolUsed = true
+      this.#pending = this.#pending.filter((pending) => pending !== other)
+      this.#parts.splice(this.#parts.lastIndexOf(other), 1)
+    }
   }
 }
 
@@ -217,10 +241,13 @@ const isPlainlyOwn = (json: string) =>
 
 const endsInUuid = /"uuid":"[^"]+"\}$/
 
+/** How long the end of a piece is that has its id. */
+const endLength = "\"uuid\":\"00000000-0000-0000-0000-000000000000\"}".length
+
 /** A mark of the end of a piece, which has its id. The piece itself would keep in memory what it is a part of. */
 const markOf = (json: string): number => {
   let mark = json.length
-  for (let index = Math.max(0, json.length - 10); index < json.length; index++) {
+  for (let index = Math.max(0, json.length - endLength); index < json.length; index++) {
     mark = (Math.imul(mark, 31) + json.charCodeAt(index)) | 0
   }
   return mark
@@ -229,12 +256,15 @@ const markOf = (json: string): number => {
 /** A field of a JSON value, be it one that has fields. */
 const field = (json: unknown, name: string): unknown => Predicate.hasProperty(json, name) ? json[name] : undefined
 
-export const stringField = (json: unknown, name: string): string | undefined => {
+const stringField = (json: unknown, name: string): string | undefined => {
   const value = field(json, name)
   return typeof value === "string" && value !== "" ? value : undefined
 }
 
 const mayHaveWords = /text_delta|thinking_delta/
+
+/** What a piece says, as the API has it. */
+const wordsIn = (delta: unknown): string | undefined => stringField(delta, "text") ?? stringField(delta, "thinking")
 
 const wordsOf = (block: MessageBlock): string =>
   block._tag === "Text" ? block.text : block._tag === "Thinking" ? block.thinking : ""
@@ -263,8 +293,19 @@ export class AgentText {
   #loose: Strand | undefined
   #looseText = ""
   #isLooseCounted = false
-  /** The mark of the last `Partial` event, if there was one. */
+  /** The mark of the last `Partial` event, if there was one, and what it said. */
   #lastPartial: number | undefined
+  #lastSaid: string | undefined
+  /** Whether the agent's own message has begun that its pieces belong to; behind a result none has. */
+  #hasBegun = false
+  /** Whether a message has begun at all: there are servers that do not say so. */
+  #saysBeginnings = false
+  /** Whether there was a piece without a beginning. */
+  #isUnbegun = false
+  /** The id of the turn's first message, and whether an agent said something before. */
+  #init: string | undefined
+  #hasSpoken = false
+  #isMixed = false
 
   constructor(
     { budget = { left: Infinity, isExceeded: false }, listener = {}, pendingLimit = Infinity }: AgentTextOptions = {}
@@ -281,6 +322,14 @@ export class AgentText {
 
   get thinking(): string {
     return this.#thinking.join("")
+  }
+
+  /**
+   * Whether another turn writes here, too: there are two first messages, unless one was delivered twice, or something was
+   * said before the first one, or pieces have no beginning though the server says beginnings.
+   */
+  get isMixed(): boolean {
+    return this.#isMixed
   }
 
   take(event: StreamEvent) {
@@ -315,7 +364,17 @@ export class AgentText {
         if (isRetry(message)) {
           this.#text.retry(this.#message)
           this.#thinking.retry(this.#message)
+          this.#isUnbegun = false
         }
+        return true
+      case "SystemInit":
+        this.settle()
+        this.#takeInit(stringField(message.raw, "uuid") ?? "")
+        return true
+      case "Result":
+        this.settle()
+        this.#hasBegun = false
+        this.#hasSpoken = true
         return true
       default:
         this.settle()
@@ -369,7 +428,8 @@ export class AgentText {
 
   #takePartial(json: string) {
     const mark = markOf(json)
-    const isRepeated = mark === this.#lastPartial && endsInUuid.test(json)
+    const isRepeated = mark === this.#lastPartial && this.#lastSaid !== undefined && endsInUuid.test(json) &&
+      this.#lastSaid === wordsIn(field(field(parseJson(json), "event"), "delta"))
     this.#lastPartial = mark
     if (isRepeated) {
       this.#loose = undefined
@@ -377,7 +437,10 @@ export class AgentText {
     }
     if (startsAt(json, deltaTypeAt, deltaType)) {
       if (this.#loose !== undefined && isPlainlyOwn(json)) return this.#attribute(this.#loose, true)
-      if (this.#loose === undefined && !mayHaveWords.test(json)) return
+      if (this.#loose === undefined && !mayHaveWords.test(json)) {
+        if (!this.#hasBegun && isPlainlyOwn(json)) this.#takeUnbegun()
+        return
+      }
     }
     const message = parseJson(json)
     this.#takeModelEvent(field(message, "event"), stringField(message, "parent_tool_use_id") === undefined)
@@ -386,6 +449,8 @@ export class AgentText {
   /** The twin of a piece has come. */
   #attribute(loose: Strand, isOwn: boolean) {
     this.#loose = undefined
+    this.#lastSaid = this.#looseText
+    if (isOwn && !this.#hasBegun) this.#takeUnbegun()
     if (isOwn && !this.#isLooseCounted) this.#count(loose, this.#looseText, true)
     if (!isOwn && this.#isLooseCounted) loose.takeBack(this.#looseText)
   }
@@ -394,21 +459,45 @@ export class AgentText {
   #takeModelEvent(event: unknown, isOwn: boolean) {
     const delta = field(event, "delta")
     const deltaType = field(delta, "type")
-    if (deltaType === "text_delta") return this.#takeTwin(this.#text, stringField(delta, "text"), isOwn)
-    if (deltaType === "thinking_delta") return this.#takeTwin(this.#thinking, stringField(delta, "thinking"), isOwn)
+    this.#lastSaid = wordsIn(delta)
+    if (deltaType === "text_delta") return this.#takeTwin(this.#text, this.#lastSaid, isOwn)
+    if (deltaType === "thinking_delta") return this.#takeTwin(this.#thinking, this.#lastSaid, isOwn)
     this.settle()
     if (!isOwn) return
     const type = field(event, "type")
-    if (type === "message_start") this.#message = { id: stringField(field(event, "message"), "id") }
+    if (type === "message_start") this.#begin(stringField(field(event, "message"), "id"))
     if (field(field(event, "content_block"), "type") === "tool_use") this.#text.useTool()
     if (type === "message_start" || type === "content_block_start") this.#close()
+  }
+
+  #begin(id: string | undefined) {
+    this.#message = { id }
+    this.#hasBegun = true
+    this.#saysBeginnings = true
+    this.#hasSpoken = true
+    this.#isMixed ||= this.#isUnbegun
+  }
+
+  /** A piece that no message began before. It is another turn's, unless the server says no beginnings. */
+  #takeUnbegun() {
+    this.#isUnbegun = true
+    this.#hasSpoken = true
+    this.#isMixed ||= this.#saysBeginnings
+  }
+
+  #takeInit(id: string) {
+    const before = this.#init
+    this.#init = id
+    this.#isMixed ||= before === undefined ? this.#hasSpoken : before === "" || before !== id
   }
 
   /** A piece as the API has it, be it the twin of the last one or not. */
   #takeTwin(strand: Strand, text: string | undefined, isOwn: boolean) {
     if (this.#loose === strand) return this.#attribute(strand, isOwn)
     this.settle()
-    if (isOwn && text !== undefined) this.#count(strand, text, true)
+    if (!isOwn) return
+    if (!this.#hasBegun) this.#takeUnbegun()
+    if (text !== undefined) this.#count(strand, text, true)
   }
 
   #strandOf(block: MessageBlock): Strand | undefined {
@@ -416,6 +505,7 @@ export class AgentText {
   }
 
   #takeAssistant(message: AssistantMessage): boolean {
+    this.#hasSpoken = true
     const blocks = blocksOf(message)
     const isLooseAmong = blocks.some((block) =>
       this.#strandOf(block) === this.#loose && wordsOf(block) === this.#looseText
@@ -429,13 +519,19 @@ export class AgentText {
       return isNew
     }
     const id = present(message.message.id)
+    let isBehindTool = false
     blocks.forEach((block, index) => {
-      if (block._tag === "ToolUse") this.#text.useTool()
+      if (block._tag === "ToolUse") {
+        isBehindTool = true
+        this.#text.useTool()
+        // Nothing else says where a block of text ends.
+        if (!this.#saysBeginnings) this.#text.close()
+      }
       const isFollowed = blocks.some(({ _tag }, other) => other > index && _tag === block._tag)
-      this.#strandOf(block)?.block(this.#message, id, wordsOf(block), isFollowed)
+      this.#strandOf(block)?.block(this.#message, id, wordsOf(block), isFollowed, isBehindTool)
+      if (block._tag === "Text" && block.text !== "") isBehindTool = false
     })
     this.#supersede()
-    this.#close()
     return true
   }
 

@@ -15,7 +15,6 @@ import {
   streamEventKind,
   type TurnErrorEvent
 } from "../schema/StreamEvent.ts"
-import { stringField } from "./agentText.ts"
 import { hideTurn, withKnown } from "./brokenTurn.ts"
 import { EventParser } from "./EventParser.ts"
 import { printable, printableLines } from "./printable.ts"
@@ -212,13 +211,6 @@ export const endTurn = (
         return settled
       }
 
-      let init: string | undefined
-      /** Another first message than that of the turn; the same one may be delivered twice. */
-      const isAnotherTurn = ({ raw }: Extract<ClaudeMessage, { readonly _tag: "SystemInit" }>) => {
-        const before = init
-        init = stringField(raw, "uuid") ?? ""
-        return before !== undefined && (before === "" || before !== init)
-      }
       /** Folds the events, up to those of another turn, and says between them what was taken back. */
       const pass = (events: ReadonlyArray<StreamEvent>): ReadonlyArray<StreamEvent> => {
         let passed: Array<StreamEvent> | undefined
@@ -226,10 +218,6 @@ export const endTurn = (
           const event = events[index]
           if (event === undefined) break
           if (event._tag === "Message") {
-            if (event.message._tag === "SystemInit" && isAnotherTurn(event.message)) {
-              mixed = turnMixed(operation, sessionId)
-              return passed ?? events.slice(0, index)
-            }
             progress.messages += 1
             if (event.message._tag === "Result") progress.hasResult = true
             else if (isWork.has(event.message._tag)) progress.hasResult = false
@@ -237,6 +225,10 @@ export const endTurn = (
             progress.hasResult = false
           }
           TurnFold.addEvent(heard, event)
+          if (heard.words.isMixed) {
+            mixed = turnMixed(operation, sessionId)
+            return passed ?? events.slice(0, index)
+          }
           if (replaced.length > 0) {
             passed ??= events.slice(0, index)
             passed.push(...replaced.splice(0))

@@ -1,5 +1,6 @@
 import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { decodeEvents, endTurn } from "../../src/internal/turnStream.ts"
 import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
@@ -32,10 +33,13 @@ const generate = (seed: number) => {
   const form = pick<Form>("granular", "twins", "both", "both")
   // With keys in another order, as newer SDKs write them.
   const isReordered = random() < 0.3
+  // Servers of which ids say nothing, or differ where one would not look.
+  const pieceId = pick<(id: number) => string>((id) => `p${id}`, (id) => `${id}-aaaa-bbbb-cccc`, () => "p")
   let words = 0
   let ids = 0
   const word = () => `w${words++}${pick("", " \"parent_tool_use_id\":null ", "}ü😀")};`
   const all: Array<Frame> = [["session_start", { sessionId }]]
+  const init: Frame = ["message", { type: "system", subtype: "init", session_id: "s", uuid: "init" }]
   const said: Record<Kind, string> = { text: "", thinking: "" }
   /** Each block of the agent's own text that is complete, and whatever a subagent says. */
   const blocks: Array<string> = []
@@ -44,11 +48,13 @@ const generate = (seed: number) => {
 
   const partial = (event: unknown, parent: string | null) => {
     if (form === "granular") return
-    const rest = { session_id: "s", parent_tool_use_id: parent, uuid: `p${ids++}` }
-    all.push([
+    const rest = { session_id: "s", parent_tool_use_id: parent, uuid: pieceId(ids++) }
+    const message: Frame = [
       "message",
       isReordered ? { ...rest, type: "stream_event", event } : { type: "stream_event", event, ...rest }
-    ])
+    ]
+    all.push(message)
+    if (!isReordered && random() < 0.05) all.push(message)
   }
   const piece = (kind: Kind, text: string, parent: string | null) => {
     if (form !== "twins") all.push([kinds[kind].event, { delta: text }])
@@ -69,10 +75,9 @@ const generate = (seed: number) => {
     const hasId = (message[1] as { readonly uuid: string }).uuid !== ""
     if (hasId && random() < 0.1) all.push(message)
   }
-  const own = (kind: Kind, text: string) => {
-    if (text === "") return
-    said[kind] += kind === "text" && toolUsed && said.text !== "" ? `\n\n${text}` : text
-    if (kind === "text") toolUsed = false
+  const own = (kind: Kind, text: string, isBehindTool: boolean) => {
+    if (kind === "text" && text === "") toolUsed ||= isBehindTool
+    said[kind] += kind === "text" && text !== "" && isBehindTool && said.text !== "" ? `\n\n${text}` : text
   }
   const aSubagentSpeaks = () => {
     // Nothing tells whose pieces are that have no twin, until their message is complete.
@@ -89,6 +94,32 @@ const generate = (seed: number) => {
     }
   }
 
+  /** A message that is complete while the next one is written. */
+  let late: () => void = () => {}
+  const saysLate = () => {
+    late()
+    late = () => {}
+  }
+  /** In between the pieces of a block of this kind. */
+  const somethingElse = (kind: Kind, id: string) => {
+    if (random() < 0.2) saysLate()
+    if (form !== "granular" && random() < 0.1) aSubagentSpeaks()
+    if (form !== "granular" && random() < 0.1) {
+      all.push(["message", assistant([{ type: "tool_use", id: `t${ids++}`, name: "Bash", input: {} }])])
+      toolUsed = true
+    }
+    if (kind === "text" && random() < 0.1) {
+      const text = word()
+      complete("thinking", text, null, id)
+      own("thinking", text, false)
+    }
+  }
+
+  // The end of a turn that ran before, and went on when this one began.
+  const isMixed = form !== "granular" && random() < 0.1
+  const isBehind = isMixed && random() < 0.5
+  if (isMixed && !isBehind) piece(pick<Kind>("text", "thinking"), word(), null)
+  if (random() < 0.5) all.push(init)
   const count = 1 + some(4)
   for (let turn = 0; turn < count; turn++) {
     const id = `m${ids++}`
@@ -107,9 +138,11 @@ const generate = (seed: number) => {
       partial({ type: "message_start", message: { id: `${id}b` } }, null)
     }
     const pieces = Array.from({ length: some(3) }, word)
+    const isBehindTool = toolUsed
+    if (kind === "text") toolUsed = false
     for (const text of pieces) {
       piece(kind, text, null)
-      if (form !== "granular" && random() < 0.1) aSubagentSpeaks()
+      somethingElse(kind, id)
     }
     const whole = pieces.join("")
     // Where pieces have no beginning of their own, those without a complete message run into the next ones.
@@ -120,7 +153,7 @@ const generate = (seed: number) => {
       // Asked again without an answer, the model has said nothing of which it is known that it counts.
       const text = isRetried && whole === "" ? word() : whole
       if (isRetried && whole === "") complete(kind, text, null, id)
-      own(kind, text)
+      own(kind, text, isBehindTool)
       continue
     }
     const text = ending === "same" && whole !== ""
@@ -130,12 +163,18 @@ const generate = (seed: number) => {
       : ending === "shorter" && pieces.length > 1
       ? pieces.slice(0, -1).join("")
       : word()
-    complete(kind, text, null, random() < 0.5 ? id : "msg_other")
-    own(kind, text)
+    saysLate()
+    if (form !== "granular" && !isRetried && whole !== "" && text === whole && random() < 0.3) {
+      late = () => complete(kind, text, null, id)
+    } else complete(kind, text, null, random() < 0.5 ? id : "msg_other")
+    own(kind, text, isBehindTool)
     if (kind === "text") blocks.push(text)
   }
-  all.push(["message", result], ["done", { sessionId }])
-  return { all, said, blocks, foreign, form }
+  saysLate()
+  all.push(["message", result])
+  if (isBehind) piece(pick<Kind>("text", "thinking"), word(), null)
+  all.push(["done", { sessionId }])
+  return { all, said, blocks, foreign, form, isMixed }
 }
 
 const countOf = (text: string, part: string) => text.split(part).length - 1
@@ -149,7 +188,7 @@ describe("what the agent says", () => {
       Effect.gen(function*() {
         const failures: Array<string> = []
         for (let seed = 0; seed < size; seed++) {
-          const { all, blocks, foreign, form, said } = generate(seed)
+          const { all, blocks, foreign, form, isMixed, said } = generate(seed)
           const bytes = new TextEncoder().encode(frames(...all))
           const cut = 1 + (seed % bytes.length)
           const events = Stream.make(bytes.slice(0, cut), bytes.slice(cut)).pipe(
@@ -157,9 +196,17 @@ describe("what the agent says", () => {
             endTurn("test", sessionId)
           )
           const shown: Array<string> = []
-          const turn = yield* Messages.toTurn(events, { onText: (text) => Effect.sync(() => shown.push(text)) })
-          const deltas = (yield* Stream.runCollect(Messages.textDeltas(events))).join("")
           const fail = (what: string) => failures.push(`${seed} (${form}): ${what}`)
+          const outcome = yield* Effect.result(
+            Messages.toTurn(events, { onText: (text) => Effect.sync(() => shown.push(text)) })
+          )
+          if (isMixed || Result.isFailure(outcome)) {
+            const tag = Result.isFailure(outcome) ? outcome.failure.reason._tag : undefined
+            if (tag !== (isMixed ? "TurnMixed" : undefined)) fail(`failed as ${tag}`)
+            continue
+          }
+          const turn = outcome.success
+          const deltas = (yield* Stream.runCollect(Messages.textDeltas(events))).join("")
           if (turn.text !== said.text) fail(`text ${JSON.stringify([turn.text, said.text])}`)
           if (turn.thinking !== said.thinking) fail(`thinking ${JSON.stringify([turn.thinking, said.thinking])}`)
           if (shown.join("") !== deltas) fail("onText is not textDeltas")
@@ -188,7 +235,11 @@ describe("what the agent says", () => {
             if (!turn.text.includes(abandoned) && screen.includes(abandoned)) fail(`not taken back: ${screen}`)
           }
         }
-        return { cases: size, failures, note: "pieces in three forms, subagents, retries, duplicates, cut in two" }
+        return {
+          cases: size,
+          failures,
+          note: "pieces in three forms, subagents, retries, duplicates, other turns, out of order, cut in two"
+        }
       }),
     it.effect
   )

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { decodeEvents, endTurn } from "../../src/internal/turnStream.ts"
 import type { TurnOutcome } from "../../src/schema/Turn.ts"
@@ -104,6 +105,116 @@ describe("text", () => {
     }))
 })
 
+const ofModel = (event: object, more: object = {}) =>
+  message({ type: "stream_event", event, parent_tool_use_id: null, ...more })
+const start = (id: string) => ofModel({ type: "message_start", message: { id } })
+const blockStart = ofModel({ type: "content_block_start", index: 0, content_block: { type: "text", text: "" } })
+/** A piece with its twin. */
+const piece = (text: string, uuid = `piece of ${text}`): ReadonlyArray<Frame> => [
+  delta(text),
+  ofModel({ type: "content_block_delta", index: 0, delta: { type: "text_delta", text } }, { uuid })
+]
+const complete = (id: string, ...content: ReadonlyArray<Schema.Json>) =>
+  message({ ...assistant(content), message: { id, role: "assistant", content } })
+const text = (text: string) => ({ type: "text", text })
+const tool = { type: "tool_use", id: "t", name: "Bash", input: {} }
+
+describe("a block of text that something else comes in between of", () => {
+  const cases: ReadonlyArray<readonly [name: string, frames: ReadonlyArray<Frame>, text: string, deltas?: string]> = [
+    ...[{ type: "thinking", thinking: "hm" }, tool, { type: "of_the_future" }].map((block) =>
+      [
+        `${block.type}, whole`,
+        [
+          start("m"),
+          blockStart,
+          ...piece("It is "),
+          complete("m", block),
+          ...piece("42."),
+          complete("m", text("It is 42."))
+        ],
+        "It is 42."
+      ] as const
+    ),
+    [
+      "a tool, of a server that says no beginnings",
+      [delta("It is "), complete("m", tool), delta("42."), complete("m", text("It is 42."))],
+      "It is 42.",
+      "It is \n\n42."
+    ],
+    [
+      "a tool, of a server that says no beginnings, without a complete message",
+      [delta("I look"), complete("m", tool), delta("It "), delta("is"), complete("n", text("It is"))],
+      "I look\n\nIt is"
+    ],
+    [
+      "the message before it, whole",
+      [
+        start("a"),
+        blockStart,
+        ...piece("Hello"),
+        start("b"),
+        blockStart,
+        ...piece("It is "),
+        complete("a", text("Hello")),
+        ...piece("42."),
+        complete("b", text("It is 42."))
+      ],
+      "HelloIt is 42."
+    ],
+    [
+      "the block before it, whole",
+      [
+        start("m"),
+        blockStart,
+        ...piece("A"),
+        blockStart,
+        ...piece("B"),
+        complete("m", text("A")),
+        ...piece("1"),
+        complete("m", text("B1"))
+      ],
+      "AB1"
+    ],
+    [
+      "a block that says the same, and more, and has no complete message",
+      [start("m"), blockStart, ...piece("A1"), blockStart, ...piece("A1B"), complete("m", text("A1B"))],
+      "A1A1B"
+    ],
+    ["an empty block", [start("m"), blockStart, ...piece("It"), complete("m", text(""), text("It is"))], "It is"]
+  ]
+  it.effect.each(cases)("%s", ([, all, said, deltas = said]) =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* turnOf(...all)).text, said)
+      assert.strictEqual((yield* Stream.runCollect(Messages.textDeltas(events(...all, done)))).join(""), deltas)
+    }))
+})
+
+describe("pieces", () => {
+  const ids: ReadonlyArray<readonly [name: string, first: string, second: string]> = [
+    ["one id", "u1", "u1"],
+    ["ids with one end", "0001-aaaa-bbbb-cccc", "0002-aaaa-bbbb-cccc"],
+    ["ids of their own", "fe6a08d8-3d31-4c3c-a7c9-5c5f0ad6bb30", "0c4ab1a5-3d31-4c3c-a7c9-5c5f0ad6bb30"]
+  ]
+  it.effect.each(ids)("with %s are all said", ([, first, second]) =>
+    Effect.gen(function*() {
+      for (const own of [piece, (text: string, uuid: string) => piece(text, uuid).slice(1)]) {
+        const turn = yield* turnOf(start("m"), blockStart, ...own("Hello", first), ...own("world", second))
+        assert.strictEqual(turn.text, "Helloworld")
+      }
+    }))
+
+  it.effect("that say the same are both said, those that were delivered twice once", () =>
+    Effect.gen(function*() {
+      for (const from of [0, 1]) {
+        const same = (uuid: string) => piece("ha", uuid).slice(from)
+        const twice = yield* turnOf(start("m"), ...same("u1-aaaaaaaaaaaa"), ...same("u2-aaaaaaaaaaaa"))
+        assert.strictEqual(twice.text, "haha")
+        const once = yield* turnOf(start("m"), ...same("u1"), ...same("u1"))
+        assert.strictEqual(once.text, "ha")
+      }
+    }))
+})
+
 describe("tool calls", () => {
   const call = (id: string | undefined, input: string) =>
     message(assistant([{ type: "tool_use", ...(id === undefined ? {} : { id }), name: "Bash", input }]))
@@ -156,18 +267,46 @@ describe("the end of a turn", () => {
 
 describe("two turns in one stream", () => {
   const init = (more: object) => message({ type: "system", subtype: "init", session_id: "s", ...more })
+  const pieceOfInput = ofModel({ type: "content_block_delta", delta: { type: "input_json_delta", partial_json: "{" } })
   const mixed: ReadonlyArray<readonly [name: string, ...frames: ReadonlyArray<Frame>]> = [
     ["another id", init({ uuid: "a" }), says("a"), init({ uuid: "b" })],
     ["no ids", init({}), init({})],
     ["empty ids", init({ uuid: "" }), init({ uuid: "" })],
-    ["behind a result", init({ uuid: "a" }), says("foreign"), message(result), init({ uuid: "b" })]
+    ["behind a result", init({ uuid: "a" }), says("foreign"), message(result), init({ uuid: "b" })],
+    ["pieces before it", ...piece("foreign "), init({}), start("m"), blockStart, ...piece("mine")],
+    ["pieces of a tool's input before it", pieceOfInput, init({})],
+    ["a complete message before it", says("foreign "), init({}), says("mine")],
+    ["a result before it", message(result), init({})],
+    ["a beginning before it", start("m"), ...piece("foreign"), init({})],
+    ["pieces before any beginning", ...piece("foreign "), start("m"), ...piece("mine"), says("mine")],
+    ["pieces behind a result", start("m"), ...piece("mine"), says("mine"), message(result), ...piece("foreign")],
+    ["input behind a result", start("m"), ...piece("mine"), says("mine"), message(result), pieceOfInput]
   ]
-  it.effect.each(mixed)("are told by their first messages: %s", ([, ...all]) =>
+  it.effect.each(mixed)("are told by what comes before their beginnings: %s", ([, ...all]) =>
     Effect.gen(function*() {
       const outcome = yield* Effect.result(turnOf(...all))
       const error = Result.isFailure(outcome) ? outcome.failure : undefined
       assert.strictEqual(error?.reason._tag, "TurnMixed")
       assert.isUndefined(error?.partialTurn)
+    }))
+
+  const one: ReadonlyArray<readonly [name: string, ...frames: ReadonlyArray<Frame>]> = [
+    ["pieces alone", delta("a")],
+    ["pieces with twins, no beginnings", ...piece("a")],
+    ["no twins", delta("a"), init({})],
+    ["no twins, a beginning behind", delta("a"), retry, start("m"), says("a")],
+    [
+      "a subagent's pieces",
+      init({}),
+      ofModel({ type: "content_block_delta" }, { parent_tool_use_id: "t" }),
+      start("m"),
+      ...piece("a")
+    ],
+    ["another message behind the first", init({}), start("m"), ...piece("a"), says("a"), start("n")]
+  ]
+  it.effect.each(one)("are one where nothing says otherwise: %s", ([, ...all]) =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* turnOf(...all, message(result))).text, "a")
     }))
 
   it.effect("are one where the first message was delivered twice", () =>
