@@ -56,14 +56,22 @@ interface Beginning {
 
 /** A block, or as much of it as has arrived. */
 interface Part {
-  readonly message: Beginning
+  message: Beginning
   text: string
+  /** How long it is, though not all of it may be kept. */
+  length: number
   /** How much of the end of the text no twin has told to be the agent's own. */
   untold: number
   /** Of pieces: whether more may follow, whether the model was asked again. */
   state: "open" | "closed" | "retried" | "complete"
   isBehindTool: boolean
 }
+
+/** What has been settled belongs to no message that anything could be added to. */
+const settled: Beginning = { id: undefined }
+
+/** Characters of a part that is pending, and of what belongs to it. */
+const pendingSizeOf = ({ message, text }: Part): number => text.length + (message.id ?? "").length + 64
 
 /** The text, or the thinking, of a turn. */
 class Strand {
@@ -74,6 +82,8 @@ class Strand {
   readonly #parts: Array<Part> = []
   /** Those parts that no complete message has confirmed. */
   #pending: Array<Part> = []
+  #pendingSize = 0
+  #last: Part | undefined
   #toolUsed = false
   #isRetried = false
 
@@ -90,9 +100,13 @@ class Strand {
     if (part?.state !== "open") {
       part = this.#add(message, "open")
       this.#pending.push(part)
+      this.#pendingSize += pendingSizeOf(part)
     }
-    if (part.text.length <= this.#pendingLimit) part.text += text
-    else this.#budget.isExceeded = true
+    if (part.text.length === part.length && this.#hasRoom(part, text)) {
+      part.text += text
+      this.#pendingSize += text.length
+    }
+    part.length += text.length
     part.untold = isTold ? 0 : part.untold + text.length
     this.#listener.written?.(this.#kind, text, isFirst && part.isBehindTool)
   }
@@ -107,6 +121,7 @@ class Strand {
     if (part === undefined) {
       const added = this.#add(message, "complete")
       added.text = text
+      added.length = text.length
       this.#listener.written?.(this.#kind, text, added.isBehindTool)
       return this.#keep(added)
     }
@@ -116,19 +131,23 @@ class Strand {
     }
     this.#absorb(part, text)
     const pieces = part.text
-    const isLast = part === this.#parts.at(-1)
+    const isLast = part === this.#last
     if (isFollowed && pieces.length > text.length && pieces.startsWith(text)) {
-      this.#parts.splice(this.#parts.indexOf(part), 0, { ...part, text, state: "complete" })
+      const first: Part = { ...part, text, length: text.length, state: "complete" }
+      this.#parts.splice(this.#parts.indexOf(part), 0, first)
+      this.#keep(first)
       part.text = pieces.slice(text.length)
+      part.length -= text.length
+      this.#pendingSize -= text.length
       part.isBehindTool = false
       return
     }
-    this.#pending = this.#pending.filter((other) => other !== part)
+    const written = part.length
+    this.#settle(part)
     part.text = text
-    part.state = "complete"
-    const isCut = pieces.length > this.#pendingLimit
+    part.length = text.length
     if (text.startsWith(pieces) && (isLast || text === pieces)) {
-      if (!isCut && text !== pieces) this.#listener.written?.(this.#kind, text.slice(pieces.length), false)
+      if (text.length > written) this.#listener.written?.(this.#kind, text.slice(written), false)
     } else {
       this.#listener.replaced?.(this.#kind, pieces, text)
     }
@@ -160,6 +179,8 @@ class Strand {
     if (part?.state !== "open" || text === "" || part.untold < text.length || !part.text.endsWith(text)) return
     if (part.text === text) return this.#drop(part, text)
     part.text = part.text.slice(0, -text.length)
+    part.length -= text.length
+    this.#pendingSize -= text.length
     part.untold -= text.length
     this.#listener.replaced?.(this.#kind, text, "")
   }
@@ -179,17 +200,42 @@ class Strand {
   }
 
   #add(message: Beginning, state: Part["state"]): Part {
-    const part: Part = { message, text: "", untold: 0, state, isBehindTool: this.#toolUsed }
+    const part: Part = { message, text: "", length: 0, untold: 0, state, isBehindTool: this.#toolUsed }
     this.#toolUsed = false
     this.#parts.push(part)
+    this.#last = part
     return part
   }
 
   #drop(part: Part, abandoned: string) {
-    this.#pending = this.#pending.filter((other) => other !== part)
+    this.#settle(part)
     this.#parts.splice(this.#parts.lastIndexOf(part), 1)
+    if (this.#last === part) this.#last = this.#parts.at(-1)
     if (part.isBehindTool) this.#toolUsed = true
     this.#listener.replaced?.(this.#kind, abandoned, "")
+  }
+
+  /** Whether there is room for more of the last part; for its sake those that began before it are taken as they are. */
+  #hasRoom(part: Part, text: string): boolean {
+    for (
+      let oldest = this.#pending[0];
+      oldest !== undefined && oldest !== part && this.#pendingSize + text.length > this.#pendingLimit;
+      oldest = this.#pending[0]
+    ) {
+      this.#settle(oldest)
+      this.#keep(oldest)
+    }
+    const isRoom = this.#pendingSize + text.length <= this.#pendingLimit
+    this.#budget.isExceeded ||= !isRoom
+    return isRoom
+  }
+
+  /** Nothing more is to come of the part. */
+  #settle(part: Part) {
+    this.#pending = this.#pending.filter((other) => other !== part)
+    this.#pendingSize -= pendingSizeOf(part)
+    part.state = "complete"
+    part.message = settled
   }
 
   #keep(part: Part) {
@@ -221,9 +267,12 @@ class Strand {
     for (const other of this.#pending.slice(this.#pending.indexOf(part) + 1)) {
       if (other.message !== part.message || !text.startsWith(part.text + other.text)) return
       part.text += other.text
+      part.length += other.length
+      this.#pendingSize += other.text.length
       if (other.isBehindTool) this.#toolUsed = true
-      this.#pending = this.#pending.filter((pending) => pending !== other)
+      this.#settle(other)
       this.#parts.splice(this.#parts.lastIndexOf(other), 1)
+      if (this.#last === other) this.#last = part
     }
   }
 }
@@ -276,9 +325,11 @@ const isRetry = ({ raw }: Extract<ClaudeMessage, { readonly _tag: "Unknown" }>) 
 
 export interface AgentTextOptions {
   readonly listener?: Listener
-  /** For what complete messages say. */
+  /** For what complete messages say, and to know those that are delivered twice. */
   readonly budget?: Budget
-  /** Characters of a block that is not complete. */
+  /** Whether what complete messages say is kept. @default true */
+  readonly keepsText?: boolean
+  /** Characters of text, and of thinking, that no complete message has confirmed. */
   readonly pendingLimit?: number
 }
 
@@ -308,11 +359,13 @@ export class AgentText {
   #isMixed = false
 
   constructor(
-    { budget = { left: Infinity, isExceeded: false }, listener = {}, pendingLimit = Infinity }: AgentTextOptions = {}
+    { budget = { left: Infinity, isExceeded: false }, keepsText = true, listener = {}, pendingLimit = Infinity }:
+      AgentTextOptions = {}
   ) {
     this.#budget = budget
-    this.#text = new Strand("text", listener, budget, pendingLimit)
-    this.#thinking = new Strand("thinking", listener, budget, pendingLimit)
+    const forText = keepsText ? budget : { left: 0, isExceeded: false }
+    this.#text = new Strand("text", listener, forText, pendingLimit)
+    this.#thinking = new Strand("thinking", listener, forText, pendingLimit)
   }
 
   /** What was written until now; a blank line separates what was written before and after a tool was used. */

@@ -13,6 +13,9 @@ import { unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
 
 export { blocksOf }
 
+/** How much of a turn is kept where it is not asked for as a whole, in bytes. */
+const keptOfTurn = 1_048_576
+
 /** An event of a turn, and what a session handle says before the first of them, which adds nothing to the turn. */
 export type TurnEvent = StreamEvent | { readonly _tag: "SessionRestarted" }
 
@@ -76,14 +79,15 @@ const addAssistant = (state: State, message: AssistantMessage) => {
     const { id: given, input = null, name: called } = block
     const id = given ?? ""
     const name = called ?? ""
-    if (!hasRoom(state, { id, name, input })) continue
+    const parentToolUseId = present(message.parent_tool_use_id)
+    if (!hasRoom(state, { id, name, input, parentToolUseId })) continue
     state.calls.set(id, [...(state.calls.get(id) ?? []).filter(isOpen(state)), state.toolCalls.length])
     state.toolCalls.push({
       id,
       name,
       input,
       result: undefined,
-      parentToolUseId: present(message.parent_tool_use_id)
+      parentToolUseId
     })
   }
 }
@@ -180,7 +184,9 @@ export const textDeltas = <E, R>(events: Stream.Stream<TurnEvent, E, R>): Stream
     events,
     () => {
       const writer = makeWriter()
-      return { writer, words: new AgentText({ listener: writer.listener }) }
+      const budget: Budget = { left: keptOfTurn, isExceeded: false }
+      const words = new AgentText({ listener: writer.listener, budget, keepsText: false, pendingLimit: keptOfTurn })
+      return { writer, words }
     },
     (state, batch) => {
       for (const event of batch) if (event._tag !== "SessionRestarted") state.words.take(event)
@@ -237,13 +243,10 @@ export const fold = <E, R, E2 = never, R2 = never>(
     )
   })
 
-/** How much of a turn is kept for its failure's sake, in bytes. */
-const keptForFailure = 1_048_576
-
 /** Makes what a turn is folded into. */
 export type Make = (options: StateOptions) => State
 
-export const foldForFailure: Make = (options) => initial({ size: keptForFailure, ...options })
+export const foldForFailure: Make = (options) => initial({ size: keptOfTurn, ...options })
 
 /** What the stream of a turn folds it into; one who wants the whole of it gives a state of his own. */
 export class Folding extends Context.Reference<Make>("effect-ash/internal/turnFold/Folding", {

@@ -3,11 +3,18 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as V8 from "node:v8"
+import * as Vm from "node:vm"
 import { decodeEvents, endTurn } from "../../src/internal/turnStream.ts"
+import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
+import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
 import type { TurnOutcome } from "../../src/schema/Turn.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { assistant, result, sessionId, user } from "../support/fixtures.ts"
 import { frames } from "../support/ScriptedServer.ts"
+
+V8.setFlagsFromString("--expose_gc")
+const collectGarbage: () => void = Vm.runInNewContext("gc")
 
 type Frame = readonly [event: string, data: unknown]
 
@@ -333,6 +340,83 @@ describe("what is kept of a turn for its failure's sake", () => {
       const whole = yield* turnOf(says("a"), ...all)
       assert.isFalse(whole.isPartial)
       assert.strictEqual(whole.toolCalls.filter(({ result }) => result?.content !== null).length, 300)
+    }))
+})
+
+describe("what a stream keeps", () => {
+  const start = (id: string): StreamEvent => ({
+    _tag: "Partial",
+    json: JSON.stringify({
+      type: "stream_event",
+      event: { type: "message_start", message: { id } },
+      parent_tool_use_id: null
+    })
+  })
+  const written = (block: Schema.Json, more: Readonly<Record<string, Schema.Json>> = {}): StreamEvent => ({
+    _tag: "Message",
+    message: claudeMessageFromJson(assistant([block], more))
+  })
+  const large = 200_000
+  const count = 100
+  const textAt = (index: number) => Buffer.alloc(large, 97 + index % 26).toString("latin1")
+  const kinds: ReadonlyArray<readonly [name: string, (index: number) => ReadonlyArray<StreamEvent>]> = [
+    ["pieces without complete messages", (index) => [start(`m${index}`), { _tag: "TextDelta", delta: textAt(index) }]],
+    ["ids of messages", (index) => [start(textAt(index)), { _tag: "TextDelta", delta: "a" }]],
+    ["complete messages", (index) => [written({ type: "text", text: textAt(index) })]],
+    ["thinking", (index) => [written({ type: "thinking", thinking: textAt(index) })]],
+    ["ids of parents", (index) => [
+      written({ type: "tool_use", id: `t${index}`, name: "Bash" }, { parent_tool_use_id: textAt(index) })
+    ]]
+  ]
+  const heap = () => {
+    collectGarbage()
+    return process.memoryUsage().heapUsed
+  }
+  it.effect.each(kinds.flatMap(([name, make]) => [false, true].map((isText) => [name, isText, make] as const)))(
+    "is bounded: %s, of the text alone: %s",
+    ([, isText, make]) =>
+      Effect.gen(function*() {
+        let most = 0
+        const before = heap()
+        const all = function*() {
+          for (let index = 0; index < count; index++) {
+            yield* make(index)
+            if (index % 20 === 19) most = Math.max(most, heap() - before)
+          }
+          yield { _tag: "Done" } as const
+        }
+        const stream = Stream.fromIterable(all(), { chunkSize: 1 }).pipe(endTurn("test", sessionId))
+        yield* isText ? Stream.runDrain(Messages.textDeltas(stream)) : Stream.runDrain(stream)
+        assert.isBelow(most, large * count / 2)
+      })
+  )
+
+  it.effect("leaves nothing out of the text that is written, and doubles nothing", () =>
+    Effect.gen(function*() {
+      const all = Array.from({ length: 20 }, (_, index) => index).flatMap((index): ReadonlyArray<StreamEvent> => {
+        const text = textAt(index)
+        return [
+          start(`m${index}`),
+          { _tag: "TextDelta", delta: text.slice(0, -10) },
+          written({ type: "text", text }, { uuid: `u${index}` }),
+          written({ type: "text", text }, { uuid: `u${index}` })
+        ]
+      })
+      const deltas = yield* Stream.runCollect(Messages.textDeltas(Stream.fromIterable(all)))
+      assert.strictEqual(deltas.join(""), Array.from({ length: 20 }, (_, index) => textAt(index)).join(""))
+    }))
+
+  it.effect("leaves nothing out of a block that is larger than what is kept", () =>
+    Effect.gen(function*() {
+      const text = Array.from({ length: 12 }, (_, index) => textAt(index)).join("")
+      const pieces = Array.from(
+        { length: 11 },
+        (_, index): StreamEvent => ({ _tag: "TextDelta", delta: textAt(index) })
+      )
+      const deltas = yield* Stream.runCollect(
+        Messages.textDeltas(Stream.fromIterable([start("m"), ...pieces, written({ type: "text", text })]))
+      )
+      assert.strictEqual(deltas.join(""), text)
     }))
 })
 
