@@ -14,7 +14,9 @@ import {
   TurnUnsuccessful,
   Undecodable
 } from "../schema/AshError.ts"
-import type { Turn } from "../schema/Turn.ts"
+import type { Turn, TurnOutcome } from "../schema/Turn.ts"
+import { printable } from "./printable.ts"
+import type { Redact } from "./secrets.ts"
 
 const endings: Readonly<Record<TurnUnsuccessful["outcome"], string>> = {
   Success: "with success",
@@ -27,18 +29,32 @@ const endings: Readonly<Record<TurnUnsuccessful["outcome"], string>> = {
   NoResult: "without a result; another program's turn or command may have ended it"
 }
 
+/** Characters of what the agent says in the place of an answer. */
+const saidLimit = 1000
+
+/** What the agent said instead of an answer, where it did. */
+export const whatWasWrong = (outcome: TurnOutcome, redact: Redact): string =>
+  outcome._tag === "IsError" ? ` (${printable(redact(outcome.error)).slice(0, saidLimit)})` : ""
+
 /** Hides what the agent said from logs. */
 export const hideTurn = (turn: Turn): Redacted.Redacted<Turn> =>
   Redacted.make(turn, { label: "what was heard of the turn" })
 
 /** A turn that has come to its end; a failure unless that is a success. */
-export const successful = (operation: string, sessionId: string, turn: Turn): Effect.Effect<Turn, AshError> => {
+export const successful = (
+  operation: string,
+  sessionId: string,
+  turn: Turn,
+  redact: Redact
+): Effect.Effect<Turn, AshError> => {
   const outcome = turn.outcome._tag
   return outcome === "Success" ? Effect.succeed(turn) : Effect.fail(
     new AshError({
       operation,
       reason: new TurnUnsuccessful({
-        message: `the turn ended ${endings[outcome]}; partialTurn has what the agent said until then`,
+        message: `the turn ended ${endings[outcome]}${
+          whatWasWrong(turn.outcome, redact)
+        }; partialTurn has what the agent said until then`,
         sessionId,
         outcome,
         heard: hideTurn(turn)

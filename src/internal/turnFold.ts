@@ -1,6 +1,7 @@
 /** Folds the events of a turn into one value. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { AssistantMessage, ClaudeMessage, ToolResultBlock } from "../schema/ClaudeMessage.ts"
@@ -9,6 +10,7 @@ import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { ToolCall, Turn, TurnOutcome } from "../schema/Turn.ts"
 import { jsonAt, saysError, toolError } from "../schema/Wire.ts"
 import { afford, AgentText, blocksOf, type Budget, bytesOf, type Listener, makeWriter, present } from "./agentText.ts"
+import type { Redact } from "./secrets.ts"
 import { unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
 
 export { blocksOf }
@@ -28,6 +30,8 @@ export interface State {
   readonly budget: Budget
   /** What is known of the turns before. */
   readonly before: UsageBefore
+  /** Takes secrets out of what is told of the turn. */
+  readonly redact: Redact
   result: Turn["result"]
 }
 
@@ -36,9 +40,12 @@ export interface StateOptions {
   readonly size?: number
   readonly listener?: Listener
   readonly before?: UsageBefore
+  readonly redact?: Redact
 }
 
-export const initial = ({ before = unknownBefore, listener = {}, size = Infinity }: StateOptions = {}): State => {
+export const initial = (
+  { before = unknownBefore, listener = {}, redact = identity, size = Infinity }: StateOptions = {}
+): State => {
   const budget: Budget = { left: size, isExceeded: false }
   return {
     words: new AgentText({ listener, budget, pendingLimit: size }),
@@ -46,6 +53,7 @@ export const initial = ({ before = unknownBefore, listener = {}, size = Infinity
     calls: new Map(),
     budget,
     before,
+    redact,
     result: undefined
   }
 }

@@ -15,7 +15,7 @@ import {
   streamEventKind,
   type TurnErrorEvent
 } from "../schema/StreamEvent.ts"
-import { hideTurn, withKnown } from "./brokenTurn.ts"
+import { hideTurn, whatWasWrong, withKnown } from "./brokenTurn.ts"
 import { EventParser } from "./EventParser.ts"
 import { printable, printableLines } from "./printable.ts"
 import { initialProgress, type TurnProgress } from "./readAhead.ts"
@@ -105,12 +105,6 @@ const turnMixed = (operation: string, sessionId: string) =>
     })
   })
 
-/** What the agent said instead of an answer, where it did. */
-const whatWasWrong = ({ result }: TurnFold.State, redact: Redact): string => {
-  const outcome = TurnFold.outcomeOf(result)
-  return outcome._tag === "IsError" ? ` (${printable(redact(outcome.error))})` : ""
-}
-
 /**
  * How long an `error` that may be a block of the agent's waits for what comes behind it. Behind a block there is at once
  * the message that it is a part of (contract 5.4), behind a failure the end of the stream, or `done` (contract 5.5).
@@ -160,6 +154,7 @@ export const endTurn = (
     Effect.sync(() => {
       const replaced: Array<StreamEvent> = []
       const heard = folding({
+        redact,
         listener: {
           replaced: (kind, abandoned, text) => {
             replaced.push({ _tag: kind === "text" ? "TextReplaced" : "ThinkingReplaced", abandoned, text })
@@ -176,7 +171,7 @@ export const endTurn = (
           operation,
           reason: new TurnFailed({
             message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}${
-              whatWasWrong(heard, redact)
+              whatWasWrong(TurnFold.outcomeOf(heard.result), redact)
             }`,
             sessionId,
             error

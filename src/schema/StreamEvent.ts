@@ -218,8 +218,10 @@ const reasonIn = (json: Schema.Json): string | undefined => {
   let reason: unknown = json
   while (Predicate.isObject(reason)) {
     const { error, message, type } = reason
-    if (Predicate.isString(message) && message !== "" && !Predicate.isObject(error)) {
-      return Predicate.isString(type) && type !== "error" ? `${message} (${type})` : message
+    if (Predicate.isString(message) && !Predicate.isObject(error)) {
+      const kind = Predicate.isString(type) && type !== "error" ? type : ""
+      if (message !== "") return kind === "" ? message : `${message} (${kind})`
+      if (kind !== "" && !Predicate.isString(error)) return kind
     }
     reason = error ?? message
   }

@@ -476,7 +476,7 @@ export const make = (
         return streamAs(operation, content, sendOptions).pipe(
           Stream.provideService(TurnFold.Folding, folding),
           Stream.runDrain,
-          Effect.andThen(Effect.suspend(() => successful(operation, id, TurnFold.toTurn(state))))
+          Effect.andThen(Effect.suspend(() => successful(operation, id, TurnFold.toTurn(state), state.redact)))
         )
       }),
     exec: (command, execOptions) =>

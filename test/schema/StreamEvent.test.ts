@@ -76,6 +76,10 @@ describe("streamEventFromText", () => {
       "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}",
       "Overloaded (overloaded_error)"
     ],
+    [
+      "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"\"}}",
+      "overloaded_error"
+    ],
     ["{\"error\":{\"message\":\"Overloaded\"}}", "Overloaded"],
     ["{\"error\":{\"error\":{\"message\":\"deep\"}}}", "deep"],
     ["{\"message\":\"boom\"}", "boom"],

@@ -25,6 +25,7 @@ const serving = (...turns: ReadonlyArray<ReadonlyArray<unknown>>) => {
   })
 }
 
+const secret = Server.apiKey
 const says = assistant([{ type: "text", text: "I begin." }])
 const init = (uuid: string) => ({ type: "system", subtype: "init", session_id: "s", uuid })
 
@@ -91,6 +92,18 @@ describe("ask", () => {
     assert.deepStrictEqual<object>(turn.outcome, outcome)
     assert.isNull(turn.structuredOutput)
   })
+
+  it.effect("says what the agent said in the place of an answer, without secrets, in one line that ends", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip((yield* Sessions).attach(sessionId).ask(`hello ${secret}`))
+      assert.include(error.message, "(API Error: 529\\n")
+      assert.notInclude(error.message, secret)
+      assert.isBelow(error.message.length, 1500)
+    }).pipe(
+      Effect.provide(
+        serving([{ ...result, is_error: true, result: `API Error: 529\nof ${secret} ${"x".repeat(9000)}` }]).layer
+      )
+    ))
 
   it.effect("keeps the whole of a turn, however large", () =>
     Effect.gen(function*() {
