@@ -165,7 +165,7 @@ const fieldOf = (message: string, redact: Redact) => {
 
 /** What servers say in words of their own alone (contract 2.1), which hold nothing of a request, whatever it says. */
 const fixed =
-  /^(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d+ (?:seconds|minutes?)|Session is \w+|Too Many Requests|Unauthorized)$/
+  /^(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d+ (?:seconds|minutes?)|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)$/
 
 /** The longest message of a server that is told, in characters. */
 const messageLimit = 2_000

@@ -152,8 +152,8 @@ const makeFilter = (size: number) => {
   }
 }
 
-/** What may stand between the characters of a text, as where it is broken into lines: white space, and what is not seen. */
-const between = /[\s\u200b-\u200f\u2060\ufeff]+/g
+/** What may stand between the characters of a text that is broken into lines: white space, also of a form, and what is not seen. */
+const between = /[\s+\u200b-\u200f\u2060\ufeff]+/g
 
 /** A text without what may stand between its characters. */
 const joined = ({ placeOf, text }: Spellings.Reading): ReadonlyArray<Spellings.Reading> => {
@@ -251,7 +251,7 @@ const find = (text: string, secrets: Iterable<string>): Uint8Array => {
     if (encoded.length > 0 && secret.length > longest) continue
     const plain = Spellings.unescape(secret.trim())
     look(plain)
-    if (plain.length <= longest && /\s/.test(plain)) look(plain.replaceAll(between, ""))
+    if (plain.length <= longest && /[\s+]/.test(plain)) look(plain.replaceAll(between, ""))
   }
 
   const lengths = [...new Set(Array.from(words, ({ length }) => length))]
