@@ -27,6 +27,7 @@ import {
   WrongState
 } from "../schema/AshError.ts"
 import { ErrorBody } from "../schema/ErrorResponse.ts"
+import { limitOrElse } from "./eventLoop.ts"
 import { asInstance, isSurely, linksOf } from "./foreign.ts"
 import { printable, printableLines } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
@@ -42,11 +43,11 @@ export interface ReadBody {
   readonly problem?: string
 }
 
+/** How long the body of an error is waited for; it may have no end. */
+const patience = Duration.seconds(2)
+
 /** The text of a response, as far as it is of use in an error. A connection that breaks meanwhile, or the time, ends the text. */
-export const readText = (
-  response: HttpClientResponse.HttpClientResponse,
-  atMost: Duration.Duration = Duration.infinity
-): Effect.Effect<ReadBody> =>
+export const readText = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ReadBody> =>
   Effect.suspend(() => {
     let size = 0
     let text = ""
@@ -58,12 +59,13 @@ export const readText = (
           text += piece
         })
       ),
-      Effect.timeoutOption(atMost),
       Effect.map((): ReadBody => ({ text })),
       Effect.catch((error) => {
         const problem = asInstance(ofClient(error, response.request).reason.cause, Undecodable)?.message
         return Effect.succeed<ReadBody>(problem === undefined ? { text } : { text, problem })
-      })
+      }),
+      limitOrElse({ duration: patience, orElse: () => Effect.fail("late" as const) }),
+      Effect.catch(() => Effect.succeed<ReadBody>({ text, problem: "its body did not come to an end" }))
     )
   })
 
@@ -133,6 +135,8 @@ const unreadableBody = (status: number, { problem, text: body }: ReadBody): stri
     ? `the server answered ${status} without a body`
     : isPage(body)
     ? `the server answered ${status} with a page of HTML; ${proxy}`
+    : status < 300
+    ? `the server answered ${status} with something else than what was asked for`
     : `the server answered ${status} with something that is no Ash error`
 
 const httpDate = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
@@ -370,14 +374,15 @@ export const fromHttpClientError = (error: HttpClientError.HttpClientError): Ash
       const codes = linksOf(reason.cause).map(({ code }) => code).filter(Predicate.isNotUndefined)
       const why = codes.map((code) => notConnected.get(code)).find(Predicate.isNotUndefined)
       const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
+      const further = reason.description === undefined ? "" : `; ${printable(redact(reason.description))}`
       return why === undefined
         ? new ConnectionLost({
           message: `the connection to ${origin} broke (${describeCause(reason.cause, redact)})${
             codes.length === 0 && isCrossOrigin(origin) ? crossOrigin : ""
-          }`,
+          }${further}`,
           http
         })
-        : new NotReached({ message: `no server reached at ${origin} (${why})`, http })
+        : new NotReached({ message: `no server reached at ${origin} (${why})${further}`, http })
     }
     case "InvalidUrlError":
     case "EncodeError":

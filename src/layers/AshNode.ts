@@ -3,6 +3,8 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -19,19 +21,43 @@ import * as Ash from "./Ash.ts"
  */
 const idleTime = 50_000
 
-/** What Node's own clients go through, where Node was told to use the proxies of the environment. */
-const proxies = (): object => {
+/** The proxies that Node's own clients go through, where Node was told to use those of the environment. */
+const proxyEnv = (): unknown => {
   const agent: object = Http.globalAgent
   return Predicate.hasProperty(agent, "options") && Predicate.hasProperty(agent.options, "proxyEnv")
-    ? { proxyEnv: agent.options.proxyEnv }
-    : {}
+    ? agent.options.proxyEnv
+    : undefined
 }
 
-const agents = Layer.unwrap(
-  Effect.sync(() => NodeHttpClient.layerAgentOptions({ keepAlive: true, timeout: idleTime, ...proxies() }))
-)
+/** Says in a failure that there is a proxy, which the failure may be of: the proxy's host, and nothing else of its URL. */
+const withProxy = (proxies: object) => (error: HttpClientError.HttpClientError) => {
+  const { reason } = error
+  if (reason._tag !== "TransportError") return error
+  const name = reason.request.url.startsWith("https:") ? "https_proxy" : "http_proxy"
+  const [, proxy] = Object.entries(proxies).find(([key]) => key.toLowerCase() === name) ?? []
+  if (!Predicate.isString(proxy) || !URL.canParse(proxy)) return error
+  const description = `unless NO_PROXY names it, it is asked through the proxy ${
+    new URL(proxy).host
+  } of the environment`
+  return new HttpClientError.HttpClientError({
+    reason: new HttpClientError.TransportError({ request: reason.request, cause: reason.cause, description })
+  })
+}
 
-const nodeClient = NodeHttpClient.layerNodeHttpNoAgent.pipe(Layer.provide(agents))
+const nodeClient = Layer.unwrap(Effect.sync(() => {
+  const proxies = proxyEnv()
+  const client = NodeHttpClient.layerNodeHttpNoAgent.pipe(
+    Layer.provide(NodeHttpClient.layerAgentOptions(
+      { keepAlive: true, timeout: idleTime, ...(proxies === undefined ? {} : { proxyEnv: proxies }) }
+    ))
+  )
+  return Predicate.isObject(proxies)
+    ? Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(HttpClient.HttpClient, HttpClient.transformResponse(Effect.mapError(withProxy(proxies))))
+    ).pipe(Layer.provide(client))
+    : client
+}))
 
 /** Node's own, which read a `gzip` of several members, as the platform's do not. */
 const decoders: ReadonlyMap<string, () => Duplex> = new Map<string, () => Duplex>([

@@ -490,7 +490,7 @@ class ApiKeysGroup extends HttpApiGroup.make("apiKeys")
   .add(
     HttpApiEndpoint.get("list", "/api/api-keys", { success: Schema.Struct({ keys: Schema.Array(ApiKey) }), error }),
     HttpApiEndpoint.post("create", "/api/api-keys", {
-      payload: Schema.Struct({ label: omittable(Schema.String) }),
+      payload: Schema.Struct({ label: omittable(WellFormed) }),
       success: NewApiKey.pipe(created),
       error
     }),

@@ -1,7 +1,7 @@
 /** Credentials: keys to models, which the server keeps encrypted and gives to sessions. */
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { nullish, omittable, open } from "./Wire.ts"
+import { nullish, omittable, open, WellFormed } from "./Wire.ts"
 
 const types = ["anthropic", "openai", "bedrock", "custom"] as const
 
@@ -26,5 +26,5 @@ export const CreateCredentialRequest = Schema.Struct({
       expected: "at least one character"
     })
   ),
-  label: omittable(Schema.String)
+  label: omittable(WellFormed)
 }).annotate({ identifier: "CreateCredentialRequest" })

@@ -5,7 +5,7 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import { BytesFromBase64 } from "./Bytes.ts"
 import { claudeMessageFromJson, ClaudeMessageType, withRaw } from "./ClaudeMessage.ts"
 import { jsonDecoder } from "./compiled.ts"
-import { JsonObjectInput, JsonText, nullish, omittable, open, Unknown } from "./Wire.ts"
+import { JsonObjectInput, JsonText, nullish, omittable, open, Unknown, WellFormed } from "./Wire.ts"
 
 const Base64Source = Schema.Struct({
   type: Schema.Literal("base64"),
@@ -60,7 +60,7 @@ export const SendMessageOptions = Schema.Struct({
   /** Whether the agent's words arrive piece by piece, as `TextDelta` events and `Partial` messages. */
   includePartialMessages: omittable(Schema.Boolean),
   /** The model of this turn; at most 100 characters. */
-  model: omittable(Schema.String.check(Schema.isMaxLength(100, { expected: "at most 100 characters" }))),
+  model: omittable(WellFormed.check(Schema.isMaxLength(100, { expected: "at most 100 characters" }))),
   /** The number of model calls after which the turn ends with `error_max_turns`; at least 1. */
   maxTurns: omittable(
     Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number of at least 1" }))

@@ -6,7 +6,6 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { identity } from "effect/Function"
@@ -166,11 +165,10 @@ const declaredOf = (
   }
 }
 
-/** The type and subtype of a media type, which are all that tells one from another. */
-const essenceOf = (mediaType: string | undefined) => mediaType?.split(/[;,]/)[0]?.trim().toLowerCase()
-
-/** How long the start of what is no event stream is waited for; it may be a stream without end. */
-const patience = Duration.seconds(1)
+/** Whether a header says that type and no other, by type and subtype, which are all that tells one from another. */
+const hasType = (header: string | undefined, mediaType: string) =>
+  (header ?? "").replaceAll(/"(?:[^"\\]|\\.)*"/g, "").split(",")
+    .every((type) => type.split(";")[0]?.trim().toLowerCase() === mediaType)
 
 /** The failure of a response that is read; that of a request is one already. */
 const clientError = (error: HttpClientError.HttpClientError, { response }: Pick<Exchange, "response">) =>
@@ -300,13 +298,13 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     const onResponse = yield* OnResponse
     onResponse(response)
     const isSuccess = response.status >= 200 && response.status < 300
-    const mediaType = response.headers["content-type"]
-    if (isSuccess && (current.mediaType === undefined || current.mediaType === essenceOf(mediaType))) {
+    const { mediaType } = current
+    if (isSuccess && (mediaType === undefined || hasType(response.headers["content-type"], mediaType))) {
       return asDeclared(response, current)
     }
     const redact = redactOf(response.request)
     if (isSuccess) {
-      return yield* Effect.fail(Failures.noEventStream(response, yield* Failures.readText(response, patience), redact))
+      return yield* Effect.fail(Failures.noEventStream(response, yield* Failures.readText(response), redact))
     }
     const body = yield* Failures.readText(response)
     return yield* Effect.fail(

@@ -69,11 +69,16 @@ const layer = AshNode.layer({ url: process.argv[1], allowPlainHttp: true, retry:
 console.log((await Effect.runPromise(Effect.provide(get, layer))).status)
 `
 
-const run = (url: string, env: Record<string, string>, flags: ReadonlyArray<string> = []) =>
+const failing = program.replace(
+  /^console.*$/m,
+  "console.log((await Effect.runPromise(Effect.flip(Effect.provide(get, layer)))).message)"
+)
+
+const run = (url: string, env: Record<string, string>, flags: ReadonlyArray<string> = [], code = program) =>
   Effect.callback<string>((resume) => {
     const child = spawn(
       process.execPath,
-      [...flags, "--conditions=effect-ash-source", "--input-type=module", "--eval", program, url],
+      [...flags, "--conditions=effect-ash-source", "--input-type=module", "--eval", code, url],
       { cwd: Path.join(import.meta.dirname, "../.."), env: { PATH: process.env["PATH"], ...env } }
     )
     let output = ""
@@ -100,6 +105,26 @@ describe("the proxies of the environment", () => {
       assert.deepStrictEqual(outputs.map((output) => output.trim()), ["ok", "ok", "ok", "ok", "ok"])
       assert.deepStrictEqual(asked, Array.from({ length: 3 }, () => `GET ${server}/health`))
       assert.deepStrictEqual(direct.asked, ["GET /health", "GET /health"])
+    }), 60_000)
+})
+
+describe("a proxy of the environment that is dead", () => {
+  it.live("is named in the failure, without its password, and only where it is used", () =>
+    Effect.gen(function*() {
+      const env = {
+        NODE_USE_ENV_PROXY: "1",
+        HTTP_PROXY: "http://user:geheim@127.0.0.1:9",
+        HTTPS_PROXY: "http://user:geheim@127.0.0.1:19"
+      }
+      const [http, https, none] = yield* Effect.all([
+        run("http://ash.invalid:4100", env, [], failing),
+        run("https://ash.invalid", env, [], failing),
+        run("http://127.0.0.1:9", { HTTP_PROXY: env.HTTP_PROXY }, [], failing)
+      ], { concurrency: 2 })
+      assert.match(http, /no server reached at http:\/\/ash.invalid:4100 \(connection refused\);.* proxy 127.0.0.1:9 /)
+      assert.match(https, /https:\/\/ash.invalid .*; .* proxy 127.0.0.1:19 /)
+      assert.notInclude(none, "proxy")
+      assert.notInclude(http + https + none, "geheim")
     }), 60_000)
 })
 

@@ -363,6 +363,8 @@ describe.each(clientNames)("the type and the status of an answer (%s)", (client)
     "Text/Event-Stream; Charset=UTF-8",
     "TEXT/EVENT-STREAM",
     "text/event-stream;charset=utf-8",
+    "text/event-stream, text/event-stream; charset=utf-8",
+    "text/event-stream; x=\"a,b\"",
     "text/event-stream ; x=\"a;b\""
   ])("%s is an event stream", (type) =>
     Effect.gen(function*() {
@@ -371,6 +373,8 @@ describe.each(clientNames)("the type and the status of an answer (%s)", (client)
 
   it.live.each<readonly [type: string | undefined, body: string]>([
     ["text/event-streaming", "event: x"],
+    ["text/event-stream,text/html", "event: x"],
+    ["text/html, text/event-stream", "event: x"],
     ["text/event-stream-x", "data: 1"],
     ["application/json", "{\"error\":\"the proxy's word\"}"],
     ["text/html", "<h1>the proxy's word</h1>"],
@@ -413,6 +417,7 @@ describe.each(clientNames)("the type and the status of an answer (%s)", (client)
         const { reason } = yield* Effect.flip(sessions.get(sessionId))
         assert.strictEqual(reason._tag, "Undecodable")
         assert.strictEqual(reason.http?.status, status)
+        assert.notInclude(reason.message, "error")
       })
   )
 })
@@ -443,6 +448,34 @@ describe.each(clientNames)("an attempt that fails (%s)", (client) => {
       const { content } = yield* Fiber.join(fiber)
       assert.strictEqual(yield* content.pipe(Stream.decodeText, Stream.mkString), "second")
     }).pipe(Effect.scoped))
+
+  it.live.each<readonly [status: number, start: string, tag: string, says: string]>([
+    [404, "", "Undecodable", "did not come to an end"],
+    [404, "{\"error\":\"Session not fo", "Undecodable", "did not come to an end"],
+    [404, "{\"error\":\"Session not found\"}", "NotFound", "Session not found"],
+    [401, "", "Unauthorized", "did not come to an end"],
+    [500, "<h1>", "ServerFailure", "did not come to an end"]
+  ])(
+    "with %i, whose body %j has no end, keeps the status and no socket",
+    ([status, start, tag, says]) =>
+      Effect.gen(function*() {
+        const closed = yield* Queue.unbounded<void>()
+        const url = yield* answering((_, response) => {
+          response.on("close", () => Queue.offerUnsafe(closed, undefined))
+          response.writeHead(status, json)
+          response.flushHeaders()
+          response.write(start)
+        })
+        const { messages, sessions } = yield* connect(client, url)
+        for (const call of [sessions.get(sessionId), Stream.runDrain(messages.send(sessionId, "hello"))]) {
+          const { reason } = yield* Effect.flip(Effect.asVoid(call))
+          assert.strictEqual(reason._tag, tag)
+          assert.strictEqual(reason.http?.status, status)
+          assert.include(reason.message, says)
+          yield* Queue.take(closed)
+        }
+      })
+  )
 
   it.live("keeps none of an answer that is no stream of events", () =>
     Effect.gen(function*() {

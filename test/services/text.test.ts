@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as Stream from "effect/Stream"
 import * as AshApiModule from "../../src/schema/AshApi.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { HostedApi } from "../../src/schema/HostedApi.ts"
@@ -69,7 +70,7 @@ describe("text that is not well-formed", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
-  it.effect.each(halves)("is refused in names of files that a body carries: %j", (half) => {
+  it.effect.each(halves)("is refused in names and ids that a body carries: %j", (half) => {
     const server = Server.make(Server.json({ session }))
     return Effect.gen(function*() {
       const ash = yield* AshClient
@@ -80,7 +81,17 @@ describe("text that is not well-formed", () => {
           ["targetPath", ash.sessionFiles.write(sessionId, [{ path: "a", content: "x" }], { targetPath: half })],
           ["files[0].path", ash.agents.writeFiles("demo", [file])],
           ["files[0].path", ash.agents.create({ name: "demo", files: [file] })],
-          ["filename", ash.attachments.upload(sessionId, { filename: half, content: "x" })]
+          ["filename", ash.attachments.upload(sessionId, { filename: half, content: "x" })],
+          ["agent", ash.sessions.create({ agent: half })],
+          ["credentialId", ash.sessions.create({ agent: "demo", credentialId: half })],
+          ["model", ash.sessions.create({ agent: "demo", model: half })],
+          ["initialAgent", ash.sessions.create({ agent: "demo", initialAgent: half })],
+          ["model", ash.sessions.updateConfig(sessionId, { model: half })],
+          ["model", Stream.runDrain(ash.messages.send(sessionId, "x", { model: half }))],
+          ["agentName", ash.queueItems.enqueue({ agentName: half, prompt: "x" })],
+          ["name", ash.agents.create({ name: half })],
+          ["name", ash.agentVersions.create("demo", { name: half })],
+          ["label", ash.apiKeys.create({ label: half })]
         ] as const
       ) {
         assert.strictEqual(invalidField(yield* Effect.flip(call as Effect.Effect<unknown, AshError>)), field)
