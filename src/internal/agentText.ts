@@ -264,7 +264,8 @@ class Strand {
 
   /** Pieces of one block may have been taken for those of several, where something else came between them. */
   #absorb(part: Part, text: string) {
-    for (const other of this.#pending.slice(this.#pending.indexOf(part) + 1)) {
+    const at = this.#pending.indexOf(part) + 1
+    for (let other = this.#pending[at]; other !== undefined; other = this.#pending[at]) {
       if (other.message !== part.message || !text.startsWith(part.text + other.text)) return
       part.text += other.text
       part.length += other.length
@@ -314,6 +315,9 @@ const mayHaveWords = /text_delta|thinking_delta/
 
 /** What a piece says, as the API has it. */
 const wordsIn = (delta: unknown): string | undefined => stringField(delta, "text") ?? stringField(delta, "thinking")
+
+/** Whether the agent used a tool there: its own, a server's or an API's. */
+const isToolUse = (type: unknown) => typeof type === "string" && /^(?:\w+_)?tool_use$/.test(type)
 
 const wordsOf = (block: MessageBlock): string =>
   block._tag === "Text" ? block.text : block._tag === "Thinking" ? block.thinking : ""
@@ -519,7 +523,7 @@ export class AgentText {
     if (!isOwn) return
     const type = field(event, "type")
     if (type === "message_start") this.#begin(stringField(field(event, "message"), "id"))
-    if (field(field(event, "content_block"), "type") === "tool_use") this.#text.useTool()
+    if (isToolUse(field(field(event, "content_block"), "type"))) this.#text.useTool()
     if (type === "message_start" || type === "content_block_start") this.#close()
   }
 
@@ -574,7 +578,7 @@ export class AgentText {
     const id = present(message.message.id)
     let isBehindTool = false
     blocks.forEach((block, index) => {
-      if (block._tag === "ToolUse") {
+      if (block._tag === "ToolUse" || (block._tag === "Unknown" && isToolUse(field(block.raw, "type")))) {
         isBehindTool = true
         this.#text.useTool()
         // Nothing else says where a block of text ends.

@@ -1,6 +1,7 @@
 /** Folds the events of a turn into one value. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import { identity } from "effect/Function"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -21,12 +22,19 @@ const keptOfTurn = 1_048_576
 /** An event of a turn, and what a session handle says before the first of them, which adds nothing to the turn. */
 export type TurnEvent = StreamEvent | { readonly _tag: "SessionRestarted" }
 
+/** Where the calls of an id are, and how many of them are answered: the first ones. */
+interface CallsOfId {
+  readonly indices: Array<number>
+  answered: number
+}
+
 /** A turn as far as it is folded. */
 export interface State {
   readonly words: AgentText
   readonly toolCalls: Array<ToolCall>
-  /** Where the calls of an id are that await an answer, or the last one that has it. */
-  readonly calls: Map<string, ReadonlyArray<number>>
+  readonly calls: Map<string, CallsOfId>
+  /** The calls that a message answered, by its id. */
+  readonly answers: Map<string, ReadonlyArray<ToolCall>>
   readonly budget: Budget
   /** What is known of the turns before. */
   readonly before: UsageBefore
@@ -51,6 +59,7 @@ export const initial = (
     words: new AgentText({ listener, budget, pendingLimit: size }),
     toolCalls: [],
     calls: new Map(),
+    answers: new Map(),
     budget,
     before,
     redact,
@@ -79,8 +88,6 @@ const sizeOf = (json: unknown): number => {
 /** Whether there is room for a value. Where there are no bounds, nothing is measured. */
 const hasRoom = ({ budget }: State, json: unknown): boolean => budget.left === Infinity || afford(budget, sizeOf(json))
 
-const isOpen = ({ toolCalls }: State) => (index: number) => toolCalls[index]?.result === undefined
-
 const addAssistant = (state: State, message: AssistantMessage) => {
   for (const block of blocksOf(message)) {
     if (block._tag !== "ToolUse") continue
@@ -89,7 +96,9 @@ const addAssistant = (state: State, message: AssistantMessage) => {
     const name = called ?? ""
     const parentToolUseId = present(message.parent_tool_use_id)
     if (!hasRoom(state, { id, name, input, parentToolUseId })) continue
-    state.calls.set(id, [...(state.calls.get(id) ?? []).filter(isOpen(state)), state.toolCalls.length])
+    const calls = state.calls.get(id) ?? { indices: [], answered: 0 }
+    state.calls.set(id, calls)
+    calls.indices.push(state.toolCalls.length)
     state.toolCalls.push({
       id,
       name,
@@ -100,21 +109,37 @@ const addAssistant = (state: State, message: AssistantMessage) => {
   }
 }
 
+/** Answers a call, and gives it back as it is then. */
 const addToolResult = (state: State, { content = null, tool_use_id }: ToolResultBlock, isError: boolean) => {
-  const calls = state.calls.get(tool_use_id ?? "") ?? []
-  const index = calls.find(isOpen(state)) ?? calls.at(-1)
+  const calls = state.calls.get(tool_use_id ?? "")
+  const index = calls?.indices[calls.answered] ?? calls?.indices.at(-1)
   const call = index === undefined ? undefined : state.toolCalls[index]
-  if (index === undefined || call === undefined) return
+  if (calls === undefined || index === undefined || call === undefined) return []
+  calls.answered = Math.min(calls.answered + 1, calls.indices.length)
   const kept = hasRoom(state, content) ? content : null
-  state.toolCalls[index] = { ...call, result: { content: kept, isError } }
+  const answered: ToolCall = { ...call, result: { content: kept, isError } }
+  state.toolCalls[index] = answered
+  return [answered]
 }
 
-const addUser = (state: State, { message, raw }: Extract<ClaudeMessage, { readonly _tag: "User" }>) => {
+/** Whether an answer is that which a call has. */
+const isAnswerOf = ({ content = null, tool_use_id }: ToolResultBlock, call: ToolCall | undefined) =>
+  call?.id === (tool_use_id ?? "") && Equal.equals(call.result?.content, content)
+
+const addUser = (state: State, { message, raw, uuid }: Extract<ClaudeMessage, { readonly _tag: "User" }>) => {
   if (typeof message.content === "string") return
-  message.content.forEach((block, index) => {
-    if (block._tag !== "ToolResult") return
-    addToolResult(state, block, saysError(block.is_error, () => jsonAt(raw, ...toolError(index))))
-  })
+  const results = message.content.filter((block) => block._tag === "ToolResult")
+  if (results.length === 0) return
+  const id = present(uuid)
+  const before = id === undefined ? undefined : state.answers.get(id)
+  // Delivered twice, with the same id and the same answers, a message answers once.
+  if (before?.length === results.length && results.every((block, index) => isAnswerOf(block, before[index]))) return
+  const answered = message.content.flatMap((block, index) =>
+    block._tag === "ToolResult"
+      ? addToolResult(state, block, saysError(block.is_error, () => jsonAt(raw, ...toolError(index))))
+      : []
+  )
+  if (id !== undefined && afford(state.budget, bytesOf(id))) state.answers.set(id, answered)
 }
 
 const addMessage = (state: State, message: ClaudeMessage) => {

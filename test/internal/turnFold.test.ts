@@ -248,6 +248,61 @@ describe("tool calls", () => {
   )
 })
 
+describe("an answer to a tool call", () => {
+  const calls = ["1", "2"].map((input) => message(assistant([{ type: "tool_use", id: "", name: "Bash", input }])))
+  const answer = (content: Schema.Json, uuid: string) =>
+    message(user([{ type: "tool_result", tool_use_id: "", content }], { uuid }))
+  const answered = (...all: ReadonlyArray<Frame>) =>
+    Effect.map(turnOf(...calls, ...all), ({ toolCalls }) => toolCalls.map(({ result }) => result?.content))
+
+  it.effect("that is delivered twice is one", () =>
+    Effect.gen(function*() {
+      const one = [{ type: "text", text: "one" }]
+      assert.deepStrictEqual<unknown>(yield* answered(answer(one, "u"), answer(one, "u")), [one, undefined])
+      assert.deepStrictEqual<unknown>(
+        yield* answered(answer(one, "u"), answer(one, "u"), answer("two", "v")),
+        [one, "two"]
+      )
+    }))
+
+  it.effect.each(
+    [
+      { contents: ["one", "two"], ids: ["u", "u"] },
+      { contents: ["ok", "ok"], ids: ["u", "v"] },
+      { contents: ["ok", "ok"], ids: ["", ""] }
+    ] as const
+  )("of a message of its own is one of its own: $contents, $ids", ({ contents, ids }) =>
+    Effect.gen(function*() {
+      const [first, second] = contents
+      assert.deepStrictEqual(yield* answered(answer(first, ids[0]), answer(second, ids[1])), [first, second])
+    }))
+
+  it.effect("finds its call among any number with one id", () =>
+    Effect.gen(function*() {
+      const count = 20_000
+      const many = Array.from({ length: count }, () => ({ type: "tool_use", id: "", name: "Bash", input: {} }))
+      const all = [message(assistant(many)), ...Array.from({ length: count }, (_, index) => answer(index, `u${index}`))]
+      const { toolCalls } = yield* turnOf(...all)
+      assert.isTrue(toolCalls.every(({ result }, index) => result?.content === index))
+    }))
+})
+
+describe("a tool of any kind", () => {
+  it.effect.each(["tool_use", "server_tool_use", "mcp_tool_use"])("is set apart: %s", (type) =>
+    Effect.gen(function*() {
+      const used = { type, id: "t", name: "web_search", input: {} }
+      const began = ofModel({ type: "content_block_start", index: 1, content_block: used })
+      const whole = complete("m", text("Let me search."), used, text("Found."))
+      const separate = [complete("m", text("Let me search.")), complete("m", used), complete("m", text("Found."))]
+      const pieces = [start("m"), blockStart, ...piece("Let me search."), began, blockStart, ...piece("Found.")]
+      for (const all of [[whole], separate, pieces, [...pieces, whole], [...pieces, ...separate]]) {
+        assert.strictEqual((yield* turnOf(...all)).text, "Let me search.\n\nFound.")
+        const deltas = (yield* Stream.runCollect(Messages.textDeltas(events(...all, done)))).join("")
+        assert.strictEqual(deltas, "Let me search.\n\nFound.")
+      }
+    }))
+})
+
 describe("the end of a turn", () => {
   const ends: ReadonlyArray<readonly [end: object | undefined, outcome: TurnOutcome]> = [
     [{}, { _tag: "Success" }],
