@@ -40,7 +40,7 @@ export const formatOf = (coding: string, start: Uint8Array): string => {
 }
 
 /** What the Web's `DecompressionStream` can decode here. */
-export const platformDecoder: ContentDecoder = (coding, start) =>
+const platformDecoder: ContentDecoder = (coding, start) =>
   Option.map(
     Result.getSuccess(
       Result.try((): ByteTransform => Reflect.construct(DecompressionStream, [formatOf(coding, start)]))
