@@ -67,7 +67,7 @@ export const make = (limited: string, longestWait: Duration.Duration): RateLimit
     const left = leftOf(response)
     const reset = resetOf(response)
     // What does not tell when there is room again, in a time that can be waited for, is not waited for. It is rounded up.
-    const isTold = left !== undefined && reset !== undefined && reset - 1 < Duration.toSeconds(longestWait)
+    const isTold = left !== undefined && reset !== undefined && reset - 1 <= Duration.toSeconds(longestWait)
     remaining = isTold ? Math.max(0, left - inFlight) : Infinity
     resetAt = isTold ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
   }

@@ -68,7 +68,7 @@ describe("a turn of a page that cannot be read", () => {
   it.effect.each([["http://ash.test", true], ["http://page.test", false]] as const)(
     "of %s says why",
     ([url, isForeign]) => {
-      const server = Server.make(() => Effect.fail(Object.assign(new TypeError("Failed to fetch"), {})), {
+      const server = Server.make(() => Effect.fail(Object.assign(new TypeError("Failed to fetch"), { inPage: true })), {
         url,
         retry: { times: 0 }
       })
