@@ -209,14 +209,25 @@ export class Sessions extends Context.Service<Sessions, {
 
       const end = (id: string) => Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
 
-      /** A session without a sandbox runs nothing. */
-      const halted = (id: string, how: string, halted: Gate["halted"]) =>
-        gates.update(id, (gate) => {
-          gate.halted = halted
-          gate.fence = undefined
-          Gated.endGuestOf(gate, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
-        })
-      const endTold = (id: string) => Effect.tap(end(id), () => halted(id, "ended", undefined))
+      /** A session without a sandbox runs nothing of what was there when it was stopped. */
+      const halting = (id: string, how: string, halted: Gate["halted"], call: Effect.Effect<Session, AshError>) =>
+        Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
+          const { fence, guest } = gate
+          const halt = Effect.sync(() => {
+            gate.halted = halted
+            if (gate.fence === fence) gate.fence = undefined
+            if (gate.guest !== guest) return
+            Gated.endGuestOf(gate, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
+          })
+          return call.pipe(
+            Effect.tap(() => halt),
+            // It was before, by whomever; this program wants it so.
+            Effect.tapError(({ reason }) =>
+              reason._tag === "WrongState" && reason.status === halted ? halt : Effect.void
+            )
+          )
+        }))
+      const endTold = (id: string) => halting(id, "ended", undefined, end(id))
       const creations = yield* Creations.make(endTold)
       /** A session that ends with a scope. */
       const createIn = (payload: CreateSessionRequest, scope: Scope.Scope) =>
@@ -361,16 +372,7 @@ export class Sessions extends Context.Service<Sessions, {
                   if (gate.fence?._tag === "Inactive") gate.fence = undefined
                 }))
             })))).pipe(Effect.mapError(within("Sessions.resume"))),
-        stop: (id) =>
-          stop(id).pipe(
-            Effect.tap(() => halted(id, "stopped", "stopped")),
-            // It was before, by whomever; this program wants it so.
-            Effect.tapError(({ reason }) =>
-              reason._tag === "WrongState" && reason.status === "stopped"
-                ? halted(id, "stopped", "stopped")
-                : Effect.void
-            )
-          ),
+        stop: (id) => halting(id, "stopped", "stopped", stop(id)),
         fork: (id) =>
           Creations.inOwnScope((scope) =>
             call.once(
