@@ -213,11 +213,14 @@ export class Sessions extends Context.Service<Sessions, {
       const halting = (id: string, how: string, halted: Gate["halted"], call: Effect.Effect<Session, AshError>) =>
         Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
           const { fence, guest } = gate
+          const ran = guest?.phase === "Running"
           const halt = Effect.sync(() => {
             gate.halted = halted
             if (gate.fence === fence) gate.fence = undefined
-            if (gate.guest !== guest) return
-            Gated.endGuestOf(gate, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
+            if (guest === undefined || gate.guest !== guest || guest.phase !== "Running") return
+            // One that went out meanwhile may have begun behind the stop, so that it leaves its fence.
+            if (ran) guest.phase = "Over"
+            Gated.cancelGuest(guest, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
           })
           return call.pipe(
             Effect.tap(() => halt),
