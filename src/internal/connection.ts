@@ -7,7 +7,7 @@ import * as Redacted from "effect/Redacted"
 import { InvalidRequest, Unauthorized } from "../schema/AshError.ts"
 import { linksOf } from "./foreign.ts"
 import { printable } from "./printable.ts"
-import { version } from "./version.ts"
+import { userAgent } from "./version.ts"
 
 const refuse = (field: string, message: string) => Effect.fail(new InvalidRequest({ message, field }))
 
@@ -91,6 +91,6 @@ export const checkHeaders = (headers: Readonly<Record<string, string>> = {}): Ef
   return Effect.void
 }
 
-/** The `User-Agent` of this package. A browser has its own, and asks a server whether it may send another. */
-export const userAgent: Readonly<Record<string, string>> =
-  globalThis.navigator?.userAgent?.startsWith("Mozilla/") === true ? {} : { "user-agent": `effect-ash/${version}` }
+/** Names this package to a server. A browser has a name of its own, and asks a server whether it may send another. */
+export const ownHeaders: Readonly<Record<string, string>> =
+  globalThis.navigator?.userAgent?.startsWith("Mozilla/") === true ? {} : { "user-agent": userAgent }

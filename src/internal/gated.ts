@@ -165,7 +165,8 @@ export interface GuestOptions {
 const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, sessionId }: GuestOptions) => {
   const onRequest = () => {
     guest.phase = "Running"
-    gate.fence = undefined
+    // One that went up while the request was waiting for its key stays.
+    if (!isShut(gate)) gate.fence = undefined
     onSend?.()
   }
   const attempt = <A, R>(sending: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>

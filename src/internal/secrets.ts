@@ -7,6 +7,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { parseJson } from "../schema/Wire.ts"
 import * as Spellings from "./spellings.ts"
+import { userAgent } from "./version.ts"
 
 /** Takes secrets out of a text. */
 export type Redact = (text: string) => string
@@ -16,7 +17,7 @@ export const harmful =
   /^(?!(?:accept|accept-encoding|after|b3|cache-control|cf-ray|connection|content-encoding|content-length|content-type|date|fly-request-id|format|includehidden|includetotal|keep-alive|limit|offset|request-id|retry-after|server|status|traceparent|tracestate|transfer-encoding|type|user-agent|vary|x-amz-cf-id|x-amz-request-id|x-amzn-requestid|x-cloud-trace-context|x-correlation-id|x-ratelimit-\w+|x-request-id|x-requestid|x-trace-id|x-vercel-id)$)/i
 
 /** Headers of a request that tell nothing of who sends it; what a caller sends under another name is nobody else's. */
-const ownHeader = /^(?:accept|accept-encoding|b3|content-length|content-type|traceparent|tracestate|user-agent)$/i
+const ownHeader = /^(?:accept|accept-encoding|b3|content-length|content-type|traceparent|tracestate)$/i
 
 /** Fields of bodies that are names, ids and enums. */
 const harmless: ReadonlySet<string> = new Set([
@@ -87,7 +88,7 @@ const piecesOf = function*(name: string, value: string): Generator<string> {
 
 const secretsOf = function*({ body, headers, url, urlParams }: HttpClientRequest.HttpClientRequest): Generator<string> {
   for (const [name, value] of Object.entries(headers)) {
-    if (ownHeader.test(name)) continue
+    if (ownHeader.test(name) || value === userAgent) continue
     for (const piece of piecesOf(name, value)) if (isAuthorization(name) || !ordinary.test(piece)) yield piece
   }
   for (const [name, value] of urlParams.params) {

@@ -33,6 +33,11 @@ const refused = (request: HttpClientRequest.HttpClientRequest) =>
     })
   })
 
+/** Whether a client may repeat what it sends. Those of this package's own layers do not, and need no watch. */
+export class MayRepeat extends Context.Reference<boolean>("effect-ash/internal/sendOnce/MayRepeat", {
+  defaultValue: () => true
+}) {}
+
 type Send<R> = Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, R>
 
 const isSameBody = (body: HttpBody.HttpBody, other: HttpBody.HttpBody): boolean =>

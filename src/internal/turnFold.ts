@@ -10,8 +10,9 @@ import type { StoredContent } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { ToolCall, Turn, TurnOutcome } from "../schema/Turn.ts"
 import { jsonAt, saysError, toolError } from "../schema/Wire.ts"
-import { afford, AgentText, blocksOf, type Budget, bytesOf, type Listener, makeWriter, present } from "./agentText.ts"
+import { AgentText, blocksOf, makeWriter, present } from "./agentText.ts"
 import type { Redact } from "./secrets.ts"
+import { afford, type Budget, bytesOf, type Listener } from "./strand.ts"
 import { unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
 
 export { blocksOf }

@@ -6,6 +6,7 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
+import { MayRepeat } from "../internal/sendOnce.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Agents } from "../services/Agents.ts"
 import { AgentVersions } from "../services/AgentVersions.ts"
@@ -117,7 +118,7 @@ export const layerWithClient = (
  * server that serves both, and adds the key, which is public once it is in a page.
  */
 export const layer = (options: AshOptions): Layer.Layer<AshServices, AshError> =>
-  layerWithClient(options).pipe(Layer.provide(FetchHttpClient.layer))
+  layerWithClient(options).pipe(Layer.provide([FetchHttpClient.layer, Layer.succeed(MayRepeat, false)]))
 
 /** The options that the environment gives: `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`. */
 export const config: Config.Config<AshOptions & { readonly apiKey: Redacted.Redacted<string> | undefined }> = Config

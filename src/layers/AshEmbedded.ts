@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { defaultApiKey, type EmbeddedHttpOptions, type EmbeddedOptions } from "../embedded/EmbeddedOptions.ts"
 import { layerHttpClient, layerHttpServer } from "../embedded/EmbeddedServer.ts"
+import { MayRepeat } from "../internal/sendOnce.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { RequestOptionsInput } from "../services/RequestOptions.ts"
 import type { SharedLimits } from "../services/RequestPolicy.ts"
@@ -26,7 +27,7 @@ const keyOf = ({ apiKey = defaultApiKey }: EmbeddedOptions) => Redacted.make(api
  */
 export const layer = (options: AshEmbeddedOptions = {}): Layer.Layer<Ash.AshServices, AshError> =>
   Ash.layerWithClient({ ...options, url: "http://ash.embedded", apiKey: keyOf(options), allowPlainHttp: true }).pipe(
-    Layer.provide(layerHttpClient(options))
+    Layer.provide([layerHttpClient(options), Layer.succeed(MayRepeat, false)])
   )
 
 /** Where an embedded server listens, and the key that it takes: for clients other than these services. */

@@ -12,6 +12,7 @@ import * as Http from "node:http"
 import type { Duplex } from "node:stream"
 import * as Zlib from "node:zlib"
 import { type ContentDecoder, ContentDecoding, formatOf } from "../internal/answer.ts"
+import { MayRepeat } from "../internal/sendOnce.ts"
 import type { AshError } from "../schema/AshError.ts"
 import * as Ash from "./Ash.ts"
 
@@ -82,7 +83,7 @@ export const contentDecoding: Layer.Layer<never> = Layer.succeed(ContentDecoding
  * proxies of the environment where Node does: from version 24 on, with `NODE_USE_ENV_PROXY=1`.
  */
 export const layer = (options: Ash.AshOptions): Layer.Layer<Ash.AshServices, AshError> =>
-  Ash.layerWithClient(options).pipe(Layer.provide([nodeClient, contentDecoding]))
+  Ash.layerWithClient(options).pipe(Layer.provide([nodeClient, contentDecoding, Layer.succeed(MayRepeat, false)]))
 
 /**
  * As `layer`, from `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`. A layer, and a function that

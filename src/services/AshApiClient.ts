@@ -32,7 +32,7 @@ import * as Failures from "../internal/failures.ts"
 import { isSurely } from "../internal/foreign.ts"
 import { OnRequest, OnResponse } from "../internal/responses.ts"
 import { harmful, redactOf } from "../internal/secrets.ts"
-import { sendOnce } from "../internal/sendOnce.ts"
+import { MayRepeat, sendOnce } from "../internal/sendOnce.ts"
 import { AnswerInErrors, AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
@@ -265,6 +265,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   // For what a stream answers. Whoever reads an answer whole is done with it by then, and binds it to no scope.
   const scopedClient = HttpClient.withScope(client)
   const decoder = yield* Answer.ContentDecoding
+  const mayRepeat = yield* MayRepeat
   const prepare = (
     request: HttpClientRequest.HttpClientRequest,
     { headers = {} }: RequestOptionsInput,
@@ -274,7 +275,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       // A slash in a file's path separates segments; the contract has checked each of them.
       HttpClientRequest.setUrl(request.url.replace(filePath, (path) => path.replaceAll("%2F", "/"))),
       HttpClientRequest.prependUrl(url),
-      HttpClientRequest.setHeaders({ "accept-encoding": "identity", ...Connection.userAgent, ...headers }),
+      HttpClientRequest.setHeaders({ "accept-encoding": "identity", ...Connection.ownHeaders, ...headers }),
       token === undefined ? identity : HttpClientRequest.bearerToken(token)
     )
   const exchange = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
@@ -285,7 +286,8 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     const prepared = prepare(request, options, yield* key)
     const onRequest = yield* OnRequest
     onRequest()
-    const received = yield* sendOnce(prepared)((current.answersStream ? scopedClient : client).execute(prepared)).pipe(
+    const send = (current.answersStream ? scopedClient : client).execute(prepared)
+    const received = yield* (mayRepeat ? sendOnce(prepared)(send) : send).pipe(
       Effect.mapError((error) => Failures.ofClient(error, prepared)),
       // A client that takes a status for a failure has an answer all the same.
       Effect.catch((error) =>

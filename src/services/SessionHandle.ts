@@ -208,7 +208,7 @@ interface Told {
 
 /** How the restart of a session is described. */
 const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>
-  what.length === 0 ? [] : [`its agent's ${what.join(" and ")} ${verb} lost`]
+  what.length === 0 ? [] : [`its ${what.join(" and ")} ${verb} lost`]
 
 /** Makes the handle of a session. */
 export const make = (
@@ -295,13 +295,17 @@ export const make = (
     return gate.lastRestart
   })
 
+  /** Makes the session usable again; one that a handle has stopped as that handle would, with its workspace. */
+  const mend = (gate: Gate, fence: Fence) => fence._tag === "Stopped" ? fence.restart(gate) : restart(gate, fence)
+
   /** Restarts the session if it has to be, and if nobody did so in the meantime. A restart that runs is waited for. */
   const ready = (operation: string, gate: Gate): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
     gate.restarting.withPermits(1)(Effect.suspend(() => {
       const { fence } = gate
       if (fence === undefined) return Effect.succeedNone
-      if (fence._tag === "Stopped") return Effect.asSome(fence.restart(gate))
-      if (recovery === "restart" && gate.halted === undefined) return Effect.asSome(restart(gate, fence))
+      if (fence._tag === "Stopped" || (recovery === "restart" && gate.halted === undefined)) {
+        return Effect.asSome(mend(gate, fence))
+      }
       return Gated.isShut(gate) ? Effect.fail(Gated.fenced(operation, id, fence)) : Effect.succeedNone
     })).pipe(Effect.mapError(within(operation)))
 
@@ -451,7 +455,7 @@ export const make = (
     const gate = yield* gates.enter(operation, id, options)
     return yield* gate.restarting.withPermits(1)(Effect.gen(function*() {
       const fence = gate.fence ?? (yield* inactive)
-      return fence === undefined ? Option.none() : Option.some(yield* restart(gate, fence))
+      return fence === undefined ? Option.none() : Option.some(yield* mend(gate, fence))
     }))
   }))
 

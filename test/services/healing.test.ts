@@ -27,9 +27,9 @@ const use = <A, E>(
   return Effect.flatMap(AshClient, (ash) => test(server, ash)).pipe(Effect.provide(server.layer))
 }
 
-describe("between turns, behind a session whose trouble is: %s", () => {
+describe("between turns, a session", () => {
   it.effect.each(each)(
-    "%s, a handle recovers where that is chosen, and says what is lost",
+    "that is %s: a handle recovers where that is chosen, and says what is lost",
     ([accident]) =>
       use((server, { sessions }) =>
         Effect.gen(function*() {
@@ -51,7 +51,7 @@ describe("between turns, behind a session whose trouble is: %s", () => {
   )
 
   it.effect.each(each)(
-    "%s, the error says what to do where it is not, and recover does it",
+    "that is %s: the error says what to do where it is not, and recover does it",
     ([accident]) =>
       use((server, { messages, sessions }) =>
         Effect.gen(function*() {
@@ -75,7 +75,7 @@ describe("between turns, behind a session whose trouble is: %s", () => {
   )
 
   it.effect.each(each.filter(([accident]) => accident !== "sandbox killed" && accident !== "sandbox gone"))(
-    "%s, recover finds it out by itself",
+    "that is %s: recover finds it out by itself",
     ([accident]) =>
       use((server, { sessions }) =>
         Effect.gen(function*() {
@@ -296,6 +296,7 @@ describe("a session that a handle has stopped with its turn", () => {
     ["Messages.send", ({ messages }: AshClient["Service"], id: string) => Stream.runDrain(messages.send(id, "two"))],
     ["Sessions.exec", ({ sessions }: AshClient["Service"], id: string) => sessions.exec(id, "true")],
     ["Sessions.resume", ({ sessions }: AshClient["Service"], id: string) => sessions.resume(id)],
+    ["the recovery of another handle", ({ sessions }: AshClient["Service"], id: string) => sessions.attach(id).recover],
     ["another handle", ({ sessions }: AshClient["Service"], id: string) => sessions.attach(id).ask("two")]
   ] as const
   it.live.each(users)("is resumed by %s, with what the handle keeps", ([, use]) =>

@@ -1,0 +1,258 @@
+/** The text, or the thinking, of a turn: pieces, and the complete blocks that take their place. */
+
+export type Kind = "text" | "thinking"
+
+/** Is told what the agent writes, as it becomes known. */
+export interface Listener {
+  /** More was written: a piece, a block, or what a block has beyond its pieces. */
+  readonly written?: (kind: Kind, text: string, isBehindTool: boolean) => void
+  /** Pieces turned out to be no part of what the agent said; this stands in their place. */
+  readonly replaced?: (kind: Kind, abandoned: string, text: string) => void
+}
+
+/** What may be kept, in bytes. */
+export interface Budget {
+  left: number
+  /** Whether something was left out. */
+  isExceeded: boolean
+}
+
+/** Takes from a budget; answers whether there was so much. */
+export const afford = (budget: Budget, bytes: number): boolean => {
+  const isAffordable = bytes <= budget.left
+  if (isAffordable) budget.left -= bytes
+  else budget.isExceeded = true
+  return isAffordable
+}
+
+/** Engines take up to two bytes for a character. */
+export const bytesOf = (text: string): number => text.length * 2
+
+/** A message of the model, known by its beginning. */
+export interface Beginning {
+  readonly id: string | undefined
+}
+
+/** A block, or as much of it as has arrived. */
+interface Part {
+  message: Beginning
+  text: string
+  /** How long it is, though not all of it may be kept. */
+  length: number
+  /** How much of the end of the text no twin has told to be the agent's own. */
+  untold: number
+  /** Of pieces: whether more may follow, whether the model was asked again. */
+  state: "open" | "closed" | "retried" | "complete"
+  isBehindTool: boolean
+}
+
+/** What has been settled belongs to no message that anything could be added to. */
+const settled: Beginning = { id: undefined }
+
+/** Characters of a part that is pending, and of what belongs to it. */
+const pendingSizeOf = ({ message, text }: Part): number => text.length + (message.id ?? "").length + 64
+
+/** The text, or the thinking, of a turn. */
+export class Strand {
+  readonly #kind: Kind
+  readonly #listener: Listener
+  readonly #budget: Budget
+  readonly #pendingLimit: number
+  readonly #parts: Array<Part> = []
+  /** Those parts that no complete message has confirmed. */
+  #pending: Array<Part> = []
+  #pendingSize = 0
+  #last: Part | undefined
+  #toolUsed = false
+  #isRetried = false
+
+  constructor(kind: Kind, listener: Listener, budget: Budget, pendingLimit: number) {
+    this.#kind = kind
+    this.#listener = listener
+    this.#budget = budget
+    this.#pendingLimit = pendingLimit
+  }
+
+  piece(message: Beginning, text: string, isTold: boolean) {
+    let part = this.#pending.at(-1)
+    const isFirst = part?.state !== "open"
+    if (part?.state !== "open") {
+      part = this.#add(message, "open")
+      this.#pending.push(part)
+      this.#pendingSize += pendingSizeOf(part)
+    }
+    if (part.text.length === part.length && this.#hasRoom(part, text)) {
+      part.text += text
+      this.#pendingSize += text.length
+    }
+    part.length += text.length
+    part.untold = isTold ? 0 : part.untold + text.length
+    this.#listener.written?.(this.#kind, text, isFirst && part.isBehindTool)
+  }
+
+  /**
+   * A block of a complete message; one that is empty says nothing of what is pending. Behind it in the message there may be
+   * another one, which goes on where it ends; before it a tool may have been used.
+   */
+  block(message: Beginning, id: string | undefined, text: string, isFollowed: boolean, isBehindTool: boolean) {
+    if (text === "") return
+    const part = this.#partOf(message, id, text)
+    if (part === undefined) {
+      const added = this.#add(message, "complete")
+      added.text = text
+      added.length = text.length
+      this.#listener.written?.(this.#kind, text, added.isBehindTool)
+      return this.#keep(added)
+    }
+    if (isBehindTool) {
+      part.isBehindTool = true
+      this.#toolUsed = false
+    }
+    this.#absorb(part, text)
+    const pieces = part.text
+    const isLast = part === this.#last
+    if (isFollowed && pieces.length > text.length && pieces.startsWith(text)) {
+      const first: Part = { ...part, text, length: text.length, state: "complete" }
+      this.#parts.splice(this.#parts.indexOf(part), 0, first)
+      this.#keep(first)
+      part.text = pieces.slice(text.length)
+      part.length -= text.length
+      this.#pendingSize -= text.length
+      part.isBehindTool = false
+      return
+    }
+    const written = part.length
+    this.#settle(part)
+    part.text = text
+    part.length = text.length
+    if (text.startsWith(pieces) && (isLast || text === pieces)) {
+      if (text.length > written) this.#listener.written?.(this.#kind, text.slice(written), false)
+    } else {
+      this.#listener.replaced?.(this.#kind, pieces, text)
+    }
+    this.#keep(part)
+  }
+
+  /** What follows belongs to another block. */
+  close() {
+    const part = this.#pending.at(-1)
+    if (part?.state === "open") part.state = "closed"
+  }
+
+  /** The model is asked once more for the message. */
+  retry(message: Beginning) {
+    for (const part of this.#pending) if (part.message === message) part.state = "retried"
+    this.#isRetried = true
+  }
+
+  /** There is something in the place of what the model was asked for again. */
+  supersede() {
+    if (!this.#isRetried) return
+    this.#isRetried = false
+    for (const part of this.#pending) if (part.state === "retried") this.#drop(part, part.text)
+  }
+
+  /** Whether this is what no twin told to be the agent's own, at the end of what has arrived. */
+  takeBack(text: string) {
+    const part = this.#pending.at(-1)
+    if (part?.state !== "open" || text === "" || part.untold < text.length || !part.text.endsWith(text)) return
+    if (part.text === text) return this.#drop(part, text)
+    part.text = part.text.slice(0, -text.length)
+    part.length -= text.length
+    this.#pendingSize -= text.length
+    part.untold -= text.length
+    this.#listener.replaced?.(this.#kind, text, "")
+  }
+
+  isPending(text: string): boolean {
+    return this.#pending.some((part) => part.text === text)
+  }
+
+  useTool() {
+    this.#toolUsed = true
+  }
+
+  join(separator: string): string {
+    return this.#parts.filter(({ text }) => text !== "")
+      .map(({ isBehindTool, text }, index) => isBehindTool && index > 0 ? separator + text : text)
+      .join("")
+  }
+
+  #add(message: Beginning, state: Part["state"]): Part {
+    const part: Part = { message, text: "", length: 0, untold: 0, state, isBehindTool: this.#toolUsed }
+    this.#toolUsed = false
+    this.#parts.push(part)
+    this.#last = part
+    return part
+  }
+
+  #drop(part: Part, abandoned: string) {
+    this.#settle(part)
+    this.#parts.splice(this.#parts.lastIndexOf(part), 1)
+    if (this.#last === part) this.#last = this.#parts.at(-1)
+    if (part.isBehindTool) this.#toolUsed = true
+    this.#listener.replaced?.(this.#kind, abandoned, "")
+  }
+
+  /** Whether there is room for more of the last part; for its sake those that began before it are taken as they are. */
+  #hasRoom(part: Part, text: string): boolean {
+    for (
+      let oldest = this.#pending[0];
+      oldest !== undefined && oldest !== part && this.#pendingSize + text.length > this.#pendingLimit;
+      oldest = this.#pending[0]
+    ) {
+      this.#settle(oldest)
+      this.#keep(oldest)
+    }
+    const isRoom = this.#pendingSize + text.length <= this.#pendingLimit
+    this.#budget.isExceeded ||= !isRoom
+    return isRoom
+  }
+
+  /** Nothing more is to come of the part. */
+  #settle(part: Part) {
+    this.#pending = this.#pending.filter((other) => other !== part)
+    this.#pendingSize -= pendingSizeOf(part)
+    part.state = "complete"
+    part.message = settled
+  }
+
+  #keep(part: Part) {
+    if (!afford(this.#budget, bytesOf(part.text))) this.#parts.splice(this.#parts.lastIndexOf(part), 1)
+  }
+
+  /**
+   * The pieces of a block: those of the message that it has the id of, or else of the one that began last; of several blocks
+   * those that say the same.
+   */
+  #partOf(message: Beginning, id: string | undefined, text: string): Part | undefined {
+    if (this.#pending.length === 0) return undefined
+    const first = (isOf: (part: Part) => boolean) => {
+      const part = this.#pending.find(isOf)
+      return part === undefined || part.text === text
+        ? part
+        : this.#pending.find((other) => other.text === text && isOf(other)) ?? part
+    }
+    const earlier = id === undefined || id === message.id || message.id === undefined
+      ? undefined
+      : first((part) => part.message.id === id)
+    return earlier ??
+      first((part) => part.message === message && part.state !== "retried") ??
+      this.#pending.find(({ state }) => state === "retried")
+  }
+
+  /** Pieces of one block may have been taken for those of several, where something else came between them. */
+  #absorb(part: Part, text: string) {
+    const at = this.#pending.indexOf(part) + 1
+    for (let other = this.#pending[at]; other !== undefined; other = this.#pending[at]) {
+      if (other.message !== part.message || !text.startsWith(part.text + other.text)) return
+      part.text += other.text
+      part.length += other.length
+      this.#pendingSize += other.text.length
+      if (other.isBehindTool) this.#toolUsed = true
+      this.#settle(other)
+      this.#parts.splice(this.#parts.lastIndexOf(other), 1)
+      if (this.#last === other) this.#last = part
+    }
+  }
+}
