@@ -4,6 +4,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
 import { TestClock } from "effect/testing"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { session, sessionEvent, sessionId } from "../support/fixtures.ts"
@@ -230,6 +231,24 @@ describe("Sessions.scoped", () => {
       const exit = yield* Fiber.join(fiber)
       assert.deepStrictEqual(Exit.isFailure(exit) ? Cause.squash(exit.cause) : undefined, "mine")
     }))
+
+  it.effect.each(ends)(
+    "says in one line that the session may be alive when the end %s",
+    ([, end]) =>
+      Effect.gen(function*() {
+        const lines: Array<string> = []
+        const logger = Logger.layer([Logger.make(({ message }) => {
+          lines.push([message].flat().map(String).join(" "))
+        })])
+        const { layer } = counting({ end })
+        const fiber = yield* Effect.forkChild(Effect.scoped(scoped).pipe(Effect.provide(layer), Effect.provide(logger)))
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(fiber)
+        assert.strictEqual(lines.length, 1)
+        assert.include(lines[0], `the session ${sessionId} could not be ended, and may be alive`)
+        assert.notMatch(lines[0] ?? "", /\n|\bat .*:\d+/)
+      })
+  )
 
   it.effect("leaves nothing behind when the creation fails", () =>
     Effect.gen(function*() {

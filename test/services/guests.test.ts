@@ -261,3 +261,44 @@ describe("timeouts.done", () => {
     }).pipe(Effect.provide(server.layer))
   })
 })
+
+describe("an error", () => {
+  type Called = (ash: AshClient["Service"]) => Effect.Effect<unknown, AshError, Scope.Scope>
+  const handleOf = ({ sessions }: AshClient["Service"]) => sessions.attach(sessionId)
+  const methods: Readonly<Record<string, Called>> = {
+    "Sessions.open": ({ sessions }) => sessions.open({ agent: "demo" }),
+    "Sessions.scoped": ({ sessions }) => sessions.scoped({ agent: "demo" }),
+    "Sessions.create": ({ sessions }) => sessions.create({ agent: "demo" }),
+    "Sessions.exec": ({ sessions }) => sessions.exec(sessionId, "ls"),
+    "Sessions.stop": ({ sessions }) => sessions.stop(sessionId),
+    "Sessions.resume": ({ sessions }) => sessions.resume(sessionId),
+    "Sessions.end": ({ sessions }) => sessions.end(sessionId),
+    "Sessions.sweep": ({ sessions }) => sessions.sweep({ label: "a", olderThan: 0 }),
+    "Sessions.events": ({ sessions }) => Stream.runDrain(sessions.events(sessionId)),
+    "Sessions.tail": ({ sessions }) => Stream.runDrain(sessions.tail(sessionId)),
+    "Messages.send": ({ messages }) => Stream.runDrain(messages.send(sessionId, "one")),
+    "Messages.sendWithErrors": ({ messages }) => Stream.runDrain(messages.sendWithErrors(sessionId, "one")),
+    "Messages.history": ({ messages }) => Stream.runDrain(messages.history(sessionId)),
+    "QueueItems.await": ({ queueItems }) => queueItems.await(sessionId),
+    "SessionHandle.ask": (ash) => handleOf(ash).ask("one"),
+    "SessionHandle.stream": (ash) => Stream.runDrain(handleOf(ash).stream("one")),
+    "SessionHandle.exec": (ash) => handleOf(ash).exec("ls"),
+    "SessionHandle.history": (ash) => Stream.runDrain(handleOf(ash).history()),
+    "SessionHandle.usage": (ash) => handleOf(ash).usage,
+    "SessionHandle.get": (ash) => handleOf(ash).get,
+    "SessionHandle.pause": (ash) => handleOf(ash).pause,
+    "SessionHandle.resume": (ash) => handleOf(ash).resume,
+    "SessionHandle.cancel": (ash) => handleOf(ash).cancel,
+    "SessionHandle.recover": (ash) => handleOf(ash).recover,
+    "SessionHandle.reconcile": (ash) => handleOf(ash).reconcile(),
+    "SessionHandle.files.list": (ash) => handleOf(ash).files.list()
+  }
+  it.effect.each(Object.entries(methods))("names the method that was called: %s", ([name, call]) => {
+    const server = Server.make(Server.json({ error: "boom" }, 500), { retry: { times: 0 } })
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.flatMap(AshClient, call))
+      assert.strictEqual(error.operation, name)
+      assert.isTrue(error.message.startsWith(`${name}: `))
+    }).pipe(Effect.scoped, Effect.provide(server.layer))
+  })
+})

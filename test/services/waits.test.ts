@@ -46,6 +46,10 @@ const endless: Server.Script = () =>
     { status: 200, headers: { "content-type": "text/event-stream" } }
   )
 
+/** A stream that has begun, and in which there is nothing yet. */
+const opened: Server.Script = () =>
+  new Response(new ReadableStream({}), { status: 200, headers: { "content-type": "text/event-stream" } })
+
 interface Answers {
   readonly create?: Server.Script
   readonly send?: Server.Script
@@ -432,6 +436,7 @@ describe.each(ways)("a turn of %s that is interrupted", (_, way) => {
 
   const points: ReadonlyArray<readonly [name: string, send: Server.Script, runs: boolean]> = [
     ["its answer", Server.silent, true],
+    ["its first event", opened, true],
     ["its next event", endless, true],
     ["a repetition", Server.refused, false]
   ]
