@@ -10,6 +10,7 @@ import { Buffer } from "node:buffer"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import type { FileEntry } from "../schema/File.ts"
 import { DataFolder } from "./DataFolder.ts"
+import { Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
 import * as FileTree from "./FileTree.ts"
 
@@ -21,6 +22,7 @@ export interface IncomingFile {
 
 const isHidden = (name: string) => FileTree.alwaysHidden.has(name) || FileTree.caches.has(name)
 const claudeFile = "CLAUDE.md"
+const pathsRefused = "This embedded server takes no `path`: send `files`, or start it with `agentPaths: true`"
 
 export class AgentFolders extends Context.Service<AgentFolders, {
   /** Lays out the folder of an agent, over the files that are there, and tells its path. */
@@ -43,6 +45,7 @@ export class AgentFolders extends Context.Service<AgentFolders, {
       const fileSystem = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const data = yield* DataFolder
+      const { agentPaths } = yield* Settings
 
       const exists = (file: string) => Effect.orDie(fileSystem.exists(file))
       const stat = (file: string) => Effect.option(fileSystem.stat(file))
@@ -55,6 +58,7 @@ export class AgentFolders extends Context.Service<AgentFolders, {
 
       const deploy: AgentFolders["Service"]["deploy"] = Effect.fnUntraced(function*(name, options) {
         if (options.path !== undefined) {
+          if (!agentPaths) return yield* Errors.badRequest(pathsRefused)
           const folder = path.resolve(data, options.path)
           if (yield* exists(path.join(folder, claudeFile))) return folder
           return yield* Errors.badRequest("Agent directory must contain CLAUDE.md")

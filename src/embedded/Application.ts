@@ -32,6 +32,7 @@ import { Gate, respond } from "./Gate.ts"
 import { HealthHandlers } from "./HealthHandlers.ts"
 import { MessageHandlers } from "./MessageHandlers.ts"
 import { MetaHandlers } from "./MetaHandlers.ts"
+import * as Origins from "./Origins.ts"
 import { Queue } from "./Queue.ts"
 import { QueueHandlers } from "./QueueHandlers.ts"
 import { RateLimits } from "./RateLimits.ts"
@@ -82,6 +83,7 @@ const shared = (options: EmbeddedOptions) =>
 export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
   const context = yield* Layer.build(shared(options))
   const keys = Context.get(context, ApiKeys)
+  const { origins } = Context.get(context, Settings)
   const router = yield* HttpRouter.toHttpEffect(Layer.provide(routes, Layer.succeedContext(context))).pipe(
     Effect.provideService(HttpRouter.RouterConfig, {
       // Slashes count. The gate refuses parameters that are too long, all but file paths.
@@ -92,12 +94,15 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
     Effect.orDie
   )
   return Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
-    if (isPreflight(request)) return preflight(request)
+    if (request.method === "OPTIONS") return Origins.preflight(request, origins)
     const admitted = yield* Effect.result(admit(request, keys))
     const response = Result.isFailure(admitted)
       ? respond(admitted.failure)
       : yield* Effect.provideService(answer(router, request), Tables.Tenant, admitted.success)
-    return withCommonHeaders(response, request)
+    // The stream of a turn is written past the framework, so without its headers.
+    return response.headers["content-type"] === "text/event-stream"
+      ? response
+      : withCommonHeaders(response, Origins.headers(request, origins))
   })
 })
 
@@ -140,35 +145,14 @@ const joinFilePath = (url: string) =>
 
 const filePath = /^(\/api\/(?:agents|sessions)\/[^/?]+\/files\/)([^?]+)/
 
-/** What a browser asks before it sends a request to another origin (contract 2.4). */
-const isPreflight = ({ headers, method }: HttpServerRequest.HttpServerRequest) =>
-  method === "OPTIONS" && headers["access-control-request-method"] !== undefined
-
-const preflight = (request: HttpServerRequest.HttpServerRequest) =>
-  withCommonHeaders(
-    HttpServerResponse.empty({
-      status: 204,
-      headers: {
-        "access-control-allow-methods": "GET, HEAD, PUT, PATCH, POST, DELETE",
-        "access-control-allow-headers": request.headers["access-control-request-headers"] ?? ""
-      }
-    }),
-    request
-  )
-
-/** What every response has (contract 2.4), except the stream of a turn, which is written past the framework. */
+/** What every response has. */
 const withCommonHeaders = (
   response: HttpServerResponse.HttpServerResponse,
-  request: HttpServerRequest.HttpServerRequest
-) => {
-  if (response.headers["content-type"] === "text/event-stream") return response
-  const origin = request.headers["origin"]
-  return HttpServerResponse.setHeaders(response, {
-    vary: "Origin",
-    "access-control-allow-credentials": "true",
-    ...(origin === undefined ? {} : { "access-control-allow-origin": origin }),
+  headers: Readonly<Record<string, string>>
+) =>
+  HttpServerResponse.setHeaders(response, {
+    ...headers,
     ...(response.headers["content-type"] === "application/json"
       ? { "content-type": "application/json; charset=utf-8" }
       : {})
   })
-}

@@ -1,6 +1,8 @@
 /** How an embedded server is set up. */
 import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import * as AgentScript from "./AgentScript.ts"
 import * as Quirks from "./Quirks.ts"
 
@@ -15,12 +17,13 @@ export interface EmbeddedOptions {
   /**
    * The key that clients must send.
    *
-   * @default "embedded"
+   * @default without a socket "embedded", on a port of loopback a random one; elsewhere there is no default
    */
-  readonly apiKey?: string | undefined
+  readonly apiKey?: string | Redacted.Redacted<string> | undefined
   /**
-   * Further keys that the server takes, each with its tenant. A tenant sees nothing of another; `apiKey` is that of the
-   * tenant `default`.
+   * Further keys that the server takes, each with its tenant; `apiKey` is that of the tenant `default`. A tenant sees
+   * nothing of another, but for two things, as on real servers: agents of the same name have one folder, which who deploys
+   * last overwrites, and any key can delete any other by its id.
    *
    * @default {}
    */
@@ -44,6 +47,18 @@ export interface EmbeddedOptions {
    * @default 1000
    */
   readonly maxSandboxes?: number | undefined
+  /**
+   * Whether a deployment may name a folder of this machine by `path`, so that whoever has the key reads and writes it.
+   *
+   * @default false
+   */
+  readonly agentPaths?: boolean | undefined
+  /**
+   * The origins whose pages may read answers in a browser, such as `https://app.example.com`.
+   *
+   * @default those of loopback, on whatever port
+   */
+  readonly origins?: ReadonlyArray<string> | undefined
 }
 
 /** The options of an embedded server on a port. */
@@ -55,32 +70,51 @@ export interface EmbeddedHttpOptions extends EmbeddedOptions {
    */
   readonly port?: number | undefined
   /**
-   * The interface to listen on. The server runs commands for whoever has the key: keep it on loopback.
+   * The interface to listen on. The server runs commands for whoever has the key: keep it on loopback. Any other needs an
+   * `apiKey`.
    *
    * @default "127.0.0.1"
    */
   readonly host?: string | undefined
+  /**
+   * Names by which requests may ask for this server, beside its address and the names of loopback: a page whose name leads
+   * to this machine is refused.
+   *
+   * @default []
+   */
+  readonly hostNames?: ReadonlyArray<string> | undefined
 }
 
-/** The key of a server that was given none. */
-export const defaultApiKey = "embedded"
+/** The interface of a server that was given none. */
+export const defaultHost = "127.0.0.1"
+
+/** The key of a server without a socket that was given none. */
+const defaultApiKey = "embedded"
+
+/** The key that a server takes. */
+export const keyOf = ({ apiKey = defaultApiKey }: EmbeddedOptions): Redacted.Redacted<string> =>
+  Predicate.isString(apiKey) ? Redacted.make(apiKey) : apiKey
 
 /** The options of this server, with the defaults filled in. */
 export class Settings extends Context.Service<Settings, {
   readonly script: AgentScript.AgentScript
-  readonly apiKey: string
-  readonly tenants: Readonly<Record<string, string>>
+  readonly apiKey: Redacted.Redacted<string>
+  readonly tenants: ReadonlyMap<string, string>
   readonly quirks: Quirks.Quirks
   readonly rateLimits: boolean
   readonly maxSandboxes: number
+  readonly agentPaths: boolean
+  readonly origins: ReadonlyArray<string> | undefined
 }>()("effect-ash/embedded/EmbeddedOptions/Settings") {
   static readonly layer = (options: EmbeddedOptions): Layer.Layer<Settings> =>
     Layer.succeed(Settings, {
       script: options.script ?? AgentScript.offline,
-      apiKey: options.apiKey ?? defaultApiKey,
-      tenants: options.tenants ?? {},
+      apiKey: keyOf(options),
+      tenants: new Map(Object.entries(options.tenants ?? {})),
       quirks: { ...Quirks.defaults, ...options.quirks },
       rateLimits: options.rateLimits ?? false,
-      maxSandboxes: options.maxSandboxes ?? 1000
+      maxSandboxes: options.maxSandboxes ?? 1000,
+      agentPaths: options.agentPaths ?? false,
+      origins: options.origins
     })
 }

@@ -8,11 +8,17 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import type * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { createServer } from "node:http"
 import * as Application from "./Application.ts"
-import type { EmbeddedHttpOptions, EmbeddedOptions } from "./EmbeddedOptions.ts"
+import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions } from "./EmbeddedOptions.ts"
+import * as Errors from "./Errors.ts"
+import { respond } from "./Gate.ts"
+import * as Origins from "./Origins.ts"
+
+const otherName = respond(Errors.failure(403, "This server is not asked by that name: name it in `hostNames`"))
 
 /**
  * An `HttpClient` whose every request, to whatever host, is answered by an embedded server in this process. To interrupt
@@ -55,7 +61,9 @@ const received = (method: string, response: HttpServerResponse.HttpServerRespons
 
 /** An embedded server on a port of this machine, by default a free one of 127.0.0.1: `HttpServer` has its address. */
 export const layerHttpServer = (
-  { host = "127.0.0.1", port = 0, ...options }: EmbeddedHttpOptions = {}
+  { host = defaultHost, hostNames = [], port = 0, ...options }:
+    & EmbeddedHttpOptions
+    & { readonly apiKey: Redacted.Redacted<string> }
 ): Layer.Layer<HttpServer.HttpServer> => {
   const server = NodeHttpServer.layerServer(() => createServer({ keepAliveTimeout: 72_000 }), {
     host,
@@ -65,7 +73,12 @@ export const layerHttpServer = (
   })
   const serve = Effect.gen(function*() {
     const application = yield* Application.make(options)
-    yield* HttpServer.serveEffect(Effect.flatMap(HttpServerRequest.HttpServerRequest, application))
+    yield* HttpServer.serveEffect(
+      Effect.flatMap(
+        HttpServerRequest.HttpServerRequest,
+        (request) => Origins.isOwnName(request, host, hostNames) ? application(request) : Effect.succeed(otherName)
+      )
+    )
   })
   return Layer.effectDiscard(serve).pipe(Layer.provideMerge(server), Layer.orDie)
 }

@@ -45,7 +45,7 @@ const keyText = (key: Redacted.Redacted<string>): Effect.Effect<string, InvalidR
 }
 
 /** A key that does not change, or one that is asked for before each request. */
-export type KeySource<E = unknown> = Redacted.Redacted<string> | Effect.Effect<Redacted.Redacted<string>, E>
+export type KeySource<E = unknown> = string | Redacted.Redacted<string> | Effect.Effect<Redacted.Redacted<string>, E>
 
 /** The name of a failure. Its words may hold what belongs in no message. */
 const nameOf = (cause: Cause.Cause<unknown>): string => {
@@ -58,6 +58,7 @@ export const keyFrom = <E>(
   source: KeySource<E> | undefined
 ): Effect.Effect<Effect.Effect<string | undefined, InvalidRequest | Unauthorized>, InvalidRequest> => {
   if (source === undefined) return Effect.succeed(Effect.succeed(source))
+  if (Predicate.isString(source)) return keyFrom(Redacted.make(source))
   if (Redacted.isRedacted(source)) return Effect.map(keyText(source), Effect.succeed)
   return Effect.map(ConfigProvider.ConfigProvider, (provider) =>
     Effect.matchCauseEffect(source, {

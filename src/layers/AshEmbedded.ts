@@ -1,13 +1,16 @@
 /** How a program gets the services without a server and without a key: an Ash server inside the process. */
 import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
-import { defaultApiKey, type EmbeddedHttpOptions, type EmbeddedOptions } from "../embedded/EmbeddedOptions.ts"
+import { randomKey } from "../embedded/ApiKeys.ts"
+import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions, keyOf } from "../embedded/EmbeddedOptions.ts"
 import { layerHttpClient, layerHttpServer } from "../embedded/EmbeddedServer.ts"
+import * as Origins from "../embedded/Origins.ts"
 import { MayRepeat } from "../internal/sendOnce.ts"
-import type { AshError } from "../schema/AshError.ts"
+import { AshError, InvalidRequest } from "../schema/AshError.ts"
 import type { RequestOptionsInput } from "../services/RequestOptions.ts"
 import type { SharedLimits } from "../services/RequestPolicy.ts"
 import * as Ash from "./Ash.ts"
@@ -18,8 +21,6 @@ export interface AshEmbeddedOptions extends EmbeddedOptions, RequestOptionsInput
 
 /** As {@link AshEmbeddedOptions}, and where the server listens. */
 export interface AshEmbeddedHttpOptions extends EmbeddedHttpOptions, RequestOptionsInput, SharedLimits {}
-
-const keyOf = ({ apiKey = defaultApiKey }: EmbeddedOptions) => Redacted.make(apiKey)
 
 /**
  * The services, talking to an embedded server without a socket. For tests, first tries and demonstrations; whatever the
@@ -36,12 +37,31 @@ export class EmbeddedAddress extends Context.Service<EmbeddedAddress, {
   readonly apiKey: Redacted.Redacted<string>
 }>()("effect-ash/layers/AshEmbedded/EmbeddedAddress") {}
 
-const address = (options: AshEmbeddedHttpOptions) =>
+/** The key of a server on a port. Whoever has it runs commands, so that it is never one that others know. */
+const portKeyOf = (
+  { apiKey, host = defaultHost }: AshEmbeddedHttpOptions
+): Effect.Effect<Redacted.Redacted<string>, AshError> =>
+  apiKey !== undefined
+    ? Effect.succeed(keyOf({ apiKey }))
+    : Origins.isLoopback(host)
+    ? Effect.map(randomKey, Redacted.make).pipe(Effect.provide(SecureRandom.layerWebCrypto))
+    : Effect.fail(
+      new AshError({
+        operation: "AshEmbedded.layerHttp",
+        reason: new InvalidRequest({
+          message:
+            `host ${host} is open to other machines, and the server runs commands for who has its key: set an apiKey`,
+          field: "apiKey"
+        })
+      })
+    )
+
+const address = (apiKey: Redacted.Redacted<string>) =>
   Layer.effect(
     EmbeddedAddress,
     Effect.map(HttpServer.HttpServer, ({ address }) => ({
       url: HttpServer.formatAddress(address).replace("0.0.0.0", "127.0.0.1"),
-      apiKey: keyOf(options)
+      apiKey
     }))
   )
 
@@ -52,7 +72,11 @@ const address = (options: AshEmbeddedHttpOptions) =>
 export const layerHttp = (
   options: AshEmbeddedHttpOptions = {}
 ): Layer.Layer<Ash.AshServices | EmbeddedAddress, AshError> =>
-  Layer.unwrap(Effect.map(EmbeddedAddress, ({ apiKey, url }) => AshNode.layer({ ...options, url, apiKey }))).pipe(
-    Layer.provideMerge(address(options)),
-    Layer.provide(layerHttpServer(options))
+  Layer.unwrap(
+    Effect.map(portKeyOf(options), (apiKey) =>
+      Layer.unwrap(Effect.map(EmbeddedAddress, ({ url }) =>
+        AshNode.layer({ ...options, url, apiKey }))).pipe(
+          Layer.provideMerge(address(apiKey)),
+          Layer.provide(layerHttpServer({ ...options, apiKey }))
+        ))
   )

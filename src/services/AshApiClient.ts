@@ -44,7 +44,8 @@ export interface ConnectionOptions {
   /** The base URL, with its scheme: `http://localhost:4100`, or with a path where a proxy adds one. */
   readonly url: string | URL
   /**
-   * Sent as a bearer token. Without one only `Health.get` works. An `Effect`, which a `Config` is too, is run before each
+   * Sent as a bearer token. Without one only `Health.get` works. A plain text shows wherever the options are printed, a
+   * `Redacted` does not. An `Effect`, which a `Config` is too, is run before each
    * request, so that a key may change: `Effect.cachedWithTTL` asks less often. Where it fails, the call fails with
    * `Unauthorized`, and nothing is sent.
    */

@@ -83,7 +83,17 @@ describe("deployment", () => {
       const { body } = yield* deploy("disk", { path, systemPrompt: "ignored" })
       assert.strictEqual(at(body, "agent", "path"), path)
       assert.strictEqual(yield* read("disk", "CLAUDE.md"), "on the disk")
-    }).pipe(withServer(), Effect.provide(NodeFileSystem.layer)))
+    }).pipe(withServer({ agentPaths: true }), Effect.provide(NodeFileSystem.layer)))
+
+  it.effect("takes no folder of the disk unless it was told to", () =>
+    Effect.gen(function*() {
+      for (const path of [import.meta.dirname, ".", "agents/demo", ""]) {
+        const { body, status } = yield* deploy("disk", { path })
+        assert.strictEqual(status, 400)
+        assert.include(textAt(body, "error"), "agentPaths: true")
+      }
+      assert.strictEqual((yield* ask("GET", "/api/agents/disk")).status, 404)
+    }).pipe(withServer()))
 })
 
 describe("agents", () => {

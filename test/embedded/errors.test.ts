@@ -21,7 +21,10 @@ describe("auth", () => {
     ["bearer embedded", "Invalid Authorization header format"],
     ["Bearer  embedded", "Invalid Authorization header format"],
     ["Bearer", "Invalid Authorization header format"],
-    ["Bearer other", "Invalid API key"]
+    ["Bearer other", "Invalid API key"],
+    ...["constructor", "toString", "__proto__", "valueOf", "hasOwnProperty", "0", "length", "undefined"].map((name) =>
+      [`Bearer ${name}`, "Invalid API key"] as const
+    )
   ] as const
   for (const [authorization, error] of cases) {
     it.effect(`${authorization} is refused`, () =>
@@ -232,14 +235,44 @@ describe("bodies", () => {
 })
 
 describe("headers", () => {
-  it.effect("CORS reflects the origin", () =>
+  const near = [
+    "http://localhost",
+    "http://localhost:3000",
+    "https://127.0.0.1:8080",
+    "http://127.4.5.6",
+    "http://[::1]:1"
+  ]
+  const far = [
+    "http://example.test",
+    "null",
+    "http://localhost.example.test",
+    "http://127.0.0.1.example.test",
+    "http://example.test:127",
+    "http://localhost@example.test",
+    "file://localhost",
+    "chrome-extension://localhost"
+  ]
+
+  it.effect("answers are for pages of loopback, without credentials", () =>
     Effect.gen(function*() {
-      const { headers } = yield* ask("GET", "/api/agents", { headers: { origin: "http://example.test" } })
-      assert.strictEqual(headers["access-control-allow-origin"], "http://example.test")
-      assert.strictEqual(headers["access-control-allow-credentials"], "true")
-      assert.strictEqual(headers["vary"], "Origin")
-      assert.strictEqual(headers["content-type"], "application/json; charset=utf-8")
+      for (const origin of [...near, ...far]) {
+        const { headers } = yield* ask("GET", "/api/agents", { headers: { origin } })
+        assert.strictEqual(headers["access-control-allow-origin"], near.includes(origin) ? origin : undefined, origin)
+        assert.isUndefined(headers["access-control-allow-credentials"])
+        assert.strictEqual(headers["vary"], "Origin")
+        assert.strictEqual(headers["content-type"], "application/json; charset=utf-8")
+      }
     }).pipe(withServer()))
+
+  it.effect("answers are for pages of the origins that were named, and no others", () =>
+    Effect.gen(function*() {
+      for (const origin of [...near, ...far]) {
+        const { headers } = yield* ask("GET", "/api/agents", { headers: { origin } })
+        const isNamed = origin === "http://example.test"
+        assert.strictEqual(headers["access-control-allow-origin"], isNamed ? origin : undefined, origin)
+        assert.strictEqual(headers["access-control-allow-credentials"], "true")
+      }
+    }).pipe(withServer({ origins: ["http://example.test"] })))
 
   it.effect("the rest of the window counts down, for new sessions and deployments apart", () =>
     Effect.gen(function*() {
@@ -263,18 +296,38 @@ describe("browsers", () => {
       const { headers, status, text } = yield* ask("OPTIONS", "/api/agents", {
         authorization: null,
         headers: {
-          origin: "https://app.test",
+          origin: "https://localhost:3000",
           "access-control-request-method": "POST",
           "access-control-request-headers": "authorization, content-type"
         }
       })
       assert.deepStrictEqual([status, text], [204, ""])
       assert.deepInclude(headers, {
-        "access-control-allow-origin": "https://app.test",
-        "access-control-allow-credentials": "true",
+        vary: "Origin, Access-Control-Request-Headers",
+        "access-control-allow-origin": "https://localhost:3000",
         "access-control-allow-methods": "GET, HEAD, PUT, PATCH, POST, DELETE",
         "access-control-allow-headers": "authorization, content-type"
       })
+    }).pipe(withServer()))
+
+  it.effect("are told the headers that they asked for, and none where they asked for none", () =>
+    Effect.gen(function*() {
+      const { headers, status } = yield* ask("OPTIONS", "/api/nope", {
+        authorization: null,
+        headers: { origin: "http://localhost", "access-control-request-method": "PUT" }
+      })
+      assert.strictEqual(status, 204)
+      assert.notProperty(headers, "access-control-allow-headers")
+    }).pipe(withServer()))
+
+  it.effect("are refused where their question lacks an origin or a method", () =>
+    Effect.gen(function*() {
+      const questions = [{}, { origin: "http://localhost" }, { "access-control-request-method": "POST" }]
+      for (const headers of questions) {
+        const answer = yield* ask("OPTIONS", "/api/agents", { authorization: null, headers })
+        assert.deepStrictEqual([answer.status, answer.text], [400, "Invalid Preflight Request"])
+        assert.strictEqual(answer.headers["content-type"], "text/plain")
+      }
     }).pipe(withServer()))
 })
 

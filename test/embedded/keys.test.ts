@@ -50,6 +50,15 @@ describe("keys", () => {
       assert.strictEqual(yield* statusWith(textAt(made.body, "key")), 200)
       assert.strictEqual(listAt((yield* ask("GET", "/api/agents")).body, "agents").length, 1)
     }).pipe(withServer({ tenants: { "other-key": "tenant-b" } })))
+
+  it.effect("share the folders of agents of one name among tenants", () =>
+    Effect.gen(function*() {
+      const other = { authorization: "Bearer other-key" }
+      yield* deploy("demo", { systemPrompt: "of the first" })
+      yield* ask("POST", "/api/agents", { json: { name: "demo", systemPrompt: "of the other" }, ...other })
+      const { body } = yield* ask("GET", "/api/agents/demo/files/CLAUDE.md")
+      assert.strictEqual(textAt(body, "content"), "of the other")
+    }).pipe(withServer({ tenants: { "other-key": "tenant-b" } })))
 })
 
 describe("what a server says of itself", () => {

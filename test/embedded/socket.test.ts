@@ -8,6 +8,7 @@ import * as HttpServer from "effect/http/HttpServer"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
+import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Http from "node:http"
@@ -72,8 +73,10 @@ const arriving = Effect.fnUntraced(function*({ response }: Exchange) {
   return frames
 })
 
-const withSocket = (options: EmbeddedHttpOptions = {}) => <A, E, R>(test: Effect.Effect<A, E, R>) =>
-  Effect.scoped(Effect.provide(test, layerHttpServer(options)))
+const apiKey = Redacted.make("embedded")
+
+const withSocket = (options: Omit<EmbeddedHttpOptions, "apiKey"> = {}) => <A, E, R>(test: Effect.Effect<A, E, R>) =>
+  Effect.scoped(Effect.provide(test, layerHttpServer({ apiKey, ...options })))
 
 describe("a server on a port", () => {
   it.live("listens on a free port of 127.0.0.1", () =>
@@ -89,6 +92,23 @@ describe("a server on a port", () => {
       const head = yield* ask("HEAD", "/api/agents")
       assert.strictEqual(head.headers["content-length"], "13")
     }).pipe(withSocket()))
+
+  it.live("is asked by its own names only", () =>
+    Effect.gen(function*() {
+      const { address } = yield* HttpServer.HttpServer
+      const port = HttpServer.formatAddress(address).split(":").at(-1)
+      const statusFor = (host: string) =>
+        Effect.flatMap(exchange("GET", "/api/agents", undefined, { host }), ({ response }) =>
+          Effect.as(Effect.sync(() => response.resume()), response.statusCode))
+      for (const host of ["127.0.0.1", "localhost", "LOCALHOST", "[::1]", "ash.internal"]) {
+        assert.strictEqual(yield* statusFor(`${host}:${port}`), 200, host)
+      }
+      for (
+        const host of ["evil.test", "127.0.0.1.evil.test", "localhost.evil.test", "10.0.0.1", "evil.test@127.0.0.1", ""]
+      ) {
+        assert.strictEqual(yield* statusFor(`${host}:${port}`), 403, host)
+      }
+    }).pipe(withSocket({ hostNames: ["ash.internal"] })))
 
   it.live("answers the stream of a turn with its very own head", () =>
     Effect.gen(function*() {
@@ -167,7 +187,7 @@ describe("a server on a port", () => {
       const fileSystem = yield* FileSystem.FileSystem
       const scope = yield* Scope.make()
       const context = yield* Layer.buildWithScope(
-        layerHttpServer({ script: () => Stream.make(AgentScript.say("last words"), AgentScript.silence) }),
+        layerHttpServer({ apiKey, script: () => Stream.make(AgentScript.say("last words"), AgentScript.silence) }),
         scope
       )
       const folder = yield* Effect.gen(function*() {

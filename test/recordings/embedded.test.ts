@@ -360,7 +360,7 @@ describe.skipIf(!found)(`recordings, against the embedded server${none}`, () => 
           assert.deepStrictEqual(differences(shapeOf(expected), shapeOf(actual)), [])
         } else assert.deepStrictEqual(actual, expected)
       }
-    }).pipe(withServer({ script })))
+    }).pipe(withServer({ script, origins: ["http://example.test"] })))
 })
 
 /** The frames of a recorded stream, as they were sent, each with its name, whatever is in it, and its data. */
