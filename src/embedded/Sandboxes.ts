@@ -21,6 +21,7 @@ import type { ExecResult, SandboxLogEntry } from "../schema/Session.ts"
 import { DataFolder } from "./DataFolder.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
+import * as Processes from "./Processes.ts"
 import * as Shell from "./Shell.ts"
 
 /** What the agent of a sandbox says. All that read hear all of it: there is no telling whose turn it belongs to. */
@@ -81,6 +82,8 @@ const logLimit = 10_000
 export class Sandboxes extends Context.Service<Sandboxes, {
   readonly create: (options: {
     readonly id: string
+    /** The session that it is for, where that has another id. */
+    readonly sessionId?: string
     /** The folder whose files the workspace begins with. */
     readonly agentFolder: string
     /** The sandbox whose workspace goes on in this one, if it is still there. */
@@ -104,6 +107,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
       const spawner = yield* ChildProcessSpawner
       const folder = path.join(yield* DataFolder, "sandboxes")
       const serverScope = yield* Effect.scope
+      const platformEnvironment = yield* Shell.platformEnvironment
       const alive = new Map<string, { readonly sandbox: Sandbox; readonly scope: Scope.Closeable }>()
       let reserved = 0
 
@@ -130,7 +134,25 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         }
       })
 
-      const make = Effect.fnUntraced(function*(id: string, settings: SandboxSettings, scope: Scope.Closeable) {
+      /** What a command finds in its environment. */
+      const environmentOf = (
+        { agentFolder, id, sessionId = id, settings }: Parameters<Sandboxes["Service"]["create"]>[0]
+      ) => ({
+        ...platformEnvironment,
+        HOME: workspaceOf(id),
+        ASH_AGENT_DIR: agentFolder,
+        ASH_SANDBOX_ID: id,
+        ASH_SESSION_ID: sessionId,
+        ASH_WORKSPACE_DIR: workspaceOf(id),
+        ...settings.env
+      })
+
+      const make = Effect.fnUntraced(function*(
+        options: Parameters<Sandboxes["Service"]["create"]>[0],
+        scope: Scope.Closeable
+      ) {
+        const { id, settings } = options
+        const env = environmentOf(options)
         const hub = yield* PubSub.unbounded<Utterance>()
         const conversation = yield* random.uuidV4()
         const logs: Array<SandboxLogEntry> = []
@@ -139,6 +161,8 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         let turns = 0
         let running = 0
         let lines = 0
+        let hasRun = false
+        yield* Scope.addFinalizer(scope, Effect.sync(() => hasRun && Processes.endIn(workspaceOf(id))))
         const sandbox: Sandbox = {
           id,
           directory: workspaceOf(id),
@@ -168,12 +192,13 @@ export class Sandboxes extends Context.Service<Sandboxes, {
           turnLock: yield* Semaphore.make(1),
           isRunning: Effect.sync(() => running > 0),
           exec: Effect.fnUntraced(function*(command, timeout) {
+            hasRun = true
             const fiber = yield* Effect.forkIn(
               Shell.run(spawner, command, {
                 directory: workspaceOf(id),
-                env: settings.env,
+                env,
                 ...(timeout === undefined ? {} : { timeout })
-              }),
+              }).pipe(Scope.provide(scope)),
               scope
             )
             const exit = yield* Effect.onInterrupt(Fiber.await(fiber), () => Fiber.interrupt(fiber))
@@ -206,7 +231,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         return yield* Effect.gen(function*() {
           yield* Effect.orDie(furnish(options.id, options))
           const scope = yield* Scope.fork(serverScope)
-          const sandbox = yield* make(options.id, options.settings, scope)
+          const sandbox = yield* make(options, scope)
           alive.set(options.id, { sandbox, scope })
           return sandbox
         }).pipe(Effect.ensuring(Effect.sync(() => {

@@ -55,6 +55,7 @@ export const SessionHandlers = HttpApiBuilder.group(
       const sandboxId = yield* random.uuidV4()
       yield* sandboxes.create({
         id: sandboxId,
+        sessionId: session.id,
         agentFolder: agent.path,
         restore: quirks.coldResumeLosesWorkspace ? undefined : session.sandboxId,
         settings: bare

@@ -69,7 +69,12 @@ export class SessionStarts extends Context.Service<SessionStarts, {
       const sandboxSettings = Effect.fnUntraced(function*(agent: AgentRow, request: CreateSessionRequest) {
         const keys = request.credentialId === undefined ? {} : yield* credentials.environment(request.credentialId)
         return {
-          env: { ...agent.env, ...keys, ...request.extraEnv },
+          env: {
+            ...agent.env,
+            ...keys,
+            ...request.extraEnv,
+            ...(request.permissionMode === undefined ? {} : { ASH_PERMISSION_MODE: request.permissionMode })
+          },
           permissionMode: request.permissionMode ?? bare.permissionMode,
           // An empty prompt counts as none.
           systemPrompt: request.systemPrompt || (yield* versions.activePrompt(agent.name)),
