@@ -17,7 +17,10 @@ import type { TokenUsage } from "../schema/ClaudeMessage.ts"
 import type { SendMessageRequest, StoredMessage } from "../schema/Message.ts"
 import type { ExecResult, Session, UpdateSessionConfigRequest } from "../schema/Session.ts"
 
-/** The workspace of a session: a real folder, in which a real shell runs. */
+/**
+ * The workspace of a session: a real folder, in which a real shell runs, with an environment of its own. It is no sandbox:
+ * what runs in it has the rights of the user.
+ */
 export interface Workspace {
   /** The folder's path on this machine. */
   readonly directory: string

@@ -68,6 +68,9 @@ const address = (apiKey: Redacted.Redacted<string>) =>
 /**
  * The services over `node:http`, talking to an embedded server on a port of this machine: by default a free one of
  * 127.0.0.1. For what needs a socket: other clients, other processes, tests of a network's faults.
+ *
+ * Who has the key runs commands with the rights of the user. It is random at each start unless `apiKey` sets it, and an
+ * interface that is not loopback needs one: else `InvalidRequest`. `EmbeddedAddress` tells it.
  */
 export const layerHttp = (
   options: AshEmbeddedHttpOptions = {}
