@@ -23,6 +23,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   services: ["services", "internal", "schema"],
   embedded: ["embedded", "schema"],
   layers: ["layers", "services", "embedded", "internal", "schema"],
+  command: ["command", "layers", "services", "embedded", "internal"],
   entry: ["layers", "services", "embedded", "schema"]
 }
 
