@@ -4,7 +4,6 @@ import * as NodePath from "@effect/platform-node/NodePath"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
@@ -37,23 +36,23 @@ const filesOf = ({ workspace }: AgentTurn) =>
 
 /** A record without any turns, and what puts those of a script into it. */
 export const make = Effect.gen(function*() {
-  const turns = yield* SubscriptionRef.make<ReadonlyArray<AskedTurn>>([])
+  const turns: Array<AskedTurn> = []
+  const count = yield* SubscriptionRef.make(0)
   const inOrder = (yield* Semaphore.make(1)).withPermit
+  const add = (turn: AskedTurn) => Effect.suspend(() => SubscriptionRef.set(count, turns.push(turn)))
   return {
     service: AskedTurns.of({
-      all: SubscriptionRef.get(turns),
-      first: (count) =>
-        SubscriptionRef.changes(turns).pipe(
-          Stream.filter(({ length }) => length >= count),
-          Stream.runHead,
-          Effect.map(Option.match({ onNone: () => [], onSome: (all) => all.slice(0, count) }))
+      all: Effect.sync(() => [...turns]),
+      first: (number) =>
+        SubscriptionRef.changes(count).pipe(
+          Stream.takeUntil((count) => count >= number),
+          Stream.runDrain,
+          Effect.map(() => turns.slice(0, number))
         )
     }),
     record: (script: AgentScript): AgentScript => (turn) =>
       Stream.unwrap(Effect.as(
-        inOrder(
-          Effect.flatMap(filesOf(turn), (files) => SubscriptionRef.update(turns, (all) => [...all, { ...turn, files }]))
-        ),
+        inOrder(Effect.flatMap(filesOf(turn), (files) => add({ ...turn, files }))),
         Stream.suspend(() => script(turn))
       ))
   }

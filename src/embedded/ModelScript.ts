@@ -22,7 +22,7 @@ import * as SchemaRepresentation from "effect/SchemaRepresentation"
 import * as Stream from "effect/Stream"
 import type { TokenUsage } from "../schema/ClaudeMessage.ts"
 import { type StoredMessage, UserPrompt } from "../schema/Message.ts"
-import { textsOf } from "../schema/promptText.ts"
+import { besideBlock, textsOf } from "../schema/promptText.ts"
 import type { JsonInput } from "../schema/Wire.ts"
 import * as AgentScript from "./AgentScript.ts"
 import { isObject } from "./Json.ts"
@@ -119,6 +119,8 @@ export function languageModel(
         const parts = yield* askOnce(conversation, stage)
         conversation = Prompt.concat(conversation, Prompt.fromResponseParts(parts))
         if (!parts.some((part) => part.type === "tool-result" && part.providerExecuted !== true)) return conversation
+        // A turn that is cut at a limit asks no further.
+        yield* stage.callsPlayed
       }
     })
 
@@ -178,15 +180,23 @@ interface Stage {
   /** What a tool that is called is going to give. */
   readonly call: (id: string) => Effect.Effect<AgentScript.ToolOutcome, Error>
   readonly answerCall: (id: string, outcome: AgentScript.ToolOutcome) => Effect.Effect<void>
+  /** Waits until all calls were looked at, and so all that came before them. */
+  readonly callsPlayed: Effect.Effect<void>
   readonly addUsage: (usage: Response.Usage) => Effect.Effect<void>
   readonly usage: () => TokenUsage
   /** Ends what is not at its end. */
   readonly close: (exit: Exit.Exit<unknown, ModelFailure>) => Effect.Effect<void>
 }
 
+/** A call of a tool. */
+interface Call {
+  readonly played: Deferred.Deferred<void>
+  readonly outcome: Deferred.Deferred<AgentScript.ToolOutcome, Error>
+}
+
 const makeStage = (offer: Stage["offer"]): Stage => {
   const texts = new Map<string, Queue.Queue<string, Error | Cause.Done>>()
-  const calls = new Map<string, Deferred.Deferred<AgentScript.ToolOutcome, Error>>()
+  const calls = new Map<string, Call>()
   const used = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 }
   const endText: Stage["endText"] = (key) =>
     Effect.suspend(() => {
@@ -195,8 +205,8 @@ const makeStage = (offer: Stage["offer"]): Stage => {
       return text === undefined ? Effect.void : Effect.asVoid(Queue.end(text))
     })
   const callOf = (id: string) => {
-    const known = calls.get(id)
-    const call = known ?? Deferred.makeUnsafe<AgentScript.ToolOutcome, Error>()
+    const call = calls.get(id) ??
+      { played: Deferred.makeUnsafe<void>(), outcome: Deferred.makeUnsafe<AgentScript.ToolOutcome, Error>() }
     calls.set(id, call)
     return call
   }
@@ -211,8 +221,14 @@ const makeStage = (offer: Stage["offer"]): Stage => {
     }),
     endText,
     endTexts: Effect.suspend(() => Effect.forEach([...texts.keys()], endText, { discard: true })),
-    call: (id) => Deferred.await(callOf(id)),
-    answerCall: (id, outcome) => Effect.asVoid(Deferred.succeed(callOf(id), outcome)),
+    call: (id) => {
+      const { outcome, played } = callOf(id)
+      return Effect.andThen(Deferred.succeed(played, undefined), Deferred.await(outcome))
+    },
+    answerCall: (id, outcome) => Effect.asVoid(Deferred.succeed(callOf(id).outcome, outcome)),
+    callsPlayed: Effect.suspend(() =>
+      Effect.forEach(calls.values(), ({ played }) => Deferred.await(played), { discard: true })
+    ),
     addUsage: ({ inputTokens, outputTokens }) =>
       Effect.sync(() => {
         const { cacheRead = 0, cacheWrite = 0, total = 0, uncached = total - cacheRead - cacheWrite } = inputTokens
@@ -229,7 +245,7 @@ const makeStage = (offer: Stage["offer"]): Stage => {
       )
       return Effect.all([
         ...Array.from(texts.values(), (text) => Exit.isSuccess(exit) ? Queue.end(text) : Queue.fail(text, error)),
-        ...Array.from(calls.values(), (call) => Deferred.fail(call, error))
+        ...Array.from(calls.values(), ({ outcome }) => Deferred.fail(outcome, error))
       ], { discard: true })
     }
   }
@@ -299,17 +315,18 @@ const messageOf = ({ content: stored }: StoredMessage): ReadonlyArray<Prompt.Mes
 }
 
 const userMessage = (content: UserPrompt["content"]): ReadonlyArray<Prompt.MessageEncoded> => {
-  const texts = textsOf(content)
-  const files = typeof content === "string" ? [] : content.flatMap(fileOf)
-  const parts = [...files, ...texts.map((text) => ({ type: "text" as const, text }))]
-  return parts.length === 0 ? [] : [{ role: "user", content: parts }]
+  const hasMore = typeof content !== "string" && content.some((block) => typeof block !== "string" && "source" in block)
+  const said = hasMore ? content.flatMap(partOf) : textsOf(content).join("")
+  return said.length === 0 ? [] : [{ role: "user", content: said }]
 }
 
-/** An image or a document as a model takes it. */
-const fileOf = (
+/** A block of what was said as a model takes it. */
+const partOf = (
   block: Exclude<UserPrompt["content"], string>[number]
 ): ReadonlyArray<Prompt.UserMessagePartEncoded> => {
-  if (typeof block === "string" || !("source" in block)) return []
+  if (typeof block === "string") return textPart(block)
+  if (!("type" in block)) return []
+  if (block.type === "text") return textPart(block.text)
   const { source } = block
   const name = block.type === "document" && typeof block.title === "string" ? { fileName: block.title } : {}
   switch (source.type) {
@@ -325,9 +342,12 @@ const fileOf = (
         }]
         : []
     case "text":
-      return [{ type: "text", text: source.data }]
+      // Not every model takes a text as a file.
+      return textPart(source.data)
   }
 }
+
+const textPart = (text: string) => text === besideBlock ? [] : [{ type: "text" as const, text }]
 
 /** The schema of an object, from that of `outputFormat`. Its patterns are the model's to keep. */
 const objectSchema = (schema: Schema.Json) =>

@@ -7,6 +7,7 @@ import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -159,7 +160,8 @@ describe("a language model behind an agent", () => {
   it.effect("calls tools, and goes on with what they gave, until it calls none", () => {
     const model = scripted(
       Stream.fromIterable([
-        ...text("Let me see."),
+        // Without its end: that of the answer is one.
+        ...text("Let me see.").slice(0, 2),
         call("a", "GetWeather", { place: "Bonn" }),
         call("b", "GetWeather", { place: "Nowhere" }),
         finish(10, 1)
@@ -186,6 +188,34 @@ describe("a language model behind an agent", () => {
       assert.include(results, "GetWeather -> \"no such place\"")
     }).pipe(Effect.scoped, Effect.provide(equipped.pipe(Layer.provide(model.layer))))
   })
+
+  it.effect("is not asked again before what it called is looked at", () =>
+    Effect.gen(function*() {
+      const gate = yield* Deferred.make<void>()
+      const held = yield* Deferred.make<void>()
+      const model = scripted(
+        Stream.fromIterable([call("a", "GetWeather", { place: "Bonn" }), finish(1, 1)]),
+        Stream.fromIterable([...text("21 degrees."), finish(1, 1)])
+      )
+      const script = yield* AgentScript.languageModel({ toolkit }).pipe(Effect.provide([model.layer, handlers]))
+      const hold = Effect.andThen(Deferred.succeed(held, undefined), Deferred.await(gate))
+      yield* Effect.gen(function*() {
+        const asked = yield* Effect.forkChild((yield* open).ask("How is it?"))
+        yield* Deferred.await(held)
+        for (let round = 0; round < 20; round++) {
+          yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+        }
+        assert.strictEqual(model.asked.length, 1)
+        yield* Deferred.succeed(gate, undefined)
+        assert.strictEqual((yield* Fiber.join(asked)).result?.result, "21 degrees.")
+        assert.strictEqual(model.asked.length, 2)
+      }).pipe(
+        Effect.scoped,
+        Effect.provide(
+          layerOf((turn) => Stream.tap(script(turn), ({ _tag }) => _tag === "UseTool" ? hold : Effect.void))
+        )
+      )
+    }))
 
   it.effect("may call many tools at once", () => {
     const calls = Array.from({ length: 100 }, (_, index) => call(`${index}`, "GetWeather", { place: `Place ${index}` }))
@@ -217,7 +247,7 @@ describe("a language model behind an agent", () => {
         "system: You are new.\n\nBe brief.",
         "user: Good day!",
         "assistant: Hello.",
-        "user: image/png 3 image/* https://example.com/a.png a text Look:"
+        "user: Look: image/png 3 image/* https://example.com/a.png a text"
       ])
     }).pipe(Effect.scoped, Effect.provide(plain.pipe(Layer.provide(model.layer))))
   })
@@ -287,6 +317,24 @@ describe("a language model behind an agent", () => {
       assert.notInclude(JSON.stringify(error), "sk-123")
       assert.notInclude(error.message, "\n")
     }).pipe(Effect.scoped, Effect.provide(equipped.pipe(Layer.provide(model.layer))))
+  })
+
+  it.effect("that fails within a text leaves it without its end", () => {
+    const model = scripted(
+      Stream.concat(Stream.fromIterable(text("It is").slice(0, 2)), failed(new AiError.RateLimitError({})))
+    )
+    return Effect.gen(function*() {
+      const seen: Array<string> = []
+      yield* Effect.flip(
+        (yield* open).stream("How is it?", { includePartialMessages: true }).pipe(
+          Stream.runForEach((event) =>
+            Effect.sync(() => seen.push(event._tag === "Message" ? event.message._tag : event._tag))
+          )
+        )
+      )
+      assert.include(seen, "TextDelta")
+      assert.notInclude(seen, "Assistant")
+    }).pipe(Effect.scoped, Effect.provide(plain.pipe(Layer.provide(model.layer))))
   })
 
   it.effect.each<readonly [what: string, schema: Record<string, boolean | string>, says: string]>([
