@@ -123,7 +123,14 @@ const check = async () => {
   console.log(`effect-ash serve runs from the package alone, on Node ${node}`)
 }
 
-await check().finally(() => {
+const killAll = () => {
   for (const child of running) child.kill("SIGKILL")
+}
+
+// What hangs is ended, and fails.
+const limit = setTimeout(killAll, 300_000)
+await check().finally(() => {
+  clearTimeout(limit)
+  killAll()
   rmSync(root, { recursive: true, force: true })
 })

@@ -27,8 +27,8 @@ export interface EmbeddedAgent extends Omit<CreateAgent, "name" | "path"> {
 /** The agents that an embedded server has from its start. */
 export interface WithAgents {
   /**
-   * Agents by name, deployed as by `Agents.create` when the layer is built. It fails with `InvalidRequest` for what no
-   * agent can have.
+   * Agents by name, deployed as by `Agents.create` when the layer is built, so that each counts where there are
+   * `rateLimits`. The layer fails with `InvalidRequest` for what no agent can have.
    *
    * @default {}
    */
