@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
+import { stderr, stdout } from "node:process"
 import { version } from "../internal/version.ts"
 import { CommandError, serve } from "./serve.ts"
 
@@ -29,6 +30,9 @@ const presenter = CliOutput.layerPresenter({
       ? complain(event.errors.map(({ message }) => message.replaceAll(/\s*\n\s*/g, " ")).join("; "))
       : CliOutput.defaultPresenter.present(event)
 })
+
+// Who reads what is printed may leave before the server does.
+for (const stream of [stdout, stderr]) stream.on("error", () => undefined)
 
 Command.run(command, { version }).pipe(
   Effect.tapError((error) => error instanceof CommandError ? complain(error.message) : Effect.void),

@@ -9,7 +9,7 @@ import { AskedTurns, make as makeAskedTurns } from "../embedded/AskedTurns.ts"
 import { defaultApiKey, type EmbeddedHttpOptions, type EmbeddedOptions } from "../embedded/EmbeddedOptions.ts"
 import { layerHttpClient, layerHttpServer } from "../embedded/EmbeddedServer.ts"
 import { MayRepeat } from "../internal/sendOnce.ts"
-import type { AshError } from "../schema/AshError.ts"
+import { AshError, InvalidRequest } from "../schema/AshError.ts"
 import { Agents, type CreateAgent } from "../services/Agents.ts"
 import type { RequestOptionsInput } from "../services/RequestOptions.ts"
 import type { SharedLimits } from "../services/RequestPolicy.ts"
@@ -49,12 +49,24 @@ const scriptOf = ({ agents = {}, script = AgentScript.offline }: AshEmbeddedOpti
   return (turn) => (scripts.get(turn.agent.name) ?? script)(turn)
 }
 
+/** Says which of the agents it is that cannot be had. */
+const ofAgent = (name: string) => (error: AshError): AshError => {
+  const { reason } = error
+  if (reason._tag !== "InvalidRequest") return error
+  const agent = `agents[${JSON.stringify(name)}]`
+  const field = reason.field === undefined ? agent : `${agent}.${reason.field}`
+  return new AshError({
+    operation: "AshEmbedded.layer",
+    reason: new InvalidRequest({ message: `${agent}: ${reason.message}`, field })
+  })
+}
+
 const deploy = ({ agents = {} }: WithAgents) =>
   Effect.flatMap(
     Agents,
     ({ create }) =>
       Effect.forEach(Object.entries(agents), ([name, { env, files, systemPrompt }]) =>
-        create({ name, env, files, systemPrompt }))
+        Effect.mapError(create({ name, env, files, systemPrompt }), ofAgent(name)))
   )
 
 /** A server whose turns are recorded, and which has its agents. */

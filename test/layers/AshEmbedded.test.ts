@@ -58,7 +58,9 @@ describe.each(layers)("agents of %s", (_, layer) => {
       Effect.gen(function*() {
         const error = yield* Effect.flip(Layer.build(layer({ agents: { [name]: {} } })))
         assert.strictEqual(error.reason._tag, "InvalidRequest")
-        assert.strictEqual(error.reason._tag === "InvalidRequest" && error.reason.field, "name")
+        const field = `agents[${JSON.stringify(name)}]`
+        assert.strictEqual(error.reason._tag === "InvalidRequest" && error.reason.field, `${field}.name`)
+        assert.include(error.message, `AshEmbedded.layer: ${field}: name must be`)
       }).pipe(Effect.scoped)
   )
 })
