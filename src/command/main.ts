@@ -31,7 +31,7 @@ const presenter = CliOutput.layerPresenter({
       : CliOutput.defaultPresenter.present(event)
 })
 
-// Who reads what is printed may leave before the server does.
+// The reader of a pipe may close it before the server ends.
 for (const stream of [stdout, stderr]) stream.on("error", () => undefined)
 
 Command.run(command, { version }).pipe(
