@@ -8,6 +8,7 @@ const checks = [
   "check:format",
   "build",
   "check:package",
+  "check:command",
   "check:size",
   "check:unused",
   "check:docs",

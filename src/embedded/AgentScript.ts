@@ -84,8 +84,8 @@ export interface TurnResult {
 
 /** A step of a script. Made by the constructors of this module. */
 export type AgentStep =
-  | { readonly _tag: "Say"; readonly pieces: ReadonlyArray<string>; readonly delay: Duration.Duration }
-  | { readonly _tag: "Think"; readonly pieces: ReadonlyArray<string>; readonly delay: Duration.Duration }
+  | { readonly _tag: "Say"; readonly pieces: Stream.Stream<string, Error>; readonly delay: Duration.Duration }
+  | { readonly _tag: "Think"; readonly pieces: Stream.Stream<string, Error>; readonly delay: Duration.Duration }
   | {
     readonly _tag: "UseTool"
     readonly name: string
@@ -101,15 +101,15 @@ export type AgentStep =
 
 /** How a text is streamed. */
 export interface SpeechOptions {
-  /** The text's pieces, each a delta. @default its words */
-  readonly pieces?: ReadonlyArray<string>
+  /** The text's pieces, each a delta; in place of the text. @default its words */
+  readonly pieces?: ReadonlyArray<string> | Stream.Stream<string, Error>
   /** The time before each piece. @default none */
   readonly delay?: Duration.Input
 }
 
-const speech = (text: string, options: SpeechOptions | undefined) => ({
-  pieces: options?.pieces ?? words(text),
-  delay: Duration.fromInputUnsafe(options?.delay ?? 0)
+const speech = (text: string, { pieces = words(text), ...options }: SpeechOptions = {}) => ({
+  pieces: Stream.isStream(pieces) ? pieces : Stream.fromIterable(pieces),
+  delay: Duration.fromInputUnsafe(options.delay ?? 0)
 })
 
 const words = (text: string): ReadonlyArray<string> => text.match(/\s*\S+\s*$|\s*\S+|\s+/g) ?? [text]

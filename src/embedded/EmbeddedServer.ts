@@ -1,5 +1,7 @@
 /** The embedded Ash server: in process behind an `HttpClient`, or on a port of this machine. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpBody from "effect/http/HttpBody"
@@ -59,6 +61,44 @@ const received = (method: string, response: HttpServerResponse.HttpServerRespons
   return HttpServerResponse.setBody(response, HttpBody.stream(stream, body.contentType, body.contentLength))
 }
 
+/** A request to a server on a port, and its response. */
+export interface Exchange {
+  readonly method: string
+  /** Without its query. */
+  readonly path: string
+  /** 499 where the client left before there was a response. */
+  readonly status: number
+  /** Until the head of the response is there, in milliseconds. */
+  readonly duration: number
+}
+
+/** What is done with each exchange of a server on a port. */
+export class OnExchange extends Context.Reference<(exchange: Exchange) => Effect.Effect<void>>(
+  "effect-ash/embedded/EmbeddedServer/OnExchange",
+  { defaultValue: () => () => Effect.void }
+) {}
+
+/** Reports each exchange. */
+const reporting = <E, R>(
+  application: (
+    request: HttpServerRequest.HttpServerRequest
+  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
+) =>
+  Effect.gen(function*() {
+    const onExchange = yield* OnExchange
+    const request = yield* HttpServerRequest.HttpServerRequest
+    const start = yield* Clock.currentTimeMillis
+    const report = (status: number) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        onExchange({ method: request.method, path: request.url.replace(/[?#].*/s, ""), status, duration: now - start }))
+    return yield* application(request).pipe(
+      Effect.tap(({ status }) =>
+        report(status)
+      ),
+      Effect.onInterrupt(() => report(499))
+    )
+  })
+
 /** An embedded server on a port of this machine, by default a free one of 127.0.0.1: `HttpServer` has its address. */
 export const layerHttpServer = (
   { host = defaultHost, hostNames = [], port = 0, ...options }:
@@ -73,12 +113,10 @@ export const layerHttpServer = (
   })
   const serve = Effect.gen(function*() {
     const application = yield* Application.make(options)
-    yield* HttpServer.serveEffect(
-      Effect.flatMap(
-        HttpServerRequest.HttpServerRequest,
-        (request) => Origins.isOwnName(request, host, hostNames) ? application(request) : Effect.succeed(otherName)
-      )
-    )
+    const onlyByName = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+      return Origins.isOwnName(request, host, hostNames) ? yield* application(request) : otherName
+    })
+    yield* HttpServer.serveEffect(reporting(onlyByName))
   })
   return Layer.effectDiscard(serve).pipe(Layer.provideMerge(server), Layer.orDie)
 }

@@ -63,24 +63,34 @@ export const perform = (script: AgentScript, turn: AgentTurn, stage: Stage) =>
         yield* sendPartial({ type: "message_stop" })
       })
 
-    const write = (options: {
+    const write = <E>(options: {
       readonly empty: Schema.JsonObject
-      readonly deltas: ReadonlyArray<Schema.JsonObject>
+      readonly pieces: Stream.Stream<string, E>
       readonly delay?: Duration.Duration
-      readonly block: Schema.JsonObject
+      readonly delta: (piece: string) => Schema.JsonObject
+      /** What comes behind the pieces. */
+      readonly last?: Schema.JsonObject
+      readonly block: (text: string) => Schema.JsonObject
     }) =>
       Effect.gen(function*() {
         const { blocks: index, id } = yield* openCall
-        yield* sendPartial({ type: "content_block_start", index, content_block: options.empty })
-        for (const delta of options.deltas) {
+        const sendDelta = Effect.fnUntraced(function*(delta: Schema.JsonObject) {
           if (options.delay !== undefined) yield* Effect.sleep(options.delay)
           yield* sendPartial({ type: "content_block_delta", index, delta })
-        }
+          pieces += 1
+        })
+        let text = ""
+        yield* sendPartial({ type: "content_block_start", index, content_block: options.empty })
+        yield* Stream.runForEach(options.pieces, (piece) => {
+          text += piece
+          return sendDelta(options.delta(piece))
+        })
+        if (options.last !== undefined) yield* sendDelta(options.last)
         // A real agent, too, sends the whole block before it says that the block stopped.
-        yield* send(SdkMessages.assistant(voice, id, options.block))
+        yield* send(SdkMessages.assistant(voice, id, options.block(text)))
         yield* sendPartial({ type: "content_block_stop", index })
         call = { id, blocks: index + 1 }
-        pieces += options.deltas.length
+        return text
       })
 
     const useTool = Effect.fnUntraced(function*(step: Extract<AgentStep, { readonly _tag: "UseTool" }>) {
@@ -88,8 +98,9 @@ export const perform = (script: AgentScript, turn: AgentTurn, stage: Stage) =>
       const { input, name } = step
       yield* write({
         empty: { type: "tool_use", id, name, input: {} },
-        deltas: chunk(JSON.stringify(input)).map((json) => ({ type: "input_json_delta", partial_json: json })),
-        block: { type: "tool_use", id, name, input }
+        pieces: Stream.fromIterable(chunk(JSON.stringify(input))),
+        delta: (json) => ({ type: "input_json_delta", partial_json: json }),
+        block: () => ({ type: "tool_use", id, name, input })
       })
       yield* closeCall("tool_use")
       const outcome = yield* Effect.catch(
@@ -120,27 +131,26 @@ export const perform = (script: AgentScript, turn: AgentTurn, stage: Stage) =>
 
     const play = Effect.fnUntraced(function*(step: AgentStep) {
       switch (step._tag) {
-        case "Say": {
-          const text = step.pieces.join("")
-          answer = text
-          return yield* write({
+        case "Say":
+          answer = yield* write({
             empty: { type: "text", text: "" },
-            deltas: step.pieces.map((text) => ({ type: "text_delta", text })),
+            pieces: step.pieces,
             delay: step.delay,
-            block: { type: "text", text }
+            delta: (text) => ({ type: "text_delta", text }),
+            block: (text) => ({ type: "text", text })
           })
-        }
+          return
         case "Think": {
           const signature = "ZWZmZWN0LWFzaA=="
-          return yield* write({
+          yield* write({
             empty: { type: "thinking", thinking: "", signature: "" },
-            deltas: [
-              ...step.pieces.map((thinking) => ({ type: "thinking_delta", thinking })),
-              { type: "signature_delta", signature }
-            ],
+            pieces: step.pieces,
             delay: step.delay,
-            block: { type: "thinking", thinking: step.pieces.join(""), signature }
+            delta: (thinking) => ({ type: "thinking_delta", thinking }),
+            last: { type: "signature_delta", signature },
+            block: (thinking) => ({ type: "thinking", thinking, signature })
           })
+          return
         }
         case "UseTool":
           return yield* useTool(step)

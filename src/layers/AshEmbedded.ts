@@ -5,30 +5,96 @@ import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as AgentScript from "../embedded/AgentScript.ts"
 import { randomKey } from "../embedded/ApiKeys.ts"
+import { AskedTurns, make as makeAskedTurns } from "../embedded/AskedTurns.ts"
 import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions, keyOf } from "../embedded/EmbeddedOptions.ts"
 import { layerHttpClient, layerHttpServer } from "../embedded/EmbeddedServer.ts"
 import * as Origins from "../embedded/Origins.ts"
 import { MayRepeat } from "../internal/sendOnce.ts"
 import { AshError, InvalidRequest } from "../schema/AshError.ts"
+import { Agents, type CreateAgent } from "../services/Agents.ts"
 import type { RequestOptionsInput } from "../services/RequestOptions.ts"
 import type { SharedLimits } from "../services/RequestPolicy.ts"
 import * as Ash from "./Ash.ts"
 import * as AshNode from "./AshNode.ts"
 
+export { type AskedTurn, AskedTurns } from "../embedded/AskedTurns.ts"
+
+/** An agent that an embedded server has from its start. */
+export interface EmbeddedAgent extends Omit<CreateAgent, "name" | "path"> {
+  /** What it answers. @default the `script` of the server */
+  readonly script?: AgentScript.AgentScript | undefined
+}
+
+/** The agents that an embedded server has from its start. */
+export interface WithAgents {
+  /**
+   * Agents by name, deployed as by `Agents.create` when the layer is built, so that each counts where there are
+   * `rateLimits`. The layer fails with `InvalidRequest` for what no agent can have.
+   *
+   * @default {}
+   */
+  readonly agents?: Readonly<Record<string, EmbeddedAgent>> | undefined
+}
+
 /** How the embedded server behaves, and how requests to it are made. */
-export interface AshEmbeddedOptions extends EmbeddedOptions, RequestOptionsInput, SharedLimits {}
+export interface AshEmbeddedOptions extends EmbeddedOptions, WithAgents, RequestOptionsInput, SharedLimits {}
 
 /** As {@link AshEmbeddedOptions}, and where the server listens. */
-export interface AshEmbeddedHttpOptions extends EmbeddedHttpOptions, RequestOptionsInput, SharedLimits {}
+export interface AshEmbeddedHttpOptions extends EmbeddedHttpOptions, WithAgents, RequestOptionsInput, SharedLimits {}
+
+/** The script of a server whose agents have scripts of their own. */
+const scriptOf = ({ agents = {}, script = AgentScript.offline }: AshEmbeddedOptions): AgentScript.AgentScript => {
+  const scripts = new Map(Object.entries(agents).map(([name, agent]) => [name, agent.script]))
+  return (turn) => (scripts.get(turn.agent.name) ?? script)(turn)
+}
+
+/** Says which of the agents it is that cannot be had. */
+const ofAgent = (name: string) => (error: AshError): AshError => {
+  const { reason } = error
+  if (reason._tag !== "InvalidRequest") return error
+  const agent = `agents[${JSON.stringify(name)}]`
+  const field = reason.field === undefined ? agent : `${agent}.${reason.field}`
+  return new AshError({
+    operation: "AshEmbedded.layer",
+    reason: new InvalidRequest({ message: `${agent}: ${reason.message}`, field })
+  })
+}
+
+const deploy = ({ agents = {} }: WithAgents) =>
+  Effect.flatMap(
+    Agents,
+    ({ create }) =>
+      Effect.forEach(Object.entries(agents), ([name, { env, files, systemPrompt }]) =>
+        Effect.mapError(create({ name, env, files, systemPrompt }), ofAgent(name)))
+  )
+
+/** A server whose turns are recorded, and which has its agents. */
+const furnished = <Options extends AshEmbeddedOptions, A>(
+  options: Options,
+  make: (options: Options) => Layer.Layer<Ash.AshServices | A, AshError>
+): Layer.Layer<Ash.AshServices | AskedTurns | A, AshError> =>
+  Layer.unwrap(
+    Effect.map(makeAskedTurns, ({ record, service }) =>
+      make({ ...options, script: record(scriptOf(options)) }).pipe(
+        Layer.tap((services) => Effect.provideContext(deploy(options), services)),
+        Layer.merge(Layer.succeed(AskedTurns, service))
+      ))
+  )
 
 /**
  * The services, talking to an embedded server without a socket. For tests, first tries and demonstrations; whatever the
- * server made, the workspaces of its sessions too, is gone with the scope.
+ * server made, the workspaces of its sessions too, is gone with the scope. `AskedTurns` has what its agents were asked.
  */
-export const layer = (options: AshEmbeddedOptions = {}): Layer.Layer<Ash.AshServices, AshError> =>
-  Ash.layerWithClient({ ...options, url: "http://ash.embedded", apiKey: keyOf(options), allowPlainHttp: true }).pipe(
-    Layer.provide([layerHttpClient(options), Layer.succeed(MayRepeat, false)])
+export const layer = (options: AshEmbeddedOptions = {}): Layer.Layer<Ash.AshServices | AskedTurns, AshError> =>
+  furnished(
+    options,
+    (options) =>
+      Ash.layerWithClient({ ...options, url: "http://ash.embedded", apiKey: keyOf(options), allowPlainHttp: true })
+        .pipe(
+          Layer.provide([layerHttpClient(options), Layer.succeed(MayRepeat, false)])
+        )
   )
 
 /** Where an embedded server listens, and the key that it takes: for clients other than these services. */
@@ -74,12 +140,13 @@ const address = (apiKey: Redacted.Redacted<string>) =>
  */
 export const layerHttp = (
   options: AshEmbeddedHttpOptions = {}
-): Layer.Layer<Ash.AshServices | EmbeddedAddress, AshError> =>
+): Layer.Layer<Ash.AshServices | AskedTurns | EmbeddedAddress, AshError> =>
   Layer.unwrap(
     Effect.map(portKeyOf(options), (apiKey) =>
-      Layer.unwrap(Effect.map(EmbeddedAddress, ({ url }) =>
-        AshNode.layer({ ...options, url, apiKey }))).pipe(
-          Layer.provideMerge(address(apiKey)),
-          Layer.provide(layerHttpServer({ ...options, apiKey }))
-        ))
+      furnished(options, (options) =>
+        Layer.unwrap(Effect.map(EmbeddedAddress, ({ url }) =>
+          AshNode.layer({ ...options, url, apiKey }))).pipe(
+            Layer.provideMerge(address(apiKey)),
+            Layer.provide(layerHttpServer({ ...options, apiKey }))
+          )))
   )

@@ -1,9 +1,124 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
+import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { Agents } from "../../src/services/Agents.ts"
+import { QueueItems } from "../../src/services/QueueItems.ts"
+import { SessionFiles } from "../../src/services/SessionFiles.ts"
+import { Sessions } from "../../src/services/Sessions.ts"
+import { patiently } from "../support/clock.ts"
+
+const says = (text: string): AgentScript.AgentScript => () => Stream.make(AgentScript.say(text))
+const quirks = { content: "intact" } as const
+
+const ask = Effect.fnUntraced(function*(agent: string, prompt: string) {
+  const session = yield* (yield* Sessions).open({ agent })
+  return (yield* session.ask(prompt)).text
+}, Effect.scoped)
+
+const layers = [["layer", AshEmbedded.layer], ["layerHttp", AshEmbedded.layerHttp]] as const
+
+describe.each(layers)("agents of %s", (_, layer) => {
+  it.effect("are there from the start, each with its script, or else with that of all", () =>
+    Effect.gen(function*() {
+      assert.deepStrictEqual((yield* (yield* Agents).list).map(({ name }) => name), ["constructor", "plain", "weather"])
+      assert.strictEqual(yield* ask("weather", "How is it?"), "sunny")
+      assert.strictEqual(yield* ask("plain", "How is it?"), "as all")
+      assert.strictEqual(yield* ask("constructor", "How is it?"), "as all")
+    }).pipe(Effect.provide(layer({
+      agents: { weather: { script: says("sunny") }, plain: {}, constructor: {} },
+      script: says("as all"),
+      quirks
+    }))))
+
+  it.effect("have their prompt, their files and their environment", () =>
+    Effect.gen(function*() {
+      assert.strictEqual(yield* ask("weather", "How is it?"), "Be brief.|{}|there")
+    }).pipe(Effect.provide(layer({
+      agents: {
+        weather: {
+          systemPrompt: "Be brief.",
+          files: [{ path: "data/today.json", content: "{}" }],
+          env: { PLACE: "there" },
+          script: ({ agent, workspace }) =>
+            Stream.fromEffect(Effect.gen(function*() {
+              const { stdout } = yield* workspace.exec("printf '|%s|%s' \"$(cat data/today.json)\" \"$PLACE\"")
+              return AgentScript.say(agent.systemPrompt + stdout)
+            }))
+        }
+      },
+      quirks
+    }))))
+
+  it.effect.each(["", "two words", "../x", "a".repeat(256)])(
+    "of a bad name are refused: %j",
+    (name) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(Layer.build(layer({ agents: { [name]: {} } })))
+        assert.strictEqual(error.reason._tag, "InvalidRequest")
+        const field = `agents[${JSON.stringify(name)}]`
+        assert.strictEqual(error.reason._tag === "InvalidRequest" && error.reason.field, `${field}.name`)
+        assert.include(error.message, `AshEmbedded.layer: ${field}: name must be`)
+      }).pipe(Effect.scoped)
+  )
+})
+
+describe("what was asked", () => {
+  it.effect("is recorded in order, with its options and the files of its workspace", () =>
+    Effect.gen(function*() {
+      const asked = yield* AshEmbedded.AskedTurns
+      assert.deepStrictEqual(yield* asked.all, [])
+      const session = yield* (yield* Sessions).open({ agent: "weather" })
+      yield* session.ask("first", { model: "m", maxTurns: 3 })
+      yield* (yield* SessionFiles).write(session.id, [{ path: "data/a.csv", content: "1,2" }])
+      yield* session.ask("second")
+      const turns = yield* asked.all
+      assert.deepStrictEqual(turns.map(({ files, prompt }) => [prompt, files]), [
+        ["first", ["CLAUDE.md"]],
+        ["second", ["CLAUDE.md", "data/a.csv"]]
+      ])
+      assert.deepInclude(turns[0]?.options, { model: "m", maxTurns: 3 })
+      assert.strictEqual(yield* turns[1]!.workspace.readFile("data/a.csv"), "1,2")
+      assert.deepStrictEqual(turns.map((turn) => turn.session.id), [session.id, session.id])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(AshEmbedded.layer({ agents: { weather: {} }, script: says("sunny"), quirks }))
+    ))
+
+  it.effect("of turns at once is all there, though they end in another order", () =>
+    Effect.gen(function*() {
+      const names = Array.from({ length: 10 }, (_, index) => `prompt ${index}`)
+      yield* Effect.forEach(names, (name) => ask("weather", name), { concurrency: "unbounded" })
+      const turns = yield* (yield* AshEmbedded.AskedTurns).all
+      assert.deepStrictEqual(turns.map(({ prompt }) => prompt).toSorted(), names)
+    }).pipe(Effect.provide(AshEmbedded.layer({ agents: { weather: {} }, script: says("sunny"), quirks }))))
+
+  it.effect("is waited for, where it is asked in the background", () =>
+    Effect.gen(function*() {
+      const asked = yield* AshEmbedded.AskedTurns
+      const queue = yield* QueueItems
+      const waiting = yield* Effect.forkChild(asked.first(2))
+      yield* queue.enqueue({ agentName: "weather", prompt: "one" })
+      yield* queue.enqueue({ agentName: "weather", prompt: "two" })
+      assert.deepStrictEqual((yield* patiently(waiting)).map(({ prompt }) => prompt), ["one", "two"])
+      assert.deepStrictEqual((yield* asked.first(1)).map(({ prompt }) => prompt), ["one"])
+    }).pipe(Effect.provide(AshEmbedded.layer({ agents: { weather: {} }, script: says("sunny") }))))
+
+  it.effect("of one server is in no other's record", () =>
+    Effect.gen(function*() {
+      const options = { agents: { weather: {} }, script: says("sunny"), quirks }
+      const asked = Effect.flatMap(AshEmbedded.AskedTurns, ({ all }) => Effect.map(all, ({ length }) => length))
+      const first = yield* Layer.build(AshEmbedded.layer(options))
+      const second = yield* Layer.build(AshEmbedded.layer(options))
+      yield* Effect.provideContext(ask("weather", "How is it?"), first)
+      assert.strictEqual(yield* Effect.provideContext(asked, first), 1)
+      assert.strictEqual(yield* Effect.provideContext(asked, second), 0)
+    }).pipe(Effect.scoped))
+})
 
 const keyOf = Effect.map(AshEmbedded.EmbeddedAddress, ({ apiKey }) => Redacted.value(apiKey))
 const list = Effect.flatMap(Agents, (agents) => agents.list)

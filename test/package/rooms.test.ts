@@ -7,10 +7,11 @@ const source = resolve(import.meta.dirname, "../../src")
 
 const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"))
 
+/** Without doc comments, as examples import as well. */
+const codeOf = (file: string) => readFileSync(join(source, file), "utf8").replace(/\/\*\*[^]*?\*\//g, "")
+
 const importsOf = (file: string): ReadonlyArray<string> =>
-  [...readFileSync(join(source, file), "utf8").matchAll(/^(?:import|export) .*?from "([^"]+)"/gms)].map(([, name]) =>
-    name!
-  )
+  [...codeOf(file).matchAll(/^(?:import|export) .*?from "([^"]+)"/gms)].map(([, name]) => name!)
 
 const roomOf = (file: string) => file.includes("/") ? file.slice(0, file.indexOf("/")) : "entry"
 
@@ -22,6 +23,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   services: ["services", "internal", "schema"],
   embedded: ["embedded", "schema"],
   layers: ["layers", "services", "embedded", "internal", "schema"],
+  command: ["command", "layers", "services", "embedded", "internal"],
   entry: ["layers", "services", "embedded", "schema"]
 }
 
@@ -55,6 +57,15 @@ describe("rooms", () => {
       importsOf(file).filter(isNodeOnly).map((name) => `${file}: ${name}`)
     )
     assert.deepStrictEqual(found, [])
+  })
+
+  it("modules of effect/ai are for those alone who put a model behind an agent: none is imported with an entry", () => {
+    const imports = files.flatMap((file) =>
+      [...codeOf(file).matchAll(/^import (?!type )[^"]*? from "(effect\/ai[^"]*)"/gm)].map(([, name]) =>
+        `${file}: ${name}`
+      )
+    )
+    assert.deepStrictEqual(imports, [])
   })
 
   it("the entries for Node do reach it, so that the check above can tell", () => {

@@ -1,0 +1,147 @@
+/** `effect-ash serve`: the embedded server on a port, for clients in any language. */
+import * as Cause from "effect/Cause"
+import * as Command from "effect/cli/Command"
+import * as Flag from "effect/cli/Flag"
+import * as Console from "effect/Console"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as HttpServerError from "effect/http/HttpServerError"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+import * as SchemaGetter from "effect/SchemaGetter"
+import * as Stream from "effect/Stream"
+import { type Exchange, OnExchange } from "../embedded/EmbeddedServer.ts"
+import * as AshEmbedded from "../layers/AshEmbedded.ts"
+import { deployDirectory } from "../services/deployDirectory.ts"
+
+/** What ends the command, in one line. */
+export class CommandError extends Data.TaggedError("CommandError")<{ readonly message: string }> {}
+
+const refuse = (message: string) => Effect.fail(new CommandError({ message }))
+
+/** The first line of an error. */
+const lineOf = (error: unknown): string =>
+  (error instanceof Error ? error.message : String(error)).trim().replace(/\s*[\r\n][^]*/, "")
+
+const OnOff = Schema.Literals(["true", "false"]).pipe(
+  Schema.decodeTo(Schema.Boolean, {
+    decode: SchemaGetter.transform((text) => text === "true"),
+    encode: SchemaGetter.transform((isOn) => isOn ? "true" : "false")
+  }),
+  Schema.optionalKey
+)
+
+/** The quirks that `--quirks` sets. */
+export const QuirkValues = Schema.Struct({
+  mixTurns: OnOff,
+  hangOnDeadSandbox: OnOff,
+  dropAfterDisconnect: OnOff,
+  coldResumeLosesWorkspace: OnOff,
+  warmPool: OnOff,
+  evalsFail: OnOff,
+  content: Schema.optionalKey(Schema.Literals(["mangled", "strings", "intact"]))
+})
+
+const decodeQuirks = Schema.decodeUnknownEffect(QuirkValues, { onExcessProperty: "error" })
+
+const quirksFrom = (values: Readonly<Record<string, string>>) =>
+  Effect.catch(decodeQuirks(values), () =>
+    refuse(
+      `--quirks takes content=mangled, strings or intact, and ${
+        Object.keys(QuirkValues.fields).filter((name) => name !== "content").join(", ")
+      }=true or false`
+    ))
+
+const logExchange = ({ duration, method, path, status }: Exchange) =>
+  Console.log(`${method} ${path} ${status} ${duration} ms`)
+
+/** Deploys a folder, and says so. */
+const deploy = Effect.fnUntraced(function*(folder: string) {
+  const agent = yield* deployDirectory(folder)
+  yield* Console.log(`Agent ${agent.name}, version ${agent.version}, from ${folder}`)
+  return agent.name
+})
+
+/** Folders whose changes change no agent. */
+const isElsewhere = (path: string) => /(?:^|[\\/])(?:\.git|node_modules)(?:[\\/]|$)/.test(path)
+
+/** Deploys a folder anew behind each change, from now on. What fails then is said, and the next change is waited for. */
+const watch = Effect.fnUntraced(function*(folder: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const ready = yield* Deferred.make<void>()
+  yield* fileSystem.watch(folder, { recursive: true, onReady: () => Deferred.doneUnsafe(ready, Effect.void) }).pipe(
+    Stream.filter(({ path }) => !isElsewhere(path)),
+    Stream.debounce("200 millis"),
+    Stream.runForEach(() => Effect.catch(deploy(folder), (error) => Console.error(lineOf(error)))),
+    Effect.catch((error) => Console.error(`${folder} is not watched: ${lineOf(error)}`)),
+    Effect.ensuring(Deferred.succeed(ready, undefined)),
+    Effect.forkScoped
+  )
+  yield* Deferred.await(ready)
+})
+
+const run = Effect.fnUntraced(function*(folders: ReadonlyArray<string>) {
+  const names = yield* Effect.forEach(folders, deploy)
+  const twice = names.find((name, index) => names.indexOf(name) < index)
+  if (twice !== undefined) return yield* refuse(`two of the folders are of an agent named ${twice}`)
+  yield* Effect.forEach(folders, watch)
+  const { apiKey, url } = yield* AshEmbedded.EmbeddedAddress
+  yield* Console.log(`The embedded Ash server listens:\nASH_SERVER_URL=${url}\nASH_API_KEY=${Redacted.value(apiKey)}`)
+  return yield* Effect.never
+}, Effect.scoped)
+
+/** Why a port cannot be listened on. It comes as a defect, as for a program it is one. */
+const listening = (host: string, port: number) => (cause: Cause.Cause<unknown>) => {
+  const error = Cause.squash(cause)
+  if (Cause.hasInterrupts(cause) || !(error instanceof HttpServerError.ServeError)) return undefined
+  const code = Predicate.hasProperty(error.cause, "code") ? error.cause.code : undefined
+  const why = code === "EADDRINUSE" ? "it is in use" : lineOf(error.cause)
+  return new CommandError({ message: `port ${port} of ${host} cannot be listened on: ${why}` })
+}
+
+/** The command. */
+export const serve = Command.make("serve", {
+  agent: Flag.String("agent").pipe(
+    Flag.withDescription("Deploys the agent in a folder, and again when a file there changes; may be repeated"),
+    Flag.withMetavar("folder"),
+    Flag.between(0, Infinity)
+  ),
+  port: Flag.Int("port").pipe(
+    Flag.withDescription("The port to listen on; 0 is any free one"),
+    Flag.withDefault(4100)
+  ),
+  host: Flag.String("host").pipe(
+    Flag.withDescription("The interface to listen on: who reaches it and has the key runs commands here"),
+    Flag.withDefault("127.0.0.1")
+  ),
+  key: Flag.String("key").pipe(Flag.withDescription("The key that clients must send"), Flag.optional),
+  quirks: Flag.KeyValuePair("quirks").pipe(
+    Flag.withDescription("What the server does as real ones do, such as mixTurns=false; may be repeated"),
+    Flag.withDefault({})
+  ),
+  rateLimits: Flag.Boolean("rate-limits").pipe(
+    Flag.withDescription("Refuses what goes beyond the rate limits of real servers"),
+    Flag.withDefault(false)
+  )
+}, ({ agent, host, key, port, quirks, rateLimits }) =>
+  Effect.gen(function*() {
+    const server = AshEmbedded.layerHttp({
+      host,
+      port,
+      rateLimits,
+      quirks: yield* quirksFrom(quirks),
+      whenRateLimited: "fail",
+      ...(Option.isSome(key) ? { apiKey: key.value } : {})
+    }).pipe(Layer.provide(Layer.succeed(OnExchange, logExchange)))
+    return yield* Effect.provide(run(agent), server)
+  }).pipe(
+    Effect.catchCause((cause): Effect.Effect<never, CommandError> => {
+      if (Cause.hasInterrupts(cause)) return Effect.interrupt
+      return Effect.fail(listening(host, port)(cause) ?? new CommandError({ message: lineOf(Cause.squash(cause)) }))
+    })
+  )).pipe(Command.withDescription("Runs the embedded Ash server on a port, for clients in any language"))
