@@ -6,7 +6,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import { type Content, gather } from "../internal/content.ts"
 import { printable } from "../internal/printable.ts"
-import { OnResponse } from "../internal/responses.ts"
+import { OnResponse, telling } from "../internal/responses.ts"
 import { type Redact, redactOf } from "../internal/secrets.ts"
 import { AshError, FilesRefused } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
@@ -21,10 +21,13 @@ export interface NewSessionFile<E = never, R = never> {
   readonly content: Content<E, R>
 }
 
-/** How far the writing of files has come. */
+/** How far the writing of files has come. No number ever falls, not where a request is repeated either. */
 export interface WriteProgress {
   readonly filesWritten: number
+  /** Bytes of the files that the server has answered for. */
   readonly bytesWritten: number
+  /** Bytes that went out to the server, answered for or not. */
+  readonly bytesSent: number
   readonly totalFiles: number
 }
 
@@ -32,7 +35,10 @@ export interface WriteProgress {
 export interface WriteFilesOptions<E = never, R = never> {
   /** A folder of the workspace to write into. @default the workspace itself */
   readonly targetPath?: string | undefined
-  /** Is run after each request; files go in as many as they need. */
+  /**
+   * Is run after each request, of which files need one for some 4 MiB of them, and while a larger one goes out, after every
+   * 192 KiB; in browsers, which send a request as a whole, only after each.
+   */
   readonly onProgress?: ((progress: WriteProgress) => Effect.Effect<unknown, E, R>) | undefined
 }
 
@@ -110,16 +116,21 @@ export class SessionFiles extends Context.Service<SessionFiles, {
             let bytesWritten = 0
             let batch: Array<FileUpload> = []
             let batchSize = 0
+            const report = (bytesSent: number) =>
+              onProgress === undefined ? Effect.void : onProgress({
+                filesWritten: results.filter(({ written }) => written).length,
+                bytesWritten,
+                bytesSent: bytesWritten + bytesSent,
+                totalFiles: files.length
+              })
             const flush = Effect.gen(function*() {
               if (batch.length === 0) return
-              results.push(...(yield* writeBatch(id, batch, targetPath)))
+              const write = writeBatch(id, batch, targetPath)
+              results.push(...(yield* onProgress === undefined ? write : telling(write, report)))
               bytesWritten += batchSize
               batch = []
               batchSize = 0
-              const filesWritten = results.filter(({ written }) => written).length
-              if (onProgress !== undefined) {
-                yield* onProgress({ filesWritten, bytesWritten, totalFiles: files.length })
-              }
+              yield* report(0)
             })
             for (const [index, file] of files.entries()) {
               const content = yield* gather(
@@ -160,7 +171,7 @@ const withoutSecrets = (files: ReadonlyArray<WriteFileResult>, redact: Redact): 
 const maxFileSize = 52_428_800
 const maxFiles = 500
 /** A server takes 100 MiB; less at a time shows progress, and needs less memory on both sides. */
-const maxBatchSize = 16_777_216
+const maxBatchSize = 4_194_304
 
 const refuse = (refused: ReadonlyArray<WriteFileResult>, total: number) =>
   Effect.fail(
