@@ -275,7 +275,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   // For what a stream answers. Whoever reads an answer whole is done with it by then, and binds it to no scope.
   const scopedClient = HttpClient.withScope(client)
   const decoder = yield* Answer.ContentDecoding
-  const mark = String(yield* Random.next)
+  const mark = `effect-ash:${yield* Random.next}`
   const mayRepeat = yield* MayRepeat
   const prepare = (
     request: HttpClientRequest.HttpClientRequest,
