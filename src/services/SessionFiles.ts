@@ -3,13 +3,16 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type Content, gather } from "../internal/content.ts"
+import { fromInput } from "../internal/failures.ts"
 import { printable } from "../internal/printable.ts"
 import { OnResponse, telling } from "../internal/responses.ts"
 import { type Redact, redactOf } from "../internal/secrets.ts"
 import { AshError, FilesRefused } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
+import { FilePath } from "../schema/Ids.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
@@ -112,6 +115,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
           { onProgress, targetPath }: WriteFilesOptions<E2, R2> = {}
         ) =>
           Effect.gen(function*() {
+            yield* checkPaths(files)
             const results: Array<WriteFileResult> = []
             let bytesWritten = 0
             let batch: Array<FileUpload> = []
@@ -167,6 +171,17 @@ const withoutSecrets = (files: ReadonlyArray<WriteFileResult>, redact: Redact): 
     ...refused.map((file, index) => ({ ...file, path: told[2 * index] ?? "", error: told[2 * index + 1] ?? "" }))
   ]
 }
+
+const encodePaths = Schema.encodeUnknownEffect(
+  Schema.Struct({ files: Schema.Array(Schema.Struct({ path: FilePath })) })
+)
+
+/** The paths of all files, before the first of them is sent. */
+const checkPaths = (files: ReadonlyArray<unknown>) =>
+  Effect.mapError(
+    encodePaths({ files }),
+    (error) => new AshError({ operation: "SessionFiles.write", reason: fromInput(error) })
+  )
 
 const maxFileSize = 52_428_800
 const maxFiles = 500
