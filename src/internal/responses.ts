@@ -37,15 +37,16 @@ export const telling = <A, E, R, E2, R2>(
   call: Effect.Effect<A, E, R>,
   tell: (bytes: number) => Effect.Effect<unknown, E2, R2>
 ): Effect.Effect<A, E | E2, R | R2> =>
-  Effect.gen(function*() {
-    const steps = yield* Queue.unbounded<number, Cause.Done>()
+  Effect.flatMap(Queue.unbounded<number, Cause.Done>(), (steps) => {
     let most = 0
     const onSent = (bytes: number) => {
       if (bytes >= most + step) Queue.offerUnsafe(steps, most = bytes)
     }
-    const [answer] = yield* Effect.all([
-      call.pipe(Effect.provideService(OnSent, onSent), Effect.ensuring(Queue.end(steps))),
-      Stream.runForEach(Stream.fromQueue(steps), tell)
-    ], { concurrency: 2 })
-    return answer
+    return Effect.map(
+      Effect.all([
+        call.pipe(Effect.provideService(OnSent, onSent), Effect.ensuring(Queue.end(steps))),
+        Stream.runForEach(Stream.fromQueue(steps), tell)
+      ], { concurrency: 2 }),
+      ([answer]) => answer
+    )
   })

@@ -30,25 +30,6 @@ const encoder = new TextEncoder()
 
 const lengthOf = ({ length }: Uint8Array): number => Math.ceil(length / 3) * 4
 
-/** Texts of JSON with contents between them, piece by piece. What was taken of the contents is told when more is asked for. */
-const piecesOf = function*(
-  texts: ReadonlyArray<string>,
-  contents: ReadonlyArray<Uint8Array>,
-  onSent: (bytes: number) => void
-): Generator<Uint8Array> {
-  let sent = 0
-  for (const [index, text] of texts.entries()) {
-    yield encoder.encode(text)
-    const content = contents[index] ?? new Uint8Array()
-    for (let from = 0; from < content.length; from += pieceSize) {
-      const piece = content.subarray(from, from + pieceSize)
-      yield encoder.encode(Base64.encode(piece))
-      sent += piece.length
-      onSent(sent)
-    }
-  }
-}
-
 /** The base64 of bytes; of many, which are kept, the mark that stands for it until {@link bodyOf}. */
 export const toBase64 = (mark: string, contents: Array<Uint8Array>) => (bytes: Uint8Array): string => {
   if (bytes.length <= smallest) return Base64.encode(bytes)
@@ -66,7 +47,19 @@ export const bodyOf = (
   if (contents.length === 0 || body._tag !== "Uint8Array") return body
   const texts = new TextDecoder().decode(body.body).split(mark)
   const length = contents.reduce((size, bytes) => size + lengthOf(bytes) - mark.length, body.contentLength)
-  const pieces = (onSent: (bytes: number) => void) => piecesOf(texts, contents, onSent)
+  // What was taken of the contents is told when more is asked for.
+  const pieces = function*(onSent: (bytes: number) => void) {
+    let sent = 0
+    for (const [index, text] of texts.entries()) {
+      yield encoder.encode(text)
+      const content = contents[index] ?? new Uint8Array()
+      for (let from = 0; from < content.length; from += pieceSize) {
+        const piece = content.subarray(from, from + pieceSize)
+        yield encoder.encode(Base64.encode(piece))
+        onSent(sent += piece.length)
+      }
+    }
+  }
   const uploaded = isBrowser()
     // Browsers send no body in pieces, or none over HTTP/1.1.
     ? HttpBody.uint8Array(join(pieces(() => {}), length), body.contentType)

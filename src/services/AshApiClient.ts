@@ -380,10 +380,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
             return result.pipe(
               Effect.catch((error) => Effect.flip(Effect.map(toReason(error, exchange), toError))),
               Effect.provideContext(
-                always.pipe(
-                  Context.add(CurrentExchange, exchange),
-                  Context.add(ToBase64, toBase64(mark, exchange.contents))
-                )
+                Context.add(Context.add(always, CurrentExchange, exchange), ToBase64, toBase64(mark, exchange.contents))
               ),
               declared.answersStream
                 ? holdStream((error) => toError(Failures.fromHttpClientError(clientError(error, exchange))))

@@ -17,7 +17,10 @@ import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
 
-/** A file to write into a workspace: its content as bytes, as text, or as a stream of bytes; at most 50 MiB. */
+/**
+ * A file to write into a workspace: its content as bytes, which must stay as they are until they are written, as text, or as
+ * a stream of bytes; at most 50 MiB.
+ */
 export interface NewSessionFile<E = never, R = never> {
   /** Relative, its segments separated by `/`. */
   readonly path: string
@@ -121,16 +124,15 @@ export class SessionFiles extends Context.Service<SessionFiles, {
             let batch: Array<FileUpload> = []
             let batchSize = 0
             const report = (bytesSent: number) =>
-              onProgress === undefined ? Effect.void : onProgress({
+              onProgress?.({
                 filesWritten: results.filter(({ written }) => written).length,
                 bytesWritten,
                 bytesSent: bytesWritten + bytesSent,
                 totalFiles: files.length
-              })
+              }) ?? Effect.void
             const flush = Effect.gen(function*() {
               if (batch.length === 0) return
-              const write = writeBatch(id, batch, targetPath)
-              results.push(...(yield* onProgress === undefined ? write : telling(write, report)))
+              results.push(...(yield* telling(writeBatch(id, batch, targetPath), report)))
               bytesWritten += batchSize
               batch = []
               batchSize = 0

@@ -133,6 +133,16 @@ describe("SessionFiles", () => {
       assert.deepStrictEqual(server.requests, [])
     }))
 
+  it.effect("refuses a path by its place among all files, before any of them is sent", () =>
+    Effect.gen(function*() {
+      const server = Server.make(accept)
+      const { write } = yield* Effect.provide(SessionFiles, server.layer)
+      const many = Array.from({ length: 501 }, (_, index) => ({ path: `f${index}`, content: "x" }))
+      const { reason } = yield* Effect.flip(write(sessionId, [...many, { path: "../f", content: "x" }]))
+      assert.strictEqual(reason._tag === "InvalidRequest" ? reason.field : reason._tag, "files[501].path")
+      assert.deepStrictEqual(server.requests, [])
+    }))
+
   it.effect("sends nothing where there is nothing to write", () =>
     Effect.gen(function*() {
       const server = Server.make(accept)
