@@ -92,6 +92,8 @@ export const checkHeaders = (headers: Readonly<Record<string, string>> = {}): Ef
   return Effect.void
 }
 
+/** Whether this runs in a page, or in a worker of one. */
+export const isBrowser = (): boolean => globalThis.navigator?.userAgent?.startsWith("Mozilla/") === true
+
 /** Names this package to a server. A browser has a name of its own, and asks a server whether it may send another. */
-export const ownHeaders: Readonly<Record<string, string>> =
-  globalThis.navigator?.userAgent?.startsWith("Mozilla/") === true ? {} : { "user-agent": userAgent }
+export const ownHeaders: Readonly<Record<string, string>> = isBrowser() ? {} : { "user-agent": userAgent }

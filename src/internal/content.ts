@@ -34,14 +34,21 @@ const encodeText = (operation: string, field: string, text: string): Effect.Effe
     ? Effect.succeed(new TextEncoder().encode(text))
     : Effect.fail(refuse(operation, field, `be ${wellFormed}`))
 
-export const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> => {
-  const all = new Uint8Array(chunks.reduce((size, { length }) => size + length, 0))
-  chunks.reduce((at, chunk) => {
+/** The bytes of chunks, of which there are so many. */
+export const join = (chunks: Iterable<Uint8Array>, size: number): Uint8Array<ArrayBuffer> => {
+  const all = new Uint8Array(size)
+  let at = 0
+  for (const chunk of chunks) {
     all.set(chunk, at)
-    return at + chunk.length
-  }, 0)
+    at += chunk.length
+  }
   return all
 }
+
+export const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
+  join(chunks, chunks.reduce((size, { length }) => size + length, 0))
+
+const growth = 4
 
 /** The bytes of a content of at most so many. A stream is read no further than that. */
 export const gather = <E, R>(
@@ -60,17 +67,21 @@ export const gather = <E, R>(
     )
   }
   return Effect.suspend(() => {
-    const chunks: Array<Uint8Array> = []
+    let all = new Uint8Array()
     let size = 0
     return content.pipe(
       Stream.runForEach((chunk) =>
         Effect.flatMap(takeBytes(operation, field, chunk), (bytes): Effect.Effect<void, AshError> => {
-          size += bytes.length
-          chunks.push(bytes)
-          return size > limit ? Effect.fail(tooLarge(operation, field, limit)) : Effect.void
+          const end = size + bytes.length
+          if (end > limit) return Effect.fail(tooLarge(operation, field, limit))
+          // Grows in few steps, as each is copied; what is not written to takes no memory of the machine.
+          if (end > all.length) all = join([all], Math.max(end, Math.min(limit, all.length * growth)))
+          all.set(bytes, size)
+          size = end
+          return Effect.void
         })
       ),
-      Effect.map(() => concat(chunks))
+      Effect.map(() => all.subarray(0, size))
     )
   })
 }

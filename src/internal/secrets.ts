@@ -7,6 +7,7 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { parseJson } from "../schema/Wire.ts"
 import * as Spellings from "./spellings.ts"
+import { partsOf } from "./upload.ts"
 import { userAgent } from "./version.ts"
 
 /** Takes secrets out of a text. */
@@ -95,8 +96,10 @@ const secretsOf = function*({ body, headers, url, urlParams }: HttpClientRequest
     const text = Redacted.isRedacted(value) ? Redacted.value(value) : value
     if (harmful.test(name) && !ordinary.test(text)) yield text
   }
-  if (body._tag !== "Uint8Array" || !body.contentType.startsWith("application/json")) return
-  yield* textsIn(parseJson(new TextDecoder().decode(body.body)), "", free.test(url))
+  const { contents, json } = partsOf(body)
+  for (const content of contents) yield* Spellings.inBase64(content)
+  if (json._tag !== "Uint8Array" || !json.contentType.startsWith("application/json")) return
+  yield* textsIn(parseJson(new TextDecoder().decode(json.body)), "", free.test(url))
 }
 
 /** A secret is found by any so many characters of it that follow each other; a shorter one as a whole, between others. */

@@ -168,9 +168,23 @@ const fromBase64 = (text: string): ReadonlyArray<string> =>
 /** The text that a whole text is the base64 of, if it is of one, and not of a picture. */
 export const fromWholeBase64 = (text: string): ReadonlyArray<string> => {
   if (text.length < 8 || text.length % 4 !== 0 || /[^\w+/=-]/.test(text)) return []
-  // The start tells, at little cost.
-  const isText = textsOf([bytesOf(text.slice(0, 64).replace(/={1,2}$/, ""))]).every((start) => !/\ufffd./.test(start))
+  // The start tells, at little cost. It may be the rest of a character.
+  const isText = textsOf([bytesOf(text.slice(0, 64).replace(/={1,2}$/, ""))]).every((start) =>
+    !/[^\ufffd]\ufffd./.test(start)
+  )
   return isText ? textsOf([bytesOf(text.replace(/={1,2}$/, ""))]) : []
+}
+
+/** So many bytes are looked at together; a multiple of 3, so that their base64 is a part of the whole one. */
+const partSize = 98_304
+/** How far they reach into the next ones: further than what is looked for, however it is spelled in them. */
+const overlap = 1_536
+
+/** Bytes in base64, in parts, as they may be many. */
+export const inBase64 = function*(bytes: Uint8Array): Generator<string> {
+  for (let from = 0; from < bytes.length; from += partSize) {
+    yield Base64.encode(bytes.subarray(from, from + partSize + overlap))
+  }
 }
 
 /** What a text may be the hex digits of. */

@@ -1,4 +1,6 @@
 /** Bytes, as a caller may give them. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -31,10 +33,15 @@ const Bytes = Schema.declare(
   Schema.Uint8Array.ast.annotations
 )
 
+/** How bytes become base64. A client that puts it into the body later has something else stand for it. */
+export class ToBase64 extends Context.Reference<(bytes: Uint8Array) => string>("effect-ash/schema/Bytes/ToBase64", {
+  defaultValue: () => Base64.encode
+}) {}
+
 /** {@link Bytes} as base64 on the wire. */
 export const BytesFromBase64 = Schema.String.pipe(
   Schema.decodeTo(Bytes, {
     decode: SchemaGetter.decodeBase64(),
-    encode: SchemaGetter.transform((bytes) => Base64.encode(bytesOf(bytes) ?? bytes))
+    encode: SchemaGetter.transformEffect((bytes) => Effect.map(ToBase64, (encode) => encode(bytesOf(bytes) ?? bytes)))
   })
 )

@@ -22,6 +22,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -30,11 +31,13 @@ import * as Answer from "../internal/answer.ts"
 import * as Connection from "../internal/connection.ts"
 import * as Failures from "../internal/failures.ts"
 import { isSurely } from "../internal/foreign.ts"
-import { OnRequest, OnResponse } from "../internal/responses.ts"
+import { OnRequest, OnResponse, OnSent } from "../internal/responses.ts"
 import { harmful, redactOf } from "../internal/secrets.ts"
 import { MayRepeat, sendOnce } from "../internal/sendOnce.ts"
+import { bodyOf, toBase64 } from "../internal/upload.ts"
 import { AnswerInErrors, AshApi, BodyLimit } from "../schema/AshApi.ts"
 import { AshError, AshErrorReason, InvalidRequest } from "../schema/AshError.ts"
+import { ToBase64 } from "../schema/Bytes.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
 import { isWellFormed, wellFormed } from "../schema/Wire.ts"
 import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
@@ -121,8 +124,10 @@ interface Declared {
   readonly statuses: ReadonlySet<number>
 }
 
-/** One call on its way: what its endpoint declares, and the response once there is one. */
+/** One call on its way: what its endpoint declares, what it sends, and the response once there is one. */
 interface Exchange extends Declared {
+  /** Large contents, until they are in the body. */
+  readonly contents: Array<Uint8Array>
   response: HttpClientResponse.HttpClientResponse | undefined
 }
 
@@ -138,6 +143,7 @@ class CurrentExchange extends Context.Reference<Exchange>("effect-ash/services/A
     answerInErrors: false,
     mediaType: undefined,
     statuses: new Set<number>(),
+    contents: [],
     response: undefined
   })
 }) {}
@@ -214,9 +220,8 @@ const holdStream =
 /** The path of an agent's or a session's file. */
 const filePath = /(?<=^\/api\/(?:agents|sessions)\/[^/]+\/files\/).*/
 
-const checkBody = (request: HttpClientRequest.HttpClientRequest, { bodyLimit }: Exchange) => {
-  const { body } = request
-  const size = body._tag === "Uint8Array" ? body.contentLength : 0
+const checkBody = ({ headers }: HttpClientRequest.HttpClientRequest, { bodyLimit }: Exchange) => {
+  const size = Number(headers["content-length"] ?? 0)
   return size <= bodyLimit ? Effect.void : Effect.fail(
     new InvalidRequest({
       message: `the body of the request must be at most ${bodyLimit} bytes; it has ${size}`,
@@ -249,10 +254,15 @@ const followNoRedirect = (
     return Effect.succeed(request)
   })
 
-/** What spans tell of a query and of headers is what is known to be harmless. */
-const traced = Context.make(UrlParams.CurrentRedactedNames, [harmful]).pipe(
-  Context.add(Headers.CurrentRedactedNames, [harmful])
+/**
+ * What spans tell of a query and of headers is what is known to be harmless; and where `fetch` cannot send a body in pieces,
+ * it is sent whole.
+ */
+const always = Context.make(UrlParams.CurrentRedactedNames, [harmful]).pipe(
+  Context.add(Headers.CurrentRedactedNames, [harmful]),
+  Context.add(FetchHttpClient.StreamBodyFallback, "buffer")
 )
+
 const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const url = yield* Connection.baseUrl(connection.url)
   const key = yield* Connection.keyFrom(connection.apiKey)
@@ -266,6 +276,7 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   // For what a stream answers. Whoever reads an answer whole is done with it by then, and binds it to no scope.
   const scopedClient = HttpClient.withScope(client)
   const decoder = yield* Answer.ContentDecoding
+  const mark = `effect-ash:${yield* Random.next}`
   const mayRepeat = yield* MayRepeat
   const prepare = (
     request: HttpClientRequest.HttpClientRequest,
@@ -279,8 +290,9 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       HttpClientRequest.setHeaders({ "accept-encoding": "identity", ...Connection.ownHeaders, ...headers }),
       token === undefined ? identity : HttpClientRequest.bearerToken(token)
     )
-  const exchange = Effect.fnUntraced(function*(request: HttpClientRequest.HttpClientRequest) {
+  const exchange = Effect.fnUntraced(function*(derived: HttpClientRequest.HttpClientRequest) {
     const current = yield* CurrentExchange
+    const request = HttpClientRequest.setBody(derived, bodyOf(derived.body, mark, current.contents, yield* OnSent))
     yield* checkBody(request, current)
     const options = yield* RequestOptions
     if (options.headers !== undefined) yield* Connection.checkHeaders(options.headers)
@@ -361,14 +373,16 @@ const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
         ...methods[group.identifier],
         [endpoint.identifier]: (request: object) =>
           Effect.suspend(() => {
-            const exchange: Exchange = { ...declared, response: undefined }
+            const exchange: Exchange = { ...declared, contents: [], response: undefined }
             const result: Effect.Effect<unknown, Failure, Scope.Scope> = Effect.flatMap(
               checkUrl(request),
               () => method(request)
             )
             return result.pipe(
               Effect.catch((error) => Effect.flip(Effect.map(toReason(error, exchange), toError))),
-              Effect.provideContext(Context.add(traced, CurrentExchange, exchange)),
+              Effect.provideContext(
+                Context.add(Context.add(always, CurrentExchange, exchange), ToBase64, toBase64(mark, exchange.contents))
+              ),
               declared.answersStream
                 ? holdStream((error) => toError(Failures.fromHttpClientError(clientError(error, exchange))))
                 : Effect.scoped

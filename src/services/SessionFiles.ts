@@ -3,28 +3,37 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { type Content, gather } from "../internal/content.ts"
+import { fromInput } from "../internal/failures.ts"
 import { printable } from "../internal/printable.ts"
-import { OnResponse } from "../internal/responses.ts"
+import { OnResponse, telling } from "../internal/responses.ts"
 import { type Redact, redactOf } from "../internal/secrets.ts"
 import { AshError, FilesRefused } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
+import { FilePath } from "../schema/Ids.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import * as FileDownload from "./FileDownload.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
 
-/** A file to write into a workspace: its content as bytes, as text, or as a stream of bytes; at most 50 MiB. */
+/**
+ * A file to write into a workspace: its content as bytes, which must stay as they are until they are written, as text, or as
+ * a stream of bytes; at most 50 MiB.
+ */
 export interface NewSessionFile<E = never, R = never> {
   /** Relative, its segments separated by `/`. */
   readonly path: string
   readonly content: Content<E, R>
 }
 
-/** How far the writing of files has come. */
+/** How far the writing of files has come. No number ever falls, not where a request is repeated either. */
 export interface WriteProgress {
   readonly filesWritten: number
+  /** Bytes of the files that the server has answered for. */
   readonly bytesWritten: number
+  /** Bytes that went out to the server, answered for or not. */
+  readonly bytesSent: number
   readonly totalFiles: number
 }
 
@@ -32,7 +41,10 @@ export interface WriteProgress {
 export interface WriteFilesOptions<E = never, R = never> {
   /** A folder of the workspace to write into. @default the workspace itself */
   readonly targetPath?: string | undefined
-  /** Is run after each request; files go in as many as they need. */
+  /**
+   * Is run after each request, of which files need one for some 4 MiB of them, and while a larger one goes out, after every
+   * 192 KiB; in browsers, which send a request as a whole, only after each.
+   */
   readonly onProgress?: ((progress: WriteProgress) => Effect.Effect<unknown, E, R>) | undefined
 }
 
@@ -106,20 +118,25 @@ export class SessionFiles extends Context.Service<SessionFiles, {
           { onProgress, targetPath }: WriteFilesOptions<E2, R2> = {}
         ) =>
           Effect.gen(function*() {
+            yield* checkPaths(files)
             const results: Array<WriteFileResult> = []
             let bytesWritten = 0
             let batch: Array<FileUpload> = []
             let batchSize = 0
+            const report = (bytesSent: number) =>
+              onProgress?.({
+                filesWritten: results.filter(({ written }) => written).length,
+                bytesWritten,
+                bytesSent: bytesWritten + bytesSent,
+                totalFiles: files.length
+              }) ?? Effect.void
             const flush = Effect.gen(function*() {
               if (batch.length === 0) return
-              results.push(...(yield* writeBatch(id, batch, targetPath)))
+              results.push(...(yield* telling(writeBatch(id, batch, targetPath), report)))
               bytesWritten += batchSize
               batch = []
               batchSize = 0
-              const filesWritten = results.filter(({ written }) => written).length
-              if (onProgress !== undefined) {
-                yield* onProgress({ filesWritten, bytesWritten, totalFiles: files.length })
-              }
+              yield* report(0)
             })
             for (const [index, file] of files.entries()) {
               const content = yield* gather(
@@ -157,10 +174,21 @@ const withoutSecrets = (files: ReadonlyArray<WriteFileResult>, redact: Redact): 
   ]
 }
 
+const encodePaths = Schema.encodeUnknownEffect(
+  Schema.Struct({ files: Schema.Array(Schema.Struct({ path: FilePath })) })
+)
+
+/** The paths of all files, before the first of them is sent. */
+const checkPaths = (files: ReadonlyArray<unknown>) =>
+  Effect.mapError(
+    encodePaths({ files }),
+    (error) => new AshError({ operation: "SessionFiles.write", reason: fromInput(error) })
+  )
+
 const maxFileSize = 52_428_800
 const maxFiles = 500
 /** A server takes 100 MiB; less at a time shows progress, and needs less memory on both sides. */
-const maxBatchSize = 16_777_216
+const maxBatchSize = 4_194_304
 
 const refuse = (refused: ReadonlyArray<WriteFileResult>, total: number) =>
   Effect.fail(

@@ -1,4 +1,4 @@
-import { describe } from "@effect/vitest"
+import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -57,22 +57,30 @@ const kinds: ReadonlyArray<readonly [what: string, type: string, status: number,
   ]
 ]
 
+/** The most memory that is in use when it is looked at, beyond what is before and behind. */
+const meter = () => {
+  const used = () => {
+    collectGarbage()
+    const { arrayBuffers, heapUsed } = process.memoryUsage()
+    return arrayBuffers + heapUsed
+  }
+  const before = used()
+  let most = before
+  return {
+    look: () => {
+      most = Math.max(most, used())
+    },
+    peak: () => most - Math.min(before, used())
+  }
+}
+
 /** The most memory that is in use meanwhile, beyond what was before. */
 const peakOf = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.gen(function*() {
-    collectGarbage()
-    const used = () => {
-      const { arrayBuffers, heapUsed } = process.memoryUsage()
-      return arrayBuffers + heapUsed
-    }
-    const before = used()
-    let most = before
-    const timer = setInterval(() => {
-      collectGarbage()
-      most = Math.max(most, used())
-    }, 200)
+    const { look, peak } = meter()
+    const timer = setInterval(look, 200)
     const result = yield* Effect.ensuring(effect, Effect.sync(() => clearInterval(timer)))
-    return [result, most - before] as const
+    return [result, peak()] as const
   })
 
 describe("what a server sends", () => {
@@ -101,4 +109,29 @@ describe("what a server sends", () => {
         })
     )
   }
+})
+
+describe("what is sent", () => {
+  it.live.each(clientNames)("takes little more memory than the largest file (%s)", (client) =>
+    Effect.gen(function*() {
+      let look = () => {}
+      const url = yield* serve((request, response) => {
+        let size = 0
+        request.on("data", ({ length }: Buffer) => {
+          if (Math.floor(size / (4 * mebibyte)) < Math.floor((size += length) / (4 * mebibyte))) look()
+        })
+        request.on("end", () => response.setHeader("content-type", "application/json").end("{\"files\":[]}"))
+      })
+      const layer = clients[client]({ url, apiKey: Redacted.make("key") })
+      const { sessionFiles } = Context.get(yield* Layer.build(layer), AshClient)
+      const size = 48 * mebibyte
+      // The pieces are the stream's own, as those of a file on the disk are.
+      const content = Stream.map(Stream.range(1, size / piece.length), () => new Uint8Array(piece))
+      yield* sessionFiles.write(sessionId, [{ path: "first", content: "x" }])
+      const memory = meter()
+      look = memory.look
+      yield* sessionFiles.write(sessionId, [{ path: "a", content }])
+      // Beside the file there is what `fetch` keeps of a body in case that it is redirected.
+      assert.isBelow(memory.peak() / size, client === "fetch" ? 2.7 : 1.3)
+    }).pipe(Effect.scoped))
 })

@@ -485,6 +485,48 @@ describe("secrets", () => {
       assert.match(error.message, /^[^\p{Cc}]*b\/0.txt \(cannot\\u001b\[2J\\nwrite/u)
     }))
 
+  /** A text that is large enough to be sent in pieces, without two parts that are the same, of characters of two bytes. */
+  const largeText = Array.from({ length: 150_000 }, (_, index) => `${(index * 7_919).toString(36)}é`).join("ü")
+  const place = (bytes: number) =>
+    new TextDecoder().decode(new TextEncoder().encode(largeText).subarray(0, bytes)).length
+
+  it.effect.each<readonly [where: string, at: number]>([
+    ["its start", 20],
+    ["a place where a part ends that is looked through", place(98_304)],
+    ["the next one", place(2 * 98_304)],
+    ["the last one", place(10 * 98_304)],
+    ["its end", largeText.length - 20]
+  ])("a large file does not come back: %s", ([, at]) =>
+    Effect.gen(function*() {
+      const excerpt = largeText.slice(at - 8, at + 8)
+      // Of UTF-16 in base64 or hex digits only what is ASCII is found, in a small file as well.
+      const spelled = Object.entries(spellings).flatMap(([name, spell]) =>
+        name.includes("UTF-16") ? [] : spell(excerpt)
+      )
+      const files = spelled.map((text) => ({ path: "a", written: false, error: `cannot write: ${text}` }))
+      const error = yield* Effect.flatMap(
+        AshClient,
+        (_) => _.sessionFiles.write(sessionId, [{ path: "a", content: largeText }])
+      ).pipe(Effect.flip, Effect.provide(Server.make(Server.json({ files })).layer))
+      const seen = error.message + JSON.stringify(error)
+      assert.deepStrictEqual(spelled.flatMap(runsOf).filter((run) => seen.includes(run)), [])
+    }))
+
+  it.effect("a large picture does not come back in base64", () =>
+    Effect.gen(function*() {
+      const picture = Uint8Array.from({ length: 1_000_000 }, (_, index) => (index * 2_654_435_761) >>> 21)
+      const base64 = Buffer.from(picture).toString("base64")
+      for (const at of [0, 131_072 - 8, 2 * 131_072 - 8, base64.length - 16]) {
+        const excerpt = base64.slice(at, at + 16)
+        const files = [{ path: "a", written: false, error: `cannot write ${excerpt}` }]
+        const error = yield* Effect.flatMap(
+          AshClient,
+          (_) => _.sessionFiles.write(sessionId, [{ path: "a", content: picture }])
+        ).pipe(Effect.flip, Effect.provide(Server.make(Server.json({ files })).layer))
+        assert.include(error.message, "a (cannot write <redacted>)")
+      }
+    }))
+
   promise(
     "P15",
     "a redirect to another origin never carries the key",

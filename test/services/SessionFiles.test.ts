@@ -64,6 +64,10 @@ describe("SessionFiles", () => {
     return Server.json({ files: files.map(({ path }) => ({ path, written: true })) })()
   }
 
+  /** The steps of a large file, from how many bytes were sent before. */
+  const steps = (size: number, before: number) =>
+    Array.from({ length: Math.floor(size / 196_608) }, (_, index) => before + (index + 1) * 196_608)
+
   it.effect("sends as many requests as the files need, and tells how far it is", () =>
     Effect.gen(function*() {
       const server = Server.make(accept)
@@ -76,12 +80,41 @@ describe("SessionFiles", () => {
         onProgress: (step) => Effect.sync(() => progress.push(step))
       })
       assert.strictEqual(results.length, 502)
+      const totalFiles = 502
       assert.deepStrictEqual(progress, [
-        { filesWritten: 500, bytesWritten: 500, totalFiles: 502 },
-        { filesWritten: 501, bytesWritten: 501, totalFiles: 502 },
-        { filesWritten: 502, bytesWritten: 17_000_501, totalFiles: 502 }
+        { filesWritten: 500, bytesWritten: 500, bytesSent: 500, totalFiles },
+        { filesWritten: 501, bytesWritten: 501, bytesSent: 501, totalFiles },
+        ...steps(17_000_000, 501).map((bytesSent) => ({ filesWritten: 501, bytesWritten: 501, bytesSent, totalFiles })),
+        { filesWritten: 502, bytesWritten: 17_000_501, bytesSent: 17_000_501, totalFiles }
       ])
       for (const request of server.requests) assert.deepInclude(Server.jsonOf(request), { targetPath: "sub" })
+    }))
+
+  it.effect("tells no number twice, and none that falls, where a request is repeated, and sends the same again", () =>
+    Effect.gen(function*() {
+      const server = Server.make(Server.inOrder(Server.lost, Server.json({ error: "x" }, 503), accept), {
+        retry: { delay: 0 }
+      })
+      const sent: Array<number> = []
+      const { write } = yield* Effect.provide(SessionFiles, server.layer)
+      const content = Stream.fromIterable([new Uint8Array(2_000_000).fill(7), new Uint8Array(1_000_001).fill(8)])
+      yield* write(sessionId, [{ path: "a", content }], {
+        onProgress: ({ bytesSent }) => Effect.sync(() => sent.push(bytesSent))
+      })
+      assert.deepStrictEqual(sent, [...steps(3_000_001, 0), 3_000_001])
+      assert.strictEqual(server.requests.length, 3)
+      assert.strictEqual(new Set(server.requests.map(({ body }) => body)).size, 1)
+    }))
+
+  it.effect("fails as what is run for its progress does, and sends no more", () =>
+    Effect.gen(function*() {
+      const server = Server.make(accept)
+      const { write } = yield* Effect.provide(SessionFiles, server.layer)
+      const content = new Uint8Array(5_000_000)
+      const files = ["a", "b"].map((path) => ({ path, content }))
+      const error = yield* Effect.flip(write(sessionId, files, { onProgress: () => Effect.fail("mine" as const) }))
+      assert.strictEqual(error, "mine")
+      assert.isBelow(server.requests.length, 2)
     }))
 
   it.effect("refuses a stream that is too long without reading all of it, and passes its failure on", () =>
@@ -97,6 +130,16 @@ describe("SessionFiles", () => {
       assert.isBelow(read, 100)
       const own = yield* Effect.flip(write(sessionId, [{ path: "a", content: Stream.fail("mine" as const) }]))
       assert.strictEqual(own, "mine")
+      assert.deepStrictEqual(server.requests, [])
+    }))
+
+  it.effect("refuses a path by its place among all files, before any of them is sent", () =>
+    Effect.gen(function*() {
+      const server = Server.make(accept)
+      const { write } = yield* Effect.provide(SessionFiles, server.layer)
+      const many = Array.from({ length: 501 }, (_, index) => ({ path: `f${index}`, content: "x" }))
+      const { reason } = yield* Effect.flip(write(sessionId, [...many, { path: "../f", content: "x" }]))
+      assert.strictEqual(reason._tag === "InvalidRequest" ? reason.field : reason._tag, "files[501].path")
       assert.deepStrictEqual(server.requests, [])
     }))
 

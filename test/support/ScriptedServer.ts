@@ -8,6 +8,7 @@ import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Ash from "../../src/layers/Ash.ts"
@@ -31,8 +32,12 @@ export const jsonOf = ({ body }: Received): unknown => JSON.parse(body)
 /** Answers a request; an `Error` is what the transport fails with. */
 export type Script = (request: Received) => Response | Effect.Effect<Response, Error>
 
-const bodyOf = ({ body }: HttpClientRequest.HttpClientRequest): string =>
-  body._tag === "Uint8Array" ? new TextDecoder().decode(body.body) : ""
+const bodyOf = ({ body }: HttpClientRequest.HttpClientRequest): Effect.Effect<string> =>
+  body._tag === "Uint8Array"
+    ? Effect.succeed(new TextDecoder().decode(body.body))
+    : body._tag === "Stream"
+    ? Effect.orDie(Stream.mkString(Stream.decodeText(body.stream)))
+    : Effect.succeed("")
 
 /** The services over a scripted server, and the requests that it received. */
 export const make = (script: Script, options: Partial<Ash.AshOptions> = {}) => {
@@ -44,7 +49,7 @@ export const make = (script: Script, options: Partial<Ash.AshOptions> = {}) => {
         path: url.pathname + url.search,
         origin: url.origin,
         headers: request.headers,
-        body: bodyOf(request),
+        body: yield* bodyOf(request),
         at: yield* Clock.currentTimeMillis
       }
       requests.push(received)
