@@ -37,8 +37,8 @@ export const maxDepth = 255
 /** Characters that the names of a bundle may have, each folder on the way to a file counted once. */
 const maxNames = 67_108_864
 
-/** Bytes of files that are kept for the hard links behind them, where they cannot be read again. */
-const maxRemembered = 67_108_864
+/** Bytes of files that are kept for the hard links behind them: at least the last file. */
+const maxKept = maxSize
 
 const broken = (why: string) =>
   new AshError({
@@ -109,7 +109,7 @@ const inFolder = (path: string): string | undefined => {
   return path.startsWith("/") || path.includes("\0") || segments.includes("..") ? undefined : segments.join("/")
 }
 
-/** The permissions as they may be given to what others made: its owner can read and write it, and nobody is made of it. */
+/** Permissions as what comes from elsewhere may have them: its owner can read and write it, and it runs as no other user. */
 const permissions = (mode: number) => (mode & 0o755) | 0o600
 
 /** A path as disks have it that know neither letter case nor forms of characters. */
@@ -122,7 +122,7 @@ const makeNames = () => {
   let length = 0
   return Effect.fnUntraced(function*(path: string) {
     if (path.split("/").length > maxDepth + 1) {
-      return yield* Effect.fail(tooMuch(`a file lies in more than ${maxDepth} folders, one within the other`))
+      return yield* tooMuch(`a file lies in more than ${maxDepth} folders, one within the other`)
     }
     // The folders above one that is known are known as well.
     for (let name = path; name !== "" && !told.has(name); name = name.slice(0, Math.max(name.lastIndexOf("/"), 0))) {
@@ -137,7 +137,7 @@ const makeNames = () => {
         yield* Effect.logWarning(`${printable(known)} and ${printable(name)} are one name on some disks`)
       }
     }
-    if (names.size + told.size > maxEntries || length > maxNames) return yield* Effect.fail(tooMany)
+    if (names.size + told.size > maxEntries || length > maxNames) return yield* tooMany
   })
 }
 
@@ -150,12 +150,10 @@ const makeTake = <E>() => {
   return Effect.fnUntraced(
     function*(entry: TarReader.Entry<E>): Effect.fn.Return<ReadonlyArray<BundleEntry<E>>, AshError> {
       const { content, kind, size } = entry
-      if (++count > maxEntries) return yield* Effect.fail(tooMany)
+      if (++count > maxEntries) return yield* tooMany
       const path = inFolder(entry.path)
       if (path === undefined || (path === "" && kind !== "folder")) {
-        return yield* Effect.fail(
-          broken(`it holds ${JSON.stringify(entry.path)} (${kind}), which is no file within a folder`)
-        )
+        return yield* broken(`it holds ${JSON.stringify(entry.path)} (${kind}), which is no file within a folder`)
       }
       if (path === "") return []
       if (path.includes("\uFFFD")) return yield* leftOut(path, "its name is not UTF-8")
@@ -164,7 +162,7 @@ const makeTake = <E>() => {
       if (kind === "folder") return [{ kind, path }]
       const mode = permissions(entry.mode)
       if (kind === "file") {
-        if (size > maxSize) return yield* Effect.fail(tooMuch(`${printable(path)} has more than ${maxSize} bytes`))
+        if (size > maxSize) return yield* tooMuch(`${printable(path)} has more than ${maxSize} bytes`)
         sizes.set(path, size)
         return [{ kind, path, mode, content }]
       }
@@ -177,7 +175,7 @@ const makeTake = <E>() => {
       sizes.set(path, copy)
       copied += copy
       if (copied > maxUnpackedSize) {
-        return yield* Effect.fail(tooMuch(`its hard links have more than ${maxUnpackedSize} bytes`))
+        return yield* tooMuch(`its hard links have more than ${maxUnpackedSize} bytes`)
       }
       return [{ kind, path, mode, target }]
     }
@@ -204,30 +202,37 @@ export const unpack = <E, R>(
   bundle: Stream.Stream<Uint8Array, E, R>
 ): Stream.Stream<BundleFile & { readonly content: Uint8Array }, E | AshError, R> =>
   Stream.suspend(() => {
-    const remembered = new Map<string, Uint8Array>()
+    /** By path, the number of the entry with the content, as a path may come again with another. */
+    const numbers = new Map<string, number>()
+    /** Copies, as what is given away may be changed; the last ones that were needed come last. */
+    const contents = new Map<number, Uint8Array>()
+    let count = 0
     let size = 0
-    const forget = (path: string) => {
-      size -= remembered.get(path)?.length ?? 0
-      remembered.delete(path)
-    }
-    /** Keeps a copy: what is given away may be changed. */
-    const remember = (path: string, content: Uint8Array) => {
-      forget(path)
-      remembered.set(path, content.slice())
-      size += content.length
-      for (const oldest of remembered.keys()) {
-        if (size <= maxRemembered) return
-        forget(oldest)
+    const keep = (content: Uint8Array, number: number) => {
+      if (!contents.delete(number)) size += content.length
+      contents.set(number, content)
+      for (const [oldest, { length }] of contents) {
+        if (size <= maxKept) return
+        contents.delete(oldest)
+        size -= length
       }
     }
     return entries(bundle).pipe(
       Stream.mapEffect(Effect.fnUntraced(function*(entry) {
         if (entry.kind === "folder") return []
         const { mode, path } = entry
-        const content = entry.kind === "file" ? yield* collect(entry.content) : remembered.get(entry.target)?.slice()
+        if (entry.kind === "file") {
+          const content = yield* collect(entry.content)
+          numbers.set(path, ++count)
+          keep(content.slice(), count)
+          return [{ path, mode, content }]
+        }
+        const number = numbers.get(entry.target) ?? 0
+        const content = contents.get(number)
         if (content === undefined) return yield* leftOut(path, "it is a hard link to a file that is no longer kept")
-        remember(path, content)
-        return [{ path, mode, content }]
+        numbers.set(path, number)
+        keep(content, number)
+        return [{ path, mode, content: content.slice() }]
       })),
       Stream.flattenIterable
     )

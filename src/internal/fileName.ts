@@ -56,9 +56,8 @@ const isRepository = (name: string) => /^(?:\.git|git~1)[. ]*(?::.*)?$/is.test(n
 
 /** What Windows takes for another name, for a device or for no name. */
 const isForeignToWindows = (name: string) =>
-  /[<>:"|?*\\\0-\x1f]|[. ]$|^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\.|$)/is.test(
-    name
-  )
+  /[<>:"|?*\\\p{Cc}]|[. ]$/u.test(name) ||
+  /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\.|$)/i.test(name)
 
 /**
  * Why a relative path, its segments separated by `/`, is not to be written on a system, which its separator tells. Undefined

@@ -27,7 +27,10 @@ const maxAttributes = 65_536
 
 const padding = (size: number) => (blockSize - size % blockSize) % blockSize
 
-const isZero = (bytes: Uint8Array) => bytes.every((byte) => byte === 0)
+const isZero = (bytes: Uint8Array): boolean => {
+  for (let at = 0; at < bytes.length; at++) if (bytes[at] !== 0) return false
+  return true
+}
 
 const kinds: ReadonlyMap<string, string> = new Map([
   ["\0", "file"],

@@ -2,8 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
 import * as Stream from "effect/Stream"
-import { lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
-import { gzipSync } from "node:zlib"
+import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs"
+import { gunzipSync, gzipSync } from "node:zlib"
 import { downloadWorkspace } from "../../src/services/downloadWorkspace.ts"
 import { Workspaces } from "../../src/services/Workspaces.ts"
 import { sessionId } from "../support/fixtures.ts"
@@ -170,4 +170,211 @@ describe("archives of GNU tar", () => {
     }))
 })
 
-void [writeFileSync, run, archive]
+describe("archives", () => {
+  type Change = readonly [offset: number, bytes: ReadonlyArray<number> | string]
+
+  /** Changes the header of the second entry, so that its checksum still fits. */
+  const withChecksum = (bytes: Buffer, changes: ReadonlyArray<Change>): Buffer => {
+    const header = bytes.subarray(1024, 1536)
+    for (const [offset, change] of changes) {
+      header.set(typeof change === "string" ? Buffer.from(change) : change, offset)
+    }
+    header.fill(32, 148, 156)
+    header.write(`${header.reduce((sum, byte) => sum + byte, 0).toString(8).padStart(6, "0")}\0 `, 148)
+    return bytes
+  }
+
+  const withHeader = (...changes: ReadonlyArray<Change>) =>
+    Effect.map(
+      archive([Tar.file("first", "1"), Tar.file("second", "2")]),
+      (bundle) => new Uint8Array(gzipSync(withChecksum(gunzipSync(bundle), changes)))
+    )
+
+  /** An archive whose second file has a record of attributes before it. */
+  const pax = (record: string) =>
+    Effect.map(
+      archive([Tar.file("first", "1"), Tar.file("x", `${record.length + 4} ${record}\n`), Tar.file("second", "2")]),
+      (bundle) => {
+        const bytes = gunzipSync(bundle)
+        return new Uint8Array(gzipSync(withChecksum(bytes, [[156, "x"]])))
+      }
+    )
+
+  const hostile: ReadonlyArray<readonly [string, Effect.Effect<Uint8Array>]> = [
+    ["a size that is negative", withHeader([124, [255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 254]])],
+    ["a size that is huge", withHeader([124, [128, 127, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255]])],
+    ["a size that is too large", withHeader([124, "77777777777\0"])],
+    ["a size that is no number", withHeader([124, "1x\0"])],
+    ["no name", withHeader([0, new Array(100).fill(0)])],
+    ["a name of dots", withHeader([0, "./.\0\0\0\0\0"])],
+    ["a name that leaves", withHeader([0, "a/../../x\0"])],
+    ["a name that is absolute", withHeader([0, "/etc/x\0"])],
+    ["a prefix that leaves", withHeader([345, "../..\0"])],
+    ["a NUL in a name", pax("path=a\0b")],
+    ["a path that leaves", pax("path=../x")],
+    ["a record that is broken", pax("path")],
+    ["a size of a record that is too large", pax("size=99999999999")],
+    ["too many folders", archive([Tar.file("first", "1"), Tar.file(`${"d/".repeat(256)}x`, "2")])]
+  ]
+
+  it.live.each(hostile)("with %s fail, and nothing is written", ([, made]) =>
+    Effect.scoped(Effect.gen(function*() {
+      const around = yield* folder
+      const bundle = yield* made
+      const { result } = yield* download(bundle, `${around}/into`)
+      assert.strictEqual(result._tag === "Failure" ? result.failure.reason._tag : "written", "Undecodable")
+      assert.deepStrictEqual(readdirSync(around), ["into"])
+      assert.deepStrictEqual(readdirSync(`${around}/into`), [])
+    })))
+
+  it.live(
+    "cut off or spoilt anywhere, they give what they held or fail, and never write elsewhere",
+    () =>
+      Effect.scoped(Effect.gen(function*() {
+        const around = yield* folder
+        const whole = yield* written(`${tree} rm a/big; tar -b1 -czf - a empty`)
+        const archive = gunzipSync(whole)
+        let seed = 1
+        const random = (below: number) => (seed = (seed * 48271) % 2147483647) % below
+        const spoilt = (bytes: Uint8Array) => {
+          const copy = bytes.slice()
+          for (let times = random(4); times >= 0; times--) copy[random(copy.length)] = random(256)
+          return copy
+        }
+        for (let time = 0; time < 150; time++) {
+          const bundles = [
+            whole.slice(0, random(whole.length)),
+            spoilt(whole),
+            new Uint8Array(gzipSync(archive.subarray(0, random(archive.length)))),
+            new Uint8Array(gzipSync(spoilt(archive)))
+          ]
+          for (const bundle of bundles) {
+            const { result } = yield* download(bundle, `${around}/into`)
+            if (result._tag === "Failure") assert.strictEqual(result.failure.reason._tag, "Undecodable")
+          }
+        }
+        assert.deepStrictEqual(readdirSync(around), ["into"])
+        assert.isFalse(readdirSync(`${around}/into`).some((name) => name.startsWith(".effect-ash")))
+      })),
+    60_000
+  )
+
+  const zeros = new Uint8Array(67_108_864)
+
+  const bombs: ReadonlyArray<readonly [string, Effect.Effect<Uint8Array>]> = [
+    [
+      "files and folders",
+      archive(Array.from({ length: 50_001 }, (_, index) => Tar.file(`${index}/x`, "")))
+    ],
+    [
+      "bytes when it is unpacked",
+      Effect.map(archive([Tar.file("x", zeros)]), (bundle) => {
+        // As members of gzip, what is the same has to be made but once.
+        const header = gzipSync(gunzipSync(bundle).subarray(0, 512))
+        const body = gzipSync(zeros)
+        return new Uint8Array(Buffer.concat(Array.from({ length: 17 }, () => [header, body]).flat()))
+      })
+    ],
+    [
+      "bytes in hard links",
+      archive([Tar.file("x", zeros), ...Array.from({ length: 17 }, (_, index) => Tar.hardlink(`y${index}`, "x"))])
+    ]
+  ]
+
+  it.live.each(bombs)("of too many %s fail, with little memory", ([, made]) =>
+    Effect.gen(function*() {
+      const bundle = yield* made
+      assert.isBelow(bundle.length, 3_000_000)
+      const before = process.memoryUsage().rss
+      const error = yield* Effect.flip(Stream.runDrain(Workspaces.unpack(Stream.make(bundle))))
+      assert.include(error.message, "the bundle is too large")
+      assert.isBelow(process.memoryUsage().rss - before, 600_000_000)
+    }), 60_000)
+
+  it.live("tell of names that are one on some disks, and lose none where they are two", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const bundle = yield* archive([
+        Tar.file("src/Makefile", "1"),
+        Tar.file("src/makefile", "2"),
+        Tar.file("\u00fc", "3"),
+        Tar.file("u\u0308", "4"),
+        Tar.file("SRC/other", "5"),
+        Tar.file("stra\u00dfe", "6"),
+        Tar.file("STRASSE", "7"),
+        Tar.file("twice", "old"),
+        Tar.file("twice", "new")
+      ])
+      const directory = yield* folder
+      const { result, warnings } = yield* download(bundle, directory)
+      assert.deepStrictEqual(warnings, [
+        "src/Makefile and src/makefile are one name on some disks",
+        "\u00fc and u\u0308 are one name on some disks",
+        "src and SRC are one name on some disks",
+        "stra\u00dfe and STRASSE are one name on some disks"
+      ])
+      assert.strictEqual(result._tag === "Success" ? result.success : 0, 8)
+      assert.strictEqual(filesIn(directory).get("twice"), "new")
+      assert.strictEqual(filesIn(directory).size, 8)
+      assert.deepStrictEqual((yield* unpack(bundle)).warnings, warnings)
+    })))
+
+  it.live("leave out what has the place of another, and every part of a git repository", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const git = [
+        ".git/hooks/post-checkout",
+        ".GIT/config",
+        "a/.git/config",
+        "git~1/config",
+        "a/b/GIT~1",
+        ".g\u200cit/config",
+        ".git./x",
+        ".git"
+      ]
+      const bundle = yield* archive([
+        Tar.file("file", "1"),
+        Tar.file("file/below", "2"),
+        Tar.directory("folder"),
+        Tar.file("folder", "3"),
+        ...git.map((path) => Tar.file(path, "x", { mode: 0o755 })),
+        Tar.hardlink("linked", ".git/hooks/post-checkout"),
+        Tar.file(".gitignore", "4"),
+        Tar.file(".github/git", "5")
+      ])
+      const directory = yield* folder
+      const { result, warnings } = yield* download(bundle, directory)
+      assert.deepStrictEqual(sorted(filesIn(directory)), [[".github/git", "5"], [".gitignore", "4"], ["file", "1"]])
+      assert.strictEqual(result._tag === "Success" ? result.success : 0, 3)
+      for (const path of ["file/below", "folder", "linked", ...git]) {
+        assert.isTrue(
+          warnings.some((warning) => warning.startsWith(`${path.replace("\u200c", "\u200c")} is left out`)),
+          path
+        )
+      }
+    })))
+
+  it.live("that fail leave a folder as it was, and one in the way is told before anything is written", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const directory = yield* folder
+      run(directory, "printf old > a; mkdir b c; printf kept > c/kept; printf shared > shared; ln shared c/shared")
+      const before = sorted(filesIn(directory))
+      const files = [Tar.file("a", "new"), Tar.file("c/x", "new"), Tar.file("z", "new")]
+      const whole = gunzipSync(yield* archive(files))
+      const spoilt = [
+        gzipSync(whole).subarray(0, -12),
+        gzipSync(whole.subarray(0, 2500)),
+        yield* archive([...files, Tar.file("b", "a folder there")]),
+        yield* archive([...files, Tar.file("a/x", "a file there")]).pipe(Effect.map((bundle) => bundle.slice(0, -9))),
+        yield* archive([Tar.file("a/x", "a file there"), Tar.file("z", "new")])
+      ]
+      for (const bundle of spoilt) {
+        const { result } = yield* download(new Uint8Array(bundle), directory)
+        assert.strictEqual(result._tag, "Failure")
+        assert.deepStrictEqual(sorted(filesIn(directory)), before)
+        assert.deepStrictEqual(readdirSync(directory).toSorted(), ["a", "b", "c", "shared"])
+      }
+      yield* download(yield* archive([Tar.file("shared", "new")]), directory)
+      assert.strictEqual(filesIn(directory).get("shared"), "new")
+      // Nothing is written through another name of the file either.
+      assert.strictEqual(filesIn(directory).get("c/shared"), "shared")
+    })))
+})
