@@ -39,6 +39,9 @@ export type FolderEntry = FolderFile | { readonly kind: "folder"; readonly path:
 /** Bytes that a text may have which says how a folder is sent. */
 const maxTextSize = 1_000_000
 
+/** Links to folders that are followed where they are behind a link themselves: there they can multiply each other. */
+const maxNestedLinks = 1000
+
 /** Fails with what is wrong with a directory. */
 export const refuse = (operation: string, message: string): Effect.Effect<never, AshError> =>
   Effect.fail(new AshError({ operation, reason: new InvalidRequest({ message, field: "directory" }) }))
@@ -79,6 +82,8 @@ interface Place {
   readonly prefix: string
   /** The real paths of the folders that it is sent in. */
   readonly around: ReadonlyArray<string>
+  /** Whether a link is on the way. */
+  readonly isLinked: boolean
   readonly rules: FolderRules
 }
 
@@ -86,8 +91,7 @@ interface Place {
  * What is sent of a folder, by name. What is not is told by a warning, but for what is of no use or excluded. `taken` are
  * files that are found whatever the rules say.
  *
- * A link is followed within the folder, and out of it where that is asked for, but never into a folder that it is in. Links
- * that multiply each other come to an end at the limit of entries.
+ * A link is followed within the folder, and out of it where that is asked for, but never into a folder that it is in.
  */
 export const readFolder = Effect.fnUntraced(function*(
   operation: string,
@@ -99,6 +103,7 @@ export const readFolder = Effect.fnUntraced(function*(
   const path = yield* Path.Path
   const root = yield* fileSystem.realPath(path.resolve(directory))
   const entries: Array<FolderEntry> = []
+  let nestedLinks = 0
 
   const isWithin = (source: string) => source === root || source.startsWith(path.join(root, path.sep))
 
@@ -111,7 +116,7 @@ export const readFolder = Effect.fnUntraced(function*(
   }
 
   const readEntry = Effect.fnUntraced(function*(
-    { around, prefix, rules, source }: Place,
+    { around, isLinked, prefix, rules, source }: Place,
     { name, type }: FileSystem.DirectoryEntry
   ): Effect.fn.Return<unknown, AshError | PlatformError, FileSystem.FileSystem> {
     const sent = `${prefix}${name}`
@@ -135,9 +140,17 @@ export const readFolder = Effect.fnUntraced(function*(
     }
     switch (kind) {
       case "Directory":
-        return around.includes(real)
-          ? yield* leftOut(sent, "it is a link into a folder around it")
-          : yield* readPlace({ source: real, prefix: `${sent}/`, around: [...around, real], rules })
+        if (around.includes(real)) return yield* leftOut(sent, "it is a link into a folder around it")
+        if (isLink && isLinked && ++nestedLinks > maxNestedLinks) {
+          return yield* leftOut(sent, `it is a link behind another, of more than ${maxNestedLinks}`)
+        }
+        return yield* readPlace({
+          source: real,
+          prefix: `${sent}/`,
+          around: [...around, real],
+          isLinked: isLink || isLinked,
+          rules
+        })
       case "File":
         return entries.push({
           kind: "file",
@@ -180,6 +193,6 @@ export const readFolder = Effect.fnUntraced(function*(
     if (entries.length === before && prefix !== "") entries.push({ kind: "folder", path: prefix.slice(0, -1) })
   })
 
-  yield* readPlace({ source: root, prefix: "", around: [root], rules: makeRules(exclude) })
+  yield* readPlace({ source: root, prefix: "", around: [root], isLinked: false, rules: makeRules(exclude) })
   return entries
 })

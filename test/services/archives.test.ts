@@ -241,7 +241,7 @@ describe("archives", () => {
           for (let times = random(4); times >= 0; times--) copy[random(copy.length)] = random(256)
           return copy
         }
-        for (let time = 0; time < 150; time++) {
+        for (let time = 0; time < 50; time++) {
           const bundles = [
             whole.slice(0, random(whole.length)),
             spoilt(whole),
