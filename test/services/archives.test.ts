@@ -205,7 +205,7 @@ describe("archives", () => {
     ["a size that is huge", withHeader([124, [128, 127, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255]])],
     ["a size that is too large", withHeader([124, "77777777777\0"])],
     ["a size that is no number", withHeader([124, "1x\0"])],
-    ["no name", withHeader([0, new Array(100).fill(0)])],
+    ["no name", withHeader([0, Array.from({ length: 100 }, () => 0)])],
     ["a name of dots", withHeader([0, "./.\0\0\0\0\0"])],
     ["a name that leaves", withHeader([0, "a/../../x\0"])],
     ["a name that is absolute", withHeader([0, "/etc/x\0"])],
