@@ -34,7 +34,7 @@ export interface FolderFile {
 }
 
 /** A file of a folder, or a folder in it of which nothing is sent. */
-export type FolderEntry = FolderFile | { readonly kind: "folder"; readonly path: string }
+type FolderEntry = FolderFile | { readonly kind: "folder"; readonly path: string }
 
 /** Bytes that a text may have which says how a folder is sent. */
 const maxTextSize = 1_000_000

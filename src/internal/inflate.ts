@@ -4,7 +4,7 @@
  */
 
 /** What the reader asks for: bytes, without which the input is cut off, or only ends. */
-export type Ask = "more" | "moreOrEnd"
+type Ask = "more" | "moreOrEnd"
 
 /** How the reader ends: what is wrong, or whether it leaves more than padding unread. */
 export type End = { readonly broken: string } | { readonly trailing: boolean }
