@@ -117,7 +117,9 @@ const useless = [
   ".DS_Store",
   "*.sock",
   "*.pid",
-  ".ashignore"
+  ".ashignore",
+  // What a download leaves that was killed.
+  ".effect-ash-*/"
 ]
 
 // One with a slash in it is meant at any depth as well.

@@ -217,6 +217,18 @@ describe("archives", () => {
     ["too many folders", archive([Tar.file("first", "1"), Tar.file(`${"d/".repeat(256)}x`, "2")])]
   ]
 
+  it.live("have no content for a link or a folder, whatever its size", () =>
+    Effect.gen(function*() {
+      for (
+        const between of [Tar.hardlink("second", "first"), Tar.directory("second"), Tar.symlink("second", "first")]
+      ) {
+        const bundle = yield* archive([Tar.file("first", "1"), between, Tar.file("third", "3")])
+        const sized = new Uint8Array(gzipSync(withChecksum(gunzipSync(bundle), [[124, "00000001750\0"]])))
+        const { files } = yield* unpack(sized)
+        assert.deepStrictEqual([files.get("first"), files.get("third")], ["1", "3"])
+      }
+    }))
+
   it.live.each(hostile)("with %s fail, and nothing is written", ([, made]) =>
     Effect.scoped(Effect.gen(function*() {
       const around = yield* folder
