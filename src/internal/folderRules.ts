@@ -1,7 +1,7 @@
-/** What is left out of a folder that is sent: patterns with the syntax of `.gitignore`, whatever the letters. */
+/** What is left out of a folder that is sent: patterns with the syntax of `.gitignore`. */
 import ignore from "ignore"
 
-/** What holds secrets, or may, as a file or as a folder. */
+/** What holds secrets, or may, as a file or as a folder, whatever its letters. */
 const credentials = [
   // The environment of programs.
   ".env*",
@@ -123,7 +123,7 @@ const useless = [
 ]
 
 // One with a slash in it is meant at any depth as well.
-const secrets = ignore().add(credentials.map((pattern) => `**/${pattern}`))
+const secrets = ignore({ ignorecase: true }).add(credentials.map((pattern) => `**/${pattern}`))
 
 /** Whether a path, or a folder on the way to it, is named as what holds secrets is. */
 export const isCredential = (path: string): boolean => path !== "" && secrets.ignores(path)
@@ -148,7 +148,7 @@ export interface FolderRules {
 
 const make = (lines: ReadonlyArray<string>, exclude: ReadonlyArray<string>): FolderRules => {
   // As objects, they are not taken apart where the name of a folder has a line break.
-  const rules = ignore().add(useless).add(lines.map((pattern) => ({ pattern }))).add(exclude)
+  const rules = ignore({ ignorecase: false }).add(useless).add(lines.map((pattern) => ({ pattern }))).add(exclude)
   return {
     ignores: (path) => rules.ignores(path),
     within: (folder, ignoreFile) =>

@@ -40,11 +40,12 @@ export interface DeployDirectoryOptions extends FolderOptions {
  * Left out is, in folders within it as well,
  * - what may hold credentials, with a warning: `.env*`, `*.env`, `.npmrc`, `.netrc`, `.git-credentials`, `.aws`, `.ssh`,
  *   `.kube`, `.docker/config.json`, `*.pem`, `*.key`, `terraform.tfstate`, `*.tfvars` and the like, as files or as folders,
- *   and links to them. No pattern takes them back: `SessionFiles.write` and `Agents.writeFiles` send what has to go.
+ *   whatever their letters, and links to them. No pattern takes them back: `SessionFiles.write` and `Agents.writeFiles` send
+ *   what has to go.
  * - what is of no use: `node_modules`, `.git`, `__pycache__`, `.cache`, `.npm`, `.pnpm-store`, `.yarn`, `.venv`, `venv`, `.tmp`
  *   and `tmp`, `.DS_Store`, and what ends in `.sock` or `.pid`.
  * - what `.ashignore` says, a file with the syntax of `.gitignore`, in folders within it as well, and what `exclude` says
- *   after it. Their `!pattern` takes back what is of no use. The letters of all patterns may be large or small.
+ *   after it. Their `!pattern` takes back what is of no use.
  * - with a warning, links that lead out of the folder, unless `followLinks` is true; links that lead nowhere or into a folder
  *   around them, and of those to folders behind other links all after 1,000; what is neither file nor folder; files whose
  *   names are not UTF-8; and folders of which nothing is sent.

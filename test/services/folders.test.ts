@@ -224,9 +224,10 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
       let seed = 7
       const random = (below: number) => (seed = (seed * 48271) % 2147483647) % below
       const pick = (choices: ReadonlyArray<string>) => choices[random(choices.length)]!
-      const names = ["a", "b", "c.txt", "d.md", "e e", "[f]", "#g", "!h"]
+      const names = ["a", "b", "B", "c.txt", "d.md", "e e", "[f]", "#g", "!h"]
       const patterns = [
         "a",
+        "B",
         "b/",
         "/a",
         "*.txt",
