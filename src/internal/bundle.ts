@@ -34,6 +34,9 @@ export const maxEntries = 100_000
 /** Folders that a file may lie in, one within the other. */
 export const maxDepth = 255
 
+/** Characters that a path may have. */
+const maxPath = 4096
+
 /** Characters that the names of a bundle may have, each folder on the way to a file counted once. */
 const maxNames = 67_108_864
 
@@ -151,6 +154,7 @@ const makeTake = <E>() => {
     function*(entry: TarReader.Entry<E>): Effect.fn.Return<ReadonlyArray<BundleEntry<E>>, AshError> {
       const { content, kind, size } = entry
       if (++count > maxEntries) return yield* tooMany
+      if (entry.path.length > maxPath) return yield* tooMuch(`a path has more than ${maxPath} characters`)
       const path = inFolder(entry.path)
       if (path === undefined || (path === "" && kind !== "folder")) {
         return yield* broken(`it holds ${JSON.stringify(entry.path)} (${kind}), which is no file within a folder`)
@@ -169,7 +173,10 @@ const makeTake = <E>() => {
       const target = inFolder(entry.target) ?? ""
       const copy = sizes.get(target)
       if (copy === undefined) {
-        return yield* leftOut(path, `it is a hard link to ${printable(entry.target)}, which is no file before it`)
+        return yield* leftOut(
+          path,
+          `it is a hard link to ${printable(entry.target.slice(0, maxPath))}, which is no file before it`
+        )
       }
       if (target === path) return []
       sizes.set(path, copy)

@@ -134,7 +134,7 @@ const fromWithin = (folder: string, line: string): string => {
   const not = line.startsWith("!") ? "!" : ""
   const pattern = line.slice(not.length)
   // Without a slash, but for one at its end, a pattern is meant at any depth.
-  const depth = /\/(?!\s*$)/.test(pattern) ? "" : "**/"
+  const depth = /\/(?!$)/.test(pattern.trimEnd()) ? "" : "**/"
   return `${not}/${folder.replaceAll(/[\\*?[\]!# ]/g, "\\$&")}${depth}${pattern.replace(/^\//, "")}`
 }
 

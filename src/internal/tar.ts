@@ -23,7 +23,7 @@ export interface Entry<E> {
 const blockSize = 512
 
 /** Bytes that names and attributes of one entry may have. */
-const maxAttributes = 65_536
+const maxAttributes = 1_048_576
 
 const padding = (size: number) => (blockSize - size % blockSize) % blockSize
 
@@ -86,9 +86,8 @@ const paxOf = (bytes: Uint8Array): ReadonlyMap<string, string> | undefined => {
     const record = bytes.subarray(at + digits.length + 1, end - 1)
     const equals = record.indexOf(61)
     const key = decoder.decode(record.subarray(0, Math.max(equals, 0)))
-    if (/^(?:path|linkpath|size|GNU\.sparse\..*)$/.test(key)) {
-      records.set(key, decoder.decode(record.subarray(equals + 1)))
-    }
+    const known = /^(?:path|linkpath|size|GNU\.sparse\.(?:name)?)/.exec(key)?.[0] ?? ""
+    if (known === key || known === "GNU.sparse.") records.set(known, decoder.decode(record.subarray(equals + 1)))
     at = end
   }
   return records
@@ -168,7 +167,7 @@ export const decode = <E, R, E2>(
           for (const [key, value] of yield* attributesOf(type, stored)) said.set(key, value)
           continue
         }
-        const isSparse = type === "S" || [...said.keys()].some((key) => key.startsWith("GNU.sparse."))
+        const isSparse = type === "S" || said.has("GNU.sparse.")
         if (type === "S") {
           // The map of a file with many holes goes on in blocks of its own.
           for (let goesOn = block[482]; goesOn === 1;) goesOn = (yield* all(blockSize))[504]

@@ -214,6 +214,7 @@ describe("archives", () => {
     ["a path that leaves", pax("path=../x")],
     ["a record that is broken", pax("path")],
     ["a size of a record that is too large", pax("size=99999999999")],
+    ["a path that is too long", archive([Tar.file("first", "1"), Tar.file("x".repeat(4097), "3")])],
     ["too many folders", archive([Tar.file("first", "1"), Tar.file(`${"d/".repeat(256)}x`, "2")])]
   ]
 
