@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { gunzipSync, gzipSync } from "node:zlib"
@@ -363,6 +366,28 @@ describe("archives", () => {
           path
         )
       }
+    })))
+
+  it.live("that are interrupted on their way leave a folder as it was", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const directory = yield* folder
+      const content = Uint8Array.from({ length: 500_000 }, (_, index) => (index * index * 7919) % 251)
+      const bundle = yield* archive([Tar.file("a", "1"), Tar.file("b", content)])
+      const isRead = yield* Deferred.make<void>()
+      let pulls = 0
+      const body = () =>
+        new ReadableStream({
+          pull: (controller) => {
+            if (pulls++ === 0) controller.enqueue(bundle.slice(0, -20))
+            else Deferred.doneUnsafe(isRead, Exit.void)
+          }
+        }, { highWaterMark: 0 })
+      const server = Server.make(() => new Response(body(), { headers: { "content-type": "application/gzip" } }))
+      const fiber = yield* Effect.forkChild(Effect.provide(downloadWorkspace(sessionId, directory), server.layer))
+      yield* Deferred.await(isRead)
+      assert.strictEqual(readdirSync(directory).length, 1)
+      yield* Fiber.interrupt(fiber)
+      assert.deepStrictEqual(readdirSync(directory), [])
     })))
 
   it.live("that fail leave a folder as it was, and one in the way is told before anything is written", () =>
