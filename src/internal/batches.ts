@@ -2,7 +2,7 @@
 
 interface File {
   readonly path: string
-  readonly content: Uint8Array
+  readonly content: { readonly length: number }
 }
 
 /** What the files of one request may take in its body, leaving room for the rest of it. */

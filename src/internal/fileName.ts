@@ -50,3 +50,24 @@ export const inHeader = (header: string): Option.Option<string> => {
     () => named("filename", (value) => Option.some(decodePlain(value)))
   )
 }
+
+/** A name that git, or a disk beneath it, takes for that of a repository. */
+const isRepository = (name: string) => /^(?:\.git|git~1)[. ]*(?::.*)?$/is.test(name.replaceAll(/\p{Cf}/gu, ""))
+
+/** What Windows takes for another name, for a device or for no name. */
+const isForeignToWindows = (name: string) =>
+  /[<>:"|?*\\\p{Cc}]|[. ]$/u.test(name) ||
+  /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\.|$)/i.test(name)
+
+/**
+ * Why a relative path, its segments separated by `/`, is not to be written on a system, which its separator tells. Undefined
+ * where it may be.
+ */
+export const unwritable = (path: string, { sep }: { readonly sep: string }): string | undefined => {
+  const names = path.split("/")
+  return names.some(isRepository)
+    ? "git would run what is in it"
+    : sep === "\\" && names.some(isForeignToWindows)
+    ? "Windows has no such name"
+    : undefined
+}

@@ -26,7 +26,11 @@ export class Workspaces extends Context.Service<Workspaces, {
     sessionId: string,
     bundle: Exclude<Content<E, R>, string>
   ) => Effect.Effect<void, AshError | E, R>
-  /** Fetches the files of a workspace, one after the other. */
+  /**
+   * Fetches the files of a workspace, one after the other, each of at most 100 MiB, and all of at most 1 GiB and 100,000 files
+   * and folders; beyond it fails with `Undecodable`. What is neither file nor folder is passed over with a warning. A hard
+   * link has the content of its file, unless more than 100 MiB of files came since: then a warning tells.
+   */
   readonly files: (sessionId: string) => Stream.Stream<BundleFile & { readonly content: Uint8Array }, AshError>
 }>()("effect-ash/services/Workspaces") {
   static readonly layer: Layer.Layer<Workspaces, never, AshApiClient | RequestPolicy> = Layer.effect(
@@ -56,6 +60,6 @@ export class Workspaces extends Context.Service<Workspaces, {
   /** Packs files into a bundle. Fails with `InvalidRequest` at a path that would leave the workspace. */
   static readonly pack: (files: ReadonlyArray<BundleFile>) => Effect.Effect<Uint8Array, AshError> = Bundle.pack
 
-  /** Unpacks a bundle. Fails with `Undecodable` at a link, and at a path that would leave a folder. */
+  /** Unpacks a bundle, as `files` does. Fails with `Undecodable` at a path that would leave a folder. */
   static readonly unpack = Bundle.unpack
 }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Option from "effect/Option"
-import { inHeader, lastSegment } from "../../src/internal/fileName.ts"
+import { posix, win32 } from "node:path"
+import { inHeader, lastSegment, unwritable } from "../../src/internal/fileName.ts"
 
 const named = (header: string) => Option.getOrUndefined(inHeader(header))
 
@@ -101,5 +102,112 @@ describe("a name is no path", () => {
 
   it.each(["a.txt:ads", "a.txt::$DATA", ":a", "c:a:b"])("%j names no stream beside a file", (name) => {
     assert.notInclude(Option.getOrElse(lastSegment(name), () => ":"), ":")
+  })
+})
+
+describe("a path that is written", () => {
+  const git = [
+    ".git",
+    ".git/config",
+    "a/.git/hooks/x",
+    ".GIT/x",
+    ".giT",
+    "git~1/x",
+    "GIT~1",
+    ".git./x",
+    ".git /x",
+    ".git..  .",
+    ".g\u200cit/x",
+    "\ufeff.git",
+    ".git:x",
+    ".git::$INDEX_ALLOCATION/x"
+  ]
+  it.each(git)("%j is no part of a git repository, on any system", (path) => {
+    assert.isDefined(unwritable(path, posix))
+    assert.isDefined(unwritable(path, win32))
+  })
+
+  const foreign = [
+    "..\\..\\x",
+    "a\\..\\..\\b",
+    "C:\\x",
+    "C:x",
+    "c:/x",
+    "\\x",
+    "\\\\server\\share\\x",
+    "a\\b",
+    "file:stream",
+    "a/file:stream:$DATA",
+    "con",
+    "CON",
+    "a/con",
+    "con/x",
+    "con.txt",
+    "Con.tar.gz",
+    "con .txt",
+    "prn",
+    "aux.c",
+    "nul",
+    "nul.",
+    "com1",
+    "COM9.log",
+    "lpt3",
+    "com\u00b9",
+    "LPT\u00b3.x",
+    "CONIN$",
+    "conout$",
+    "a.",
+    "a./b",
+    "a ",
+    "a /b",
+    "...",
+    "a?",
+    "a*b",
+    "<a>",
+    "a|b",
+    "a\"b",
+    "a\nb",
+    "a\u0001",
+    "a\u007f"
+  ]
+  it.each(foreign)("%j is refused on Windows, and has its place elsewhere", (path) => {
+    assert.isDefined(unwritable(path, win32))
+    assert.isUndefined(unwritable(path, posix))
+  })
+
+  it.each([
+    "a",
+    "a/b.txt",
+    ".gitignore",
+    ".github/x",
+    "git",
+    "agit~1",
+    "console",
+    "com",
+    "com10",
+    "icon",
+    "a.con",
+    "comma.txt",
+    "\u00fc \u4e2d/\ud83d\ude00",
+    "-x",
+    "a..b/..c"
+  ])(
+    "%j is written everywhere",
+    (path) => {
+      for (const system of [posix, win32]) assert.isUndefined(unwritable(path, system))
+    }
+  )
+
+  it("lies within the folder, each of its names as it was", () => {
+    const pieces = [".", "..", ":", "\\", "a", "C", " ", "con", "~1", "git", "*"]
+    for (const one of pieces) {
+      for (const two of pieces) {
+        for (const three of pieces) {
+          const path = `${one}${two}/${three}${one}`
+          if (path.split("/").some((name) => /^\.{0,2}$/.test(name)) || unwritable(path, win32) !== undefined) continue
+          assert.strictEqual(win32.resolve("C:\\folder", path), `C:\\folder\\${path.replaceAll("/", "\\")}`)
+        }
+      }
+    }
   })
 })

@@ -1,0 +1,193 @@
+/**
+ * Tar archives, as every tar writes them: v7, ustar, pax, and GNU's long names. Effect's decoder ends at a sparse file, which
+ * is passed over here, and keeps all that global headers say.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as ByteReader from "./byteReader.ts"
+
+/** What stands in an archive. Its content is read before the next entry, or passed over. */
+export interface Entry<E> {
+  readonly path: string
+  /** In words: `file`, `folder`, `hard link`, or what is none of these. */
+  readonly kind: string
+  /** The bytes of the content. */
+  readonly size: number
+  readonly mode: number
+  /** The path of the file that a hard link is another name of. */
+  readonly target: string
+  readonly content: Stream.Stream<Uint8Array, E>
+}
+
+const blockSize = 512
+
+/** Bytes that names and attributes of one entry may have. */
+const maxAttributes = 1_048_576
+
+const padding = (size: number) => (blockSize - size % blockSize) % blockSize
+
+const isZero = (bytes: Uint8Array): boolean => {
+  for (let at = 0; at < bytes.length; at++) if (bytes[at] !== 0) return false
+  return true
+}
+
+const kinds: ReadonlyMap<string, string> = new Map([
+  ["\0", "file"],
+  ["0", "file"],
+  ["7", "file"],
+  ["1", "hard link"],
+  ["2", "symbolic link"],
+  ["3", "character device"],
+  ["4", "block device"],
+  ["5", "folder"],
+  ["6", "FIFO"],
+  ["S", "sparse file"]
+])
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/** Text that ends at its first NUL. */
+const textOf = (bytes: Uint8Array): string => {
+  const end = bytes.indexOf(0)
+  return decoder.decode(end < 0 ? bytes : bytes.subarray(0, end))
+}
+
+/** A number, octal or in base 256; -1 of what is none. */
+const numberOf = (bytes: Uint8Array): number => {
+  const [first = 0, ...others] = bytes
+  if (first === 0x80) return others.reduce((value, byte) => value * 256 + byte, 0)
+  const digits = String.fromCharCode(...bytes).replaceAll(/^[ \0]+|[ \0].*$/gs, "")
+  return /^[0-7]*$/.test(digits) ? Number.parseInt(`0${digits}`, 8) : -1
+}
+
+/** Whether the sum over a header is the one in it. Old writers summed signed bytes. */
+const isIntact = (block: Uint8Array): boolean => {
+  const bytes = block.slice().fill(32, 148, 156)
+  const difference = bytes.reduce((sum, byte) => sum + byte, 0) - numberOf(block.subarray(148, 156))
+  return difference === 0 || difference === 256 * bytes.filter((byte) => byte > 127).length
+}
+
+/** The path in a header, of which ustar has the beginning elsewhere. */
+const pathOf = (block: Uint8Array): string => {
+  const name = textOf(block.subarray(0, 100))
+  const isStar = textOf(block.subarray(508)) === "tar"
+  const prefix = textOf(block.subarray(257, 263)) === "ustar" ? textOf(block.subarray(345, isStar ? 476 : 500)) : ""
+  return prefix === "" ? name : `${prefix}/${name}`
+}
+
+/** The records of a pax header that name a file and its size, or say that it is sparse; undefined where they are broken. */
+const paxOf = (bytes: Uint8Array): ReadonlyMap<string, string> | undefined => {
+  const records = new Map<string, string>()
+  for (let at = 0; at < bytes.length;) {
+    const [digits = ""] = /^\d+(?= )/.exec(decoder.decode(bytes.subarray(at, at + 20))) ?? []
+    const end = at + Number(digits)
+    if (digits === "" || end <= at + digits.length + 1 || end > bytes.length || bytes[end - 1] !== 10) return undefined
+    const record = bytes.subarray(at + digits.length + 1, end - 1)
+    const equals = record.indexOf(61)
+    const key = decoder.decode(record.subarray(0, Math.max(equals, 0)))
+    const known = /^(?:path|linkpath|size|GNU\.sparse\.(?:name)?)/.exec(key)?.[0] ?? ""
+    if (known === key || known === "GNU.sparse.") records.set(known, decoder.decode(record.subarray(equals + 1)))
+    at = end
+  }
+  return records
+}
+
+/** The entries of an archive. It ends where its end is marked; of what follows, zeros apart, a warning tells. */
+export const decode = <E, R, E2>(
+  archive: Stream.Stream<Uint8Array, E, R>,
+  broken: (why: string) => E2
+): Stream.Stream<Entry<E | E2>, E | E2, R> =>
+  Stream.unwrap(Effect.map(ByteReader.make(archive), ({ exactly, some }) => {
+    /** What is left of the content of the last entry, and of what fills its last block. */
+    let content = 0
+    let filling = 0
+
+    const fail = (why: string) => Effect.fail(broken(why))
+    const cutOff = fail("it is cut off")
+
+    const all = (count: number) => Effect.filterOrElse(exactly(count), ({ length }) => length === count, () => cutOff)
+
+    const skip = Effect.fnUntraced(function*(count: number) {
+      for (let left = count; left > 0;) {
+        const { length } = yield* some(left)
+        if (length === 0) return yield* cutOff
+        left -= length
+      }
+    })
+
+    /** Reads to the end, so that what was read is checked. */
+    const drain = Effect.gen(function*() {
+      for (let isTold = false;;) {
+        const bytes = yield* some(Infinity)
+        if (bytes.length === 0) return yield* Cause.done()
+        if (isTold || isZero(bytes)) continue
+        isTold = true
+        yield* Effect.logWarning("what stands behind the end of the archive is left out")
+      }
+    })
+
+    const body = Effect.gen(function*() {
+      if (content === 0) return yield* Cause.done()
+      const bytes = yield* some(content)
+      if (bytes.length === 0) return yield* cutOff
+      content -= bytes.length
+      return [bytes] as const
+    })
+
+    /** Reads what a header of attributes says of the entry behind it. */
+    const attributesOf = Effect.fnUntraced(function*(type: string, size: number) {
+      if (size > maxAttributes) return yield* fail("the attributes of an entry are too large")
+      const bytes = yield* all(size)
+      yield* skip(padding(size))
+      switch (type) {
+        case "x":
+          return paxOf(bytes) ?? (yield* fail("the attributes of an entry are broken"))
+        case "g":
+          return new Map<string, string>()
+        default:
+          return new Map([[type === "L" ? "path" : "linkpath", textOf(bytes)]])
+      }
+    })
+
+    const next = Effect.gen(function*() {
+      yield* skip(content + filling)
+      const said = new Map<string, string>()
+      for (;;) {
+        const block = yield* exactly(blockSize)
+        if (block.length === 0 && said.size === 0) return yield* Cause.done()
+        if (block.length < blockSize) return yield* cutOff
+        if (isZero(block)) return yield* drain
+        if (!isIntact(block)) return yield* fail("the checksum of a header is another")
+        const type = String.fromCharCode(block[156] ?? 0)
+        const stored = numberOf(block.subarray(124, 136))
+        const size = /^\d+$/.test(said.get("size") ?? "") ? Number(said.get("size")) : stored
+        if (size < 0) return yield* fail("the size of an entry is no number")
+        if ("xgLK".includes(type)) {
+          for (const [key, value] of yield* attributesOf(type, stored)) said.set(key, value)
+          continue
+        }
+        const isSparse = type === "S" || said.has("GNU.sparse.")
+        if (type === "S") {
+          // The map of a file with many holes goes on in blocks of its own.
+          for (let goesOn = block[482]; goesOn === 1;) goesOn = (yield* all(blockSize))[504]
+        }
+        const path = said.get("GNU.sparse.name") ?? (said.get("path") || pathOf(block))
+        const kind = isSparse ? "sparse file" : kinds.get(type) ?? `entry of the type ${JSON.stringify(type)}`
+        // What has no content may have a size all the same.
+        content = /[1-6]/.test(type) ? 0 : size
+        filling = padding(content)
+        const entry: Entry<E | E2> = {
+          path,
+          kind: kind === "file" && path.endsWith("/") ? "folder" : kind,
+          size: content,
+          mode: Math.max(numberOf(block.subarray(100, 108)), 0),
+          target: said.get("linkpath") || textOf(block.subarray(157, 257)),
+          content: Stream.fromPull(Effect.succeed(body))
+        }
+        return [entry] as const
+      }
+    })
+
+    return Stream.fromPull(Effect.succeed(next))
+  }))
