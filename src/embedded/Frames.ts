@@ -146,3 +146,12 @@ const blockEntry = (block: Schema.Json): ReadonlyArray<TimelineEntry> => {
 /** Whether the server keeps a message: what the agent wrote and the result of the turn, nothing else. */
 export const isStored = (message: Schema.JsonObject): boolean =>
   message["type"] === "assistant" || message["type"] === "result"
+
+/** What the agent says in a message: its texts, one behind the other. */
+export const textOf = (message: Schema.JsonObject): string => {
+  if (message["type"] !== "assistant") return ""
+  const content = field(message["message"], "content")
+  return typeof content === "string"
+    ? content
+    : elements(content).map((block) => textField(block, "type") === "text" ? textField(block, "text") : "").join("")
+}

@@ -36,7 +36,7 @@ export class Turns extends Context.Service<Turns, {
     readonly content: Schema.Json
     readonly options: TurnOptions
   }) => Effect.Effect<Stream.Stream<Frames.Frame>, never, Scope.Scope>
-  /** Runs a turn that nobody listens to, and answers what it came to. Nothing of it is stored. */
+  /** Runs a turn without a reader, and answers what was said in it. Nothing of it is stored. */
   readonly ask: (options: {
     readonly session: Session
     readonly sandbox: Sandbox
@@ -181,7 +181,7 @@ export class Turns extends Context.Service<Turns, {
           ...stageOf(sandbox),
           emit: (message) =>
             Effect.sync(() => {
-              if (message["type"] === "result") answer = textField(message, "result") ?? ""
+              answer += Frames.textOf(message)
             })
         })
         switch (ending._tag) {
