@@ -46,36 +46,30 @@ export class Evals extends Context.Service<Evals, {
       /** Asks a question in a sandbox of its own. */
       const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: string) {
         const id = yield* random.uuidV4()
-        const sandbox = yield* Effect.acquireRelease(
-          sandboxes.create({
-            id,
-            agentFolder: agent.path,
-            settings: {
-              env: agent.env,
-              permissionMode: "bypassPermissions",
-              // That of the active version, whichever the run names, and only where it names one.
-              systemPrompt: run.versionNumber === null ? undefined : yield* versions.activePrompt(agent.name)
-            }
-          }),
-          () => sandboxes.destroy(id)
-        )
         const now = yield* DateTime.now
-        return yield* turns.ask({
-          sandbox,
-          prompt,
-          session: {
-            id,
-            tenantId: agent.tenantId,
-            agentName: agent.name,
-            sandboxId: id,
-            status: "active",
-            runnerId: null,
-            parentSessionId: null,
-            createdAt: now,
-            lastActiveAt: now
-          }
-        })
-      }, Effect.scoped)
+        const settings = {
+          env: agent.env,
+          permissionMode: "bypassPermissions",
+          // That of the active version, whichever the run names, and only where it names one.
+          systemPrompt: run.versionNumber === null ? undefined : yield* versions.activePrompt(agent.name)
+        }
+        return yield* sandboxes.create({ id, session: id, agent, settings }, (sandbox) =>
+          turns.ask({
+            sandbox,
+            prompt,
+            session: {
+              id,
+              tenantId: agent.tenantId,
+              agentName: agent.name,
+              sandboxId: sandbox.id,
+              status: "active",
+              runnerId: null,
+              parentSessionId: null,
+              createdAt: now,
+              lastActiveAt: now
+            }
+          }).pipe(Effect.ensuring(sandboxes.destroy(sandbox.id))))
+      })
 
       /** Asks a case and scores the answer. */
       const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow, found: CaseRow) {

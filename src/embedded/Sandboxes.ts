@@ -22,6 +22,8 @@ import { DataFolder } from "./DataFolder.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
 import * as Shell from "./Shell.ts"
+import * as Snapshots from "./Snapshots.ts"
+import { type AgentRow, Store } from "./Store.ts"
 
 /** What the agent of a sandbox says. All that read hear all of it: there is no telling whose turn it belongs to. */
 export type Utterance =
@@ -50,9 +52,10 @@ export interface Sandbox {
   readonly nextTurn: Effect.Effect<number>
   /** Runs a turn in the background, until it ends or the sandbox does. */
   readonly start: (turn: Effect.Effect<void>) => Effect.Effect<void>
+  /** Runs a turn in the fiber of who asks for it. */
+  readonly run: <A, E, R>(turn: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Held by a turn where turns are kept apart. */
   readonly turnLock: Semaphore.Semaphore
-  readonly isRunning: Effect.Effect<boolean>
   /** Runs a command, until it ends or the sandbox does. */
   readonly exec: (
     command: string,
@@ -76,51 +79,111 @@ export interface SandboxSettings {
   readonly mcpServers?: Readonly<Record<string, Schema.Json>> | undefined
 }
 
+/** What a sandbox is made of, and for whom. */
+export interface SandboxOptions {
+  /** Its id, where it is not one that was made before. */
+  readonly id: string
+  readonly session: string
+  readonly agent: AgentRow
+  readonly settings: SandboxSettings
+  /** The sandbox whose workspace goes on in this one, if it is still there. */
+  readonly restore?: string | undefined
+}
+
+/** How many sandboxes there are, by state. */
+export interface SandboxStats {
+  readonly total: number
+  readonly cold: number
+  readonly warming: number
+  readonly warm: number
+  readonly waiting: number
+  readonly running: number
+  readonly preWarmHits: number
+}
+
 const logLimit = 10_000
 
+/** How much is done in a sandbox, and has been: by this it is chosen when another one needs its place. */
+interface Occupation {
+  turns: number
+  others: number
+  hasRun: boolean
+  /** Rises from use to use, over all sandboxes. */
+  lastUse: number
+}
+
+interface Entry {
+  readonly sandbox: Sandbox
+  readonly scope: Scope.Closeable
+  readonly occupation: Occupation
+  readonly agentName: string
+  /** The session that it belongs to, if any does so far. */
+  session: string | undefined
+}
+
+/**
+ * The sandboxes that are alive, and what is left of those that were. Each end leaves something else:
+ *
+ * - the end of a session, or its stop: a snapshot of the workspace, and no log;
+ * - a crash: the log, and the snapshot from before, if there is one: of the last turn that ended, of the last pause;
+ * - another one's need of its place: a snapshot, and no log, and the session becomes `paused`;
+ * - the deletion of its agent: it lives on, and no session leads to it;
+ * - the end of the server: nothing.
+ */
 export class Sandboxes extends Context.Service<Sandboxes, {
-  readonly create: (options: {
-    readonly id: string
-    /** The folder whose files the workspace begins with. */
-    readonly agentFolder: string
-    /** The sandbox whose workspace goes on in this one, if it is still there. */
-    readonly restore?: string | undefined
-    readonly settings: SandboxSettings
-  }) => Effect.Effect<Sandbox, ErrorResponse>
+  /**
+   * Gives a session a sandbox, and uses it before it counts as idle: one that was made before, where the quirk has it and
+   * nothing is to be restored, else a new one. It is gone again when the use comes to nothing.
+   */
+  readonly create: <A, E, R>(
+    options: SandboxOptions,
+    use: (sandbox: Sandbox) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | ErrorResponse, R>
   readonly find: (id: string) => Effect.Effect<Option.Option<Sandbox>>
-  /** The workspace of a sandbox that lived: what is kept of it until the server ends. */
-  readonly snapshot: (id: string) => Effect.Effect<Option.Option<string>>
-  /** Ends what runs in a sandbox. */
+  /** What a sandbox has logged, alive or crashed. */
+  readonly logs: (id: string) => Effect.Effect<ReadonlyArray<SandboxLogEntry>>
+  /** The kept workspace of a session. */
+  readonly snapshot: (session: string) => Effect.Effect<Option.Option<string>>
+  /** Keeps the workspace of a sandbox as it is now. */
+  readonly persist: (id: string) => Effect.Effect<void>
+  /** Ends what runs in a sandbox, and keeps its workspace. */
+  readonly stop: (id: string) => Effect.Effect<void>
+  /** Ends what runs in a sandbox, as the death of its process does. */
+  readonly crash: (id: string) => Effect.Effect<void>
+  /** Ends what runs in a sandbox, and keeps nothing. */
   readonly destroy: (id: string) => Effect.Effect<void>
-  readonly all: Effect.Effect<ReadonlyArray<Sandbox>>
+  readonly stats: Effect.Effect<SandboxStats>
 }>()("effect-ash/embedded/Sandboxes") {
   static readonly layer = Layer.effect(
     Sandboxes,
     Effect.gen(function*() {
       const { maxSandboxes } = yield* Settings
+      const store = yield* Store
       const fileSystem = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const random = yield* SecureRandom.SecureRandom
       const spawner = yield* ChildProcessSpawner
-      const folder = path.join(yield* DataFolder, "sandboxes")
+      const data = yield* DataFolder
+      const folder = path.join(data, "sandboxes")
+      const snapshots = yield* Snapshots.make(path.join(data, "sessions"))
       const serverScope = yield* Effect.scope
-      const alive = new Map<string, { readonly sandbox: Sandbox; readonly scope: Scope.Closeable }>()
+      const alive = new Map<string, Entry>()
+      /** The logs of those that crashed or had to make room, and whose session may be resumed. */
+      const cold = new Map<string, Effect.Effect<ReadonlyArray<SandboxLogEntry>>>()
       let reserved = 0
+      let uses = 0
 
       const homeOf = (id: string) => path.join(folder, id)
       const workspaceOf = (id: string) => path.join(folder, id, "workspace")
 
       /** Lays out the workspace. */
-      const furnish = Effect.fnUntraced(function*(
-        id: string,
-        { agentFolder, restore, settings }: Parameters<Sandboxes["Service"]["create"]>[0]
-      ) {
+      const furnish = Effect.fnUntraced(function*({ agent, id, restore, settings }: SandboxOptions) {
         const workspace = workspaceOf(id)
         yield* fileSystem.makeDirectory(homeOf(id), { recursive: true })
         if (restore !== undefined && (yield* fileSystem.exists(workspaceOf(restore)))) {
           return yield* fileSystem.rename(workspaceOf(restore), workspace)
         }
-        yield* fileSystem.copy(agentFolder, workspace)
+        yield* fileSystem.copy(agent.path, workspace)
         if (settings.systemPrompt !== undefined) {
           yield* fileSystem.writeFileString(path.join(workspace, "CLAUDE.md"), settings.systemPrompt)
         }
@@ -130,15 +193,34 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         }
       })
 
-      const make = Effect.fnUntraced(function*(id: string, settings: SandboxSettings, scope: Scope.Closeable) {
+      const begin = (occupation: Occupation, kind: "turns" | "others") => {
+        occupation[kind] += 1
+        occupation.hasRun ||= kind === "turns"
+        occupation.lastUse = ++uses
+      }
+      const end = (occupation: Occupation, kind: "turns" | "others") => {
+        occupation[kind] -= 1
+        occupation.lastUse = ++uses
+      }
+
+      const make = Effect.fnUntraced(function*(
+        id: string,
+        settings: SandboxSettings,
+        scope: Scope.Closeable,
+        occupation: Occupation
+      ) {
         const hub = yield* PubSub.unbounded<Utterance>()
         const conversation = yield* random.uuidV4()
         const logs: Array<SandboxLogEntry> = []
         let utterances = 0
         let claimed = 0
         let turns = 0
-        let running = 0
         let lines = 0
+        const during = (kind: "turns" | "others") => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+          Effect.suspend(() => {
+            begin(occupation, kind)
+            return Effect.ensuring(effect, Effect.sync(() => end(occupation, kind)))
+          })
         const sandbox: Sandbox = {
           id,
           directory: workspaceOf(id),
@@ -155,18 +237,13 @@ export class Sandboxes extends Context.Service<Sandboxes, {
             }),
           nextTurn: Effect.sync(() => ++turns),
           start: (turn) =>
-            Effect.sync(() => {
-              running += 1
-            }).pipe(
-              Effect.andThen(turn),
-              Effect.ensuring(Effect.sync(() => {
-                running -= 1
-              })),
-              Effect.forkIn(scope),
-              Effect.asVoid
-            ),
+            Effect.suspend(() => {
+              begin(occupation, "turns")
+              const ends = Effect.ensuring(turn, Effect.sync(() => end(occupation, "turns")))
+              return Effect.asVoid(Effect.forkIn(ends, scope))
+            }),
+          run: during("turns"),
           turnLock: yield* Semaphore.make(1),
-          isRunning: Effect.sync(() => running > 0),
           exec: Effect.fnUntraced(function*(command, timeout) {
             const fiber = yield* Effect.forkIn(
               Shell.run(spawner, command, {
@@ -178,7 +255,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
             )
             const exit = yield* Effect.onInterrupt(Fiber.await(fiber), () => Fiber.interrupt(fiber))
             return yield* Exit.hasInterrupts(exit) ? Effect.fail(new SandboxDied()) : exit
-          }),
+          }, during("others")),
           log: (level, text) =>
             Effect.map(DateTime.now, (ts) => {
               logs.push({ index: lines++, level, text, ts })
@@ -190,40 +267,121 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         return sandbox
       })
 
-      const destroy = Effect.fnUntraced(function*(id: string) {
-        const entry = alive.get(id)
-        if (entry === undefined) return
-        alive.delete(id)
-        yield* Scope.close(entry.scope, Exit.void)
-        yield* entry.sandbox.speak(0, { _tag: "Died" })
-      }, Effect.uninterruptible)
+      /** Builds a sandbox, whose place is reserved. */
+      const build = Effect.fnUntraced(function*(options: SandboxOptions, session: string | undefined) {
+        yield* Effect.orDie(furnish(options))
+        const scope = yield* Scope.fork(serverScope)
+        const occupation: Occupation = { turns: 0, others: 0, hasRun: false, lastUse: ++uses }
+        const sandbox = yield* make(options.id, options.settings, scope, occupation)
+        const entry: Entry = { sandbox, scope, occupation, agentName: options.agent.name, session }
+        alive.set(options.id, entry)
+        return entry
+      })
 
-      const create: Sandboxes["Service"]["create"] = Effect.fnUntraced(function*(options) {
-        if (alive.size + reserved >= maxSandboxes) {
-          return yield* Errors.failure(503, `Sandbox capacity reached (${maxSandboxes})`)
+      /** Ends what runs in a sandbox that is no longer among those alive. */
+      const close = Effect.fnUntraced(function*({ sandbox, scope }: Entry) {
+        yield* Scope.close(scope, Exit.void)
+        yield* sandbox.speak(0, { _tag: "Died" })
+      })
+
+      const persist = Effect.fnUntraced(function*(entry: Entry | undefined) {
+        if (entry?.session !== undefined) yield* snapshots.take(entry.session, entry.sandbox.directory)
+      })
+
+      /** Takes a sandbox from those alive. */
+      const remove = (id: string) =>
+        Effect.sync(() => {
+          const entry = alive.get(id)
+          alive.delete(id)
+          cold.delete(id)
+          return entry
+        })
+
+      /** Which one makes room: idle, without a session if there is one, else the one that was used longest ago. */
+      const victim = () => {
+        const idle = Array.from(alive.values()).filter(({ occupation }) => occupation.turns + occupation.others === 0)
+        const [first] = idle.toSorted((a, b) =>
+          Number(a.session !== undefined) - Number(b.session !== undefined) ||
+          a.occupation.lastUse - b.occupation.lastUse
+        )
+        return first
+      }
+
+      const evict = Effect.fnUntraced(function*(entry: Entry) {
+        yield* close(entry)
+        if (entry.session === undefined) return
+        cold.set(entry.sandbox.id, Effect.succeed([]))
+        yield* persist(entry)
+        yield* store.updateSession(entry.session, { status: "paused" })
+      })
+
+      const hasRoom = () => alive.size + reserved < maxSandboxes
+
+      /** Builds a sandbox in a place of its own, which another one may have to leave. */
+      const buildNew = Effect.fnUntraced(function*(options: SandboxOptions, session: string | undefined) {
+        const leaving = hasRoom() ? undefined : victim()
+        if (leaving === undefined && !hasRoom()) {
+          return yield* Errors.failure(503, "Sandbox capacity reached and no evictable sandboxes (all running)")
         }
+        if (leaving !== undefined) alive.delete(leaving.sandbox.id)
         reserved += 1
-        return yield* Effect.gen(function*() {
-          yield* Effect.orDie(furnish(options.id, options))
-          const scope = yield* Scope.fork(serverScope)
-          const sandbox = yield* make(options.id, options.settings, scope)
-          alive.set(options.id, { sandbox, scope })
-          return sandbox
-        }).pipe(Effect.ensuring(Effect.sync(() => {
-          reserved -= 1
-        })))
+        return yield* (leaving === undefined ? Effect.void : evict(leaving)).pipe(
+          Effect.andThen(build(options, session)),
+          Effect.ensuring(Effect.sync(() => {
+            reserved -= 1
+          }))
+        )
+      })
+
+      const create: Sandboxes["Service"]["create"] = (options, use) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function*() {
+            const { occupation, sandbox } = yield* buildNew(options, options.session)
+            begin(occupation, "others")
+            return yield* restore(use(sandbox)).pipe(
+              Effect.onError(() => destroy(sandbox.id)),
+              Effect.ensuring(Effect.sync(() => end(occupation, "others")))
+            )
+          })
+        )
+
+      const destroy = Effect.fnUntraced(function*(id: string) {
+        const entry = yield* remove(id)
+        if (entry !== undefined) yield* close(entry)
       }, Effect.uninterruptible)
 
       return Sandboxes.of({
         create,
         find: (id) => Effect.sync(() => Option.map(Option.fromNullishOr(alive.get(id)), ({ sandbox }) => sandbox)),
-        snapshot: (id) =>
-          Effect.map(
-            Effect.orDie(fileSystem.exists(workspaceOf(id))),
-            (exists) => exists ? Option.some(workspaceOf(id)) : Option.none()
-          ),
+        logs: (id) => Effect.suspend(() => alive.get(id)?.sandbox.logs ?? cold.get(id) ?? Effect.succeed([])),
+        snapshot: snapshots.find,
+        persist: (id) => Effect.suspend(() => persist(alive.get(id))),
+        stop: Effect.fnUntraced(function*(id) {
+          const entry = yield* remove(id)
+          if (entry === undefined) return
+          yield* close(entry)
+          yield* persist(entry)
+        }, Effect.uninterruptible),
+        crash: Effect.fnUntraced(function*(id) {
+          const entry = yield* remove(id)
+          if (entry === undefined) return
+          cold.set(id, entry.sandbox.logs)
+          yield* close(entry)
+        }, Effect.uninterruptible),
         destroy,
-        all: Effect.sync(() => Array.from(alive.values(), ({ sandbox }) => sandbox))
+        stats: Effect.sync(() => {
+          const of = (isOf: (occupation: Occupation) => boolean) =>
+            Array.from(alive.values()).filter(({ occupation }) => isOf(occupation)).length
+          return {
+            total: alive.size + cold.size,
+            cold: cold.size,
+            warming: 0,
+            warm: of(({ hasRun }) => !hasRun),
+            waiting: of(({ hasRun, turns }) => hasRun && turns === 0),
+            running: of(({ turns }) => turns > 0),
+            preWarmHits: 0
+          }
+        })
       })
     })
   )

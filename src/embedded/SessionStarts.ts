@@ -83,21 +83,26 @@ export class SessionStarts extends Context.Service<SessionStarts, {
         const settings: SandboxSettings = quirks.warmPool ? { ...bare, env: agent.env } : wanted
         const id = yield* random.uuidV4()
         const sandboxId = quirks.warmPool ? yield* random.uuidV4() : id
-        yield* sandboxes.create({ id: sandboxId, agentFolder: agent.path, settings })
-        const session = yield* add({
-          id,
-          sandboxId,
-          agentName: agent.name,
-          status: "active",
-          parentSessionId: null,
-          settings: Struct.pick(request, settingNames)
-        })
-        yield* addLifecycle(id, "created", present({ agentName: agent.name, model: request.model }))
-        if (settings.mcpServers !== undefined) {
-          yield* store.addEvent(id, "mcp_status", { action: "configured", servers: describe(settings.mcpServers) })
-        }
-        return session
-      })
+        return yield* sandboxes.create(
+          { id: sandboxId, session: id, agent, settings },
+          Effect.fnUntraced(function*(sandbox) {
+            const session = yield* add({
+              id,
+              sandboxId: sandbox.id,
+              agentName: agent.name,
+              status: "active",
+              parentSessionId: null,
+              settings: Struct.pick(request, settingNames)
+            })
+            yield* addLifecycle(id, "created", present({ agentName: agent.name, model: request.model }))
+            const { mcpServers } = sandbox.settings
+            if (mcpServers !== undefined) {
+              yield* store.addEvent(id, "mcp_status", { action: "configured", servers: describe(mcpServers) })
+            }
+            return session
+          })
+        )
+      }, Effect.uninterruptible)
 
       return SessionStarts.of({ agentOf, create, add, addLifecycle })
     })

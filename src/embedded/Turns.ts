@@ -100,7 +100,7 @@ export class Turns extends Context.Service<Turns, {
             return yield* sandbox.speak(number, { _tag: "Failed", error: ending.error })
           case "Crashed":
             // Not here: the sandbox's end waits for its turns, and this is one of them.
-            yield* Effect.forkIn(sandboxes.destroy(sandbox.id), serverScope)
+            yield* Effect.forkIn(sandboxes.crash(sandbox.id), serverScope)
             return yield* Effect.never
         }
       }, Effect.provideService(SecureRandom.SecureRandom, random))
@@ -131,6 +131,7 @@ export class Turns extends Context.Service<Turns, {
             yield* Queue.offer(frames, Frames.error(utterance.error))
             break
           case "Done":
+            if (isNew) yield* sandboxes.persist(sandbox.id)
             yield* Queue.offer(frames, Frames.done(utterance.sessionId))
             break
           case "Died":
@@ -177,20 +178,20 @@ export class Turns extends Context.Service<Turns, {
       const ask: Turns["Service"]["ask"] = Effect.fnUntraced(function*({ prompt, sandbox, session }) {
         const turn = yield* describe({ content: prompt, history: [], options: {}, sandbox, session })
         let answer = ""
-        const ending = yield* Performance.perform(script, turn, {
+        const ending = yield* sandbox.run(Performance.perform(script, turn, {
           ...stageOf(sandbox),
           emit: (message) =>
             Effect.sync(() => {
               answer += Frames.textOf(message)
             })
-        })
+        }))
         switch (ending._tag) {
           case "Finished":
             return answer
           case "Failed":
             return yield* new TurnFailure({ message: ending.error })
           case "Crashed":
-            yield* sandboxes.destroy(sandbox.id)
+            yield* sandboxes.crash(sandbox.id)
             return yield* new TurnFailure({ message: "Sandbox died" })
         }
       }, Effect.provideService(SecureRandom.SecureRandom, random))

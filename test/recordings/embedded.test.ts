@@ -272,7 +272,6 @@ const exceptions: Readonly<Record<string, string>> = {
   "515": "the rate limit, which has tests of its own",
   "519": "the rate limit, which has tests of its own",
   "520": "the rate limit, which has tests of its own",
-  "525": "the eviction of idle sandboxes: the embedded server refuses the next one instead",
   "569": "the key of another tenant",
   "570": "the key of another tenant"
 }
