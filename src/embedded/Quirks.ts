@@ -34,9 +34,11 @@ export interface Quirks {
    */
   readonly coldResumeLosesWorkspace: boolean
   /**
-   * A new session gets a sandbox that was made before it (1.1): its `sandboxId` differs from its `id`, and
-   * `systemPrompt`, `mcpServers`, `extraEnv` and `permissionMode` are dropped without a word. On a real server it is a
-   * race whether this happens; here it always or never does.
+   * A new session gets a sandbox that was made before it (1.1), when its agent was deployed or another session got the one
+   * before: its `sandboxId` differs from its `id`, the files are those that the agent had then, and `systemPrompt`,
+   * `mcpServers`, `extraEnv`, `credentialId` and `permissionMode` are dropped without a word. What a session asks for of
+   * environment and permissions the next session of an agent of that name has, of whichever tenant. On a real server it is
+   * a race whether this happens; here it always does while there is room, or never.
    *
    * @default false
    */

@@ -103,13 +103,11 @@ export interface SandboxStats {
 
 const logLimit = 10_000
 
-/** How much is done in a sandbox, and has been: by this it is chosen when another one needs its place. */
+/** How much is done in a sandbox, and whether a turn ever was. */
 interface Occupation {
   turns: number
   others: number
   hasRun: boolean
-  /** Rises from use to use, over all sandboxes. */
-  lastUse: number
 }
 
 interface Entry {
@@ -139,6 +137,8 @@ export class Sandboxes extends Context.Service<Sandboxes, {
     options: SandboxOptions,
     use: (sandbox: Sandbox) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | ErrorResponse, R>
+  /** Makes a sandbox for whichever session of an agent comes next, where the quirk has it and there is room. */
+  readonly warmUp: (agent: AgentRow, settings: SandboxSettings) => Effect.Effect<void>
   readonly find: (id: string) => Effect.Effect<Option.Option<Sandbox>>
   /** What a sandbox has logged, alive or crashed. */
   readonly logs: (id: string) => Effect.Effect<ReadonlyArray<SandboxLogEntry>>
@@ -157,7 +157,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
   static readonly layer = Layer.effect(
     Sandboxes,
     Effect.gen(function*() {
-      const { maxSandboxes } = yield* Settings
+      const { maxSandboxes, quirks } = yield* Settings
       const store = yield* Store
       const fileSystem = yield* FileSystem.FileSystem
       const path = yield* Path.Path
@@ -167,17 +167,18 @@ export class Sandboxes extends Context.Service<Sandboxes, {
       const folder = path.join(data, "sandboxes")
       const snapshots = yield* Snapshots.make(path.join(data, "sessions"))
       const serverScope = yield* Effect.scope
+      /** The one that was used longest ago comes first. */
       const alive = new Map<string, Entry>()
       /** The logs of those that crashed or had to make room, and whose session may be resumed. */
       const cold = new Map<string, Effect.Effect<ReadonlyArray<SandboxLogEntry>>>()
       let reserved = 0
-      let uses = 0
+      let preWarmHits = 0
 
       const homeOf = (id: string) => path.join(folder, id)
       const workspaceOf = (id: string) => path.join(folder, id, "workspace")
 
       /** Lays out the workspace. */
-      const furnish = Effect.fnUntraced(function*({ agent, id, restore, settings }: SandboxOptions) {
+      const furnish = Effect.fnUntraced(function*({ agent, id, restore, settings }: Omit<SandboxOptions, "session">) {
         const workspace = workspaceOf(id)
         yield* fileSystem.makeDirectory(homeOf(id), { recursive: true })
         if (restore !== undefined && (yield* fileSystem.exists(workspaceOf(restore)))) {
@@ -193,14 +194,12 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         }
       })
 
-      const begin = (occupation: Occupation, kind: "turns" | "others") => {
-        occupation[kind] += 1
+      /** Counts what begins or ends in a sandbox, and with it that the sandbox is used. */
+      const count = (id: string, occupation: Occupation, kind: "turns" | "others", change: 1 | -1) => {
+        occupation[kind] += change
         occupation.hasRun ||= kind === "turns"
-        occupation.lastUse = ++uses
-      }
-      const end = (occupation: Occupation, kind: "turns" | "others") => {
-        occupation[kind] -= 1
-        occupation.lastUse = ++uses
+        const entry = alive.get(id)
+        if (entry !== undefined && alive.delete(id)) alive.set(id, entry)
       }
 
       const make = Effect.fnUntraced(function*(
@@ -218,8 +217,8 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         let lines = 0
         const during = (kind: "turns" | "others") => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
           Effect.suspend(() => {
-            begin(occupation, kind)
-            return Effect.ensuring(effect, Effect.sync(() => end(occupation, kind)))
+            count(id, occupation, kind, 1)
+            return Effect.ensuring(effect, Effect.sync(() => count(id, occupation, kind, -1)))
           })
         const sandbox: Sandbox = {
           id,
@@ -238,9 +237,9 @@ export class Sandboxes extends Context.Service<Sandboxes, {
           nextTurn: Effect.sync(() => ++turns),
           start: (turn) =>
             Effect.suspend(() => {
-              begin(occupation, "turns")
-              const ends = Effect.ensuring(turn, Effect.sync(() => end(occupation, "turns")))
-              return Effect.asVoid(Effect.forkIn(ends, scope))
+              count(id, occupation, "turns", 1)
+              const counted = Effect.ensuring(turn, Effect.sync(() => count(id, occupation, "turns", -1)))
+              return Effect.asVoid(Effect.forkIn(counted, scope))
             }),
           run: during("turns"),
           turnLock: yield* Semaphore.make(1),
@@ -267,16 +266,23 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         return sandbox
       })
 
-      /** Builds a sandbox, whose place is reserved. */
-      const build = Effect.fnUntraced(function*(options: SandboxOptions, session: string | undefined) {
-        yield* Effect.orDie(furnish(options))
-        const scope = yield* Scope.fork(serverScope)
-        const occupation: Occupation = { turns: 0, others: 0, hasRun: false, lastUse: ++uses }
-        const sandbox = yield* make(options.id, options.settings, scope, occupation)
-        const entry: Entry = { sandbox, scope, occupation, agentName: options.agent.name, session }
-        alive.set(options.id, entry)
-        return entry
-      })
+      const hasRoom = () => alive.size + reserved < maxSandboxes
+
+      /** Builds a sandbox in a place that is reserved for it. */
+      const build = Effect.fnUntraced(
+        function*(options: Omit<SandboxOptions, "session">, session: string | undefined) {
+          yield* Effect.orDie(furnish(options))
+          const scope = yield* Scope.fork(serverScope)
+          const occupation: Occupation = { turns: 0, others: session === undefined ? 0 : 1, hasRun: false }
+          const sandbox = yield* make(options.id, options.settings, scope, occupation)
+          const entry: Entry = { sandbox, scope, occupation, agentName: options.agent.name, session }
+          alive.set(options.id, entry)
+          return entry
+        },
+        Effect.ensuring(Effect.sync(() => {
+          reserved -= 1
+        }))
+      )
 
       /** Ends what runs in a sandbox that is no longer among those alive. */
       const close = Effect.fnUntraced(function*({ sandbox, scope }: Entry) {
@@ -288,83 +294,87 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         if (entry?.session !== undefined) yield* snapshots.take(entry.session, entry.sandbox.directory)
       })
 
-      /** Takes a sandbox from those alive. */
-      const remove = (id: string) =>
-        Effect.sync(() => {
-          const entry = alive.get(id)
-          alive.delete(id)
-          cold.delete(id)
-          return entry
-        })
-
       /** Which one makes room: idle, without a session if there is one, else the one that was used longest ago. */
       const victim = () => {
         const idle = Array.from(alive.values()).filter(({ occupation }) => occupation.turns + occupation.others === 0)
-        const [first] = idle.toSorted((a, b) =>
-          Number(a.session !== undefined) - Number(b.session !== undefined) ||
-          a.occupation.lastUse - b.occupation.lastUse
-        )
-        return first
+        return idle.find(({ session }) => session === undefined) ?? idle[0]
       }
 
-      const evict = Effect.fnUntraced(function*(entry: Entry) {
-        yield* close(entry)
-        if (entry.session === undefined) return
-        cold.set(entry.sandbox.id, Effect.succeed([]))
-        yield* persist(entry)
-        yield* store.updateSession(entry.session, { status: "paused" })
+      /** Reserves a place, which another sandbox may have to leave. */
+      const reserve = Effect.gen(function*() {
+        const leaving = hasRoom() ? undefined : victim()
+        if (leaving === undefined) {
+          if (!hasRoom()) {
+            return yield* Errors.failure(503, "Sandbox capacity reached and no evictable sandboxes (all running)")
+          }
+          reserved += 1
+          return
+        }
+        const { occupation, sandbox: { id }, session } = leaving
+        count(id, occupation, "others", 1)
+        if (session !== undefined) {
+          yield* store.updateSession(session, { status: "paused" })
+          yield* persist(leaving)
+          cold.set(id, Effect.succeed([]))
+        }
+        alive.delete(id)
+        reserved += 1
+        yield* close(leaving)
       })
 
-      const hasRoom = () => alive.size + reserved < maxSandboxes
-
-      /** Builds a sandbox in a place of its own, which another one may have to leave. */
-      const buildNew = Effect.fnUntraced(function*(options: SandboxOptions, session: string | undefined) {
-        const leaving = hasRoom() ? undefined : victim()
-        if (leaving === undefined && !hasRoom()) {
-          return yield* Errors.failure(503, "Sandbox capacity reached and no evictable sandboxes (all running)")
-        }
-        if (leaving !== undefined) alive.delete(leaving.sandbox.id)
+      const warmUp: Sandboxes["Service"]["warmUp"] = Effect.fnUntraced(function*(agent, settings) {
+        if (!quirks.warmPool || !hasRoom()) return
         reserved += 1
-        return yield* (leaving === undefined ? Effect.void : evict(leaving)).pipe(
-          Effect.andThen(build(options, session)),
-          Effect.ensuring(Effect.sync(() => {
-            reserved -= 1
-          }))
+        yield* build({ id: yield* random.uuidV4(), agent, settings }, undefined)
+      }, Effect.uninterruptible)
+
+      /** One that was made before, for an agent of this name, whosever that is: it is as it is. */
+      const claim = Effect.fnUntraced(function*({ agent, restore, session, settings }: SandboxOptions) {
+        const made = Array.from(alive.values()).find((entry) =>
+          entry.session === undefined && entry.agentName === agent.name && entry.occupation.others === 0
         )
+        if (made === undefined || restore !== undefined) return
+        made.session = session
+        count(made.sandbox.id, made.occupation, "others", 1)
+        preWarmHits += 1
+        // The next one is made with the environment of this session, on a real server as well.
+        yield* warmUp(agent, { env: settings.env, permissionMode: settings.permissionMode })
+        return made
       })
 
       const create: Sandboxes["Service"]["create"] = (options, use) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
-            const { occupation, sandbox } = yield* buildNew(options, options.session)
-            begin(occupation, "others")
+            const { occupation, sandbox } = (yield* claim(options)) ??
+              (yield* Effect.andThen(reserve, build(options, options.session)))
             return yield* restore(use(sandbox)).pipe(
               Effect.onError(() => destroy(sandbox.id)),
-              Effect.ensuring(Effect.sync(() => end(occupation, "others")))
+              Effect.ensuring(Effect.sync(() => count(sandbox.id, occupation, "others", -1)))
             )
           })
         )
 
       const destroy = Effect.fnUntraced(function*(id: string) {
-        const entry = yield* remove(id)
+        const entry = alive.get(id)
+        alive.delete(id)
+        cold.delete(id)
         if (entry !== undefined) yield* close(entry)
       }, Effect.uninterruptible)
 
       return Sandboxes.of({
         create,
+        warmUp,
         find: (id) => Effect.sync(() => Option.map(Option.fromNullishOr(alive.get(id)), ({ sandbox }) => sandbox)),
         logs: (id) => Effect.suspend(() => alive.get(id)?.sandbox.logs ?? cold.get(id) ?? Effect.succeed([])),
         snapshot: snapshots.find,
         persist: (id) => Effect.suspend(() => persist(alive.get(id))),
         stop: Effect.fnUntraced(function*(id) {
-          const entry = yield* remove(id)
-          if (entry === undefined) return
-          yield* close(entry)
-          yield* persist(entry)
+          yield* persist(alive.get(id))
+          yield* destroy(id)
         }, Effect.uninterruptible),
         crash: Effect.fnUntraced(function*(id) {
-          const entry = yield* remove(id)
-          if (entry === undefined) return
+          const entry = alive.get(id)
+          if (entry === undefined || !alive.delete(id)) return
           cold.set(id, entry.sandbox.logs)
           yield* close(entry)
         }, Effect.uninterruptible),
@@ -379,7 +389,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
             warm: of(({ hasRun }) => !hasRun),
             waiting: of(({ hasRun, turns }) => hasRun && turns === 0),
             running: of(({ turns }) => turns > 0),
-            preWarmHits: 0
+            preWarmHits
           }
         })
       })
