@@ -27,6 +27,14 @@ export interface Quirks {
    */
   readonly dropAfterDisconnect: boolean
   /**
+   * The stream of a turn whose reader takes nothing for 30 seconds, while more waits for it than a socket holds, ends with
+   * the error `Client write timeout` and a `done` behind what is on its way (5.5). The turn runs on, and nothing further
+   * of it is stored. In process 4 MiB may wait. Off: all that the turn says waits for its reader.
+   *
+   * @default true
+   */
+  readonly cutStalledReaders: boolean
+  /**
    * A session that was stopped, or whose sandbox died, starts again with the agent's files alone (1.1, 6.2). Off: with
    * the workspace it had.
    *
@@ -68,6 +76,7 @@ export const defaults: Quirks = {
   mixTurns: true,
   hangOnDeadSandbox: true,
   dropAfterDisconnect: true,
+  cutStalledReaders: true,
   coldResumeLosesWorkspace: true,
   warmPool: false,
   evalsFail: false,
