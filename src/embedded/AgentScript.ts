@@ -69,7 +69,12 @@ export interface TurnResult {
   readonly result?: string
   /** @default made up from the number of model calls and the length of the texts */
   readonly usage?: TokenUsage
-  /** US dollars. A turn that reaches the `maxBudgetUsd` of its message by it ends with `error_max_budget_usd`. @default 0 */
+  /**
+   * US dollars, of the whole turn: what came before costs nothing until it is told here. Where it reaches the
+   * `maxBudgetUsd` of the message, the turn ends with `error_max_budget_usd` in place of this result.
+   *
+   * @default 0
+   */
   readonly cost?: number
   /** The answer to `outputFormat`. */
   readonly structuredOutput?: Schema.Json

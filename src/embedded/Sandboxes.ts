@@ -130,14 +130,14 @@ interface Entry {
  */
 export class Sandboxes extends Context.Service<Sandboxes, {
   /**
-   * Gives a session a sandbox, and uses it before it counts as idle: one that was made before, where the quirk has it and
-   * nothing is to be restored, else a new one. It is gone again when the use comes to nothing.
+   * Gives a session a sandbox, and runs `use` before the sandbox counts as idle: one that was made before, under the quirk
+   * `warmPool` where nothing is to be restored, else a new one. Where `use` fails, the sandbox is destroyed.
    */
   readonly create: <A, E, R>(
     options: SandboxOptions,
     use: (sandbox: Sandbox) => Effect.Effect<A, E, R>
   ) => Effect.Effect<A, E | ErrorResponse, R>
-  /** Makes a sandbox for whichever session of an agent comes next, where the quirk has it and there is room. */
+  /** Makes a sandbox for the next session of an agent, under the quirk `warmPool` and where there is room. */
   readonly warmUp: (agent: AgentRow, settings: SandboxSettings) => Effect.Effect<void>
   readonly find: (id: string) => Effect.Effect<Option.Option<Sandbox>>
   /** What a sandbox has logged, alive or crashed. */
@@ -328,7 +328,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         yield* build({ id: yield* random.uuidV4(), agent, settings }, undefined)
       }, Effect.uninterruptible)
 
-      /** One that was made before, for an agent of this name, whosever that is: it is as it is. */
+      /** One that was made before, for an agent of this name, of any tenant: as it is, without the settings asked for. */
       const claim = Effect.fnUntraced(function*({ agent, restore, session, settings }: SandboxOptions) {
         const made = Array.from(alive.values()).find((entry) =>
           entry.session === undefined && entry.agentName === agent.name && entry.occupation.others === 0

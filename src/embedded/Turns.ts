@@ -113,7 +113,7 @@ export class Turns extends Context.Service<Turns, {
         for (const { data, type } of Frames.timeline(message)) yield* store.addEvent(sessionId, type, data)
       })
 
-      /** The server's part of a turn: passes on what there is to hear, stores what is new, and says whether to go on. */
+      /** The server's part of a turn: passes on what the agent says, stores what is new, and tells whether to go on. */
       const relay = Effect.fnUntraced(function*(
         session: Session,
         sandbox: Sandbox,

@@ -168,7 +168,7 @@ describe("runs", () => {
       }))
   }
 
-  it.effect("hear all that is said, whatever the result tells, and how long it took", () =>
+  it.effect("score all that is said, whatever the result tells, and tell how long it took", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
       yield* addCase({ question: "slow" })

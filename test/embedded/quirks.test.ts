@@ -367,7 +367,7 @@ describe("warmPool", () => {
       assert.include((yield* ask("GET", "/metrics")).text, "ash_resume_total{path=\"prewarm\"} 3")
     }).pipe(withServer(warm)))
 
-  it.effect("on: files are those of the time when the sandbox was made, whoever deployed the agent", () =>
+  it.effect("on: files are those of the time when the sandbox was made, of the tenant that deployed the agent", () =>
     Effect.gen(function*() {
       const other = { authorization: "Bearer other" }
       yield* deploy("demo", { systemPrompt: "first", env: { AGENT: "a" } })
