@@ -86,20 +86,14 @@ export interface SandboxOptions {
   readonly session: string
   readonly agent: AgentRow
   readonly settings: SandboxSettings
-  /** The sandbox whose workspace goes on in this one, if it is still there. */
+  /** The sandbox whose workspace goes on in this one: as a crash left it, else as it was kept. */
   readonly restore?: string | undefined
 }
 
-/** How many sandboxes there are, by state. */
-export interface SandboxStats {
-  readonly total: number
-  readonly cold: number
-  readonly warming: number
-  readonly warm: number
-  readonly waiting: number
-  readonly running: number
-  readonly preWarmHits: number
-}
+/** How many sandboxes there are, by state, and how many sessions got one that was made before. */
+type SandboxStats = Readonly<
+  Record<"total" | "cold" | "warming" | "warm" | "waiting" | "running" | "preWarmHits", number>
+>
 
 const logLimit = 10_000
 
@@ -178,21 +172,24 @@ export class Sandboxes extends Context.Service<Sandboxes, {
       const workspaceOf = (id: string) => path.join(folder, id, "workspace")
 
       /** Lays out the workspace. */
-      const furnish = Effect.fnUntraced(function*({ agent, id, restore, settings }: Omit<SandboxOptions, "session">) {
-        const workspace = workspaceOf(id)
-        yield* fileSystem.makeDirectory(homeOf(id), { recursive: true })
-        if (restore !== undefined && (yield* fileSystem.exists(workspaceOf(restore)))) {
-          return yield* fileSystem.rename(workspaceOf(restore), workspace)
+      const furnish = Effect.fnUntraced(
+        function*({ agent, id, restore, settings }: Omit<SandboxOptions, "session">, session = "") {
+          const workspace = workspaceOf(id)
+          yield* fileSystem.makeDirectory(homeOf(id), { recursive: true })
+          if (restore !== undefined && (yield* fileSystem.exists(workspaceOf(restore)))) {
+            return yield* fileSystem.rename(workspaceOf(restore), workspace)
+          }
+          if (restore !== undefined && (yield* snapshots.restore(session, workspace))) return
+          yield* fileSystem.copy(agent.path, workspace)
+          if (settings.systemPrompt !== undefined) {
+            yield* fileSystem.writeFileString(path.join(workspace, "CLAUDE.md"), settings.systemPrompt)
+          }
+          if (settings.mcpServers !== undefined) {
+            const config = JSON.stringify({ mcpServers: settings.mcpServers }, null, 2)
+            yield* fileSystem.writeFileString(path.join(workspace, ".mcp.json"), `${config}\n`)
+          }
         }
-        yield* fileSystem.copy(agent.path, workspace)
-        if (settings.systemPrompt !== undefined) {
-          yield* fileSystem.writeFileString(path.join(workspace, "CLAUDE.md"), settings.systemPrompt)
-        }
-        if (settings.mcpServers !== undefined) {
-          const config = JSON.stringify({ mcpServers: settings.mcpServers }, null, 2)
-          yield* fileSystem.writeFileString(path.join(workspace, ".mcp.json"), `${config}\n`)
-        }
-      })
+      )
 
       /** Counts what begins or ends in a sandbox, and with it that the sandbox is used. */
       const count = (id: string, occupation: Occupation, kind: "turns" | "others", change: 1 | -1) => {
@@ -271,7 +268,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
       /** Builds a sandbox in a place that is reserved for it. */
       const build = Effect.fnUntraced(
         function*(options: Omit<SandboxOptions, "session">, session: string | undefined) {
-          yield* Effect.orDie(furnish(options))
+          yield* Effect.orDie(furnish(options, session))
           const scope = yield* Scope.fork(serverScope)
           const occupation: Occupation = { turns: 0, others: session === undefined ? 0 : 1, hasRun: false }
           const sandbox = yield* make(options.id, options.settings, scope, occupation)
@@ -290,9 +287,10 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         yield* sandbox.speak(0, { _tag: "Died" })
       })
 
-      const persist = Effect.fnUntraced(function*(entry: Entry | undefined) {
-        if (entry?.session !== undefined) yield* snapshots.take(entry.session, entry.sandbox.directory)
-      })
+      const persist = (entry: Entry | undefined, whole = false) =>
+        entry?.session === undefined ? Effect.void : snapshots.take(entry.session, entry.sandbox.directory, whole)
+      /** Keeps what a later resume begins with. */
+      const persistForResume = (entry: Entry | undefined) => persist(entry, !quirks.coldResumeLosesWorkspace)
 
       /** Which one makes room: idle, without a session if there is one, else the one that was used longest ago. */
       const victim = () => {
@@ -314,12 +312,11 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         count(id, occupation, "others", 1)
         if (session !== undefined) {
           yield* store.updateSession(session, { status: "paused" })
-          yield* persist(leaving)
-          cold.set(id, Effect.succeed([]))
+          yield* persistForResume(leaving)
         }
-        alive.delete(id)
         reserved += 1
-        yield* close(leaving)
+        yield* destroy(id)
+        if (session !== undefined) cold.set(id, Effect.succeed([]))
       })
 
       const warmUp: Sandboxes["Service"]["warmUp"] = Effect.fnUntraced(function*(agent, settings) {
@@ -359,6 +356,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         alive.delete(id)
         cold.delete(id)
         if (entry !== undefined) yield* close(entry)
+        yield* Effect.ignore(fileSystem.remove(homeOf(id), { recursive: true, force: true }))
       }, Effect.uninterruptible)
 
       return Sandboxes.of({
@@ -369,7 +367,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         snapshot: snapshots.find,
         persist: (id) => Effect.suspend(() => persist(alive.get(id))),
         stop: Effect.fnUntraced(function*(id) {
-          yield* persist(alive.get(id))
+          yield* persistForResume(alive.get(id))
           yield* destroy(id)
         }, Effect.uninterruptible),
         crash: Effect.fnUntraced(function*(id) {

@@ -293,6 +293,33 @@ describe("coldResumeLosesWorkspace", () => {
     Effect.gen(function*() {
       assert.strictEqual(yield* stopAndResume, "mineCLAUDE.md\nfile\n")
     }).pipe(withServer({ quirks: { coldResumeLosesWorkspace: false } })))
+
+  it.effect("off: with what was written and deleted meanwhile, and what can be made again", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const made = "mkdir -p node_modules/m; touch node_modules/m/a gone; ln -s CLAUDE.md link"
+      yield* ask("POST", `${path}/exec`, { json: { command: made } })
+      yield* ask("POST", `${path}/stop`)
+      yield* ask("POST", `${path}/files`, { json: { files: [{ path: "late", content: "" }] } })
+      yield* ask("DELETE", `${path}/files/gone`)
+      yield* ask("POST", `${path}/resume`)
+      const { body } = yield* ask("POST", `${path}/exec`, { json: { command: "ls -R; readlink link" } })
+      assert.strictEqual(
+        textAt(body, "stdout"),
+        ".:\nCLAUDE.md\nlate\nlink\nnode_modules\n\n./node_modules:\nm\n\n./node_modules/m:\na\nCLAUDE.md\n"
+      )
+    }).pipe(withServer({ quirks: { coldResumeLosesWorkspace: false } })))
+
+  it.effect("off: of the place that another session took", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* ask("POST", `${path}/exec`, { json: { command: "touch mine" } })
+      yield* ask("POST", "/api/sessions", { json: { agent: "demo" } })
+      assert.strictEqual(yield* statusOf(path), "paused")
+      yield* ask("POST", `${path}/resume`)
+      const { body } = yield* ask("POST", `${path}/exec`, { json: { command: "ls" } })
+      assert.strictEqual(textAt(body, "stdout"), "CLAUDE.md\nmine\n")
+    }).pipe(withServer({ quirks: { coldResumeLosesWorkspace: false }, maxSandboxes: 1 })))
 })
 
 describe("warmPool", () => {
