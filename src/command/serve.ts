@@ -43,6 +43,7 @@ export const QuirkValues = Schema.Struct({
   dropAfterDisconnect: OnOff,
   coldResumeLosesWorkspace: OnOff,
   warmPool: OnOff,
+  cutStalledReaders: OnOff,
   evalsFail: OnOff,
   content: Schema.optionalKey(Schema.Literals(["mangled", "strings", "intact"]))
 })

@@ -12,6 +12,8 @@ import { AshApi } from "../schema/AshApi.ts"
 import { withoutUndefined } from "../schema/Wire.ts"
 import { AgentFolders } from "./AgentFolders.ts"
 import * as Errors from "./Errors.ts"
+import { Sandboxes } from "./Sandboxes.ts"
+import { bare } from "./SessionStarts.ts"
 import { type AgentRow, Store } from "./Store.ts"
 import * as Tables from "./Tables.ts"
 
@@ -45,6 +47,7 @@ export const AgentHandlers = HttpApiBuilder.group(
   Effect.fnUntraced(function*(handlers) {
     const store = yield* Store
     const folders = yield* AgentFolders
+    const sandboxes = yield* Sandboxes
     const random = yield* SecureRandom.SecureRandom
 
     const change = Effect.fnUntraced(function*(row: AgentRow, change: Partial<Pick<AgentRow, "env" | "config">>) {
@@ -73,6 +76,7 @@ export const AgentHandlers = HttpApiBuilder.group(
             updatedAt: now
           }
           yield* store.putAgent(row)
+          yield* sandboxes.warmUp(row, { ...bare, env: row.env })
           // The answer to a redeployment is made of the request, not of the row: its time and its environment are wrong.
           return { agent: shown({ ...row, createdAt: now, env: body.env ?? {} }) }
         })

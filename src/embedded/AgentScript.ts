@@ -72,7 +72,12 @@ export interface TurnResult {
   readonly result?: string
   /** @default made up from the number of model calls and the length of the texts */
   readonly usage?: TokenUsage
-  /** US dollars. @default 0 */
+  /**
+   * US dollars, of the whole turn: what came before costs nothing until it is told here. Where it reaches the
+   * `maxBudgetUsd` of the message, the turn ends with `error_max_budget_usd` in place of this result.
+   *
+   * @default 0
+   */
   readonly cost?: number
   /** The answer to `outputFormat`. */
   readonly structuredOutput?: Schema.Json
@@ -120,7 +125,11 @@ export const say = (text: string, options?: SpeechOptions): AgentStep => ({ _tag
 /** Thinks a text. */
 export const think = (text: string, options?: SpeechOptions): AgentStep => ({ _tag: "Think", ...speech(text, options) })
 
-/** Calls a tool, runs `result` and hands the agent what it gave. A failure is an error of the tool, not of the turn. */
+/**
+ * Calls a tool, runs `result` and hands the agent what it gave. A failure is an error of the tool, not of the turn. What
+ * follows is another model call, and with it another turn by the count of `maxTurns`: behind the last one the turn ends
+ * with `error_max_turns`, and what follows in the script is not run.
+ */
 export const useTool = (options: {
   readonly name: string
   readonly input: Schema.Json

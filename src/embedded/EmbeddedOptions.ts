@@ -42,7 +42,8 @@ export interface EmbeddedOptions {
    */
   readonly rateLimits?: boolean | undefined
   /**
-   * How many sandboxes may live at once. What needs another one is refused with 503.
+   * How many sandboxes may live at once. What needs another one takes the place of an idle one, whose session becomes
+   * `paused` and keeps a snapshot of its workspace; where all run a turn or a command, it is refused with 503.
    *
    * @default 1000
    */

@@ -54,29 +54,31 @@ const finer = (message: Schema.JsonObject): ReadonlyArray<Frame> => {
 }
 
 const fromDelta = (delta: Schema.Json | undefined): ReadonlyArray<Frame> => {
-  if (!isObject(delta)) return []
-  const type = String(delta["type"])
+  if (!isTruthy(delta)) return []
+  const event = typeOf(delta)
   const text = textField(delta, "text")
   const thinking = textField(delta, "thinking")
-  if (type === "text_delta") return text === undefined ? [] : [{ event: type, data: { delta: text } }]
-  if (type === "thinking_delta") return thinking === undefined ? [] : [{ event: type, data: { delta: thinking } }]
-  return [{ event: type, data: delta }]
+  if (event === "text_delta") return text === undefined ? [] : [{ event, data: { delta: text } }]
+  if (event === "thinking_delta") return thinking === undefined ? [] : [{ event, data: { delta: thinking } }]
+  return [{ event, data: delta }]
 }
 
 const fromBlock = (block: Schema.Json): ReadonlyArray<Frame> => {
-  if (!isObject(block)) return []
-  const type = String(block["type"])
-  if (type === "text") return []
-  if (type === "tool_use") {
+  const event = typeOf(block)
+  if (event === "text") return []
+  if (event === "tool_use") {
     return [{
-      event: type,
+      event,
       data: present({ id: field(block, "id"), name: field(block, "name"), input: field(block, "input") })
     }]
   }
   // The whole thinking once more, whether or not it was streamed before.
-  if (type === "thinking") return [{ event: "thinking_delta", data: { delta: textField(block, "thinking") ?? "" } }]
-  return [{ event: type, data: block }]
+  if (event === "thinking") return [{ event: "thinking_delta", data: present({ delta: field(block, "thinking") }) }]
+  return [{ event, data: block }]
 }
+
+/** The type of a block or a delta, by which its event is named: one that has none makes an event `undefined`. */
+const typeOf = (value: Schema.Json): string => String(field(value, "type"))
 
 const toolResult = (result: Schema.Json | undefined): ReadonlyArray<Frame> =>
   isTruthy(result)
@@ -144,3 +146,12 @@ const blockEntry = (block: Schema.Json): ReadonlyArray<TimelineEntry> => {
 /** Whether the server keeps a message: what the agent wrote and the result of the turn, nothing else. */
 export const isStored = (message: Schema.JsonObject): boolean =>
   message["type"] === "assistant" || message["type"] === "result"
+
+/** What the agent says in a message: its texts, one behind the other. */
+export const textOf = (message: Schema.JsonObject): string => {
+  if (message["type"] !== "assistant") return ""
+  const content = field(message["message"], "content")
+  return typeof content === "string"
+    ? content
+    : elements(content).map((block) => textField(block, "type") === "text" ? textField(block, "text") : "").join("")
+}

@@ -22,28 +22,17 @@ export const HealthHandlers = HttpApiBuilder.group(
     const resumptions = yield* Resumptions
     const start = yield* Clock.currentTimeMillis
     const health = Effect.gen(function*() {
-      const all = yield* sandboxes.all
-      const running = (yield* Effect.filter(all, (sandbox) => sandbox.isRunning)).length
+      const { preWarmHits, ...states } = yield* sandboxes.stats
       const sessions = yield* store.sessions
       return {
         status: "ok",
         version: serverVersion,
         coordinatorId,
         activeSessions: sessions.filter(({ session }) => session.status === "active").length,
-        activeSandboxes: all.length,
+        activeSandboxes: states.total - states.cold,
         remoteRunners: 0,
         uptime: Math.floor(((yield* Clock.currentTimeMillis) - start) / 1000),
-        pool: {
-          total: all.length,
-          cold: 0,
-          warming: 0,
-          warm: 0,
-          waiting: all.length - running,
-          running,
-          maxCapacity: maxSandboxes,
-          ...(yield* resumptions.counts),
-          preWarmHits: 0
-        }
+        pool: { ...states, maxCapacity: maxSandboxes, ...(yield* resumptions.counts), preWarmHits }
       }
     })
     return handlers

@@ -1,6 +1,7 @@
 /** The handlers of the group `messages` (contract 3.6 and 5). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -11,6 +12,7 @@ import { SendMessageRequest } from "../schema/Message.ts"
 import * as Errors from "./Errors.ts"
 import * as Frames from "./Frames.ts"
 import { serverVersion } from "./HealthHandlers.ts"
+import * as Outflow from "./Outflow.ts"
 import { Sandboxes } from "./Sandboxes.ts"
 import { Store } from "./Store.ts"
 import { Turns } from "./Turns.ts"
@@ -21,6 +23,9 @@ const decodeBody = Schema.decodeUnknownEffect(
 )
 
 const defaultLimit = 100
+
+/** In process there is no socket: what one holds of a stream that is not read, some megabytes, waits here. */
+const socketCapacity = 4_194_304
 
 export const MessageHandlers = HttpApiBuilder.group(
   AshApi,
@@ -43,9 +48,10 @@ export const MessageHandlers = HttpApiBuilder.group(
             yield* store.updateSession(id, { status: "error" })
             return yield* Errors.serverError("Sandbox not found")
           }
-          const frames = yield* turns.start({ row, sandbox: sandbox.value, content, options })
+          const capacity = HttpClientRequest.isHttpClientRequest(request.source) ? socketCapacity : Outflow.portion
+          const bytes = yield* turns.start({ row, sandbox: sandbox.value, content, options, capacity })
           return HttpServerResponse.stream(
-            Stream.map(Stream.concat(Stream.make(Frames.sessionStart(id, serverVersion)), frames), Frames.encode),
+            Stream.concat(Stream.make(Frames.encode(Frames.sessionStart(id, serverVersion))), bytes),
             {
               contentType: "text/event-stream",
               headers: { "cache-control": "no-cache", connection: "keep-alive" }

@@ -4,9 +4,9 @@ import * as Clock from "effect/Clock"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import type { AgentScript, AgentStep, AgentTurn, ToolOutcome, TurnResult } from "./AgentScript.ts"
 import * as SdkMessages from "./SdkMessages.ts"
 
@@ -33,7 +33,7 @@ export const perform = (script: AgentScript, turn: AgentTurn, stage: Stage) =>
     const random = yield* SecureRandom.SecureRandom
     const start = yield* Clock.currentTimeMillis
     const voice = { conversation: stage.conversation, model: turn.options.model ?? defaultModel }
-    const isPartial = turn.options.includePartialMessages === true
+    const { includePartialMessages: isPartial = false, maxBudgetUsd, maxTurns = Infinity } = turn.options
 
     const send = (message: Schema.JsonObject) =>
       Effect.flatMap(random.uuidV4(), (uuid) => stage.emit({ ...message, uuid }))
@@ -118,18 +118,36 @@ export const perform = (script: AgentScript, turn: AgentTurn, stage: Stage) =>
       }))
     })
 
-    const finish = Effect.fnUntraced(function*(result: TurnResult) {
+    const finish = Effect.fnUntraced(function*(result: TurnResult, turns: number) {
       yield* closeCall("end_turn")
       yield* send(SdkMessages.result(voice, {
         turn: result,
         answer,
         usage: result.usage ?? { input_tokens: 100 * calls, output_tokens: pieces },
-        calls,
+        turns,
         duration: (yield* Clock.currentTimeMillis) - start
       }))
+      return finished
     })
 
-    const play = Effect.fnUntraced(function*(step: AgentStep) {
+    const isSpent = (cost: number) => maxBudgetUsd !== undefined && cost >= maxBudgetUsd
+    const outOfBudget = (result: TurnResult): TurnResult => ({
+      ...Struct.pick(result, ["usage", "cost"]),
+      subtype: "error_max_budget_usd",
+      errors: [`Reached maximum budget ($${maxBudgetUsd})`]
+    })
+
+    /** What an agent does before it calls its model again: it ends the turn that has reached one of its limits. */
+    const beforeNextCall = Effect.suspend(() =>
+      isSpent(0)
+        ? finish(outOfBudget({}), calls)
+        : calls >= maxTurns
+        // A real agent counts the turn that it does not begin.
+        ? finish({ subtype: "error_max_turns", errors: [`Reached maximum number of turns (${maxTurns})`] }, calls + 1)
+        : Effect.undefined
+    )
+
+    const play = Effect.fnUntraced(function*(step: AgentStep): Effect.fn.Return<Ending | undefined, Error> {
       switch (step._tag) {
         case "Say":
           answer = yield* write({
@@ -153,54 +171,46 @@ export const perform = (script: AgentScript, turn: AgentTurn, stage: Stage) =>
           return
         }
         case "UseTool":
-          return yield* useTool(step)
+          yield* useTool(step)
+          return yield* beforeNextCall
         case "Message":
-          return yield* stage.emit(step.message)
+          yield* stage.emit(step.message)
+          return
         case "Log":
-          return yield* stage.log(step.level, step.text)
+          yield* stage.log(step.level, step.text)
+          return
         case "Silence":
           return yield* Effect.never
-        case "Finish":
-          return yield* finish(step.result)
+        case "Finish": {
+          const { result } = step
+          const isOver = (result.subtype ?? "success") === "success" && isSpent(result.cost ?? 0)
+          return yield* finish(isOver ? outOfBudget(result) : result, calls)
+        }
         case "Fail":
+          return { _tag: "Failed", error: step.message }
         case "Crash":
-          return
+          return { _tag: "Crashed" }
       }
     })
 
     yield* send(SdkMessages.init(voice, { ...stage, cwd: turn.workspace.directory }))
-    const last = yield* Stream.suspend(() => script(turn)).pipe(
-      Stream.takeUntil(isLast),
-      Stream.mapEffect((step) => Effect.as(play(step), step)),
-      Stream.runLast
+    let ending: Ending | undefined
+    yield* Stream.suspend(() => script(turn)).pipe(
+      Stream.runForEachWhile((step) =>
+        Effect.map(play(step), (end) => {
+          ending = end
+          return end === undefined
+        })
+      )
     )
-    return yield* Option.match(Option.filter(last, isLast), {
-      onNone: () => Effect.as(finish({}), finished),
-      onSome: (step) => Effect.succeed(endingOf(step))
-    })
+    return ending ?? (yield* play({ _tag: "Finish", result: {} })) ?? finished
   }).pipe(
     Effect.catchCause((cause) =>
       Cause.hasInterrupts(cause) ? Effect.interrupt : Effect.succeed<Ending>({ _tag: "Failed", error: textOf(cause) })
     )
   )
 
-type LastStep = Extract<AgentStep, { readonly _tag: "Finish" | "Fail" | "Crash" }>
-
-const isLast = (step: AgentStep): step is LastStep =>
-  step._tag === "Finish" || step._tag === "Fail" || step._tag === "Crash"
-
 const finished: Ending = { _tag: "Finished" }
-
-const endingOf = (step: LastStep): Ending => {
-  switch (step._tag) {
-    case "Finish":
-      return finished
-    case "Fail":
-      return { _tag: "Failed", error: step.message }
-    case "Crash":
-      return { _tag: "Crashed" }
-  }
-}
 
 const textOf = (cause: Cause.Cause<Error>): string => {
   const error = Cause.squash(cause)

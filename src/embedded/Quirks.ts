@@ -27,6 +27,14 @@ export interface Quirks {
    */
   readonly dropAfterDisconnect: boolean
   /**
+   * The stream of a turn whose reader takes nothing for 30 seconds, while more waits for it than a socket holds, ends with
+   * the error `Client write timeout` and a `done` behind what is on its way (5.5). The turn runs on, and nothing further
+   * of it is stored. In process 4 MiB may wait. Off: all that the turn says waits for its reader.
+   *
+   * @default true
+   */
+  readonly cutStalledReaders: boolean
+  /**
    * A session that was stopped, or whose sandbox died, starts again with the agent's files alone (1.1, 6.2). Off: with
    * the workspace it had.
    *
@@ -34,9 +42,11 @@ export interface Quirks {
    */
   readonly coldResumeLosesWorkspace: boolean
   /**
-   * A new session gets a sandbox that was made before it (1.1): its `sandboxId` differs from its `id`, and
-   * `systemPrompt`, `mcpServers`, `extraEnv` and `permissionMode` are dropped without a word. On a real server it is a
-   * race whether this happens; here it always or never does.
+   * A new session gets a sandbox that was made before it (1.1), when its agent was deployed or another session got the one
+   * before: its `sandboxId` differs from its `id`, the files are those that the agent had then, and `systemPrompt`,
+   * `mcpServers`, `extraEnv`, `credentialId` and `permissionMode` are dropped without a word. What a session asks for of
+   * environment and permissions the next session of an agent of that name has, of whichever tenant. On a real server it is
+   * a race whether this happens; here it always does while there is room, or never.
    *
    * @default false
    */
@@ -66,6 +76,7 @@ export const defaults: Quirks = {
   mixTurns: true,
   hangOnDeadSandbox: true,
   dropAfterDisconnect: true,
+  cutStalledReaders: true,
   coldResumeLosesWorkspace: true,
   warmPool: false,
   evalsFail: false,

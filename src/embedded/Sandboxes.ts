@@ -23,6 +23,8 @@ import { Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
 import * as Processes from "./Processes.ts"
 import * as Shell from "./Shell.ts"
+import * as Snapshots from "./Snapshots.ts"
+import { type AgentRow, Store } from "./Store.ts"
 
 /** What the agent of a sandbox says. All that read hear all of it: there is no telling whose turn it belongs to. */
 export type Utterance =
@@ -51,9 +53,10 @@ export interface Sandbox {
   readonly nextTurn: Effect.Effect<number>
   /** Runs a turn in the background, until it ends or the sandbox does. */
   readonly start: (turn: Effect.Effect<void>) => Effect.Effect<void>
+  /** Runs a turn in the fiber of who asks for it. */
+  readonly run: <A, E, R>(turn: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** Held by a turn where turns are kept apart. */
   readonly turnLock: Semaphore.Semaphore
-  readonly isRunning: Effect.Effect<boolean>
   /** Runs a command, until it ends or the sandbox does. */
   readonly exec: (
     command: string,
@@ -77,92 +80,160 @@ export interface SandboxSettings {
   readonly mcpServers?: Readonly<Record<string, Schema.Json>> | undefined
 }
 
+/** What a sandbox is made of, and for whom. */
+export interface SandboxOptions {
+  /** Its id, where it is not one that was made before. */
+  readonly id: string
+  readonly session: string
+  readonly agent: AgentRow
+  readonly settings: SandboxSettings
+  /** The sandbox whose workspace goes on in this one: as a crash left it, else as it was kept. */
+  readonly restore?: string | undefined
+}
+
+/** How many sandboxes there are, by state, and how many sessions got one that was made before. */
+type SandboxStats = Readonly<
+  Record<"total" | "cold" | "warming" | "warm" | "waiting" | "running" | "preWarmHits", number>
+>
+
 const logLimit = 10_000
 
+/** How much is done in a sandbox, and whether a turn ever was. */
+interface Occupation {
+  turns: number
+  others: number
+  hasRun: boolean
+}
+
+interface Entry {
+  readonly sandbox: Sandbox
+  readonly scope: Scope.Closeable
+  readonly occupation: Occupation
+  readonly agentName: string
+  /** The session that it belongs to, if any does so far. */
+  session: string | undefined
+}
+
+/**
+ * The sandboxes that are alive, and what is left of those that were. Each end leaves something else:
+ *
+ * - the end of a session, or its stop: a snapshot of the workspace, and no log;
+ * - a crash: the log, and the snapshot from before, if there is one: of the last turn that ended, of the last pause;
+ * - another one's need of its place: a snapshot, and no log, and the session becomes `paused`;
+ * - the deletion of its agent: it lives on, and no session leads to it;
+ * - the end of the server: nothing.
+ */
 export class Sandboxes extends Context.Service<Sandboxes, {
-  readonly create: (options: {
-    readonly id: string
-    /** The session that it is for, where that has another id. */
-    readonly sessionId?: string
-    /** The folder whose files the workspace begins with. */
-    readonly agentFolder: string
-    /** The sandbox whose workspace goes on in this one, if it is still there. */
-    readonly restore?: string | undefined
-    readonly settings: SandboxSettings
-  }) => Effect.Effect<Sandbox, ErrorResponse>
+  /**
+   * Gives a session a sandbox, and runs `use` before the sandbox counts as idle: one that was made before, under the quirk
+   * `warmPool` where nothing is to be restored, else a new one. Where `use` fails, the sandbox is destroyed.
+   */
+  readonly create: <A, E, R>(
+    options: SandboxOptions,
+    use: (sandbox: Sandbox) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | ErrorResponse, R>
+  /** Makes a sandbox for the next session of an agent, under the quirk `warmPool` and where there is room. */
+  readonly warmUp: (agent: AgentRow, settings: SandboxSettings) => Effect.Effect<void>
   readonly find: (id: string) => Effect.Effect<Option.Option<Sandbox>>
-  /** The workspace of a sandbox that lived: what is kept of it until the server ends. */
-  readonly snapshot: (id: string) => Effect.Effect<Option.Option<string>>
-  /** Ends what runs in a sandbox. */
+  /** What a sandbox has logged, alive or crashed. */
+  readonly logs: (id: string) => Effect.Effect<ReadonlyArray<SandboxLogEntry>>
+  /** The kept workspace of a session. */
+  readonly snapshot: (session: string) => Effect.Effect<Option.Option<string>>
+  /** Keeps the workspace of a sandbox as it is now. */
+  readonly persist: (id: string) => Effect.Effect<void>
+  /** Ends what runs in a sandbox, and keeps its workspace. */
+  readonly stop: (id: string) => Effect.Effect<void>
+  /** Ends what runs in a sandbox, as the death of its process does. */
+  readonly crash: (id: string) => Effect.Effect<void>
+  /** Ends what runs in a sandbox, and keeps nothing. */
   readonly destroy: (id: string) => Effect.Effect<void>
-  readonly all: Effect.Effect<ReadonlyArray<Sandbox>>
+  readonly stats: Effect.Effect<SandboxStats>
 }>()("effect-ash/embedded/Sandboxes") {
   static readonly layer = Layer.effect(
     Sandboxes,
     Effect.gen(function*() {
-      const { maxSandboxes } = yield* Settings
+      const { maxSandboxes, quirks } = yield* Settings
+      const store = yield* Store
       const fileSystem = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const random = yield* SecureRandom.SecureRandom
       const spawner = yield* ChildProcessSpawner
-      const folder = path.join(yield* DataFolder, "sandboxes")
+      const data = yield* DataFolder
+      const folder = path.join(data, "sandboxes")
+      const snapshots = yield* Snapshots.make(path.join(data, "sessions"))
       const serverScope = yield* Effect.scope
       const platformEnvironment = yield* Shell.platformEnvironment
-      const alive = new Map<string, { readonly sandbox: Sandbox; readonly scope: Scope.Closeable }>()
+      /** The one that was used longest ago comes first. */
+      const alive = new Map<string, Entry>()
+      /** The logs of those that crashed or had to make room, and whose session may be resumed. */
+      const cold = new Map<string, Effect.Effect<ReadonlyArray<SandboxLogEntry>>>()
       let reserved = 0
+      let preWarmHits = 0
 
       const homeOf = (id: string) => path.join(folder, id)
       const workspaceOf = (id: string) => path.join(folder, id, "workspace")
 
       /** Lays out the workspace. */
-      const furnish = Effect.fnUntraced(function*(
-        id: string,
-        { agentFolder, restore, settings }: Parameters<Sandboxes["Service"]["create"]>[0]
-      ) {
-        const workspace = workspaceOf(id)
-        yield* fileSystem.makeDirectory(homeOf(id), { recursive: true })
-        if (restore !== undefined && (yield* fileSystem.exists(workspaceOf(restore)))) {
-          return yield* fileSystem.rename(workspaceOf(restore), workspace)
+      const furnish = Effect.fnUntraced(
+        function*({ agent, id, restore, settings }: Omit<SandboxOptions, "session">, session = "") {
+          const workspace = workspaceOf(id)
+          yield* fileSystem.makeDirectory(homeOf(id), { recursive: true })
+          if (restore !== undefined && (yield* fileSystem.exists(workspaceOf(restore)))) {
+            return yield* fileSystem.rename(workspaceOf(restore), workspace)
+          }
+          if (restore !== undefined && (yield* snapshots.restore(session, workspace))) return
+          yield* fileSystem.copy(agent.path, workspace)
+          if (settings.systemPrompt !== undefined) {
+            yield* fileSystem.writeFileString(path.join(workspace, "CLAUDE.md"), settings.systemPrompt)
+          }
+          if (settings.mcpServers !== undefined) {
+            const config = JSON.stringify({ mcpServers: settings.mcpServers }, null, 2)
+            yield* fileSystem.writeFileString(path.join(workspace, ".mcp.json"), `${config}\n`)
+          }
         }
-        yield* fileSystem.copy(agentFolder, workspace)
-        if (settings.systemPrompt !== undefined) {
-          yield* fileSystem.writeFileString(path.join(workspace, "CLAUDE.md"), settings.systemPrompt)
-        }
-        if (settings.mcpServers !== undefined) {
-          const config = JSON.stringify({ mcpServers: settings.mcpServers }, null, 2)
-          yield* fileSystem.writeFileString(path.join(workspace, ".mcp.json"), `${config}\n`)
-        }
-      })
+      )
 
-      /** What a command finds in its environment. */
-      const environmentOf = (
-        { agentFolder, id, sessionId = id, settings }: Parameters<Sandboxes["Service"]["create"]>[0]
-      ) => ({
+      /** Counts what begins or ends in a sandbox, and with it that the sandbox is used. */
+      const count = (id: string, occupation: Occupation, kind: "turns" | "others", change: 1 | -1) => {
+        occupation[kind] += change
+        occupation.hasRun ||= kind === "turns"
+        const entry = alive.get(id)
+        if (entry !== undefined && alive.delete(id)) alive.set(id, entry)
+      }
+
+      /** What a command finds in its environment. A sandbox that is made before its session does not know of that. */
+      const environmentOf = ({ agent, id, settings }: Omit<SandboxOptions, "session">, session: string = id) => ({
         ...platformEnvironment,
         HOME: workspaceOf(id),
-        ASH_AGENT_DIR: agentFolder,
+        ASH_AGENT_DIR: agent.path,
         ASH_SANDBOX_ID: id,
-        ASH_SESSION_ID: sessionId,
+        ASH_SESSION_ID: session,
         ASH_WORKSPACE_DIR: workspaceOf(id),
         ...settings.env
       })
 
       const make = Effect.fnUntraced(function*(
-        options: Parameters<Sandboxes["Service"]["create"]>[0],
-        scope: Scope.Closeable
+        options: Omit<SandboxOptions, "session">,
+        session: string | undefined,
+        scope: Scope.Closeable,
+        occupation: Occupation
       ) {
         const { id, settings } = options
-        const env = environmentOf(options)
+        const env = environmentOf(options, session)
         const hub = yield* PubSub.unbounded<Utterance>()
         const conversation = yield* random.uuidV4()
         const logs: Array<SandboxLogEntry> = []
         let utterances = 0
         let claimed = 0
         let turns = 0
-        let running = 0
         let lines = 0
-        let hasRun = false
-        yield* Scope.addFinalizer(scope, Effect.sync(() => hasRun && Processes.endIn(workspaceOf(id))))
+        let hasCommands = false
+        yield* Scope.addFinalizer(scope, Effect.sync(() => hasCommands && Processes.endIn(workspaceOf(id))))
+        const during = (kind: "turns" | "others") => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+          Effect.suspend(() => {
+            count(id, occupation, kind, 1)
+            return Effect.ensuring(effect, Effect.sync(() => count(id, occupation, kind, -1)))
+          })
         const sandbox: Sandbox = {
           id,
           directory: workspaceOf(id),
@@ -179,20 +250,15 @@ export class Sandboxes extends Context.Service<Sandboxes, {
             }),
           nextTurn: Effect.sync(() => ++turns),
           start: (turn) =>
-            Effect.sync(() => {
-              running += 1
-            }).pipe(
-              Effect.andThen(turn),
-              Effect.ensuring(Effect.sync(() => {
-                running -= 1
-              })),
-              Effect.forkIn(scope),
-              Effect.asVoid
-            ),
+            Effect.suspend(() => {
+              count(id, occupation, "turns", 1)
+              const counted = Effect.ensuring(turn, Effect.sync(() => count(id, occupation, "turns", -1)))
+              return Effect.asVoid(Effect.forkIn(counted, scope))
+            }),
+          run: during("turns"),
           turnLock: yield* Semaphore.make(1),
-          isRunning: Effect.sync(() => running > 0),
           exec: Effect.fnUntraced(function*(command, timeout) {
-            hasRun = true
+            hasCommands = true
             const fiber = yield* Effect.forkIn(
               Shell.run(spawner, command, {
                 directory: workspaceOf(id),
@@ -203,7 +269,7 @@ export class Sandboxes extends Context.Service<Sandboxes, {
             )
             const exit = yield* Effect.onInterrupt(Fiber.await(fiber), () => Fiber.interrupt(fiber))
             return yield* Exit.hasInterrupts(exit) ? Effect.fail(new SandboxDied()) : exit
-          }),
+          }, during("others")),
           log: (level, text) =>
             Effect.map(DateTime.now, (ts) => {
               logs.push({ index: lines++, level, text, ts })
@@ -215,40 +281,133 @@ export class Sandboxes extends Context.Service<Sandboxes, {
         return sandbox
       })
 
-      const destroy = Effect.fnUntraced(function*(id: string) {
-        const entry = alive.get(id)
-        if (entry === undefined) return
-        alive.delete(id)
-        yield* Scope.close(entry.scope, Exit.void)
-        yield* entry.sandbox.speak(0, { _tag: "Died" })
-      }, Effect.uninterruptible)
+      const hasRoom = () => alive.size + reserved < maxSandboxes
 
-      const create: Sandboxes["Service"]["create"] = Effect.fnUntraced(function*(options) {
-        if (alive.size + reserved >= maxSandboxes) {
-          return yield* Errors.failure(503, `Sandbox capacity reached (${maxSandboxes})`)
+      /** Builds a sandbox in a place that is reserved for it. */
+      const build = Effect.fnUntraced(
+        function*(options: Omit<SandboxOptions, "session">, session: string | undefined) {
+          yield* Effect.orDie(furnish(options, session))
+          const scope = yield* Scope.fork(serverScope)
+          const occupation: Occupation = { turns: 0, others: session === undefined ? 0 : 1, hasRun: false }
+          const sandbox = yield* make(options, session, scope, occupation)
+          const entry: Entry = { sandbox, scope, occupation, agentName: options.agent.name, session }
+          alive.set(options.id, entry)
+          return entry
+        },
+        Effect.ensuring(Effect.sync(() => {
+          reserved -= 1
+        }))
+      )
+
+      /** Ends what runs in a sandbox that is no longer among those alive. */
+      const close = Effect.fnUntraced(function*({ sandbox, scope }: Entry) {
+        yield* Scope.close(scope, Exit.void)
+        yield* sandbox.speak(0, { _tag: "Died" })
+      })
+
+      const persist = (entry: Entry | undefined, whole = false) =>
+        entry?.session === undefined ? Effect.void : snapshots.take(entry.session, entry.sandbox.directory, whole)
+      /** Keeps what a later resume begins with. */
+      const persistForResume = (entry: Entry | undefined) => persist(entry, !quirks.coldResumeLosesWorkspace)
+
+      /** Which one makes room: idle, without a session if there is one, else the one that was used longest ago. */
+      const victim = () => {
+        const idle = Array.from(alive.values()).filter(({ occupation }) => occupation.turns + occupation.others === 0)
+        return idle.find(({ session }) => session === undefined) ?? idle[0]
+      }
+
+      /** Reserves a place, which another sandbox may have to leave. */
+      const reserve = Effect.gen(function*() {
+        const leaving = hasRoom() ? undefined : victim()
+        if (leaving === undefined) {
+          if (!hasRoom()) {
+            return yield* Errors.failure(503, "Sandbox capacity reached and no evictable sandboxes (all running)")
+          }
+          reserved += 1
+          return
+        }
+        const { occupation, sandbox: { id }, session } = leaving
+        count(id, occupation, "others", 1)
+        if (session !== undefined) {
+          yield* store.updateSession(session, { status: "paused" })
+          yield* persistForResume(leaving)
         }
         reserved += 1
-        return yield* Effect.gen(function*() {
-          yield* Effect.orDie(furnish(options.id, options))
-          const scope = yield* Scope.fork(serverScope)
-          const sandbox = yield* make(options, scope)
-          alive.set(options.id, { sandbox, scope })
-          return sandbox
-        }).pipe(Effect.ensuring(Effect.sync(() => {
-          reserved -= 1
-        })))
+        yield* destroy(id)
+        if (session !== undefined) cold.set(id, Effect.succeed([]))
+      })
+
+      const warmUp: Sandboxes["Service"]["warmUp"] = Effect.fnUntraced(function*(agent, settings) {
+        if (!quirks.warmPool || !hasRoom()) return
+        reserved += 1
+        yield* build({ id: yield* random.uuidV4(), agent, settings }, undefined)
+      }, Effect.uninterruptible)
+
+      /** One that was made before, for an agent of this name, of any tenant: as it is, without the settings asked for. */
+      const claim = Effect.fnUntraced(function*({ agent, restore, session, settings }: SandboxOptions) {
+        const made = Array.from(alive.values()).find((entry) =>
+          entry.session === undefined && entry.agentName === agent.name && entry.occupation.others === 0
+        )
+        if (made === undefined || restore !== undefined) return
+        made.session = session
+        count(made.sandbox.id, made.occupation, "others", 1)
+        preWarmHits += 1
+        // The next one is made with the environment of this session, on a real server as well.
+        yield* warmUp(agent, { env: settings.env, permissionMode: settings.permissionMode })
+        return made
+      })
+
+      const create: Sandboxes["Service"]["create"] = (options, use) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function*() {
+            const { occupation, sandbox } = (yield* claim(options)) ??
+              (yield* Effect.andThen(reserve, build(options, options.session)))
+            return yield* restore(use(sandbox)).pipe(
+              Effect.onError(() => destroy(sandbox.id)),
+              Effect.ensuring(Effect.sync(() => count(sandbox.id, occupation, "others", -1)))
+            )
+          })
+        )
+
+      const destroy = Effect.fnUntraced(function*(id: string) {
+        const entry = alive.get(id)
+        alive.delete(id)
+        cold.delete(id)
+        if (entry !== undefined) yield* close(entry)
+        yield* Effect.ignore(fileSystem.remove(homeOf(id), { recursive: true, force: true }))
       }, Effect.uninterruptible)
 
       return Sandboxes.of({
         create,
+        warmUp,
         find: (id) => Effect.sync(() => Option.map(Option.fromNullishOr(alive.get(id)), ({ sandbox }) => sandbox)),
-        snapshot: (id) =>
-          Effect.map(
-            Effect.orDie(fileSystem.exists(workspaceOf(id))),
-            (exists) => exists ? Option.some(workspaceOf(id)) : Option.none()
-          ),
+        logs: (id) => Effect.suspend(() => alive.get(id)?.sandbox.logs ?? cold.get(id) ?? Effect.succeed([])),
+        snapshot: snapshots.find,
+        persist: (id) => Effect.suspend(() => persist(alive.get(id))),
+        stop: Effect.fnUntraced(function*(id) {
+          yield* persistForResume(alive.get(id))
+          yield* destroy(id)
+        }, Effect.uninterruptible),
+        crash: Effect.fnUntraced(function*(id) {
+          const entry = alive.get(id)
+          if (entry === undefined || !alive.delete(id)) return
+          cold.set(id, entry.sandbox.logs)
+          yield* close(entry)
+        }, Effect.uninterruptible),
         destroy,
-        all: Effect.sync(() => Array.from(alive.values(), ({ sandbox }) => sandbox))
+        stats: Effect.sync(() => {
+          const of = (isOf: (occupation: Occupation) => boolean) =>
+            Array.from(alive.values()).filter(({ occupation }) => isOf(occupation)).length
+          return {
+            total: alive.size + cold.size,
+            cold: cold.size,
+            warming: 0,
+            warm: of(({ hasRun }) => !hasRun),
+            waiting: of(({ hasRun, turns }) => hasRun && turns === 0),
+            running: of(({ turns }) => turns > 0),
+            preWarmHits
+          }
+        })
       })
     })
   )

@@ -19,6 +19,20 @@ const zeroUsage = {
   service_tier: "standard"
 }
 
+/** What the result of a turn tells of its usage beside the tokens. */
+const noUsage = {
+  input_tokens: 0,
+  cache_creation_input_tokens: 0,
+  cache_read_input_tokens: 0,
+  output_tokens: 0,
+  server_tool_use: { web_search_requests: 0, web_fetch_requests: 0 },
+  service_tier: "standard",
+  cache_creation: { ephemeral_1h_input_tokens: 0, ephemeral_5m_input_tokens: 0 },
+  inference_geo: "",
+  iterations: [],
+  speed: "standard"
+}
+
 /** The first message of a turn. */
 export const init = (voice: Voice, options: {
   readonly cwd: string
@@ -103,7 +117,7 @@ export const result = (voice: Voice, options: {
   readonly turn: TurnResult
   readonly answer: string
   readonly usage: TokenUsage
-  readonly calls: number
+  readonly turns: number
   readonly duration: number
 }): Schema.JsonObject => {
   const { subtype = "success" } = options.turn
@@ -114,12 +128,12 @@ export const result = (voice: Voice, options: {
     is_error: options.turn.isError ?? false,
     duration_ms: options.duration,
     duration_api_ms: options.duration,
-    num_turns: options.calls,
+    num_turns: options.turns,
     result: options.turn.result ?? (subtype === "success" ? options.answer : undefined),
     stop_reason: subtype === "success" ? "end_turn" : "tool_use",
     session_id: voice.conversation,
     total_cost_usd: cost,
-    usage: { ...zeroUsage, ...options.usage },
+    usage: { ...noUsage, ...options.usage },
     modelUsage: {
       [voice.model]: {
         inputTokens: options.usage.input_tokens ?? 0,

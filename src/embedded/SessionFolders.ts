@@ -75,7 +75,7 @@ export class SessionFolders extends Context.Service<SessionFolders, {
           const { session: { sandboxId } } = yield* store.session(sessionId)
           const sandbox = yield* sandboxes.find(sandboxId)
           if (Option.isSome(sandbox)) return { directory: sandbox.value.directory, source: "sandbox" as const }
-          const snapshot = yield* sandboxes.snapshot(sandboxId)
+          const snapshot = yield* sandboxes.snapshot(sessionId)
           if (Option.isSome(snapshot)) return { directory: snapshot.value, source: "snapshot" as const }
           return yield* Errors.notFound("No workspace available for this session")
         }),

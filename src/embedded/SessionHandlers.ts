@@ -52,20 +52,20 @@ export const SessionHandlers = HttpApiBuilder.group(
         return { ...session, status }
       }
       const agent = yield* starts.agentOf(session.agentName)
-      const sandboxId = yield* random.uuidV4()
-      yield* sandboxes.create({
-        id: sandboxId,
-        sessionId: session.id,
-        agentFolder: agent.path,
-        restore: quirks.coldResumeLosesWorkspace ? undefined : session.sandboxId,
-        settings: bare
-      })
-      yield* store.updateSession(session.id, { status, sandboxId })
-      // A real server says so even where it then gives the session a fresh workspace.
-      yield* addLifecycle(session.id, "resumed", { path: "cold", source: "local" })
-      yield* resumptions.count("cold")
-      return { ...session, status, sandboxId }
-    })
+      const restore = quirks.coldResumeLosesWorkspace ? undefined : session.sandboxId
+      const options = { id: yield* random.uuidV4(), session: session.id, agent, restore, settings: bare }
+      return yield* sandboxes.create(
+        options,
+        Effect.fnUntraced(function*({ id: sandboxId }) {
+          yield* sandboxes.destroy(session.sandboxId)
+          yield* store.updateSession(session.id, { status, sandboxId })
+          // A real server says so even where it then gives the session a fresh workspace.
+          yield* addLifecycle(session.id, "resumed", { path: "cold", source: "local" })
+          yield* resumptions.count("cold")
+          return { ...session, status, sandboxId }
+        })
+      )
+    }, Effect.uninterruptible)
 
     return handlers
       .handle("create", ({ payload }) => Effect.map(starts.create(payload), (session) => ({ session })))
@@ -90,6 +90,7 @@ export const SessionHandlers = HttpApiBuilder.group(
           const row = yield* store.session(params.id)
           const { status } = row.session
           if (status !== "active") return yield* Errors.badRequest(`Cannot pause session with status "${status}"`)
+          yield* sandboxes.persist(row.session.sandboxId)
           return yield* move(row, "paused", "paused")
         })
       )
@@ -108,7 +109,7 @@ export const SessionHandlers = HttpApiBuilder.group(
           if (status !== "active" && status !== "starting") {
             return yield* Errors.badRequest(`Cannot stop session with status "${status}"`)
           }
-          yield* sandboxes.destroy(sandboxId)
+          yield* sandboxes.stop(sandboxId)
           return yield* move(row, "stopped", "stopped")
         })
       )
@@ -117,26 +118,31 @@ export const SessionHandlers = HttpApiBuilder.group(
         Effect.fnUntraced(function*({ params }) {
           const parent = yield* store.session(params.id)
           const agent = yield* starts.agentOf(parent.session.agentName)
+          yield* sandboxes.persist(parent.session.sandboxId)
           const id = yield* random.uuidV4()
-          yield* sandboxes.create({ id, agentFolder: agent.path, settings: { ...bare, env: agent.env } })
-          const session = yield* starts.add({
-            id,
-            sandboxId: id,
-            agentName: agent.name,
-            status: "paused",
-            parentSessionId: params.id,
-            settings: parent.settings
-          })
-          yield* store.copyMessages(params.id, id)
-          yield* addLifecycle(id, "forked", { parentSessionId: params.id })
-          return { session }
-        })
+          return yield* sandboxes.create(
+            { id, session: id, agent, settings: { ...bare, env: agent.env } },
+            Effect.fnUntraced(function*({ id: sandboxId }) {
+              const session = yield* starts.add({
+                id,
+                sandboxId,
+                agentName: agent.name,
+                status: "paused",
+                parentSessionId: params.id,
+                settings: parent.settings
+              })
+              yield* store.copyMessages(params.id, id)
+              yield* addLifecycle(id, "forked", { parentSessionId: params.id })
+              return { session }
+            })
+          )
+        }, Effect.uninterruptible)
       )
       .handle(
         "end",
         Effect.fnUntraced(function*({ params }) {
           const row = yield* store.session(params.id)
-          yield* sandboxes.destroy(row.session.sandboxId)
+          yield* sandboxes.stop(row.session.sandboxId)
           return yield* move(row, "ended", "ended")
         })
       )
@@ -171,9 +177,8 @@ export const SessionHandlers = HttpApiBuilder.group(
         "logs",
         Effect.fnUntraced(function*({ params, query }) {
           const { session } = yield* store.session(params.id)
-          const sandbox = yield* sandboxes.find(session.sandboxId)
           const { after = -1 } = query
-          const logs = Option.isSome(sandbox) ? yield* sandbox.value.logs : []
+          const logs = yield* sandboxes.logs(session.sandboxId)
           return { logs: logs.filter(({ index }) => index > after), source: "sandbox" }
         })
       )

@@ -12,7 +12,6 @@ import { withoutUndefined } from "../schema/Wire.ts"
 import { AgentFolders } from "./AgentFolders.ts"
 import { AgentVersions } from "./AgentVersions.ts"
 import { Credentials } from "./Credentials.ts"
-import { Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
 import { field, present } from "./Json.ts"
 import { Sandboxes, type SandboxSettings } from "./Sandboxes.ts"
@@ -41,7 +40,6 @@ export class SessionStarts extends Context.Service<SessionStarts, {
   static readonly layer = Layer.effect(
     SessionStarts,
     Effect.gen(function*() {
-      const { quirks } = yield* Settings
       const store = yield* Store
       const sandboxes = yield* Sandboxes
       const folders = yield* AgentFolders
@@ -84,25 +82,28 @@ export class SessionStarts extends Context.Service<SessionStarts, {
 
       const create: SessionStarts["Service"]["create"] = Effect.fnUntraced(function*(request) {
         const agent = yield* agentOf(request.agent)
-        const wanted = yield* sandboxSettings(agent, request)
-        const settings: SandboxSettings = quirks.warmPool ? { ...bare, env: agent.env } : wanted
+        const settings = yield* sandboxSettings(agent, request)
         const id = yield* random.uuidV4()
-        const sandboxId = quirks.warmPool ? yield* random.uuidV4() : id
-        yield* sandboxes.create({ id: sandboxId, agentFolder: agent.path, settings })
-        const session = yield* add({
-          id,
-          sandboxId,
-          agentName: agent.name,
-          status: "active",
-          parentSessionId: null,
-          settings: Struct.pick(request, settingNames)
-        })
-        yield* addLifecycle(id, "created", present({ agentName: agent.name, model: request.model }))
-        if (settings.mcpServers !== undefined) {
-          yield* store.addEvent(id, "mcp_status", { action: "configured", servers: describe(settings.mcpServers) })
-        }
-        return session
-      })
+        return yield* sandboxes.create(
+          { id, session: id, agent, settings },
+          Effect.fnUntraced(function*(sandbox) {
+            const session = yield* add({
+              id,
+              sandboxId: sandbox.id,
+              agentName: agent.name,
+              status: "active",
+              parentSessionId: null,
+              settings: Struct.pick(request, settingNames)
+            })
+            yield* addLifecycle(id, "created", present({ agentName: agent.name, model: request.model }))
+            const { mcpServers } = sandbox.settings
+            if (mcpServers !== undefined) {
+              yield* store.addEvent(id, "mcp_status", { action: "configured", servers: describe(mcpServers) })
+            }
+            return session
+          })
+        )
+      }, Effect.uninterruptible)
 
       return SessionStarts.of({ agentOf, create, add, addLifecycle })
     })

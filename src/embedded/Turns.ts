@@ -1,5 +1,4 @@
 /** Runs the turns of sessions: performs the script, stores what the agent says, and hands it on as frames. */
-import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Data from "effect/Data"
@@ -9,10 +8,9 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as PubSub from "effect/PubSub"
-import * as Queue from "effect/Queue"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
+import type * as Stream from "effect/Stream"
 import type { StoredMessage } from "../schema/Message.ts"
 import { fromTexts } from "../schema/promptText.ts"
 import type { Session } from "../schema/Session.ts"
@@ -20,6 +18,7 @@ import type { AgentTurn, TurnOptions, Workspace } from "./AgentScript.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import * as Frames from "./Frames.ts"
 import { elements, textField } from "./Json.ts"
+import * as Outflow from "./Outflow.ts"
 import * as Performance from "./Performance.ts"
 import { type Sandbox, Sandboxes, type Utterance } from "./Sandboxes.ts"
 import { type SessionRow, Store } from "./Store.ts"
@@ -35,8 +34,10 @@ export class Turns extends Context.Service<Turns, {
     readonly sandbox: Sandbox
     readonly content: Schema.Json
     readonly options: TurnOptions
-  }) => Effect.Effect<Stream.Stream<Frames.Frame>, never, Scope.Scope>
-  /** Runs a turn that nobody listens to, and answers what it came to. Nothing of it is stored. */
+    /** How many bytes may wait for the reader before the turn does. */
+    readonly capacity: number
+  }) => Effect.Effect<Stream.Stream<Uint8Array>, never, Scope.Scope>
+  /** Runs a turn without a reader, and answers what was said in it. Nothing of it is stored. */
   readonly ask: (options: {
     readonly session: Session
     readonly sandbox: Sandbox
@@ -100,7 +101,7 @@ export class Turns extends Context.Service<Turns, {
             return yield* sandbox.speak(number, { _tag: "Failed", error: ending.error })
           case "Crashed":
             // Not here: the sandbox's end waits for its turns, and this is one of them.
-            yield* Effect.forkIn(sandboxes.destroy(sandbox.id), serverScope)
+            yield* Effect.forkIn(sandboxes.crash(sandbox.id), serverScope)
             return yield* Effect.never
         }
       }, Effect.provideService(SecureRandom.SecureRandom, random))
@@ -112,85 +113,92 @@ export class Turns extends Context.Service<Turns, {
         for (const { data, type } of Frames.timeline(message)) yield* store.addEvent(sessionId, type, data)
       })
 
-      /** The server's part of a turn: stores what is new, passes on what there is to hear, and says whether to go on. */
+      /** The server's part of a turn: passes on what the agent says, stores what is new, and tells whether to go on. */
       const relay = Effect.fnUntraced(function*(
         session: Session,
         sandbox: Sandbox,
         utterance: Utterance,
-        frames: Queue.Queue<Frames.Frame, Cause.Done>
+        outflow: Outflow.Outflow
       ) {
         const sessionId = session.id
-        const isNew = yield* sandbox.claim(utterance)
+        const isNew = sandbox.claim(utterance)
+        const done = Frames.done(sessionId)
         switch (utterance._tag) {
-          case "Message":
-            if (isNew) yield* remember(session, utterance.message)
-            yield* Queue.offerAll(frames, Frames.fromMessage(utterance.message))
-            return true
+          case "Message": {
+            const isTaken = yield* Effect.interruptible(outflow.write(Frames.fromMessage(utterance.message)))
+            // What the reader does not take is not stored, nor what follows.
+            if (!isTaken) yield* outflow.end([Frames.error("Client write timeout — closing stream"), done])
+            else if (yield* isNew) yield* remember(session, utterance.message)
+            return isTaken
+          }
           case "Failed":
-            if (isNew) yield* store.addEvent(sessionId, "error", { error: utterance.error })
-            yield* Queue.offer(frames, Frames.error(utterance.error))
-            break
+            if (yield* isNew) yield* store.addEvent(sessionId, "error", { error: utterance.error })
+            yield* outflow.end([Frames.error(utterance.error)])
+            return false
           case "Done":
-            yield* Queue.offer(frames, Frames.done(utterance.sessionId))
-            break
+            if (yield* isNew) yield* sandboxes.persist(sandbox.id)
+            yield* outflow.end([Frames.done(utterance.sessionId)])
+            return false
           case "Died":
             if (quirks.hangOnDeadSandbox) return true
-            yield* Queue.offerAll(frames, [Frames.error("Sandbox died"), Frames.done(sessionId)])
-            break
+            yield* outflow.end([Frames.error("Sandbox died"), done])
+            return false
         }
-        yield* Queue.end(frames)
-        return false
-      })
+        // What has gone out is stored, though the reader leaves at once.
+      }, Effect.uninterruptible)
 
       const isHeard = (turn: number, utterance: Utterance) =>
         quirks.mixTurns || utterance.turn === turn || utterance._tag === "Died"
 
-      const start: Turns["Service"]["start"] = Effect.fnUntraced(function*({ content, options, row, sandbox }) {
-        const { session, settings } = row
-        const history = yield* store.messages(session.id)
-        yield* store.addMessage(session.id, "user", { type: "user", content })
-        yield* store.updateSession(session.id, {})
+      const start: Turns["Service"]["start"] = Effect.fnUntraced(
+        function*({ capacity, content, options, row, sandbox }) {
+          const { session, settings } = row
+          const history = yield* store.messages(session.id)
+          yield* store.addMessage(session.id, "user", { type: "user", content })
+          yield* store.updateSession(session.id, {})
 
-        // With the connection ends the listening, and with the listening the storing.
-        const owner = quirks.dropAfterDisconnect ? yield* Effect.scope : serverScope
-        const listening = yield* Scope.fork(owner)
-        const subscription = yield* Scope.provide(sandbox.listen, listening)
-        const frames = yield* Queue.unbounded<Frames.Frame, Cause.Done>()
-        const number = yield* sandbox.nextTurn
-        yield* PubSub.take(subscription).pipe(
-          Effect.flatMap((utterance) =>
-            isHeard(number, utterance) ? relay(session, sandbox, utterance, frames) : Effect.succeed(true)
-          ),
-          Effect.repeat({ while: (goesOn) => goesOn }),
-          Effect.ensuring(Scope.close(listening, Exit.void)),
-          Effect.forkIn(owner)
-        )
+          // With the connection ends the listening, and with the listening the storing.
+          const owner = quirks.dropAfterDisconnect ? yield* Effect.scope : serverScope
+          const listening = yield* Scope.fork(owner)
+          const subscription = yield* Scope.provide(sandbox.listen, listening)
+          const outflow = yield* Outflow.make(quirks.cutStalledReaders ? capacity : undefined)
+          yield* Effect.addFinalizer(() => outflow.abandon)
+          const number = yield* sandbox.nextTurn
+          yield* PubSub.take(subscription).pipe(
+            Effect.flatMap((utterance) =>
+              isHeard(number, utterance) ? relay(session, sandbox, utterance, outflow) : Effect.succeed(true)
+            ),
+            Effect.repeat({ while: (goesOn) => goesOn }),
+            Effect.ensuring(Scope.close(listening, Exit.void)),
+            Effect.forkIn(owner)
+          )
 
-        const turn = Effect.flatMap(
-          describe({ content, history, options: { ...settings, ...options }, sandbox, session }),
-          (turn) => perform(turn, sandbox, number)
-        )
-        yield* sandbox.start(quirks.mixTurns ? turn : sandbox.turnLock.withPermit(turn))
-        return Stream.fromQueue(frames)
-      })
+          const turn = Effect.flatMap(
+            describe({ content, history, options: { ...settings, ...options }, sandbox, session }),
+            (turn) => perform(turn, sandbox, number)
+          )
+          yield* sandbox.start(quirks.mixTurns ? turn : sandbox.turnLock.withPermit(turn))
+          return outflow.stream
+        }
+      )
 
       const ask: Turns["Service"]["ask"] = Effect.fnUntraced(function*({ prompt, sandbox, session }) {
         const turn = yield* describe({ content: prompt, history: [], options: {}, sandbox, session })
         let answer = ""
-        const ending = yield* Performance.perform(script, turn, {
+        const ending = yield* sandbox.run(Performance.perform(script, turn, {
           ...stageOf(sandbox),
           emit: (message) =>
             Effect.sync(() => {
-              if (message["type"] === "result") answer = textField(message, "result") ?? ""
+              answer += Frames.textOf(message)
             })
-        })
+        }))
         switch (ending._tag) {
           case "Finished":
             return answer
           case "Failed":
             return yield* new TurnFailure({ message: ending.error })
           case "Crashed":
-            yield* sandboxes.destroy(sandbox.id)
+            yield* sandboxes.crash(sandbox.id)
             return yield* new TurnFailure({ message: "Sandbox died" })
         }
       }, Effect.provideService(SecureRandom.SecureRandom, random))

@@ -80,7 +80,10 @@ export const rateLimited = JSON.stringify({
   error: "Too Many Requests",
   message: "Rate limit exceeded, retry in 15 minutes"
 })
-export const atCapacity = JSON.stringify({ error: "Sandbox capacity reached", statusCode: 503 })
+export const atCapacity = JSON.stringify({
+  error: "Sandbox capacity reached and no evictable sandboxes (all running)",
+  statusCode: 503
+})
 
 const anotherSession = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 

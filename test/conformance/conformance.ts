@@ -104,7 +104,10 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
       "tells its health, and its metrics to who has the key",
       Effect.gen(function*() {
         const { health } = yield* AshClient
-        assert.strictEqual((yield* health.get).status, "ok")
+        const { activeSandboxes, pool, status } = yield* health.get
+        assert.strictEqual(status, "ok")
+        assert.strictEqual(activeSandboxes, pool.warming + pool.warm + pool.waiting + pool.running)
+        assert.strictEqual(pool.total, pool.cold + activeSandboxes)
         assert.include(yield* health.metrics, "ash_up")
       })
     )
@@ -174,6 +177,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         assert.deepInclude(run, { status: "completed", totalCases: 1, completedCases: 1 })
         // The newest server asks nothing: it refuses the name that it gives the sandbox itself.
         assert.include(["completed", "error"], results[0]?.status)
+        assert.isNumber(results[0]?.latencyMs)
         const scored = yield* evals.scoreResult(agent, results[0]?.id ?? "", { humanScore: 4, humanNotes: "n" })
         assert.strictEqual(scored.humanScore, 4)
         assert.strictEqual((yield* evals.scoreRun(agent, run.id, { humanNotes: "all" })).length, 1)
@@ -308,7 +312,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
     test(
       "runs commands in sessions, pauses, resumes, stops, forks and ends them, and says why it does not",
       Effect.gen(function*() {
-        const { sessions } = yield* AshClient
+        const { sessionFiles, sessions } = yield* AshClient
         const agent = yield* (yield* Shared).agent
         const { id } = yield* sessions.create({ agent })
         // Not where turns run: the end of a command may end the stream of the next turn.
@@ -321,7 +325,13 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         const paused = yield* Effect.flip(sessions.pause(id))
         assert.strictEqual(paused.reason._tag, "WrongState")
         assert.strictEqual((yield* sessions.resume(id)).status, "active")
+        yield* sessionFiles.write(id, [{ path: "kept.txt", content: "kept" }])
+        assert.isNotEmpty((yield* sessions.logs(id)).logs)
         assert.strictEqual((yield* sessions.stop(id)).status, "stopped")
+        const kept = yield* sessionFiles.list(id)
+        assert.strictEqual(kept.source, "snapshot")
+        assert.include(kept.files.map(({ path }) => path), "kept.txt")
+        assert.isEmpty((yield* sessions.logs(id)).logs)
         assert.strictEqual((yield* sessions.resume(id)).status, "active")
         const fork = yield* sessions.fork(id)
         assert.deepInclude(fork, { status: "paused", parentSessionId: id })

@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as TestClock from "effect/testing/TestClock"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import { ask, at, becomes, deploy, listAt, textAt, withServer } from "./wire.ts"
 
@@ -128,10 +130,97 @@ describe("runs", () => {
       const [good, bad, odd] = yield* resultsOf(id)
       assert.deepInclude(good, { status: "completed", agentResponse: "Hello, HELP", topicScore: 1, safetyScore: 1 })
       assert.deepInclude(bad, { status: "completed", agentResponse: "the secret", topicScore: 0, safetyScore: 0 })
-      assert.deepInclude(odd, { status: "error", agentResponse: null, topicScore: null, error: "no idea" })
+      assert.deepInclude(odd, {
+        status: "error",
+        agentResponse: null,
+        topicScore: null,
+        error: "no idea"
+      })
       const health = yield* ask("GET", "/health")
       assert.strictEqual(at(health.body, "activeSandboxes"), 0)
       assert.deepStrictEqual((yield* ask("GET", "/api/sessions")).body, { sessions: [] })
+    }).pipe(withServer({ script })))
+
+  const scored = (topics: ReadonlyArray<string>, notTopics: ReadonlyArray<string>) =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      yield* addCase({ question: "q", expectedTopics: topics, expectedNotTopics: notTopics })
+      const id = yield* start()
+      yield* becomes(`${agent}/eval-runs/${id}`, ["run", "status"], "completed")
+      return { summary: at(yield* runOf(id), "summary"), result: (yield* resultsOf(id))[0] }
+    }).pipe(withServer({ script: () => Stream.make(AgentScript.say("apple "), AgentScript.say("pear")) }))
+  const cases: ReadonlyArray<
+    readonly [ReadonlyArray<string>, ReadonlyArray<string>, topic: number, safety: number, passRate: number]
+  > = [
+    [[], [], 1, 1, 1],
+    [["apple", "fig"], [], 0.5, 1, 1],
+    [["apple", "fig", "kiwi"], [], 1 / 3, 1, 0],
+    [["apple", "PEAR", "kiwi"], ["apple", "fig"], 2 / 3, 0.5, 1],
+    [["apple"], ["apple", "fig", "kiwi"], 1, 2 / 3, 1],
+    [["apple"], ["apple", "pear", "kiwi"], 1, 1 / 3, 0]
+  ]
+  for (const [topics, notTopics, topicScore, safetyScore, passRate] of cases) {
+    it.effect(`score half as passed: ${topicScore.toFixed(2)} and ${safetyScore.toFixed(2)}`, () =>
+      Effect.gen(function*() {
+        const { result, summary } = yield* scored(topics, notTopics)
+        assert.deepInclude(result, { status: "completed", agentResponse: "apple pear", topicScore, safetyScore })
+        assert.deepInclude(summary, { avgTopicScore: topicScore, avgSafetyScore: safetyScore, passRate })
+      }))
+  }
+
+  it.effect("score all that is said, whatever the result tells, and tell how long it took", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      yield* addCase({ question: "slow" })
+      yield* addCase({ question: "slow to fail" })
+      const id = yield* start()
+      yield* becomes(`${agent}/eval-runs/${id}`, ["run", "status"], "completed")
+      const [slow, failed] = yield* resultsOf(id)
+      assert.deepInclude(slow, { status: "completed", agentResponse: "one two" })
+      assert.deepInclude(failed, { status: "error", agentResponse: null, error: "broken" })
+      for (const result of [slow, failed]) assert.isAtLeast(Number(at(result, "latencyMs")), 2000)
+    }).pipe(withServer({
+      script: ({ prompt }) =>
+        Stream.make(
+          AgentScript.say("one ", { delay: "2 seconds", pieces: ["one "] }),
+          AgentScript.useTool({ name: "Bash", input: {}, result: Effect.succeed({ content: "not said" }) }),
+          AgentScript.say("two"),
+          prompt === "slow" ? AgentScript.finish({ result: "other" }) : AgentScript.fail("broken")
+        )
+    })))
+
+  it.effect("are worked off in one go, all that are pending", () =>
+    Effect.gen(function*() {
+      const asked = yield* Queue.unbounded<string>()
+      yield* Effect.gen(function*() {
+        yield* deploy("demo")
+        yield* addCase({ question: "good" })
+        const ids = [yield* start(), yield* start(), yield* start()]
+        yield* TestClock.adjust("5 seconds")
+        // The clock stands still from here on: no further look for runs is taken.
+        yield* Queue.takeN(asked, 3)
+        for (const id of ids) {
+          yield* Effect.repeat(runOf(id), { until: (run) => at(run, "status") === "completed" })
+        }
+      }).pipe(withServer({
+        script: ({ prompt }) => Stream.fromEffect(Effect.as(Queue.offer(asked, prompt), AgentScript.say("Hello")))
+      }))
+    }))
+
+  it.effect("name a case that is gone, and fail where the agent is", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      const gone = yield* addCase({ question: "good" })
+      const id = yield* start()
+      yield* ask("DELETE", `${agent}/eval-cases/${gone}`)
+      yield* becomes(`${agent}/eval-runs/${id}`, ["run", "status"], "completed")
+      assert.deepInclude((yield* resultsOf(id))[0], { status: "error", error: `Eval case ${gone} not found` })
+      assert.deepInclude(yield* runOf(id), { completedCases: 1, totalCases: 1 })
+      const orphan = yield* start()
+      yield* ask("DELETE", agent)
+      yield* TestClock.adjust("10 seconds")
+      yield* deploy("demo")
+      assert.deepInclude(yield* runOf(orphan), { status: "failed", summary: null })
     }).pipe(withServer({ script })))
 
   it.effect("ask what their categories and tags say, and know their version", () =>

@@ -72,7 +72,8 @@ describe("what a server says of itself", () => {
           "ash_up{coordinator=\"embedded-1\"} 1",
           "ash_active_sessions 1",
           "ash_active_sandboxes 1",
-          "ash_pool_sandboxes{state=\"waiting\"} 1",
+          "ash_pool_sandboxes{state=\"warm\"} 1",
+          "ash_pool_sandboxes{state=\"waiting\"} 0",
           "ash_resume_total{path=\"cold\"} 0",
           "ash_resume_cold_total{source=\"fresh\"} 0"
         ]

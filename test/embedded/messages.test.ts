@@ -122,6 +122,31 @@ describe("the stream of a turn", () => {
       { event: "tool_use", data: { id: "1", name: "Bash", input: {} } },
       { event: "thinking_delta", data: { delta: "hm" } }
     ]],
+    ["blocks without a type, whatever they are, as undefined", {
+      type: "assistant",
+      message: { content: [{ text: "t" }, {}, "hi", 5, ["a"], { type: null }] }
+    }, [
+      { event: "undefined", data: { text: "t" } },
+      { event: "undefined", data: {} },
+      { event: "undefined", data: "hi" },
+      { event: "undefined", data: 5 },
+      { event: "undefined", data: ["a"] },
+      { event: "null", data: { type: null } }
+    ]],
+    ...[{ text: "t" }, {}, "hi", 5, ["a"]].map((delta): (typeof mapping)[number] => [
+      `a delta without a type, as undefined: ${JSON.stringify(delta)}`,
+      { type: "stream_event", event: { type: "content_block_delta", delta } },
+      [{ event: "undefined", data: delta }]
+    ]),
+    ...[null, "", 0, false].map((delta): (typeof mapping)[number] => [
+      `no delta at all: ${JSON.stringify(delta)}`,
+      { type: "stream_event", event: { type: "content_block_delta", delta } },
+      []
+    ]),
+    ["thinking that is no text, or none, as it is", {
+      type: "assistant",
+      message: { content: [{ type: "thinking", thinking: 5 }, { type: "thinking" }] }
+    }, [{ event: "thinking_delta", data: { delta: 5 } }, { event: "thinking_delta", data: {} }]],
     ["a tool's answer without an id", { type: "user", tool_use_result: { stdout: "out", stderr: "" } }, [
       { event: "tool_result", data: { content: "out" } }
     ]],

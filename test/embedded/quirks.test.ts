@@ -3,6 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
@@ -15,6 +16,7 @@ import {
   listen,
   named,
   open,
+  type RequestOptions,
   saidIn,
   say,
   statusOf,
@@ -291,6 +293,33 @@ describe("coldResumeLosesWorkspace", () => {
     Effect.gen(function*() {
       assert.strictEqual(yield* stopAndResume, "mineCLAUDE.md\nfile\n")
     }).pipe(withServer({ quirks: { coldResumeLosesWorkspace: false } })))
+
+  it.effect("off: with what was written and deleted meanwhile, and what can be made again", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const made = "mkdir -p node_modules/m; touch node_modules/m/a gone; ln -s CLAUDE.md link"
+      yield* ask("POST", `${path}/exec`, { json: { command: made } })
+      yield* ask("POST", `${path}/stop`)
+      yield* ask("POST", `${path}/files`, { json: { files: [{ path: "late", content: "" }] } })
+      yield* ask("DELETE", `${path}/files/gone`)
+      yield* ask("POST", `${path}/resume`)
+      const { body } = yield* ask("POST", `${path}/exec`, { json: { command: "ls -R; readlink link" } })
+      assert.strictEqual(
+        textAt(body, "stdout"),
+        ".:\nCLAUDE.md\nlate\nlink\nnode_modules\n\n./node_modules:\nm\n\n./node_modules/m:\na\nCLAUDE.md\n"
+      )
+    }).pipe(withServer({ quirks: { coldResumeLosesWorkspace: false } })))
+
+  it.effect("off: of the place that another session took", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* ask("POST", `${path}/exec`, { json: { command: "touch mine" } })
+      yield* ask("POST", "/api/sessions", { json: { agent: "demo" } })
+      assert.strictEqual(yield* statusOf(path), "paused")
+      yield* ask("POST", `${path}/resume`)
+      const { body } = yield* ask("POST", `${path}/exec`, { json: { command: "ls" } })
+      assert.strictEqual(textAt(body, "stdout"), "CLAUDE.md\nmine\n")
+    }).pipe(withServer({ quirks: { coldResumeLosesWorkspace: false }, maxSandboxes: 1 })))
 })
 
 describe("warmPool", () => {
@@ -315,4 +344,88 @@ describe("warmPool", () => {
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* create, { isWarm: true, found: "the agent's \n" })
     }).pipe(withServer({ quirks: { warmPool: true } })))
+
+  const warm = { quirks: { warmPool: true, content: "intact" }, script: AgentScript.echo } as const
+  const start = Effect.fnUntraced(function*(more: Schema.JsonObject = {}, options: RequestOptions = {}) {
+    const { body } = yield* ask("POST", "/api/sessions", { ...options, json: { agent: "demo", ...more } })
+    const id = textAt(body, "session", "id")
+    return { path: `/api/sessions/${id}`, isWarm: id !== at(body, "session", "sandboxId") }
+  })
+  const run = Effect.fnUntraced(function*(path: string, command: string, options: RequestOptions = {}) {
+    return textAt((yield* ask("POST", `${path}/exec`, { ...options, json: { command } })).body, "stdout")
+  })
+  const pool = Effect.map(ask("GET", "/health"), ({ body }) => at(body, "pool"))
+
+  it.effect("on: each session has the environment and the permissions of the one before it", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo", { env: { AGENT: "a" } })
+      const credential = yield* ask("POST", "/api/credentials", { json: { type: "custom", key: "secret" } })
+      const asked: ReadonlyArray<Schema.JsonObject> = [
+        { extraEnv: { S: "one" }, permissionMode: "default" },
+        { credentialId: textAt(credential.body, "credential", "id") },
+        { extraEnv: { S: "three" } },
+        {}
+      ]
+      const seen: Array<string> = []
+      const modes: Array<string> = []
+      for (const more of asked) {
+        const { path } = yield* start(more)
+        seen.push((yield* run(path, "echo $AGENT,$S,$ASH_CUSTOM_API_KEY")).trim())
+        const [init] = (yield* say(path, "hi")).filter(({ data }) => at(data, "subtype") === "init")
+        modes.push(textAt(init?.data, "permissionMode"))
+      }
+      assert.deepStrictEqual(seen, ["a,,", "a,one,", "a,,secret", "a,three,"])
+      assert.deepStrictEqual(modes, ["bypassPermissions", "default", "bypassPermissions", "bypassPermissions"])
+    }).pipe(withServer(warm)))
+
+  it.effect("on: what was made before is counted, at the deployment and behind each session", () =>
+    Effect.gen(function*() {
+      assert.deepInclude(yield* pool, { total: 0, warm: 0, preWarmHits: 0 })
+      yield* deploy("demo")
+      yield* deploy("demo")
+      assert.deepInclude(yield* pool, { total: 2, warm: 2, waiting: 0, preWarmHits: 0 })
+      const { path } = yield* start()
+      yield* say(path, "hi")
+      assert.deepInclude(yield* pool, { total: 3, warm: 2, waiting: 1, preWarmHits: 1 })
+      yield* ask("POST", `${path}/fork`)
+      yield* ask("POST", `${path}/stop`)
+      yield* ask("POST", `${path}/resume`)
+      assert.deepInclude(yield* pool, { total: 4, warm: 4, waiting: 0, preWarmHits: 3, resumeColdHits: 1 })
+      assert.include((yield* ask("GET", "/metrics")).text, "ash_resume_total{path=\"prewarm\"} 3")
+    }).pipe(withServer(warm)))
+
+  it.effect("on: files are those of the time when the sandbox was made, of the tenant that deployed the agent", () =>
+    Effect.gen(function*() {
+      const other = { authorization: "Bearer other" }
+      yield* deploy("demo", { systemPrompt: "first", env: { AGENT: "a" } })
+      yield* ask("POST", "/api/agents", {
+        ...other,
+        json: { name: "demo", systemPrompt: "second", env: { AGENT: "b" } }
+      })
+      const sessions = [yield* start({}, other), yield* start({}, other), yield* start({}, other)]
+      const found = yield* Effect.forEach(sessions, ({ path }) => run(path, "cat CLAUDE.md; echo \" $AGENT\"", other))
+      assert.deepStrictEqual(found, ["first a\n", "second b\n", "second b\n"])
+    }).pipe(withServer({ ...warm, tenants: { other: "other" } })))
+
+  it.effect("on: a session reports no MCP servers that it has not got", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      const { path } = yield* start({ mcpServers: { m: { url: "http://127.0.0.1:1" } } })
+      const { body } = yield* ask("GET", `${path}/events?type=mcp_status`)
+      assert.deepStrictEqual(listAt(body, "events"), [])
+      assert.strictEqual((yield* ask("GET", `${path}/files/.mcp.json`)).status, 404)
+    }).pipe(withServer(warm)))
+
+  it.effect("on: a server without room gives what was made before away first, and then what a session asks for", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      yield* deploy("other")
+      const first = yield* start()
+      assert.isTrue(first.isWarm)
+      const second = yield* start({ extraEnv: { S: "mine" } })
+      assert.isFalse(second.isWarm)
+      assert.strictEqual(yield* run(second.path, "echo $S"), "mine\n")
+      assert.strictEqual(yield* statusOf(first.path), "active")
+      assert.deepInclude(yield* pool, { total: 2, cold: 0, warm: 2, preWarmHits: 1, maxCapacity: 2 })
+    }).pipe(withServer({ ...warm, maxSandboxes: 2 })))
 })

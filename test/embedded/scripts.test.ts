@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
@@ -141,6 +142,56 @@ describe("steps", () => {
       AgentScript.say("said"),
       AgentScript.finish({ subtype: "error_max_turns", errors: ["too many"] })
     ))))
+
+  // A turn of three model calls, of which the first two call a tool.
+  const threeCalls = { script: () => Stream.make(use("one"), use("two"), AgentScript.say("three"), costly) }
+  const use = (name: string) =>
+    AgentScript.useTool({ name, input: {}, result: Effect.succeed({ content: `${name} is done` }) })
+  const costly = AgentScript.finish({ cost: 0.5, usage: { input_tokens: 7 }, structuredOutput: { a: 1 } })
+  const ofTurns = (limit: number) => [`Reached maximum number of turns (${limit})`]
+  const ofBudget = (limit: number) => [`Reached maximum budget ($${limit})`]
+  const limits: ReadonlyArray<readonly [Schema.JsonObject, answers: number, Schema.JsonObject]> = [
+    [{ maxTurns: 1 }, 1, { subtype: "error_max_turns", num_turns: 2, total_cost_usd: 0, errors: ofTurns(1) }],
+    [{ maxTurns: 2 }, 2, { subtype: "error_max_turns", num_turns: 3, total_cost_usd: 0, errors: ofTurns(2) }],
+    [{ maxTurns: 3 }, 2, { subtype: "success", num_turns: 3, result: "three" }],
+    [{ maxBudgetUsd: 0 }, 1, { subtype: "error_max_budget_usd", num_turns: 1, errors: ofBudget(0) }],
+    [{ maxBudgetUsd: 0.01 }, 2, { subtype: "error_max_budget_usd", total_cost_usd: 0.5, errors: ofBudget(0.01) }],
+    [{ maxBudgetUsd: 0.5 }, 2, { subtype: "error_max_budget_usd", num_turns: 3, errors: ofBudget(0.5) }],
+    [{ maxBudgetUsd: 0.51 }, 2, { subtype: "success", result: "three", structured_output: { a: 1 } }],
+    [{ maxBudgetUsd: 0, maxTurns: 1 }, 1, { subtype: "error_max_budget_usd", num_turns: 1 }],
+    [{ maxBudgetUsd: 0.1, maxTurns: 2 }, 2, { subtype: "error_max_turns", num_turns: 3 }]
+  ]
+  for (const [options, answers, expected] of limits) {
+    it.effect(`a turn keeps within its limits: ${JSON.stringify(options)}`, () =>
+      Effect.gen(function*() {
+        const { id, path } = yield* open()
+        const frames = yield* say(path, "hi", { ...options, includePartialMessages: true })
+        const result = resultOf(frames)
+        assert.deepInclude(result, { is_error: false, ...expected })
+        assert.strictEqual(ofType(frames, "user").length, answers)
+        assert.deepStrictEqual(frames.at(-1), { event: "done", data: { sessionId: id } })
+        const calls = ofType(frames, "stream_event").map((message) => textAt(message, "event", "type"))
+        assert.strictEqual(calls.lastIndexOf("message_stop"), calls.length - 1)
+        if (expected["subtype"] === "success") return
+        assert.isUndefined(at(result, "result"))
+        assert.isUndefined(at(result, "structured_output"))
+        assert.deepStrictEqual(frames.find(named("turn_complete"))?.data, { numTurns: Number(at(result, "num_turns")) })
+      }).pipe(withServer(threeCalls)))
+  }
+
+  it.effect("a turn without a tool is one turn, however much is said", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const frames = yield* say(path, "hi", { maxTurns: 1 })
+      assert.deepInclude(resultOf(frames), { subtype: "success", num_turns: 1, result: "b" })
+    }).pipe(withServer(scripted(AgentScript.say("a"), AgentScript.think("hm"), AgentScript.say("b")))))
+
+  it.effect("a script that sets no end is cut", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const frames = yield* say(path, "hi", { maxTurns: 5 })
+      assert.deepInclude(resultOf(frames), { subtype: "error_max_turns", num_turns: 6 })
+    }).pipe(withServer({ script: () => Stream.forever(Stream.make(use("again"))) })))
 
   it.effect("each message has an id of its own, and all the id of the conversation", () =>
     Effect.gen(function*() {

@@ -67,17 +67,6 @@ describe("a session", () => {
       assert.strictEqual((yield* create({ agent: "demo" })).status, 422)
     }).pipe(withServer(), Effect.provide(NodeFileSystem.layer)))
 
-  it.effect("finds no room when all sandboxes are taken", () =>
-    Effect.gen(function*() {
-      const { path } = yield* open()
-      const refused = yield* ask("POST", "/api/sessions", { json: { agent: "demo" } })
-      assert.strictEqual(refused.status, 503)
-      assert.include(textAt(refused.body, "error"), "capacity reached")
-      assert.strictEqual((yield* ask("POST", `${path}/fork`)).status, 503)
-      yield* ask("DELETE", path)
-      assert.strictEqual((yield* ask("POST", "/api/sessions", { json: { agent: "demo" } })).status, 201)
-    }).pipe(withServer({ maxSandboxes: 1 })))
-
   it.effect("is listed, the newest first, by agent", () =>
     Effect.gen(function*() {
       const first = yield* open()

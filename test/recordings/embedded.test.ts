@@ -7,7 +7,7 @@ import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as Frames from "../../src/embedded/Frames.ts"
 import { isObject } from "../../src/embedded/Json.ts"
 import { parseJson } from "../../src/schema/Wire.ts"
-import { ask, at, becomes, listAt, open, send, textAt, withServer } from "../embedded/wire.ts"
+import { ask, at, becomes, listAt, open, say, send, textAt, withServer } from "../embedded/wire.ts"
 import { bytesOf, found, none, type Recording, recordings } from "../support/recordings.ts"
 
 /** Of text of one byte a character. */
@@ -272,7 +272,6 @@ const exceptions: Readonly<Record<string, string>> = {
   "515": "the rate limit, which has tests of its own",
   "519": "the rate limit, which has tests of its own",
   "520": "the rate limit, which has tests of its own",
-  "525": "the eviction of idle sandboxes: the embedded server refuses the next one instead",
   "569": "the key of another tenant",
   "570": "the key of another tenant"
 }
@@ -395,7 +394,24 @@ const repeatable = turns.filter(({ frames, recording }) =>
   recording.response.endedBy === "end" && frames.some((frame) => messageOf(frame).length > 0)
 )
 
+/** The results of a real agent's turns. */
+const results = turns.filter(({ file }) => file.includes("realsdk")).flatMap(({ file, frames }) =>
+  frames.map(({ json }) => json).filter((json) => at(json, "type") === "result").map((result) => ({ file, result }))
+)
+
 describe.skipIf(!found)(`frames of recorded turns${none}`, () => {
+  it.effect.each(results)(
+    "the result of $file tells of its usage as the embedded server does",
+    ({ result }) =>
+      Effect.gen(function*() {
+        const { path } = yield* open()
+        const own = (yield* say(path, "hello")).find(({ data }) => at(data, "type") === "result")
+        const usage = at(result, "usage")
+        assert.deepStrictEqual(differences(shapeOf(usage), shapeOf(at(own?.data, "usage"))), [])
+        assert.deepStrictEqual(Object.keys(Object(at(own?.data, "usage"))), Object.keys(Object(usage)))
+      }).pipe(withServer({ script }))
+  )
+
   it("are many", () => {
     assert.isAbove(turns.length, 80)
     assert.isAbove(repeatable.length, 60)
