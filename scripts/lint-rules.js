@@ -7,9 +7,21 @@ const asynchronous = (context) => (node) => {
   if (node.async) context.report({ node, message: "Use Effect instead of an async function" })
 }
 
+/**
+ * A name from outside may be one that every object has. TypeScript's own uses of brackets, with a literal between them, are
+ * all that is left: lists have `at`, maps `get`, and what is known of an object is read through `Object.hasOwn`.
+ */
+const computed = (context) => ({
+  MemberExpression: (node) => {
+    if (!node.computed || node.property.type === "Literal") return
+    context.report({ node, message: "Look up a name in a Map, or behind Object.hasOwn" })
+  }
+})
+
 export default {
   meta: { name: "effect-ash" },
   rules: {
+    "no-computed-access": { create: computed },
     "no-async": {
       create: (context) => ({
         ArrowFunctionExpression: asynchronous(context),

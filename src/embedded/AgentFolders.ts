@@ -5,7 +5,6 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
 import { Buffer } from "node:buffer"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import type { FileEntry } from "../schema/File.ts"
@@ -33,7 +32,8 @@ export class AgentFolders extends Context.Service<AgentFolders, {
   }) => Effect.Effect<string, ErrorResponse>
   readonly exists: (folder: string) => Effect.Effect<boolean>
   readonly list: (folder: string) => Effect.Effect<ReadonlyArray<FileEntry>, ErrorResponse>
-  readonly read: (folder: string, file: string) => Effect.Effect<Uint8Array, ErrorResponse>
+  /** Reads a file of at most so many bytes. */
+  readonly read: (folder: string, file: string, limit: number) => Effect.Effect<Uint8Array, ErrorResponse>
   /** Writes files one by one, until one would land outside the folder. */
   readonly write: (folder: string, files: ReadonlyArray<IncomingFile>) => Effect.Effect<number, ErrorResponse>
   readonly remove: (folder: string, file: string) => Effect.Effect<void, ErrorResponse>
@@ -47,13 +47,15 @@ export class AgentFolders extends Context.Service<AgentFolders, {
       const data = yield* DataFolder
       const { agentPaths } = yield* Settings
 
-      const exists = (file: string) => Effect.orDie(fileSystem.exists(file))
+      const exists = (file: string) => Effect.orElseSucceed(fileSystem.exists(file), () => false)
       const stat = (file: string) => Effect.option(fileSystem.stat(file))
 
-      const writeFile = (file: string, content: Uint8Array): Effect.Effect<void, PlatformError> =>
-        Effect.andThen(
-          fileSystem.makeDirectory(path.dirname(file), { recursive: true }),
-          fileSystem.writeFile(file, content)
+      const within = (folder: string, file: string) => Effect.provide(FileTree.within(folder, file), disk)
+
+      const writeFile = (file: string, content: Uint8Array) =>
+        Effect.mapError(
+          Effect.provide(FileTree.write(file, content), disk),
+          (error) => Errors.framework(500, FileTree.textOf(error))
         )
 
       const deploy: AgentFolders["Service"]["deploy"] = Effect.fnUntraced(function*(name, options) {
@@ -66,49 +68,55 @@ export class AgentFolders extends Context.Service<AgentFolders, {
         const folder = path.join(data, "agents", name)
         const files = (options.files ?? []).filter(({ path }) => !path.includes("..") && !path.startsWith("/"))
         for (const file of files) {
-          yield* Effect.orDie(writeFile(path.join(folder, file.path), decode(file)))
+          const target = yield* within(folder, file.path)
+          if (Option.isSome(target)) yield* writeFile(target.value, decode(file))
         }
         if (!files.some((file) => file.path === claudeFile)) {
           // A redeployment without a prompt loses the prompt it had, on a real server as well.
           const text = options.systemPrompt ?? `# ${name}\n`
-          yield* Effect.orDie(writeFile(path.join(folder, claudeFile), new TextEncoder().encode(text)))
+          yield* writeFile(path.join(folder, claudeFile), new TextEncoder().encode(text))
         }
         return folder
       })
 
       const list: AgentFolders["Service"]["list"] = Effect.fnUntraced(function*(folder) {
-        if (!(yield* exists(folder))) return yield* Errors.notFound("Agent directory not found")
-        return yield* Effect.orDie(FileTree.list(folder, isHidden)).pipe(Effect.provide(disk))
+        if (!(yield* exists(folder))) return yield* Errors.notFound("Agent directory not found on disk")
+        return yield* Effect.provide(FileTree.list(folder, isHidden), disk)
       })
 
-      const read: AgentFolders["Service"]["read"] = Effect.fnUntraced(function*(folder, file) {
-        const target = path.join(folder, file)
-        const info = yield* stat(target)
-        if (Option.isNone(info)) return yield* Errors.notFound("File not found")
+      const read: AgentFolders["Service"]["read"] = Effect.fnUntraced(function*(folder, file, limit) {
+        const target = yield* within(folder, file)
+        const info = Option.isSome(target) ? yield* stat(target.value) : Option.none()
+        if (Option.isNone(target) || Option.isNone(info)) return yield* Errors.notFound("File not found")
         if (info.value.type !== "File") return yield* Errors.badRequest("Path is not a file")
-        return yield* Effect.orDie(fileSystem.readFile(target))
+        if (info.value.size > limit) {
+          return yield* Errors.badRequest(`File too large (${info.value.size} bytes, max ${limit})`)
+        }
+        return yield* Effect.orDie(fileSystem.readFile(target.value))
       })
 
+      // Where a path leads decides, however it is spelt: what begins with a slash begins at the folder.
       const write: AgentFolders["Service"]["write"] = Effect.fnUntraced(function*(folder, files) {
-        const root = path.resolve(folder)
         for (const file of files) {
-          const target = path.resolve(root, file.path)
-          if (!target.startsWith(root + path.sep)) {
+          const target = yield* within(folder, file.path)
+          if (Option.isNone(target)) {
             return yield* Errors.badRequest(`Path "${file.path}" escapes agent directory`)
           }
-          yield* Effect.orDie(writeFile(target, decode(file)))
+          yield* writeFile(target.value, decode(file))
         }
         return files.length
       })
 
       const remove: AgentFolders["Service"]["remove"] = Effect.fnUntraced(function*(folder, file) {
-        const target = path.join(folder, file)
-        const info = yield* stat(target)
-        if (Option.isNone(info)) return yield* Errors.notFound("File not found")
+        if (!FileTree.isInside(path, folder, file)) return yield* Errors.badRequest("Path escapes agent directory")
+        const target = yield* within(folder, file)
+        const info = Option.isSome(target) ? yield* stat(target.value) : Option.none()
+        if (Option.isNone(target) || Option.isNone(info)) return yield* Errors.notFound("File not found")
         if (info.value.type === "Directory") {
-          return yield* Errors.framework(500, `EISDIR: illegal operation on a directory, unlink '${target}'`, "EISDIR")
+          const message = `EISDIR: illegal operation on a directory, unlink '${target.value}'`
+          return yield* Errors.framework(500, message, "EISDIR")
         }
-        yield* Effect.orDie(fileSystem.remove(target))
+        yield* Effect.orDie(Effect.provide(FileTree.remove(folder, file), disk))
       })
 
       return AgentFolders.of({ deploy, exists, list, read, write, remove })

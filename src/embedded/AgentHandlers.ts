@@ -8,11 +8,12 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import type { Agent } from "../schema/Agent.ts"
-import { AshApi } from "../schema/AshApi.ts"
-import { withoutUndefined } from "../schema/Wire.ts"
+import { StringMap, withoutUndefined } from "../schema/Wire.ts"
 import { AgentFolders } from "./AgentFolders.ts"
-import * as Errors from "./Errors.ts"
+import * as Bodies from "./Bodies.ts"
+import { disposition, extensionOf } from "./mediaTypes.ts"
 import { Sandboxes } from "./Sandboxes.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { bare } from "./SessionStarts.ts"
 import { type AgentRow, Store } from "./Store.ts"
 import * as Tables from "./Tables.ts"
@@ -26,23 +27,21 @@ const shown = (row: AgentRow): Agent => {
   }
 }
 
-// Looser than the schema of clients: the server skips or refuses a bad path itself, and any text passes as base64.
 const Files = Schema.Array(Schema.Struct({ path: Schema.String, content: Schema.String }))
-const CreateBody = Schema.Struct({
+const createBody = Bodies.accepted(Schema.Struct({
   name: Schema.String,
   path: Schema.optionalKey(Schema.String),
   systemPrompt: Schema.optionalKey(Schema.String),
   files: Schema.optionalKey(Files),
-  env: Schema.optionalKey(Schema.Record(Schema.String, Schema.String))
-})
-const decodeCreateBody = Schema.decodeUnknownEffect(CreateBody)
-const decodeWriteBody = Schema.decodeUnknownEffect(Schema.Struct({ files: Files }))
+  env: Schema.optionalKey(StringMap)
+}))
+const writeBody = Bodies.accepted(Schema.Struct({ files: Files }))
 
 /** The size up to which a file is answered as JSON. */
 const jsonLimit = 1_048_576
 
 export const AgentHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "agents",
   Effect.fnUntraced(function*(handlers) {
     const store = yield* Store
@@ -60,7 +59,7 @@ export const AgentHandlers = HttpApiBuilder.group(
       .handleRaw(
         "create",
         Effect.fnUntraced(function*({ request }) {
-          const body = yield* Effect.orDie(Effect.flatMap(request.json, decodeCreateBody))
+          const body = yield* createBody(request)
           const path = yield* folders.deploy(body.name, body)
           const previous = Option.getOrUndefined(yield* store.findAgent(body.name))
           const now = yield* DateTime.now
@@ -120,21 +119,20 @@ export const AgentHandlers = HttpApiBuilder.group(
       )
       .handle(
         "readFile",
-        Effect.fnUntraced(function*({ params, query }) {
-          const agent = yield* store.agent(params.name)
-          const bytes = yield* folders.read(agent.path, params.path)
-          if (query.format === "raw") return download(params.path, bytes)
-          if (bytes.length > jsonLimit) return yield* Errors.badRequest("File too large")
+        Effect.fnUntraced(function*({ params: { name, path }, query }) {
+          const agent = yield* store.agent(name)
+          if (query.format === "raw") return download(path, yield* folders.read(agent.path, path, Infinity))
+          const bytes = yield* folders.read(agent.path, path, jsonLimit)
           const content = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)
-          return HttpServerResponse.jsonUnsafe({ path: params.path, content, size: bytes.length })
+          return HttpServerResponse.jsonUnsafe({ path, content, size: bytes.length })
         })
       )
       .handleRaw(
         "writeFiles",
         Effect.fnUntraced(function*({ params, request }) {
           const { path } = yield* store.agent(params.name)
-          const body = yield* Effect.orDie(Effect.flatMap(request.json, decodeWriteBody))
-          return { written: yield* folders.write(path, body.files) }
+          const { files } = yield* writeBody(request)
+          return { written: yield* folders.write(path, files) }
         })
       )
       .handle(
@@ -152,8 +150,6 @@ const contentTypes = new Map([["md", "text/markdown"], ["json", "application/jso
 
 const download = (path: string, bytes: Uint8Array) =>
   HttpServerResponse.uint8Array(bytes, {
-    contentType: contentTypes.get(path.slice(path.lastIndexOf(".") + 1)) ?? "application/octet-stream",
-    headers: {
-      "content-disposition": `attachment; filename*=UTF-8''${encodeURIComponent(path.slice(path.lastIndexOf("/") + 1))}`
-    }
+    contentType: contentTypes.get(extensionOf(path)) ?? "application/octet-stream",
+    headers: { "content-disposition": disposition(path) }
   })

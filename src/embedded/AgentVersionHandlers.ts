@@ -3,33 +3,40 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpRouter from "effect/http/HttpRouter"
 import * as Option from "effect/Option"
-import { AshApi } from "../schema/AshApi.ts"
-import type { AgentVersionReference } from "../schema/Ids.ts"
 import { AgentVersions, type VersionRow } from "./AgentVersions.ts"
 import * as Errors from "./Errors.ts"
 import { present } from "./Json.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { Store } from "./Store.ts"
 import * as Tables from "./Tables.ts"
 
 export const AgentVersionHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "agentVersions",
   Effect.fnUntraced(function*(handlers) {
     const store = yield* Store
     const versions = yield* AgentVersions
     const random = yield* SecureRandom.SecureRandom
 
-    const versionOf = (params: { readonly name: string; readonly versionNumber: AgentVersionReference }) =>
-      Effect.andThen(
-        store.agent(params.name),
-        Tables.orNotFound("Version not found")(versions.find(params.name, params.versionNumber))
-      )
+    /** A version is named by its number, spelt as JSON spells it, or by its id; nothing else names one. */
+    const find = (name: string, version: number | string) => {
+      const number = Number(version)
+      return versions.find(name, String(number) === String(version) ? number : version)
+    }
+
+    /** The version of a path, as it is spelt there: the parameter is a number wherever it could be one. */
+    const versionOf = Effect.fnUntraced(function*(name: string) {
+      yield* store.agent(name)
+      const { versionNumber = "" } = yield* HttpRouter.params
+      return yield* Tables.orNotFound("Version not found")(find(name, versionNumber))
+    })
 
     /** The version that a new one begins as. */
     const sourceOf = Effect.fnUntraced(function*(name: string, cloneFrom: number | string | undefined) {
       if (cloneFrom === undefined) return undefined
-      const source = yield* versions.find(name, cloneFrom)
+      const source = yield* find(name, cloneFrom)
       return Option.isSome(source)
         ? source.value
         : yield* Errors.badRequest(`Source version ${cloneFrom} not found`)
@@ -67,21 +74,21 @@ export const AgentVersionHandlers = HttpApiBuilder.group(
           return { version }
         })
       )
-      .handle("get", ({ params }) => Effect.map(versionOf(params), (version) => ({ version })))
+      .handle("get", ({ params }) => Effect.map(versionOf(params.name), (version) => ({ version })))
       .handle(
         "update",
         Effect.fnUntraced(function*({ params, payload }) {
-          const row = yield* versionOf(params)
+          const row = yield* versionOf(params.name)
           const version = { ...row, ...present(payload), updatedAt: yield* DateTime.now }
           yield* versions.put(version)
           return { version }
         })
       )
-      .handle("delete", ({ params }) => Effect.flatMap(versionOf(params), ({ id }) => versions.remove(id)))
+      .handle("delete", ({ params }) => Effect.flatMap(versionOf(params.name), ({ id }) => versions.remove(id)))
       .handle(
         "activate",
         Effect.fnUntraced(function*({ params }) {
-          const row = yield* versionOf(params)
+          const row = yield* versionOf(params.name)
           yield* versions.activate(row)
           return { activated: true, versionNumber: row.versionNumber }
         })

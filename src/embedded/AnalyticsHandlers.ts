@@ -1,13 +1,13 @@
 /** The handler of the group `analytics` (contract 3.8). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import { AshApi } from "../schema/AshApi.ts"
 import { Evals } from "./Evals.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { Store } from "./Store.ts"
 import { Usage } from "./Usage.ts"
 
 export const AnalyticsHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "analytics",
   Effect.fnUntraced(function*(handlers) {
     const store = yield* Store
@@ -30,7 +30,7 @@ export const AnalyticsHandlers = HttpApiBuilder.group(
 )
 
 const countBy = (statuses: ReadonlyArray<string>): Record<string, number> => {
-  const counts: Record<string, number> = {}
-  for (const status of statuses) counts[status] = (counts[status] ?? 0) + 1
-  return counts
+  const counts = new Map<string, number>()
+  for (const status of statuses) counts.set(status, (counts.get(status) ?? 0) + 1)
+  return Object.fromEntries(counts)
 }

@@ -1,12 +1,12 @@
 /** The handlers of the group `apiKeys` (contract 3.8). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import { AshApi } from "../schema/AshApi.ts"
 import { ApiKeys } from "./ApiKeys.ts"
 import * as Errors from "./Errors.ts"
+import { ServerApi } from "./ServerApi.ts"
 
 export const ApiKeyHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "apiKeys",
   Effect.fnUntraced(function*(handlers) {
     const keys = yield* ApiKeys

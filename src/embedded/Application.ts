@@ -5,13 +5,13 @@ import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpApiError from "effect/http-api/HttpApiError"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import { AshApi } from "../schema/AshApi.ts"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import { AgentFolders } from "./AgentFolders.ts"
 import { AgentHandlers } from "./AgentHandlers.ts"
@@ -38,6 +38,7 @@ import { QueueHandlers } from "./QueueHandlers.ts"
 import { RateLimits } from "./RateLimits.ts"
 import { Resumptions } from "./Resumptions.ts"
 import { Sandboxes } from "./Sandboxes.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { SessionFileHandlers } from "./SessionFileHandlers.ts"
 import { SessionFolders } from "./SessionFolders.ts"
 import { SessionHandlers } from "./SessionHandlers.ts"
@@ -49,7 +50,7 @@ import { Usage } from "./Usage.ts"
 import { UsageHandlers } from "./UsageHandlers.ts"
 import { WorkspaceHandlers } from "./WorkspaceHandlers.ts"
 
-const routes = HttpApiBuilder.layer(AshApi).pipe(
+const routes = HttpApiBuilder.layer(ServerApi).pipe(
   Layer.provide([
     HealthHandlers,
     AgentHandlers,
@@ -86,7 +87,8 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
   const { origins } = Context.get(context, Settings)
   const router = yield* HttpRouter.toHttpEffect(Layer.provide(routes, Layer.succeedContext(context))).pipe(
     Effect.provideService(HttpRouter.RouterConfig, {
-      // Slashes count. The gate refuses parameters that are too long, all but file paths.
+      // Slashes and letter case count. The gate refuses parameters that are too long, all but file paths.
+      caseSensitive: true,
       ignoreDuplicateSlashes: false,
       ignoreTrailingSlash: false,
       maxParamLength: Number.MAX_SAFE_INTEGER
@@ -94,6 +96,7 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
     Effect.orDie
   )
   return Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+    if (!isDecodable(request.url)) return respond(Errors.badUrl(request.url))
     if (request.method === "OPTIONS") return Origins.preflight(request, origins)
     const admitted = yield* Effect.result(admit(request, keys))
     const response = Result.isFailure(admitted)
@@ -133,11 +136,18 @@ const answer = <E, R>(
         return Effect.succeed(respond(Errors.noRoute(request.method, request.url)))
       }
       // An interrupted request has nobody to answer to.
-      return Cause.hasInterruptsOnly(cause)
-        ? Effect.interrupt
+      if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+      // What a server accepts and the schema of clients refuses is no failure of the server.
+      return HttpApiError.HttpApiSchemaError.is(error) && requestParts.includes(error.kind)
+        ? Effect.succeed(respond(Errors.framework(400, `${error.kind} cannot be handled`, "FST_ERR_VALIDATION")))
         : Effect.succeed(respond(Errors.framework(500, error instanceof Error ? error.message : String(error))))
     })
   )
+
+const requestParts: ReadonlyArray<string> = ["Params", "Headers", "Query", "Payload"]
+
+/** Whether the escapes of a path are those of a text. The router refuses others before anything else is looked at. */
+const isDecodable = (url: string) => Result.isSuccess(Result.try(() => decodeURI(url.replace(/[?#].*$/s, ""))))
 
 /** A file path is one parameter of its route: its slashes are escaped, as the router knows no parameter with slashes. */
 const joinFilePath = (url: string) =>
@@ -152,7 +162,9 @@ const withCommonHeaders = (
 ) =>
   HttpServerResponse.setHeaders(response, {
     ...headers,
-    ...(response.headers["content-type"] === "application/json"
+    // A file has the type that it is kept with.
+    ...(response.headers["content-type"] === "application/json" &&
+        response.headers["content-disposition"] === undefined
       ? { "content-type": "application/json; charset=utf-8" }
       : {})
   })

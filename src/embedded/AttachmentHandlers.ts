@@ -9,16 +9,18 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
-import { AshApi } from "../schema/AshApi.ts"
 import type { Attachment } from "../schema/Attachment.ts"
+import * as Bodies from "./Bodies.ts"
 import { DataFolder } from "./DataFolder.ts"
 import * as Errors from "./Errors.ts"
-import { Sandboxes } from "./Sandboxes.ts"
+import * as FileTree from "./FileTree.ts"
+import { disposition } from "./mediaTypes.ts"
+import { ServerApi } from "./ServerApi.ts"
+import { SessionFolders } from "./SessionFolders.ts"
 import { Store } from "./Store.ts"
 import * as Tables from "./Tables.ts"
 
-// Looser than the schema of clients: every text passes as base64.
-const decodeBody = Schema.decodeUnknownEffect(Schema.Struct({
+const uploadBody = Bodies.accepted(Schema.Struct({
   filename: Schema.String,
   content: Schema.String,
   mimeType: Schema.optionalKey(Schema.String),
@@ -26,11 +28,11 @@ const decodeBody = Schema.decodeUnknownEffect(Schema.Struct({
 }))
 
 export const AttachmentHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "attachments",
   Effect.fnUntraced(function*(handlers) {
     const store = yield* Store
-    const sandboxes = yield* Sandboxes
+    const folders = yield* SessionFolders
     const fileSystem = yield* FileSystem.FileSystem
     const path = yield* Path.Path
     const random = yield* SecureRandom.SecureRandom
@@ -39,26 +41,32 @@ export const AttachmentHandlers = HttpApiBuilder.group(
 
     const attachmentOf = (id: string) => Tables.orNotFound("Attachment not found")(table.find(id))
 
-    const writeFile = (file: string, bytes: Uint8Array) =>
-      Effect.orDie(Effect.andThen(
-        fileSystem.makeDirectory(path.dirname(file), { recursive: true }),
-        fileSystem.writeFile(file, bytes)
-      ))
+    const disk = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+
+    /** Puts a copy where the agent finds it. Where its workspace has no place for it, as it links elsewhere, it has none. */
+    const copy = (workspace: string, name: string, bytes: Uint8Array) =>
+      FileTree.within(workspace, path.join("attachments", name)).pipe(
+        Effect.flatMap(Option.match({ onNone: () => Effect.void, onSome: (file) => FileTree.write(file, bytes) })),
+        Effect.ignore,
+        Effect.provide(disk)
+      )
 
     return handlers
       .handleRaw(
         "upload",
         Effect.fnUntraced(function*({ params, request }) {
           const { session } = yield* store.session(params.id)
-          const { content, filename, messageId = "unlinked", mimeType = "application/octet-stream" } = yield* Effect
-            .orDie(Effect.flatMap(request.json, decodeBody))
+          const { content, filename, messageId = "unlinked", mimeType = "application/octet-stream" } =
+            yield* uploadBody(request)
           const bytes = Buffer.from(content, "base64")
-          if (bytes.length === 0) return yield* Errors.badRequest("Attachment content is empty")
+          if (bytes.length === 0) return yield* Errors.badRequest("Empty attachment content")
           const id = yield* random.uuidV4()
           const name = path.basename(filename)
-          yield* writeFile(path.join(folder, id), bytes)
-          const sandbox = yield* sandboxes.find(session.sandboxId)
-          if (Option.isSome(sandbox)) yield* writeFile(path.join(sandbox.value.directory, "attachments", name), bytes)
+          yield* Effect.orDie(Effect.provide(FileTree.write(path.join(folder, id), bytes), disk))
+          const workspace = yield* Effect.option(folders.find(session.id))
+          if (Option.isSome(workspace) && workspace.value.source === "sandbox") {
+            yield* copy(workspace.value.directory, name, bytes)
+          }
           const attachment = {
             id,
             sessionId: session.id,
@@ -91,11 +99,14 @@ export const AttachmentHandlers = HttpApiBuilder.group(
               "ERR_INVALID_CHAR"
             )
           }
-          const bytes = yield* Effect.orDie(fileSystem.readFile(path.join(folder, id)))
+          const bytes = yield* Effect.mapError(
+            fileSystem.readFile(path.join(folder, id)),
+            () => Errors.notFound("Attachment file not found on disk")
+          )
           return HttpServerResponse.uint8Array(bytes, {
             contentType: mimeType,
             headers: {
-              "content-disposition": `attachment; filename*=UTF-8''${encodeURIComponent(filename)}`,
+              "content-disposition": disposition(filename),
               "x-content-type-options": "nosniff"
             }
           })
@@ -106,7 +117,7 @@ export const AttachmentHandlers = HttpApiBuilder.group(
         Effect.fnUntraced(function*({ params }) {
           const { id } = yield* attachmentOf(params.id)
           yield* table.remove(id)
-          yield* Effect.orDie(fileSystem.remove(path.join(folder, id)))
+          yield* Effect.ignore(fileSystem.remove(path.join(folder, id)))
         })
       )
   })

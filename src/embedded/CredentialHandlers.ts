@@ -1,11 +1,11 @@
 /** The handlers of the group `credentials` (contract 3.8). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import { AshApi } from "../schema/AshApi.ts"
 import { Credentials } from "./Credentials.ts"
+import { ServerApi } from "./ServerApi.ts"
 
 export const CredentialHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "credentials",
   Effect.fnUntraced(function*(handlers) {
     const credentials = yield* Credentials

@@ -82,17 +82,17 @@ export class Credentials extends Context.Service<Credentials, {
 
 const shown = (row: CredentialRow): Credential => Struct.omit(row, ["sealed", "tenantId"])
 
-const variables: Readonly<Record<string, string>> = {
-  anthropic: "ANTHROPIC_API_KEY",
-  openai: "OPENAI_API_KEY",
-  custom: "ASH_CUSTOM_API_KEY"
-}
+const variables = new Map([
+  ["anthropic", "ANTHROPIC_API_KEY"],
+  ["openai", "OPENAI_API_KEY"],
+  ["custom", "ASH_CUSTOM_API_KEY"]
+])
 
 const environmentOf = Effect.fnUntraced(function*(
   type: string,
   key: string
 ): Effect.fn.Return<Readonly<Record<string, string>>, ErrorResponse> {
-  const variable = variables[type]
+  const variable = variables.get(type)
   if (variable !== undefined) return { [variable]: key }
   const account = parseJson(key)
   if (!Predicate.isObject(account)) {

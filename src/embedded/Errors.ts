@@ -22,6 +22,18 @@ export const framework = (status: number, message: string, code?: string) =>
 /** Shape C, of the web framework on a route that declares the status: message and code are lost. */
 export const stripped = (status: number) => failure(status, phrase(status))
 
+/** The path of a request has escapes that are no text: the answer of the router, in an order of its own. */
+export const badUrl = (url: string) =>
+  new ErrorResponse({
+    status: 400,
+    body: {
+      error: phrase(400),
+      code: "FST_ERR_BAD_URL",
+      message: `'${url}' is not a valid url component`,
+      statusCode: 400
+    }
+  })
+
 /** Shape D: there is no such route. */
 export const noRoute = (method: string, url: string) =>
   new ErrorResponse({

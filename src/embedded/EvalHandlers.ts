@@ -3,31 +3,20 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
-import { AshApi } from "../schema/AshApi.ts"
 import type { CreateEvalCaseRequest, ScoreEvalResultRequest } from "../schema/Eval.ts"
 import { withoutUndefined } from "../schema/Wire.ts"
 import { AgentVersions } from "./AgentVersions.ts"
 import * as Errors from "./Errors.ts"
 import { type CaseRow, Evals, type ResultRow, type RunRow } from "./Evals.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { Store } from "./Store.ts"
 import * as Tables from "./Tables.ts"
 
-// Looser than the schema of clients: the handlers refuse a score that says nothing.
-const decodeScore = Schema.decodeUnknownEffect(Schema.Struct({
-  resultId: Schema.optionalKey(Schema.String),
-  humanScore: Schema.optionalKey(Schema.Finite),
-  humanNotes: Schema.optionalKey(Schema.String)
-}))
-
-const scoreIn = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
-  const score = yield* Effect.orDie(Effect.flatMap(request.json, decodeScore))
-  return score.humanScore === undefined && score.humanNotes === undefined
-    ? yield* Errors.badRequest("Provide humanScore and/or humanNotes")
-    : score
-})
+const checkScore = ({ humanNotes, humanScore }: ScoreEvalResultRequest) =>
+  humanScore === undefined && humanNotes === undefined
+    ? Effect.fail(Errors.badRequest("Provide humanScore and/or humanNotes"))
+    : Effect.void
 
 interface Item {
   readonly name: string
@@ -35,7 +24,7 @@ interface Item {
 }
 
 export const EvalHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "evals",
   Effect.fnUntraced(function*(handlers) {
     const store = yield* Store
@@ -158,15 +147,15 @@ export const EvalHandlers = HttpApiBuilder.group(
       )
       .handle(
         "startRun",
-        Effect.fnUntraced(function*({ params: { name }, payload: { categories, tags, versionNumber } }) {
+        Effect.fnUntraced(function*({ params: { name }, payload: { categories = [], tags = [], versionNumber } }) {
           yield* store.agent(name)
           if (versionNumber !== undefined && Option.isNone(yield* versions.find(name, versionNumber))) {
             return yield* Errors.notFound(`Agent version ${versionNumber} not found`)
           }
           const asked = (yield* rowsOf(cases, name)).filter((row) =>
             row.isActive &&
-            (categories === undefined || categories.includes(row.category ?? "")) &&
-            (tags === undefined || tags.some((tag) => row.tags?.includes(tag) === true))
+            (categories.length === 0 || (typeof row.category === "string" && categories.includes(row.category))) &&
+            (tags.length === 0 || tags.some((tag) => row.tags?.includes(tag) === true))
           )
           const tenantId = yield* Tables.Tenant
           const createdAt = yield* DateTime.now
@@ -216,24 +205,26 @@ export const EvalHandlers = HttpApiBuilder.group(
         "listResults",
         ({ params }) => Effect.flatMap(runOf(params), ({ id }) => Effect.map(resultsOf(id), (results) => ({ results })))
       )
-      .handleRaw(
+      .handle(
         "scoreRun",
-        Effect.fnUntraced(function*({ params, request }) {
-          const { resultId, ...fields } = yield* scoreIn(request)
+        Effect.fnUntraced(function*({ params, payload: { resultId, ...fields } }) {
           const run = yield* runOf(params)
+          yield* checkScore(fields)
           const rows = (yield* resultsOf(run.id)).filter(({ id }) => resultId === undefined || id === resultId)
-          if (resultId !== undefined && rows.length === 0) return yield* Errors.notFound("Eval result not found")
+          if (resultId !== undefined && rows.length === 0) {
+            return yield* Errors.notFound("Eval result not found in this run")
+          }
           const scored = yield* Effect.forEach(rows, (row) => score(row, fields))
           return { scored: scored.length, results: scored }
         })
       )
-      .handleRaw(
+      .handle(
         "scoreResult",
-        Effect.fnUntraced(function*({ params, request }) {
-          const fields = yield* scoreIn(request)
+        Effect.fnUntraced(function*({ params, payload }) {
           yield* store.agent(params.name)
           const row = yield* Tables.orNotFound("Eval result not found")(results.find(params.id))
-          return { result: yield* score(row, fields) }
+          yield* checkScore(payload)
+          return { result: yield* score(row, payload) }
         })
       )
   })

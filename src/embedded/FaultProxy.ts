@@ -80,7 +80,7 @@ export const random = (
   { kinds = Faults.kinds, phases: among = phases, probability = 0.2, seed }: RandomOptions
 ): Effect.Effect<FaultScript> =>
   Effect.map(Random.Random, (random): FaultScript => {
-    const pick = <A>(values: ReadonlyArray<A>) => values[Math.floor(random.nextDoubleUnsafe() * values.length)]
+    const pick = <A>(values: ReadonlyArray<A>) => values.at(Math.floor(random.nextDoubleUnsafe() * values.length))
     return () => {
       const isStruck = random.nextDoubleUnsafe() < probability
       const kind = pick(kinds)

@@ -9,13 +9,13 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
+import type * as Schema from "effect/Schema"
 import { AshApi, BodyLimit } from "../schema/AshApi.ts"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
-import { AgentName, Uuid } from "../schema/Ids.ts"
 import * as Bodies from "./Bodies.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
+import { field, isObject } from "./Json.ts"
 import { RateLimits, type Standing } from "./RateLimits.ts"
 import * as Routes from "./Routes.ts"
 import { Store } from "./Store.ts"
@@ -25,10 +25,6 @@ type Params = Readonly<Record<string, string | undefined>>
 
 /** The length from which a part of a path matches no route. A file path is no such part: it may be of any length. */
 const segmentLimit = 100
-
-const isAgentName = Schema.is(AgentName)
-const isVersion = (text: string) => /^[1-9]\d*$/.test(text) || isUuid(text)
-const isUuid = Schema.is(Uuid)
 
 /** The number of bytes that a body may have, by route. */
 const bodyLimits = new Map(
@@ -52,46 +48,33 @@ export const Gate = HttpRouter.middleware(Effect.gen(function*() {
     query: Readonly<Record<string, string | ReadonlyArray<string>>>
   ) {
     const route = routes.get(key) ?? {}
+    const { id, path } = params
     const body = yield* Bodies.read(request, bodyLimits.get(key) ?? BodyLimit.defaultValue())
-    if (params["id"] !== undefined && route.isPlainId !== true) yield* validate(idRule, params["id"], "params/id")
-    const given = route.isBodyOptional === true ? body ?? {} : body
+    if (id !== undefined && route.isPlainId !== true) yield* validate(idRule, id, "params/id")
+    const given = route.isBodyOptional === true && !isObject(body) ? {} : body
     const accepted = route.body === undefined ? undefined : yield* validate(route.body, given, "body")
-    if (route.query !== undefined) yield* validate(route.query, toJson(query), "querystring")
-    // No agent can have another name, so there is none.
-    if (params["name"] !== undefined && !isAgentName(params["name"])) return yield* Errors.notFound("Agent not found")
-    if (params["versionNumber"] !== undefined) yield* checkVersion(params["name"] ?? "", params["versionNumber"])
-    const path = route.filePath === undefined ? undefined : yield* checkPath(route.filePath, params)
+    const asked = route.query === undefined ? {} : yield* validate(route.query, { ...query }, "querystring")
+    if (path !== undefined && route.refusesFilePath === true) yield* checkPath(params, path)
     return {
       request: accepted === undefined ? request : withBody(request, accepted),
-      params: path === undefined ? params : { ...params, path }
+      query: queryOf(route.query ?? { type: "object" }, asked)
     }
   })
 
-  /** A version is named by its number, spelt as JSON spells it, or by its id; nothing else names one. */
-  const checkVersion = Effect.fnUntraced(function*(name: string, version: string) {
-    yield* store.agent(name)
-    if (!isVersion(version)) return yield* Errors.notFound("Version not found")
-  })
-
-  const checkPath = Effect.fnUntraced(function*(rule: NonNullable<Routes.Route["filePath"]>, params: Params) {
-    const { id, name = "", path = "" } = params
+  const checkPath = Effect.fnUntraced(function*({ id, name = "" }: Params, path: string) {
     yield* id === undefined ? store.agent(name) : store.session(id)
-    if (rule.isBad(path)) return yield* rule.bad
-    const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".")
-    return segments.length === 0 ? yield* rule.empty : segments.join("/")
+    if (path === "") return yield* Errors.badRequest("File path required")
+    if (path.includes("..") || path.startsWith("/")) return yield* Errors.badRequest("Invalid file path")
   })
 
   return (handler) =>
     Effect.gen(function*() {
       const request = yield* HttpServerRequest.HttpServerRequest
       const query = yield* HttpServerRequest.ParsedSearchParams
-      const context = yield* HttpRouter.RouteContext
-      const { params, route } = context
+      const { params, route } = yield* HttpRouter.RouteContext
       const key = `${route.method} ${route.path}`
       if (
-        [params["name"], params["id"], params["versionNumber"]].some((segment) =>
-          segment !== undefined && segment.length > segmentLimit
-        )
+        [params["name"], params["id"], params["versionNumber"]].some((segment = "") => segment.length > segmentLimit)
       ) {
         return respond(Errors.noRoute(request.method, request.url))
       }
@@ -102,7 +85,7 @@ export const Gate = HttpRouter.middleware(Effect.gen(function*() {
         ? respond(strip(admitted.failure, routes.get(key)))
         : yield* handler.pipe(
           Effect.provideService(HttpServerRequest.HttpServerRequest, admitted.success.request),
-          Effect.provideService(HttpRouter.RouteContext, { ...context, params: admitted.success.params })
+          Effect.provideService(HttpServerRequest.ParsedSearchParams, admitted.success.query)
         )
       // The stream of a turn is written past the framework, so without its headers.
       return response.headers["content-type"] === "text/event-stream"
@@ -119,7 +102,20 @@ const validate = (rule: Validation.Rule, value: Schema.Json | undefined, path: s
     (message) => Errors.framework(400, message, "FST_ERR_VALIDATION")
   )
 
-const toJson = (query: Readonly<Record<string, string | ReadonlyArray<string>>>): Schema.Json => ({ ...query })
+/** A query as its handler decodes it: what was bent is spelt plainly, and an empty text filters nothing. */
+const queryOf = ({ properties = {} }: Validation.Fields, asked: Schema.Json) =>
+  Object.fromEntries(
+    Object.entries(properties).flatMap(([name, rule]) => {
+      const value = field(asked, name)
+      return value === undefined || value === "" ? [] : [[name, spelt(rule, value)]]
+    })
+  )
+
+const spelt = (rule: Validation.Rule, value: Schema.Json): string => {
+  if (typeof value === "number") return String(Math.min(value, Number.MAX_SAFE_INTEGER))
+  const text = String(value)
+  return rule.type === "string" && rule.format === "date-time" ? Validation.instantOf(text) ?? text : text
+}
 
 /** A request with another body: the one that the checks made of its own. Its method has done its work before. */
 const withBody = (request: HttpServerRequest.HttpServerRequest, body: Schema.Json) =>

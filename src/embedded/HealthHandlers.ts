@@ -3,17 +3,17 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { AshApi } from "../schema/AshApi.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import { Resumptions } from "./Resumptions.ts"
 import { Sandboxes } from "./Sandboxes.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { Store } from "./Store.ts"
 
 /** The version of the server that this one behaves like. */
 export const serverVersion = "0.2.0"
 
 export const HealthHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "health",
   Effect.fnUntraced(function*(handlers) {
     const { maxSandboxes } = yield* Settings
@@ -67,7 +67,11 @@ const metrics = ({ activeSandboxes, activeSessions, pool, uptime }: Health): str
     ...metric("ash_uptime_seconds", "gauge", [["", uptime]]),
     ...metric("ash_active_sessions", "gauge", [["", activeSessions]]),
     ...metric("ash_active_sandboxes", "gauge", [["", activeSandboxes]]),
-    ...metric("ash_pool_sandboxes", "gauge", states.map((state) => [`{state="${state}"}`, pool[state]])),
+    ...metric(
+      "ash_pool_sandboxes",
+      "gauge",
+      states.map((state) => [`{state="${state}"}`, new Map(Object.entries(pool)).get(state)])
+    ),
     ...metric("ash_pool_max_capacity", "gauge", [["", pool["maxCapacity"]]]),
     ...metric("ash_resume_total", "counter", [
       ["{path=\"warm\"}", pool["resumeWarmHits"]],

@@ -7,6 +7,7 @@ export const isObject = (value: Schema.Json | undefined): value is Schema.JsonOb
 
 /** A field of a value, absent where the value is no object. */
 export const field = (value: Schema.Json | undefined, name: string): Schema.Json | undefined =>
+  // oxlint-disable-next-line effect-ash/no-computed-access -- behind Object.hasOwn
   isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined
 
 /** A field of a value, if it is a text. */
@@ -21,9 +22,9 @@ export const elements = (value: Schema.Json | undefined): ReadonlyArray<Schema.J
 
 /** The object with those fields that are there. */
 export const present = (fields: Readonly<Record<string, Schema.Json | undefined>>): Schema.JsonObject => {
-  const result: Record<string, Schema.Json> = {}
+  const result = new Map<string, Schema.Json>()
   for (const [name, value] of Object.entries(fields)) {
-    if (value !== undefined) result[name] = value
+    if (value !== undefined) result.set(name, value)
   }
-  return result
+  return Object.fromEntries(result)
 }

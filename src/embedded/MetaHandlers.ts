@@ -4,19 +4,19 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as OpenApi from "effect/http-api/OpenApi"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Redacted from "effect/Redacted"
-import { AshApi } from "../schema/AshApi.ts"
 import { parseJson } from "../schema/Wire.ts"
 import { serverVersion } from "./HealthHandlers.ts"
 import { isObject } from "./Json.ts"
+import { ServerApi } from "./ServerApi.ts"
 
 export const MetaHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "meta",
   (handlers) =>
     Effect.succeed(handlers.handleAll({
       openApi: () =>
         Effect.sync(() => {
-          const document = parseJson(JSON.stringify(OpenApi.fromApi(AshApi)))
+          const document = parseJson(JSON.stringify(OpenApi.fromApi(ServerApi)))
           return isObject(document) ? document : {}
         }),
       // A real server tells the key that it was started with. This one does not: nobody needs it to.

@@ -41,7 +41,7 @@ export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
     }
     const first = next
     let size = 0
-    while (next < batch.length && size < portion) size += batch[next++]?.length ?? 0
+    while (next < batch.length && size < portion) size += batch.at(next++)?.length ?? 0
     waiting -= size
     taken.openUnsafe()
     const [head, ...tail] = batch.slice(first, next)

@@ -1,41 +1,25 @@
 /** The handlers of the group `queue` (contract 3.8). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
-import { AshApi } from "../schema/AshApi.ts"
 import type { QueueItem } from "../schema/QueueItem.ts"
 import * as Errors from "./Errors.ts"
 import { Queue, type QueueRow } from "./Queue.ts"
+import { ServerApi } from "./ServerApi.ts"
 import * as Tables from "./Tables.ts"
 
 const defaultLimit = 50
 
-// Looser than the schema of clients: an agent without a name reaches the queue.
-const decodeBody = Schema.decodeUnknownEffect(Schema.Struct({
-  agentName: Schema.String,
-  prompt: Schema.String,
-  sessionId: Schema.optionalKey(Schema.String),
-  priority: Schema.optionalKey(Schema.Int),
-  maxRetries: Schema.optionalKey(Schema.Int)
-}))
-
 const shown = (row: QueueRow): QueueItem => Struct.omit(row, ["retryAfter"])
 
 export const QueueHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "queue",
   Effect.fnUntraced(function*(handlers) {
     const { add, table } = yield* Queue
     const itemOf = (id: string) => Tables.orNotFound("Queue item not found")(table.find(id))
     return handlers
-      .handleRaw(
-        "create",
-        Effect.fnUntraced(function*({ request }) {
-          const body = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
-          return { item: shown(yield* add(body)) }
-        })
-      )
+      .handle("create", ({ payload }) => Effect.map(add(payload), (row) => ({ item: shown(row) })))
       .handle("list", ({ query: { limit = defaultLimit, status } }) =>
         Effect.map(table.all, (rows) => ({
           items: rows.toReversed().filter((row) => status === undefined || row.status === status).slice(0, limit)

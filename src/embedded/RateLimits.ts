@@ -7,15 +7,7 @@ import { Settings } from "./EmbeddedOptions.ts"
 
 const window = 15 * 60 * 1000
 
-const buckets = {
-  "POST /api/sessions": 20,
-  "POST /api/agents": 20,
-  others: 1500
-}
-type Bucket = keyof typeof buckets
-
-const bucketOf = (route: string): Bucket =>
-  route === "POST /api/sessions" || route === "POST /api/agents" ? route : "others"
+const limits = new Map([["POST /api/sessions", 20], ["POST /api/agents", 20]])
 
 /** Where a request stands in its window. */
 export interface Standing {
@@ -34,12 +26,12 @@ export class RateLimits extends Context.Service<RateLimits, {
     RateLimits,
     Effect.gen(function*() {
       const { rateLimits } = yield* Settings
-      const windows = new Map<Bucket, { readonly end: number; readonly count: number }>()
+      const windows = new Map<string, { readonly end: number; readonly count: number }>()
       return RateLimits.of({
         count: (route) =>
           Effect.map(Clock.currentTimeMillis, (now) => {
-            const bucket = bucketOf(route)
-            const limit = buckets[bucket]
+            const bucket = limits.has(route) ? route : "others"
+            const limit = limits.get(route) ?? 1500
             const current = windows.get(bucket)
             const { count, end } = current !== undefined && current.end > now
               ? current

@@ -12,7 +12,8 @@ export class Resumptions extends Context.Service<Resumptions, {
     return Resumptions.of({
       count: (path) =>
         Effect.sync(() => {
-          hits[path] += 1
+          if (path === "warm") hits.warm += 1
+          else hits.cold += 1
         }),
       counts: Effect.sync(() => ({ resumeWarmHits: hits.warm, resumeColdHits: hits.cold }))
     })

@@ -2,36 +2,31 @@
  * What the real server's routes accept (contract 3). The package's own contract does not say it: it declares what clients
  * should send, which is less.
  */
-import type { ErrorResponse } from "../schema/ErrorResponse.ts"
-import * as Errors from "./Errors.ts"
 import type { Quirks } from "./Quirks.ts"
-import type { Rule } from "./Validation.ts"
+import type { Fields, Rule, Typed } from "./Validation.ts"
 
 /** What a route accepts. */
 export interface Route {
   /** Absent where the route takes no body, and then whatever is sent is ignored. */
   readonly body?: Rule
-  /** Whether the body may be left out; it then counts as an empty object. */
+  /** Whether the body may be left out: what is no object counts as an empty one. */
   readonly isBodyOptional?: boolean
   /** Whether the id in the path is any text, not a UUID. */
   readonly isPlainId?: boolean
-  readonly query?: Rule
+  readonly query?: Fields
   /** Whether a bad request is answered without a reason (contract 2.1, shape C). */
   readonly declaresBadRequest?: boolean
   /** Whether a body that is too large is. */
   readonly declaresTooLarge?: boolean
-  readonly filePath?: {
-    readonly isBad: (path: string) => boolean
-    readonly bad: ErrorResponse
-    readonly empty: ErrorResponse
-  }
+  /** Whether a file path is refused for how it is spelt, wherever it leads. */
+  readonly refusesFilePath?: boolean
 }
 
-const text = (maxLength?: number): Rule => maxLength === undefined ? { type: "string" } : { type: "string", maxLength }
-const texts: Rule = { type: "array", items: { type: "string" } }
+const text = (maxLength?: number): Typed => maxLength === undefined ? { type: "string" } : { type: "string", maxLength }
+const texts: Typed = { type: "array", items: { type: "string" } }
 const textMap: Rule = { type: "object", others: { type: "string" } }
 const object: Rule = { type: "object" }
-const page = (more: Readonly<Record<string, Rule>> = {}): Rule => ({
+const page = (more: Readonly<Record<string, Rule>> = {}): Fields => ({
   type: "object",
   properties: {
     limit: { type: "integer", minimum: 1, maximum: 1000 },
@@ -92,7 +87,7 @@ const exec: Rule = {
 const sendMessage = (quirk: Quirks["content"]): Rule => ({
   type: "object",
   properties: {
-    content: content[quirk],
+    content: contentOf(quirk),
     includePartialMessages: { type: "boolean" },
     model: text(100),
     maxTurns: { type: "integer", minimum: 1 },
@@ -108,7 +103,7 @@ const sendMessage = (quirk: Quirks["content"]): Rule => ({
   required: ["content"]
 })
 
-const blocks: Rule = {
+const blocks: Typed = {
   type: "array",
   maxItems: 20,
   items: {
@@ -118,13 +113,18 @@ const blocks: Rule = {
   }
 }
 
-const content: Readonly<Record<Quirks["content"], Rule>> = {
-  mangled: { type: "oneOf", rules: [text(500_000), blocks] },
-  strings: text(100_000),
-  intact: { type: "anyOf", rules: [text(500_000), blocks] }
+const contentOf = (quirk: Quirks["content"]): Rule => {
+  switch (quirk) {
+    case "mangled":
+      return { type: "oneOf", rules: [text(500_000), blocks] }
+    case "strings":
+      return text(100_000)
+    case "intact":
+      return { type: "either", rules: [text(500_000), blocks], isStrict: true }
+  }
 }
 
-const nullable = (rule: Rule): Rule => ({ type: "nullable", rule })
+const nullable = (rule: Typed): Rule => ({ type: "either", rules: [rule, { type: "null" }] })
 const uuid: Rule = { type: "string", format: "uuid" }
 const time: Rule = { type: "string", format: "date-time" }
 const atLeastZero: Rule = { type: "integer", minimum: 0 }
@@ -157,13 +157,7 @@ const scoreFields: Readonly<Record<string, Rule>> = {
   humanNotes: text(10_000)
 }
 
-const fileFormat: Rule = { type: "object", properties: { format: { type: "string", enum: ["json", "raw"] } } }
-
-const sessionFilePath: NonNullable<Route["filePath"]> = {
-  isBad: (path) => path.includes("..") || path.startsWith("/"),
-  bad: Errors.badRequest("Invalid file path"),
-  empty: Errors.badRequest("File path required")
-}
+const fileFormat: Fields = { type: "object", properties: { format: { type: "string", enum: ["json", "raw"] } } }
 
 const usageFilter: Readonly<Record<string, Rule>> = { sessionId: uuid, agentName: text(), after: time, before: time }
 
@@ -177,21 +171,10 @@ export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
     ["PATCH /api/agents/:name/config", { body: object }],
     ["GET /api/agents/:name/files/:path", {
       query: fileFormat,
-      filePath: {
-        isBad: (path) => path.includes("..") || path.startsWith("/"),
-        bad: Errors.badRequest("Invalid file path"),
-        empty: Errors.badRequest("Invalid file path")
-      }
+      refusesFilePath: true
     }],
     ["POST /api/agents/:name/files", {
       body: { type: "object", properties: { files }, required: ["files"] }
-    }],
-    ["DELETE /api/agents/:name/files/:path", {
-      filePath: {
-        isBad: (path) => path.split("/").includes("..") || path.startsWith("/"),
-        bad: Errors.badRequest("Path escapes agent directory"),
-        empty: Errors.framework(500, "EISDIR: illegal operation on a directory, unlink", "EISDIR")
-      }
     }],
     ["POST /api/sessions", { body: createSession, declaresBadRequest: true }],
     ["GET /api/sessions", { query: { type: "object", properties: { agent: text() } } }],
@@ -206,7 +189,7 @@ export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
     ["POST /api/agents/:name/versions", {
       body: {
         type: "object",
-        properties: { ...versionFields, cloneFrom: { type: "anyOf", rules: [{ type: "integer" }, text()] } }
+        properties: { ...versionFields, cloneFrom: { type: "either", rules: [{ type: "integer" }, text()] } }
       },
       declaresBadRequest: true
     }],
@@ -236,7 +219,7 @@ export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
     ["GET /api/sessions/:id/files", {
       query: { type: "object", properties: { includeHidden: { type: "string", enum: ["true", "false"] } } }
     }],
-    ["GET /api/sessions/:id/files/:path", { query: fileFormat, filePath: sessionFilePath }],
+    ["GET /api/sessions/:id/files/:path", { query: fileFormat, refusesFilePath: true }],
     ["POST /api/sessions/:id/files", {
       body: {
         type: "object",
@@ -244,7 +227,7 @@ export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
         required: ["files"]
       }
     }],
-    ["DELETE /api/sessions/:id/files/:path", { filePath: sessionFilePath }],
+    ["DELETE /api/sessions/:id/files/:path", { refusesFilePath: true }],
     ["POST /api/sessions/:id/workspace", {
       body: { type: "object", properties: { bundle: text() }, required: ["bundle"] },
       declaresBadRequest: true
@@ -308,7 +291,7 @@ export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
     }],
     ["GET /api/usage/stats", { query: { type: "object", properties: usageFilter } }],
     ["GET /api/analytics", { query: { type: "object", properties: { after: time, before: time } } }],
-    ["POST /api/api-keys", { body: object, isBodyOptional: true }],
+    ["POST /api/api-keys", { body: { type: "object", properties: { label: text() } }, isBodyOptional: true }],
     ["DELETE /api/api-keys/:id", { isPlainId: true }],
     ["POST /api/sessions/:id/messages", { body: sendMessage(quirks.content), declaresBadRequest: true }],
     ["GET /api/sessions/:id/messages", { query: page() }]

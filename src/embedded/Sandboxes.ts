@@ -195,7 +195,8 @@ export class Sandboxes extends Context.Service<Sandboxes, {
 
       /** Counts what begins or ends in a sandbox, and with it that the sandbox is used. */
       const count = (id: string, occupation: Occupation, kind: "turns" | "others", change: 1 | -1) => {
-        occupation[kind] += change
+        if (kind === "turns") occupation.turns += change
+        else occupation.others += change
         occupation.hasRun ||= kind === "turns"
         const entry = alive.get(id)
         if (entry !== undefined && alive.delete(id)) alive.set(id, entry)

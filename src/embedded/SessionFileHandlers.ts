@@ -3,21 +3,21 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
-import { AshApi } from "../schema/AshApi.ts"
-import { mediaTypeOf } from "./mediaTypes.ts"
+import * as Bodies from "./Bodies.ts"
+import { disposition, mediaTypeOf } from "./mediaTypes.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { SessionFolders } from "./SessionFolders.ts"
 
 /** The size up to which a file is answered as JSON. */
 const jsonLimit = 1_048_576
 
-// Looser than the schema of clients: a bad path, and a file that is too large, are refused one by one.
-const decodeBody = Schema.decodeUnknownEffect(Schema.Struct({
+const writeBody = Bodies.accepted(Schema.Struct({
   files: Schema.Array(Schema.Struct({ path: Schema.String, content: Schema.String })),
   targetPath: Schema.optionalKey(Schema.String)
 }))
 
 export const SessionFileHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "sessionFiles",
   Effect.fnUntraced(function*(handlers) {
     const folders = yield* SessionFolders
@@ -39,9 +39,7 @@ export const SessionFileHandlers = HttpApiBuilder.group(
             return HttpServerResponse.uint8Array(bytes, {
               contentType: mediaTypeOf(path),
               headers: {
-                "content-disposition": `attachment; filename*=UTF-8''${
-                  encodeURIComponent(path.slice(path.lastIndexOf("/") + 1))
-                }`,
+                "content-disposition": disposition(path),
                 "x-ash-source": source
               }
             })
@@ -55,7 +53,7 @@ export const SessionFileHandlers = HttpApiBuilder.group(
         "write",
         Effect.fnUntraced(function*({ params, request }) {
           const folder = yield* folders.find(params.id)
-          const { files, targetPath = "." } = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
+          const { files, targetPath = "." } = yield* writeBody(request)
           return { files: yield* folders.write(folder, files, targetPath) }
         })
       )

@@ -1,18 +1,15 @@
 /** The workspaces of sessions on the disk: in a live sandbox, or what is kept of one (contract 3.7). */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Tar from "effect/encoding/Tar"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
-import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
-import { gunzipSync, gzipSync } from "node:zlib"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import type { FileEntry, WriteFileResult } from "../schema/File.ts"
 import type { IncomingFile } from "./AgentFolders.ts"
+import * as Bundles from "./Bundles.ts"
 import * as Errors from "./Errors.ts"
 import * as FileTree from "./FileTree.ts"
 import { Sandboxes } from "./Sandboxes.ts"
@@ -27,7 +24,9 @@ export interface SessionFolder {
 const maxFileSize = 52_428_800
 const maxBatchSize = 104_857_600
 const maxReadSize = 104_857_600
-const maxBundleSize = 104_857_600
+
+/** The name of what no workspace keeps. */
+const skipped = ".DS_Store"
 
 export class SessionFolders extends Context.Service<SessionFolders, {
   /** The workspace of a session. */
@@ -56,58 +55,76 @@ export class SessionFolders extends Context.Service<SessionFolders, {
       const store = yield* Store
       const sandboxes = yield* Sandboxes
 
-      const statOf = Effect.fnUntraced(function*(target: string) {
-        const info = yield* Effect.option(fileSystem.stat(target))
-        if (Option.isNone(info)) return yield* Errors.notFound("File not found")
-        return info.value.type === "File" ? info.value : yield* Errors.badRequest("Path is not a file")
+      const within = ({ directory }: SessionFolder, file: string) =>
+        Effect.provide(FileTree.within(directory, file), disk)
+
+      /** Whether a folder is there, and no link in its place that a command put there. */
+      const isItself = (directory: string) =>
+        Effect.match(fileSystem.realPath(directory), {
+          onFailure: () => false,
+          onSuccess: (real) => real === directory
+        })
+
+      /** A file that is there, with what the disk says of it. */
+      const fileOf = Effect.fnUntraced(function*(folder: SessionFolder, file: string) {
+        const target = yield* within(folder, file)
+        const info = Option.isSome(target) ? yield* Effect.option(fileSystem.stat(target.value)) : Option.none()
+        if (Option.isNone(target) || Option.isNone(info)) return yield* Errors.notFound("File not found")
+        if (info.value.type !== "File") return yield* Errors.badRequest("Path is not a file")
+        return { target: target.value, size: info.value.size }
       })
 
-      const writeFile = (file: string, content: Uint8Array, mode?: number): Effect.Effect<void, PlatformError> =>
-        Effect.andThen(
-          fileSystem.makeDirectory(path.dirname(file), { recursive: true }),
-          fileSystem.writeFile(file, content, mode === undefined ? {} : { mode })
-        )
-
-      const isWithin = (root: string, target: string) => target.startsWith(root + path.sep)
+      const writeFile = Effect.fnUntraced(function*(folder: SessionFolder, file: string, content: Uint8Array) {
+        const target = yield* within(folder, file)
+        if (Option.isNone(target)) return "Invalid file path"
+        return yield* Effect.match(Effect.provide(FileTree.write(target.value, content), disk), {
+          onFailure: FileTree.textOf,
+          onSuccess: () => undefined
+        })
+      })
 
       return SessionFolders.of({
         find: Effect.fnUntraced(function*(sessionId) {
           const { session: { sandboxId } } = yield* store.session(sessionId)
           const sandbox = yield* sandboxes.find(sandboxId)
-          if (Option.isSome(sandbox)) return { directory: sandbox.value.directory, source: "sandbox" as const }
+          if (Option.isSome(sandbox) && (yield* isItself(sandbox.value.directory))) {
+            return { directory: sandbox.value.directory, source: "sandbox" as const }
+          }
           const snapshot = yield* sandboxes.snapshot(sessionId)
-          if (Option.isSome(snapshot)) return { directory: snapshot.value, source: "snapshot" as const }
+          if (Option.isSome(snapshot) && (yield* isItself(snapshot.value))) {
+            return { directory: snapshot.value, source: "snapshot" as const }
+          }
           return yield* Errors.notFound("No workspace available for this session")
         }),
         list: ({ directory }, includeHidden) =>
           FileTree.list(
             directory,
             (name) => FileTree.alwaysHidden.has(name) || (!includeHidden && FileTree.caches.has(name))
-          ).pipe(Effect.orDie, Effect.provide(disk)),
-        read: Effect.fnUntraced(function*({ directory }, file, limit = maxReadSize) {
-          const target = path.join(directory, file)
-          const { size } = yield* statOf(target)
-          if (Number(size) > limit) {
-            return yield* Errors.badRequest(`File too large (${size} bytes, max ${limit})`)
-          }
+          ).pipe(Effect.provide(disk)),
+        read: Effect.fnUntraced(function*(folder, file, limit = maxReadSize) {
+          const { size, target } = yield* fileOf(folder, file)
+          if (size > limit) return yield* Errors.badRequest(`File too large (${size} bytes, max ${limit})`)
           return yield* Effect.orDie(fileSystem.readFile(target))
         }),
-        write: Effect.fnUntraced(function*({ directory }, files, targetPath) {
+        // The folder to write into is spelt as it likes, and never leads out: it begins at the workspace. A path may not.
+        write: Effect.fnUntraced(function*(folder, files, targetPath) {
+          const into = path.join(path.sep, targetPath)
           let total = 0
           const results: Array<WriteFileResult> = []
           for (const { content, path: file } of files) {
-            if (path.basename(file) === ".DS_Store") continue
             const bytes = Buffer.from(content, "base64")
-            const target = path.resolve(directory, targetPath, file)
             const isTooLarge = bytes.length > maxFileSize
-            if (!isTooLarge) total += bytes.length
-            const error = file.includes("..") || file.startsWith("/") || !isWithin(directory, target)
-              ? "Path escapes workspace"
+            const isSkipped = path.basename(file) === skipped
+            if (!isTooLarge && !isSkipped) total += bytes.length
+            const error = isSkipped
+              ? `Skipped: ${skipped}`
+              : file === "" || file.includes("..") || file.startsWith("/")
+              ? "Invalid file path"
               : isTooLarge
               ? `File too large (${bytes.length} bytes, max ${maxFileSize})`
               : total > maxBatchSize
-              ? `Total size exceeds ${maxBatchSize} bytes`
-              : yield* Effect.match(writeFile(target, bytes), { onFailure: textOf, onSuccess: () => undefined })
+              ? "Batch size limit exceeded"
+              : yield* writeFile(folder, path.join(into, file), bytes)
             results.push(
               error === undefined
                 ? { path: file, written: true, size: bytes.length }
@@ -116,60 +133,16 @@ export class SessionFolders extends Context.Service<SessionFolders, {
           }
           return results
         }),
-        remove: Effect.fnUntraced(function*({ directory }, file) {
-          const target = path.join(directory, file)
-          yield* statOf(target)
-          yield* Effect.mapError(fileSystem.remove(target), (error) => Errors.serverError(textOf(error)))
+        remove: Effect.fnUntraced(function*(folder, file) {
+          yield* fileOf(folder, file)
+          yield* Effect.mapError(
+            Effect.provide(FileTree.remove(folder.directory, file), disk),
+            (error) => Errors.serverError(FileTree.textOf(error))
+          )
         }),
-        pack: Effect.fnUntraced(function*({ directory }) {
-          const files = yield* FileTree.list(directory, isKeptBack).pipe(Effect.orDie, Effect.provide(disk))
-          const entries = yield* Effect.orDie(Effect.forEach(files, ({ path: file }) =>
-            Effect.map(
-              Effect.all([
-                fileSystem.readFile(path.join(directory, file)),
-                fileSystem.stat(path.join(directory, file))
-              ]),
-              ([content, { mode }]) => Tar.file(file, content, { mode })
-            )))
-          const chunks = yield* Effect.orDie(
-            Stream.runCollect(Stream.pipeThroughChannel(Stream.fromIterable(entries), Tar.encode()))
-          )
-          const bundle = gzipSync(Buffer.concat(chunks))
-          return bundle.length > maxBundleSize ? yield* tooLarge(bundle) : bundle
-        }),
-        unpack: Effect.fnUntraced(function*({ directory }, bundle) {
-          if (bundle.length > maxBundleSize) return yield* tooLarge(bundle)
-          if (bundle[0] !== 0x1f || bundle[1] !== 0x8b) {
-            return yield* Errors.framework(500, "Invalid bundle: not a gzip file")
-          }
-          const archive = yield* Effect.mapError(
-            Effect.try(() => gunzipSync(bundle)),
-            () => Errors.framework(500, "Failed to extract bundle")
-          )
-          yield* Stream.pipeThroughChannel(Stream.succeed(new Uint8Array(archive)), Tar.decode()).pipe(
-            Stream.filter(({ header }) =>
-              header.type === "File" && isWithin(directory, path.resolve(directory, header.path))
-            ),
-            Stream.runForEach(({ body, header }) =>
-              Effect.flatMap(
-                Stream.runCollect(body),
-                (chunks) => writeFile(path.resolve(directory, header.path), Buffer.concat(chunks), header.mode)
-              )
-            ),
-            Effect.mapError(() => Errors.framework(500, "Failed to extract bundle"))
-          )
-        })
+        pack: ({ directory }) => Effect.provide(Bundles.pack(directory), disk),
+        unpack: ({ directory }, bundle) => Effect.provide(Bundles.unpack(directory, bundle), disk)
       })
     })
   )
 }
-
-/** What no bundle has. */
-const isKeptBack = (name: string) =>
-  FileTree.alwaysHidden.has(name) || FileTree.caches.has(name) || name.startsWith(".env")
-
-const tooLarge = (bundle: Uint8Array) =>
-  Errors.framework(500, `Bundle too large: ${bundle.length} bytes (max ${maxBundleSize})`)
-
-/** What the system said of a failure. */
-const textOf = (error: PlatformError): string => error.cause instanceof Error ? error.cause.message : error.message

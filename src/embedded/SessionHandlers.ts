@@ -4,12 +4,12 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { AshApi } from "../schema/AshApi.ts"
 import type { SessionStatus } from "../schema/Session.ts"
 import { Settings } from "./EmbeddedOptions.ts"
 import * as Errors from "./Errors.ts"
 import { Resumptions } from "./Resumptions.ts"
 import { Sandboxes } from "./Sandboxes.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { bare, SessionStarts } from "./SessionStarts.ts"
 import { type SessionRow, Store } from "./Store.ts"
 
@@ -22,7 +22,7 @@ const defaultTimeout = 30_000
 const defaultLimit = 200
 
 export const SessionHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "sessions",
   Effect.fnUntraced(function*(handlers) {
     const { quirks } = yield* Settings

@@ -1,13 +1,13 @@
 /** The handlers of the group `usage` (contract 3.8). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import { AshApi } from "../schema/AshApi.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { Usage } from "./Usage.ts"
 
 const defaultLimit = 100
 
 export const UsageHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "usage",
   Effect.fnUntraced(function*(handlers) {
     const usage = yield* Usage

@@ -4,15 +4,15 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
-import { AshApi } from "../schema/AshApi.ts"
+import * as Bodies from "./Bodies.ts"
 import * as Errors from "./Errors.ts"
+import { ServerApi } from "./ServerApi.ts"
 import { SessionFolders } from "./SessionFolders.ts"
 
-// Looser than the schema of clients: every text passes as base64.
-const decodeBody = Schema.decodeUnknownEffect(Schema.Struct({ bundle: Schema.String }))
+const uploadBody = Bodies.accepted(Schema.Struct({ bundle: Schema.String }))
 
 export const WorkspaceHandlers = HttpApiBuilder.group(
-  AshApi,
+  ServerApi,
   "workspaces",
   Effect.fnUntraced(function*(handlers) {
     const folders = yield* SessionFolders
@@ -31,9 +31,9 @@ export const WorkspaceHandlers = HttpApiBuilder.group(
         "upload",
         Effect.fnUntraced(function*({ params, request }) {
           const folder = yield* folders.find(params.id)
-          const { bundle } = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
+          const { bundle } = yield* uploadBody(request)
           const bytes = Buffer.from(bundle, "base64")
-          if (bytes.length === 0) return yield* Errors.badRequest("Bundle is empty")
+          if (bytes.length === 0) return yield* Errors.badRequest("Empty bundle")
           yield* folders.unpack(folder, bytes)
           return {
             message: folder.source === "sandbox" ? "Workspace restored to live sandbox" : "Workspace saved as snapshot"

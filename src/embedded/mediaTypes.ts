@@ -47,6 +47,14 @@ const types = new Map(Object.entries({
   zip: "application/zip"
 }))
 
+/** The extension of a file in small letters, without its dot: none of a name that begins with its only dot. */
+export const extensionOf = (file: string): string => /[^/]\.([^./]+)$/.exec(file)?.at(1)?.toLowerCase() ?? ""
+
 /** The media type of a file. */
-export const mediaTypeOf = (file: string): string =>
-  types.get(/[^/]\.([^./]+)$/.exec(file)?.[1]?.toLowerCase() ?? "") ?? "application/octet-stream"
+export const mediaTypeOf = (file: string): string => types.get(extensionOf(file)) ?? "application/octet-stream"
+
+/** The header that names a file to who downloads it. Half of a character, which has no bytes, is replaced. */
+export const disposition = (file: string): string => {
+  const name = file.slice(file.lastIndexOf("/") + 1).replace(/\p{Surrogate}/gu, "\ufffd")
+  return `attachment; filename*=UTF-8''${encodeURIComponent(name)}`
+}

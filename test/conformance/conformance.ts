@@ -8,6 +8,8 @@ import { Array, Context, Data, DateTime, Effect, Layer, Option, Redacted, Schedu
 import { Ash, AshClient, type AshError, Messages, RequestOptions, Workspaces } from "effect-ash"
 import { AgentScript, AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
+import * as Http from "node:http"
+import * as Https from "node:https"
 import type { TestContext } from "vitest"
 
 const isEmbedded = process.env["ASH_SERVER_URL"] === undefined
@@ -71,8 +73,49 @@ class Shared extends Context.Service<Shared, {
 const server = isEmbedded
   ? AshEmbedded.layerHttp({ script }).pipe(Layer.orDie)
   : Layer.unwrap(
-    Effect.map(Ash.config, (options) => AshNode.layer({ ...options, whenRateLimited: "fail" }))
+    Effect.map(Ash.config, (options) =>
+      Layer.merge(
+        AshNode.layer({ ...options, whenRateLimited: "fail" }),
+        Layer.succeed(AshEmbedded.EmbeddedAddress, {
+          url: String(options.url),
+          apiKey: options.apiKey ?? Redacted.make("")
+        })
+      ))
   ).pipe(Layer.orDie)
+
+/** A request as it is, and what answers it: the services send nothing that a server takes for something else. */
+const ask = Effect.fnUntraced(function*(method: string, path: string, body?: unknown) {
+  const { apiKey, url } = yield* AshEmbedded.EmbeddedAddress
+  const { hostname, port, protocol } = new URL(url)
+  return yield* Effect.callback<{ readonly status: number; readonly type: string; readonly body: unknown }, Error>(
+    (resume) => {
+      const request = (protocol === "https:" ? Https : Http).request({
+        hostname,
+        port,
+        path,
+        method,
+        headers: {
+          authorization: `Bearer ${Redacted.value(apiKey)}`,
+          ...(body === undefined ? {} : { "content-type": "application/json" })
+        }
+      }, (response) => {
+        const chunks: Array<Buffer> = []
+        response.on("data", (chunk: Buffer) => chunks.push(chunk))
+        response.on("end", () => {
+          const text = Buffer.concat(chunks).toString()
+          const type = response.headers["content-type"] ?? ""
+          resume(Effect.succeed({
+            status: response.statusCode ?? 0,
+            type,
+            body: type.startsWith("application/json") && text !== "" ? JSON.parse(text) : text
+          }))
+        })
+      })
+      request.on("error", (error) => resume(Effect.fail(error)))
+      request.end(typeof body === "string" ? body : JSON.stringify(body))
+    }
+  )
+})
 
 /** Waits no longer than this for a server that asks to wait. */
 const patience = { maxRetryAfter: "20 seconds" } as const
@@ -92,7 +135,10 @@ const skip = ({ skip, task }: TestContext, why: string) =>
 layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true, timeout: "5 minutes" })(
   isEmbedded ? "the embedded server" : "the server of ASH_SERVER_URL",
   (it) => {
-    const test = <E>(name: string, body: Effect.Effect<unknown, E, Shared | AshClient | Messages>) =>
+    const test = <E>(
+      name: string,
+      body: Effect.Effect<unknown, E, Shared | AshClient | Messages | AshEmbedded.EmbeddedAddress>
+    ) =>
       it.effect(name, (context) =>
         body.pipe(
           RequestOptions.withRetry(patience),
@@ -423,6 +469,77 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         assert.include((yield* apiKeys.list).map(({ id }) => id), id)
         yield* apiKeys.delete(id)
         assert.strictEqual((yield* Effect.flip(apiKeys.delete(id))).reason._tag, "NotFound")
+      })
+    )
+
+    test(
+      "answers requests that no client should send",
+      Effect.gen(function*() {
+        const { agent, session } = yield* Shared
+        const name = yield* agent
+        const id = yield* session
+        const nobody = "00000000-0000-4000-8000-000000000000"
+        const version = yield* ask("POST", `/api/agents/${name}/versions`, {})
+        assert.strictEqual(version.status, 201)
+        const rows = [
+          [404, "GET", "/API/agents"],
+          [404, "GET", `/api/agents/${name}/files/CLAUDE.md/`],
+          [404, "GET", `/api/sessions/urn:uuid:${nobody}`],
+          [404, "DELETE", "/api/credentials/.."],
+          [404, "DELETE", "/api/api-keys/constructor"],
+          [404, "GET", `/api/agents/${name}/versions/99999999999999999999`],
+          [404, "GET", "/api/agents/constructor"],
+          [404, "GET", `/api/agents/${name}/eval-runs/${nobody}`],
+          [404, "PATCH", `/api/agents/${name}/eval-results/${nobody}`, {}],
+          [404, "POST", `/api/agents/${name}/eval-runs/${nobody}/score`, {}],
+          [400, "GET", "/api/agents/%"],
+          [400, "GET", "/api/usage?after=2026-13-01"],
+          [400, "GET", "/api/usage?after=2026-13-01T00:00:00Z"],
+          [400, "GET", "/api/usage?limit="],
+          [400, "GET", "/api/usage?limit=1.5"],
+          [200, "GET", "/api/usage?limit=%201"],
+          [200, "GET", "/api/usage?after=2016-12-31T23:59:60Z"],
+          [400, "PATCH", `/api/agents/${name}`, { env: [{}] }],
+          [400, "PATCH", `/api/agents/${name}`, "{\"constructor\":{\"prototype\":{}}}"],
+          [400, "PATCH", `/api/agents/${name}`, "{\"\\u005f_proto__\":{}}"],
+          [201, "POST", `/api/agents/${name}/versions`, { cloneFrom: "1" }],
+          [400, "POST", `/api/agents/${name}/versions`, { cloneFrom: {} }],
+          [400, "POST", `/api/agents/${name}/eval-cases`, { question: "q", category: ["x"] }],
+          [400, "POST", `/api/sessions/${id}/workspace`, { bundle: "" }],
+          [400, "POST", `/api/sessions/${id}/attachments`, { filename: "x", content: "" }]
+        ] as const
+        for (const [status, method, path, body] of rows) {
+          assert.strictEqual(
+            (yield* ask(method, path, body)).status,
+            status,
+            `${method} ${path} ${JSON.stringify(body)}`
+          )
+        }
+        const bad = yield* ask("GET", "/api/agents/%zz")
+        assert.deepStrictEqual(bad.body, {
+          error: "Bad Request",
+          code: "FST_ERR_BAD_URL",
+          message: "'/api/agents/%zz' is not a valid url component",
+          statusCode: 400
+        })
+        assert.include(JSON.stringify((yield* ask("GET", "/api/sessions?agent=")).body), id)
+        const files = [{ path: "w.json", content: "e30=" }, { path: ".DS_Store", content: "" }]
+        const written = yield* ask("POST", `/api/sessions/${id}/files`, { files, targetPath: "odd/../w" })
+        assert.deepStrictEqual(written.body, {
+          files: [
+            { path: "w.json", written: true, size: 2 },
+            { path: ".DS_Store", written: false, error: "Skipped: .DS_Store" }
+          ]
+        })
+        assert.strictEqual((yield* ask("GET", `/api/sessions/${id}/files/w/w.json`)).type, "application/json")
+        const json = yield* ask("GET", `/api/sessions/${id}/files/w/w.json?format=json`)
+        assert.strictEqual(json.type, "application/json; charset=utf-8")
+        const key = yield* ask("POST", "/api/api-keys", { label: 7 })
+        assert.strictEqual(key.status, 201)
+        const keyId = typeof key.body === "object" && key.body !== null && "id" in key.body ? key.body.id : ""
+        assert.strictEqual((yield* ask("DELETE", `/api/api-keys/${keyId}`)).status, 204)
+        const { agentVersions } = yield* AshClient
+        for (const { id } of yield* agentVersions.list(name)) yield* agentVersions.delete(name, id)
       })
     )
 

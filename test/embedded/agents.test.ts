@@ -96,6 +96,60 @@ describe("deployment", () => {
     }).pipe(withServer()))
 })
 
+describe("files of agents", () => {
+  const write = (path: string) =>
+    ask("POST", "/api/agents/demo/files", { json: { files: [{ path, content: "eA==" }] } })
+
+  it.effect("are where their path leads, however it is spelt", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      for (const path of ["/x", "a/../y", "a..b", "../demo/z"]) {
+        assert.deepStrictEqual((yield* write(path)).body, { written: 1 }, path)
+      }
+      const { body } = yield* ask("GET", "/api/agents/demo/files")
+      assert.deepStrictEqual(listAt(body, "files").map((file) => textAt(file, "path")), [
+        "CLAUDE.md",
+        "a..b",
+        "x",
+        "y",
+        "z"
+      ])
+      assert.deepStrictEqual((yield* ask("DELETE", "/api/agents/demo/files//x")).body, { deleted: true })
+      for (const path of ["../x", "a/../../x", "/../x"]) {
+        assert.deepStrictEqual((yield* write(path)).body, {
+          error: `Path "${path}" escapes agent directory`,
+          statusCode: 400
+        })
+      }
+    }).pipe(withServer()))
+
+  it.effect("are read by a path that there is", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      assert.deepStrictEqual((yield* ask("GET", "/api/agents/demo/files/")).body, {
+        error: "File path required",
+        statusCode: 400
+      })
+      for (const path of ["/x", "a..b"]) {
+        const { body } = yield* ask("GET", `/api/agents/demo/files/${path}`)
+        assert.deepStrictEqual(body, { error: "Invalid file path", statusCode: 400 })
+      }
+    }).pipe(withServer()))
+
+  it.effect("are not deleted where they are folders", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo", { files: [{ path: "d/x", content: "eA==" }] })
+      for (const path of ["", "d", "."]) {
+        const { body, status } = yield* ask("DELETE", `/api/agents/demo/files/${path}`)
+        assert.strictEqual(status, 500)
+        assert.deepInclude(body, { code: "EISDIR" })
+      }
+      const onto = yield* write("d")
+      assert.strictEqual(onto.status, 500)
+      assert.match(textAt(onto.body, "message"), /^EISDIR: illegal operation on a directory, open/)
+    }).pipe(withServer()))
+})
+
 describe("agents", () => {
   it.effect("are listed by name", () =>
     Effect.gen(function*() {

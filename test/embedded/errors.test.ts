@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as TestClock from "effect/testing/TestClock"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import type { EmbeddedOptions } from "../../src/embedded/EmbeddedOptions.ts"
-import { ask, deploy, open } from "./wire.ts"
+import { ask, at, deploy, listAt, open } from "./wire.ts"
 import * as Wire from "./wire.ts"
 
 /** A server that counts, so that what it counts shows. */
@@ -63,7 +63,9 @@ describe("routes", () => {
     ["GET", "//api/agents"],
     ["GET", "/api/agents/demo/"],
     ["GET", `/api/agents/${"a".repeat(101)}`],
-    ["GET", `/api/sessions/${"a".repeat(101)}/events`]
+    ["GET", `/api/sessions/${"a".repeat(101)}/events`],
+    ["GET", "/API/agents"],
+    ["GET", "/api/Agents/demo"]
   ] as const
   for (const [method, path] of unknown) {
     it.effect(`${method} ${path.slice(0, 40)} is none`, () =>
@@ -86,6 +88,29 @@ describe("routes", () => {
         (yield* ask("GET", "/api/sessions/")).body,
         invalid("params/id must match format \"uuid\"")
       )
+    }).pipe(withServer()))
+
+  const badUrls = ["/api/agents/%", "/api/agents/%zz?x=1", "/api/agents/a/files/%E0%A4", "/nope/%"]
+  for (const path of badUrls) {
+    it.effect(`${path} is no path, whoever asks`, () =>
+      Effect.gen(function*() {
+        for (const authorization of [null, "Bearer embedded"]) {
+          const { body, headers, status } = yield* ask("GET", path, { authorization })
+          assert.strictEqual(status, 400)
+          assert.deepStrictEqual(body, {
+            error: "Bad Request",
+            code: "FST_ERR_BAD_URL",
+            message: `'${path}' is not a valid url component`,
+            statusCode: 400
+          })
+          assert.strictEqual(headers["content-type"], "application/json")
+        }
+      }).pipe(withServer()))
+  }
+
+  it.effect("an escape of a query may be none", () =>
+    Effect.gen(function*() {
+      assert.strictEqual((yield* ask("GET", "/api/sessions?agent=%zz")).status, 200)
     }).pipe(withServer()))
 
   it.effect("HEAD is GET without the body", () =>
@@ -140,7 +165,31 @@ describe("validation", () => {
       { model: "m".repeat(101) },
       "body/model must NOT have more than 100 characters"
     ],
-    ["POST", "/api/agents/demo/files", {}, "body must have required property 'files'"]
+    ["POST", "/api/agents/demo/files", {}, "body must have required property 'files'"],
+    ["GET", "/api/usage?after=2026-13-01", undefined, "querystring/after must match format \"date-time\""],
+    ["GET", "/api/usage?after=2026-13-01T00:00:00Z", undefined, "querystring/after must match format \"date-time\""],
+    [
+      "GET",
+      "/api/usage/stats?before=2026-02-29T00:00:00Z",
+      undefined,
+      "querystring/before must match format \"date-time\""
+    ],
+    [
+      "GET",
+      "/api/analytics?after=2026-01-01T24:00:00Z",
+      undefined,
+      "querystring/after must match format \"date-time\""
+    ],
+    ["GET", "/api/queue?limit=", undefined, "querystring/limit must be integer"],
+    ["GET", "/api/queue?limit=1.5", undefined, "querystring/limit must be integer"],
+    ["GET", "/api/queue?limit=1e400", undefined, "querystring/limit must be <= 500"],
+    ["PATCH", "/api/agents/demo", { env: [{}] }, "body/env must be object"],
+    ["PATCH", "/api/agents/demo", { env: null }, "body/env must be object"],
+    ["PATCH", "/api/agents/demo", { env: { "a/b~c": {} } }, "body/env/a~1b~0c must be string"],
+    ["POST", "/api/agents/demo/eval-cases", { question: "q", category: ["x"] }, "body/category must be string"],
+    ["POST", "/api/agents/demo/eval-cases", { question: "q", category: {} }, "body/category must be string"],
+    ["POST", "/api/agents/demo/eval-cases", { question: "q", tags: {} }, "body/tags must be array"],
+    ["POST", "/api/agents/demo/eval-cases", { question: "q", chatHistory: [[{}]] }, "body/chatHistory/0 must be object"]
   ] as const
   for (const [method, path, json, message] of told) {
     it.effect(`${method} ${path.replace(unknownId, ":id")} says: ${message}`, () =>
@@ -150,6 +199,86 @@ describe("validation", () => {
         assert.deepStrictEqual(answer.body, invalid(message))
       }).pipe(withServer()))
   }
+
+  it.effect("bends the values of several types, and of lists, as AJV does", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      const cases = [
+        [{ category: "" }, { category: "" }],
+        [{ category: null }, { category: null }],
+        [{ category: 5 }, { category: "5" }],
+        [{ category: [5] }, { category: "5" }],
+        [{ category: [""] }, { category: null }],
+        [{ tags: "x" }, { tags: ["x"] }],
+        [{ tags: [5, null, ["x"]] }, { tags: ["5", "", "x"] }],
+        [{ isActive: ["false"] }, { isActive: false }],
+        [{ question: ["q"], expectedTopics: 0 }, { question: "q", expectedTopics: ["0"] }]
+      ] as const
+      for (const [json, expected] of cases) {
+        const { body, status } = yield* ask("POST", "/api/agents/demo/eval-cases", { json: { question: "q", ...json } })
+        assert.strictEqual(status, 201, JSON.stringify(json))
+        assert.deepInclude(at(body, "case"), expected)
+      }
+    }).pipe(withServer()))
+
+  const bent = [
+    "/api/queue?limit=%201",
+    "/api/queue?limit=0x10",
+    "/api/queue?limit=1e2",
+    "/api/usage?after=2016-12-31t23:59:60.5z",
+    "/api/usage?after=2026-01-01%2000:00:00%2B0530",
+    "/api/usage?agentName=&sessionId=urn:uuid:00000000-0000-4000-8000-000000000000",
+    "/api/sessions?agent=a&constructor=x&__proto__=y"
+  ]
+  for (const path of bent) {
+    it.effect(`${path} is as good as what it means`, () =>
+      Effect.gen(function*() {
+        assert.strictEqual((yield* ask("GET", path)).status, 200)
+      }).pipe(withServer()))
+  }
+
+  it.effect("a sequence of any size is one", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      for (const after of ["1e300", "99999999999999999999", "1e400"]) {
+        assert.deepStrictEqual((yield* ask("GET", `${path}/events?after=${after}`)).body, { events: [] })
+      }
+    }).pipe(withServer()))
+
+  it.effect("an id with the prefix of its scheme is a UUID, but of nothing", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      const id = `urn:uuid:${unknownId}`
+      const things = [
+        [`/api/sessions/${id}`, "Session not found"],
+        [`/api/attachments/${id}`, "Attachment not found"],
+        [`/api/queue/${id}`, "Queue item not found"],
+        [`/api/agents/demo/eval-runs/${id}`, "Eval run not found"],
+        [`/api/agents/demo/eval-runs/compare?runA=${id}&runB=${id}`, "Eval run A not found"],
+        ["/api/agents/demo/versions/99999999999999999999", "Version not found"],
+        ["/api/agents/demo/versions/01", "Version not found"],
+        ["/api/agents/demo/versions/-1", "Version not found"]
+      ] as const
+      for (const [path, error] of things) {
+        assert.deepStrictEqual((yield* ask("GET", path)).body, { error, statusCode: 404 }, path)
+      }
+    }).pipe(withServer()))
+
+  it.effect("a filter of an empty text filters nothing", () =>
+    Effect.gen(function*() {
+      const { id } = yield* open()
+      const { body } = yield* ask("GET", "/api/sessions?agent=")
+      assert.strictEqual(at(body, "sessions", 0, "id"), id)
+      yield* ask("POST", "/api/agents/demo/eval-cases", { json: { question: "q", category: "c" } })
+      assert.strictEqual(listAt((yield* ask("GET", "/api/agents/demo/eval-cases?category=")).body, "cases").length, 1)
+    }).pipe(withServer()))
+
+  it.effect("what a route does not check is taken", () =>
+    Effect.gen(function*() {
+      for (const json of [{ label: 7 }, [], "text", 5, {}]) {
+        assert.strictEqual((yield* ask("POST", "/api/api-keys", { json })).status, 201)
+      }
+    }).pipe(withServer()))
 
   it.effect("an uppercase id is a UUID, but of no session", () =>
     Effect.gen(function*() {
@@ -184,6 +313,65 @@ describe("bodies", () => {
       const encoding = yield* ask("PATCH", "/api/agents/demo", { bytes })
       assert.deepInclude(encoding.body, { statusCode: 400, code: "FST_ERR_CTP_INVALID_CONTENT_LENGTH" })
     }).pipe(withServer()))
+
+  const poisoned = [
+    "{\"constructor\":{\"prototype\":{}}}",
+    "{\"a\":[{\"constructor\":{\"prototype\":1}}]}",
+    "{\"\\u005f_proto__\":1}",
+    "{\"a\":{\"__proto__\":null}}",
+    "{\"constr\\u0075ctor\":{\"protot\\u0079pe\":null}}"
+  ]
+  const harmless = [
+    "{\"constructor\":{}}",
+    "{\"constructor\":\"prototype\"}",
+    "{\"constructor\":[\"prototype\"]}",
+    "{\"a\":\"__proto__\"}",
+    "{\"prototype\":{}}",
+    "\ufeff{}"
+  ]
+  it.effect("that reach into prototypes, however they are spelt, and those that do not", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      for (const text of poisoned) {
+        const { body, status } = yield* ask("PATCH", "/api/agents/demo/config", { text })
+        assert.strictEqual(status, 400, text)
+        assert.strictEqual(at(body, "code"), "FST_ERR_CTP_INVALID_JSON_BODY", text)
+      }
+      for (const text of harmless) {
+        assert.strictEqual((yield* ask("PATCH", "/api/agents/demo/config", { text })).status, 200, text)
+      }
+      const { body } = yield* ask("GET", "/api/agents/demo/config")
+      assert.deepStrictEqual(body, { config: { constructor: ["prototype"], a: "__proto__", prototype: {} } })
+    }).pipe(withServer()))
+
+  it.effect("of a thousand levels are kept, and deeper ones are refused", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const nested = (levels: number, inner = "1") => "[".repeat(levels) + inner + "]".repeat(levels)
+      const bodies = (levels: number) =>
+        [
+          ["PATCH", "/api/agents/demo/config", `{"a":${nested(levels)}}`],
+          ["PATCH", "/api/agents/demo", `{"config":{"a":${nested(levels)}}}`],
+          ["PATCH", `${path}/config`, `{"subagents":{"a":${nested(levels)}}}`],
+          ["POST", "/api/agents", `{"name":"deep","a":${nested(levels)}}`],
+          [
+            "POST",
+            `${path}/messages`,
+            `{"content":[{"type":"text","text":"x"},{"type":"text","a":${nested(levels)}}]}`
+          ],
+          ["POST", "/api/api-keys", nested(levels)]
+        ] as const
+      for (const [method, path, text] of bodies(990)) {
+        assert.isBelow((yield* ask(method, path, { text })).status, 300, path)
+      }
+      for (const levels of [1001, 20_000, 500_000]) {
+        for (const [method, path, text] of bodies(levels)) {
+          assert.strictEqual((yield* ask(method, path, { text })).status, 400, `${path} ${levels}`)
+        }
+      }
+      assert.strictEqual((yield* ask("GET", "/api/agents/demo/config")).status, 200)
+      assert.strictEqual((yield* ask("GET", `${path}/messages`)).status, 200)
+    }).pipe(withServer({ script: AgentScript.echo })), 60_000)
 
   it.effect("none, although the content type says JSON", () =>
     Effect.gen(function*() {

@@ -272,6 +272,17 @@ describe("runs", () => {
       assert.strictEqual(at(high.body, "message"), "body/humanScore must be <= 5")
       const none = yield* ask("POST", `${agent}/eval-runs/${nobody}/score`, { json: { humanScore: 3 } })
       assert.deepStrictEqual(none.body, { error: "Eval run not found", statusCode: 404 })
+      const other = yield* ask("POST", `${agent}/eval-runs/${id}/score`, { json: { resultId: nobody, humanScore: 3 } })
+      assert.deepStrictEqual(other.body, { error: "Eval result not found in this run", statusCode: 404 })
+      // What there is not is missed before what is said of it.
+      for (const path of [`eval-runs/${nobody}/score`, `eval-results/${nobody}`]) {
+        const method = path.startsWith("eval-runs") ? "POST" : "PATCH"
+        assert.strictEqual((yield* ask(method, `${agent}/${path}`, { json: {} })).status, 404)
+        assert.deepStrictEqual((yield* ask(method, `/api/agents/nosuch/${path}`, { json: {} })).body, {
+          error: "Agent not found",
+          statusCode: 404
+        })
+      }
     }).pipe(withServer({ script })))
 
   it.effect("ask nothing on a server that refuses the name of their sandboxes", () =>

@@ -58,14 +58,86 @@ describe("session files", () => {
       assert.strictEqual(status, 200)
       assert.deepStrictEqual(listAt(body, "files").map((row) => [at(row, "path"), at(row, "written")]), [
         ["c.txt", true],
-        ["../../../out", false]
+        ["../../../out", false],
+        [".DS_Store", false]
       ])
+      const odd = yield* write(path, [file("a/.DS_Store"), file(""), file("a..b")])
+      assert.deepStrictEqual(odd.body, {
+        files: [
+          { path: "a/.DS_Store", written: false, error: "Skipped: .DS_Store" },
+          { path: "", written: false, error: "Invalid file path" },
+          { path: "a..b", written: false, error: "Invalid file path" }
+        ]
+      })
       const onto = yield* write(path, [file("dir"), file("nb64.txt")])
       const [dir, other] = listAt(onto.body, "files")
       assert.isFalse(at(dir, "written"))
       assert.match(textAt(dir, "error"), /EISDIR: illegal operation on a directory/)
       assert.isTrue(at(other, "written"))
       assert.include((yield* pathsOf(path)).paths, "sub/dir/c.txt")
+    }).pipe(withServer()))
+
+  it.effect("are written below the workspace wherever the folder to write into is said to be", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      for (const targetPath of ["/abs", "x/../y", "../y2", "../../..", "./z/"]) {
+        const { body } = yield* write(path, [file("f")], { targetPath })
+        assert.deepStrictEqual(body, { files: [{ path: "f", written: true, size: 1 }] }, targetPath)
+      }
+      assert.deepStrictEqual((yield* pathsOf(path)).paths, ["CLAUDE.md", "abs/f", "f", "y/f", "y2/f", "z/f"])
+    }).pipe(withServer()))
+
+  it.effect("are listed depth first, each folder by name", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(
+        path,
+        ["a/b", "a.txt", "a-b", "Z", "a/a/c", "x.lock/y", ".lock", ".pid.txt"].map((name) => file(name))
+      )
+      const expected = [".pid.txt", "CLAUDE.md", "Z", "a/a/c", "a/b", "a-b", "a.txt"]
+      assert.deepStrictEqual((yield* pathsOf(path)).paths, expected)
+    }).pipe(withServer()))
+
+  it.effect("that are too many together are refused from there on", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const content = "A".repeat(48 * 1_048_576 * 4 / 3)
+      const { body } = yield* write(
+        path,
+        ["a", "b", "c", "d"].map((path) => ({ path, content: path === "d" ? "" : content }))
+      )
+      assert.deepStrictEqual(listAt(body, "files").map((row) => [at(row, "path"), at(row, "error")]), [
+        ["a", undefined],
+        ["b", undefined],
+        ["c", "Batch size limit exceeded"],
+        ["d", "Batch size limit exceeded"]
+      ])
+    }).pipe(withServer()), 60_000)
+
+  it.effect("are none where their path ends as that of a folder", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      for (const method of ["GET", "DELETE"] as const) {
+        const { body, status } = yield* ask(method, `${path}/files/CLAUDE.md/`)
+        assert.strictEqual(status, 404)
+        assert.deepStrictEqual(body, { error: "File not found", statusCode: 404 })
+      }
+      assert.strictEqual((yield* ask("GET", "/api/agents/demo/files/CLAUDE.md/")).status, 404)
+      const dot = yield* ask("GET", `${path}/files/x/./CLAUDE.md?format=json`)
+      assert.strictEqual(dot.status, 404)
+    }).pipe(withServer()))
+
+  it.effect("of JSON keep the type that they have, and only answers have a charset", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(path, [file("a.json", "{}")])
+      assert.strictEqual((yield* ask("GET", `${path}/files/a.json`)).headers["content-type"], "application/json")
+      const read = yield* ask("GET", `${path}/files/a.json?format=json`)
+      assert.strictEqual(read.headers["content-type"], "application/json; charset=utf-8")
+      const json = { files: [file("a.json", "{}")] }
+      yield* ask("POST", "/api/agents/demo/files", { json })
+      const raw = yield* ask("GET", "/api/agents/demo/files/a.json?format=raw")
+      assert.strictEqual(raw.headers["content-type"], "application/json")
     }).pipe(withServer()))
 
   it.effect("are refused one by one where their path holds two dots or begins with a slash", () =>
@@ -181,7 +253,7 @@ describe("workspaces", () => {
       const garbage = yield* upload(base64("not a tarball"))
       assert.strictEqual(garbage.status, 500)
       assert.strictEqual(at(garbage.body, "message"), "Invalid bundle: not a gzip file")
-      assert.strictEqual((yield* upload("")).status, 400)
+      assert.deepStrictEqual((yield* upload("")).body, { error: "Empty bundle", statusCode: 400 })
       assert.strictEqual((yield* upload(base64(gzipSync("no archive").subarray(0, 12)))).status, 500)
       const missing = yield* ask("POST", `${path}/workspace`, { json: {} })
       assert.deepStrictEqual(missing.body, { error: "Bad Request", statusCode: 400 })
@@ -248,7 +320,8 @@ describe("attachments", () => {
         const { body } = yield* ask("POST", `${path}/attachments`, { json })
         assert.deepStrictEqual(body, { error: "Bad Request", statusCode: 400 })
       }
-      assert.strictEqual((yield* attach(path, { filename: "y", content: "" })).status, 400)
+      const empty = yield* attach(path, { filename: "y", content: "" })
+      assert.deepStrictEqual(empty.body, { error: "Empty attachment content", statusCode: 400 })
       const large = yield* attach(path, { filename: "y", content: base64(new Uint8Array(800_000)) })
       assert.deepStrictEqual(large.body, { error: "Payload Too Large", statusCode: 413 })
     }).pipe(withServer()))
