@@ -1,4 +1,4 @@
-/** The folders of agents on the disk (contract 3.2). */
+/** The folders of agents on the disk (docs/ash.md 3.2). */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"

@@ -1,4 +1,4 @@
-/** The handlers of the group `agents` (contract 3.2). */
+/** The handlers of the group `agents` (docs/ash.md 3.2). */
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** The handlers of the group `agentVersions` (contract 3.3). */
+/** The handlers of the group `agentVersions` (docs/ash.md 3.3). */
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

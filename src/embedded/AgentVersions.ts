@@ -1,4 +1,4 @@
-/** The versions of agents (contract 3.3). */
+/** The versions of agents (docs/ash.md 3.3). */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

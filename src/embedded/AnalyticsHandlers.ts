@@ -1,4 +1,4 @@
-/** The handler of the group `analytics` (contract 3.8). */
+/** The handler of the group `analytics` (docs/ash.md 3.12). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Evals } from "./Evals.ts"

@@ -1,4 +1,4 @@
-/** The handlers of the group `apiKeys` (contract 3.8). */
+/** The handlers of the group `apiKeys` (docs/ash.md 3.13). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { ApiKeys } from "./ApiKeys.ts"

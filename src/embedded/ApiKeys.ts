@@ -1,4 +1,4 @@
-/** The keys that the server takes, each with its tenant (contract 2.2 and 3.8). */
+/** The keys that the server takes, each with its tenant (docs/ash.md 2.1 and 3.13). */
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"

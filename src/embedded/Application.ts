@@ -109,7 +109,10 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
   })
 })
 
-/** The tenant of who asks (contract 2.2). The health alone is open, at exactly its own address, and what browsers open. */
+/**
+ * The tenant of who asks (docs/ash.md 2.1). The health alone is open, at exactly its own address, and what browsers
+ * open.
+ */
 const admit = Effect.fnUntraced(function*(
   { headers, url }: HttpServerRequest.HttpServerRequest,
   keys: ApiKeys["Service"]

@@ -1,4 +1,4 @@
-/** The handlers of the group `attachments` (contract 3.7). */
+/** The handlers of the group `attachments` (docs/ash.md 3.9). */
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

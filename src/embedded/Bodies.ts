@@ -1,4 +1,4 @@
-/** Reads the bodies of requests as Fastify does (contract 2.1 and 2.5). */
+/** Reads the bodies of requests as Fastify does (docs/ash.md 2.2, 2.4 and 2.5). */
 import * as ByteSize from "effect/ByteSize"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"

@@ -1,4 +1,4 @@
-/** The handlers of the group `credentials` (contract 3.8). */
+/** The handlers of the group `credentials` (docs/ash.md 3.10). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Credentials } from "./Credentials.ts"

@@ -1,4 +1,4 @@
-/** The keys to models that sessions use, encrypted at rest (contract 3.8). */
+/** The keys to models that sessions use, encrypted at rest (docs/ash.md 3.10). */
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"

@@ -1,4 +1,4 @@
-/** The errors of the embedded server, in the shapes that they have on the wire (contract 2.1). */
+/** The errors of the embedded server, in the shapes that they have on the wire (docs/ash.md 2.2). */
 import { ErrorResponse } from "../schema/ErrorResponse.ts"
 
 /** Shape A, of handlers: `{error, statusCode}`. */

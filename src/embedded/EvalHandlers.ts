@@ -1,4 +1,4 @@
-/** The handlers of the group `evals` (contract 3.4). */
+/** The handlers of the group `evals` (docs/ash.md 3.4). */
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** Eval cases, runs and results, and the loop that works off the runs (contract 3.4). */
+/** Eval cases, runs and results, and the loop that works off the runs (docs/ash.md 3.4). */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"

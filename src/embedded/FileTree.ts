@@ -1,4 +1,4 @@
-/** The files below a folder, as the server lists and packs them (contract 3.2 and 3.7). */
+/** The files below a folder, as the server lists and packs them (docs/ash.md 3.2, 3.7 and 3.8). */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"

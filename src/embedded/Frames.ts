@@ -1,6 +1,6 @@
 /**
- * What the server makes of a message of the Claude Agent SDK: the frames of the stream (contract 5.4) and the events of
- * the timeline (contract 6.5).
+ * What the server makes of a message of the Claude Agent SDK: the frames of the stream (docs/ash.md 4.4) and the events
+ * of the timeline (docs/ash.md 4.6).
  */
 import type * as Schema from "effect/Schema"
 import { elements, field, isObject, present, textField } from "./Json.ts"

@@ -1,6 +1,6 @@
 /**
- * What stands before every handler, in the order of the real server: how often a route may be asked (contract 2.3), and
- * whether the request is one that it accepts (2.1 and 2.5). Behind the gate a request is well-formed.
+ * What stands before every handler, in the order of the real server: how often a route may be asked (docs/ash.md 2.3),
+ * and whether the request is one that it accepts (docs/ash.md 2.2 and 2.5). Behind the gate a request is well-formed.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,4 +1,4 @@
-/** The handlers of the group `health` (contract 10, HealthResponse). */
+/** The handlers of the group `health` (docs/ash.md 3.1). */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"

@@ -1,4 +1,4 @@
-/** The handlers of the group `messages` (contract 3.6 and 5). */
+/** The handlers of the group `messages` (docs/ash.md 3.6 and 4). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"

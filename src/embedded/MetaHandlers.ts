@@ -1,4 +1,4 @@
-/** The handlers of the group `meta` (contract 3.1). */
+/** The handlers of the group `meta` (docs/ash.md 3.1). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as OpenApi from "effect/http-api/OpenApi"

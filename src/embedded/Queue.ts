@@ -1,4 +1,4 @@
-/** The queue, and the loop that works it off, one item at a time (contract 3.8). */
+/** The queue, and the loop that works it off, one item at a time (docs/ash.md 3.11). */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"

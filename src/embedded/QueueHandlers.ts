@@ -1,4 +1,4 @@
-/** The handlers of the group `queue` (contract 3.8). */
+/** The handlers of the group `queue` (docs/ash.md 3.11). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Struct from "effect/Struct"

@@ -3,63 +3,63 @@
  * it in a test; each quirk can be switched off, and then the server does what one would expect of it.
  */
 
-/** The quirks of a server. Numbers are sections of the contract of the Ash API. */
+/** The quirks of a server. */
 export interface Quirks {
   /**
-   * Turns of one session are not kept apart (1.1, 5.5): two that run at once see each other's frames, the end of the
-   * first ends both streams, and an `exec` ends the stream of a running turn with `done {"sessionId":""}`. Off: a second
-   * message waits for the first, and `exec` disturbs nobody.
+   * Turns of one session are not kept apart (docs/ash.md 5.4): two that run at once see each other's frames, the end of
+   * the first ends both streams, and an `exec` ends the stream of a running turn with `done {"sessionId":""}`. Off: a
+   * second message waits for the first, and `exec` disturbs nobody.
    *
    * @default true
    */
   readonly mixTurns: boolean
   /**
-   * The stream of a turn whose sandbox died stays open, silent, for ever (1.1, 5.5). Off: it ends with an `error` and a
-   * `done`.
+   * The stream of a turn whose sandbox died stays open, silent, for ever (docs/ash.md 5.6). Off: it ends with an
+   * `error` and a `done`.
    *
    * @default true
    */
   readonly hangOnDeadSandbox: boolean
   /**
-   * The turn of a client that left runs on, but nothing that it says is stored (1.1, 6.4). Off: it is stored.
+   * The turn of a client that left runs on, but nothing that it says is stored (docs/ash.md 5.5). Off: it is stored.
    *
    * @default true
    */
   readonly dropAfterDisconnect: boolean
   /**
    * The stream of a turn whose reader takes nothing for 30 seconds, while more waits for it than a socket holds, ends with
-   * the error `Client write timeout` and a `done` behind what is on its way (5.5). The turn runs on, and nothing further
+   * the error `Client write timeout` and a `done` behind what is on its way (docs/ash.md 4.5). The turn runs on, and nothing further
    * of it is stored. In process 4 MiB may wait. Off: all that the turn says waits for its reader.
    *
    * @default true
    */
   readonly cutStalledReaders: boolean
   /**
-   * A session that was stopped, or whose sandbox died, starts again with the agent's files alone (1.1, 6.2). Off: with
-   * the workspace it had.
+   * A session that was stopped, or whose sandbox died, starts again with the agent's files alone (docs/ash.md 5.2).
+   * Off: with the workspace it had.
    *
    * @default true
    */
   readonly coldResumeLosesWorkspace: boolean
   /**
-   * A new session gets a sandbox that was made before it (1.1), when its agent was deployed or another session got the one
-   * before: its `sandboxId` differs from its `id`, the files are those that the agent had then, and `systemPrompt`,
-   * `mcpServers`, `extraEnv`, `credentialId` and `permissionMode` are dropped without a word. What a session asks for of
-   * environment and permissions the next session of an agent of that name has, of whichever tenant. On a real server it is
-   * a race whether this happens; here it always does while there is room, or never.
+   * A new session gets a sandbox that was made before it (docs/ash.md 5.3), when its agent was deployed or another
+   * session got the one before: its `sandboxId` differs from its `id`, the files are those that the agent had then, and
+   * `systemPrompt`, `mcpServers`, `extraEnv`, `credentialId` and `permissionMode` are dropped without a word. What a
+   * session asks for of environment and permissions the next session of an agent of that name has, of whichever tenant.
+   * On a real server it is a race whether this happens; here it always does while there is room, or never.
    *
    * @default false
    */
   readonly warmPool: boolean
   /**
-   * No case of an eval is asked (3.4): the server names the sandbox so that it refuses the name itself. Off: cases are
-   * asked and scored.
+   * No case of an eval is asked (docs/ash.md 3.4): the server names the sandbox so that it refuses the name itself.
+   * Off: cases are asked and scored.
    *
    * @default false
    */
   readonly evalsFail: boolean
   /**
-   * What becomes of the `content` of a message (1.1, 3.6).
+   * What becomes of the `content` of a message (docs/ash.md 6.1).
    *
    * - `mangled`, as the newest server: a text becomes a list with that text, a list of one block is refused, two to
    *   twenty blocks pass.

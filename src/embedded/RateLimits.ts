@@ -1,4 +1,4 @@
-/** Counts requests in fixed windows of 15 minutes (contract 2.3). There is one client address only: this machine. */
+/** Counts requests in fixed windows of 15 minutes (docs/ash.md 2.3). There is one client address only: this machine. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * What the real server's routes accept (contract 3). The package's own contract does not say it: it declares what clients
- * should send, which is less.
+ * What the real server's routes accept (docs/ash.md 3). The package's own contract does not say it: it declares what
+ * clients should send, which is less.
  */
 import type { Quirks } from "./Quirks.ts"
 import type { Fields, Rule, Typed } from "./Validation.ts"
@@ -14,7 +14,7 @@ export interface Route {
   /** Whether the id in the path is any text, not a UUID. */
   readonly isPlainId?: boolean
   readonly query?: Fields
-  /** Whether a bad request is answered without a reason (contract 2.1, shape C). */
+  /** Whether a bad request is answered without a reason (docs/ash.md 2.2, shape C). */
   readonly declaresBadRequest?: boolean
   /** Whether a body that is too large is. */
   readonly declaresTooLarge?: boolean

@@ -1,4 +1,4 @@
-/** The handlers of the group `sessionFiles` (contract 3.7). */
+/** The handlers of the group `sessionFiles` (docs/ash.md 3.7). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"

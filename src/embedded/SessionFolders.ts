@@ -1,4 +1,4 @@
-/** The workspaces of sessions on the disk: in a live sandbox, or what is kept of one (contract 3.7). */
+/** The workspaces of sessions on the disk: in a live sandbox, or what is kept of one (docs/ash.md 3.7 and 3.8). */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"

@@ -1,4 +1,4 @@
-/** The handlers of the group `sessions` (contract 3.5 and 6). */
+/** The handlers of the group `sessions` (docs/ash.md 3.5 and 5). */
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"

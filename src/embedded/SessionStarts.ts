@@ -1,4 +1,4 @@
-/** How sessions begin: by a request, and by the queue (contract 3.5 and 3.8). */
+/** How sessions begin: by a request, and by the queue (docs/ash.md 3.5 and 3.11). */
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"

@@ -1,4 +1,4 @@
-/** What turns took, read off the results of the agents (contract 3.8). */
+/** What turns took, read off the results of the agents (docs/ash.md 3.12). */
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"

@@ -1,4 +1,4 @@
-/** The handlers of the group `usage` (contract 3.8). */
+/** The handlers of the group `usage` (docs/ash.md 3.12). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { ServerApi } from "./ServerApi.ts"

@@ -1,4 +1,4 @@
-/** The handlers of the group `workspaces` (contract 3.7). */
+/** The handlers of the group `workspaces` (docs/ash.md 3.8). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"

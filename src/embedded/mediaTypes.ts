@@ -1,4 +1,4 @@
-/** The media types of files by their extension, as the server tells them (contract 3.7). */
+/** The media types of files by their extension, as the server tells them (docs/ash.md 3.7). */
 const types = new Map(Object.entries({
   avif: "image/avif",
   bmp: "image/bmp",

@@ -96,7 +96,7 @@ export const withKnown = ({ during, operation, reason }: AshError, known: Known)
 
 /**
  * Whether it is certain that a turn has not begun. A server at its capacity has made no session; of a turn that is not
- * said (contract 6.3).
+ * said (docs/ash.md 5.7).
  */
 export const startedNothing = ({ nothingHappened, reason }: AshError): boolean =>
   nothingHappened && reason._tag !== "AtCapacity"

@@ -1,5 +1,5 @@
 /**
- * In what form content reaches the agent as it was given. Servers differ (contract 1.1 item 1), and which one is which
+ * In what form content reaches the agent as it was given. Servers differ (docs/ash.md 6.1), and which one is which
  * shows only in what they refuse.
  */
 import * as Result from "effect/Result"

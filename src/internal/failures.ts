@@ -167,7 +167,9 @@ const fieldOf = (message: string, redact: Redact) => {
   return match?.[1] === undefined ? {} : { field: printable(redact(match[1].replaceAll("/", "."))) }
 }
 
-/** What servers say in words of their own alone (contract 2.1), which hold nothing of a request, whatever it says. */
+/**
+ * What servers say in words of their own alone (docs/ash.md 2.2), which hold nothing of a request, whatever it says.
+ */
 const fixed =
   /^(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d+ (?:seconds|minutes?)|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)$/
 
@@ -177,7 +179,10 @@ const messageLimit = 2_000
 const stateOf = (message: string): string | undefined =>
   /^Session is (\w+)$/.exec(message)?.[1] ?? /with status "(\w+)"/.exec(message)?.[1]
 
-/** What a server says of a route that it does not have, with and without its dashboard (contract 2.1, shapes D and E). */
+/**
+ * What a server says of a route that it does not have, with and without its dashboard (docs/ash.md 2.2, shapes D and
+ * E).
+ */
 const isUnknownRoute = ({ error, message, statusCode }: ErrorBody): boolean =>
   /^Route \S+ not found$/.test(message ?? "") || (error === "Not found" && (statusCode ?? undefined) === undefined)
 

@@ -206,7 +206,7 @@ const leave = (
   return hasSpoken ? error : advised(error, gate)
 }
 
-/** Servers store the answers of an agent and the result, each as a message (contract 3.6). */
+/** Servers store the answers of an agent and the result, each as a message (docs/ash.md 3.6). */
 const isStored = (event: StreamEvent) =>
   event._tag === "Message" && (event.message._tag === "Assistant" || event.message._tag === "Result")
 

@@ -1,6 +1,6 @@
 /**
- * Lets calls wait for their turn in the window of a server's rate limit (contract 2.3), as the headers of its answers
- * tell it, where they would be refused otherwise.
+ * Lets calls wait for their turn in the window of a server's rate limit (docs/ash.md 2.3), as the headers of its
+ * answers tell it, where they would be refused otherwise.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"

@@ -1,6 +1,6 @@
 /**
  * Lets one turn, or one command, at a time into a session, and remembers which sessions are not to be used as they are.
- * A server has no lock, and mixes what runs at once (contract 1.1, items 6 and 7).
+ * A server has no lock, and mixes what runs at once (docs/ash.md 5.4).
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"

@@ -73,12 +73,14 @@ export const decodeEvents =
         return next
       }))
 
-/** How a server begins the error by which it lets go of a client that did not read. The turn goes on (contract 5.5). */
+/**
+ * How a server begins the error by which it lets go of a client that did not read. The turn goes on (docs/ash.md 4.5).
+ */
 const writeTimeout = "Client write timeout"
 
 /**
  * An end that is not this turn's: that of a command has no session, and one that a block of the agent's forges may have
- * any (contract 5.2). It is none, whatever follows; as a rule nothing does.
+ * any (docs/ash.md 4.2). It is none, whatever follows; as a rule nothing does.
  */
 const isForeignEnd = (event: StreamEvent, sessionId: string): event is DoneEvent =>
   event._tag === "Done" && typeof event.sessionId === "string" &&
@@ -106,8 +108,9 @@ const turnMixed = (operation: string, sessionId: string) =>
   })
 
 /**
- * How long an `error` that may be a block of the agent's waits for what comes behind it. Behind a block there is at once
- * the message that it is a part of (contract 5.4), behind a failure the end of the stream, or `done` (contract 5.5).
+ * How long an `error` that may be a block of the agent's waits for what comes behind it. Behind a block there is at
+ * once the message that it is a part of (docs/ash.md 4.4), behind a failure the end of the stream, or `done`
+ * (docs/ash.md 4.5).
  */
 const blockPatience = Duration.seconds(5)
 const endBehindError: Arr.NonEmptyReadonlyArray<StreamEvent> = [{ _tag: "Done" }]

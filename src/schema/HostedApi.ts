@@ -1,6 +1,6 @@
 /**
  * What only the hosted product may have: routes that the official TypeScript client calls, and no open server knows
- * (contract 7.2, T-3, T-4 and T-7). Their shapes are those of that client's types.
+ * (docs/ash.md 7.1 and 7.2). Their shapes are those of that client's types.
  */
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"

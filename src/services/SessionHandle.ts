@@ -92,8 +92,8 @@ export interface SessionHandleFiles {
 export interface SessionHandle {
   readonly id: string
   /**
-   * Those settings that the session was opened with and its sandbox ignores, as it was made before the session: a server
-   * keeps such sandboxes ready (contract 1.1, item 2). Empty for a handle of `Sessions.attach`.
+   * Those settings that the session was opened with and its sandbox ignores, as it was made before the session: a
+   * server keeps such sandboxes ready (docs/ash.md 5.3). Empty for a handle of `Sessions.attach`.
    */
   readonly ignoredSettings: ReadonlyArray<string>
   /**

@@ -453,7 +453,9 @@ const checkAge = (olderThan: Duration.Input) =>
 /** A scope of its own that closes with the caller's. */
 const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
 
-/** What a server says of a command that writes too much is said of any that it could not run (contract 2.1, shape C). */
+/**
+ * What a server says of a command that writes too much is said of any that it could not run (docs/ash.md 2.2, shape C).
+ */
 const explainExec = (reason: ServerFailure) =>
   new AshError({
     operation: "Sessions.exec",
@@ -464,7 +466,7 @@ const explainExec = (reason: ServerFailure) =>
 
 const freshTries = 3
 
-/** What a sandbox that was made before its session does not know (contract 1.1, item 2). */
+/** What a sandbox that was made before its session does not know (docs/ash.md 5.3). */
 const sandboxSettings = ["systemPrompt", "extraEnv", "credentialId", "mcpServers", "permissionMode"] as const
 
 /** The settings of a session that its sandbox ignores: one made for it has its id, one that was made before has not. */

@@ -22,8 +22,8 @@ const lastWords = frames(["error", { error: "Client write timeout — closing st
 type State = "saying" | "stuck" | "said" | "closed"
 
 /**
- * A server that says so many bytes as fast as they are read. If the test wants it, it turns away from a reader that takes
- * nothing in, as real ones do after 30 seconds (contract 5.5).
+ * A server that says so many bytes as fast as they are read. If the test wants it, it turns away from a reader that
+ * takes nothing in, as real ones do after 30 seconds (docs/ash.md 4.5).
  */
 const talkative = Effect.fnUntraced(function*(size: number, turnsAway: boolean) {
   let written = 0

@@ -7,8 +7,8 @@ import * as Server from "./ScriptedServer.ts"
 export type Accident = "server restarted" | "sandbox killed" | "sandbox gone" | "paused" | "stopped" | "in error"
 
 /**
- * A server with one session, as a real one behaves: a restart of the server leaves it paused, a killed sandbox leaves it
- * active and answers "Not connected" until it is stopped and resumed, or "Sandbox not found" (observed.md, section 6).
+ * A server with one session, as a real one behaves: a restart of the server leaves it paused, a killed sandbox leaves
+ * it active and answers "Not connected" until it is stopped and resumed, or "Sandbox not found" (docs/ash.md 5.6).
  */
 export const make = (options: Partial<AshOptions> = {}) => {
   let status = "active"
