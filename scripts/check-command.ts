@@ -2,7 +2,7 @@
 import assert from "node:assert/strict"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
-import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { stayHere } from "./environment.ts"
@@ -76,7 +76,11 @@ const check = async () => {
     ],
     { cwd: folder, stdio: "pipe" }
   )
-  assert.deepEqual(readdirSync(join(folder, "node_modules")).filter((name) => !name.startsWith(".")), ["effect-ash"])
+  const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"))
+  assert.deepEqual(
+    readdirSync(join(folder, "node_modules")).filter((name) => !name.startsWith(".")),
+    ["effect-ash", ...Object.keys(dependencies)].toSorted()
+  )
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const server = start("--port", "0", "--agent", agent, "--key", "a-key-of-mine", "--quirks", "content=intact")
