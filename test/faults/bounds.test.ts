@@ -131,7 +131,8 @@ describe("what is sent", () => {
       const memory = meter()
       look = memory.look
       yield* sessionFiles.write(sessionId, [{ path: "a", content }])
-      // Beside the file there is what `fetch` keeps of a body in case that it is redirected.
-      assert.isBelow(memory.peak() / size, client === "fetch" ? 2.7 : 1.3)
+      // Beside the file there is what `fetch` keeps of a body in case that it is redirected. A quiet machine shows 1.3 and
+      // 2.7, a busy one what its sockets hold as well; a body in one piece takes 3.7 and 7.7.
+      assert.isBelow(memory.peak() / size, client === "fetch" ? 5 : 2.8)
     }).pipe(Effect.scoped))
 })
