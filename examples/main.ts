@@ -46,7 +46,7 @@ const firstTurn = Effect.fn(function*(agentName: string, prompt: string) {
   const health = yield* Health
   const sessions = yield* Sessions
   const terminal = yield* Terminal.Terminal
-  const { version } = yield* health.get
+  const { version } = yield* health.get()
   yield* Console.log(`Ash server ${version ?? "of unknown version"}`)
   const agent = yield* findOrDeploy(agentName)
 
@@ -64,7 +64,7 @@ const firstTurn = Effect.fn(function*(agentName: string, prompt: string) {
 const services = Layer.unwrap(
   Effect.map(
     Config.option(Config.String("ASH_SERVER_URL")),
-    (url) => Option.isSome(url) ? AshNode.layerConfig : AshEmbedded.layer()
+    (url) => Option.isSome(url) ? AshNode.layerConfig() : AshEmbedded.layer()
   )
 )
 

@@ -127,23 +127,16 @@ export const config: Config.Config<AshOptions & { readonly apiKey: Redacted.Reda
     apiKey: Config.Redacted("ASH_API_KEY").pipe(Config.option, Config.map(Option.getOrUndefined))
   })
 
-/** A layer from the environment, and a function that lays further options over it. */
-export interface LayerConfig<E> extends Layer.Layer<AshServices, E> {
-  (options: LayerConfigOptions): Layer.Layer<AshServices, E>
-}
-
 /** What the environment does not tell. */
 export interface LayerConfigOptions extends RequestOptionsInput, SharedLimits {}
 
-/** The layers from {@link config} that are made so. */
-export const fromConfig = <E>(
-  make: (options: AshOptions) => Layer.Layer<AshServices, E>
-): LayerConfig<E | Config.ConfigError> => {
-  const withOptions = (options: LayerConfigOptions) =>
+/** The layer that is made so, with {@link config} laid under further options. */
+export const fromConfig =
+  <E>(make: (options: AshOptions) => Layer.Layer<AshServices, E>) =>
+  (options: LayerConfigOptions = {}): Layer.Layer<AshServices, E | Config.ConfigError> =>
     Layer.unwrap(Effect.map(config, (connection) => make({ ...options, ...connection })))
-  const layer = withOptions({})
-  return Object.setPrototypeOf(Object.assign(withOptions, layer), Object.getPrototypeOf(layer))
-}
 
-/** As `layer`, from {@link config}. A layer, and a function that takes further options: `Ash.layerConfig({ maxStreams: 5 })`. */
-export const layerConfig: LayerConfig<AshError | Config.ConfigError> = fromConfig(layer)
+/** As `layer`, from {@link config}: `Ash.layerConfig()`, or with further options `Ash.layerConfig({ maxStreams: 5 })`. */
+export const layerConfig: (
+  options?: LayerConfigOptions
+) => Layer.Layer<AshServices, AshError | Config.ConfigError> = fromConfig(layer)

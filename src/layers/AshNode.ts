@@ -86,7 +86,9 @@ export const layer = (options: Ash.AshOptions): Layer.Layer<Ash.AshServices, Ash
   Ash.layerWithClient(options).pipe(Layer.provide([nodeClient, contentDecoding, Layer.succeed(MayRepeat, false)]))
 
 /**
- * As `layer`, from `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`. A layer, and a function that
- * takes further options: `AshNode.layerConfig({ maxSessions: 5 })`.
+ * As `layer`, from `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`: `AshNode.layerConfig()`, or with
+ * further options `AshNode.layerConfig({ maxSessions: 5 })`.
  */
-export const layerConfig: Ash.LayerConfig<AshError | Config.ConfigError> = Ash.fromConfig(layer)
+export const layerConfig: (
+  options?: Ash.LayerConfigOptions
+) => Layer.Layer<Ash.AshServices, AshError | Config.ConfigError> = Ash.fromConfig(layer)

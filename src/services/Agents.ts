@@ -34,7 +34,7 @@ export class Agents extends Context.Service<Agents, {
    */
   readonly create: (agent: CreateAgent) => Effect.Effect<Agent, AshError>
   /** Lists all agents by name. */
-  readonly list: Effect.Effect<ReadonlyArray<Agent>, AshError>
+  readonly list: () => Effect.Effect<ReadonlyArray<Agent>, AshError>
   /** Fetches one agent. */
   readonly get: (name: string) => Effect.Effect<Agent, AshError>
   /** Replaces an agent's environment, merges into its settings, or both. */
@@ -76,7 +76,7 @@ export class Agents extends Context.Service<Agents, {
               ),
               ({ agent }) => agent
             )),
-        list: Effect.map(call.repeatable("Agents.list", api.list({})), ({ agents }) => agents),
+        list: () => Effect.map(call.repeatable("Agents.list", api.list({})), ({ agents }) => agents),
         get: (name) => Effect.map(call.repeatable("Agents.get", api.get({ params: { name } })), ({ agent }) => agent),
         update: (name, payload) =>
           Effect.map(

@@ -12,7 +12,7 @@ export class ApiKeys extends Context.Service<ApiKeys, {
   /** Makes a key. The server tells it this once; it may do all that the key in use may do. */
   readonly create: (options?: { readonly label?: string | undefined }) => Effect.Effect<NewApiKey, AshError>
   /** Lists keys, without what opens the server. The one with the id `env` is what the server was started with. */
-  readonly list: Effect.Effect<ReadonlyArray<ApiKey>, AshError>
+  readonly list: () => Effect.Effect<ReadonlyArray<ApiKey>, AshError>
   /** Deletes a key; it is refused at once. The server does not check whose key it is. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/ApiKeys") {
@@ -23,7 +23,7 @@ export class ApiKeys extends Context.Service<ApiKeys, {
       const call = yield* RequestPolicy
       return ApiKeys.of({
         create: (payload = {}) => call.once("ApiKeys.create", api.create({ payload })),
-        list: Effect.map(call.repeatable("ApiKeys.list", api.list({})), ({ keys }) => keys),
+        list: () => Effect.map(call.repeatable("ApiKeys.list", api.list({})), ({ keys }) => keys),
         delete: (id) => call.deletion("ApiKeys.delete", api.delete({ params: { id } }))
       })
     })

@@ -39,7 +39,7 @@ export class Credentials extends Context.Service<Credentials, {
   /** Stores an account of Amazon Bedrock: sessions have it as `AWS_*`, with `CLAUDE_CODE_USE_BEDROCK=1`. */
   readonly createBedrock: Create<BedrockKey>
   /** Lists credentials, the newest first, without their keys. */
-  readonly list: Effect.Effect<ReadonlyArray<Credential>, AshError>
+  readonly list: () => Effect.Effect<ReadonlyArray<Credential>, AshError>
   /** Deletes a credential. Sessions that run keep the key. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Credentials") {
@@ -59,7 +59,7 @@ export class Credentials extends Context.Service<Credentials, {
         createOpenAi: create("openai"),
         createCustom: create("custom"),
         createBedrock: (key, options) => create("bedrock")(bedrockKey(key), options),
-        list: Effect.map(call.repeatable("Credentials.list", api.list({})), ({ credentials }) => credentials),
+        list: () => Effect.map(call.repeatable("Credentials.list", api.list({})), ({ credentials }) => credentials),
         delete: (id) => call.deletion("Credentials.delete", api.delete({ params: { id } }))
       })
     })

@@ -11,11 +11,11 @@ import { RequestPolicy } from "./RequestPolicy.ts"
 /** Asks a server how it is. */
 export class Health extends Context.Service<Health, {
   /** The server's version, sessions and sandboxes. Needs no key. */
-  readonly get: Effect.Effect<ServerHealth, AshError>
+  readonly get: () => Effect.Effect<ServerHealth, AshError>
   /** The server's gauges and counters as Prometheus reads them. Needs a key, whatever the server's documents say. */
-  readonly metrics: Effect.Effect<string, AshError>
+  readonly metrics: () => Effect.Effect<string, AshError>
   /** The server's own description of its API, in OpenAPI 3; a server in production has none. */
-  readonly openApi: Effect.Effect<Schema.JsonObject, AshError>
+  readonly openApi: () => Effect.Effect<Schema.JsonObject, AshError>
 }>()("effect-ash/services/Health") {
   static readonly layer: Layer.Layer<Health, never, AshApiClient | RequestPolicy> = Layer.effect(
     Health,
@@ -23,9 +23,9 @@ export class Health extends Context.Service<Health, {
       const { health: api, meta } = yield* AshApiClient
       const call = yield* RequestPolicy
       return Health.of({
-        get: call.repeatable("Health.get", api.get({})),
-        metrics: call.repeatable("Health.metrics", api.metrics({})),
-        openApi: call.repeatable("Health.openApi", meta.openApi({}))
+        get: () => call.repeatable("Health.get", api.get({})),
+        metrics: () => call.repeatable("Health.metrics", api.metrics({})),
+        openApi: () => call.repeatable("Health.openApi", meta.openApi({}))
       })
     })
   )

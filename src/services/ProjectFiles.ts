@@ -12,7 +12,7 @@ export class ProjectFiles extends Context.Service<ProjectFiles, {
   /** Stores a file. */
   readonly create: (file: CreateProjectFileRequest) => Effect.Effect<ProjectFile, AshError>
   /** Lists files. */
-  readonly list: Effect.Effect<ReadonlyArray<ProjectFile>, AshError>
+  readonly list: () => Effect.Effect<ReadonlyArray<ProjectFile>, AshError>
   /** Makes an address under which a file can be fetched. */
   readonly getUrl: (id: string) => Effect.Effect<string, AshError>
   /** Deletes a file. */
@@ -26,7 +26,7 @@ export class ProjectFiles extends Context.Service<ProjectFiles, {
       return ProjectFiles.of({
         create: (payload) =>
           Effect.map(call.once("ProjectFiles.create", api.createFile({ payload })), ({ file }) => file),
-        list: Effect.map(call.repeatable("ProjectFiles.list", api.listFiles({})), ({ files }) => files),
+        list: () => Effect.map(call.repeatable("ProjectFiles.list", api.listFiles({})), ({ files }) => files),
         getUrl: (id) =>
           Effect.map(call.repeatable("ProjectFiles.getUrl", api.getFileUrl({ params: { id } })), ({ url }) => url),
         delete: (id) => call.deletion("ProjectFiles.delete", api.deleteFile({ params: { id } }))

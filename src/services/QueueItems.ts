@@ -49,7 +49,7 @@ export class QueueItems extends Context.Service<QueueItems, {
   /** Cancels an item that is still pending. */
   readonly cancel: (id: string) => Effect.Effect<QueueItem, AshError>
   /** Counts items by state. */
-  readonly stats: Effect.Effect<QueueStats, AshError>
+  readonly stats: () => Effect.Effect<QueueStats, AshError>
 }>()("effect-ash/services/QueueItems") {
   static readonly layer: Layer.Layer<QueueItems, never, AshApiClient | RequestPolicy | SessionGates> = Layer.effect(
     QueueItems,
@@ -76,7 +76,7 @@ export class QueueItems extends Context.Service<QueueItems, {
             (every) => Effect.repeat(get(id), { until: isFinished, schedule: Schedule.spaced(every) })
           ).pipe(Effect.mapError(renamed("QueueItems.await"))),
         cancel: (id) => Effect.map(call.once("QueueItems.cancel", api.cancel({ params: { id } })), unwrap),
-        stats: Effect.map(call.repeatable("QueueItems.stats", api.stats({})), ({ stats }) => stats)
+        stats: () => Effect.map(call.repeatable("QueueItems.stats", api.stats({})), ({ stats }) => stats)
       })
     })
   )

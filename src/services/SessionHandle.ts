@@ -115,24 +115,24 @@ export interface SessionHandle {
   /** Streams the conversation, oldest first. */
   readonly history: (options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
   /** What the session used so far, as the server counts it: turns that were heard to their end. */
-  readonly usage: Effect.Effect<UsageStats, AshError>
+  readonly usage: () => Effect.Effect<UsageStats, AshError>
   /** Reads what the server has of the session. */
-  readonly get: Effect.Effect<Session, AshError>
+  readonly get: () => Effect.Effect<Session, AshError>
   /** Pauses the session. A running turn is not interrupted. */
-  readonly pause: Effect.Effect<Session, AshError>
+  readonly pause: () => Effect.Effect<Session, AshError>
   /** Makes the session active again. */
-  readonly resume: Effect.Effect<Session, AshError>
+  readonly resume: () => Effect.Effect<Session, AshError>
   /**
    * Ends whatever runs in the session, by stopping and resuming it: a server has no gentle way. The stream of a running
    * turn fails with `TurnCancelled`; the answer says what is lost. A command that runs is cut off, and fails. Two at once are
    * one restart. A turn of which nothing was sent, or that waits to be sent again, is just not sent: nothing is lost.
    */
-  readonly cancel: Effect.Effect<SessionRestarted, AshError>
+  readonly cancel: () => Effect.Effect<SessionRestarted, AshError>
   /**
    * Makes the session usable again: stops and resumes one that is fenced or whose sandbox is gone, resumes one that is
    * paused, stopped or in error, and does nothing to one that is well.
    */
-  readonly recover: Effect.Effect<Option.Option<SessionRestarted>, AshError>
+  readonly recover: () => Effect.Effect<Option.Option<SessionRestarted>, AshError>
   /** Why the session is not usable as it is, as far as this program has seen. */
   readonly fence: Effect.Effect<Option.Option<string>>
   /**
@@ -502,12 +502,12 @@ export const make = (
     },
     history: (paging) =>
       Stream.mapError(paginate((page) => messages.list(id, page), paging), renamed("SessionHandle.history")),
-    usage: named("usage")(usage.stats({ sessionId: id })),
-    get: named("get")(sessions.get(id)),
-    pause: named("pause")(sessions.pause(id)),
-    resume: named("resume")(sessions.resume(id)),
-    cancel: inside("cancel")(cancel),
-    recover: inside("recover")(recover),
+    usage: () => named("usage")(usage.stats({ sessionId: id })),
+    get: () => named("get")(sessions.get(id)),
+    pause: () => named("pause")(sessions.pause(id)),
+    resume: () => named("resume")(sessions.resume(id)),
+    cancel: () => inside("cancel")(cancel),
+    recover: () => inside("recover")(recover),
     fence: Effect.sync(() => {
       const fence = gates.find(id)?.fence
       return fence === undefined || fence._tag === "Stopped" ? Option.none() : Option.some(fence.why)

@@ -58,7 +58,7 @@ class Shared extends Context.Service<Shared, {
       )
       yield* Effect.addFinalizer(() =>
         Effect.gen(function*() {
-          const left = (yield* agents.list).filter(({ name }) => name.startsWith(prefix))
+          const left = (yield* agents.list()).filter(({ name }) => name.startsWith(prefix))
           for (const { name } of left) {
             for (const { id } of yield* sessions.list({ agent: name })) yield* Effect.ignore(sessions.end(id))
             yield* agents.delete(name)
@@ -150,11 +150,11 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
       "tells its health, and its metrics to who has the key",
       Effect.gen(function*() {
         const { health } = yield* AshClient
-        const { activeSandboxes, pool, status } = yield* health.get
+        const { activeSandboxes, pool, status } = yield* health.get()
         assert.strictEqual(status, "ok")
         assert.strictEqual(activeSandboxes, pool.warming + pool.warm + pool.waiting + pool.running)
         assert.strictEqual(pool.total, pool.cold + activeSandboxes)
-        assert.include(yield* health.metrics, "ash_up")
+        assert.include(yield* health.metrics(), "ash_up")
       })
     )
 
@@ -164,7 +164,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         const { agents } = yield* AshClient
         const name = yield* (yield* Shared).agent
         assert.strictEqual((yield* agents.get(name)).name, name)
-        assert.include((yield* agents.list).map(({ name }) => name), name)
+        assert.include((yield* agents.list()).map(({ name }) => name), name)
         const updated = yield* agents.update(name, { env: { TOKEN: "secret" } })
         assert.deepStrictEqual({ ...updated.env }, { TOKEN: "***" })
         yield* agents.updateConfig(name, { a: 1, b: { c: null } })
@@ -300,7 +300,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         assert.include(stdout, "from-a-command")
         const outcome = yield* session.reconcile()
         assert.strictEqual(outcome._tag, "Completed")
-        yield* session.cancel
+        yield* session.cancel()
         assert.include((yield* session.ask("Say exactly this word and nothing else: yarrow")).text, "yarrow")
       })
     )
@@ -411,7 +411,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
             () => new Skipped({ why: "the server has no key to encrypt credentials with" })
           )
         )
-        const listed = (yield* credentials.list).find((credential) => credential.id === id)
+        const listed = (yield* credentials.list()).find((credential) => credential.id === id)
         assert.deepInclude(listed, { type: "custom", label: prefix })
         assert.notInclude(JSON.stringify(listed), "geheim")
         yield* credentials.delete(id)
@@ -440,7 +440,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         assert.isString(done.error)
         assert.strictEqual((yield* Effect.flip(queueItems.cancel(item.id))).reason._tag, "WrongState")
         assert.include((yield* queueItems.list({ status: "failed", limit: 500 })).map(({ id }) => id), item.id)
-        const { completed, failed } = yield* queueItems.stats
+        const { completed, failed } = yield* queueItems.stats()
         assert.isAtLeast(completed, 1)
         assert.isAtLeast(failed, 1)
       })
@@ -466,7 +466,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         const { apiKeys } = yield* AshClient
         const { id, key } = yield* apiKeys.create({ label: prefix })
         assert.match(Redacted.value(key), /^ash_/)
-        assert.include((yield* apiKeys.list).map(({ id }) => id), id)
+        assert.include((yield* apiKeys.list()).map(({ id }) => id), id)
         yield* apiKeys.delete(id)
         assert.strictEqual((yield* Effect.flip(apiKeys.delete(id))).reason._tag, "NotFound")
       })

@@ -87,6 +87,6 @@ describe.skipIf(executablePath === undefined)("a page of another origin, with th
       const refusals = yield* attempt(tab, `http://${hostile}:${port}/`, `http://${hostile}:${port}`, key)
       for (const text of refusals.slice(0, -1)) assert.include(text, "not asked by that name")
       assert.strictEqual(refusals.at(-1), "\"\"")
-      assert.deepStrictEqual(yield* Effect.flatMap(Agents, ({ list }) => list), [])
+      assert.deepStrictEqual(yield* Effect.flatMap(Agents, ({ list }) => list()), [])
     }).pipe(Effect.provide(AshEmbedded.layerHttp()), Effect.scoped))
 })

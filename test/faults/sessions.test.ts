@@ -65,8 +65,8 @@ describe("sessions", () => {
           (handle: SessionHandle) => handle.ask("go"),
           (handle: SessionHandle) => Stream.runDrain(Stream.take(handle.stream("go"), 3)),
           (handle: SessionHandle) => handle.exec("true"),
-          (handle: SessionHandle) => handle.cancel,
-          (handle: SessionHandle) => handle.recover,
+          (handle: SessionHandle) => handle.cancel(),
+          (handle: SessionHandle) => handle.recover(),
           (handle: SessionHandle) => handle.reconcile()
         ]
         const whole = Array.from({ length: 20 }, (_, index) => `step ${index}`).join("")
@@ -87,7 +87,7 @@ describe("sessions", () => {
             const session = yield* sessions.open({ agent: "demo" })
             const handles = [session, sessions.attach(session.id, { recovery: "restart", onInterrupt: "stop" })]
             yield* Effect.replicateEffect(act(round, handles), 8, { concurrency: "unbounded", discard: true })
-            yield* session.recover
+            yield* session.recover()
             const outcome = yield* Effect.result(session.ask("go"))
             if (Result.isFailure(outcome)) {
               failures.push(`round ${round}: ${outcome.failure}`)

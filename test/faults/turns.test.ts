@@ -121,7 +121,7 @@ describe("turns", () => {
           const name = `${client}, ${fault.name}, ${recovery}`
           const wasWhole = Result.isSuccess(first) || first.failure.reason._tag === "TurnFailed"
           // A proxy that was down is there again.
-          yield* Effect.eventually(ash.health.get)
+          yield* Effect.eventually(ash.health.get())
           yield* second(handle, name, wasWhole)
         })), { concurrency: 12, discard: true })
       return { cases: size, failures, note: `${fenced} fenced, ${recovered} answered, 0 mixed` }

@@ -82,8 +82,8 @@ const newer = (change: (json: Json) => Json) =>
 const reads: ReadonlyArray<
   readonly [name: string, read: (ash: AshClient["Service"], id: string) => Effect.Effect<unknown, unknown>]
 > = [
-  ["health", (_) => _.health.get],
-  ["agents", (_) => _.agents.list],
+  ["health", (_) => _.health.get()],
+  ["agents", (_) => _.agents.list()],
   ["agent", (_) => _.agents.get("demo")],
   ["agent files", (_) => _.agents.listFiles("demo")],
   ["versions", (_) => _.agentVersions.list("demo")],
@@ -95,13 +95,13 @@ const reads: ReadonlyArray<
   ["messages", (_, id) => _.messages.list(id)],
   ["session files", (_, id) => _.sessionFiles.list(id)],
   ["attachments", (_, id) => _.attachments.list(id)],
-  ["credentials", (_) => _.credentials.list],
+  ["credentials", (_) => _.credentials.list()],
   ["queue", (_) => _.queueItems.list()],
-  ["queue stats", (_) => _.queueItems.stats],
+  ["queue stats", (_) => _.queueItems.stats()],
   ["usage", (_) => _.usage.listEvents()],
   ["usage stats", (_) => _.usage.stats()],
   ["analytics", (_) => _.analytics.get()],
-  ["keys", (_) => _.apiKeys.list],
+  ["keys", (_) => _.apiKeys.list()],
   ["eval cases", (_) => _.evals.listCases("demo")],
   ["eval runs", (_) => _.evals.listRuns("demo")]
 ]

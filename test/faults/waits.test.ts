@@ -106,10 +106,10 @@ describe("waits", () => {
               ["break", () => pick(handles).ask("break")],
               ["send", () => Stream.runDrain(messages.send(sessionId, pick(["one", "break"])))],
               ["exec", () => pick(handles).exec("ls")],
-              ["cancel", () => pick(handles).cancel],
-              ["recover", () => pick(handles).recover],
-              ["pause", () => pick(handles).pause],
-              ["resume", () => pick(handles).resume],
+              ["cancel", () => pick(handles).cancel()],
+              ["recover", () => pick(handles).recover()],
+              ["pause", () => pick(handles).pause()],
+              ["resume", () => pick(handles).resume()],
               ["stop", () => sessions.stop(sessionId)],
               ["reconcile", () => pick(handles).reconcile()],
               ["stopped by another", () => api.sessions.stop({ params: { id: sessionId } })],
@@ -132,7 +132,7 @@ describe("waits", () => {
               }
             }
             const handle = sessions.attach(sessionId, { recovery: "restart" })
-            const last = yield* Effect.forkChild(Effect.andThen(handle.recover, handle.ask("last")))
+            const last = yield* Effect.forkChild(Effect.andThen(handle.recover(), handle.ask("last")))
             yield* patiently([last])
             const exit = yield* Fiber.await(last)
             if (exit._tag === "Failure" || exit.value.text !== "You said: last") {

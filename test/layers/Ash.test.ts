@@ -22,7 +22,7 @@ import { Sessions } from "../../src/services/Sessions.ts"
 import { health, session, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
-const getHealth = Effect.flatMap(Health, ({ get }) => get)
+const getHealth = Effect.flatMap(Health, ({ get }) => get())
 
 const withEnv = (env: Record<string, string>) =>
   Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(env))
@@ -226,7 +226,7 @@ describe("layerConfig", () => {
         const { exchanges, url } = yield* Server.listen
         const fiber = yield* Effect.forkChild(
           getHealth.pipe(
-            Effect.provide(layerConfig),
+            Effect.provide(layerConfig()),
             withEnv({ ASH_SERVER_URL: `${url}/ash/`, ASH_API_KEY: Server.apiKey })
           )
         )
@@ -240,7 +240,7 @@ describe("layerConfig", () => {
 
   it.effect.each(layers)("%s refuses a bad address", ([, , layerConfig]) =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Layer.build(layerConfig).pipe(withEnv({ ASH_SERVER_URL: "localhost:4100" })))
+      const error = yield* Effect.flip(Layer.build(layerConfig()).pipe(withEnv({ ASH_SERVER_URL: "localhost:4100" })))
       assert.include(String(error), "url must begin with http://")
     }).pipe(Effect.scoped))
 

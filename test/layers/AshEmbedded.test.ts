@@ -25,7 +25,11 @@ const layers = [["layer", AshEmbedded.layer], ["layerHttp", AshEmbedded.layerHtt
 describe.each(layers)("agents of %s", (_, layer) => {
   it.effect("are there from the start, each with its script, or else with that of all", () =>
     Effect.gen(function*() {
-      assert.deepStrictEqual((yield* (yield* Agents).list).map(({ name }) => name), ["constructor", "plain", "weather"])
+      assert.deepStrictEqual((yield* (yield* Agents).list()).map(({ name }) => name), [
+        "constructor",
+        "plain",
+        "weather"
+      ])
       assert.strictEqual(yield* ask("weather", "How is it?"), "sunny")
       assert.strictEqual(yield* ask("plain", "How is it?"), "as all")
       assert.strictEqual(yield* ask("constructor", "How is it?"), "as all")
@@ -121,7 +125,7 @@ describe("what was asked", () => {
 })
 
 const keyOf = Effect.map(AshEmbedded.EmbeddedAddress, ({ apiKey }) => Redacted.value(apiKey))
-const list = Effect.flatMap(Agents, (agents) => agents.list)
+const list = Effect.flatMap(Agents, (agents) => agents.list())
 
 describe("an embedded server on a port", () => {
   it.live("has a key of its own at each start, which no other server takes", () =>

@@ -2,7 +2,6 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import { spawn } from "node:child_process"
 import * as Path from "node:path"
 import * as Ash from "../../src/layers/Ash.ts"
@@ -12,7 +11,7 @@ import { Sessions } from "../../src/services/Sessions.ts"
 import { health, session } from "../support/fixtures.ts"
 import { serve } from "../support/ScriptedServer.ts"
 
-const getHealth = Effect.flatMap(Health, ({ get }) => get)
+const getHealth = Effect.flatMap(Health, ({ get }) => get())
 
 describe("a free connection", () => {
   it.live.each<readonly [header: string]>([
@@ -64,7 +63,7 @@ const program = `
 import * as Effect from "effect/Effect"
 import { Health } from "effect-ash"
 import { AshNode } from "effect-ash/node"
-const get = Effect.flatMap(Health, ({ get }) => get)
+const get = Effect.flatMap(Health, ({ get }) => get())
 const layer = AshNode.layer({ url: process.argv[1], allowPlainHttp: true, retry: { times: 0 } })
 console.log((await Effect.runPromise(Effect.provide(get, layer))).status)
 `
@@ -131,12 +130,6 @@ describe("a proxy of the environment that is dead", () => {
 describe.each([["Ash", Ash.layerConfig], ["AshNode", AshNode.layerConfig]] as const)(
   "%s.layerConfig",
   (_, layerConfig) => {
-    it("is a layer, and a function of one", () => {
-      assert.isTrue(Layer.isLayer(layerConfig))
-      assert.isTrue(Layer.isLayer(layerConfig({ maxSessions: 1 })))
-      assert.isTrue(Layer.isLayer(layerConfig.pipe(Layer.orDie)))
-    })
-
     it.live("lays options over the environment", () =>
       Effect.gen(function*() {
         const seen: Array<string | undefined> = []

@@ -57,7 +57,7 @@ describe("what waits for no clock", () => {
   it.effect("times, which are those of the clock", () =>
     Effect.gen(function*() {
       const created = Effect.map(
-        Effect.flatMap(open, ({ get }) => get),
+        Effect.flatMap(open, ({ get }) => get()),
         ({ createdAt }) => DateTime.formatIso(createdAt)
       )
       assert.strictEqual(yield* created, "1970-01-01T00:00:00.000Z")
@@ -122,7 +122,7 @@ describe("what waits for the clock", () => {
         target: url,
         script: ({ index }) => index === 0 ? { kind: "atCapacity", phase: "beforeHeaders" } : undefined
       })
-      const list = Effect.flatMap(Agents, ({ list }) => list)
+      const list = Effect.flatMap(Agents, ({ list }) => list())
       const fiber = yield* Effect.forkChild(Effect.provide(list, AshNode.layer({ url: proxy.url, apiKey })))
       assert.strictEqual((yield* inTime(fiber)).length, 1)
       assert.strictEqual((yield* proxy.exchanges).length, 2)

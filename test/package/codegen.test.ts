@@ -15,7 +15,7 @@ const program = `
     const malformed = yield* Stream.runCollect(Messages.decodeEvents(Stream.succeed(
       new TextEncoder().encode('event: text_delta\\ndata: {"delta":1}\\n\\nevent: text_delta\\ndata: {"delta":"\\\\u00fc"}\\n\\n')
     )))
-    const { status } = yield* session.get
+    const { status } = yield* session.get()
     const list = yield* (yield* Sessions).list()
     const times = list.map(({ createdAt, lastActiveAt }) => [createdAt, lastActiveAt].every(DateTime.isDateTime))
     return { tags: events.map(({ _tag }) => _tag), text, malformed, status, times }

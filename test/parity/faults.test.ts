@@ -116,12 +116,12 @@ describe("of the TypeScript client", () => {
       const { agents, apiKeys, health } = yield* AshClient
       yield* agents.create({ name: "demo", files: [{ path: "x.bin", content: new Uint8Array([0, 255]) }] })
       assert.isNotEmpty(Redacted.value((yield* apiKeys.create()).key))
-      assert.include(yield* health.metrics, "ash_uptime_seconds")
+      assert.include(yield* health.metrics(), "ash_uptime_seconds")
       const bytes = yield* Effect.scoped(
         Effect.flatMap(agents.readFile("demo", "x.bin"), ({ content }) => Stream.runCollect(content))
       )
       assert.deepStrictEqual(Buffer.concat(bytes), Buffer.from([0, 255]))
-      assert.property(yield* health.openApi, "openapi")
+      assert.property(yield* health.openApi(), "openapi")
     }).pipe(Effect.provide(AshEmbedded.layer())))
 })
 
@@ -200,7 +200,7 @@ describe("of the Python client", () => {
     "P-10: the error %j is read",
     (body) =>
       Effect.gen(function*() {
-        const { answer } = yield* exchange(Server.json(body, 500), ({ apiKeys }) => Effect.flip(apiKeys.list))
+        const { answer } = yield* exchange(Server.json(body, 500), ({ apiKeys }) => Effect.flip(apiKeys.list()))
         assert.strictEqual(answer.reason._tag, "ServerFailure")
         assert.include(answer.message, "500")
       })

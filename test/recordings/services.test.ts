@@ -76,11 +76,11 @@ const bytes = (content: unknown) => isText(content) ? Buffer.from(content, "base
 
 /** How each request is made through the services. */
 const calls: Readonly<Record<string, Call>> = {
-  "GET /health": ({ health }) => health.get,
-  "GET /metrics": ({ health }) => health.metrics,
+  "GET /health": ({ health }) => health.get(),
+  "GET /metrics": ({ health }) => health.metrics(),
   "POST /api/agents": ({ agents }, { body }) =>
     agents.create("files" in body ? { ...body, files: files(body.files) } : body),
-  "GET /api/agents": ({ agents }) => agents.list,
+  "GET /api/agents": ({ agents }) => agents.list(),
   "GET /api/agents/:name": ({ agents }, { params: { name } }) => agents.get(name!),
   "PATCH /api/agents/:name": ({ agents }, { body, params: { name } }) => agents.update(name!, body),
   "DELETE /api/agents/:name": ({ agents }, { params: { name } }) => agents.delete(name!),
@@ -156,20 +156,20 @@ const calls: Readonly<Record<string, Call>> = {
   "GET /api/attachments/:id": ({ attachments }, { params: { id } }) => read(attachments.download(id!)),
   "DELETE /api/attachments/:id": ({ attachments }, { params: { id } }) => attachments.delete(id!),
   "POST /api/credentials": (ash, { body }) => credential(ash, body),
-  "GET /api/credentials": ({ credentials }) => credentials.list,
+  "GET /api/credentials": ({ credentials }) => credentials.list(),
   "DELETE /api/credentials/:id": ({ credentials }, { params: { id } }) => credentials.delete(id!),
   "POST /api/queue": ({ queueItems }, { body }) => queueItems.enqueue(body),
   "GET /api/queue": ({ queueItems }, { query }) => queueItems.list(query),
-  "GET /api/queue/stats": ({ queueItems }) => queueItems.stats,
+  "GET /api/queue/stats": ({ queueItems }) => queueItems.stats(),
   "GET /api/queue/:id": ({ queueItems }, { params: { id } }) => queueItems.get(id!),
   "DELETE /api/queue/:id": ({ queueItems }, { params: { id } }) => queueItems.cancel(id!),
   "GET /api/usage": ({ usage }, { query }) => usage.listEvents(times(query)),
   "GET /api/usage/stats": ({ usage }, { query }) => usage.stats(times(query)),
   "GET /api/analytics": ({ analytics }, { query }) => analytics.get(times(query)),
-  "GET /api/api-keys": ({ apiKeys }) => apiKeys.list,
+  "GET /api/api-keys": ({ apiKeys }) => apiKeys.list(),
   "POST /api/api-keys": ({ apiKeys }, { body }) => apiKeys.create(body),
   "DELETE /api/api-keys/:id": ({ apiKeys }, { params: { id } }) => apiKeys.delete(id!),
-  "GET /api/files": ({ projectFiles }) => projectFiles.list,
+  "GET /api/files": ({ projectFiles }) => projectFiles.list(),
   "GET /api/files/:id/url": ({ projectFiles }, { params: { id } }) => projectFiles.getUrl(id!)
 }
 

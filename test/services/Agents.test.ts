@@ -90,14 +90,14 @@ describe("list", () => {
   it.effect("all agents", () =>
     Effect.gen(function*() {
       const other = { ...agent, name: "other", env: undefined }
-      const { answer, request } = yield* exchange(Server.json({ agents: [agent, other] }), ({ list }) => list)
+      const { answer, request } = yield* exchange(Server.json({ agents: [agent, other] }), ({ list }) => list())
       assertRequest(request, "GET", "/api/agents")
       assert.deepStrictEqual(answer.map(({ name }) => name), ["demo", "other"])
     }))
 
   it.effect("can be run again", () =>
     Effect.gen(function*() {
-      const { requests } = yield* exchange(Server.json({ agents: [] }), ({ list }) => Effect.andThen(list, list))
+      const { requests } = yield* exchange(Server.json({ agents: [] }), ({ list }) => Effect.replicateEffect(list(), 2))
       assert.strictEqual(requests.length, 2)
     }))
 })

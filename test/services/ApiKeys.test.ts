@@ -15,12 +15,12 @@ describe("ApiKeys", () => {
       const { id, key } = yield* keys.create({ label: "ci" })
       assert.match(Redacted.value(key), /^ash_/)
       assert.notInclude(`${JSON.stringify({ key })} ${key}`, Redacted.value(key))
-      const listed = yield* keys.list
+      const listed = yield* keys.list()
       assert.deepStrictEqual(listed.map(({ createdAt, id, label }) => [id, label, createdAt === null]), [
         ["env", "ASH_API_KEY (environment variable)", true],
         [id, "ci", false]
       ])
-      const metrics = Effect.flatMap(Health, ({ metrics }) => metrics).pipe(
+      const metrics = Effect.flatMap(Health, ({ metrics }) => metrics()).pipe(
         Effect.provide(AshNode.layer({ url, apiKey: key }))
       )
       assert.include(yield* metrics, "ash_up")
@@ -28,7 +28,9 @@ describe("ApiKeys", () => {
       assert.strictEqual((yield* Effect.flip(metrics)).reason._tag, "Unauthorized")
       const unknown = yield* Effect.flip(keys.delete(id))
       assert.strictEqual(unknown.reason._tag, "NotFound")
-      const document = yield* Effect.flatMap(Health, ({ openApi }) => openApi).pipe(Effect.provide(Ash.layer({ url })))
+      const document = yield* Effect.flatMap(Health, ({ openApi }) => openApi()).pipe(
+        Effect.provide(Ash.layer({ url }))
+      )
       assert.isObject(document["paths"])
     }).pipe(Effect.provide(AshEmbedded.layerHttp()), Effect.scoped))
 })

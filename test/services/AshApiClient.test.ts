@@ -26,7 +26,7 @@ import { health, session, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const getSession = Effect.flatMap(AshClient, (ash) => ash.sessions.get(sessionId))
-const getHealth = Effect.flatMap(AshClient, (ash) => ash.health.get)
+const getHealth = Effect.flatMap(AshClient, (ash) => ash.health.get())
 const found = Server.json({ session })
 
 const invalid = (error: AshError) =>

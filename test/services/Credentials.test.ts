@@ -33,11 +33,11 @@ describe("Credentials", () => {
         const { stdout } = yield* sessions.exec(session.id, `printenv ${variables[index]}`)
         assert.strictEqual(stdout, index === 3 ? "T\n" : "sk-geheim\n")
       }
-      const listed = yield* credentials.list
+      const listed = yield* credentials.list()
       assert.deepStrictEqual(listed.map(({ type }) => type), ["bedrock", "custom", "openai", "anthropic"])
       assert.strictEqual(listed.at(-1)?.label, "mine")
       for (const { id } of stored) yield* credentials.delete(id)
-      assert.deepStrictEqual(yield* credentials.list, [])
+      assert.deepStrictEqual(yield* credentials.list(), [])
     }).pipe(Effect.provide(AshEmbedded.layer())))
 
   it.effect("tells a key to nobody but the server", () => {

@@ -5,7 +5,7 @@ import { Sessions } from "../../src/services/Sessions.ts"
 import { health } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
-const get = Effect.flatMap(Health, ({ get }) => get)
+const get = Effect.flatMap(Health, ({ get }) => get())
 
 describe("get", () => {
   it.effect("asks without a query, and decodes", () => {

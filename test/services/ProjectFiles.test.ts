@@ -22,7 +22,7 @@ describe("ProjectFiles", () => {
       const files = yield* ProjectFiles
       const created = yield* files.create({ filename: "a.txt", content: new Uint8Array([104, 105]), ttl: "7d" })
       assert.strictEqual(created.id, id)
-      assert.strictEqual((yield* files.list).length, 1)
+      assert.strictEqual((yield* files.list()).length, 1)
       assert.strictEqual(yield* files.getUrl(id), "https://files.test/a")
       assert.isUndefined(yield* files.delete(id))
       assert.deepStrictEqual(server.requests.map(({ method, path }) => `${method} ${path}`), [
@@ -39,7 +39,7 @@ describe("ProjectFiles", () => {
       const files = yield* ProjectFiles
       for (
         const call of [
-          files.list,
+          files.list(),
           files.getUrl(id),
           files.delete(id),
           files.create({ filename: "a", content: new Uint8Array(1) })

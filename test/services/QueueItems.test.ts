@@ -33,7 +33,7 @@ describe("QueueItems", () => {
       const queue = yield* QueueItems
       assert.strictEqual((yield* queue.enqueue({ agentName: "demo", prompt: "p", priority: 2 })).status, "pending")
       assert.strictEqual((yield* queue.list({ status: "pending", limit: 5 })).length, 1)
-      assert.strictEqual((yield* queue.stats).completed, 2)
+      assert.strictEqual((yield* queue.stats()).completed, 2)
       assert.strictEqual((yield* queue.cancel(sessionId)).status, "cancelled")
       assert.deepStrictEqual(server.requests.map(({ method, path }) => `${method} ${path}`), [
         "POST /api/queue",

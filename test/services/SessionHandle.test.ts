@@ -183,7 +183,7 @@ describe("the fence", () => {
           assert.strictEqual(error.reason._tag, "SessionFenced")
           assert.include(error.message, "its last turn was not heard to its end")
         }
-        yield* handle.recover
+        yield* handle.recover()
         assert.deepStrictEqual(yield* handle.fence, Option.none())
         assert.strictEqual((yield* handle.ask("two")).text, "You said: two")
       }).pipe(Effect.scoped, provideServer(script))
@@ -194,11 +194,11 @@ describe("the fence", () => {
       const { goOn, script } = yield* waiting
       yield* Effect.gen(function*() {
         const handle = yield* opened()
-        const before = yield* handle.get
+        const before = yield* handle.get()
         yield* interrupted(handle)
-        yield* handle.pause
-        yield* handle.recover
-        assert.notStrictEqual((yield* handle.get).sandboxId, before.sandboxId)
+        yield* handle.pause()
+        yield* handle.recover()
+        assert.notStrictEqual((yield* handle.get()).sandboxId, before.sandboxId)
         yield* goOn.open
         assert.strictEqual((yield* handle.ask("two")).text, "You said: two")
       }).pipe(Effect.scoped, provideServer(script))
@@ -331,10 +331,10 @@ describe("a handle", () => {
       assert.strictEqual((yield* sessions.get(id)).status, "ended")
       const kept = yield* sessions.create({ agent: "demo" })
       const handle = sessions.attach(kept.id)
-      assert.strictEqual((yield* handle.pause).status, "paused")
-      assert.strictEqual((yield* handle.resume).status, "active")
-      assert.strictEqual((yield* handle.cancel).session.status, "active")
-      assert.strictEqual((yield* handle.get).status, "active")
+      assert.strictEqual((yield* handle.pause()).status, "paused")
+      assert.strictEqual((yield* handle.resume()).status, "active")
+      assert.strictEqual((yield* handle.cancel()).session.status, "active")
+      assert.strictEqual((yield* handle.get()).status, "active")
       yield* handle.ask("one")
       assert.isAbove((yield* Stream.runCollect(handle.history())).length, 1)
     }).pipe(provideServer(echo)))
@@ -352,7 +352,7 @@ describe("a handle", () => {
   it.effect("is of no use once its scope has closed, and nothing is sent", () =>
     Effect.gen(function*() {
       const handle = yield* Effect.scoped(opened())
-      for (const call of [handle.ask("one"), handle.exec("ls"), handle.cancel, handle.recover]) {
+      for (const call of [handle.ask("one"), handle.exec("ls"), handle.cancel(), handle.recover()]) {
         const error = yield* Effect.flip<unknown, AshError, never>(call)
         assert.strictEqual(error.reason._tag, "WrongState")
         assert.include(error.message, "has ended with the scope")
@@ -384,7 +384,7 @@ describe("a handle", () => {
       yield* handle.files.delete("a.txt")
       assert.notInclude((yield* handle.files.list()).files.map(({ path }) => path), "a.txt")
       yield* handle.ask("one")
-      assert.strictEqual((yield* handle.usage).totalMessages, 1)
+      assert.strictEqual((yield* handle.usage()).totalMessages, 1)
     }).pipe(Effect.scoped, provideServer(echo)))
 })
 
@@ -396,7 +396,7 @@ describe("cancel", () => {
         const handle = yield* opened()
         const fiber = yield* Effect.forkChild(Effect.flip(handle.ask("slow one")))
         yield* begun.await
-        const restarted = yield* handle.cancel
+        const restarted = yield* handle.cancel()
         assert.deepStrictEqual([restarted.lost, restarted.mayBeLost], [["memory"], ["workspace"]])
         const error = yield* Fiber.join(fiber)
         assert.strictEqual(error.reason._tag, "TurnCancelled")
@@ -414,7 +414,7 @@ describe("cancel", () => {
         const first = yield* Effect.forkChild(Effect.flip(handle.ask("slow one")))
         yield* begun.await
         const second = yield* Effect.forkChild(handle.ask("two"))
-        yield* handle.cancel
+        yield* handle.cancel()
         yield* Fiber.join(first)
         assert.strictEqual((yield* Fiber.join(second)).text, "You said: two")
       }).pipe(Effect.scoped, provideServer(script))
@@ -433,7 +433,7 @@ describe("what is cancelled", () => {
         yield* begun.await
         const held = yield* Effect.forkChild(Effect.flip(second.ask("two")))
         yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
-        yield* second.cancel
+        yield* second.cancel()
         assert.strictEqual((yield* Fiber.join(held)).reason._tag, "TurnCancelled")
         yield* goOn.open
         yield* Fiber.join(running)
@@ -457,7 +457,7 @@ describe("what is cancelled", () => {
     )
     return Effect.gen(function*() {
       const handle = (yield* Sessions).attach(sessionId)
-      const [first, second] = yield* Effect.all([handle.cancel, handle.cancel], { concurrency: "unbounded" })
+      const [first, second] = yield* Effect.all([handle.cancel(), handle.cancel()], { concurrency: "unbounded" })
       assert.deepStrictEqual(first, second)
       assert.strictEqual(server.requests.filter(({ path }) => path.endsWith("/stop")).length, 1)
     }).pipe(Effect.provide(server.layer))
@@ -515,7 +515,7 @@ describe("a session that is stopped or ended", () => {
           for (
             const turn of [handle.ask("slow one"), Stream.runDrain(messages.send(handle.id, "slow one"))]
           ) {
-            if ((yield* handle.get).status !== "active") yield* handle.resume
+            if ((yield* handle.get()).status !== "active") yield* handle.resume()
             const fiber = yield* Effect.forkChild(Effect.flip<unknown, AshError, never>(turn))
             yield* begun.await
             yield* begun.close
@@ -545,7 +545,7 @@ describe("a session that is stopped or ended", () => {
         yield* TestClock.adjust("1 minute")
         assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TimedOut")
         assert.strictEqual((yield* Effect.flip(handle.ask("two"))).reason._tag, "SessionFenced")
-        const { reason } = yield* Effect.flip(handle.recover)
+        const { reason } = yield* Effect.flip(handle.recover())
         assert.strictEqual(reason._tag === "WrongState" ? reason.status : reason._tag, "ended")
       }).pipe(Effect.scoped, provideServer(script))
     }))
@@ -610,9 +610,9 @@ describe("the workspace", () => {
     return Effect.gen(function*() {
       const handle = (yield* Sessions).attach(sessionId, { keepWorkspace: true })
       yield* Effect.flip(handle.ask("one"))
-      assert.strictEqual((yield* Effect.flip(handle.recover)).reason._tag, "ServerFailure")
+      assert.strictEqual((yield* Effect.flip(handle.recover())).reason._tag, "ServerFailure")
       assert.isTrue(Option.isSome(yield* handle.fence))
-      assert.isTrue(Option.isSome(yield* handle.recover))
+      assert.isTrue(Option.isSome(yield* handle.recover()))
       const downloads = server.requests.filter(({ method, path }) => method === "GET" && path.endsWith("/workspace"))
       assert.strictEqual(downloads.length, 1)
       assert.strictEqual(uploads, 2)

@@ -61,7 +61,7 @@ describe("a command between two attempts", () => {
   it.effect("does not run: cancelled, it is not sent, and nothing is lost", () =>
     waiting((ash, fiber) =>
       Effect.gen(function*() {
-        assert.deepInclude(yield* ash.sessions.attach(sessionId).cancel, { lost: [], mayBeLost: [] })
+        assert.deepInclude(yield* ash.sessions.attach(sessionId).cancel(), { lost: [], mayBeLost: [] })
         const exit = yield* Fiber.await(fiber)
         assert.isTrue(Exit.isFailure(exit))
       })
@@ -112,7 +112,7 @@ describe("cancel", () => {
       yield* Effect.flip(handle.ask("one"))
       const fiber = yield* Effect.forkChild(Effect.flip(handle.ask("two")))
       yield* loops
-      const cancelling = yield* Effect.forkChild(handle.cancel)
+      const cancelling = yield* Effect.forkChild(handle.cancel())
       yield* loops
       yield* Deferred.succeed(resumed, undefined)
       yield* Fiber.join(cancelling)
@@ -284,12 +284,12 @@ describe("an error", () => {
     "SessionHandle.stream": (ash) => Stream.runDrain(handleOf(ash).stream("one")),
     "SessionHandle.exec": (ash) => handleOf(ash).exec("ls"),
     "SessionHandle.history": (ash) => Stream.runDrain(handleOf(ash).history()),
-    "SessionHandle.usage": (ash) => handleOf(ash).usage,
-    "SessionHandle.get": (ash) => handleOf(ash).get,
-    "SessionHandle.pause": (ash) => handleOf(ash).pause,
-    "SessionHandle.resume": (ash) => handleOf(ash).resume,
-    "SessionHandle.cancel": (ash) => handleOf(ash).cancel,
-    "SessionHandle.recover": (ash) => handleOf(ash).recover,
+    "SessionHandle.usage": (ash) => handleOf(ash).usage(),
+    "SessionHandle.get": (ash) => handleOf(ash).get(),
+    "SessionHandle.pause": (ash) => handleOf(ash).pause(),
+    "SessionHandle.resume": (ash) => handleOf(ash).resume(),
+    "SessionHandle.cancel": (ash) => handleOf(ash).cancel(),
+    "SessionHandle.recover": (ash) => handleOf(ash).recover(),
     "SessionHandle.reconcile": (ash) => handleOf(ash).reconcile(),
     "SessionHandle.files.list": (ash) => handleOf(ash).files.list()
   }

@@ -66,7 +66,7 @@ describe("between turns, a session", () => {
             const error = yield* Effect.flip(call)
             assert.match(error.message, /resume it|recover it/)
             assert.isTrue(Option.isSome(yield* handle.fence))
-            assert.isTrue(Option.isSome(yield* handle.recover))
+            assert.isTrue(Option.isSome(yield* handle.recover()))
             assert.deepStrictEqual(yield* handle.fence, Option.none())
             assert.strictEqual((yield* handle.ask("three")).text, "You said: three")
           }
@@ -80,8 +80,8 @@ describe("between turns, a session", () => {
       use((server, { sessions }) =>
         Effect.gen(function*() {
           server.happen(accident)
-          assert.isTrue(Option.isSome(yield* sessions.attach(sessionId).recover))
-          assert.isTrue(Option.isNone(yield* sessions.attach(sessionId).recover))
+          assert.isTrue(Option.isSome(yield* sessions.attach(sessionId).recover()))
+          assert.isTrue(Option.isNone(yield* sessions.attach(sessionId).recover()))
         })
       )
   )
@@ -90,7 +90,7 @@ describe("between turns, a session", () => {
 describe("a session that this program", () => {
   const halts = [
     ["paused", ({ sessions }: AshClient["Service"]) => sessions.pause(sessionId)],
-    ["paused by a handle", ({ sessions }: AshClient["Service"]) => sessions.attach(sessionId).pause],
+    ["paused by a handle", ({ sessions }: AshClient["Service"]) => sessions.attach(sessionId).pause()],
     ["stopped", ({ sessions }: AshClient["Service"]) => sessions.stop(sessionId)]
   ] as const
   it.effect.each(halts)(
@@ -108,7 +108,7 @@ describe("a session that this program", () => {
             assert.include(error.message, "this program has")
           }
           assert.strictEqual(server.status(), status)
-          yield* handle.resume
+          yield* handle.resume()
           assert.strictEqual((yield* handle.ask("two")).text, "You said: two")
         })
       )
@@ -282,11 +282,11 @@ describe("a command that fails", () => {
         server.happen("sandbox gone")
         yield* Effect.flip(handle.exec("ls"))
         assert.isTrue(Option.isSome(yield* handle.fence))
-        yield* handle.resume
+        yield* handle.resume()
         yield* handle.exec("ls")
         assert.deepStrictEqual(yield* handle.fence, Option.none())
         yield* TestClock.adjust("1 second")
-        assert.isTrue(Option.isNone(yield* handle.recover))
+        assert.isTrue(Option.isNone(yield* handle.recover()))
       })
     ))
 })
@@ -296,7 +296,10 @@ describe("a session that a handle has stopped with its turn", () => {
     ["Messages.send", ({ messages }: AshClient["Service"], id: string) => Stream.runDrain(messages.send(id, "two"))],
     ["Sessions.exec", ({ sessions }: AshClient["Service"], id: string) => sessions.exec(id, "true")],
     ["Sessions.resume", ({ sessions }: AshClient["Service"], id: string) => sessions.resume(id)],
-    ["the recovery of another handle", ({ sessions }: AshClient["Service"], id: string) => sessions.attach(id).recover],
+    [
+      "the recovery of another handle",
+      ({ sessions }: AshClient["Service"], id: string) => sessions.attach(id).recover()
+    ],
     ["another handle", ({ sessions }: AshClient["Service"], id: string) => sessions.attach(id).ask("two")]
   ] as const
   it.live.each(users)("is resumed by %s, with what the handle keeps", ([, use]) =>
@@ -312,7 +315,7 @@ describe("a session that a handle has stopped with its turn", () => {
       yield* use(ash, handle.id)
       assert.strictEqual(yield* handle.files.readText("f.txt"), "one\n")
       yield* handle.exec("echo two > f.txt")
-      const { lost, mayBeLost } = yield* handle.cancel
+      const { lost, mayBeLost } = yield* handle.cancel()
       assert.deepStrictEqual([lost, mayBeLost], [["memory"], []])
       assert.strictEqual(yield* handle.files.readText("f.txt"), "two\n")
     }).pipe(

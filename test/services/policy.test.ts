@@ -61,7 +61,7 @@ const repeatable: ReadonlyArray<readonly [name: string, call: Effect.Effect<unkn
   ["Sessions.listEvents", Effect.flatMap(Sessions, ({ listEvents }) => listEvents(sessionId))],
   ["Sessions.logs", Effect.flatMap(Sessions, ({ logs }) => logs(sessionId))],
   ["Messages.list", Effect.flatMap(Messages, ({ list }) => list(sessionId))],
-  ["Agents.list", Effect.flatMap(Agents, ({ list }) => list)],
+  ["Agents.list", Effect.flatMap(Agents, ({ list }) => list())],
   ["Agents.get", Effect.flatMap(Agents, (agents) => agents.get("demo"))],
   ["Agents.update", Effect.flatMap(Agents, ({ update }) => update("demo", {}))],
   ["Agents.delete", Effect.flatMap(Agents, (agents) => agents.delete("demo"))],

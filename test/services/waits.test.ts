@@ -365,7 +365,7 @@ describe("a turn that waits to be sent again", () => {
           const fiber = yield* Effect.forkChild(Effect.flip(handle.ask("one")))
           yield* asked.await
           yield* turnsOfTheLoop
-          assert.deepInclude(yield* handle.cancel, { lost: [], mayBeLost: [] })
+          assert.deepInclude(yield* handle.cancel(), { lost: [], mayBeLost: [] })
           assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TurnCancelled")
           assert.strictEqual((yield* handle.ask("two")).text, "Hi.")
         }))
