@@ -12,7 +12,7 @@ import { renamed, within } from "./operations.ts"
 import { whenSent } from "./responses.ts"
 import { TurnControl } from "./turnControl.ts"
 import * as TurnFold from "./turnFold.ts"
-import type { Fence, Gate, Guest, TurnGates } from "./turnGates.ts"
+import type { Fence, Gate, Guest, SessionRestarted, TurnGates } from "./turnGates.ts"
 import { begun, usageOf } from "./turnUsage.ts"
 
 /** What is sent to a session that is fenced. */
@@ -103,6 +103,16 @@ const advised = (error: AshError, { halted }: Gate): AshError => {
 
 /** Whether a fence keeps everything out. Where the session was seen unusable, the server may know better by now. */
 export const isShut = ({ fence }: Gate): boolean => fence?._tag === "Broken"
+
+/** Opens the gate of a session that was restarted. */
+export const open = (gate: Gate, restarted: SessionRestarted) => {
+  gate.fence = undefined
+  gate.halted = undefined
+  gate.lastSequence = undefined
+  if (restarted.lost.length > 0) gate.usageBefore = { ...gate.usageBefore, last: "none" }
+  gate.restarts += 1
+  gate.lastRestart = restarted
+}
 
 /** Is in a session as the one guest until the scope closes, and fences it where it is left while it runs. */
 export const beGuest = Effect.fnUntraced(function*(

@@ -30,12 +30,14 @@ import { AshApiClient } from "./AshApiClient.ts"
 import { Attachments } from "./Attachments.ts"
 import { Messages } from "./Messages.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
+import { cutOff, type ExecOptions, type Known, type SessionHandleOptions } from "./session/state.ts"
 import { SessionFiles } from "./SessionFiles.ts"
 import { isOpen, SessionGates } from "./SessionGates.ts"
 import * as SessionHandle from "./SessionHandle.ts"
-import type { SessionHandleOptions } from "./SessionHandle.ts"
 import { Usage } from "./Usage.ts"
 import { Workspaces } from "./Workspaces.ts"
+
+export type { ExecOptions }
 
 /** Which rows of a session's timeline to list. */
 export interface ListEventsOptions {
@@ -103,12 +105,6 @@ export interface SweepOptions {
   readonly olderThan: Duration.Input
   /** Only those of one agent. */
   readonly agent?: string | undefined
-}
-
-/** How a command is run. */
-export interface ExecOptions {
-  /** The limit of the command, 1 ms to 5 minutes. @default "30 seconds" */
-  readonly timeout?: Duration.Input | undefined
 }
 
 /** How a timeline is followed. */
@@ -251,7 +247,7 @@ export class Sessions extends Context.Service<Sessions, {
           ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
         )
 
-      const handleOf = (known: SessionHandle.Known, options?: SessionHandleOptions) =>
+      const handleOf = (known: Known, options?: SessionHandleOptions) =>
         SessionHandle.make(
           { exec, files, gates, messages, resume, sessions: service, stop, usage, workspaces },
           known,
@@ -301,7 +297,7 @@ export class Sessions extends Context.Service<Sessions, {
           yield* Effect.addFinalizer(() =>
             Effect.sync(() => {
               isClosed = true
-              Gated.endGuestOf(gate, SessionHandle.cutOff(id))
+              Gated.endGuestOf(gate, cutOff(id))
               gate.fence = undefined
               gate.halted = undefined
             })

@@ -1,0 +1,142 @@
+/** What a handle sends: turns and commands, each alone in its session, and again where it could not begin. */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { successful } from "../../internal/brokenTurn.ts"
+import * as Gated from "../../internal/gated.ts"
+import { messageOf } from "../../internal/operations.ts"
+import { saidOf } from "../../internal/reconcile.ts"
+import * as TurnFold from "../../internal/turnFold.ts"
+import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turnGates.ts"
+import type { AshError } from "../../schema/AshError.ts"
+import type { Content, SendMessageOptions } from "../../schema/Message.ts"
+import type { ExecResult } from "../../schema/Session.ts"
+import type { StreamEvent } from "../../schema/StreamEvent.ts"
+import type { Turn } from "../../schema/Turn.ts"
+import { RequestOptions } from "../RequestOptions.ts"
+import { ready, restart, stop, usableAgain } from "./restart.ts"
+import { closed, type ExecOptions, type HandleState } from "./state.ts"
+
+/** Enters the session alone, in a state in which a turn or a command may begin. */
+const enter = Effect.fnUntraced(function*(
+  handle: HandleState,
+  operation: string,
+  what: Guest["what"],
+  onBroken?: (gate: Gate, hasFailed: boolean) => Effect.Effect<void>
+) {
+  const { id, isClosed, options, services } = handle
+  if (isClosed()) return yield* closed(operation, id)
+  const gate = yield* services.gates.enter(operation, id, options)
+  const guest = yield* Gated.beGuest(gate, what, (hasFailed) => onBroken?.(gate, hasFailed) ?? Effect.void)
+  const restarted = yield* Effect.raceFirst(ready(handle, operation, gate), Deferred.await(guest.cancelled))
+  const refusal = () => isClosed() ? closed(operation, id) : undefined
+  return { restarted, guest: { gate, guest, operation, refusal, sessionId: id } }
+})
+
+/** Stops the turn, and with it the session, which the next that uses it resumes. */
+const stopTurn = (handle: HandleState, gate: Gate) =>
+  gate.restarting.withPermits(1)(
+    Effect.andThen(
+      stop(handle),
+      Effect.sync(() => {
+        const fence: Fence = {
+          _tag: "Stopped",
+          why: "its turn was interrupted",
+          restart: (gate) => restart(handle, gate, fence)
+        }
+        gate.fence = fence
+      })
+    )
+  ).pipe(
+    Effect.timeout("30 seconds"),
+    Effect.catchCause((cause) =>
+      Effect.logWarning(
+        `the turn of the session ${handle.id} could not be stopped, and may still run: ${messageOf(cause)}`
+      )
+    )
+  )
+
+/** Runs a turn again where it could not begin, behind a restart, which the stream tells. */
+const withRestarts = (
+  handle: HandleState,
+  guest: Gated.GuestOptions,
+  turn: Stream.Stream<StreamEvent, AshError>,
+  restarted: Option.Option<SessionRestarted>,
+  tried: ReadonlyArray<Fence["_tag"]>
+): Stream.Stream<StreamEvent | SessionRestarted, AshError> => {
+  const events = handle.options.recovery !== "restart" ? turn : Stream.catch(turn, (error) =>
+    Stream.unwrap(
+      Effect.map(
+        usableAgain(handle, guest, error, tried),
+        ([restarted, tried]) => withRestarts(handle, guest, turn, restarted, tried)
+      )
+    ))
+  return Option.isNone(restarted) ? events : Stream.concat(Stream.succeed(restarted.value), events)
+}
+
+/** Streams a turn. */
+export const stream = (
+  handle: HandleState,
+  operation: string,
+  content: Content,
+  sendOptions: SendMessageOptions | undefined
+): Stream.Stream<StreamEvent | SessionRestarted, AshError> =>
+  Stream.unwrap(Effect.gen(function*() {
+    const { after, id, options: { buffer, onInterrupt, timeouts }, services } = handle
+    const clock = yield* Clock.Clock
+    const { guest, restarted } = yield* enter(handle, operation, "turn", (gate, hasFailed) =>
+      Effect.suspend(() => {
+        handle.broken = handle.latest
+        return hasFailed || onInterrupt !== "stop" ? Effect.void : stopTurn(handle, gate)
+      }))
+    if (handle.latest === undefined) guest.gate.lastSequence ??= after
+    const onSend = () => {
+      handle.latest = { said: saidOf(content), sentAt: clock.currentTimeMillisUnsafe() }
+    }
+    const turn = Gated.gatedTurn({ ...guest, onSend }, services.messages.send(id, content, sendOptions)).pipe(
+      Stream.updateService(
+        RequestOptions,
+        (own) => RequestOptions.merge({ ...own, exclusive: false })({ timeouts, buffer })
+      )
+    )
+    return withRestarts(handle, guest, turn, restarted, [])
+  }))
+
+/** Runs a turn to its end, which is a failure unless it is a success. */
+export const ask = (
+  handle: HandleState,
+  content: Content,
+  sendOptions: SendMessageOptions | undefined
+): Effect.Effect<Turn, AshError> =>
+  Effect.suspend(() => {
+    const operation = "SessionHandle.ask"
+    let state = TurnFold.initial()
+    // What is kept for a failure's sake is the turn itself: it is folded once.
+    const folding: TurnFold.Make = (options) => {
+      state = TurnFold.initial(options)
+      return state
+    }
+    return stream(handle, operation, content, sendOptions).pipe(
+      Stream.provideService(TurnFold.Folding, folding),
+      Stream.runDrain,
+      Effect.andThen(Effect.suspend(() => successful(operation, handle.id, TurnFold.toTurn(state), state.redact)))
+    )
+  })
+
+/** Runs a command. */
+export const exec = (
+  handle: HandleState,
+  command: string,
+  execOptions: ExecOptions | undefined
+): Effect.Effect<ExecResult, AshError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { guest } = yield* enter(handle, "SessionHandle.exec", "command")
+    const attempt = (tried: ReadonlyArray<Fence["_tag"]>): Effect.Effect<ExecResult, AshError> =>
+      Effect.catch(
+        Gated.gatedCommand(guest, handle.services.exec(handle.id, command, execOptions)),
+        (error) => Effect.flatMap(usableAgain(handle, guest, error, tried), ([, tried]) => attempt(tried))
+      )
+    return yield* attempt([])
+  }))

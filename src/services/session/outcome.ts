@@ -1,0 +1,46 @@
+/** What became of a turn of a handle, by what the server keeps. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { sentAt } from "../../internal/failures.ts"
+import { paginate } from "../../internal/paging.ts"
+import { type Asked, type AskedTurn, type Outcome, reconcile, saidOf } from "../../internal/reconcile.ts"
+import { OnResponse } from "../../internal/responses.ts"
+import type { AshError } from "../../schema/AshError.ts"
+import type { HandleState } from "./state.ts"
+
+/** The conversation, and how far the server's clock is ahead of this program's. */
+const readMessages = ({ id, services }: HandleState) =>
+  Effect.gen(function*() {
+    const clock = yield* Clock.Clock
+    let clockAhead: number | undefined
+    const observe = ({ headers }: HttpClientResponse.HttpClientResponse) => {
+      clockAhead = Option.getOrUndefined(
+        Option.map(sentAt(headers), (time) => time - clock.currentTimeMillisUnsafe())
+      )
+    }
+    const rows = yield* Stream.runCollect(
+      paginate((page) => Effect.provideService(services.messages.list(id, page), OnResponse, observe))
+    )
+    return { rows, clockAhead }
+  })
+
+/** The turn that is asked about: a given one, or else the last one that broke off, the last one, the last of the session. */
+const askedTurn = ({ after = 0, broken, latest }: HandleState, asked: Asked | undefined): AskedTurn => {
+  const told = broken ?? latest
+  if (asked !== undefined) {
+    return { after: asked.after ?? 0, said: asked.content === undefined ? undefined : saidOf(asked.content) }
+  }
+  return told !== undefined ? { after, ...told } : { after, said: undefined, isLast: true }
+}
+
+/** Finds what became of a turn. */
+export const outcome = (handle: HandleState, asked: Asked | undefined): Effect.Effect<Outcome, AshError> => {
+  const { id, services } = handle
+  return reconcile(
+    { messages: readMessages(handle), events: paginate((page) => services.sessions.listEvents(id, page)) },
+    askedTurn(handle, asked)
+  )
+}

@@ -1,0 +1,75 @@
+/** Ends what runs in a session, and makes it usable again, when the program asks for it. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Gated from "../../internal/gated.ts"
+import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turnGates.ts"
+import type { AshError } from "../../schema/AshError.ts"
+import { mend, restart } from "./restart.ts"
+import { closed, type HandleState } from "./state.ts"
+
+const cancelOperation = "SessionHandle.cancel"
+const recoverOperation = "SessionHandle.recover"
+
+/** What the cancelling of something comes to that was not sent. */
+const nothingSent = ({ id, services }: HandleState): Effect.Effect<SessionRestarted, AshError> =>
+  Effect.map(services.sessions.get(id), (session) => ({
+    _tag: "SessionRestarted",
+    reason: "what was cancelled had not been sent, so that nothing had to be stopped",
+    session,
+    lost: [],
+    mayBeLost: []
+  }))
+
+/** Stops and resumes the session, and with it ends its guest. */
+const cancelByRestart = (handle: HandleState, gate: Gate, guest: Guest | undefined) => {
+  const { restarts } = gate
+  return gate.restarting.withPermits(1)(Effect.gen(function*() {
+    if (handle.isClosed()) return yield* closed(cancelOperation, handle.id)
+    // What was to be cancelled is over since: another call has restarted the session.
+    if (gate.restarts !== restarts && gate.lastRestart !== undefined) return gate.lastRestart
+    const fence: Fence = { _tag: "Broken", why: "what ran in it was cancelled, and it is not yet there again" }
+    gate.fence = fence
+    if (guest !== undefined) {
+      const how = `it was cancelled, by stopping the session ${handle.id}`
+      Gated.cancelGuest(guest, Gated.cancelled(cancelOperation, handle.id, how))
+    }
+    const restarted = yield* restart(handle, gate, fence)
+    if (guest !== undefined) guest.phase = "Over"
+    return restarted
+  }))
+}
+
+/** Ends whatever runs in the session. */
+export const cancel = (handle: HandleState): Effect.Effect<SessionRestarted, AshError> =>
+  Effect.scoped(Effect.flatMap(handle.services.gates.use(handle.id), (gate) => {
+    const { guest } = gate
+    if (handle.isClosed()) return Effect.fail(closed(cancelOperation, handle.id))
+    if (guest?.phase === "Waiting") {
+      const how = "it was cancelled before it was sent"
+      Gated.cancelGuest(guest, Gated.cancelled(cancelOperation, handle.id, how))
+      if (!Gated.isShut(gate)) return nothingSent(handle)
+    }
+    return cancelByRestart(handle, gate, guest)
+  }))
+
+/** What to do about a session that is not fenced: nothing, unless it is not active. */
+const inactive = ({ id, services }: HandleState) =>
+  Effect.map(
+    services.sessions.get(id),
+    ({ status }): Fence | undefined =>
+      status === "active"
+        ? undefined
+        : { _tag: "Inactive", why: `the session was ${status === "error" ? "in error" : status}` }
+  )
+
+/** Makes the session usable again, unless it is. */
+export const recover = (handle: HandleState): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
+  Effect.scoped(Effect.gen(function*() {
+    const { id, isClosed, options, services } = handle
+    if (isClosed()) return yield* closed(recoverOperation, id)
+    const gate = yield* services.gates.enter(recoverOperation, id, options)
+    return yield* gate.restarting.withPermits(1)(Effect.gen(function*() {
+      const fence = gate.fence ?? (yield* inactive(handle))
+      return fence === undefined ? Option.none() : Option.some(yield* mend(handle, gate, fence))
+    }))
+  }))

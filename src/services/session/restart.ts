@@ -1,0 +1,136 @@
+/** Makes a session usable again, by a stop where something may still run in it, and a resume. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import { maxSize as maxBundleSize } from "../../internal/bundle.ts"
+import * as Gated from "../../internal/gated.ts"
+import { within } from "../../internal/operations.ts"
+import type { Fence, Gate, Losable, SessionRestarted } from "../../internal/turnGates.ts"
+import { AshError, TimedOut } from "../../schema/AshError.ts"
+import * as FileDownload from "../FileDownload.ts"
+import { closed, type HandleState } from "./state.ts"
+
+/** How long the saving of a workspace may take. */
+const saveAtMost = "5 minutes"
+
+const saveTimedOut = new AshError({
+  operation: "Workspaces.download",
+  reason: new TimedOut({
+    message: `the workspace was not saved within ${saveAtMost}; the session was not restarted`,
+    timer: "attempt",
+    duration: Duration.fromInputUnsafe(saveAtMost)
+  })
+})
+
+const readWorkspace = ({ id, services }: HandleState) =>
+  Effect.scoped(
+    Effect.flatMap(services.workspaces.download(id), FileDownload.bytes("Workspaces.download", maxBundleSize))
+  ).pipe(Effect.timeoutOrElse({ duration: saveAtMost, orElse: () => Effect.fail(saveTimedOut) }))
+
+/** Saves the workspace, where that is wanted; answers why it could not be, where there may be nothing left to save. */
+const save = Effect.fnUntraced(function*(handle: HandleState, fence: Fence) {
+  if (handle.options.keepWorkspace !== true || handle.saved?.fence === fence) return undefined
+  handle.saved = undefined
+  const result = yield* Effect.result(readWorkspace(handle))
+  if (Result.isSuccess(result)) {
+    handle.saved = { fence, workspace: result.success }
+    return undefined
+  }
+  const { failure } = result
+  // A sandbox that lives must not be thrown away with what is in it.
+  if (fence._tag === "Broken" && failure.reason._tag !== "NotFound") return yield* failure
+  yield* Effect.logWarning(`the workspace of the session ${handle.id} could not be saved: ${failure.message}`)
+  return failure.message
+})
+
+/** Stops the session. A paused one cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
+export const stop = (handle: HandleState): Effect.Effect<unknown, AshError> => {
+  const { id, services } = handle
+  const refused = (error: AshError) => whatIsLeftToStop(handle, error)
+  return Effect.catchReasons(Effect.asVoid(services.stop(id)), "AshError", {
+    WrongState: (_, error) => refused(error),
+    InvalidRequest: (_, error) => refused(error)
+  })
+}
+
+/** What a stop that was refused comes to, whatever the server's words for it. */
+const whatIsLeftToStop = ({ id, services }: HandleState, error: AshError): Effect.Effect<void, AshError> =>
+  Effect.flatMap(services.sessions.get(id), ({ status }) =>
+    status === "active"
+      ? Effect.fail(error)
+      : status === "paused"
+      ? Effect.asVoid(Effect.andThen(services.resume(id), services.stop(id)))
+      : Effect.void)
+
+/** How the restart of a session is described. */
+const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>
+  what.length === 0 ? [] : [`its ${what.join(" and ")} ${verb} lost`]
+
+/** Makes the session usable again. What was saved of the workspace is kept until it is back. */
+export const restart = Effect.fnUntraced(function*(handle: HandleState, gate: Gate, fence: Fence) {
+  const { id, services } = handle
+  const before = fence._tag === "Inactive" ? yield* services.sessions.get(id) : undefined
+  const notSaved = yield* save(handle, fence)
+  if (fence._tag === "Broken" || fence._tag === "Gone") yield* stop(handle)
+  const session = yield* services.resume(id)
+  if (session.status === "ended") return yield* closed("Sessions.resume", id)
+  const isSame = session.sandboxId === before?.sandboxId
+  const kept = handle.saved?.fence === fence ? handle.saved.workspace : undefined
+  if (kept !== undefined && !isSame) yield* services.workspaces.upload(id, kept)
+  handle.saved = undefined
+  const lost = isSame ? [] : ["memory"] as const
+  // Servers resume into the workspace as it was, or into that of a new sandbox, and do not tell.
+  const mayBeLost = isSame || kept !== undefined ? [] : ["workspace"] as const
+  const restarted: SessionRestarted = {
+    _tag: "SessionRestarted",
+    reason: fence.why,
+    session,
+    lost,
+    mayBeLost,
+    ...(notSaved === undefined ? {} : { notSaved })
+  }
+  Gated.open(gate, restarted)
+  const losses = [...describeLoss("is", lost), ...describeLoss("may be", mayBeLost)]
+  yield* Effect.logWarning(
+    `the session ${id} was resumed${losses.length === 0 ? "" : `, and ${losses.join(", ")}`}: ${fence.why}`
+  )
+  return restarted
+})
+
+/** Makes the session usable again; one that a handle has stopped as that handle would, with its workspace. */
+export const mend = (
+  handle: HandleState,
+  gate: Gate,
+  fence: Fence
+): Effect.Effect<SessionRestarted, AshError> =>
+  fence._tag === "Stopped" ? fence.restart(gate) : restart(handle, gate, fence)
+
+/** Restarts the session if it has to be, and if no other call did so in the meantime. A restart that runs is waited for. */
+export const ready = (
+  handle: HandleState,
+  operation: string,
+  gate: Gate
+): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
+  gate.restarting.withPermits(1)(Effect.suspend(() => {
+    const { fence } = gate
+    if (fence === undefined) return Effect.succeedNone
+    if (fence._tag === "Stopped" || (handle.options.recovery === "restart" && gate.halted === undefined)) {
+      return Effect.asSome(mend(handle, gate, fence))
+    }
+    return Gated.isShut(gate) ? Effect.fail(Gated.fenced(operation, handle.id, fence)) : Effect.succeedNone
+  })).pipe(Effect.mapError(within(operation)))
+
+/** Restarts a session in which nothing could begin, for another try; for each reason once. */
+export const usableAgain = (
+  handle: HandleState,
+  { gate, guest, operation }: Gated.GuestOptions,
+  error: AshError,
+  tried: ReadonlyArray<Fence["_tag"]>
+): Effect.Effect<readonly [Option.Option<SessionRestarted>, ReadonlyArray<Fence["_tag"]>], AshError> => {
+  const { fence } = gate
+  const isHopeless = fence === undefined || Gated.isShut(gate) || tried.includes(fence._tag)
+  if (handle.options.recovery !== "restart" || gate.halted !== undefined || isHopeless) return Effect.fail(error)
+  guest.phase = "Waiting"
+  return Effect.map(ready(handle, operation, gate), (restarted) => [restarted, [...tried, fence._tag]])
+}

@@ -1,0 +1,130 @@
+/** What the parts of a session's handle share. */
+import type * as Duration from "effect/Duration"
+import type * as Effect from "effect/Effect"
+import type { BusyOptions, Fence, TurnGates } from "../../internal/turnGates.ts"
+import { AshError, TurnCancelled, WrongState } from "../../schema/AshError.ts"
+import type { ExecResult, Session } from "../../schema/Session.ts"
+import type { SessionEvent } from "../../schema/SessionEvent.ts"
+import type { Messages } from "../Messages.ts"
+import type { BufferOptions, TurnTimeouts } from "../RequestOptions.ts"
+import type { SessionFiles } from "../SessionFiles.ts"
+import type { Usage } from "../Usage.ts"
+import type { Workspaces } from "../Workspaces.ts"
+
+/** How a session is used. */
+export interface SessionHandleOptions extends BusyOptions {
+  /**
+   * What to do where a turn or a command cannot begin: the turn before it was not heard to its end, the server has paused
+   * the session, or its sandbox is gone.
+   *
+   * - `"none"`: fail, with `SessionFenced`, `WrongState`, or what the server says. The error says what to do.
+   * - `"restart"`: resume the session, behind a stop where something may still run in it. The conversation's memory is lost
+   *   then, the workspace as a rule too; the stream says so by `SessionRestarted`. A session that this program has paused
+   *   or stopped is left as it is.
+   *
+   * @default "none"
+   */
+  readonly recovery?: "none" | "restart" | undefined
+  /**
+   * Whether a restart saves the workspace before and brings it back after: at most 100 MiB, without folders of
+   * dependencies and caches and without `.env*`. Where there is nothing left to save, `SessionRestarted.notSaved` says so.
+   *
+   * @default false
+   */
+  readonly keepWorkspace?: boolean | undefined
+  /**
+   * What becomes of a turn whose stream is interrupted.
+   *
+   * - `"detach"`: it runs on, unheard, and fences the session. A server has no gentle way to cancel it.
+   * - `"stop"`: the session is stopped, within 30 seconds, and resumed when it is next used. The agent's memory is lost.
+   *
+   * @default "detach"
+   */
+  readonly onInterrupt?: "detach" | "stop" | undefined
+  /** The limits of the handle's turns, over those of the layer. */
+  readonly timeouts?: TurnTimeouts | undefined
+  /** What is read ahead of a slow consumer of the handle's turns, over what the layer says. */
+  readonly buffer?: BufferOptions | undefined
+}
+
+/** A page of a timeline. */
+interface EventPage {
+  readonly after?: number | undefined
+  readonly limit?: number | undefined
+}
+
+/** How a command is run. */
+export interface ExecOptions {
+  /** The limit of the command, 1 ms to 5 minutes. @default "30 seconds" */
+  readonly timeout?: Duration.Input | undefined
+}
+
+type ById = (id: string) => Effect.Effect<Session, AshError>
+
+/** What a handle is made of. */
+export interface HandleServices {
+  readonly sessions: {
+    readonly get: ById
+    readonly pause: ById
+    readonly resume: ById
+    readonly listEvents: (id: string, page?: EventPage) => Effect.Effect<ReadonlyArray<SessionEvent>, AshError>
+  }
+  /** As those of `Sessions`, but past the gate, and without a word of it in the gate. */
+  readonly exec: (id: string, command: string, options?: ExecOptions) => Effect.Effect<ExecResult, AshError>
+  readonly resume: ById
+  readonly stop: ById
+  readonly files: SessionFiles["Service"]
+  readonly messages: Pick<Messages["Service"], "list" | "send">
+  readonly usage: Usage["Service"]
+  readonly workspaces: Workspaces["Service"]
+  readonly gates: TurnGates
+}
+
+/** What a handle knows of its session. */
+export interface Known {
+  readonly id: string
+  readonly ignoredSettings: ReadonlyArray<string>
+  /** The sequence number of the last message before the turns of this handle, where it is known. */
+  readonly after: number | undefined
+  /** Whether the scope that the session was opened in has closed. */
+  readonly isClosed: () => boolean
+}
+
+/** A turn of a handle. */
+export interface Told {
+  /** What was said, as reconciling compares it. */
+  readonly said: string
+  /** When it was sent, in milliseconds of this program's clock. */
+  readonly sentAt: number
+}
+
+/** A handle, as its parts see it. */
+export interface HandleState extends Known {
+  readonly services: HandleServices
+  readonly options: SessionHandleOptions
+  /** The workspace, saved before the restart that a fence needs, and not yet brought back. */
+  saved: { readonly fence: Fence; readonly workspace: Uint8Array } | undefined
+  /** The last turn of the handle, and the last one that broke off. */
+  latest: Told | undefined
+  broken: Told | undefined
+}
+
+/** The failure of a handle whose session has ended with its scope. */
+export const closed = (operation: string, sessionId: string) =>
+  new AshError({
+    operation,
+    reason: new WrongState({
+      message: `the session ${sessionId} has ended with the scope that it was opened in; nothing was sent`,
+      status: "ended"
+    })
+  })
+
+/** The failure of a turn whose session's scope closes while it runs. */
+export const cutOff = (sessionId: string) =>
+  new AshError({
+    operation: "SessionHandle.stream",
+    reason: new TurnCancelled({
+      message: `the turn was cut off, as the scope that the session ${sessionId} was opened in has closed`,
+      sessionId
+    })
+  })
