@@ -4,7 +4,7 @@
  * With `ASH_SERVER_URL` (and `ASH_API_KEY`) it runs on that server, otherwise on an embedded one.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Config, Console, Data, Effect, FileSystem, Layer, Option, Path, Terminal } from "effect"
+import { Config, Console, Data, Effect, FileSystem, Layer, Option, Path, Stream, Terminal } from "effect"
 import { Agents, Health, Messages, Sessions, type Turn } from "effect-ash"
 import { AshEmbedded } from "effect-ash/embedded"
 import { AshNode, deployDirectory } from "effect-ash/node"
@@ -12,25 +12,44 @@ import { Command, Flag } from "effect/cli"
 
 class NoSuchAgent extends Data.TaggedError("NoSuchAgent")<{ readonly message: string }> {}
 
-/** The agent as the server has it, or else deployed from its folder beside this file. */
+/** The agent as the server has it, unless its folder beside this file differs, which is deployed then. */
 const findOrDeploy = Effect.fn(function*(name: string) {
-  const agents = yield* Agents
-  return yield* agents.get(name).pipe(
-    Effect.tap((agent) => Console.log(`Agent ${agent.name}, version ${agent.version}, is on the server`)),
-    Effect.catchReason("AshError", "NotFound", () => deploy(name))
-  )
-})
-
-const deploy = Effect.fn(function*(name: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
+  const agents = yield* Agents
   const folder = path.join(import.meta.dirname, "agents", name)
-  if (!(yield* fileSystem.exists(folder))) {
+  const found = yield* agents.get(name).pipe(
+    Effect.asSome,
+    Effect.catchReason("AshError", "NotFound", () => Effect.succeedNone)
+  )
+  const hasFolder = yield* fileSystem.exists(folder)
+  if (Option.isSome(found) && (!hasFolder || (yield* isDeployed(name, folder)))) {
+    yield* Console.log(`Agent ${name}, version ${found.value.version}, is on the server`)
+    return found.value
+  }
+  if (!hasFolder) {
     return yield* new NoSuchAgent({ message: `no such agent: ${name} is neither on the server nor in examples/agents` })
   }
   const agent = yield* deployDirectory(folder, { name })
-  yield* Console.log(`Agent ${agent.name}, version ${agent.version}, deployed from examples/agents/${name}`)
+  yield* Console.log(`Agent ${name}, version ${agent.version}, deployed from examples/agents/${name}`)
   return agent
+})
+
+/** Whether the server has every file of a folder as it is there. */
+const isDeployed = Effect.fn(function*(name: string, folder: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const agents = yield* Agents
+  for (const file of yield* fileSystem.readDirectory(folder, { recursive: true })) {
+    if ((yield* fileSystem.stat(path.join(folder, file))).type !== "File") continue
+    const deployed = yield* agents.readFile(name, file.replaceAll(path.sep, "/")).pipe(
+      Effect.flatMap(({ content }) => content.pipe(Stream.decodeText, Stream.mkString)),
+      Effect.scoped,
+      Effect.catchReason("AshError", "NotFound", () => Effect.succeed(undefined))
+    )
+    if (deployed !== (yield* fileSystem.readFileString(path.join(folder, file)))) return false
+  }
+  return true
 })
 
 const summary = ({ costUsd, numTurns, result, toolCalls, usage }: Turn) =>

@@ -169,19 +169,22 @@ export const crash: AgentStep = { _tag: "Crash" }
 /** Answers with the prompt, and nothing else. */
 export const echo: AgentScript = (turn) => Stream.make(say(turn.prompt))
 
-/** The default: says what it is, looks into the workspace with a real command, and repeats the prompt. */
+/** The default: says what it is and what it was told, looks into the workspace with a command, and repeats the prompt. */
 export const offline: AgentScript = (turn) =>
   Stream.make(
     say(
-      `Hello! I am ${turn.agent.name}, on the embedded Ash server: no model is behind me. I look into my workspace.`,
-      {
-        delay: pause
-      }
+      `Hello! I am ${turn.agent.name}, on the embedded Ash server: no model is behind me. ` +
+        `My instructions begin with "${beginning(turn.agent.systemPrompt)}" I look into my workspace.`,
+      { delay: pause }
     ),
     bash(turn, "ls"),
     say(`You said: ${shorten(turn.prompt)}`, { delay: pause }),
     finish()
   )
+
+/** The first sentence of a `CLAUDE.md`, behind its headings. */
+const beginning = (text: string) =>
+  shorten(/^[^#\s][^.!?\n]*[.!?]?/m.exec(text)?.[0] ?? text.replaceAll("#", "").trim())
 
 const pause = Duration.millis(25)
 
