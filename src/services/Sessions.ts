@@ -1,58 +1,51 @@
 /** Sessions: an agent at work in a sandbox of its own, from its creation to its end. */
-import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Creations from "../internal/creations.ts"
-import { readDuration, refuseOption } from "../internal/durations.ts"
-import * as Gated from "../internal/gated.ts"
 import { renamed, within } from "../internal/operations.ts"
-import { follow, paginate, type PagingOptions } from "../internal/paging.ts"
-import { TurnControl } from "../internal/turnControl.ts"
-import type { Gate } from "../internal/turnGates.ts"
-import { nothingBefore } from "../internal/turnUsage.ts"
-import { AshError, InvalidRequest, NotSupported, ServerFailure, SettingsIgnored } from "../schema/AshError.ts"
+import { AshError, NotSupported } from "../schema/AshError.ts"
 import type {
   CreateSessionRequest,
   ExecResult,
   SandboxLogs,
   Session,
-  SessionStatus,
   UpdateSessionConfigRequest
 } from "../schema/Session.ts"
-import type { SessionEvent, SessionEventType } from "../schema/SessionEvent.ts"
+import type { SessionEvent } from "../schema/SessionEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import { Attachments } from "./Attachments.ts"
 import { Messages } from "./Messages.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
-import { cutOff, type ExecOptions, type Known, type SessionHandleOptions } from "./session/state.ts"
+import * as Command from "./session/command.ts"
+import * as Creation from "./session/creation.ts"
+import type { OpenSessionOptions } from "./session/creation.ts"
+import { halting, type SessionsParts, startsSandbox, unwrap } from "./session/parts.ts"
+import {
+  type ListEventsOptions,
+  type ListSessionsOptions,
+  readingOf,
+  type SessionEventsOptions,
+  type TailOptions
+} from "./session/reading.ts"
+import type { ExecOptions, HandleServices, Known, SessionHandleOptions } from "./session/state.ts"
+import type { SweepOptions } from "./session/sweep.ts"
 import { SessionFiles } from "./SessionFiles.ts"
-import { isOpen, SessionGates } from "./SessionGates.ts"
+import { SessionGates } from "./SessionGates.ts"
 import * as SessionHandle from "./SessionHandle.ts"
 import { Usage } from "./Usage.ts"
 import { Workspaces } from "./Workspaces.ts"
 
-export type { ExecOptions }
-
-/** Which rows of a session's timeline to list. */
-export interface ListEventsOptions {
-  /** At most so many rows, 1 to 1,000. @default 200 */
-  readonly limit?: number | undefined
-  /** Only rows behind this sequence number. @default 0 */
-  readonly after?: number | undefined
-  /** Only rows of this kind. */
-  readonly type?: SessionEventType | undefined
-}
-
-/** Which sessions to list. */
-export interface ListSessionsOptions {
-  readonly agent?: string | undefined
-  readonly status?: SessionStatus | undefined
+export type {
+  ExecOptions,
+  ListEventsOptions,
+  ListSessionsOptions,
+  OpenSessionOptions,
+  SessionEventsOptions,
+  SweepOptions,
+  TailOptions
 }
 
 /** Which page of sessions to list. */
@@ -67,54 +60,10 @@ export interface SessionPage {
   readonly total: number
 }
 
-/** Which rows of a timeline to stream. */
-export interface SessionEventsOptions extends PagingOptions {
-  /** Only rows of this kind. */
-  readonly type?: SessionEventType | undefined
-}
-
-/** How a session is opened and used. */
-export interface OpenSessionOptions extends SessionHandleOptions {
-  /**
-   * Marks the session for `sweep`: 1 to 100 letters, digits, `.`, `_` or `-`. A session has no field for it, so it is kept
-   * as an attachment of that name, which outlives the sandbox and restarts of the server; it costs one request, and the
-   * agent sees it as `attachments/<label>`.
-   */
-  readonly label?: string | undefined
-  /**
-   * Whether a session whose sandbox ignores what the session asked for is ended and opened anew, 3 times at most, before
-   * it fails with `SettingsIgnored`. Otherwise it is used, with a warning in the log and `ignoredSettings`. The next one
-   * is created before the last is ended, so that for a moment there are two, which count as one of `maxSessions`.
-   *
-   * @default false
-   */
-  readonly requireFreshSandbox?: boolean | undefined
-}
-
 /** How a session is used that is there already. */
 export interface AttachSessionOptions extends SessionHandleOptions {
   /** The sequence number of the last message that is known of it, for `reconcile`. */
   readonly after?: number | undefined
-}
-
-/** Which sessions to end. */
-export interface SweepOptions {
-  /** The label that they were opened with. */
-  readonly label: string
-  /** How long they have not been active, by the clock here and the server's; more than the longest turn. */
-  readonly olderThan: Duration.Input
-  /** Only those of one agent. */
-  readonly agent?: string | undefined
-}
-
-/** How a timeline is followed. */
-export interface TailOptions {
-  /** Only rows behind this sequence number. @default 0 */
-  readonly after?: number | undefined
-  /** Only rows of this kind. */
-  readonly type?: SessionEventType | undefined
-  /** The time between two looks. @default "300 millis" */
-  readonly every?: Duration.Input | undefined
 }
 
 /** Opens and manages sessions. */
@@ -195,300 +144,125 @@ export class Sessions extends Context.Service<Sessions, {
     Effect.gen(function*() {
       const { hosted, sessions: api } = yield* AshApiClient
       const call = yield* RequestPolicy
-      const attachments = yield* Attachments
-      const files = yield* SessionFiles
-      const messages = yield* Messages
-      const usage = yield* Usage
-      const workspaces = yield* Workspaces
       const gates = yield* SessionGates
-      const unwrap = ({ session }: { readonly session: Session }) => session
-
-      const end = (id: string) => Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
-
-      /** A session without a sandbox runs nothing of what was there when it was stopped. */
-      const halting = (id: string, how: string, halted: Gate["halted"], call: Effect.Effect<Session, AshError>) =>
-        Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
-          const { fence, guest } = gate
-          const ran = guest?.phase === "Running"
-          const halt = Effect.sync(() => {
-            gate.halted = halted
-            if (gate.fence === fence) gate.fence = undefined
-            if (guest === undefined || gate.guest !== guest || guest.phase !== "Running") return
-            // One that went out meanwhile may have begun behind the stop, so that it leaves its fence.
-            if (ran) guest.phase = "Over"
-            Gated.cancelGuest(guest, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
-          })
-          return call.pipe(
-            Effect.tap(() => halt),
-            // It was before, by whomever; this program wants it so.
-            Effect.tapError(({ reason }) =>
-              reason._tag === "WrongState" && reason.status === halted ? halt : Effect.void
-            )
-          )
-        }))
-      const endTold = (id: string) => halting(id, "ended", undefined, end(id))
-      const creations = yield* Creations.make(endTold)
-      /** A session that ends with a scope. */
-      const createIn = (payload: CreateSessionRequest, scope: Scope.Scope) =>
-        call.once(
-          "Sessions.create",
-          Effect.map(api.create({ payload }), unwrap),
-          createsSession,
-          (attempt) => creations.attempt(attempt, scope)
-        ).pipe(Effect.tap((session) => warnOfIgnored(session, ignoredSettings(payload, session))))
-      const listEvents = (id: string, options: ListEventsOptions = {}) =>
-        Effect.map(
-          call.repeatable("Sessions.listEvents", api.listEvents({ params: { id }, query: options })),
-          ({ events }) => events
+      const end = (id: string) =>
+        halting(
+          gates,
+          id,
+          "ended",
+          undefined,
+          Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
         )
-      const list = ({ agent, status }: ListSessionsOptions = {}) =>
-        Effect.map(
-          call.repeatable("Sessions.list", api.list({ query: { agent } })),
-          ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
-        )
-
+      const parts: SessionsParts = {
+        api,
+        call,
+        gates,
+        end,
+        attachments: yield* Attachments,
+        creations: yield* Creations.make(end)
+      }
+      const reading = readingOf(parts)
+      const states = statesOf(parts)
+      const handleServices: HandleServices = {
+        gates,
+        sessions: { ...reading, ...states },
+        exec: (id, command, options) => Command.exec(parts, id, command, options),
+        resume: (id) => resume(parts, id),
+        stop: (id) => stop(parts, id),
+        files: yield* SessionFiles,
+        messages: yield* Messages,
+        usage: yield* Usage,
+        workspaces: yield* Workspaces
+      }
       const handleOf = (known: Known, options?: SessionHandleOptions) =>
-        SessionHandle.make(
-          { exec, files, gates, messages, resume, sessions: service, stop, usage, workspaces },
-          known,
-          options
-        )
+        SessionHandle.make(handleServices, known, options)
 
-      /**
-       * A session whose sandbox is as it was asked for. One that is not ends when the next is there: its end would refill
-       * what the server keeps ready, of which the next would be given.
-       */
-      const createFresh = (
-        payload: CreateSessionRequest,
-        scope: Scope.Scope,
-        tries: number,
-        endLast: Effect.Effect<void> | undefined = undefined
-      ): Effect.Effect<Session, AshError> =>
-        Effect.gen(function*() {
-          const own = yield* Scope.fork(scope)
-          const session = yield* Effect.catchReason(
-            createIn(payload, own),
-            "AshError",
-            "AtCapacity",
-            (_, error) => endLast === undefined ? Effect.fail(error) : Effect.andThen(endLast, createIn(payload, own))
-          )
-          if (endLast !== undefined) yield* endLast
-          const ignored = ignoredSettings(payload, session)
-          if (ignored.length === 0) return session
-          const end = Scope.close(own, Exit.void)
-          if (tries > 1) return yield* createFresh(payload, scope, tries - 1, end)
-          yield* end
-          return yield* settingsIgnored(session, ignored)
-        })
-
-      const open = (payload: CreateSessionRequest, options: OpenSessionOptions, scope: Scope.Scope) =>
-        Effect.gen(function*() {
-          const { label, requireFreshSandbox = false } = options
-          if (label !== undefined) yield* checkLabel("Sessions.open", label)
-          yield* call.session
-          const session = yield* requireFreshSandbox
-            ? createFresh(payload, scope, freshTries)
-            : createIn(payload, scope)
-          const { id } = session
-          const gate = yield* gates.use(id)
-          gate.lastSequence = 0
-          gate.usageBefore = nothingBefore
-          let isClosed = false
-          yield* Effect.addFinalizer(() =>
-            Effect.sync(() => {
-              isClosed = true
-              Gated.endGuestOf(gate, cutOff(id))
-              gate.fence = undefined
-              gate.halted = undefined
-            })
-          )
-          if (label !== undefined) {
-            yield* attachments.upload(id, { filename: label, content: label, mimeType: labelType })
-          }
-          return handleOf({
-            id,
-            ignoredSettings: ignoredSettings(payload, session),
-            after: 0,
-            isClosed: () => isClosed
-          }, options)
-        }).pipe(Effect.provideService(Scope.Scope, scope), Effect.mapError(within("Sessions.open")))
-
-      const pause = (id: string) => Effect.map(call.once("Sessions.pause", api.pause({ params: { id } })), unwrap)
-      const resume = (id: string) =>
-        Effect.map(call.repeatable("Sessions.resume", api.resume({ params: { id } }), startsSandbox), unwrap)
-      const stop = (id: string) => Effect.map(call.once("Sessions.stop", api.stop({ params: { id } })), unwrap)
-
-      const exec = Effect.fnUntraced(function*(id: string, command: string, { timeout }: ExecOptions = {}) {
-        const limit = timeout === undefined ? undefined : yield* readDuration("Sessions.exec", "timeout", timeout)
-        const control = yield* TurnControl
-        return yield* call.once(
-          "Sessions.exec",
-          control.attempt(api.exec({
-            params: { id },
-            payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) }
-          })),
-          { fixed: Duration.sum(limit ?? Duration.seconds(30), Duration.seconds(10)) }
-        )
-      }, Effect.catchReason("AshError", "ServerFailure", (reason) => Effect.fail(explainExec(reason))))
-
-      const service = Sessions.of({
-        scoped: (session) =>
+      return Sessions.of({
+        ...creatingOf(parts),
+        ...reading,
+        ...states,
+        open: (session, options = {}) =>
           Creations.inOwnScope(
-            (scope) =>
-              Effect.andThen(call.session, createIn(session, scope)).pipe(
-                Effect.provideService(Scope.Scope, scope),
-                Effect.mapError(renamed("Sessions.scoped"))
-              ),
+            (scope) => Effect.map(Creation.open(parts, session, options, scope), (known) => handleOf(known, options)),
             childScope
           ),
-        open: (session, options = {}) => Creations.inOwnScope((scope) => open(session, options, scope), childScope),
         attach: (id, { after, ...options } = {}) =>
           handleOf({ id, ignoredSettings: [], after, isClosed: () => false }, options),
-        create: (session) => Creations.inOwnScope((scope) => createIn(session, scope)),
-        list,
         listPage: (options = {}) =>
           Effect.flatMap(
             call.repeatable("Sessions.listPage", hosted.listSessions({ query: { ...options, includeTotal: true } })),
             ({ sessions, total }) => typeof total === "number" ? Effect.succeed({ sessions, total }) : hasNoPages
           ),
-        get: (id) => Effect.map(call.repeatable("Sessions.get", api.get({ params: { id } })), unwrap),
-        updateConfig: (id, payload) =>
-          Effect.map(call.repeatable("Sessions.updateConfig", api.updateConfig({ params: { id }, payload })), unwrap),
-        pause: (id) =>
-          Effect.tap(pause(id), () =>
-            gates.update(id, (gate) => {
-              gate.halted = "paused"
-            })),
-        resume: (id) =>
-          Effect.scoped(Effect.flatMap(gates.use(id), (gate) =>
-            gate.restarting.withPermits(1)(Effect.suspend(() => {
-              const { fence } = gate
-              // As the handle would that has stopped it, with its workspace.
-              if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
-              return Effect.tap(resume(id), () =>
-                Effect.sync(() => {
-                  gate.halted = undefined
-                  if (gate.fence?._tag === "Inactive") gate.fence = undefined
-                }))
-            })))).pipe(Effect.mapError(within("Sessions.resume"))),
-        stop: (id) => halting(id, "stopped", "stopped", stop(id)),
-        fork: (id) =>
-          Creations.inOwnScope((scope) =>
-            call.once(
-              "Sessions.fork",
-              Effect.map(api.fork({ params: { id } }), unwrap),
-              startsSandbox,
-              (attempt) => creations.attempt(attempt, scope)
-            )
-          ),
-        end: endTold,
-        exec: (id, command, options) =>
-          Effect.flatMap(call.options("Sessions.exec"), ({ exclusive = true }) => {
-            if (!exclusive) return exec(id, command, options)
-            return Effect.scoped(Effect.flatMap(
-              Gated.enterUnfenced(gates, "Sessions.exec", id, "command"),
-              (guest) =>
-                Gated.gatedCommand({ ...guest, operation: "Sessions.exec", sessionId: id }, exec(id, command, options))
-            ))
-          }),
-        listEvents,
-        events: (id, { type, ...paging } = {}) =>
-          Stream.mapError(paginate((page) => listEvents(id, { ...page, type }), paging), renamed("Sessions.events")),
-        tail: (id, { after = 0, every = "300 millis", type } = {}) =>
-          Stream.unwrap(Effect.map(readDuration("Sessions.tail", "every", every), (every) =>
-            // All kinds are asked for, or the end would not be seen.
-            follow((page) => listEvents(id, page), { after, every, isLast: isEnd }).pipe(
-              Stream.filter((event) => type === undefined || event.type === type)
-            ))).pipe(Stream.mapError(renamed("Sessions.tail"))),
-        sweep: Effect.fnUntraced(function*({ agent, label, olderThan }) {
-          yield* checkLabel("Sessions.sweep", label)
-          const age = yield* checkAge(olderThan)
-          const before = DateTime.subtractDuration(yield* DateTime.now, age)
-          const left = (yield* list({ agent })).filter(({ id, lastActiveAt, status }) =>
-            status !== "ended" && !isOpen(gates, id) && DateTime.isLessThan(lastActiveAt, before)
-          )
-          const swept = yield* Effect.forEach(left, ({ id }) =>
-            attachments.list(id).pipe(
-              Effect.flatMap((files) =>
-                files.some(({ filename, mimeType }) => filename === label && mimeType === labelType)
-                  ? Effect.asSome(endTold(id))
-                  : Effect.succeedNone
-              ),
-              // Deleted meanwhile, with its agent.
-              Effect.catchReason("AshError", "NotFound", () => Effect.succeedNone)
-            ), { concurrency: 4 })
-          return Arr.getSomes(swept)
-        }, Effect.mapError(within("Sessions.sweep"))),
-        logs: (id, options = {}) => call.repeatable("Sessions.logs", api.logs({ params: { id }, query: options }))
+        exec: (id, command, options) => Command.execAlone(parts, id, command, options)
       })
-      return service
     })
   )
 }
 
-const labelType = "application/vnd.effect-ash.label"
+/** The methods that create sessions. */
+const creatingOf = (parts: SessionsParts) => ({
+  scoped: (session: CreateSessionRequest) =>
+    Creations.inOwnScope(
+      (scope) =>
+        Effect.andThen(parts.call.session, Creation.createIn(parts, session, scope)).pipe(
+          Effect.provideService(Scope.Scope, scope),
+          Effect.mapError(renamed("Sessions.scoped"))
+        ),
+      childScope
+    ),
+  create: (session: CreateSessionRequest) => Creations.inOwnScope((scope) => Creation.createIn(parts, session, scope)),
+  fork: (id: string) =>
+    Creations.inOwnScope((scope) =>
+      parts.call.once(
+        "Sessions.fork",
+        Effect.map(parts.api.fork({ params: { id } }), unwrap),
+        startsSandbox,
+        (attempt) => parts.creations.attempt(attempt, scope)
+      )
+    )
+})
 
-const checkLabel = (operation: string, label: string) =>
-  /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/.test(label) ? Effect.void : Effect.fail(
-    new AshError({
-      operation,
-      reason: new InvalidRequest({
-        message: "label must be 1 to 100 letters, digits, dots, underscores or hyphens",
-        field: "label"
-      })
-    })
-  )
+const resume = ({ api, call }: SessionsParts, id: string) =>
+  Effect.map(call.repeatable("Sessions.resume", api.resume({ params: { id } }), startsSandbox), unwrap)
 
-const checkAge = (olderThan: Duration.Input) =>
-  Effect.filterOrElse(
-    readDuration("Sessions.sweep", "olderThan", olderThan),
-    Duration.isFinite,
-    () => refuseOption("Sessions.sweep", "olderThan", "a finite duration")
-  )
+const stop = ({ api, call }: SessionsParts, id: string) =>
+  Effect.map(call.once("Sessions.stop", api.stop({ params: { id } })), unwrap)
+
+/** Makes a session active again; one that a handle has stopped as that handle would, with its workspace. */
+const resumeTold = (parts: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
+  Effect.scoped(Effect.flatMap(parts.gates.use(id), (gate) =>
+    gate.restarting.withPermits(1)(Effect.suspend(() => {
+      const { fence } = gate
+      if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
+      return Effect.tap(resume(parts, id), () =>
+        Effect.sync(() => {
+          gate.halted = undefined
+          if (gate.fence?._tag === "Inactive") gate.fence = undefined
+        }))
+    })))).pipe(Effect.mapError(within("Sessions.resume")))
+
+/** The methods that change the state of a session. */
+const statesOf = (parts: SessionsParts) => {
+  const { api, call, end, gates } = parts
+  return {
+    end,
+    stop: (id: string) => halting(gates, id, "stopped", "stopped", stop(parts, id)),
+    pause: (id: string) =>
+      Effect.tap(
+        Effect.map(call.once("Sessions.pause", api.pause({ params: { id } })), unwrap),
+        () =>
+          gates.update(id, (gate) => {
+            gate.halted = "paused"
+          })
+      ),
+    resume: (id: string) => resumeTold(parts, id),
+    updateConfig: (id: string, payload: UpdateSessionConfigRequest) =>
+      Effect.map(call.repeatable("Sessions.updateConfig", api.updateConfig({ params: { id }, payload })), unwrap)
+  }
+}
 
 /** A scope of its own that closes with the caller's. */
 const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
-
-/**
- * What a server says of a command that writes too much is said of any that it could not run (docs/ash.md 2.2, shape C).
- */
-const explainExec = (reason: ServerFailure) =>
-  new AshError({
-    operation: "Sessions.exec",
-    reason: reason.message.startsWith("Internal Server Error")
-      ? new ServerFailure({ ...reason, message: `${reason.message}; so ends a command that writes more than 10 MiB` })
-      : reason
-  })
-
-const freshTries = 3
-
-/** What a sandbox that was made before its session does not know (docs/ash.md 5.3). */
-const sandboxSettings = ["systemPrompt", "extraEnv", "credentialId", "mcpServers", "permissionMode"] as const
-
-/** The settings of a session that its sandbox ignores: one made for it has its id, one that was made before has not. */
-const ignoredSettings = (request: CreateSessionRequest, { id, sandboxId }: Session): ReadonlyArray<string> =>
-  sandboxId === id ? [] : sandboxSettings.filter((setting) => request[setting] !== undefined)
-
-const describeIgnored = (id: string, settings: ReadonlyArray<string>) =>
-  `the session ${id} got a sandbox that was made before it, which ignores ${settings.join(", ")}, and may have the ` +
-  "environment of another session"
-
-const warnOfIgnored = ({ id }: Session, settings: ReadonlyArray<string>) =>
-  settings.length === 0 ? Effect.void : Effect.logWarning(describeIgnored(id, settings))
-
-const settingsIgnored = ({ id }: Session, settings: ReadonlyArray<string>) =>
-  Effect.fail(
-    new AshError({
-      operation: "Sessions.open",
-      reason: new SettingsIgnored({
-        message: `${describeIgnored(id, settings)}; it is ended, as are those before it`,
-        sessionId: id,
-        settings
-      })
-    })
-  )
-
-const isEnd = ({ data }: SessionEvent) => data._tag === "Lifecycle" && data.action === "ended"
 
 const hasNoPages = Effect.fail(
   new AshError({
@@ -496,8 +270,3 @@ const hasNoPages = Effect.fail(
     reason: new NotSupported({ message: "this server lists all sessions at once; only the hosted product has pages" })
   })
 )
-
-/** The install and start scripts of an agent may run for two minutes each before the server answers. */
-const startsSandbox = { default: "5 minutes" } as const
-
-const createsSession = { ...startsSandbox, rateLimit: "sessions" } as const

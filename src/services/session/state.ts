@@ -91,7 +91,7 @@ export interface Known {
 }
 
 /** A turn of a handle. */
-export interface Told {
+interface Told {
   /** What was said, as reconciling compares it. */
   readonly said: string
   /** When it was sent, in milliseconds of this program's clock. */

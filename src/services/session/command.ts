@@ -1,0 +1,55 @@
+/** Runs commands in sessions. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { readDuration } from "../../internal/durations.ts"
+import * as Gated from "../../internal/gated.ts"
+import { TurnControl } from "../../internal/turnControl.ts"
+import { AshError, ServerFailure } from "../../schema/AshError.ts"
+import type { ExecResult } from "../../schema/Session.ts"
+import type { SessionsParts } from "./parts.ts"
+import type { ExecOptions } from "./state.ts"
+
+/**
+ * What a server says of a command that writes too much is said of any that it could not run (docs/ash.md 2.2, shape C).
+ */
+const explainExec = (reason: ServerFailure) =>
+  new AshError({
+    operation: "Sessions.exec",
+    reason: reason.message.startsWith("Internal Server Error")
+      ? new ServerFailure({ ...reason, message: `${reason.message}; so ends a command that writes more than 10 MiB` })
+      : reason
+  })
+
+/** Runs a command, whatever else runs in the session. */
+export const exec = Effect.fnUntraced(function*(
+  { api, call }: SessionsParts,
+  id: string,
+  command: string,
+  { timeout }: ExecOptions = {}
+) {
+  const limit = timeout === undefined ? undefined : yield* readDuration("Sessions.exec", "timeout", timeout)
+  const control = yield* TurnControl
+  return yield* call.once(
+    "Sessions.exec",
+    control.attempt(api.exec({
+      params: { id },
+      payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) }
+    })),
+    { fixed: Duration.sum(limit ?? Duration.seconds(30), Duration.seconds(10)) }
+  )
+}, Effect.catchReason("AshError", "ServerFailure", (reason) => Effect.fail(explainExec(reason))))
+
+/** Runs a command alone in the session, unless `RequestOptions.exclusive` is false. */
+export const execAlone = (
+  parts: SessionsParts,
+  id: string,
+  command: string,
+  options: ExecOptions | undefined
+): Effect.Effect<ExecResult, AshError> =>
+  Effect.flatMap(parts.call.options("Sessions.exec"), ({ exclusive = true }) => {
+    const run = exec(parts, id, command, options)
+    return !exclusive ? run : Effect.scoped(Effect.flatMap(
+      Gated.enterUnfenced(parts.gates, "Sessions.exec", id, "command"),
+      (guest) => Gated.gatedCommand({ ...guest, operation: "Sessions.exec", sessionId: id }, run)
+    ))
+  })

@@ -1,0 +1,111 @@
+/** Creates sessions that end with a scope, and opens handles to them. */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as Gated from "../../internal/gated.ts"
+import { within } from "../../internal/operations.ts"
+import { nothingBefore } from "../../internal/turnUsage.ts"
+import type { AshError } from "../../schema/AshError.ts"
+import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
+import { ignoredSettings, settingsIgnored, warnOfIgnored } from "./ignoredSettings.ts"
+import { type SessionsParts, startsSandbox, unwrap } from "./parts.ts"
+import { cutOff, type Known, type SessionHandleOptions } from "./state.ts"
+import { checkLabel, mark } from "./sweep.ts"
+
+/** How a session is opened and used. */
+export interface OpenSessionOptions extends SessionHandleOptions {
+  /**
+   * Marks the session for `sweep`: 1 to 100 letters, digits, `.`, `_` or `-`. A session has no field for it, so it is kept
+   * as an attachment of that name, which outlives the sandbox and restarts of the server; it costs one request, and the
+   * agent sees it as `attachments/<label>`.
+   */
+  readonly label?: string | undefined
+  /**
+   * Whether a session whose sandbox ignores what the session asked for is ended and opened anew, 3 times at most, before
+   * it fails with `SettingsIgnored`. Otherwise it is used, with a warning in the log and `ignoredSettings`. The next one
+   * is created before the last is ended, so that for a moment there are two, which count as one of `maxSessions`.
+   *
+   * @default false
+   */
+  readonly requireFreshSandbox?: boolean | undefined
+}
+
+const createsSession = { ...startsSandbox, rateLimit: "sessions" } as const
+
+/** Creates a session that ends with a scope. */
+export const createIn = (
+  { api, call, creations }: SessionsParts,
+  payload: CreateSessionRequest,
+  scope: Scope.Scope
+): Effect.Effect<Session, AshError> =>
+  call.once(
+    "Sessions.create",
+    Effect.map(api.create({ payload }), unwrap),
+    createsSession,
+    (attempt) => creations.attempt(attempt, scope)
+  ).pipe(Effect.tap((session) => warnOfIgnored(session, ignoredSettings(payload, session))))
+
+const freshTries = 3
+
+/**
+ * A session whose sandbox is as it was asked for. One that is not ends when the next is there: its end would refill what
+ * the server keeps ready, of which the next would be given.
+ */
+const createFresh = (
+  parts: SessionsParts,
+  payload: CreateSessionRequest,
+  scope: Scope.Scope,
+  tries: number = freshTries,
+  endLast: Effect.Effect<void> | undefined = undefined
+): Effect.Effect<Session, AshError> =>
+  Effect.gen(function*() {
+    const own = yield* Scope.fork(scope)
+    const create = createIn(parts, payload, own)
+    const session = yield* Effect.catchReason(
+      create,
+      "AshError",
+      "AtCapacity",
+      (_, error) => endLast === undefined ? Effect.fail(error) : Effect.andThen(endLast, create)
+    )
+    if (endLast !== undefined) yield* endLast
+    const ignored = ignoredSettings(payload, session)
+    if (ignored.length === 0) return session
+    const end = Scope.close(own, Exit.void)
+    if (tries > 1) return yield* createFresh(parts, payload, scope, tries - 1, end)
+    yield* end
+    return yield* settingsIgnored(session, ignored)
+  })
+
+/** Keeps the gate of a session that was just created, until the scope closes; answers whether it has. */
+const keepGate = Effect.fnUntraced(function*({ gates }: SessionsParts, id: string) {
+  const gate = yield* gates.use(id)
+  gate.lastSequence = 0
+  gate.usageBefore = nothingBefore
+  let isClosed = false
+  yield* Effect.addFinalizer(() =>
+    Effect.sync(() => {
+      isClosed = true
+      Gated.endGuestOf(gate, cutOff(id))
+      gate.fence = undefined
+      gate.halted = undefined
+    })
+  )
+  return () => isClosed
+})
+
+/** Opens a session, and answers what a handle to it has to know. */
+export const open = (
+  parts: SessionsParts,
+  payload: CreateSessionRequest,
+  { label, requireFreshSandbox = false }: OpenSessionOptions,
+  scope: Scope.Scope
+): Effect.Effect<Known, AshError> =>
+  Effect.gen(function*() {
+    if (label !== undefined) yield* checkLabel("Sessions.open", label)
+    yield* parts.call.session
+    const session = yield* requireFreshSandbox ? createFresh(parts, payload, scope) : createIn(parts, payload, scope)
+    const { id } = session
+    const isClosed = yield* keepGate(parts, id)
+    if (label !== undefined) yield* mark(parts, id, label)
+    return { id, ignoredSettings: ignoredSettings(payload, session), after: 0, isClosed }
+  }).pipe(Effect.provideService(Scope.Scope, scope), Effect.mapError(within("Sessions.open")))

@@ -1,0 +1,53 @@
+/** What the methods of `Sessions` share. */
+import * as Effect from "effect/Effect"
+import type { Creations } from "../../internal/creations.ts"
+import * as Gated from "../../internal/gated.ts"
+import type { Gate, TurnGates } from "../../internal/turnGates.ts"
+import type { AshError } from "../../schema/AshError.ts"
+import type { Session } from "../../schema/Session.ts"
+import type { AshApiClient } from "../AshApiClient.ts"
+import type { Attachments } from "../Attachments.ts"
+import type { RequestPolicy } from "../RequestPolicy.ts"
+
+/** The low-level methods, the policy of calls, and what is known of sessions. */
+export interface SessionsParts {
+  readonly api: AshApiClient["Service"]["sessions"]
+  readonly call: RequestPolicy["Service"]
+  readonly attachments: Attachments["Service"]
+  readonly gates: TurnGates
+  readonly creations: Creations
+  /** Ends a session, and what runs in it. */
+  readonly end: (id: string) => Effect.Effect<Session, AshError>
+}
+
+/** The session in an answer. */
+export const unwrap = ({ session }: { readonly session: Session }): Session => session
+
+/** The install and start scripts of an agent may run for two minutes each before the server answers. */
+export const startsSandbox = { default: "5 minutes" } as const
+
+/** A session without a sandbox runs nothing of what was there when it was stopped. */
+export const halting = (
+  gates: TurnGates,
+  id: string,
+  how: string,
+  halted: Gate["halted"],
+  call: Effect.Effect<Session, AshError>
+): Effect.Effect<Session, AshError> =>
+  Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
+    const { fence, guest } = gate
+    const ran = guest?.phase === "Running"
+    const halt = Effect.sync(() => {
+      gate.halted = halted
+      if (gate.fence === fence) gate.fence = undefined
+      if (guest === undefined || gate.guest !== guest || guest.phase !== "Running") return
+      // One that went out meanwhile may have begun behind the stop, so that it leaves its fence.
+      if (ran) guest.phase = "Over"
+      Gated.cancelGuest(guest, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
+    })
+    return call.pipe(
+      Effect.tap(() => halt),
+      // It was in that state before; this program wants it so.
+      Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === halted ? halt : Effect.void)
+    )
+  }))

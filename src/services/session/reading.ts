@@ -1,0 +1,77 @@
+/** What is read of sessions: which there are, their timelines and logs. */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import { readDuration } from "../../internal/durations.ts"
+import { renamed, within } from "../../internal/operations.ts"
+import { follow, paginate, type PagingOptions } from "../../internal/paging.ts"
+import type { SessionStatus } from "../../schema/Session.ts"
+import type { SessionEvent, SessionEventType } from "../../schema/SessionEvent.ts"
+import { type SessionsParts, unwrap } from "./parts.ts"
+import { sweep, type SweepOptions } from "./sweep.ts"
+
+/** Which rows of a session's timeline to list. */
+export interface ListEventsOptions {
+  /** At most so many rows, 1 to 1,000. @default 200 */
+  readonly limit?: number | undefined
+  /** Only rows behind this sequence number. @default 0 */
+  readonly after?: number | undefined
+  /** Only rows of this kind. */
+  readonly type?: SessionEventType | undefined
+}
+
+/** Which sessions to list. */
+export interface ListSessionsOptions {
+  readonly agent?: string | undefined
+  readonly status?: SessionStatus | undefined
+}
+
+/** Which rows of a timeline to stream. */
+export interface SessionEventsOptions extends PagingOptions {
+  /** Only rows of this kind. */
+  readonly type?: SessionEventType | undefined
+}
+
+/** How a timeline is followed. */
+export interface TailOptions {
+  /** Only rows behind this sequence number. @default 0 */
+  readonly after?: number | undefined
+  /** Only rows of this kind. */
+  readonly type?: SessionEventType | undefined
+  /** The time between two looks. @default "300 millis" */
+  readonly every?: Duration.Input | undefined
+}
+
+/** The methods that read. */
+export const readingOf = (parts: SessionsParts) => {
+  const { api, call } = parts
+  const listEvents = (id: string, options: ListEventsOptions = {}) =>
+    Effect.map(
+      call.repeatable("Sessions.listEvents", api.listEvents({ params: { id }, query: options })),
+      ({ events }) => events
+    )
+  const list = ({ agent, status }: ListSessionsOptions = {}) =>
+    Effect.map(
+      call.repeatable("Sessions.list", api.list({ query: { agent } })),
+      ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
+    )
+  return {
+    list,
+    listEvents,
+    get: (id: string) => Effect.map(call.repeatable("Sessions.get", api.get({ params: { id } })), unwrap),
+    events: (id: string, { type, ...paging }: SessionEventsOptions = {}) =>
+      Stream.mapError(paginate((page) => listEvents(id, { ...page, type }), paging), renamed("Sessions.events")),
+    tail: (id: string, { after = 0, every = "300 millis", type }: TailOptions = {}) =>
+      Stream.unwrap(Effect.map(readDuration("Sessions.tail", "every", every), (every) =>
+        // All kinds are asked for, or the end would not be seen.
+        follow((page) => listEvents(id, page), { after, every, isLast: isEnd }).pipe(
+          Stream.filter((event) => type === undefined || event.type === type)
+        ))).pipe(Stream.mapError(renamed("Sessions.tail"))),
+    sweep: (options: SweepOptions) =>
+      Effect.mapError(sweep(parts, (agent) => list({ agent }), options), within("Sessions.sweep")),
+    logs: (id: string, options: { readonly after?: number | undefined } = {}) =>
+      call.repeatable("Sessions.logs", api.logs({ params: { id }, query: options }))
+  }
+}
+
+const isEnd = ({ data }: SessionEvent) => data._tag === "Lifecycle" && data.action === "ended"
