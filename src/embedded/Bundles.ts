@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import { createGunzip, createGzip } from "node:zlib"
@@ -50,18 +49,20 @@ const isKeptBack = (name: string) =>
 /** Packs a folder: the files that lists show, behind links as well. */
 export const pack = Effect.fnUntraced(function*(folder: string) {
   const fileSystem = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
   const files = yield* FileTree.list(folder, isKeptBack)
   const total = files.reduce((sum, { size }) => sum + size, 0)
   if (total > maxUnpackedSize) return yield* tooLarge(total)
   const chunks = yield* Stream.fromIterable(files).pipe(
     Stream.mapEffect(({ path: file }) =>
-      Effect.zipWith(
-        fileSystem.readFile(path.join(folder, file)),
-        fileSystem.stat(path.join(folder, file)),
-        (content, { mode }) => Tar.file(file, content, { mode })
-      )
+      Effect.gen(function*() {
+        // What a command has changed meanwhile is read no more than what a list shows.
+        const source = yield* FileTree.within(folder, file)
+        if (Option.isNone(source)) return []
+        const { mode } = yield* fileSystem.stat(source.value)
+        return [Tar.file(file, yield* fileSystem.readFile(source.value), { mode })]
+      })
     ),
+    Stream.flattenIterable,
     Stream.pipeThroughChannel(Tar.encode()),
     NodeStream.pipeThroughSimple(() => createGzip()),
     upTo(maxSize, tooLarge),

@@ -6,8 +6,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
-import { rmSync } from "node:fs"
+import * as Result from "effect/Result"
+import { chmodSync, readdirSync, rmSync } from "node:fs"
 import { hostname, userInfo } from "node:os"
+import { join } from "node:path"
 import nodeProcess from "node:process"
 import * as AtExit from "./AtExit.ts"
 import * as Processes from "./Processes.ts"
@@ -21,11 +23,30 @@ const makerOf = (name: string): number | undefined => {
   return host === machine ? Number(pid) : undefined
 }
 
-/** Removes a folder, and ends what runs in it. */
-const remove = (folder: string): void => {
-  Processes.endIn(folder)
-  rmSync(folder, { recursive: true, force: true })
+/** Removes a folder, and tells whether it is gone. */
+const removeTree = (folder: string): boolean =>
+  Result.isSuccess(Result.try(() => rmSync(folder, { recursive: true, force: true })))
+
+/** Lets the folders in a folder be written, as some tools take that from what they keep. */
+const makeWritable = (folder: string): void => {
+  Result.try(() => chmodSync(folder, 0o700))
+  const entries = Result.getOrElse(Result.try(() => readdirSync(folder, { withFileTypes: true })), () => [])
+  for (const entry of entries) if (entry.isDirectory()) makeWritable(join(folder, entry.name))
 }
+
+/** Removes a folder, ends what runs in it, and tells whether it is gone. */
+const remove = (folder: string): boolean => {
+  Processes.endIn(folder)
+  if (removeTree(folder)) return true
+  makeWritable(folder)
+  return removeTree(folder)
+}
+
+const removeOrWarn = (folder: string) =>
+  Effect.flatMap(
+    Effect.sync(() => remove(folder)),
+    (isGone) => isGone ? Effect.void : Effect.logWarning(`${folder} could not be removed`)
+  )
 
 /** Removes what processes left behind that were killed. */
 const sweep = Effect.fnUntraced(function*(parent: string) {
@@ -35,8 +56,9 @@ const sweep = Effect.fnUntraced(function*(parent: string) {
     const pid = makerOf(name)
     if (pid === undefined || Processes.isAlive(pid)) continue
     const folder = path.join(parent, name)
-    const { uid } = yield* fileSystem.stat(folder)
-    if (Option.contains(uid, userInfo().uid)) yield* Effect.sync(() => remove(folder))
+    const { type, uid } = yield* fileSystem.lstat(folder)
+    // A link, or what is another user's, may lead anywhere.
+    if (type === "Directory" && Option.contains(uid, userInfo().uid)) yield* removeOrWarn(folder)
   }
 })
 
@@ -48,7 +70,7 @@ export class DataFolder extends Context.Service<DataFolder, string>()("effect-as
       const path = yield* Path.Path
       const folder = yield* Effect.acquireRelease(
         fileSystem.makeTempDirectory({ prefix: `effect-ash-${machine}-${nodeProcess.pid}-` }),
-        (folder) => Effect.sync(() => remove(folder))
+        removeOrWarn
       )
       yield* AtExit.add(() => remove(folder))
       yield* Effect.ignore(sweep(path.dirname(folder)))

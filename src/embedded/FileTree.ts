@@ -5,6 +5,8 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
+import * as Result from "effect/Result"
+import { realpathSync } from "node:fs"
 import type { FileEntry } from "../schema/File.ts"
 
 /** What no listing shows. */
@@ -61,12 +63,16 @@ const isLink = (file: string) =>
       onSuccess: ({ type }) => type === "SymbolicLink"
     }))
 
+/** Where a path leads by the system's own word: others take `..` behind a link for the folder that the link is in. */
+const realPath = (file: string): Option.Option<string> => Result.getSuccess(Result.try(() => realpathSync.native(file)))
+
 /** Where a link leads, if it leads somewhere in the folder. */
 const behind = Effect.fnUntraced(function*(folder: string, link: string) {
-  const fileSystem = yield* FileSystem.FileSystem
   const { sep } = yield* Path.Path
-  const both = yield* Effect.option(Effect.all([fileSystem.realPath(folder), fileSystem.realPath(link)]))
-  return Option.flatMap(both, ([root, real]) => isWithin(root, real, sep) ? Option.some(real) : Option.none())
+  return Option.flatMap(
+    Option.all([realPath(folder), realPath(link)]),
+    ([root, real]) => isWithin(root, real, sep) ? Option.some(real) : Option.none()
+  )
 })
 
 /** Makes way for a file: the folders on its way, and nothing in its place that would hold up who writes, as a pipe does. */

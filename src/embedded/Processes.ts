@@ -1,7 +1,7 @@
 /** Ends what commands leave behind: processes that went into the background, also those that left their group. */
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
-import { readdirSync, readFileSync } from "node:fs"
+import { readdirSync, readFileSync, readlinkSync } from "node:fs"
 import { join } from "node:path"
 import nodeProcess from "node:process"
 
@@ -20,13 +20,23 @@ export const kill = (pid: number): void => {
 
 const attempt = <A>(read: () => A): Option.Option<A> => Result.getSuccess(Result.try(read))
 
+/** Whether a process works in a folder and has no terminal, as a shell of the user has that looks into the folder. */
+const worksIn = (pid: string, folder: string): boolean =>
+  Option.exists(
+    attempt(() => readlinkSync(join("/proc", pid, "cwd"))),
+    (directory) => `${directory}/`.startsWith(`${folder}/`)
+  ) &&
+  Option.exists(attempt(() => readFileSync(join("/proc", pid, "stat"), "latin1")), (stat) =>
+    // Behind the name, which may hold anything: state, parent, group, session, terminal.
+    stat.slice(stat.lastIndexOf(")") + 2).split(" ").at(4) === "0")
+
 /** Whether a process was started by a command whose workspace is a folder, or lies in it. Known on Linux only. */
 const belongsTo = (pid: string, folder: string): boolean =>
   Option.exists(
     attempt(() => readFileSync(join("/proc", pid, "environ"), "utf8")),
     (environment) =>
       environment.split("\0").some((variable) => `${variable}/`.startsWith(`ASH_WORKSPACE_DIR=${folder}/`))
-  )
+  ) || worksIn(pid, folder)
 
 /** Ends what commands of a folder started. A process may start another one meanwhile, so it looks again. */
 export const endIn = (folder: string): void => {

@@ -206,11 +206,11 @@ export class Sandboxes extends Context.Service<Sandboxes, {
       const environmentOf = ({ agent, id, settings }: Omit<SandboxOptions, "session">, session: string = id) => ({
         ...platformEnvironment,
         HOME: workspaceOf(id),
+        ...settings.env,
         ASH_AGENT_DIR: agent.path,
         ASH_SANDBOX_ID: id,
         ASH_SESSION_ID: session,
-        ASH_WORKSPACE_DIR: workspaceOf(id),
-        ...settings.env
+        ASH_WORKSPACE_DIR: workspaceOf(id)
       })
 
       const make = Effect.fnUntraced(function*(

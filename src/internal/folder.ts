@@ -107,9 +107,12 @@ export const readFolder = Effect.fnUntraced(function*(
 
   const isWithin = (source: string) => source === root || source.startsWith(path.join(root, path.sep))
 
-  /** Whether a path or the one behind it, as seen from the folder or else from the disk, is named as secrets are. */
+  /**
+   * Whether a path, or the one behind it, is named as secrets are: seen with the names of the folder itself, which may be
+   * one of secrets, or from the whole disk where a link has led out.
+   */
   const isSecret = (sent: string, source: string) => {
-    const start = isWithin(source) ? root : path.parse(source).root
+    const start = isWithin(source) ? path.dirname(path.dirname(root)) : path.parse(source).root
     return [sent, source.slice(start.length)].some((name) =>
       isCredential(name.replaceAll(path.sep, "/").replaceAll(/^\/+|\/+$/g, ""))
     )

@@ -7,6 +7,10 @@ const credentials = [
   ".env*",
   "*.env",
   "*.env.local",
+  "*.env.bak*",
+  "*.env.old*",
+  "*.env.orig",
+  "*.env.save",
   ".dev.vars",
   // Keys and stores of keys.
   "*.pem",
@@ -28,6 +32,7 @@ const credentials = [
   "id_ed25519*",
   ".ssh",
   ".gnupg",
+  "secring.*",
   ".pki",
   ".password-store",
   ".vault-token",
@@ -37,6 +42,7 @@ const credentials = [
   ".credentials.json",
   // Package managers and build tools.
   ".npmrc*",
+  ".yarnrc.yml",
   ".pypirc*",
   ".cargo/credentials*",
   ".gem/credentials",
@@ -54,6 +60,7 @@ const credentials = [
   ".config/gh",
   ".config/hub",
   ".subversion",
+  ".hg/hgrc",
   ".curlrc",
   ".pgpass",
   "pgpass.conf",
@@ -81,7 +88,8 @@ const credentials = [
   "credentials.db",
   "credentials.json",
   "client_secret*.json",
-  "service?account*.json",
+  "*service?account*.json",
+  "*serviceaccount*.json",
   ".databrickscfg",
   ".kube",
   "kubeconfig",
@@ -104,7 +112,7 @@ const credentials = [
 /** What a server has no use for. */
 const useless = [
   "node_modules/",
-  ".git",
+  "[.][gG][iI][tT]",
   "__pycache__/",
   ".cache/",
   ".npm/",

@@ -171,6 +171,22 @@ describe("links in a workspace", () => {
       assert.strictEqual(Fs.readFileSync(Path.join(folder, "secret"), "utf8"), "secret")
     }).pipe(withServer()))
 
+  it.effect("are followed as the system does, also where a path goes up behind one", () =>
+    Effect.gen(function*() {
+      const folder = yield* outside
+      const { path } = yield* open()
+      const up = "../".repeat(20)
+      yield* run(
+        path,
+        `mkdir -p a/b/c ".${folder}"; echo inside > ".${folder}/secret"; ln -s ../../.. a/b/c/d; mkdir e`
+      )
+      yield* run(path, `ln -s ../../../../../../../../.. a/b/c/far; ln -s far/${up}${folder.slice(1)}/secret a/b/c/x`)
+      assert.strictEqual((yield* ask("GET", `${path}/files/a/b/c/x`)).status, 404)
+      const response = yield* send("GET", `${path}/workspace`)
+      const packed = execFileSync("tar", ["xzOf", "-"], { input: new Uint8Array(yield* response.arrayBuffer) })
+      assert.notInclude(packed.toString(), "secret")
+    }).pipe(withServer()))
+
   it.effect("in the place of it are no workspace", () =>
     Effect.gen(function*() {
       const folder = yield* outside

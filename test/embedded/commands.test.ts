@@ -123,7 +123,9 @@ describe("a command that goes into the background", () => {
     [
       "a grandchild",
       "($(command -v setsid) sh -c 'echo $$; exec sleep 1000' &) 2>/dev/null > pid; until [ -s pid ]; do :; done; cat pid"
-    ]
+    ],
+    ["an environment that it emptied", "env -i $(command -v setsid) sleep 1000 >/dev/null 2>&1 & echo $!"],
+    ["a workspace that it made up", "ASH_WORKSPACE_DIR=/x $(command -v setsid) sleep 1000 >/dev/null 2>&1 & echo $!"]
   ] as const
   const ends = [
     ["stopped", (path: string) => ask("POST", `${path}/stop`)],
