@@ -49,7 +49,7 @@ export interface EmbeddedOptions {
    */
   readonly maxSandboxes?: number | undefined
   /**
-   * Whether a deployment may name a folder of this machine by `path`, so that whoever has the key reads and writes it.
+   * Whether a deployment may name a folder of this machine by `path`, which any holder of the key reads and writes then.
    *
    * @default false
    */
@@ -71,7 +71,7 @@ export interface EmbeddedHttpOptions extends EmbeddedOptions {
    */
   readonly port?: number | undefined
   /**
-   * The interface to listen on. The server runs commands for whoever has the key: keep it on loopback. Any other needs an
+   * The interface to listen on. The server runs commands for any holder of the key: keep it on loopback. Any other needs an
    * `apiKey`.
    *
    * @default "127.0.0.1"

@@ -2,7 +2,7 @@
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 
-/** Whether a host, as a URL spells it, is this machine for whoever asks. */
+/** Whether a host, as a URL spells it, means the machine of the client itself. */
 export const isLoopback = (host: string): boolean =>
   /^(?:localhost|127(?:\.\d{1,3}){3}|\[?::1\]?|\[?::ffff:(?:127(?:\.\d{1,3}){3}|7f[\da-f]{2}:[\da-f]{1,4})\]?)$/i.test(
     host
@@ -69,7 +69,7 @@ export const preflight = (
 
 /**
  * Whether a request asks for this server by a name of its own. A page whose name was made to lead to this machine has the
- * browser ask by that name, as if the server were its own. An address can be nobody's name.
+ * browser ask by that name, as if the server were its own. An IP address is no such name.
  */
 export const isOwnName = (
   { headers }: HttpServerRequest.HttpServerRequest,

@@ -8,7 +8,7 @@ export interface Quirks {
   /**
    * Turns of one session are not kept apart (docs/ash.md 5.4): two that run at once see each other's frames, the end of
    * the first ends both streams, and an `exec` ends the stream of a running turn with `done {"sessionId":""}`. Off: a
-   * second message waits for the first, and `exec` disturbs nobody.
+   * second message waits for the first, and `exec` disturbs no turn.
    *
    * @default true
    */

@@ -66,7 +66,7 @@ export interface SessionHandle {
   readonly files: SessionHandleFiles
   /** Streams the conversation, oldest first. */
   readonly history: (options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
-  /** What the session used so far, as the server counts it: turns that were heard to their end. */
+  /** What the session used so far, as the server counts it: turns whose streams were read to their end. */
   readonly usage: () => Effect.Effect<UsageStats, AshError>
   /** Reads what the server has of the session. */
   readonly get: () => Effect.Effect<Session, AshError>

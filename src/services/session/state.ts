@@ -14,7 +14,7 @@ import type { Workspaces } from "../Workspaces.ts"
 /** How a session is used. */
 export interface SessionHandleOptions extends BusyOptions {
   /**
-   * What to do where a turn or a command cannot begin: the turn before it was not heard to its end, the server has paused
+   * What to do where a turn or a command cannot begin: the stream of the turn before was cut off, the server has paused
    * the session, or its sandbox is gone.
    *
    * - `"none"`: fail, with `SessionFenced`, `WrongState`, or what the server says. The error says what to do.
@@ -35,7 +35,7 @@ export interface SessionHandleOptions extends BusyOptions {
   /**
    * What becomes of a turn whose stream is interrupted.
    *
-   * - `"detach"`: it runs on, unheard, and fences the session. A server has no gentle way to cancel it.
+   * - `"detach"`: it runs on without a reader, and fences the session. A server has no gentle way to cancel it.
    * - `"stop"`: the session is stopped, within 30 seconds, and resumed when it is next used. The agent's memory is lost.
    *
    * @default "detach"
