@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { SessionEvent } from "../../src/schema/index.ts"
 import { sessionEvent } from "../support/fixtures.ts"
+import { AnyJson } from "../support/json.ts"
 
 const decode = Schema.decodeUnknownEffect(SessionEvent)
 
@@ -64,7 +65,7 @@ describe("SessionEvent", () => {
     "any kind with any data decodes, and encodes to the same",
     {
       type: Schema.Union([Schema.Literals(["text", "lifecycle", "tool_result", "mcp_status"]), Schema.String]),
-      json: Schema.Json
+      json: AnyJson
     },
     ({ json, type }) =>
       Effect.gen(function*() {

@@ -8,6 +8,7 @@ import { fromMessages } from "../../src/internal/turnFold.ts"
 import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
 import * as schemas from "../../src/schema/index.ts"
 import { assistant, otherId, result, sessionEvent, sessionId, storedMessage, user } from "../support/fixtures.ts"
+import { AnyJson, isReadAsWritten } from "../support/json.ts"
 
 const byName = new Map(
   Object.entries(schemas).flatMap(([name, value]) =>
@@ -22,12 +23,13 @@ const codecs = new Map([...byName].map(([name, schema]) => {
 
 const codecOf = (name: string) => {
   const { decode, encode } = codecs.get(name)!
-  return { decode, back: (value: unknown) => decode(JSON.parse(JSON.stringify(encode(value)))) }
+  return { decode, encode, back: (value: unknown) => decode(JSON.parse(JSON.stringify(encode(value)))) }
 }
 
 /** What comes back otherwise, beside what it was. */
 const differing = (name: string, values: ReadonlyArray<unknown>) =>
   values
+    .filter((value) => isReadAsWritten(codecOf(name).encode(value)))
     .map((value) => ({ value, back: codecOf(name).back(value) }))
     .filter(({ back, value }) => !isSame(back, value))
     .map((pair) => JSON.stringify(pair, (_, value) => value === undefined ? "undefined" : value))
@@ -85,7 +87,7 @@ describe("comes back from its own JSON as it was", () => {
   for (const [name, jsonOf] of Object.entries(ofJson)) {
     it.prop(
       `${name}, of JSON`,
-      { json: Schema.Json },
+      { json: AnyJson },
       ({ json }) => assert.deepStrictEqual(differing(name, jsonOf(json).map((json) => codecOf(name).decode(json))), [])
     )
   }
