@@ -1,21 +1,6 @@
 /** The Effect SDK for Ash: layers, services and the nouns that they work with. */
-export * as Ash from "./layers/Ash.ts"
-export * from "./schema/index.ts"
-export * from "./services/Agents.ts"
-export * from "./services/AgentVersions.ts"
-export * from "./services/Analytics.ts"
-export * from "./services/ApiKeys.ts"
-export * from "./services/AshApiClient.ts"
-export * from "./services/AshClient.ts"
-export * from "./services/Attachments.ts"
-export * from "./services/Credentials.ts"
-export * from "./services/Evals.ts"
-export type { FileDownload } from "./services/FileDownload.ts"
-export * from "./services/Health.ts"
-export type { DisplayItem } from "./services/MessageReaders.ts"
-export * from "./services/Messages.ts"
-export * from "./services/ProjectFiles.ts"
-export * from "./services/QueueItems.ts"
+export * from "./client/AshApiClient.ts"
+export type { FileDownload } from "./client/FileDownload.ts"
 export {
   type BufferOptions,
   RequestOptions,
@@ -23,8 +8,23 @@ export {
   type ResponseLimits,
   type RetryOptions,
   type TurnTimeouts
-} from "./services/RequestOptions.ts"
-export * from "./services/RequestPolicy.ts"
+} from "./client/RequestOptions.ts"
+export * from "./client/RequestPolicy.ts"
+export * as Ash from "./layers/Ash.ts"
+export * from "./schema/index.ts"
+export * from "./services/Agents.ts"
+export * from "./services/AgentVersions.ts"
+export * from "./services/Analytics.ts"
+export * from "./services/ApiKeys.ts"
+export * from "./services/AshClient.ts"
+export * from "./services/Attachments.ts"
+export * from "./services/Credentials.ts"
+export * from "./services/Evals.ts"
+export * from "./services/Health.ts"
+export type { DisplayItem } from "./services/MessageReaders.ts"
+export * from "./services/Messages.ts"
+export * from "./services/ProjectFiles.ts"
+export * from "./services/QueueItems.ts"
 export * from "./services/SessionFiles.ts"
 export { SessionGates } from "./services/SessionGates.ts"
 export type {

@@ -17,7 +17,7 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import * as Stream from "effect/Stream"
 import { type Exchange, OnExchange } from "../embedded/EmbeddedServer.ts"
 import * as AshEmbedded from "../layers/AshEmbedded.ts"
-import { deployDirectory } from "../services/deployDirectory.ts"
+import { deployDirectory } from "../node/deployDirectory.ts"
 
 /** What ends the command, in one line. */
 export class CommandError extends Data.TaggedError("CommandError")<{ readonly message: string }> {}

@@ -8,7 +8,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import type { AgentScript, AgentTurn } from "./AgentScript.ts"
-import * as FileTree from "./FileTree.ts"
+import * as FileTree from "./sandbox/FileTree.ts"
 
 /** A turn as it began. */
 export interface AskedTurn extends AgentTurn {

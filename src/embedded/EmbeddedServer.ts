@@ -14,11 +14,14 @@ import type * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { createServer } from "node:http"
-import * as Application from "./Application.ts"
 import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions } from "./EmbeddedOptions.ts"
-import * as Errors from "./Errors.ts"
-import { respond } from "./Gate.ts"
-import * as Origins from "./Origins.ts"
+import * as Application from "./http/Application.ts"
+import { respond } from "./http/Gate.ts"
+import * as Origins from "./http/Origins.ts"
+import * as Errors from "./wire/Errors.ts"
+
+export { isLoopback } from "./http/Origins.ts"
+export { randomKey } from "./store/ApiKeys.ts"
 
 const otherName = respond(Errors.failure(403, "This server is not asked by that name: name it in `hostNames`"))
 

@@ -25,7 +25,7 @@ import { type StoredMessage, UserPrompt } from "../schema/Message.ts"
 import { besideBlock, textsOf } from "../schema/promptText.ts"
 import type { JsonInput } from "../schema/Wire.ts"
 import * as AgentScript from "./AgentScript.ts"
-import { isObject } from "./Json.ts"
+import { isObject } from "./wire/Json.ts"
 
 /** How a model is asked. */
 export interface LanguageModelOptions {

@@ -3,7 +3,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
-import * as Frames from "./Frames.ts"
+import * as Frames from "./wire/Frames.ts"
 
 /** The faults: first those of any network, then those of an Ash server and of what may stand before it. */
 export const kinds = [

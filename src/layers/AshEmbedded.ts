@@ -5,17 +5,15 @@ import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import type { RequestOptionsInput } from "../client/RequestOptions.ts"
+import type { SharedLimits } from "../client/RequestPolicy.ts"
 import * as AgentScript from "../embedded/AgentScript.ts"
-import { randomKey } from "../embedded/ApiKeys.ts"
 import { AskedTurns, make as makeAskedTurns } from "../embedded/AskedTurns.ts"
 import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions, keyOf } from "../embedded/EmbeddedOptions.ts"
-import { layerHttpClient, layerHttpServer } from "../embedded/EmbeddedServer.ts"
-import * as Origins from "../embedded/Origins.ts"
-import { MayRepeat } from "../internal/sendOnce.ts"
+import { isLoopback, layerHttpClient, layerHttpServer, randomKey } from "../embedded/EmbeddedServer.ts"
+import { MayRepeat } from "../internal/request/sendOnce.ts"
 import { AshError, InvalidRequest } from "../schema/AshError.ts"
 import { Agents, type CreateAgent } from "../services/Agents.ts"
-import type { RequestOptionsInput } from "../services/RequestOptions.ts"
-import type { SharedLimits } from "../services/RequestPolicy.ts"
 import * as Ash from "./Ash.ts"
 import * as AshNode from "./AshNode.ts"
 
@@ -109,7 +107,7 @@ const portKeyOf = (
 ): Effect.Effect<Redacted.Redacted<string>, AshError> =>
   apiKey !== undefined
     ? Effect.succeed(keyOf({ apiKey }))
-    : Origins.isLoopback(host)
+    : isLoopback(host)
     ? Effect.map(randomKey, Redacted.make).pipe(Effect.provide(SecureRandom.layerWebCrypto))
     : Effect.fail(
       new AshError({

@@ -2,11 +2,11 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AgentVersion, CreateAgentVersionRequest, UpdateAgentVersionRequest } from "../schema/AgentVersion.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { AgentVersionReference } from "../schema/Ids.ts"
-import { AshApiClient } from "./AshApiClient.ts"
-import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Manages the versions of agents. A version is named by its number or by its id. */
 export class AgentVersions extends Context.Service<AgentVersions, {

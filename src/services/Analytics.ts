@@ -3,10 +3,10 @@ import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AnalyticsSummary } from "../schema/Analytics.ts"
 import type { AshError } from "../schema/AshError.ts"
-import { AshApiClient } from "./AshApiClient.ts"
-import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** The span of time of the usage; both ends belong to it. The other numbers are of all time. */
 export interface AnalyticsOptions {

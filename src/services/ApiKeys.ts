@@ -2,10 +2,10 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { ApiKey, NewApiKey } from "../schema/ApiKey.ts"
 import type { AshError } from "../schema/AshError.ts"
-import { AshApiClient } from "./AshApiClient.ts"
-import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Manages the keys of the tenant of the key in use. */
 export class ApiKeys extends Context.Service<ApiKeys, {

@@ -3,12 +3,12 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { type Content, gather } from "../internal/content.ts"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import * as FileDownload from "../client/FileDownload.ts"
+import { RequestPolicy } from "../client/RequestPolicy.ts"
+import { type Content, gather } from "../internal/request/content.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Attachment } from "../schema/Attachment.ts"
-import { AshApiClient } from "./AshApiClient.ts"
-import * as FileDownload from "./FileDownload.ts"
-import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** A file to attach. */
 export interface NewAttachment<E = never, R = never> {

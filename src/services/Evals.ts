@@ -5,6 +5,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type {
   CreateEvalCaseRequest,
@@ -17,8 +19,6 @@ import type {
   StartEvalRunRequest,
   UpdateEvalCaseRequest
 } from "../schema/Eval.ts"
-import { AshApiClient } from "./AshApiClient.ts"
-import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Which cases to list. */
 export interface ListEvalCasesOptions {

@@ -2,10 +2,10 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { CreateProjectFileRequest, ProjectFile } from "../schema/ProjectFile.ts"
-import { AshApiClient } from "./AshApiClient.ts"
-import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** Keeps files for all sessions of a project. Only the hosted product has them. */
 export class ProjectFiles extends Context.Service<ProjectFiles, {

@@ -3,7 +3,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as TurnGates from "../internal/turnGates.ts"
+import * as TurnGates from "../internal/turn/turnGates.ts"
 
 /**
  * The gates of sessions, by their ids. Each layer of services makes its own, unless there are some where it is built: a

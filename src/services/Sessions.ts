@@ -4,8 +4,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Creations from "../internal/creations.ts"
-import { renamed, within } from "../internal/operations.ts"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import { RequestPolicy } from "../client/RequestPolicy.ts"
+import * as Creations from "../internal/request/creations.ts"
+import { renamed, within } from "../internal/request/operations.ts"
 import { AshError, NotSupported } from "../schema/AshError.ts"
 import type {
   CreateSessionRequest,
@@ -15,10 +17,8 @@ import type {
   UpdateSessionConfigRequest
 } from "../schema/Session.ts"
 import type { SessionEvent } from "../schema/SessionEvent.ts"
-import { AshApiClient } from "./AshApiClient.ts"
 import { Attachments } from "./Attachments.ts"
 import { Messages } from "./Messages.ts"
-import { RequestPolicy } from "./RequestPolicy.ts"
 import * as Command from "./session/command.ts"
 import * as Creation from "./session/creation.ts"
 import type { OpenSessionOptions } from "./session/creation.ts"

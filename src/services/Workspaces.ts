@@ -4,12 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Bundle from "../internal/bundle.ts"
-import { type Content, gather } from "../internal/content.ts"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import * as FileDownload from "../client/FileDownload.ts"
+import { RequestPolicy } from "../client/RequestPolicy.ts"
+import * as Bundle from "../internal/files/bundle.ts"
+import { type Content, gather } from "../internal/request/content.ts"
 import type { AshError } from "../schema/AshError.ts"
-import { AshApiClient } from "./AshApiClient.ts"
-import * as FileDownload from "./FileDownload.ts"
-import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** A file of a bundle. */
 export type BundleFile = Bundle.BundleFile

@@ -11,20 +11,53 @@ const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter(
 const codeOf = (file: string) => readFileSync(join(source, file), "utf8").replace(/\/\*\*[^]*?\*\//g, "")
 
 const importsOf = (file: string): ReadonlyArray<string> =>
-  [...codeOf(file).matchAll(/^(?:import|export) .*?from "([^"]+)"/gms)].map(([, name]) => name!)
+  [...codeOf(file).matchAll(/^(?:import|export) .*?from "([^"]+)"|\bimport\("([^"]+)"\)/gms)].map(([, name, inline]) =>
+    name ?? inline!
+  )
 
-const roomOf = (file: string) => file.includes("/") ? file.slice(0, file.indexOf("/")) : "entry"
+/** The folder of a file; `entry` for those beside the rooms. */
+const roomOf = (file: string) => file.includes("/") ? dirname(file) : "entry"
 
 const resolveImport = (file: string, name: string) => relative(source, resolve(source, dirname(file), name))
 
+/** Each room may import the rooms before it that it names, and itself. */
 const mayImport: Record<string, ReadonlyArray<string>> = {
-  schema: ["schema"],
-  internal: ["internal", "schema"],
-  services: ["services", "internal", "schema"],
-  embedded: ["embedded", "schema"],
-  layers: ["layers", "services", "embedded", "internal", "schema"],
-  command: ["command", "layers", "services", "embedded", "internal"],
-  entry: ["layers", "services", "embedded", "schema"]
+  "schema": [],
+  "internal/request": ["schema"],
+  "internal/turn": ["internal/request", "schema"],
+  "internal/files": ["internal/request", "schema"],
+  "client": ["internal/request", "internal/turn", "internal/files", "schema"],
+  "services/session": ["services", "client", "internal/request", "internal/turn", "internal/files", "schema"],
+  "services": ["services/session", "client", "internal/request", "internal/turn", "internal/files", "schema"],
+  "node": ["services", "internal/files", "internal/request", "schema"],
+  "embedded/wire": ["schema"],
+  "embedded/store": ["embedded", "embedded/wire", "schema"],
+  "embedded/sandbox": ["embedded", "embedded/store", "embedded/wire", "schema"],
+  "embedded/turn": ["embedded", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
+  "embedded/work": ["embedded", "embedded/turn", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
+  "embedded/handlers": [
+    "embedded",
+    "embedded/work",
+    "embedded/turn",
+    "embedded/sandbox",
+    "embedded/store",
+    "embedded/wire",
+    "schema"
+  ],
+  "embedded/http": [
+    "embedded",
+    "embedded/handlers",
+    "embedded/work",
+    "embedded/turn",
+    "embedded/sandbox",
+    "embedded/store",
+    "embedded/wire",
+    "schema"
+  ],
+  "embedded": ["embedded/http", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
+  "layers": ["services", "client", "embedded", "internal/request", "schema"],
+  "command": ["layers", "node", "embedded", "internal/request"],
+  "entry": ["layers", "node", "services", "client", "embedded", "schema"]
 }
 
 /** Every file that an entry reaches, itself included. */
@@ -44,7 +77,13 @@ describe("rooms", () => {
     const rooms = importsOf(file).filter((name) => name.startsWith(".")).map((name) =>
       roomOf(resolveImport(file, name))
     )
-    assert.deepStrictEqual(rooms.filter((room) => !mayImport[roomOf(file)]?.includes(room)), [])
+    const own = roomOf(file)
+    assert.deepStrictEqual(rooms.filter((room) => room !== own && !mayImport[own]?.includes(room)), [])
+  })
+
+  it.each(files)("%s does not reach itself", (file) => {
+    const reached = importsOf(file).filter((name) => name.startsWith(".")).map((name) => resolveImport(file, name))
+    assert.deepStrictEqual(reached.filter((imported) => reach(imported).has(file)), [])
   })
 
   it.each(files)("%s imports modules of effect, not its root", (file) => {

@@ -4,10 +4,10 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
-import * as Frames from "../../src/embedded/Frames.ts"
-import { isObject } from "../../src/embedded/Json.ts"
+import * as Frames from "../../src/embedded/wire/Frames.ts"
+import { isObject } from "../../src/embedded/wire/Json.ts"
 import { parseJson } from "../../src/schema/Wire.ts"
-import { ask, at, becomes, listAt, open, say, send, textAt, withServer } from "../embedded/wire.ts"
+import { ask, at, becomes, listAt, open, say, send, textAt, withServer } from "../support/embeddedServer.ts"
 import { bytesOf, found, none, type Recording, recordings } from "../support/recordings.ts"
 
 /** Of text of one byte a character. */

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { fromMessages } from "../../src/internal/turnFold.ts"
+import { fromMessages } from "../../src/internal/turn/turnFold.ts"
 import {
   Agent,
   CreateSessionRequest,

@@ -1,8 +1,8 @@
 /** Turns that meet a fault on their way, and the limits that they run into, whatever the machine's speed. */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import type { TurnTimeouts } from "../../src/client/RequestOptions.ts"
 import * as FaultProxy from "../../src/embedded/FaultProxy.ts"
-import type { TurnTimeouts } from "../../src/services/RequestOptions.ts"
 import { reachingLimits } from "./clock.ts"
 
 type Timer = keyof TurnTimeouts

@@ -1,9 +1,9 @@
 /** Runs commands in sessions. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { readDuration } from "../../internal/durations.ts"
-import * as Gated from "../../internal/gated.ts"
-import { TurnControl } from "../../internal/turnControl.ts"
+import { readDuration } from "../../internal/request/durations.ts"
+import * as Gated from "../../internal/turn/gated.ts"
+import { TurnControl } from "../../internal/turn/turnControl.ts"
 import { AshError, ServerFailure } from "../../schema/AshError.ts"
 import type { ExecResult } from "../../schema/Session.ts"
 import type { SessionsParts } from "./parts.ts"

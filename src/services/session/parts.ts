@@ -1,13 +1,13 @@
 /** What the methods of `Sessions` share. */
 import * as Effect from "effect/Effect"
-import type { Creations } from "../../internal/creations.ts"
-import * as Gated from "../../internal/gated.ts"
-import type { Gate, TurnGates } from "../../internal/turnGates.ts"
+import type { AshApiClient } from "../../client/AshApiClient.ts"
+import type { RequestPolicy } from "../../client/RequestPolicy.ts"
+import type { Creations } from "../../internal/request/creations.ts"
+import * as Gated from "../../internal/turn/gated.ts"
+import type { Gate, TurnGates } from "../../internal/turn/turnGates.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
-import type { AshApiClient } from "../AshApiClient.ts"
 import type { Attachments } from "../Attachments.ts"
-import type { RequestPolicy } from "../RequestPolicy.ts"
 
 /** The low-level methods, the policy of calls, and what is known of sessions. */
 export interface SessionsParts {

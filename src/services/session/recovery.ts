@@ -1,8 +1,8 @@
 /** Ends what runs in a session, and makes it usable again, when the program asks for it. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import * as Gated from "../../internal/gated.ts"
-import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turnGates.ts"
+import * as Gated from "../../internal/turn/gated.ts"
+import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turn/turnGates.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import { mend, restart } from "./restart.ts"
 import { closed, type HandleState } from "./state.ts"

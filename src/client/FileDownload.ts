@@ -1,0 +1,66 @@
+/** A file on its way from a server. */
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as FileName from "../internal/files/fileName.ts"
+import { collect, upTo } from "../internal/request/answer.ts"
+import { AshError, Undecodable } from "../schema/AshError.ts"
+
+/** A file: what the server says of it, and its bytes. The connection is held until the bytes are read or the scope closes. */
+export interface FileDownload {
+  /** As the server names it, and without folders; the end of its path where the server names none. */
+  readonly name: string
+  readonly mediaType: string
+  /** Bytes, where the server says it. */
+  readonly size: number | undefined
+  /** Of a session's file: read in the live sandbox, or in what was kept of it. */
+  readonly source: string | undefined
+  readonly content: Stream.Stream<Uint8Array, AshError>
+}
+
+interface DownloadHeaders {
+  readonly "content-type"?: string
+  readonly "content-length"?: string
+  readonly "content-disposition"?: string
+  readonly "x-ash-source"?: string
+}
+
+/** The download in a response to an operation; `path` names the file where the server does not. */
+export const fromResponse = (
+  operation: string,
+  path: string,
+  { body, headers }: { readonly body: Stream.Stream<Uint8Array, AshError>; readonly headers: DownloadHeaders }
+): FileDownload => {
+  const length = headers["content-length"]
+  return {
+    name: FileName.inHeader(headers["content-disposition"] ?? "").pipe(
+      Option.orElse(() => FileName.lastSegment(path)),
+      Option.getOrElse(() => "download")
+    ),
+    mediaType: headers["content-type"] ?? "application/octet-stream",
+    size: length !== undefined && /^\d+$/.test(length) ? Number(length) : undefined,
+    source: headers["x-ash-source"],
+    content: Stream.mapError(body, ({ reason }) => new AshError({ operation, reason }))
+  }
+}
+
+/** The bytes of a file that is read as text, where no option says otherwise. */
+const defaultTextLimit = 104_857_600
+
+const within = ({ content, name }: FileDownload, operation: string, limit: number): FileDownload["content"] =>
+  content.pipe(
+    upTo(limit, () =>
+      new AshError({
+        operation,
+        reason: new Undecodable({ message: `${name} is larger than the limit of ${limit} bytes` })
+      }))
+  )
+
+/** The whole content as UTF-8 text. */
+export const text =
+  (operation: string, limit = defaultTextLimit) => (file: FileDownload): Effect.Effect<string, AshError> =>
+    within(file, operation, limit).pipe(Stream.decodeText, Stream.runFold(() => "", (text, piece) => text + piece))
+
+/** The whole content, of at most so many bytes. */
+export const bytes = (operation: string, limit: number) => (file: FileDownload): Effect.Effect<Uint8Array, AshError> =>
+  collect(within(file, operation, limit))

@@ -1,0 +1,176 @@
+/**
+ * How requests are made: set for a whole layer by `Ash.layer`, and for one call, or any part of a program, by the
+ * combinators here. They ride the fiber, so that no method needs a parameter for them.
+ */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { checkHeaders } from "../internal/request/connection.ts"
+import { readDuration, refuseOption } from "../internal/request/durations.ts"
+import { AshError } from "../schema/AshError.ts"
+
+/** How often, and after what time, a call that may be repeated is repeated. */
+export interface RetryOptions {
+  /** How many times a call is repeated after its first attempt; 0 for never. @default 2 */
+  readonly times?: number | undefined
+  /** The delay before the first repetition; it doubles from one to the next, give or take a fifth at random. @default "200 millis" */
+  readonly delay?: Duration.Input | undefined
+  /** What the delay does not grow beyond. @default "30 seconds" */
+  readonly maxDelay?: Duration.Input | undefined
+  /**
+   * The longest `Retry-After` that is waited for, and at random up to one delay longer; a call that is asked to wait longer
+   * fails at once.
+   * @default "60 seconds"
+   */
+  readonly maxRetryAfter?: Duration.Input | undefined
+}
+
+/** The limits of a turn. Each has its word in the `timer` of `TimedOut`; `"off"` is none. */
+export interface TurnTimeouts {
+  /** From sending the message until the server answers. A server does so at once. @default the `timeout` of requests */
+  readonly headers?: Duration.Input | "off" | undefined
+  /** From then to the first event. A server sends `session_start` at once. @default "60 seconds" */
+  readonly firstEvent?: Duration.Input | "off" | undefined
+  /**
+   * Between two pieces of the stream, be they events or comments. Servers send no heartbeat, and a tool may run for
+   * minutes without a word, so that this can only be long; a dead sandbox falls silent and is noticed by nothing else.
+   * `"auto"`: 2 minutes from the first comment on, which is taken for a heartbeat, and no limit before.
+   *
+   * @default "30 minutes"
+   */
+  readonly idle?: Duration.Input | "auto" | "off" | undefined
+  /** From the turn's result, or the last message behind it, to its end. A server ends it at once. @default "30 seconds" */
+  readonly done?: Duration.Input | "off" | undefined
+  /** From sending the message to the end of the stream. @default "off" */
+  readonly turn?: Duration.Input | "off" | undefined
+}
+
+/** What is read ahead of a consumer that is slower than the stream: a server cuts off who does not read for 30 seconds. */
+export interface BufferOptions {
+  /** Bytes. @default 16 MiB */
+  readonly size?: number | undefined
+  /** Let the server wait, as far as it does, or fail with `BufferFull`. @default "wait" */
+  readonly whenFull?: "wait" | "fail" | undefined
+}
+
+/**
+ * How much of an answer is taken in, in bytes behind any compression, counted while they are read. Beyond it the call fails
+ * with `Undecodable`. Of the body of an error 64 KiB are read; a stream of bytes and a turn have no such limit.
+ */
+export interface ResponseLimits {
+  /** An answer that is decoded as a whole, as all JSON is. @default 64 MiB */
+  readonly body?: number | undefined
+  /** A file that is read as text. @default 100 MiB */
+  readonly text?: number | undefined
+}
+
+/** What a layer or a call sets. What is left out keeps the value of the layer, then the default. */
+export interface RequestOptionsInput {
+  /**
+   * How long one attempt may take until it is answered; a stream or a download has no limit after that.
+   * @default "60 seconds"; "5 minutes" where a sandbox is started; for `exec` always 10 seconds more than the command's own
+   */
+  readonly timeout?: Duration.Input | undefined
+  readonly retry?: RetryOptions | undefined
+  /** The limits of a turn. */
+  readonly timeouts?: TurnTimeouts | undefined
+  /** What is read ahead of a slow consumer of a turn. */
+  readonly buffer?: BufferOptions | undefined
+  /** The largest event of a turn that is accepted, in characters. @default 64 Mi */
+  readonly maxEventSize?: number | undefined
+  /** How much of an answer is taken in. */
+  readonly responseLimits?: ResponseLimits | undefined
+  /**
+   * Whether `Messages.send` and `Sessions.exec` wait for what runs in their session, as its handles always do, and
+   * `QueueItems.enqueue` refuses a session that a handle has open. Without it the server mixes what runs at the same time.
+   * @default true
+   */
+  readonly exclusive?: boolean | undefined
+  /**
+   * Headers to send along: Latin-1 in one line, and none that is about the connection, the body or the key, such as `host`
+   * or `authorization`. Others are `InvalidRequest` with the header's name as its `field`. Their values are kept out of
+   * errors and spans as the key is.
+   */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+}
+
+const isCount = (value: number) => Number.isInteger(value) && value >= 1
+
+const limitOf = (limit: Duration.Input | "off" | undefined) => limit === "off" ? undefined : limit
+
+/** What was found to be in order, as options are the same from call to call. */
+const inOrder = new WeakSet<RequestOptionsInput>()
+
+/** Refuses an option that cannot be read, with its name. */
+export const checkOptions = (operation: string, options: RequestOptionsInput): Effect.Effect<void, AshError> =>
+  inOrder.has(options) ? Effect.void : Effect.gen(function*() {
+    const { buffer, headers, maxEventSize, responseLimits, retry, timeout, timeouts } = options
+    yield* Effect.mapError(checkHeaders(headers), (reason) => new AshError({ operation, reason }))
+    const durations = {
+      timeout,
+      "retry.delay": retry?.delay,
+      "retry.maxDelay": retry?.maxDelay,
+      "retry.maxRetryAfter": retry?.maxRetryAfter,
+      "timeouts.headers": limitOf(timeouts?.headers),
+      "timeouts.firstEvent": limitOf(timeouts?.firstEvent),
+      "timeouts.idle": timeouts?.idle === "auto" ? undefined : limitOf(timeouts?.idle),
+      "timeouts.done": limitOf(timeouts?.done),
+      "timeouts.turn": limitOf(timeouts?.turn)
+    }
+    for (const [field, duration] of Object.entries(durations)) {
+      if (duration !== undefined) yield* readDuration(operation, field, duration)
+    }
+    if (retry?.times !== undefined && !(retry.times >= 0)) {
+      return yield* refuseOption(operation, "retry.times", "a number of 0 or more")
+    }
+    const counts = {
+      "buffer.size": buffer?.size,
+      maxEventSize,
+      "responseLimits.body": responseLimits?.body,
+      "responseLimits.text": responseLimits?.text
+    }
+    for (const [field, count] of Object.entries(counts)) {
+      if (count !== undefined && !isCount(count)) {
+        return yield* refuseOption(operation, field, "an integer of 1 or more")
+      }
+    }
+    inOrder.add(options)
+  })
+
+type Combinator = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** The options in force in a fiber. */
+export class RequestOptions extends Context.Reference<RequestOptionsInput>("effect-ash/client/RequestOptions", {
+  defaultValue: () => ({})
+}) {
+  /**
+   * Lays options over those that are in force. For a stream:
+   * `Stream.updateService(RequestOptions, RequestOptions.merge({ timeouts: { turn: "5 minutes" } }))`.
+   */
+  static readonly merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput): RequestOptionsInput => ({
+    timeout: inner.timeout ?? outer.timeout,
+    retry: { ...outer.retry, ...inner.retry },
+    timeouts: { ...outer.timeouts, ...inner.timeouts },
+    buffer: { ...outer.buffer, ...inner.buffer },
+    maxEventSize: inner.maxEventSize ?? outer.maxEventSize,
+    exclusive: inner.exclusive ?? outer.exclusive,
+    responseLimits: { ...outer.responseLimits, ...inner.responseLimits },
+    headers: { ...outer.headers, ...inner.headers }
+  })
+
+  /** Limits each attempt of the calls in an effect. */
+  static readonly withTimeout = (timeout: Duration.Input): Combinator =>
+    Effect.updateService(RequestOptions, RequestOptions.merge({ timeout }))
+
+  /** Sets how the calls in an effect are repeated; `{ times: 0 }` for not at all. */
+  static readonly withRetry = (retry: RetryOptions): Combinator =>
+    Effect.updateService(RequestOptions, RequestOptions.merge({ retry }))
+
+  /** Limits the turns in an effect. */
+  static readonly withTimeouts = (timeouts: TurnTimeouts): Combinator =>
+    Effect.updateService(RequestOptions, RequestOptions.merge({ timeouts }))
+
+  /** Sends headers along with the calls in an effect. */
+  static readonly withHeaders = (headers: Readonly<Record<string, string>>): Combinator =>
+    Effect.updateService(RequestOptions, RequestOptions.merge({ headers }))
+}

@@ -1,0 +1,178 @@
+/**
+ * How the services of a layer make their calls: which are repeated, within what bounds. One for all services of a layer,
+ * as they share what a server allows.
+ */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { readDuration, refuseOption } from "../internal/request/durations.ts"
+import { applyPolicy, type OnWire, type Policy } from "../internal/request/policy.ts"
+import * as RateLimit from "../internal/request/rateLimit.ts"
+import * as RetryBudget from "../internal/request/retryBudget.ts"
+import { startedNothing } from "../internal/turn/brokenTurn.ts"
+import { turnLimits } from "../internal/turn/turnLimits.ts"
+import type { AshError } from "../schema/AshError.ts"
+import { checkOptions, RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
+
+/** What the calls of a layer share. */
+export interface SharedLimits {
+  /**
+   * How many repetitions may be made that no success has made up for. A call that succeeds gives back its own, and a
+   * tenth of one more. When none is left, calls fail as if they were not repeated.
+   *
+   * @default 100
+   */
+  readonly retryBudget?: number | undefined
+  /**
+   * What creations of sessions and agents do, of which a server allows 20 each in 15 minutes, where it refuses them, or its
+   * headers tell that it would: wait for their turn, or fail with `RateLimited`. Those that wait let the first one of each
+   * 15 minutes go alone, as its answer tells how many may follow. One that is refused three times has waited enough.
+   *
+   * @default "wait"
+   */
+  readonly whenRateLimited?: "wait" | "fail" | undefined
+  /** The longest time until there is room again that such a creation waits for; beyond it fails at once. @default "15 minutes" */
+  readonly maxRateLimitWait?: Duration.Input | undefined
+  /** How many sessions of `Sessions.open` and `Sessions.scoped` may be open at once; the next one waits. @default no limit */
+  readonly maxSessions?: number | undefined
+  /** How many turns may be streamed at once; the next one waits. @default no limit */
+  readonly maxStreams?: number | undefined
+}
+
+/** What sets a call apart from others. */
+interface CallOptions {
+  /** The time-out where neither the layer nor the call sets one. */
+  readonly default?: Duration.Input
+  /** The time-out, whatever the layer or the call sets. */
+  readonly fixed?: Duration.Duration
+  /** The server's rate limit that it counts for. */
+  readonly rateLimit?: "agents" | "sessions"
+}
+
+type MakeCall = <A, R>(
+  operation: string,
+  attempt: Effect.Effect<A, AshError, R>,
+  options?: CallOptions,
+  onWire?: OnWire<A, R>
+) => Effect.Effect<A, AshError, R>
+
+// Read once, not for each call.
+const defaultTimeout = Duration.minutes(1)
+const defaultDelay = Duration.millis(200)
+const defaultMaxDelay = Duration.seconds(30)
+const defaultMaxRetryAfter = Duration.minutes(1)
+
+const timeoutOf = (options: RequestOptionsInput, call: CallOptions): Duration.Duration =>
+  call.fixed ?? Duration.fromInputUnsafe(options.timeout ?? call.default ?? defaultTimeout)
+
+const didNothing = ({ nothingHappened }: AshError) => nothingHappened
+
+/** An attempt that has succeeded when nothing is there, provided that one before it may have deleted it. */
+const doneIfGone = (attempt: Effect.Effect<unknown, AshError>): Effect.Effect<void, AshError> => {
+  let mayBeDone = false
+  return Effect.suspend(() => {
+    const before = mayBeDone
+    mayBeDone = true
+    return attempt.pipe(
+      Effect.tapError((error) =>
+        Effect.sync(() => {
+          mayBeDone = before || !error.nothingHappened
+        })
+      ),
+      Effect.catchReason("AshError", "NotFound", (_, error) => before ? Effect.void : Effect.fail(error)),
+      Effect.asVoid
+    )
+  })
+}
+
+const operation = "Ash.layer"
+
+/** What the services of a layer share, as far as it can be used. */
+const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
+  for (const field of ["maxSessions", "maxStreams"] as const) {
+    const limit = limits[field]
+    if (limit === undefined || (Number.isInteger(limit) && limit >= 1)) continue
+    return yield* refuseOption(operation, field, "an integer of 1 or more")
+  }
+  const { maxRateLimitWait = "15 minutes", retryBudget = 100, whenRateLimited = "wait" } = limits
+  if (!(retryBudget >= 0)) return yield* refuseOption(operation, "retryBudget", "a number of 0 or more")
+  const longestWait = yield* readDuration(operation, "maxRateLimitWait", maxRateLimitWait)
+  return {
+    budget: RetryBudget.make(retryBudget),
+    rateLimits: whenRateLimited === "fail" ? {} : {
+      agents: RateLimit.make("new agents", longestWait),
+      sessions: RateLimit.make("new sessions", longestWait)
+    }
+  }
+})
+
+/** Holds one of so many permits until the scope closes. */
+const permits = (count: number | undefined): Effect.Effect<void, never, Scope.Scope> =>
+  count === undefined ? Effect.void : Semaphore.makeUnsafe(count).takeScoped(1)
+
+/** How the services of a layer make their calls. */
+export class RequestPolicy extends Context.Service<RequestPolicy, {
+  /** A call that does nothing twice when it is repeated. */
+  readonly repeatable: MakeCall
+  /** A call that creates or runs something: repeated only when it is certain that nothing happened. */
+  readonly once: MakeCall
+  /** A call that deletes something. Repeated after an attempt that may have done it, it is done if nothing is there. */
+  readonly deletion: (operation: string, attempt: Effect.Effect<unknown, AshError>) => Effect.Effect<void, AshError>
+  /** A call that starts a turn: as `once`, with the timers of a turn. */
+  readonly turn: MakeCall
+  /** The options of the layer with those of the fiber over them. */
+  readonly options: (operation: string) => Effect.Effect<RequestOptionsInput, AshError>
+  /** Waits until another session may be open, and counts it until the scope closes. */
+  readonly session: Effect.Effect<void, never, Scope.Scope>
+  /** Waits until another turn may be streamed, and counts it until the scope closes. */
+  readonly stream: Effect.Effect<void, never, Scope.Scope>
+}>()("effect-ash/client/RequestPolicy") {
+  /** The options in force where the layer is built are those of the layer. */
+  static readonly layer = (limits: SharedLimits): Layer.Layer<RequestPolicy, AshError> =>
+    Layer.effect(
+      RequestPolicy,
+      Effect.gen(function*() {
+        const layerOptions = yield* RequestOptions
+        yield* checkOptions(operation, layerOptions)
+        const { budget, rateLimits } = yield* makeShared(limits)
+        const options = (operation: string) =>
+          Effect.flatMap(RequestOptions, (own) =>
+            Effect.as(checkOptions(operation, own), RequestOptions.merge(own)(layerOptions)))
+
+        const make = (
+          isHarmless: (error: AshError) => boolean,
+          limit: (options: RequestOptionsInput, call: CallOptions) => Pick<Policy, "timeout" | "timer">
+        ): MakeCall =>
+        (operation, attempt, call = {}, onWire) =>
+          Effect.flatMap(options(operation), (options) => {
+            const policy: Policy = {
+              ...limit(options, call),
+              times: options.retry?.times ?? 2,
+              delay: Duration.fromInputUnsafe(options.retry?.delay ?? defaultDelay),
+              maxDelay: Duration.fromInputUnsafe(options.retry?.maxDelay ?? defaultMaxDelay),
+              maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? defaultMaxRetryAfter),
+              isHarmless,
+              budget,
+              rateLimit: call.rateLimit && rateLimits[call.rateLimit]
+            }
+            return applyPolicy(operation, policy, Effect.provideService(attempt, RequestOptions, options), onWire)
+          })
+        const attempt = (options: RequestOptionsInput, call: CallOptions) =>
+          ({ timeout: timeoutOf(options, call), timer: "attempt" }) as const
+        const repeatable = make(() =>
+          true, attempt)
+        return RequestPolicy.of({
+          repeatable,
+          once: make(didNothing, attempt),
+          deletion: (operation, attempt) => Effect.suspend(() => repeatable(operation, doneIfGone(attempt))),
+          turn: make(startedNothing, (options) => ({ timeout: turnLimits(options).headers, timer: "headers" })),
+          options,
+          session: permits(limits.maxSessions),
+          stream: permits(limits.maxStreams)
+        })
+      })
+    )
+}

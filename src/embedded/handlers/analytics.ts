@@ -1,0 +1,36 @@
+/** The handler of the group `analytics` (docs/ash.md 3.12). */
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import { Store } from "../store/Store.ts"
+import { Usage } from "../store/Usage.ts"
+import { Evals } from "../work/Evals.ts"
+import { ServerApi } from "./ServerApi.ts"
+
+export const AnalyticsHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "analytics",
+  Effect.fnUntraced(function*(handlers) {
+    const store = yield* Store
+    const usage = yield* Usage
+    const { runs } = yield* Evals
+    return handlers.handleAll({
+      get: Effect.fnUntraced(function*({ query }) {
+        const agents = yield* store.agents
+        const sessions = yield* store.sessions
+        const rows = yield* runs.all
+        return {
+          agents: { total: agents.length },
+          sessions: { total: sessions.length, byStatus: countBy(sessions.map(({ session }) => session.status)) },
+          usage: yield* usage.stats(query),
+          evals: { totalRuns: rows.length, byStatus: countBy(rows.map(({ status }) => status)) }
+        }
+      })
+    })
+  })
+)
+
+const countBy = (statuses: ReadonlyArray<string>): Record<string, number> => {
+  const counts = new Map<string, number>()
+  for (const status of statuses) counts.set(status, (counts.get(status) ?? 0) + 1)
+  return Object.fromEntries(counts)
+}

@@ -1,0 +1,92 @@
+/** The handlers of the group `health` (docs/ash.md 3.1). */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import { Settings } from "../EmbeddedOptions.ts"
+import { Sandboxes } from "../sandbox/Sandboxes.ts"
+import { Resumptions } from "../store/Resumptions.ts"
+import { Store } from "../store/Store.ts"
+import { ServerApi } from "./ServerApi.ts"
+
+/** The version of the server that this one behaves like. */
+export const serverVersion = "0.2.0"
+
+export const HealthHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "health",
+  Effect.fnUntraced(function*(handlers) {
+    const { maxSandboxes } = yield* Settings
+    const sandboxes = yield* Sandboxes
+    const store = yield* Store
+    const resumptions = yield* Resumptions
+    const start = yield* Clock.currentTimeMillis
+    const health = Effect.gen(function*() {
+      const { preWarmHits, ...states } = yield* sandboxes.stats
+      const sessions = yield* store.sessions
+      return {
+        status: "ok",
+        version: serverVersion,
+        coordinatorId,
+        activeSessions: sessions.filter(({ session }) => session.status === "active").length,
+        activeSandboxes: states.total - states.cold,
+        remoteRunners: 0,
+        uptime: Math.floor(((yield* Clock.currentTimeMillis) - start) / 1000),
+        pool: { ...states, maxCapacity: maxSandboxes, ...(yield* resumptions.counts), preWarmHits }
+      }
+    })
+    return handlers
+      .handle("get", () => health)
+      .handleRaw(
+        "metrics",
+        () =>
+          Effect.map(
+            health,
+            (health) =>
+              HttpServerResponse.text(metrics(health), { contentType: "text/plain; version=0.0.4; charset=utf-8" })
+          )
+      )
+  })
+)
+
+const coordinatorId = "embedded-1"
+
+interface Health {
+  readonly uptime: number
+  readonly activeSessions: number
+  readonly activeSandboxes: number
+  readonly pool: Readonly<Record<string, number>>
+}
+
+const states = ["cold", "warming", "warm", "waiting", "running"]
+
+/** The health as Prometheus reads it. */
+const metrics = ({ activeSandboxes, activeSessions, pool, uptime }: Health): string =>
+  [
+    ...metric("ash_up", "gauge", [[`{coordinator="${coordinatorId}"}`, 1]]),
+    ...metric("ash_uptime_seconds", "gauge", [["", uptime]]),
+    ...metric("ash_active_sessions", "gauge", [["", activeSessions]]),
+    ...metric("ash_active_sandboxes", "gauge", [["", activeSandboxes]]),
+    ...metric(
+      "ash_pool_sandboxes",
+      "gauge",
+      states.map((state) => [`{state="${state}"}`, new Map(Object.entries(pool)).get(state)])
+    ),
+    ...metric("ash_pool_max_capacity", "gauge", [["", pool["maxCapacity"]]]),
+    ...metric("ash_resume_total", "counter", [
+      ["{path=\"warm\"}", pool["resumeWarmHits"]],
+      ["{path=\"cold\"}", pool["resumeColdHits"]],
+      ["{path=\"prewarm\"}", pool["preWarmHits"]]
+    ]),
+    ...metric("ash_resume_cold_total", "counter", [
+      ["{source=\"local\"}", pool["resumeColdHits"]],
+      ["{source=\"cloud\"}", 0],
+      ["{source=\"fresh\"}", 0]
+    ])
+  ].join("\n") + "\n"
+
+const metric = (
+  name: string,
+  type: "gauge" | "counter",
+  values: ReadonlyArray<readonly [labels: string, value: number | undefined]>
+) => [`# TYPE ${name} ${type}`, ...values.map(([labels, value]) => `${name}${labels} ${value ?? 0}`)]

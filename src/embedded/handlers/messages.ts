@@ -1,0 +1,71 @@
+/** The handlers of the group `messages` (docs/ash.md 3.6 and 4). */
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
+import { SendMessageRequest } from "../../schema/Message.ts"
+import { Sandboxes } from "../sandbox/Sandboxes.ts"
+import { Store } from "../store/Store.ts"
+import * as Outflow from "../turn/Outflow.ts"
+import { Turns } from "../turn/Turns.ts"
+import * as Errors from "../wire/Errors.ts"
+import * as Frames from "../wire/Frames.ts"
+import { serverVersion } from "./health.ts"
+import { ServerApi } from "./ServerApi.ts"
+
+// The content goes to the agent as it came: the schema of clients would refuse what a server mangles or lets pass.
+const decodeBody = Schema.decodeUnknownEffect(
+  Schema.Struct({ ...Struct.omit(SendMessageRequest.fields, ["content"]), content: Schema.Json }),
+  { disableChecks: true }
+)
+
+const defaultLimit = 100
+
+/** In process there is no socket: what one holds of a stream that is not read, some megabytes, waits here. */
+const socketCapacity = 4_194_304
+
+export const MessageHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "messages",
+  Effect.fnUntraced(function*(handlers) {
+    const store = yield* Store
+    const sandboxes = yield* Sandboxes
+    const turns = yield* Turns
+
+    return handlers
+      .handleRaw(
+        "send",
+        Effect.fnUntraced(function*({ params, request }) {
+          const { content, ...options } = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
+          const row = yield* store.session(params.id)
+          const { id, sandboxId, status } = row.session
+          if (status !== "active") return yield* Errors.badRequest(`Session is ${status}`)
+          const sandbox = yield* sandboxes.find(sandboxId)
+          if (Option.isNone(sandbox)) {
+            yield* store.updateSession(id, { status: "error" })
+            return yield* Errors.serverError("Sandbox not found")
+          }
+          const capacity = HttpClientRequest.isHttpClientRequest(request.source) ? socketCapacity : Outflow.portion
+          const bytes = yield* turns.start({ row, sandbox: sandbox.value, content, options, capacity })
+          return HttpServerResponse.stream(
+            Stream.concat(Stream.make(Frames.encode(Frames.sessionStart(id, serverVersion))), bytes),
+            {
+              contentType: "text/event-stream",
+              headers: { "cache-control": "no-cache", connection: "keep-alive" }
+            }
+          )
+        })
+      )
+      .handle(
+        "list",
+        Effect.fnUntraced(function*({ params, query }) {
+          yield* store.session(params.id)
+          return { messages: yield* store.messages(params.id, { ...query, limit: query.limit ?? defaultLimit }) }
+        })
+      )
+  })
+)

@@ -1,0 +1,20 @@
+/** The handlers of the group `usage` (docs/ash.md 3.12). */
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import { Usage } from "../store/Usage.ts"
+import { ServerApi } from "./ServerApi.ts"
+
+const defaultLimit = 100
+
+export const UsageHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "usage",
+  Effect.fnUntraced(function*(handlers) {
+    const usage = yield* Usage
+    return handlers.handleAll({
+      listEvents: ({ query: { limit = defaultLimit, ...filter } }) =>
+        Effect.map(usage.list(filter), (rows) => ({ events: rows.slice(0, limit) })),
+      stats: ({ query }) => Effect.map(usage.stats(query), (stats) => ({ stats }))
+    })
+  })
+)

@@ -1,0 +1,173 @@
+/** The embedded server as a function, from a request to its response. What carries the two is up to others. */
+import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as HttpApiError from "effect/http-api/HttpApiError"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerError from "effect/http/HttpServerError"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
+import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import { type EmbeddedOptions, Settings } from "../EmbeddedOptions.ts"
+import { AgentHandlers } from "../handlers/agents.ts"
+import { AgentVersionHandlers } from "../handlers/agentVersions.ts"
+import { AnalyticsHandlers } from "../handlers/analytics.ts"
+import { ApiKeyHandlers } from "../handlers/apiKeys.ts"
+import { AttachmentHandlers } from "../handlers/attachments.ts"
+import { CredentialHandlers } from "../handlers/credentials.ts"
+import { EvalHandlers } from "../handlers/evals.ts"
+import { HealthHandlers } from "../handlers/health.ts"
+import { MessageHandlers } from "../handlers/messages.ts"
+import { MetaHandlers } from "../handlers/meta.ts"
+import { QueueHandlers } from "../handlers/queue.ts"
+import { ServerApi } from "../handlers/ServerApi.ts"
+import { SessionFileHandlers } from "../handlers/sessionFiles.ts"
+import { SessionHandlers } from "../handlers/sessions.ts"
+import { UsageHandlers } from "../handlers/usage.ts"
+import { WorkspaceHandlers } from "../handlers/workspaces.ts"
+import { AgentFolders } from "../sandbox/AgentFolders.ts"
+import { DataFolder } from "../sandbox/DataFolder.ts"
+import { Sandboxes } from "../sandbox/Sandboxes.ts"
+import { SessionFolders } from "../sandbox/SessionFolders.ts"
+import { SessionStarts } from "../sandbox/SessionStarts.ts"
+import { AgentVersions } from "../store/AgentVersions.ts"
+import { ApiKeys } from "../store/ApiKeys.ts"
+import { Credentials } from "../store/Credentials.ts"
+import { Resumptions } from "../store/Resumptions.ts"
+import { Store } from "../store/Store.ts"
+import * as Tables from "../store/Tables.ts"
+import { Usage } from "../store/Usage.ts"
+import { Turns } from "../turn/Turns.ts"
+import * as Errors from "../wire/Errors.ts"
+import { Evals } from "../work/Evals.ts"
+import { Queue } from "../work/Queue.ts"
+import { Gate, respond } from "./Gate.ts"
+import * as Origins from "./Origins.ts"
+import { RateLimits } from "./RateLimits.ts"
+
+const routes = HttpApiBuilder.layer(ServerApi).pipe(
+  Layer.provide([
+    HealthHandlers,
+    AgentHandlers,
+    AgentVersionHandlers,
+    EvalHandlers,
+    SessionHandlers,
+    MessageHandlers,
+    SessionFileHandlers,
+    WorkspaceHandlers,
+    AttachmentHandlers,
+    CredentialHandlers,
+    QueueHandlers,
+    UsageHandlers,
+    AnalyticsHandlers,
+    ApiKeyHandlers,
+    MetaHandlers
+  ]),
+  Layer.provide([Gate.layer, Evals.layer, Queue.layer]),
+  Layer.provide([Turns.layer, SessionStarts.layer, SessionFolders.layer]),
+  Layer.provide([Sandboxes.layer, AgentFolders.layer, AgentVersions.layer, Credentials.layer]),
+  Layer.provide([RateLimits.layer, Resumptions.layer, Usage.layer]),
+  Layer.provide([Store.layer, DataFolder.layer]),
+  Layer.provide(NodeHttpServer.layerHttpServices)
+)
+
+/** What the server and its door share. */
+const shared = (options: EmbeddedOptions) =>
+  ApiKeys.layer.pipe(Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto]))
+
+/** Builds the server. What it made is gone with the scope: sandboxes, processes, files. */
+export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
+  const context = yield* Layer.build(shared(options))
+  const keys = Context.get(context, ApiKeys)
+  const { origins } = Context.get(context, Settings)
+  const router = yield* HttpRouter.toHttpEffect(Layer.provide(routes, Layer.succeedContext(context))).pipe(
+    Effect.provideService(HttpRouter.RouterConfig, {
+      // Slashes and letter case count. The gate refuses parameters that are too long, all but file paths.
+      caseSensitive: true,
+      ignoreDuplicateSlashes: false,
+      ignoreTrailingSlash: false,
+      maxParamLength: Number.MAX_SAFE_INTEGER
+    }),
+    Effect.orDie
+  )
+  return Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+    if (!isDecodable(request.url)) return respond(Errors.badUrl(request.url))
+    if (request.method === "OPTIONS") return Origins.preflight(request, origins)
+    const admitted = yield* Effect.result(admit(request, keys))
+    const response = Result.isFailure(admitted)
+      ? respond(admitted.failure)
+      : yield* Effect.provideService(answer(router, request), Tables.Tenant, admitted.success)
+    // The stream of a turn is written past the framework, so without its headers.
+    return response.headers["content-type"] === "text/event-stream"
+      ? response
+      : withCommonHeaders(response, Origins.headers(request, origins))
+  })
+})
+
+/**
+ * The tenant of who asks (docs/ash.md 2.1). The health alone is open, at exactly its own address, and what browsers
+ * open.
+ */
+const admit = Effect.fnUntraced(function*(
+  { headers, url }: HttpServerRequest.HttpServerRequest,
+  keys: ApiKeys["Service"]
+): Effect.fn.Return<string, ErrorResponse> {
+  if (url === "/health" || url === "/favicon.ico" || /^\/(?:docs|dashboard)/.test(url)) return Tables.defaultTenant
+  const header = headers["authorization"]
+  if (header === undefined) return yield* Errors.failure(401, "Missing Authorization header")
+  const [scheme, key, ...rest] = header.split(" ")
+  if (scheme !== "Bearer" || key === undefined || key === "" || rest.length > 0) {
+    return yield* Errors.failure(401, "Invalid Authorization header format")
+  }
+  return (yield* keys.tenantOf(key)) ?? (yield* Errors.failure(401, "Invalid API key"))
+})
+
+const answer = <E, R>(
+  router: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>,
+  request: HttpServerRequest.HttpServerRequest
+) =>
+  router.pipe(
+    Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: joinFilePath(request.url) })),
+    Effect.catchCause((cause) => {
+      const error = Cause.squash(cause)
+      if (HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound") {
+        return Effect.succeed(respond(Errors.noRoute(request.method, request.url)))
+      }
+      // An interrupted request has nobody to answer to.
+      if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
+      // What a server accepts and the schema of clients refuses is no failure of the server.
+      return HttpApiError.HttpApiSchemaError.is(error) && requestParts.includes(error.kind)
+        ? Effect.succeed(respond(Errors.framework(400, `${error.kind} cannot be handled`, "FST_ERR_VALIDATION")))
+        : Effect.succeed(respond(Errors.framework(500, error instanceof Error ? error.message : String(error))))
+    })
+  )
+
+const requestParts: ReadonlyArray<string> = ["Params", "Headers", "Query", "Payload"]
+
+/** Whether the escapes of a path are those of a text. The router refuses others before anything else is looked at. */
+const isDecodable = (url: string) => Result.isSuccess(Result.try(() => decodeURI(url.replace(/[?#].*$/s, ""))))
+
+/** A file path is one parameter of its route: its slashes are escaped, as the router knows no parameter with slashes. */
+const joinFilePath = (url: string) =>
+  url.replace(filePath, (_, start: string, path: string) => start + path.replaceAll("/", "%2F"))
+
+const filePath = /^(\/api\/(?:agents|sessions)\/[^/?]+\/files\/)([^?]+)/
+
+/** What every response has. */
+const withCommonHeaders = (
+  response: HttpServerResponse.HttpServerResponse,
+  headers: Readonly<Record<string, string>>
+) =>
+  HttpServerResponse.setHeaders(response, {
+    ...headers,
+    // A file has the type that it is kept with.
+    ...(response.headers["content-type"] === "application/json" &&
+        response.headers["content-disposition"] === undefined
+      ? { "content-type": "application/json; charset=utf-8" }
+      : {})
+  })

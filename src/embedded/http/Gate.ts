@@ -1,0 +1,151 @@
+/**
+ * What stands before every handler, in the order of the real server: how often a route may be asked (docs/ash.md 2.3),
+ * and whether the request is one that it accepts (docs/ash.md 2.2 and 2.5). Behind the gate a request is well-formed.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpRouter from "effect/http/HttpRouter"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import { AshApi, BodyLimit } from "../../schema/AshApi.ts"
+import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import { Settings } from "../EmbeddedOptions.ts"
+import { Store } from "../store/Store.ts"
+import * as Bodies from "../wire/Bodies.ts"
+import * as Errors from "../wire/Errors.ts"
+import { field, isObject } from "../wire/Json.ts"
+import { RateLimits, type Standing } from "./RateLimits.ts"
+import * as Routes from "./Routes.ts"
+import * as Validation from "./Validation.ts"
+
+type Params = Readonly<Record<string, string | undefined>>
+
+/** The length from which a part of a path matches no route. A file path is no such part: it may be of any length. */
+const segmentLimit = 100
+
+/** The number of bytes that a body may have, by route. */
+const bodyLimits = new Map(
+  Object.values(AshApi.groups).flatMap((group) => Object.values(group.endpoints)).map((endpoint) => [
+    `${endpoint.method} ${endpoint.path}`,
+    Context.get(endpoint.annotations, BodyLimit)
+  ])
+)
+
+export const Gate = HttpRouter.middleware(Effect.gen(function*() {
+  const { quirks } = yield* Settings
+  const limits = yield* RateLimits
+  const store = yield* Store
+  const routes = Routes.make(quirks)
+
+  /** The request as the handler gets it, or why it does not get it. */
+  const admit = Effect.fnUntraced(function*(
+    request: HttpServerRequest.HttpServerRequest,
+    key: string,
+    params: Params,
+    query: Readonly<Record<string, string | ReadonlyArray<string>>>
+  ) {
+    const route = routes.get(key) ?? {}
+    const { id, path } = params
+    const body = yield* Bodies.read(request, bodyLimits.get(key) ?? BodyLimit.defaultValue())
+    if (id !== undefined && route.isPlainId !== true) yield* validate(idRule, id, "params/id")
+    const given = route.isBodyOptional === true && !isObject(body) ? {} : body
+    const accepted = route.body === undefined ? undefined : yield* validate(route.body, given, "body")
+    const asked = route.query === undefined ? {} : yield* validate(route.query, { ...query }, "querystring")
+    if (path !== undefined && route.refusesFilePath === true) yield* checkPath(params, path)
+    return {
+      request: accepted === undefined ? request : withBody(request, accepted),
+      query: queryOf(route.query ?? { type: "object" }, asked)
+    }
+  })
+
+  const checkPath = Effect.fnUntraced(function*({ id, name = "" }: Params, path: string) {
+    yield* id === undefined ? store.agent(name) : store.session(id)
+    if (path === "") return yield* Errors.badRequest("File path required")
+    if (path.includes("..") || path.startsWith("/")) return yield* Errors.badRequest("Invalid file path")
+  })
+
+  return (handler) =>
+    Effect.gen(function*() {
+      const request = yield* HttpServerRequest.HttpServerRequest
+      const query = yield* HttpServerRequest.ParsedSearchParams
+      const { params, route } = yield* HttpRouter.RouteContext
+      const key = `${route.method} ${route.path}`
+      if (
+        [params["name"], params["id"], params["versionNumber"]].some((segment = "") => segment.length > segmentLimit)
+      ) {
+        return respond(Errors.noRoute(request.method, request.url))
+      }
+      const standing = yield* limits.count(key)
+      if (standing.isExceeded) return exceeded(standing)
+      const admitted = yield* Effect.result(admit(request, key, params, query))
+      const response = Result.isFailure(admitted)
+        ? respond(strip(admitted.failure, routes.get(key)))
+        : yield* handler.pipe(
+          Effect.provideService(HttpServerRequest.HttpServerRequest, admitted.success.request),
+          Effect.provideService(HttpServerRequest.ParsedSearchParams, admitted.success.query)
+        )
+      // The stream of a turn is written past the framework, so without its headers.
+      return response.headers["content-type"] === "text/event-stream"
+        ? response
+        : HttpServerResponse.setHeaders(response, standing.headers)
+    })
+}))
+
+const idRule: Validation.Rule = { type: "string", format: "uuid" }
+
+const validate = (rule: Validation.Rule, value: Schema.Json | undefined, path: string) =>
+  Effect.mapError(
+    Effect.fromResult(Validation.check(rule, value, path)),
+    (message) => Errors.framework(400, message, "FST_ERR_VALIDATION")
+  )
+
+/** A query as its handler decodes it: what was bent is spelt plainly, and an empty text filters nothing. */
+const queryOf = ({ properties = {} }: Validation.Fields, asked: Schema.Json) =>
+  Object.fromEntries(
+    Object.entries(properties).flatMap(([name, rule]) => {
+      const value = field(asked, name)
+      return value === undefined || value === "" ? [] : [[name, spelt(rule, value)]]
+    })
+  )
+
+const spelt = (rule: Validation.Rule, value: Schema.Json): string => {
+  if (typeof value === "number") return String(Math.min(value, Number.MAX_SAFE_INTEGER))
+  const text = String(value)
+  return rule.type === "string" && rule.format === "date-time" ? Validation.instantOf(text) ?? text : text
+}
+
+/** A request with another body: the one that the checks made of its own. Its method has done its work before. */
+const withBody = (request: HttpServerRequest.HttpServerRequest, body: Schema.Json) =>
+  HttpServerRequest.fromClientRequest(
+    HttpClientRequest.post(request.url).pipe(
+      HttpClientRequest.bodyText(JSON.stringify(body), "application/json")
+    )
+  ).modify({ url: request.url })
+
+/** The response of an error. */
+export const respond = ({ body, status }: ErrorResponse) => {
+  const response = HttpServerResponse.jsonUnsafe(body, { status })
+  // The rest of a body that is too large is not read.
+  return status === 413 ? HttpServerResponse.setHeader(response, "connection", "close") : response
+}
+
+const strip = (error: ErrorResponse, route: Routes.Route = {}) =>
+  (error.status === 400 && route.declaresBadRequest === true) ||
+    (error.status === 413 && route.declaresTooLarge === true)
+    ? Errors.stripped(error.status)
+    : error
+
+const exceeded = ({ headers, rest }: Standing) =>
+  HttpServerResponse.setHeaders(respond(Errors.framework(429, `Rate limit exceeded, retry in ${inWords(rest)}`)), {
+    ...headers,
+    "retry-after": String(Math.ceil(rest / 1000))
+  })
+
+const inWords = (millis: number) => {
+  const minutes = Math.round(millis / 60_000)
+  const [count, unit] = minutes >= 1 ? [minutes, "minute"] : [Math.round(millis / 1000), "second"]
+  return `${count} ${unit}${count === 1 ? "" : "s"}`
+}

@@ -1,0 +1,298 @@
+/**
+ * What the real server's routes accept (docs/ash.md 3). The package's own contract does not say it: it declares what
+ * clients should send, which is less.
+ */
+import type { Quirks } from "../Quirks.ts"
+import type { Fields, Rule, Typed } from "./Validation.ts"
+
+/** What a route accepts. */
+export interface Route {
+  /** Absent where the route takes no body, and then whatever is sent is ignored. */
+  readonly body?: Rule
+  /** Whether the body may be left out: what is no object counts as an empty one. */
+  readonly isBodyOptional?: boolean
+  /** Whether the id in the path is any text, not a UUID. */
+  readonly isPlainId?: boolean
+  readonly query?: Fields
+  /** Whether a bad request is answered without a reason (docs/ash.md 2.2, shape C). */
+  readonly declaresBadRequest?: boolean
+  /** Whether a body that is too large is. */
+  readonly declaresTooLarge?: boolean
+  /** Whether a file path is refused for how it is spelt, wherever it leads. */
+  readonly refusesFilePath?: boolean
+}
+
+const text = (maxLength?: number): Typed => maxLength === undefined ? { type: "string" } : { type: "string", maxLength }
+const texts: Typed = { type: "array", items: { type: "string" } }
+const textMap: Rule = { type: "object", others: { type: "string" } }
+const object: Rule = { type: "object" }
+const page = (more: Readonly<Record<string, Rule>> = {}): Fields => ({
+  type: "object",
+  properties: {
+    limit: { type: "integer", minimum: 1, maximum: 1000 },
+    after: { type: "integer", minimum: 0 },
+    ...more
+  }
+})
+
+const files: Rule = {
+  type: "array",
+  items: { type: "object", properties: { path: text(), content: text() }, required: ["path", "content"] }
+}
+
+const querySettings: Readonly<Record<string, Rule>> = {
+  model: text(100),
+  allowedTools: texts,
+  disallowedTools: texts,
+  betas: texts,
+  subagents: object,
+  initialAgent: text()
+}
+
+const createAgent: Rule = {
+  type: "object",
+  properties: {
+    name: { type: "string", minLength: 1, maxLength: 255, pattern: "^[a-zA-Z0-9_-]+$" },
+    path: text(4096),
+    systemPrompt: text(1_000_000),
+    files,
+    env: textMap
+  },
+  required: ["name"]
+}
+
+const createSession: Rule = {
+  type: "object",
+  properties: {
+    agent: { type: "string", minLength: 1, maxLength: 255 },
+    credentialId: text(255),
+    extraEnv: textMap,
+    mcpServers: {
+      type: "object",
+      others: { type: "object", properties: { url: text(), command: text(), args: texts, env: textMap } }
+    },
+    systemPrompt: text(1_000_000),
+    permissionMode: { type: "string", enum: ["bypassPermissions", "permissionsByAgent", "default"] },
+    ...querySettings
+  },
+  required: ["agent"]
+}
+
+const exec: Rule = {
+  type: "object",
+  properties: { command: text(), timeout: { type: "integer", minimum: 1, maximum: 300_000 } },
+  required: ["command"]
+}
+
+const sendMessage = (quirk: Quirks["content"]): Rule => ({
+  type: "object",
+  properties: {
+    content: contentOf(quirk),
+    includePartialMessages: { type: "boolean" },
+    model: text(100),
+    maxTurns: { type: "integer", minimum: 1 },
+    maxBudgetUsd: { type: "number", minimum: 0 },
+    effort: { type: "string", enum: ["low", "medium", "high", "max"] },
+    thinking: {
+      type: "object",
+      properties: { type: text(), budgetTokens: { type: "integer" } },
+      required: ["type"]
+    },
+    outputFormat: { type: "object", properties: { type: text(), schema: object }, required: ["type", "schema"] }
+  },
+  required: ["content"]
+})
+
+const blocks: Typed = {
+  type: "array",
+  maxItems: 20,
+  items: {
+    type: "object",
+    properties: { type: { type: "string", enum: ["text", "image", "document"] } },
+    required: ["type"]
+  }
+}
+
+const contentOf = (quirk: Quirks["content"]): Rule => {
+  switch (quirk) {
+    case "mangled":
+      return { type: "oneOf", rules: [text(500_000), blocks] }
+    case "strings":
+      return text(100_000)
+    case "intact":
+      return { type: "either", rules: [text(500_000), blocks], isStrict: true }
+  }
+}
+
+const nullable = (rule: Typed): Rule => ({ type: "either", rules: [rule, { type: "null" }] })
+const uuid: Rule = { type: "string", format: "uuid" }
+const time: Rule = { type: "string", format: "date-time" }
+const atLeastZero: Rule = { type: "integer", minimum: 0 }
+
+const versionFields: Readonly<Record<string, Rule>> = {
+  name: text(255),
+  systemPrompt: text(1_000_000),
+  releaseNotes: text(10_000),
+  knowledgeFiles: texts
+}
+
+const caseFields: Readonly<Record<string, Rule>> = {
+  question: { type: "string", minLength: 1 },
+  expectedTopics: nullable(texts),
+  expectedNotTopics: nullable(texts),
+  referenceAnswer: nullable(text()),
+  category: nullable(text()),
+  tags: nullable(texts),
+  chatHistory: nullable({
+    type: "array",
+    items: { type: "object", properties: { role: text(), content: text() }, required: ["role", "content"] }
+  }),
+  isActive: { type: "boolean" }
+}
+
+const newCase: Rule = { type: "object", properties: caseFields, required: ["question"] }
+
+const scoreFields: Readonly<Record<string, Rule>> = {
+  humanScore: { type: "number", minimum: 1, maximum: 5 },
+  humanNotes: text(10_000)
+}
+
+const fileFormat: Fields = { type: "object", properties: { format: { type: "string", enum: ["json", "raw"] } } }
+
+const usageFilter: Readonly<Record<string, Rule>> = { sessionId: uuid, agentName: text(), after: time, before: time }
+
+const statuses = ["pending", "processing", "completed", "failed", "cancelled"]
+
+/** The routes, by method and path. */
+export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
+  new Map<string, Route>([
+    ["POST /api/agents", { body: createAgent, declaresBadRequest: true }],
+    ["PATCH /api/agents/:name", { body: { type: "object", properties: { env: textMap, config: object } } }],
+    ["PATCH /api/agents/:name/config", { body: object }],
+    ["GET /api/agents/:name/files/:path", {
+      query: fileFormat,
+      refusesFilePath: true
+    }],
+    ["POST /api/agents/:name/files", {
+      body: { type: "object", properties: { files }, required: ["files"] }
+    }],
+    ["POST /api/sessions", { body: createSession, declaresBadRequest: true }],
+    ["GET /api/sessions", { query: { type: "object", properties: { agent: text() } } }],
+    ["PATCH /api/sessions/:id/config", { body: { type: "object", properties: querySettings } }],
+    ["POST /api/sessions/:id/pause", { declaresBadRequest: true }],
+    ["POST /api/sessions/:id/stop", { declaresBadRequest: true }],
+    ["POST /api/sessions/:id/exec", { body: exec, declaresBadRequest: true }],
+    ["GET /api/sessions/:id/events", { query: page({ type: text() }) }],
+    ["GET /api/sessions/:id/logs", {
+      query: { type: "object", properties: { after: { type: "integer", minimum: -1 } } }
+    }],
+    ["POST /api/agents/:name/versions", {
+      body: {
+        type: "object",
+        properties: { ...versionFields, cloneFrom: { type: "either", rules: [{ type: "integer" }, text()] } }
+      },
+      declaresBadRequest: true
+    }],
+    ["PATCH /api/agents/:name/versions/:versionNumber", { body: { type: "object", properties: versionFields } }],
+    ["GET /api/agents/:name/eval-cases", {
+      query: {
+        type: "object",
+        properties: { category: text(), isActive: { type: "string", enum: ["true", "false"] } }
+      }
+    }],
+    ["POST /api/agents/:name/eval-cases", { body: newCase }],
+    ["POST /api/agents/:name/eval-cases/import", {
+      body: { type: "object", properties: { cases: { type: "array", items: newCase } }, required: ["cases"] }
+    }],
+    ["PATCH /api/agents/:name/eval-cases/:id", { body: { type: "object", properties: caseFields } }],
+    ["POST /api/agents/:name/eval-runs", {
+      body: { type: "object", properties: { versionNumber: { type: "integer" }, categories: texts, tags: texts } }
+    }],
+    ["GET /api/agents/:name/eval-runs/compare", {
+      query: { type: "object", properties: { runA: uuid, runB: uuid }, required: ["runA", "runB"] }
+    }],
+    ["POST /api/agents/:name/eval-runs/:id/score", {
+      body: { type: "object", properties: { resultId: uuid, ...scoreFields } },
+      declaresBadRequest: true
+    }],
+    ["PATCH /api/agents/:name/eval-results/:id", { body: { type: "object", properties: scoreFields } }],
+    ["GET /api/sessions/:id/files", {
+      query: { type: "object", properties: { includeHidden: { type: "string", enum: ["true", "false"] } } }
+    }],
+    ["GET /api/sessions/:id/files/:path", { query: fileFormat, refusesFilePath: true }],
+    ["POST /api/sessions/:id/files", {
+      body: {
+        type: "object",
+        properties: { files: { ...files, minItems: 1, maxItems: 500 }, targetPath: text() },
+        required: ["files"]
+      }
+    }],
+    ["DELETE /api/sessions/:id/files/:path", { refusesFilePath: true }],
+    ["POST /api/sessions/:id/workspace", {
+      body: { type: "object", properties: { bundle: text() }, required: ["bundle"] },
+      declaresBadRequest: true
+    }],
+    ["POST /api/sessions/:id/attachments", {
+      body: {
+        type: "object",
+        properties: {
+          filename: { type: "string", minLength: 1 },
+          mimeType: text(),
+          content: text(),
+          messageId: uuid
+        },
+        required: ["filename", "content"]
+      },
+      declaresBadRequest: true,
+      declaresTooLarge: true
+    }],
+    ["POST /api/credentials", {
+      body: {
+        type: "object",
+        properties: {
+          type: { type: "string", enum: ["anthropic", "openai", "bedrock", "custom"] },
+          key: { type: "string", minLength: 1 },
+          label: text()
+        },
+        required: ["type", "key"]
+      },
+      declaresBadRequest: true
+    }],
+    ["DELETE /api/credentials/:id", { isPlainId: true }],
+    ["POST /api/queue", {
+      body: {
+        type: "object",
+        properties: {
+          agentName: text(),
+          prompt: { type: "string", minLength: 1 },
+          sessionId: uuid,
+          priority: atLeastZero,
+          maxRetries: atLeastZero
+        },
+        required: ["agentName", "prompt"]
+      },
+      declaresBadRequest: true
+    }],
+    ["GET /api/queue", {
+      query: {
+        type: "object",
+        properties: {
+          status: { type: "string", enum: statuses },
+          limit: { type: "integer", minimum: 1, maximum: 500 }
+        }
+      }
+    }],
+    ["DELETE /api/queue/:id", { declaresBadRequest: true }],
+    ["GET /api/usage", {
+      query: {
+        type: "object",
+        properties: { ...usageFilter, limit: { type: "integer", minimum: 1, maximum: 1000 } }
+      }
+    }],
+    ["GET /api/usage/stats", { query: { type: "object", properties: usageFilter } }],
+    ["GET /api/analytics", { query: { type: "object", properties: { after: time, before: time } } }],
+    ["POST /api/api-keys", { body: { type: "object", properties: { label: text() } }, isBodyOptional: true }],
+    ["DELETE /api/api-keys/:id", { isPlainId: true }],
+    ["POST /api/sessions/:id/messages", { body: sendMessage(quirks.content), declaresBadRequest: true }],
+    ["GET /api/sessions/:id/messages", { query: page() }]
+  ])

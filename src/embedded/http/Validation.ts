@@ -1,0 +1,262 @@
+/**
+ * Checks JSON against the schemas of the real server's routes, as AJV does with `coerceTypes: "array"`: values are bent
+ * into shape where they can be, the first failure is told in AJV's words. Only rules are walked recursively, never input.
+ */
+import * as Result from "effect/Result"
+import type * as Schema from "effect/Schema"
+import { field, isObject } from "../wire/Json.ts"
+
+/** What a value must be. */
+export type Rule = Typed | Either | OneOf
+
+/** A value of one type. */
+export type Typed = Text | Count | List | Fields | { readonly type: "boolean" } | { readonly type: "null" }
+
+interface Text {
+  readonly type: "string"
+  readonly minLength?: number
+  readonly maxLength?: number
+  readonly pattern?: string
+  readonly format?: "uuid" | "date-time"
+  readonly enum?: ReadonlyArray<string>
+}
+
+interface Count {
+  readonly type: "integer" | "number"
+  readonly minimum?: number
+  readonly maximum?: number
+}
+
+interface List {
+  readonly type: "array"
+  readonly items: Rule
+  readonly minItems?: number
+  readonly maxItems?: number
+}
+
+/** An object. */
+export interface Fields {
+  readonly type: "object"
+  readonly properties?: Readonly<Record<string, Rule>>
+  readonly required?: ReadonlyArray<string>
+  /** What further properties must be; anything where absent. */
+  readonly others?: Rule
+}
+
+/** A value of one of several types, as `type: [...]` and `nullable` have it. */
+interface Either {
+  readonly type: "either"
+  readonly rules: ReadonlyArray<Typed>
+  /** Whether nothing is bent, as no known server has it. */
+  readonly isStrict?: boolean
+}
+
+/** Exactly one of these. What one bends stays bent for the next, and for good, even if it then refuses it. */
+interface OneOf {
+  readonly type: "oneOf"
+  readonly rules: ReadonlyArray<Typed>
+}
+
+type Checked = Result.Result<Schema.Json, string>
+
+/** Checks a value; the path is what a failure names, `body/name` for example. */
+export const check = (rule: Rule, value: Schema.Json | undefined, path: string): Checked => {
+  if (rule.type === "oneOf") return checkOneOf(rule, value, path)
+  if (rule.type !== "either") return checkBent([rule], bend([rule], value), path)
+  const { isStrict, rules } = rule
+  const bent = isStrict === true ? { rule: rules.find((rule) => hasType(rule, value)), value } : bend(rules, value)
+  return checkBent(rules, bent, path)
+}
+
+/** What became of a value, and the rule whose type it has then: none where it has none of the types. */
+interface Bent {
+  readonly rule: Typed | undefined
+  readonly value: Schema.Json | undefined
+}
+
+/**
+ * What AJV makes of a value of another type: the only element of a list stands for itself, and is coerced by the first of
+ * the types that can be made of it. Nothing is made into an object, or taken out of a list for one. Where there are
+ * several types, the element of a list is never taken as it is, only coerced: AJV asks for all the types at once.
+ */
+const bend = (rules: ReadonlyArray<Typed>, value: Schema.Json | undefined): Bent => {
+  const fitting = rules.find((rule) => hasType(rule, value))
+  if (fitting !== undefined || rules.every(({ type }) => type === "object")) return { rule: fitting, value }
+  const single = isArray(value) && value.length === 1 ? value.at(0) : value
+  if (rules.length === 1 && rules.some((rule) => hasType(rule, single))) return { rule: rules.at(0), value: single }
+  for (const rule of rules) {
+    const coerced = coerce(rule.type, single)
+    if (coerced !== undefined) return { rule, value: coerced }
+  }
+  return { rule: undefined, value: single }
+}
+
+const hasType = ({ type }: Typed, value: Schema.Json | undefined): boolean => {
+  switch (type) {
+    case "null":
+      return value === null
+    case "array":
+      return isArray(value)
+    case "object":
+      return isObject(value)
+    case "integer":
+      return Number.isInteger(value)
+    case "number":
+      return Number.isFinite(value)
+    default:
+      return typeof value === type
+  }
+}
+
+/** The value as one of the type, if it can be made into one. */
+const coerce = (type: Typed["type"], value: Schema.Json | undefined): Schema.Json | undefined => {
+  const isScalar = value === null || (value !== undefined && typeof value !== "object")
+  if (!isScalar) return undefined
+  switch (type) {
+    case "string":
+      return value === null ? "" : typeof value === "string" ? undefined : String(value)
+    case "integer":
+    case "number": {
+      if (value === null || typeof value === "boolean") return Number(value)
+      const number = toFinite(value)
+      return number === undefined || (type === "integer" && !Number.isInteger(number)) ? undefined : number
+    }
+    case "boolean":
+      if (value === "false" || value === 0 || value === null) return false
+      return value === "true" || value === 1 ? true : undefined
+    case "null":
+      return value === "" || value === 0 || value === false ? null : undefined
+    case "array":
+      return [value]
+    case "object":
+      return undefined
+  }
+}
+
+/** The number that a text spells. One beyond a double is the largest, as JSON has no other. */
+const toFinite = (value: string | number): number | undefined => {
+  const number = Number(value)
+  if (typeof value === "number" || value.trim() === "" || Number.isNaN(number)) return undefined
+  return Math.min(Math.max(number, -Number.MAX_VALUE), Number.MAX_VALUE)
+}
+
+const isArray = (value: Schema.Json | undefined): value is Schema.JsonArray => Array.isArray(value)
+
+const checkBent = (rules: ReadonlyArray<Typed>, { rule, value }: Bent, path: string): Checked => {
+  if (rule?.type === "array" && isArray(value)) return checkArray(rule, value, path)
+  if (rule?.type === "object" && isObject(value)) return checkObject(rule, value, path)
+  if (rule?.type === "string" && typeof value === "string") return checkText(rule, value, path)
+  if ((rule?.type === "integer" || rule?.type === "number") && typeof value === "number") {
+    return checkNumber(rule, value, path)
+  }
+  if (rule !== undefined && value !== undefined) return Result.succeed(value)
+  const types = rules.map(({ type }) => type).filter((type) => type !== "null")
+  return Result.fail(`${path} must be ${types.join()}`)
+}
+
+const checkText = (rule: Text, text: string, path: string): Checked => {
+  if (rule.maxLength !== undefined && hasMore(text, rule.maxLength)) {
+    return Result.fail(`${path} must NOT have more than ${rule.maxLength} characters`)
+  }
+  if (rule.minLength !== undefined && !hasMore(text, rule.minLength - 1)) {
+    return Result.fail(`${path} must NOT have fewer than ${rule.minLength} characters`)
+  }
+  if (rule.pattern !== undefined && !new RegExp(rule.pattern, "u").test(text)) {
+    return Result.fail(`${path} must match pattern "${rule.pattern}"`)
+  }
+  if (rule.format !== undefined && !hasFormat(rule.format, text)) {
+    return Result.fail(`${path} must match format "${rule.format}"`)
+  }
+  if (rule.enum !== undefined && !rule.enum.includes(text)) {
+    return Result.fail(`${path} must be equal to one of the allowed values`)
+  }
+  return Result.succeed(text)
+}
+
+/** Whether a text has more characters, of which each is one or two units: a long text is not taken apart. */
+const hasMore = (text: string, characters: number) =>
+  text.length > 2 * characters || (text.length > characters && Array.from(text).length > characters)
+
+const hasFormat = (format: "uuid" | "date-time", text: string) =>
+  format === "uuid" ? uuid.test(text) : instantOf(text) !== undefined
+
+const uuid = /^(?:urn:uuid:)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+
+const instant = /^(\d{4})-(\d\d)-(\d\d)[t\s](\d\d):(\d\d):(\d\d)(\.\d+)?(?:(z)|([+-])(\d\d)(?::?(\d\d))?)$/i
+
+/**
+ * The time of a text of the format `date-time`, spelt as `Date` reads it: the format allows for other separators, zones
+ * without a colon, and a leap second, which becomes the second before it.
+ */
+export const instantOf = (text: string): string | undefined => {
+  const [, year = "", month = "", day = "", hour = "", minute = "", second = "", fraction = "", z, sign, ...zone] =
+    instant.exec(text) ?? []
+  const [zoneHour, zoneMinute] = [zone.at(0) ?? "00", zone.at(1) ?? "00"]
+  if (Number(month) < 1 || Number(month) > 12 || Number(day) < 1 || Number(day) > daysOf(Number(year), Number(month))) {
+    return undefined
+  }
+  if (Number(zoneHour) > 23 || Number(zoneMinute) > 59) return undefined
+  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) {
+    const offset = (Number(zoneHour) * 60 + Number(zoneMinute)) * (sign === "-" ? -1 : 1)
+    const inUtc = (Number(hour) * 60 + Number(minute) - offset + 1440) % 1440
+    if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60 || inUtc !== 1439) return undefined
+  }
+  const seconds = Number(second) > 59 ? "59" : second
+  const offset = z === undefined ? `${sign}${zoneHour}:${zoneMinute}` : "Z"
+  return `${year}-${month}-${day}T${hour}:${minute}:${seconds}${fraction.slice(0, 4)}${offset}`
+}
+
+const daysOf = (year: number, month: number): number => {
+  if (month === 2) return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0) ? 29 : 28
+  return [4, 6, 9, 11].includes(month) ? 30 : 31
+}
+
+const checkNumber = (rule: Count, number: number, path: string): Checked => {
+  if (rule.maximum !== undefined && number > rule.maximum) return Result.fail(`${path} must be <= ${rule.maximum}`)
+  if (rule.minimum !== undefined && number < rule.minimum) return Result.fail(`${path} must be >= ${rule.minimum}`)
+  return Result.succeed(number)
+}
+
+const checkArray = (rule: List, values: ReadonlyArray<Schema.Json>, path: string): Checked => {
+  if (rule.maxItems !== undefined && values.length > rule.maxItems) {
+    return Result.fail(`${path} must NOT have more than ${rule.maxItems} items`)
+  }
+  if (rule.minItems !== undefined && values.length < rule.minItems) {
+    return Result.fail(`${path} must NOT have fewer than ${rule.minItems} items`)
+  }
+  return Result.all(values.map((value, index) => check(rule.items, value, `${path}/${index}`)))
+}
+
+/** Properties are looked at in the order of the rule, after those that it does not know. */
+const checkObject = (
+  { others, properties = {}, required = [] }: Fields,
+  value: Schema.JsonObject,
+  path: string
+): Checked => {
+  const missing = required.find((name) => !Object.hasOwn(value, name))
+  if (missing !== undefined) return Result.fail(`${path} must have required property '${missing}'`)
+  const further = others === undefined
+    ? []
+    : Object.keys(value).filter((name) => !Object.hasOwn(properties, name)).map((name) => [name, others] as const)
+  const known = Object.entries(properties).filter(([name]) => Object.hasOwn(value, name))
+  const checked = [...further, ...known].map(([name, rule]) =>
+    Result.map(
+      check(rule, field(value, name), `${path}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`),
+      (bent) => [name, bent] as const
+    )
+  )
+  return Result.map(Result.all(checked), (bent) => Object.fromEntries([...Object.entries(value), ...bent]))
+}
+
+const checkOneOf = ({ rules }: OneOf, value: Schema.Json | undefined, path: string): Checked => {
+  let bent = value
+  const passed = rules.filter((rule) => {
+    const next = bend([rule], bent)
+    const checked = checkBent([rule], next, path)
+    bent = Result.getOrElse(checked, () => next.value)
+    return Result.isSuccess(checked)
+  })
+  return passed.length === 1 && bent !== undefined
+    ? Result.succeed(bent)
+    : Result.fail(`${path} must match exactly one schema in oneOf`)
+}

@@ -1,0 +1,133 @@
+/**
+ * Workspaces as gzipped tar archives, packed and unpacked as streams. A small archive may hold anything: what comes out of
+ * it is bounded in size, entries and depth, and lands nowhere but in the workspace.
+ */
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import * as Effect from "effect/Effect"
+import * as Tar from "effect/encoding/Tar"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { Buffer } from "node:buffer"
+import { createGunzip, createGzip } from "node:zlib"
+import { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import * as Errors from "../wire/Errors.ts"
+import * as FileTree from "./FileTree.ts"
+
+/** Bytes of a bundle. */
+const maxSize = 104_857_600
+/** Bytes of the archive in it. */
+const maxUnpackedSize = 536_870_912
+const maxEntries = 50_000
+/** The bytes from which on a file is written as it is read. */
+const streamedFrom = 1_048_576
+/** Names in the path of an entry. */
+const maxDepth = 100
+
+const tooLarge = (size: number) => Errors.framework(500, `Bundle too large: ${size} bytes (max ${maxSize})`)
+const beyond = (what: string, limit: number) => Errors.failure(413, `Bundle unpacks to more than ${limit} ${what}`)
+const broken = Errors.framework(500, "Failed to extract bundle")
+
+const refusal = (error: unknown): ErrorResponse => error instanceof ErrorResponse ? error : broken
+
+/** Passes bytes on, up to so many. */
+const upTo =
+  (limit: number, refused: (size: number) => ErrorResponse) =>
+  <E, R>(self: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E | ErrorResponse, R> =>
+    Stream.suspend(() => {
+      let size = 0
+      return Stream.tap(self, (bytes) => {
+        size += bytes.length
+        return size > limit ? Effect.fail(refused(size)) : Effect.void
+      })
+    })
+
+/** What no bundle has. */
+const isKeptBack = (name: string) =>
+  FileTree.alwaysHidden.has(name) || FileTree.caches.has(name) || name.startsWith(".env")
+
+/** Packs a folder: the files that lists show, behind links as well. */
+export const pack = Effect.fnUntraced(function*(folder: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const files = yield* FileTree.list(folder, isKeptBack)
+  const total = files.reduce((sum, { size }) => sum + size, 0)
+  if (total > maxUnpackedSize) return yield* tooLarge(total)
+  const chunks = yield* Stream.fromIterable(files).pipe(
+    Stream.mapEffect(({ path: file }) =>
+      Effect.gen(function*() {
+        // What a command has changed meanwhile is read no more than what a list shows.
+        const source = yield* FileTree.within(folder, file)
+        if (Option.isNone(source)) return []
+        const { mode } = yield* fileSystem.stat(source.value)
+        return [Tar.file(file, yield* fileSystem.readFile(source.value), { mode })]
+      })
+    ),
+    Stream.flattenIterable,
+    Stream.pipeThroughChannel(Tar.encode()),
+    NodeStream.pipeThroughSimple(() => createGzip()),
+    upTo(maxSize, tooLarge),
+    Stream.runCollect,
+    Effect.catchIf(
+      (error): error is Exclude<typeof error, ErrorResponse> => !(error instanceof ErrorResponse),
+      Effect.die
+    )
+  )
+  return Buffer.concat(chunks)
+})
+
+/**
+ * Lays a bundle over a folder. What leads out of the folder is left out, and so are devices and the like. Links come last:
+ * a file of the bundle is never written through one of its own.
+ */
+export const unpack = Effect.fnUntraced(function*(folder: string, bundle: Uint8Array) {
+  const fileSystem = yield* FileSystem.FileSystem
+  if (bundle.length > maxSize) return yield* tooLarge(bundle.length)
+  if (bundle.at(0) !== 0x1f || bundle.at(1) !== 0x8b) {
+    return yield* Errors.framework(500, "Invalid bundle: not a gzip file")
+  }
+  const links: Array<Tar.Header> = []
+  let entries = 0
+
+  const extract = Effect.fnUntraced(function*({ body, header }: Tar.Entry<Tar.TarError | ErrorResponse>) {
+    entries += 1
+    if (entries > maxEntries) return yield* beyond("entries", maxEntries)
+    if (header.path.split("/").length > maxDepth) return yield* beyond("levels of folders", maxDepth)
+    if (header.size > maxUnpackedSize) return yield* beyond("bytes", maxUnpackedSize)
+    const target = yield* FileTree.within(folder, header.path)
+    if (Option.isNone(target)) return
+    if (header.type === "Directory") return yield* fileSystem.makeDirectory(target.value, { recursive: true })
+    if (header.type === "Symlink" || header.type === "Hardlink") links.push(header)
+    if (header.type !== "File") return
+    yield* FileTree.makeWay(target.value)
+    const options = { mode: header.mode & 0o777 }
+    // A file for itself costs more as a stream than what is in it.
+    yield* header.size > streamedFrom
+      ? Stream.run(body, fileSystem.sink(target.value, options))
+      : Effect.flatMap(
+        Stream.runCollect(body),
+        (chunks) => fileSystem.writeFile(target.value, Buffer.concat(chunks), options)
+      )
+  })
+
+  /** A link that leads out of the folder, or nowhere, is removed again; a hard link has its file by now. */
+  const link = Effect.fnUntraced(function*({ linkTarget = "", path: file, type }: Tar.Header) {
+    yield* FileTree.remove(folder, file).pipe(Effect.ignore)
+    const target = yield* FileTree.within(folder, file)
+    const linked = yield* FileTree.within(folder, linkTarget)
+    if (Option.isNone(target)) return
+    yield* FileTree.makeWay(target.value)
+    if (type === "Symlink") yield* fileSystem.symlink(linkTarget, target.value)
+    else if (Option.isSome(linked)) yield* fileSystem.link(linked.value, target.value)
+    if (Option.isNone(yield* FileTree.within(folder, file))) yield* FileTree.remove(folder, file)
+  })
+
+  yield* Stream.succeed(bundle).pipe(
+    NodeStream.pipeThroughSimple(() => createGunzip()),
+    Stream.mapError(() => broken),
+    upTo(maxUnpackedSize, () => beyond("bytes", maxUnpackedSize)),
+    Stream.pipeThroughChannel(Tar.decode()),
+    Stream.runForEach(extract),
+    Effect.andThen(Effect.forEach(links, link, { discard: true })),
+    Effect.mapError(refusal)
+  )
+})

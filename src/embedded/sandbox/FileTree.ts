@@ -1,0 +1,155 @@
+/** The files below a folder, as the server lists and packs them (docs/ash.md 3.2, 3.7 and 3.8). */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import * as Result from "effect/Result"
+import { realpathSync } from "node:fs"
+import type { FileEntry } from "../../schema/File.ts"
+
+/** What no listing shows. */
+export const alwaysHidden: ReadonlySet<string> = new Set(["node_modules", ".git", "__pycache__", ".DS_Store"])
+
+/** Folders of caches, which some listings show. */
+export const caches: ReadonlySet<string> = new Set([
+  ".cache",
+  ".npm",
+  ".pnpm-store",
+  ".yarn",
+  ".venv",
+  "venv",
+  ".tmp",
+  "tmp"
+])
+
+const hiddenExtensions: ReadonlyArray<string> = [".sock", ".lock", ".pid"]
+
+/** Whether a name ends in what no listing shows. A name without a dot, or that is nothing else, counts whole. */
+const hasHiddenExtension = (name: string) => hiddenExtensions.includes(name.slice(name.lastIndexOf(".")))
+
+const isWithin = (root: string, target: string, separator: string) =>
+  target === root || target.startsWith(root.endsWith(separator) ? root : root + separator)
+
+/** Whether a path stays in a folder by its spelling. What begins with a slash begins at the folder. */
+export const isInside = (path: Path.Path, folder: string, file: string): boolean =>
+  isWithin(path.resolve(folder), path.resolve(path.join(folder, file)), path.sep)
+
+/**
+ * Where a path leads within a folder, whether or not something is there. Commands of agents make links to wherever they
+ * like: what is reached through one that leads out of the folder, or nowhere, is as if it were not there.
+ */
+export const within = Effect.fnUntraced(function*(folder: string, file: string) {
+  const path = yield* Path.Path
+  if (!isInside(path, folder, file)) return Option.none<string>()
+  const target = path.join(folder, file)
+  let place = folder
+  for (const name of path.relative(folder, target).split(path.sep)) {
+    place = path.join(place, name)
+    if (!(yield* isLink(place))) continue
+    const real = yield* behind(folder, place)
+    if (Option.isNone(real)) return real
+    place = real.value
+  }
+  // A file is none where its path ends like that of a folder.
+  return Option.some(target.endsWith(path.sep) ? place + path.sep : place)
+})
+
+const isLink = (file: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fileSystem) =>
+    Effect.match(fileSystem.lstat(file), {
+      onFailure: () => false,
+      onSuccess: ({ type }) => type === "SymbolicLink"
+    }))
+
+/** Where a path leads by the system's own word: others take `..` behind a link for the folder that the link is in. */
+const realPath = (file: string): Option.Option<string> => Result.getSuccess(Result.try(() => realpathSync.native(file)))
+
+/** Where a link leads, if it leads somewhere in the folder. */
+const behind = Effect.fnUntraced(function*(folder: string, link: string) {
+  const { sep } = yield* Path.Path
+  return Option.flatMap(
+    Option.all([realPath(folder), realPath(link)]),
+    ([root, real]) => isWithin(root, real, sep) ? Option.some(real) : Option.none()
+  )
+})
+
+/** Makes way for a file: the folders on its way, and nothing in its place that would hold up who writes, as a pipe does. */
+export const makeWay = Effect.fnUntraced(function*(file: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  yield* fileSystem.makeDirectory(path.dirname(file), { recursive: true })
+  const existing = yield* Effect.option(fileSystem.stat(file))
+  if (Option.isSome(existing) && !["File", "Directory"].includes(existing.value.type)) yield* fileSystem.remove(file)
+})
+
+/** Writes a file, and the folders on its way. */
+export const write = (file: string, content: Uint8Array) =>
+  Effect.andThen(
+    makeWay(file),
+    Effect.flatMap(FileSystem.FileSystem, (fileSystem) => fileSystem.writeFile(file, content))
+  )
+
+/** Removes a file that is within a folder, or the link in its place. */
+export const remove = Effect.fnUntraced(function*(folder: string, file: string) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const parent = yield* within(folder, path.dirname(file))
+  if (Option.isSome(parent)) yield* fileSystem.remove(path.join(parent.value, path.basename(file)))
+})
+
+/** What the system told of a failure. */
+export const textOf = (error: PlatformError): string =>
+  error.cause instanceof Error ? error.cause.message : error.message
+
+/**
+ * The files below a folder, depth first, each folder by name, without those that have a hidden name on their way. Links
+ * are followed within the folder alone, and each folder is entered through links but once: links that go round, or lead
+ * to one another, would have no end, or one too far away.
+ */
+export const list = (
+  folder: string,
+  isHidden: (name: string) => boolean
+): Effect.Effect<ReadonlyArray<FileEntry>, never, FileSystem.FileSystem | Path.Path> =>
+  Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const entries: Array<FileEntry> = []
+    const linked = new Set<string>()
+
+    const walk = (
+      place: string,
+      prefix: string,
+      isLinked: boolean
+    ): Effect.Effect<void, never, FileSystem.FileSystem | Path.Path> =>
+      Effect.gen(function*() {
+        for (const name of yield* Effect.orElseSucceed(fileSystem.readDirectory(place), () => [])) {
+          if (isHidden(name) || hasHiddenExtension(name)) continue
+          const file = path.join(place, name)
+          const own = yield* Effect.option(fileSystem.lstat(file))
+          const isOwn = Option.isSome(own) && own.value.type !== "SymbolicLink"
+          const real = isOwn ? Option.some(file) : yield* behind(folder, file)
+          const info = isOwn || Option.isNone(real) ? own : yield* Effect.option(fileSystem.stat(real.value))
+          if (Option.isNone(real) || Option.isNone(info)) continue
+          if (info.value.type === "Directory") {
+            const isBehindLink = isLinked || !isOwn
+            if (isBehindLink && linked.has(real.value)) continue
+            if (isBehindLink) linked.add(real.value)
+            yield* walk(real.value, `${prefix}${name}/`, isBehindLink)
+          } else if (info.value.type === "File") {
+            entries.push({
+              path: `${prefix}${name}`,
+              size: Number(info.value.size),
+              modifiedAt: yield* Option.match(info.value.mtime, {
+                onNone: () => DateTime.now,
+                onSome: (date) => Effect.succeed(DateTime.fromDateUnsafe(date))
+              })
+            })
+          }
+        }
+      })
+
+    yield* walk(folder, "", false)
+    return entries
+  })

@@ -1,0 +1,124 @@
+/** How sessions begin: by a request, and by the queue (docs/ash.md 3.5 and 3.11). */
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
+import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import type { CreateSessionRequest, Session, SessionStatus } from "../../schema/Session.ts"
+import { withoutUndefined } from "../../schema/Wire.ts"
+import { AgentVersions } from "../store/AgentVersions.ts"
+import { Credentials } from "../store/Credentials.ts"
+import { type AgentRow, type SessionRow, Store } from "../store/Store.ts"
+import * as Tables from "../store/Tables.ts"
+import * as Errors from "../wire/Errors.ts"
+import { field, present } from "../wire/Json.ts"
+import { AgentFolders } from "./AgentFolders.ts"
+import { Sandboxes, type SandboxSettings } from "./Sandboxes.ts"
+
+/** The settings of a sandbox that is given none: those of every cold start, and of every warm one. */
+export const bare: SandboxSettings = { env: {}, permissionMode: "bypassPermissions" }
+
+export class SessionStarts extends Context.Service<SessionStarts, {
+  /** The agent of a session that is about to get a sandbox. */
+  readonly agentOf: (name: string) => Effect.Effect<AgentRow, ErrorResponse>
+  /** Starts a session. */
+  readonly create: (request: CreateSessionRequest) => Effect.Effect<Session, ErrorResponse>
+  /** Adds a session whose sandbox is there. */
+  readonly add: (session: {
+    readonly id: string
+    readonly sandboxId: string
+    readonly agentName: string
+    readonly status: SessionStatus
+    readonly parentSessionId: string | null
+    readonly settings: SessionRow["settings"]
+  }) => Effect.Effect<Session>
+  readonly addLifecycle: (id: string, action: string, more?: Schema.JsonObject) => Effect.Effect<void>
+}>()("effect-ash/embedded/sandbox/SessionStarts") {
+  static readonly layer = Layer.effect(
+    SessionStarts,
+    Effect.gen(function*() {
+      const store = yield* Store
+      const sandboxes = yield* Sandboxes
+      const folders = yield* AgentFolders
+      const versions = yield* AgentVersions
+      const credentials = yield* Credentials
+      const random = yield* SecureRandom.SecureRandom
+
+      const addLifecycle: SessionStarts["Service"]["addLifecycle"] = (id, action, more = {}) =>
+        store.addEvent(id, "lifecycle", { action, ...more })
+
+      const agentOf: SessionStarts["Service"]["agentOf"] = Effect.fnUntraced(function*(name) {
+        const agent = yield* Tables.orNotFound(`Agent "${name}" not found`)(store.findAgent(name))
+        if (yield* folders.exists(agent.path)) return agent
+        return yield* Errors.failure(422, `Agent directory not found: ${agent.path}`)
+      })
+
+      const add: SessionStarts["Service"]["add"] = Effect.fnUntraced(function*({ settings, ...fields }) {
+        const now = yield* DateTime.now
+        const tenantId = yield* Tables.Tenant
+        const session = { ...fields, tenantId, runnerId: null, createdAt: now, lastActiveAt: now }
+        yield* store.addSession({ session, settings })
+        return session
+      })
+
+      const sandboxSettings = Effect.fnUntraced(function*(agent: AgentRow, request: CreateSessionRequest) {
+        const keys = request.credentialId === undefined ? {} : yield* credentials.environment(request.credentialId)
+        return {
+          env: {
+            ...agent.env,
+            ...keys,
+            ...request.extraEnv,
+            ...(request.permissionMode === undefined ? {} : { ASH_PERMISSION_MODE: request.permissionMode })
+          },
+          permissionMode: request.permissionMode ?? bare.permissionMode,
+          // An empty prompt counts as none.
+          systemPrompt: request.systemPrompt || (yield* versions.activePrompt(agent.name)),
+          mcpServers: request.mcpServers === undefined ? undefined : serversOf(request.mcpServers)
+        }
+      })
+
+      const create: SessionStarts["Service"]["create"] = Effect.fnUntraced(function*(request) {
+        const agent = yield* agentOf(request.agent)
+        const settings = yield* sandboxSettings(agent, request)
+        const id = yield* random.uuidV4()
+        return yield* sandboxes.create(
+          { id, session: id, agent, settings },
+          Effect.fnUntraced(function*(sandbox) {
+            const session = yield* add({
+              id,
+              sandboxId: sandbox.id,
+              agentName: agent.name,
+              status: "active",
+              parentSessionId: null,
+              settings: Struct.pick(request, settingNames)
+            })
+            yield* addLifecycle(id, "created", present({ agentName: agent.name, model: request.model }))
+            const { mcpServers } = sandbox.settings
+            if (mcpServers !== undefined) {
+              yield* store.addEvent(id, "mcp_status", { action: "configured", servers: describe(mcpServers) })
+            }
+            return session
+          })
+        )
+      }, Effect.uninterruptible)
+
+      return SessionStarts.of({ agentOf, create, add, addLifecycle })
+    })
+  )
+}
+
+const settingNames = ["model", "allowedTools", "disallowedTools", "betas", "subagents", "initialAgent"] as const
+
+type McpServers = NonNullable<CreateSessionRequest["mcpServers"]>
+
+const serversOf = (servers: McpServers) =>
+  Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, withoutUndefined(server)]))
+
+const describe = (servers: Readonly<Record<string, Schema.Json>>): ReadonlyArray<Schema.Json> =>
+  Object.entries(servers).map(([name, server]) => {
+    const url = field(server, "url")
+    return present({ name, transport: url === undefined ? "stdio" : "sse", url, command: field(server, "command") })
+  })

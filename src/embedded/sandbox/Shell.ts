@@ -1,0 +1,99 @@
+/** Runs commands as a sandbox does: with `/bin/sh -c`, bounded in time and output. */
+import * as Config from "effect/Config"
+import * as ConfigProvider from "effect/ConfigProvider"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { PlatformError } from "effect/PlatformError"
+import * as ChildProcess from "effect/process/ChildProcess"
+import type { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
+import * as Record from "effect/Record"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { ExecResult } from "../../schema/Session.ts"
+import * as AtExit from "./AtExit.ts"
+import * as Processes from "./Processes.ts"
+
+/** The command wrote more than 10 MiB. */
+export class OutputTooLarge extends Data.TaggedError("OutputTooLarge") {
+  override readonly message = "stdout maxBuffer length exceeded"
+}
+
+const outputLimit = 10 * 1024 * 1024
+
+const inherited = [
+  "PATH",
+  "LANG",
+  "LANGUAGE",
+  "LC_ALL",
+  "LC_COLLATE",
+  "LC_CTYPE",
+  "LC_MESSAGES",
+  "LC_MONETARY",
+  "LC_NUMERIC",
+  "LC_TIME"
+]
+
+/** What commands have of the environment of this process: where programs are, and the language. Nothing else is theirs. */
+export const platformEnvironment: Effect.Effect<Readonly<Record<string, string>>> = Effect.suspend(() =>
+  Config.all(Record.fromIterableWith(inherited, (name) => [name, Config.option(Config.String(name))])).parse(
+    ConfigProvider.fromEnv()
+  )
+).pipe(Effect.map(Record.getSomes), Effect.orDie)
+
+/**
+ * Runs a command to its end, or to that of its time. A time-out and a death by signal both show as exit code 1, with the
+ * output so far. What it left in the background ends with the scope, and at once where the command was ended.
+ */
+export const run = Effect.fnUntraced(function*(
+  spawner: ChildProcessSpawner["Service"],
+  command: string,
+  options: {
+    readonly directory: string
+    readonly env: Readonly<Record<string, string>>
+    /** Milliseconds. A command that has some has an input as well, in which nothing comes. */
+    readonly timeout?: number
+  }
+): Effect.fn.Return<ExecResult, OutputTooLarge | PlatformError, Scope.Scope> {
+  const scope = yield* Scope.fork(yield* Effect.scope)
+  const stdout: Array<Uint8Array> = []
+  const stderr: Array<Uint8Array> = []
+  const perform = Effect.gen(function*() {
+    const process = yield* spawner.spawn(ChildProcess.make("/bin/sh", ["-c", command], {
+      cwd: options.directory,
+      env: options.env,
+      stdin: options.timeout === undefined ? "ignore" : "pipe",
+      killSignal: "SIGKILL"
+    }))
+    yield* AtExit.add(() => Processes.kill(-process.pid))
+    const end = Effect.all([
+      // What ended by a signal has no exit code of its own.
+      Effect.orElseSucceed(process.exitCode, () => 1),
+      collect(process.stdout, stdout),
+      collect(process.stderr, stderr)
+    ], { concurrency: "unbounded" })
+    const exitCode = yield* options.timeout === undefined
+      ? Effect.map(end, ([exitCode]) => exitCode)
+      : Effect.timeoutOrElse(Effect.map(end, ([exitCode]) => exitCode), {
+        duration: options.timeout,
+        orElse: () => Effect.as(Scope.close(scope, Exit.void), 1)
+      })
+    if (!Processes.isAlive(-process.pid)) yield* Scope.close(scope, Exit.void)
+    return { exitCode, stdout: text(stdout), stderr: text(stderr) }
+  })
+  return yield* Effect.onError(Scope.provide(perform, scope), (cause) => Scope.close(scope, Exit.failCause(cause)))
+})
+
+const collect = <E>(stream: Stream.Stream<Uint8Array, E>, chunks: Array<Uint8Array>) => {
+  let size = 0
+  return Stream.runForEach(stream, (chunk) => {
+    size += chunk.length
+    chunks.push(chunk)
+    return size > outputLimit ? Effect.fail(new OutputTooLarge()) : Effect.void
+  })
+}
+
+const text = (chunks: ReadonlyArray<Uint8Array>) => {
+  const decoder = new TextDecoder()
+  return chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join("") + decoder.decode()
+}

@@ -1,0 +1,84 @@
+/** The keys that the server takes, each with its tenant (docs/ash.md 2.1 and 3.13). */
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Base64Url from "effect/encoding/Base64Url"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Struct from "effect/Struct"
+import { createHash, timingSafeEqual } from "node:crypto"
+import type { ApiKey, NewApiKey } from "../../schema/ApiKey.ts"
+import { Settings } from "../EmbeddedOptions.ts"
+import * as Tables from "./Tables.ts"
+
+interface KeyRow extends ApiKey {
+  readonly tenantId: string
+  readonly digest: Uint8Array
+}
+
+/** Of one length for all keys, so that how long a comparison takes tells nothing of a key. */
+const digestOf = (key: string): Uint8Array => createHash("sha256").update(key).digest()
+
+/** A key that cannot be guessed. */
+export const randomKey: Effect.Effect<string, never, SecureRandom.SecureRandom> = Effect.flatMap(
+  SecureRandom.SecureRandom,
+  (random) => Effect.map(random.randomBytes(24), (bytes) => `ash_${Base64Url.encode(bytes)}`)
+)
+
+export class ApiKeys extends Context.Service<ApiKeys, {
+  /** The tenant of a key, if the server takes it. */
+  readonly tenantOf: (key: string) => Effect.Effect<string | undefined>
+  readonly create: (label: string) => Effect.Effect<NewApiKey>
+  readonly list: Effect.Effect<ReadonlyArray<ApiKey>>
+  /** Removes a key, whosever it is, and tells whether there was one. */
+  readonly remove: (id: string) => Effect.Effect<boolean>
+}>()("effect-ash/embedded/store/ApiKeys") {
+  static readonly layer: Layer.Layer<ApiKeys, never, SecureRandom.SecureRandom | Settings> = Layer.effect(
+    ApiKeys,
+    Effect.gen(function*() {
+      const { apiKey, tenants } = yield* Settings
+      const random = yield* SecureRandom.SecureRandom
+      const table = Tables.make<KeyRow>()
+      const text = Redacted.value(apiKey)
+      const given = [[text, Tables.defaultTenant] as const, ...tenants].map(([key, tenantId]) => ({
+        digest: digestOf(key),
+        tenantId
+      }))
+      const first: ApiKey = {
+        id: "env",
+        label: "ASH_API_KEY (environment variable)",
+        keyPrefix: `${text.slice(0, 8)}${"•".repeat(4)}`,
+        createdAt: null
+      }
+      return ApiKeys.of({
+        tenantOf: (key) =>
+          Effect.map(table.everyones, (rows) => {
+            const digest = digestOf(key)
+            return [...given, ...rows].filter((row) => timingSafeEqual(row.digest, digest))[0]?.tenantId
+          }),
+        create: Effect.fnUntraced(function*(label) {
+          const id = yield* random.uuidV4()
+          const key = yield* randomKey
+          const createdAt = yield* DateTime.now
+          const tenantId = yield* Tables.Tenant
+          yield* table.put({ id, label, keyPrefix: "•".repeat(8), createdAt, tenantId, digest: digestOf(key) })
+          return { id, key: Redacted.make(key) }
+        }, Effect.provideService(SecureRandom.SecureRandom, random)),
+        list: Effect.gen(function*() {
+          const tenantId = yield* Tables.Tenant
+          const rows = yield* table.all
+          return [
+            ...(tenantId === Tables.defaultTenant ? [first] : []),
+            ...rows.map((row): ApiKey => Struct.omit(row, ["digest", "tenantId"]))
+          ]
+        }),
+        remove: Effect.fnUntraced(function*(id) {
+          const found = (yield* table.everyones).some((row) => row.id === id)
+          yield* table.remove(id)
+          return found
+        })
+      })
+    })
+  )
+}

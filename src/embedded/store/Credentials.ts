@@ -1,0 +1,117 @@
+/** The keys to models that sessions use, encrypted at rest (docs/ash.md 3.10). */
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Struct from "effect/Struct"
+import { createCipheriv, createDecipheriv } from "node:crypto"
+import type { CreateCredentialRequest, Credential } from "../../schema/Credential.ts"
+import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import { parseJson } from "../../schema/Wire.ts"
+import * as Errors from "../wire/Errors.ts"
+import { textField } from "../wire/Json.ts"
+import * as Tables from "./Tables.ts"
+
+interface CredentialRow extends Credential {
+  readonly tenantId: string
+  readonly sealed: Sealed
+}
+
+interface Sealed {
+  readonly nonce: Uint8Array
+  readonly text: Uint8Array
+  readonly tag: Uint8Array
+}
+
+export class Credentials extends Context.Service<Credentials, {
+  readonly create: (request: CreateCredentialRequest) => Effect.Effect<Credential>
+  /** Newest first. */
+  readonly list: Effect.Effect<ReadonlyArray<Credential>>
+  readonly remove: (id: string) => Effect.Effect<void, ErrorResponse>
+  /** What a session that is given a credential has in its environment. */
+  readonly environment: (id: string) => Effect.Effect<Readonly<Record<string, string>>, ErrorResponse>
+}>()("effect-ash/embedded/store/Credentials") {
+  static readonly layer: Layer.Layer<Credentials, never, SecureRandom.SecureRandom> = Layer.effect(
+    Credentials,
+    Effect.gen(function*() {
+      const random = yield* SecureRandom.SecureRandom
+      const secret = yield* random.randomBytes(32)
+      const table = Tables.make<CredentialRow>()
+
+      const seal = Effect.fnUntraced(function*(key: string): Effect.fn.Return<Sealed> {
+        const nonce = yield* random.randomBytes(12)
+        const cipher = createCipheriv("aes-256-gcm", secret, nonce)
+        const text = new Uint8Array([...cipher.update(key, "utf8"), ...cipher.final()])
+        return { nonce, text, tag: cipher.getAuthTag() }
+      })
+
+      const open = ({ nonce, tag, text }: Sealed): string => {
+        const decipher = createDecipheriv("aes-256-gcm", secret, nonce)
+        decipher.setAuthTag(tag)
+        return decipher.update(text, undefined, "utf8") + decipher.final("utf8")
+      }
+
+      return Credentials.of({
+        create: Effect.fnUntraced(function*({ key, label = "", type }) {
+          const id = yield* random.uuidV4()
+          const createdAt = yield* DateTime.now
+          const credential = { id, type, label, active: true, createdAt }
+          const tenantId = yield* Tables.Tenant
+          yield* table.put({ ...credential, tenantId, lastUsedAt: null, sealed: yield* seal(Redacted.value(key)) })
+          return credential
+        }),
+        list: Effect.map(table.all, (rows) => rows.toReversed().map(shown)),
+        remove: (id) =>
+          Effect.flatMap(Tables.orNotFound("Credential not found")(table.find(id)), () => table.remove(id)),
+        environment: Effect.fnUntraced(function*(id) {
+          const row = yield* table.find(id)
+          if (Option.isNone(row)) return yield* Errors.badRequest("Invalid or inaccessible credential")
+          const { sealed, type } = row.value
+          const env = yield* environmentOf(type, open(sealed))
+          yield* table.put({ ...row.value, lastUsedAt: yield* DateTime.now })
+          return env
+        })
+      })
+    })
+  )
+}
+
+const shown = (row: CredentialRow): Credential => Struct.omit(row, ["sealed", "tenantId"])
+
+const variables = new Map([
+  ["anthropic", "ANTHROPIC_API_KEY"],
+  ["openai", "OPENAI_API_KEY"],
+  ["custom", "ASH_CUSTOM_API_KEY"]
+])
+
+const environmentOf = Effect.fnUntraced(function*(
+  type: string,
+  key: string
+): Effect.fn.Return<Readonly<Record<string, string>>, ErrorResponse> {
+  const variable = variables.get(type)
+  if (variable !== undefined) return { [variable]: key }
+  const account = parseJson(key)
+  if (!Predicate.isObject(account)) {
+    return yield* Errors.badRequest(
+      "Bedrock credential must be a JSON object with accessKeyId, secretAccessKey, and region"
+    )
+  }
+  const accessKeyId = textField(account, "accessKeyId")
+  const secretAccessKey = textField(account, "secretAccessKey")
+  const region = textField(account, "region")
+  const sessionToken = textField(account, "sessionToken")
+  if (!accessKeyId || !secretAccessKey || !region) {
+    return yield* Errors.badRequest("Bedrock credential requires accessKeyId, secretAccessKey, and region")
+  }
+  return {
+    CLAUDE_CODE_USE_BEDROCK: "1",
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+    AWS_REGION: region,
+    ...(sessionToken === undefined ? {} : { AWS_SESSION_TOKEN: sessionToken })
+  }
+})

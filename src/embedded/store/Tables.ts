@@ -1,0 +1,52 @@
+/** Tables of rows, each of which belongs to a tenant: whoever asks sees those of the tenant that it asks for. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import * as Errors from "../wire/Errors.ts"
+
+/** The tenant of the key that a server is started with. */
+export const defaultTenant = "default"
+
+/** The tenant for which something is done: that of the key of a request, that of the row that a loop works on. */
+export class Tenant extends Context.Reference<string>("effect-ash/embedded/store/Tables/Tenant", {
+  defaultValue: () => defaultTenant
+}) {}
+
+interface Row {
+  readonly id: string
+  readonly tenantId: string
+}
+
+/** Rows by id, in the order in which they were added. */
+export interface Table<A extends Row> {
+  readonly all: Effect.Effect<ReadonlyArray<A>>
+  readonly find: (id: string) => Effect.Effect<Option.Option<A>>
+  readonly put: (row: A) => Effect.Effect<void>
+  readonly remove: (id: string) => Effect.Effect<void>
+  /** The rows of all tenants. */
+  readonly everyones: Effect.Effect<ReadonlyArray<A>>
+}
+
+export const make = <A extends Row>(): Table<A> => {
+  const rows = new Map<string, A>()
+  return {
+    all: Effect.map(Tenant, (tenantId) => Array.from(rows.values()).filter((row) => row.tenantId === tenantId)),
+    find: (id) =>
+      Effect.map(
+        Tenant,
+        (tenantId) => Option.filter(Option.fromUndefinedOr(rows.get(id)), (row) => row.tenantId === tenantId)
+      ),
+    put: (row) => Effect.sync(() => rows.set(row.id, row)),
+    remove: (id) => Effect.sync(() => rows.delete(id)),
+    everyones: Effect.sync(() => Array.from(rows.values()))
+  }
+}
+
+/** The row that there must be, or the answer that there is none. */
+export const orNotFound =
+  (message: string) => <A>(found: Effect.Effect<Option.Option<A>>): Effect.Effect<A, ErrorResponse> =>
+    Effect.flatMap(
+      found,
+      Option.match({ onNone: () => Effect.fail(Errors.notFound(message)), onSome: Effect.succeed })
+    )

@@ -1,0 +1,93 @@
+/** What turns took, read off the results of the agents (docs/ash.md 3.12). */
+import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type { UsageEvent, UsageFilter, UsageStats } from "../../schema/Usage.ts"
+import { field } from "../wire/Json.ts"
+import * as Tables from "./Tables.ts"
+
+interface UsageRow extends UsageEvent {
+  readonly tenantId: string
+}
+
+export class Usage extends Context.Service<Usage, {
+  /** Counts the result of a turn. */
+  readonly count: (
+    session: { readonly id: string; readonly agentName: string },
+    result: Schema.JsonObject
+  ) => Effect.Effect<void>
+  /** Newest first. */
+  readonly list: (filter: UsageFilter) => Effect.Effect<ReadonlyArray<UsageEvent>>
+  readonly stats: (filter: UsageFilter) => Effect.Effect<UsageStats>
+}>()("effect-ash/embedded/store/Usage") {
+  static readonly layer: Layer.Layer<Usage, never, SecureRandom.SecureRandom> = Layer.effect(
+    Usage,
+    Effect.gen(function*() {
+      const random = yield* SecureRandom.SecureRandom
+      const table = Tables.make<UsageRow>()
+      const list = ({ after, agentName, before, sessionId }: UsageFilter) =>
+        Effect.map(table.all, (rows) =>
+          rows.filter((row) =>
+            (sessionId === undefined || row.sessionId === sessionId) &&
+            (agentName === undefined || row.agentName === agentName) &&
+            (after === undefined || DateTime.isGreaterThanOrEqualTo(row.createdAt, after)) &&
+            (before === undefined || DateTime.isLessThanOrEqualTo(row.createdAt, before))
+          ).toReversed())
+      return Usage.of({
+        count: Effect.fnUntraced(function*({ agentName, id: sessionId }, result) {
+          const createdAt = yield* DateTime.now
+          const tenantId = yield* Tables.Tenant
+          for (const [eventType, value] of countsOf(result).toReversed()) {
+            yield* table.put({
+              id: yield* random.uuidV4(),
+              tenantId,
+              sessionId,
+              agentName,
+              eventType,
+              value,
+              createdAt
+            })
+          }
+        }),
+        list,
+        stats: (filter) =>
+          Effect.map(list(filter), (rows) => {
+            const total = (type: string) =>
+              rows.filter(({ eventType }) => eventType === type).reduce((sum, { value }) => sum + value, 0)
+            return {
+              totalInputTokens: total("input_tokens"),
+              totalOutputTokens: total("output_tokens"),
+              totalCacheCreationTokens: total("cache_creation_tokens"),
+              totalCacheReadTokens: total("cache_read_tokens"),
+              totalToolCalls: total("tool_call"),
+              totalMessages: total("message"),
+              totalComputeSeconds: total("compute_seconds")
+            }
+          })
+      })
+    })
+  )
+}
+
+const tokenFields = [
+  ["input_tokens", "input_tokens"],
+  ["output_tokens", "output_tokens"],
+  ["cache_creation_tokens", "cache_creation_input_tokens"],
+  ["cache_read_tokens", "cache_read_input_tokens"]
+] as const
+
+const isCount = Schema.is(Schema.Finite.check(Schema.isGreaterThan(0)))
+
+/** Tokens where there are any, and one message. */
+const countsOf = (
+  result: Schema.JsonObject
+): ReadonlyArray<readonly [type: UsageEvent["eventType"], value: number]> => [
+  ...tokenFields.flatMap(([type, name]) => {
+    const value = field(result["usage"], name)
+    return isCount(value) ? [[type, value] as const] : []
+  }),
+  ["message", 1]
+]

@@ -1,0 +1,89 @@
+/** Reads the bodies of requests as Fastify does (docs/ash.md 2.2, 2.4 and 2.5). */
+import * as ByteSize from "effect/ByteSize"
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import * as Errors from "./Errors.ts"
+
+const tooLarge = Errors.framework(413, "Request body is too large", "FST_ERR_CTP_BODY_TOO_LARGE")
+const badType = Errors.framework(415, "Unsupported Media Type", "FST_ERR_CTP_INVALID_MEDIA_TYPE")
+const emptyJson = Errors.framework(
+  400,
+  "Body cannot be empty when content-type is set to 'application/json'",
+  "FST_ERR_CTP_EMPTY_JSON_BODY"
+)
+const badEncoding = Errors.framework(
+  400,
+  "Request body size did not match Content-Length",
+  "FST_ERR_CTP_INVALID_CONTENT_LENGTH"
+)
+const badJson = Errors.framework(
+  400,
+  "Body is not valid JSON but content-type is set to 'application/json'",
+  "FST_ERR_CTP_INVALID_JSON_BODY"
+)
+
+/**
+ * The levels that JSON may have. Handlers, stores and responses walk it recursively; a real server overflows its stack at
+ * some thousands, with a 500 where it keeps the value and not at all where it ignores it.
+ */
+const maxDepth = 1000
+
+const parse = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
+const decodeJson = Schema.decodeUnknownEffect(Schema.Json)
+
+/** Whether JSON reaches into prototypes, or is deeper than what is handled. It is walked level by level, on no stack. */
+const isRefused = (json: unknown): boolean => {
+  let level = [json]
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > maxDepth || level.some(isPoisoned)) return true
+    level = level.filter(Predicate.isObjectOrArray).flatMap((value) => Object.values<unknown>(value))
+  }
+  return false
+}
+
+/** As the JSON parser of the real server's framework decides it, however the names are escaped. */
+const isPoisoned = (value: unknown): boolean => {
+  if (!Predicate.isObjectOrArray(value)) return false
+  if (Object.hasOwn(value, "__proto__")) return true
+  const constructor: unknown = Object.getOwnPropertyDescriptor(value, "constructor")?.value
+  return Predicate.isObjectOrArray(constructor) && Object.hasOwn(constructor, "prototype")
+}
+
+/** Reads a body of at most so many bytes. None is `undefined`; a text, which no route takes, is itself. */
+export const read = Effect.fnUntraced(function*(
+  request: HttpServerRequest.HttpServerRequest,
+  limit: number
+): Effect.fn.Return<Schema.Json | undefined, ErrorResponse> {
+  if (request.method === "GET" || request.method === "HEAD") return undefined
+  if (Number(request.headers["content-length"] ?? 0) > limit) return yield* tooLarge
+  const bytes = yield* request.arrayBuffer.pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(limit)),
+    Effect.mapError(() => tooLarge)
+  )
+  if (bytes.byteLength > limit) return yield* tooLarge
+
+  const type = request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase()
+  if (type === undefined && bytes.byteLength === 0) return undefined
+  if (type !== "application/json" && type !== "text/plain") return yield* badType
+  const text = yield* Effect.mapError(decodeText(bytes), () => badEncoding)
+  if (type === "text/plain") return text
+  if (text === "") return yield* emptyJson
+  const json = yield* Effect.mapError(parse(text), () => badJson)
+  if (isRefused(json)) return yield* badJson
+  return yield* Effect.mapError(decodeJson(json), () => badJson)
+})
+
+/**
+ * The body that the gate has checked, for a handler that takes more than the schema of clients allows: what that schema
+ * refuses before it is sent, a server may well accept.
+ */
+export const accepted = <S extends Schema.Top & { readonly DecodingServices: never }>(schema: S) => {
+  const decode = Schema.decodeUnknownEffect(schema)
+  return (request: HttpServerRequest.HttpServerRequest) => Effect.orDie(Effect.flatMap(request.json, decode))
+}
+
+const decodeText = (bytes: ArrayBuffer) => Effect.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes))

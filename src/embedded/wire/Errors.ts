@@ -1,0 +1,52 @@
+/** The errors of the embedded server, in the shapes that they have on the wire (docs/ash.md 2.2). */
+import { ErrorResponse } from "../../schema/ErrorResponse.ts"
+
+/** Shape A, of handlers: `{error, statusCode}`. */
+export const failure = (status: number, error: string) =>
+  new ErrorResponse({ status, body: { error, statusCode: status } })
+
+export const badRequest = (error: string) => failure(400, error)
+export const notFound = (error: string) => failure(404, error)
+export const serverError = (error: string) => failure(500, error)
+
+/** Shape F, of a few routes: `{error}` alone. */
+export const bare = (error: string) => new ErrorResponse({ status: 404, body: { error } })
+
+/** Shape B, of the web framework: the useful text is the message. */
+export const framework = (status: number, message: string, code?: string) =>
+  new ErrorResponse({
+    status,
+    body: { statusCode: status, ...(code === undefined ? {} : { code }), error: phrase(status), message }
+  })
+
+/** Shape C, of the web framework on a route that declares the status: message and code are lost. */
+export const stripped = (status: number) => failure(status, phrase(status))
+
+/** The path of a request has escapes that are no text: the answer of the router, in an order of its own. */
+export const badUrl = (url: string) =>
+  new ErrorResponse({
+    status: 400,
+    body: {
+      error: phrase(400),
+      code: "FST_ERR_BAD_URL",
+      message: `'${url}' is not a valid url component`,
+      statusCode: 400
+    }
+  })
+
+/** Shape D: there is no such route. */
+export const noRoute = (method: string, url: string) =>
+  new ErrorResponse({
+    status: 404,
+    body: { message: `Route ${method}:${url} not found`, error: phrase(404), statusCode: 404 }
+  })
+
+const phrases = new Map([
+  [400, "Bad Request"],
+  [404, "Not Found"],
+  [413, "Payload Too Large"],
+  [415, "Unsupported Media Type"],
+  [429, "Too Many Requests"]
+])
+
+const phrase = (status: number) => phrases.get(status) ?? "Internal Server Error"

@@ -1,0 +1,221 @@
+/** A response as everything behind the transport reads it: its content decoded, and counted while it is read. */
+import * as Arr from "effect/Array"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Headers from "effect/http/Headers"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import { concat } from "./content.ts"
+import { ofClient, unreadable } from "./failures.ts"
+import { linksOf } from "./foreign.ts"
+import { type ByteTransform, through } from "./through.ts"
+
+type Response = HttpClientResponse.HttpClientResponse
+type Bytes = Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
+
+/** Decodes bytes, and tells what is wrong with them by an error of the caller's. */
+type Decode = (bytes: Bytes, onError: (cause: unknown) => HttpClientError.HttpClientError) => Bytes
+
+/** How a content is decoded that has a coding and begins so; none where the platform cannot. */
+export type ContentDecoder = (coding: string, start: Uint8Array) => Option.Option<Decode>
+
+/** The format of a coding, by the names of `DecompressionStream`. */
+export const formatOf = (coding: string, start: Uint8Array): string => {
+  switch (coding) {
+    case "gzip":
+    case "x-gzip":
+      return "gzip"
+    case "deflate":
+      // Some servers send what is meant by the name, and some what RFC 9110 says: with the header of zlib.
+      return ((start[0] ?? 0) & 0x0f) === 8 ? "deflate" : "deflate-raw"
+    case "br":
+      return "brotli"
+    default:
+      return coding
+  }
+}
+
+/** What the Web's `DecompressionStream` can decode here. */
+const platformDecoder: ContentDecoder = (coding, start) =>
+  Option.map(
+    Result.getSuccess(
+      Result.try((): ByteTransform => Reflect.construct(DecompressionStream, [formatOf(coding, start)]))
+    ),
+    (transform): Decode => (bytes, onError) => through(() => transform, onError)(bytes)
+  )
+
+/** How contents are decoded that a transport leaves coded. */
+export class ContentDecoding
+  extends Context.Reference<ContentDecoder>("effect-ash/internal/request/answer/ContentDecoding", {
+    defaultValue: () => platformDecoder
+  })
+{}
+
+/** The codings of a content, in the order in which they were applied. */
+const codingsOf = ({ headers }: Response): ReadonlyArray<string> =>
+  (headers["content-encoding"] ?? "").toLowerCase().split(",").map((coding) => coding.trim())
+    .filter((coding) => coding !== "")
+
+/** A `Response` of `fetch`, unlike one that a program made, has a URL. */
+const isFetched = (response: Response) => Option.exists(HttpClientResponse.toWeb(response), ({ url }) => url !== "")
+
+/** What each `fetch` decodes; where there is another in the list, some decode nothing. */
+const ofAllFetches: ReadonlySet<string> = new Set(["gzip", "x-gzip", "deflate", "br"])
+
+const ofSomeFetches: ReadonlySet<string> = new Set([...ofAllFetches, "zstd", "identity"])
+
+/** How contents begin that have a coding, where that can be told. */
+const signs: ReadonlyMap<string, ReadonlyArray<number>> = new Map([
+  ["gzip", [0x1f, 0x8b]],
+  ["x-gzip", [0x1f, 0x8b]],
+  ["zstd", [0x28, 0xb5, 0x2f, 0xfd]]
+])
+
+/** Shown in a message, so that nothing of a header is in it that is no name. */
+const quote = (coding: string) => /^[\w.+, -]{1,80}$/.test(coding) ? `"${coding}"` : "with another name"
+
+const undecoded = (response: Response, coding: string) =>
+  unreadable(response, `the body has the content coding ${quote(coding)}, which cannot be decoded here`)
+
+const broken = (response: Response, coding: string) =>
+  unreadable(response, `the body should have the content coding ${quote(coding)}; it is broken`)
+
+/** As the decoders of platforms name what they fail with. */
+const decodingFailure = /^(?:Z_\w+|ZSTD_error\w+|ERR_(?:_ERROR|BROTLI|ZLIB|ZSTD)_\w+|(?:Zlib|Brotli|Zstd)\w*Error)$/
+
+/** The content of a `fetch`, which fails as if the connection had where it cannot decode it. */
+const fetched = (response: Response, codings: ReadonlyArray<string>): Bytes =>
+  Stream.mapError(response.stream, (error) => {
+    const links = linksOf(ofClient(error, response.request).reason.cause)
+    return links.some(({ code, name }) => decodingFailure.test(code ?? name ?? ""))
+      ? broken(response, codings.join(", "))
+      : error
+  })
+
+/** Goes on with a stream as its first bytes tell, so many of them if there are; one without any is none. */
+const byStart = (bytes: Bytes, length: number, onStart: (start: Uint8Array, bytes: Bytes) => Bytes): Bytes =>
+  Stream.unwrap(Effect.gen(function*() {
+    const pull = yield* Stream.toPull(bytes)
+    const chunks: Array<Uint8Array> = []
+    const gather: Effect.Effect<Bytes, HttpClientError.HttpClientError> = Effect.suspend(() =>
+      chunks.reduce((size, chunk) => size + chunk.length, 0) < length
+        ? pull.pipe(
+          Effect.flatMap((more) => {
+            chunks.push(...more)
+            return gather
+          }),
+          Pull.catchDone(() => Effect.succeed(Stream.fromIterable(chunks)))
+        )
+        : Effect.succeed(Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))))
+    )
+    const whole = yield* gather
+    return chunks.every((chunk) => chunk.length === 0) ? Stream.empty : onStart(concat(chunks), whole)
+  }))
+
+const decode = (response: Response, decoder: ContentDecoder, coding: string, bytes: Bytes): Bytes =>
+  byStart(bytes, 1, (start, bytes) =>
+    Option.match(decoder(coding, start), {
+      onNone: () => Stream.fail(undecoded(response, coding)),
+      onSome: (decode) => decode(bytes, () => broken(response, coding))
+    }))
+
+const decodeAll = (
+  response: Response,
+  decoder: ContentDecoder,
+  codings: ReadonlyArray<string>,
+  bytes: Bytes
+): Bytes => Arr.reduceRight(codings, bytes, (bytes, coding) => decode(response, decoder, coding, bytes))
+
+/** The content of a `fetch`, which leaves the headers as they were whether or not it has decoded it. */
+const decodeFetched = (
+  response: Response,
+  decoder: ContentDecoder,
+  codings: ReadonlyArray<string>,
+  last: string
+): Bytes => {
+  const sign = signs.get(last)
+  const stranger = codings.find((coding) => !ofSomeFetches.has(coding)) ?? (sign === undefined ? last : undefined)
+  return byStart(
+    fetched(response, codings),
+    sign?.length ?? 1,
+    (start, bytes) =>
+      sign?.every((byte, index) => byte === start[index]) === true
+        ? decodeAll(response, decoder, codings, bytes)
+        : stranger === undefined
+        ? bytes
+        : Stream.fail(undecoded(response, stranger))
+  )
+}
+
+const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyArray<string>): Bytes => {
+  const codings = listed.filter((coding) => coding !== "identity")
+  const last = codings.at(-1)
+  if (Option.exists(HttpClientResponse.toWeb(response), ({ body }) => body === null)) return Stream.empty
+  if (last === undefined) return response.stream
+  if (!isFetched(response)) return decodeAll(response, decoder, codings, response.stream)
+  return listed.every((coding) => ofAllFetches.has(coding))
+    ? fetched(response, codings)
+    : decodeFetched(response, decoder, codings, last)
+}
+
+/** Whether a browser may keep it from a page that the content was compressed, as it does with an answer of another origin. */
+const hidesCoding = (response: Response) =>
+  Option.exists(HttpClientResponse.toWeb(response), ({ type }) => type === "cors")
+
+/** Whether the content is said to have at most so many bytes. */
+const isWithin = ({ headers }: Response, limit: number) => {
+  const length = headers["content-length"]
+  return limit === Infinity || (length !== undefined && /^\d+$/.test(length) && Number(length) <= limit)
+}
+
+/** The bytes of an answer that is read as a whole, where no option says otherwise. */
+export const defaultLimit = 67_108_864
+
+/** Lets at most so many bytes pass. */
+export const upTo =
+  <E2>(limit: number, tooLarge: () => E2) =>
+  <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E | E2, R> =>
+    Stream.suspend(() => {
+      let size = 0
+      return Stream.tap(bytes, (chunk) => {
+        size += chunk.length
+        return size > limit ? Effect.fail(tooLarge()) : Effect.void
+      })
+    })
+
+/** All bytes of a stream. */
+export const collect = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Effect.Effect<Uint8Array<ArrayBuffer>, E, R> =>
+  Effect.map(Stream.runCollect(bytes), concat)
+
+/** The response with its content decoded, and read as a whole up to a limit. What the headers say of the content is so. */
+export const receive = (response: Response, decoder: ContentDecoder, limit: number): Response => {
+  const codings = codingsOf(response)
+  const isAsSent = codings.every((coding) => coding === "identity") && !hidesCoding(response)
+  if (isAsSent && isWithin(response, limit)) return response
+  const stream = decoded(response, decoder, codings)
+  let whole: ArrayBuffer | undefined
+  const read = stream.pipe(
+    upTo(limit, () => unreadable(response, `the body is larger than the limit of ${limit} bytes`)),
+    collect
+  )
+  const arrayBuffer = Effect.suspend(() =>
+    whole !== undefined ? Effect.succeed(whole) : Effect.map(read, ({ buffer }) => whole = buffer)
+  )
+  const answer: Response = Object.create(response, {
+    headers: {
+      value: isAsSent ? response.headers : Headers.removeMany(response.headers, ["content-encoding", "content-length"])
+    },
+    stream: { value: stream },
+    arrayBuffer: { value: arrayBuffer },
+    text: { value: Effect.map(arrayBuffer, (bytes) => new TextDecoder().decode(bytes)) }
+  })
+  return answer
+}
+
+/** The response as one of another status. */
+export const withStatus = (response: Response, status: number): Response =>
+  Object.create(response, { status: { value: status } })

@@ -1,0 +1,98 @@
+/** What a caller gives as the content of a file, gathered into bytes. */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import { AshError, InvalidRequest } from "../../schema/AshError.ts"
+import { bytesOf } from "../../schema/Bytes.ts"
+import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
+import { isSurely } from "./foreign.ts"
+
+/** Bytes, as a view or a buffer, or text, which is sent as UTF-8. */
+export type WholeContent = ArrayBufferView | ArrayBufferLike | string
+
+/** What is whole, or a stream of bytes. */
+export type Content<E = never, R = never> = WholeContent | Stream.Stream<Uint8Array, E, R>
+
+const refuse = (operation: string, field: string, must: string) =>
+  new AshError({ operation, reason: new InvalidRequest({ message: `${field} must ${must}`, field }) })
+
+const tooLarge = (operation: string, field: string, limit: number) =>
+  refuse(operation, field, `have at most ${limit} bytes`)
+
+const takeBytes = (operation: string, field: string, input: unknown): Effect.Effect<Uint8Array, AshError> => {
+  const bytes = bytesOf(input)
+  return bytes === undefined
+    ? Effect.fail(
+      refuse(operation, field, "be text, bytes (a Uint8Array, another view or a buffer) or a stream of them")
+    )
+    : Effect.succeed(bytes)
+}
+
+/** The bytes of a text in UTF-8, which has none for half of a character. */
+const encodeText = (operation: string, field: string, text: string): Effect.Effect<Uint8Array, AshError> =>
+  isWellFormed(text)
+    ? Effect.succeed(new TextEncoder().encode(text))
+    : Effect.fail(refuse(operation, field, `be ${wellFormed}`))
+
+/** The bytes of chunks, of which there are so many. */
+export const join = (chunks: Iterable<Uint8Array>, size: number): Uint8Array<ArrayBuffer> => {
+  const all = new Uint8Array(size)
+  let at = 0
+  for (const chunk of chunks) {
+    all.set(chunk, at)
+    at += chunk.length
+  }
+  return all
+}
+
+export const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
+  join(chunks, chunks.reduce((size, { length }) => size + length, 0))
+
+const growth = 4
+
+/** The bytes of a content of at most so many. A stream is read no further than that. */
+export const gather = <E, R>(
+  operation: string,
+  content: Content<E, R>,
+  field: string,
+  limit: number
+): Effect.Effect<Uint8Array, AshError | E, R> => {
+  if (!isSurely(content, Stream.isStream)) {
+    return Effect.filterOrFail(
+      Predicate.isString(content)
+        ? encodeText(operation, field, content)
+        : takeBytes(operation, field, content),
+      ({ length }) => length <= limit,
+      () => tooLarge(operation, field, limit)
+    )
+  }
+  return Effect.suspend(() => {
+    let all = new Uint8Array()
+    let size = 0
+    return content.pipe(
+      Stream.runForEach((chunk) =>
+        Effect.flatMap(takeBytes(operation, field, chunk), (bytes): Effect.Effect<void, AshError> => {
+          const end = size + bytes.length
+          if (end > limit) return Effect.fail(tooLarge(operation, field, limit))
+          // Grows in few steps, as each is copied; what is not written to takes no memory of the machine.
+          if (end > all.length) all = join([all], Math.max(end, Math.min(limit, all.length * growth)))
+          all.set(bytes, size)
+          size = end
+          return Effect.void
+        })
+      ),
+      Effect.map(() => all.subarray(0, size))
+    )
+  })
+}
+
+/** Files with their contents as bytes. */
+export const gatherFiles = <File extends { readonly content: WholeContent }>(
+  operation: string,
+  files: ReadonlyArray<File>
+): Effect.Effect<ReadonlyArray<Omit<File, "content"> & { readonly content: Uint8Array }>, AshError> =>
+  Effect.forEach(files, (file, index) =>
+    Effect.map(
+      gather(operation, file.content, `files[${index}].content`, Infinity),
+      (content) => ({ ...file, content })
+    ))

@@ -1,0 +1,100 @@
+/**
+ * Sessions on their way. Whether a server has created one shows only in its answer, so that an attempt that is on the wire
+ * goes on when whoever asked for it has gone, and what comes of it is ended.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import * as Scope from "effect/Scope"
+import type { AshError } from "../../schema/AshError.ts"
+import type { Session } from "../../schema/Session.ts"
+import { messageOf } from "./operations.ts"
+import { whenSent } from "./responses.ts"
+
+/** How long the end of a session may hold up the end of its scope. */
+const grace = "10 seconds"
+
+/** How long an answer is waited for that nobody waits for any more: a server may take as long to start a sandbox. */
+const longestCreation = "5 minutes"
+
+export interface Creations {
+  /** Makes an attempt to create a session, which from then on ends with the scope, be it closed already. */
+  readonly attempt: (
+    create: Effect.Effect<Session, AshError>,
+    scope: Scope.Scope
+  ) => Effect.Effect<Session, AshError>
+}
+
+/** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
+export const make = (
+  end: (id: string) => Effect.Effect<Session, AshError>
+): Effect.Effect<Creations, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const fibers = yield* FiberSet.make<Session, AshError>()
+    const unawaited = new Set<Fiber.Fiber<Session, AshError>>()
+    const waitFor = (fiber: Fiber.Fiber<Session, AshError>) =>
+      Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), grace), Effect.sync(() => unawaited.delete(fiber)))
+    yield* Effect.addFinalizer(() =>
+      Effect.forEach([...unawaited], waitFor, { concurrency: "unbounded", discard: true })
+    )
+
+    const finish = ({ id }: Session) =>
+      end(id).pipe(
+        Effect.timeout(grace),
+        Effect.catchCause((cause) =>
+          Effect.logWarning(`the session ${id} could not be ended, and may be alive: ${messageOf(cause)}`)
+        )
+      )
+    const giveUp = Effect.logWarning(
+      "a session was asked for that nobody wants any more, and its answer is no longer waited for: it may be alive"
+    )
+
+    return {
+      attempt: (create, scope) =>
+        Effect.uninterruptibleMask((restore) =>
+          Effect.gen(function*() {
+            const abandoned = Deferred.makeUnsafe<void>()
+            let isOnWire = false
+            const request = whenSent(() => {
+              isOnWire = true
+            })(create)
+            const limit = Deferred.await(abandoned).pipe(
+              Effect.andThen(Effect.sleep(longestCreation)),
+              Effect.andThen(Effect.interrupt)
+            )
+            const fiber = yield* FiberSet.run(
+              fibers,
+              Effect.uninterruptibleMask((restore) =>
+                Effect.tap(
+                  Effect.onInterrupt(restore(Effect.raceFirst(request, limit)), () => isOnWire ? giveUp : Effect.void),
+                  (session) => Scope.addFinalizer(scope, finish(session))
+                )
+              )
+            )
+            unawaited.add(fiber)
+            fiber.addObserver(() => unawaited.delete(fiber))
+            yield* Scope.addFinalizerExit(scope, (exit) => {
+              if (!isOnWire) return Fiber.interrupt(fiber)
+              Deferred.doneUnsafe(abandoned, Effect.void)
+              return Exit.isFailure(exit) && Exit.hasInterrupts(exit) ? waitFor(fiber) : Effect.void
+            })
+            return yield* restore(Fiber.join(fiber))
+          })
+        )
+    }
+  })
+
+/** Acquires something in a scope of its own, which closes at once where that fails, and else is the caller's. */
+export const inOwnScope = <A, E, R>(
+  acquire: (scope: Scope.Scope) => Effect.Effect<A, E, R>,
+  makeScope: Effect.Effect<Scope.Closeable, never, R> = Scope.make()
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.flatMap(makeScope, (scope) =>
+      Effect.onExit(
+        restore(acquire(scope)),
+        (exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(scope, exit)
+      ))
+  )

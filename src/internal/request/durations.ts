@@ -1,0 +1,43 @@
+/** Reads the durations and numbers of options, so that one that cannot be read is refused with its name. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { AshError, InvalidRequest } from "../../schema/AshError.ts"
+
+const units: ReadonlySet<string> = new Set([
+  "weeks",
+  "days",
+  "hours",
+  "minutes",
+  "seconds",
+  "milliseconds",
+  "microseconds",
+  "nanoseconds"
+])
+
+const isNumber = (value: unknown) => typeof value !== "number" || !Number.isNaN(value)
+
+/** Whether an input means what it says: `Duration` itself reads what is no number, and units that it does not know, as 0. */
+const isMeant = (input: Duration.Input): boolean =>
+  typeof input !== "object" || Duration.isDuration(input)
+    ? isNumber(input)
+    : input !== null && Object.values(input).every(isNumber) &&
+      (Array.isArray(input) || (Object.keys(input).length > 0 && Object.keys(input).every((unit) => units.has(unit))))
+
+const isDuration = (input: Duration.Input): boolean =>
+  isMeant(input) && Option.exists(Duration.fromInput(input), Duration.isGreaterThanOrEqualTo(Duration.zero))
+
+export const refuseOption = (operation: string, field: string, expected: string) =>
+  Effect.fail(
+    new AshError({ operation, reason: new InvalidRequest({ message: `${field} must be ${expected}`, field }) })
+  )
+
+/** The duration that an option gives; refused where it is none, or negative. */
+export const readDuration = (
+  operation: string,
+  field: string,
+  input: Duration.Input
+): Effect.Effect<Duration.Duration, AshError> =>
+  isDuration(input)
+    ? Effect.succeed(Duration.fromInputUnsafe(input))
+    : refuseOption(operation, field, "a duration of 0 or more, such as \"30 seconds\" or a number of milliseconds")

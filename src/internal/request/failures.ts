@@ -1,0 +1,406 @@
+/** From what went wrong on the way to an {@link AshErrorReason}. */
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Headers from "effect/http/Headers"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as UrlParams from "effect/http/UrlParams"
+import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import {
+  type AshErrorReason,
+  AtCapacity,
+  ConnectionLost,
+  type HttpExchange,
+  InvalidRequest,
+  NotFound,
+  NotReached,
+  NotSupported,
+  RateLimited,
+  ServerFailure,
+  Unauthorized,
+  Undecodable,
+  WrongState
+} from "../../schema/AshError.ts"
+import { ErrorBody } from "../../schema/ErrorResponse.ts"
+import { limitOrElse } from "./eventLoop.ts"
+import { asInstance, isSurely, linksOf } from "./foreign.ts"
+import { printable, printableLines } from "./printable.ts"
+import { problemOf } from "./schemaIssue.ts"
+import { type Redact, redactOf } from "./secrets.ts"
+
+const bodyLimit = 65_536
+const excerptLimit = 1_000
+const requestIdLimit = 200
+
+/** What could be read of a response's body, and why it could not be. */
+export interface ReadBody {
+  readonly text: string
+  readonly problem?: string
+}
+
+/** How long the body of an error is waited for; it may have no end. */
+const patience = Duration.seconds(2)
+
+/** The text of a response, as far as it is of use in an error. A connection that breaks meanwhile, or the time, ends the text. */
+export const readText = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<ReadBody> =>
+  Effect.suspend(() => {
+    let size = 0
+    let text = ""
+    return response.stream.pipe(
+      Stream.takeUntil((chunk) => (size += chunk.length) >= bodyLimit),
+      Stream.decodeText,
+      Stream.runForEach((piece) =>
+        Effect.sync(() => {
+          text += piece
+        })
+      ),
+      Effect.map((): ReadBody => ({ text })),
+      Effect.catch((error) => {
+        const problem = asInstance(ofClient(error, response.request).reason.cause, Undecodable)?.message
+        return Effect.succeed<ReadBody>(problem === undefined ? { text } : { text, problem })
+      }),
+      limitOrElse({ duration: patience, orElse: () => Effect.fail("late" as const) }),
+      Effect.catch(() => Effect.succeed<ReadBody>({ text, problem: "its body did not come to an end" }))
+    )
+  })
+
+const pathOf = (request: HttpClientRequest.HttpClientRequest): string =>
+  UrlParams.redactUrl(request.url).replace(/^https?:\/\/[^/]*/, "")
+
+/** Where servers and proxies put the name by which their logs know a request; the nearest to the server first. */
+const requestIdHeaders = [
+  "x-request-id",
+  "request-id",
+  "x-requestid",
+  "x-correlation-id",
+  "x-amzn-requestid",
+  "x-amz-request-id",
+  "x-amz-cf-id",
+  "x-vercel-id",
+  "fly-request-id",
+  "cf-ray",
+  "x-cloud-trace-context",
+  "x-trace-id",
+  "traceparent"
+]
+
+const requestIdOf = (headers: Headers.Headers, redact: Redact): Pick<HttpExchange, "requestId"> => {
+  const id = requestIdHeaders.map((name) => headers[name]).find((value) => value !== undefined && value !== "")
+  return id === undefined ? {} : { requestId: printable(redact(id)).slice(0, requestIdLimit) }
+}
+
+/** The exchange that a response belongs to, with the start of its body where that is told. */
+export const exchange = (
+  response: HttpClientResponse.HttpClientResponse,
+  body: string,
+  redact: Redact,
+  code?: string
+): HttpExchange => ({
+  method: response.request.method,
+  path: pathOf(response.request),
+  status: response.status,
+  ...requestIdOf(response.headers, redact),
+  ...(code === undefined ? {} : { code: printable(redact(code)) }),
+  ...(body === "" ? {} : { body: printableLines(redact(body)).slice(0, excerptLimit) })
+})
+
+/** The failure of a body that cannot be read, or not as a whole, though its connection is sound. */
+export const unreadable = (
+  response: HttpClientResponse.HttpClientResponse,
+  message: string
+): HttpClientError.HttpClientError =>
+  new HttpClientError.HttpClientError({
+    reason: new HttpClientError.DecodeError({
+      request: response.request,
+      response,
+      cause: new Undecodable({ message, http: exchange(response, "", redactOf(response.request)) })
+    })
+  })
+
+const decodeErrorBody = Schema.decodeUnknownOption(Schema.fromJsonString(ErrorBody))
+
+const isPage = (body: string) => /^\s*<(?:!doctype|!--|\?xml|html|head|body|title|center|h\d|div|p)\b/i.test(body)
+
+const proxy = "is the URL that of an Ash server, or is there a proxy before it?"
+
+const unreadableBody = (status: number, { problem, text: body }: ReadBody): string =>
+  problem !== undefined
+    ? `the server answered ${status}: ${problem}`
+    : body === ""
+    ? `the server answered ${status} without a body`
+    : isPage(body)
+    ? `the server answered ${status} with a page of HTML; ${proxy}`
+    : status < 300
+    ? `the server answered ${status} with something else than what was asked for`
+    : `the server answered ${status} with something that is no Ash error`
+
+const httpDate = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
+
+const millisOf = (header: string | undefined): Option.Option<number> =>
+  header !== undefined && httpDate.test(header)
+    ? Option.map(DateTime.make(header), DateTime.toEpochMillis)
+    : Option.none()
+
+/** When a server sent its answer, by its own clock, in milliseconds. */
+export const sentAt = (headers: Headers.Headers): Option.Option<number> => millisOf(headers["date"])
+
+/** Seconds, or a date (RFC 9110, section 10.2.3), which is held against the server's own clock where it tells it. */
+const retryAfterOf = (headers: Headers.Headers, now: number) => {
+  const header = headers["retry-after"]
+  if (header !== undefined && /^\d+$/.test(header)) return { retryAfter: Duration.seconds(Number(header)) }
+  return Option.match(millisOf(header), {
+    onNone: () => ({}),
+    onSome: (date) => ({
+      retryAfter: Duration.millis(Math.max(0, date - Option.getOrElse(sentAt(headers), () => now)))
+    })
+  })
+}
+
+/** `params/id must match format "uuid"` is about the field `id`. */
+const fieldOf = (message: string, redact: Redact) => {
+  const match = /^(?:body|params|querystring|headers)\/(\S+) /.exec(message)
+  return match?.[1] === undefined ? {} : { field: printable(redact(match[1].replaceAll("/", "."))) }
+}
+
+/**
+ * What servers say in words of their own alone (docs/ash.md 2.2), which hold nothing of a request, whatever it says.
+ */
+const fixed =
+  /^(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d+ (?:seconds|minutes?)|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)$/
+
+/** The longest message of a server that is told, in characters. */
+const messageLimit = 2_000
+
+const stateOf = (message: string): string | undefined =>
+  /^Session is (\w+)$/.exec(message)?.[1] ?? /with status "(\w+)"/.exec(message)?.[1]
+
+/**
+ * What a server says of a route that it does not have, with and without its dashboard (docs/ash.md 2.2, shapes D and
+ * E).
+ */
+const isUnknownRoute = ({ error, message, statusCode }: ErrorBody): boolean =>
+  /^Route \S+ not found$/.test(message ?? "") || (error === "Not found" && (statusCode ?? undefined) === undefined)
+
+/** Why a response that is no success is one, told by its status and, where it has one, the server's own message. */
+export const fromResponse = (
+  response: HttpClientResponse.HttpClientResponse,
+  read: ReadBody,
+  redact: Redact,
+  now: number,
+  /** Whether what is no error of Ash's may be told: where an answer holds secrets, it may be one. */
+  isTold = true
+): AshErrorReason => {
+  const { status } = response
+  const { text } = read
+  const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
+  const said = body.message ?? body.error ?? undefined
+  const message = said === undefined
+    ? unreadableBody(status, read)
+    : `${fixed.test(said) ? said : printable(redact(said)).slice(0, messageLimit)} (${status})`
+  const quoted = said !== undefined || isTold || isPage(text) ? text : ""
+  const http = exchange(response, quoted, redact, typeof body.code === "string" ? body.code : undefined)
+  const retryAfter = retryAfterOf(response.headers, now)
+  if (status < 400) {
+    const location = response.headers["location"]
+    return new Undecodable({
+      message: location === undefined
+        ? `the server answered ${status}, which no Ash server does; ${proxy}`
+        : `the server redirects (${status}) to ${
+          printable(redact(UrlParams.redactUrl(location)))
+        }; use the URL of the server itself`,
+      http
+    })
+  }
+  switch (status) {
+    case 401:
+    case 403:
+      return new Unauthorized({ message: `the server refused the key: ${message}`, http })
+    case 429:
+      return new RateLimited({ message, http, ...retryAfter })
+    case 503:
+      return said !== undefined && /capacity reached|No runners available/i.test(said)
+        ? new AtCapacity({ message, http, ...retryAfter })
+        : new ServerFailure({ message, http, ...retryAfter })
+  }
+  if (status >= 500 || status === 408 || status === 425) return new ServerFailure({ message, http, ...retryAfter })
+  // What is not said by an Ash server, a proxy's page of 404 above all, is no word on what it has.
+  if (said === undefined) return new Undecodable({ message, http })
+  switch (status) {
+    case 404:
+      return isUnknownRoute(body)
+        ? new NotSupported({ message: `this server does not have the route: ${message}`, http })
+        : new NotFound({ message, http })
+    case 410:
+      return new WrongState({ message, http, status: "ended" })
+  }
+  const state = stateOf(said)
+  return state === undefined
+    ? new InvalidRequest({ message, http, ...fieldOf(said, redact) })
+    : new WrongState({ message, http, status: redact(state) })
+}
+
+/** A success whose body is not what it should be. */
+export const undecodable = (
+  response: HttpClientResponse.HttpClientResponse,
+  read: ReadBody,
+  redact: Redact,
+  /** Whether what such an answer holds may be told; a page, which no Ash server answers, always is. */
+  isTold: boolean,
+  where?: string
+): AshErrorReason =>
+  new Undecodable({
+    message: where === undefined || read.text === "" || isPage(read.text)
+      ? unreadableBody(response.status, read)
+      : where,
+    http: exchange(response, isTold || isPage(read.text) ? read.text : "", redact)
+  })
+
+/** A success whose body is of another type than that of a stream of events. */
+export const noEventStream = (
+  response: HttpClientResponse.HttpClientResponse,
+  read: ReadBody,
+  redact: Redact
+): AshErrorReason =>
+  new Undecodable({
+    message: `the answer should be an event stream; it is ${
+      printable(redact(response.headers["content-type"] ?? "of no type"))
+    }; is there a proxy before the server?`,
+    http: exchange(response, read.text, redact)
+  })
+
+/** What a schema says of a response's body. The keys of maps in it are the server's own words. */
+export const describeBody = (error: Schema.SchemaError, redact: Redact): string => {
+  const { expected, field: path } = problemOf(error.issue)
+  const field = printable(redact(path)).slice(0, messageLimit)
+  return field === ""
+    ? `the body of the response should be ${expected}`
+    : `${field} in the response should be ${expected}`
+}
+
+/** Input that a schema refuses, before anything was sent. */
+export const fromInput = (error: Schema.SchemaError): AshErrorReason => {
+  const { expected, field } = problemOf(error.issue)
+  const name = field.replace(/^(?:params|payload|query|headers)\./, "")
+  return new InvalidRequest({ message: `${name === "" ? "the input" : name} must be ${expected}`, field: name })
+}
+
+const notConnected = new Map([
+  ["ECONNREFUSED", "connection refused"],
+  ["ConnectionRefused", "connection refused"],
+  ["ENOTFOUND", "no such host"],
+  ["EAI_AGAIN", "the host's name could not be looked up"],
+  ["FailedToOpenSocket", "no such host"],
+  ["EHOSTUNREACH", "host unreachable"],
+  ["ENETUNREACH", "network unreachable"],
+  ["EADDRNOTAVAIL", "address not available"],
+  ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", "the server does not speak TLS"],
+  ["EPROTO", "the TLS handshake failed"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
+  ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "the server's certificate cannot be verified"],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "the server's certificate cannot be verified"],
+  ["CERT_HAS_EXPIRED", "the server's certificate has expired"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another name"]
+])
+
+/** What a client of HTTP does by itself, so that it looks as if the connection had broken. */
+const ownLimits = new Map([
+  ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
+  ["UND_ERR_HEADERS_TIMEOUT", "Node's fetch waits 300 seconds for an answer; AshNode.layer waits as long as it is told"]
+])
+
+/** The innermost words on what broke a connection. */
+const describeCause = (cause: unknown, redact: Redact): string => {
+  const last = linksOf(cause).findLast(({ code, message }) => code !== undefined || (message ?? "") !== "")
+  const words = [last?.code, last?.message, ownLimits.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(": ")
+  return printable(redact(words)).slice(0, excerptLimit) || "no reason given"
+}
+
+/** Whether a page asks a server of another origin; a browser tells it nothing of an answer that it keeps from it. */
+const isCrossOrigin = (origin: string): boolean =>
+  Predicate.hasProperty(globalThis, "location") &&
+  Predicate.hasProperty(globalThis.location, "origin") &&
+  globalThis.location.origin !== origin
+
+const crossOrigin =
+  "; a browser keeps from a page what a server of another origin does not share with it, and servers share no turn: serve both from one origin, by a proxy before the server"
+
+const isResponse = (value: unknown) => Predicate.hasProperty(value, "stream") && Predicate.hasProperty(value, "status")
+
+const isClientError = (error: unknown): error is HttpClientError.HttpClientError => {
+  if (!HttpClientError.isHttpClientError(error)) return false
+  const { reason } = error
+  if (!Predicate.hasProperty(reason, "request") || !HttpClientRequest.isHttpClientRequest(reason.request)) return false
+  switch (reason._tag) {
+    case "TransportError":
+    case "InvalidUrlError":
+    case "EncodeError":
+      return true
+    case "StatusCodeError":
+    case "EmptyBodyError":
+    case "DecodeError":
+      return isResponse(reason.response)
+    default:
+      return false
+  }
+}
+
+/** What a client failed with, which one of other code may do with anything. */
+export const ofClient = (
+  error: unknown,
+  request: HttpClientRequest.HttpClientRequest
+): HttpClientError.HttpClientError =>
+  isSurely(error, isClientError)
+    ? error
+    : new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause: error }) })
+
+/** A request that got no response, or a response whose body broke off. */
+export const fromHttpClientError = (error: HttpClientError.HttpClientError): AshErrorReason => {
+  const { reason } = error
+  const own = asInstance(reason.cause, Undecodable) ?? asInstance(reason.cause, ConnectionLost)
+  if (own !== undefined) return own
+  const http = { method: reason.request.method, path: pathOf(reason.request) }
+  const redact = redactOf(reason.request)
+  switch (reason._tag) {
+    case "TransportError": {
+      // Node's fetch decodes up to five codings, and fails otherwise before there is an answer.
+      if (linksOf(reason.cause).some(({ message }) => /^too many content-encodings\b/.test(message ?? ""))) {
+        return new Undecodable({
+          message: `the body cannot be decoded here (${describeCause(reason.cause, redact)})`,
+          http
+        })
+      }
+      const codes = linksOf(reason.cause).map(({ code }) => code).filter(Predicate.isNotUndefined)
+      const why = codes.map((code) => notConnected.get(code)).find(Predicate.isNotUndefined)
+      const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
+      const further = reason.description === undefined ? "" : `; ${printable(redact(reason.description))}`
+      return why === undefined
+        ? new ConnectionLost({
+          message: `the connection to ${origin} broke (${describeCause(reason.cause, redact)})${
+            codes.length === 0 && isCrossOrigin(origin) ? crossOrigin : ""
+          }${further}`,
+          http
+        })
+        : new NotReached({ message: `no server reached at ${origin} (${why})${further}`, http })
+    }
+    case "InvalidUrlError":
+    case "EncodeError":
+      return new InvalidRequest({
+        message: `the request could not be made (${describeCause(reason.cause, redact)})`,
+        http
+      })
+    case "StatusCodeError":
+    case "EmptyBodyError":
+    case "DecodeError":
+      return new ConnectionLost({
+        message: `the connection broke while the response was read (${describeCause(reason.cause, redact)})`,
+        http: { ...http, status: reason.response.status, ...requestIdOf(reason.response.headers, redact) }
+      })
+  }
+}

@@ -1,0 +1,20 @@
+/** How failures are told to who called: by the method that was called, and what it was doing. */
+import * as Cause from "effect/Cause"
+import * as Predicate from "effect/Predicate"
+import { AshError } from "../../schema/AshError.ts"
+
+/** The failure as that of another method, which does the same. */
+export const renamed = (operation: string) => ({ during, reason }: AshError): AshError =>
+  new AshError({ operation, during, reason })
+
+/** The failure as that of a method on whose way another failed. */
+export const within = (operation: string) => (error: AshError): AshError =>
+  error.operation === operation
+    ? error
+    : new AshError({ operation, during: error.during ?? error.operation, reason: error.reason })
+
+/** One line of why something failed, for a log. */
+export const messageOf = (cause: Cause.Cause<unknown>): string => {
+  const error = Cause.squash(cause)
+  return Predicate.hasProperty(error, "message") && Predicate.isString(error.message) ? error.message : String(error)
+}

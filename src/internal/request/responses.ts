@@ -1,0 +1,52 @@
+/** Tells whoever makes a call when it goes out, and what answered it. */
+import type * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
+
+/** Is called with each response, whatever its status. */
+export class OnResponse extends Context.Reference<(response: HttpClientResponse.HttpClientResponse) => void>(
+  "effect-ash/internal/request/responses/OnResponse",
+  { defaultValue: () => () => {} }
+) {}
+
+/** Is called right before each request goes out, when all that it waits for is there. */
+export class OnRequest extends Context.Reference<() => void>("effect-ash/internal/request/responses/OnRequest", {
+  defaultValue: () => () => {}
+}) {}
+
+/** Is called while a request with large contents goes out, with the number of their bytes that have. */
+export class OnSent extends Context.Reference<(bytes: number) => void>("effect-ash/internal/request/responses/OnSent", {
+  defaultValue: () => () => {}
+}) {}
+
+/** Calls back, too, when a request of an effect goes out. */
+export const whenSent = (callBack: () => void) =>
+  Effect.updateService(OnRequest, (others) => () => {
+    others()
+    callBack()
+  })
+
+/** So many bytes are a step. */
+const step = 196_608
+
+/** Runs a call, and tells meanwhile how many bytes of its contents have gone out: never fewer than before, as it may be repeated. */
+export const telling = <A, E, R, E2, R2>(
+  call: Effect.Effect<A, E, R>,
+  tell: (bytes: number) => Effect.Effect<unknown, E2, R2>
+): Effect.Effect<A, E | E2, R | R2> =>
+  Effect.flatMap(Queue.unbounded<number, Cause.Done>(), (steps) => {
+    let most = 0
+    const onSent = (bytes: number) => {
+      if (bytes >= most + step) Queue.offerUnsafe(steps, most = bytes)
+    }
+    return Effect.map(
+      Effect.all([
+        call.pipe(Effect.provideService(OnSent, onSent), Effect.ensuring(Queue.end(steps))),
+        Stream.runForEach(Stream.fromQueue(steps), tell)
+      ], { concurrency: 2 }),
+      ([answer]) => answer
+    )
+  })

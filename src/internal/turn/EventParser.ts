@@ -1,0 +1,189 @@
+/**
+ * Cuts the bytes of an event stream into events, by the standard (HTML, section 9.2.6). A turn has thousands of events, so
+ * each byte is looked at once: what is complete is decoded in one piece, up to the last line feed, which is never inside
+ * a character, and a rest is kept as it is until its line ends. Once there is a carriage return, which no known server
+ * sends, each that ends a line is replaced first.
+ */
+import { startsAt } from "../../schema/Wire.ts"
+
+const lineFeed = 10
+const carriageReturn = 13
+const space = 32
+const byteOrderMark = 0xfeff
+
+const join = (pieces: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
+  const joined = new Uint8Array(size)
+  let position = 0
+  for (const piece of pieces) {
+    joined.set(piece, position)
+    position += piece.length
+  }
+  return joined
+}
+
+const hasMark = (pieces: ReadonlyArray<Uint8Array>): boolean => {
+  const [first, second, third] = pieces.slice(0, 3).flatMap((piece) => [...piece.subarray(0, 3)])
+  return first === 0xef && second === 0xbb && third === 0xbf
+}
+
+// Of all streams: what is complete is decoded at once, and nothing is kept.
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
+
+/** The events of a name. */
+export interface EventKind<A> {
+  /** Not a part of what was parsed: the parser keeps it. */
+  readonly name: string
+  /** Whether an event without data, which the standard lets pass, is one all the same: an end is not to be missed. */
+  readonly isTerminal: boolean
+  /** Makes an event of its data, which stands in a text from `start` to before `end`. */
+  readonly decode: (text: string, start: number, end: number) => A
+}
+
+/** The parser of one stream. A class, as methods stay compiled when a stream ends, and closures do not. */
+export class EventParser<A> {
+  readonly #kindOf: (name: string) => EventKind<A>
+  readonly #maxEventSize: number
+  #events: Array<A> = []
+  #isStart = true
+  /** The line that is not complete. */
+  #rest: Array<Uint8Array> = []
+  #restSize = 0
+  /** Counts the UTF-16 units of the rest, as the limit is one of them; each piece once. */
+  #counter: { readonly decoder: TextDecoder; pieces: number; length: number } | undefined
+  /** What an event without a name is. */
+  readonly #message: EventKind<A>
+  #kind: EventKind<A> | undefined
+  /** Where the data of the event stands: between two positions of a text. */
+  #data: string | undefined
+  #dataStart = 0
+  #dataEnd = 0
+  /** The last kind with a name of each length: a turn has few, and none is looked up twice in a row. */
+  readonly #kinds: Array<EventKind<A>> = []
+  #hasReturns = false
+  #isAfterReturn = false
+
+  /** An event may have so many characters. */
+  constructor(kindOf: (name: string) => EventKind<A>, maxEventSize: number) {
+    this.#kindOf = kindOf
+    this.#message = kindOf("message")
+    this.#maxEventSize = maxEventSize
+  }
+
+  /** Takes bytes; answers whether the event that is not complete by then is within the limit. */
+  feed(chunk: Uint8Array): boolean {
+    const bytes = this.#hasReturns ? this.#withoutReturns(chunk) : chunk
+    const end = bytes.lastIndexOf(lineFeed) + 1
+    const rest = bytes.subarray(end)
+    const text = end === 0 ? "" : decoder.decode(this.#joined(bytes.subarray(0, end)))
+    if (!this.#hasReturns && (text.includes("\r") || rest.includes(carriageReturn))) {
+      this.#hasReturns = true
+      return this.feed(chunk)
+    }
+    if (end > 0) {
+      this.#parseLines(text)
+      this.#rest = []
+      this.#restSize = 0
+      this.#counter = undefined
+    }
+    if (rest.length > 0) {
+      // Of a chunk with lines a copy, as a part of the chunk would keep all of it in memory.
+      this.#rest.push(end === 0 ? rest : new Uint8Array(rest))
+      this.#restSize += rest.length
+    }
+    const size = (this.#data === undefined ? 0 : this.#dataEnd - this.#dataStart + 1) -
+      (this.#isStart && hasMark(this.#rest) ? 1 : 0)
+    return this.#restSize + size <= this.#maxEventSize || this.#lengthOfRest() + size <= this.#maxEventSize
+  }
+
+  /** How many events there are to take. */
+  get size(): number {
+    return this.#events.length
+  }
+
+  /** Takes the events that there are. */
+  take(): Array<A> {
+    const events = this.#events
+    this.#events = []
+    return events
+  }
+
+  /** The same lines, each ended by a line feed. That of a pair may be in the next chunk. */
+  #withoutReturns(chunk: Uint8Array): Uint8Array {
+    const lines = new Uint8Array(chunk.length)
+    let length = 0
+    for (const byte of chunk) {
+      if (byte !== lineFeed || !this.#isAfterReturn) lines[length++] = byte === carriageReturn ? lineFeed : byte
+      this.#isAfterReturn = byte === carriageReturn
+    }
+    return lines.subarray(0, length)
+  }
+
+  #joined(bytes: Uint8Array): Uint8Array {
+    return this.#restSize === 0 ? bytes : join([...this.#rest, bytes], this.#restSize + bytes.length)
+  }
+
+  #lengthOfRest(): number {
+    const counter = this.#counter ??= { decoder: new TextDecoder("utf-8", { ignoreBOM: true }), pieces: 0, length: 0 }
+    for (const piece of this.#rest.slice(counter.pieces)) {
+      counter.length += counter.decoder.decode(piece, { stream: true }).length
+    }
+    counter.pieces = this.#rest.length
+    return counter.length
+  }
+
+  #parseLines(text: string) {
+    let position = 0
+    if (this.#isStart && text.charCodeAt(0) === byteOrderMark) position = 1
+    this.#isStart = false
+    while (position < text.length) {
+      if (text.charCodeAt(position) === lineFeed) {
+        this.#dispatch()
+        position += 1
+        continue
+      }
+      const end = text.indexOf("\n", position)
+      if (startsAt(text, position, "data:")) {
+        this.#addData(text, text.charCodeAt(position + 5) === space ? position + 6 : position + 5, end)
+      } else if (startsAt(text, position, "event:")) {
+        this.#kind = this.#kindAt(text, text.charCodeAt(position + 6) === space ? position + 7 : position + 6, end)
+      } else if (end - position === 4 && startsAt(text, position, "data")) {
+        this.#addData("", 0, 0)
+      } else if (end - position === 5 && startsAt(text, position, "event")) {
+        this.#kind = undefined
+      }
+      position = end + 1
+    }
+  }
+
+  #addData(text: string, start: number, end: number) {
+    if (this.#data === undefined) {
+      this.#data = text
+      this.#dataStart = start
+      this.#dataEnd = end
+    } else {
+      this.#data = `${this.#data.slice(this.#dataStart, this.#dataEnd)}\n${text.slice(start, end)}`
+      this.#dataStart = 0
+      this.#dataEnd = this.#data.length
+    }
+  }
+
+  #dispatch() {
+    if (this.#data !== undefined) {
+      const { decode } = this.#kind ?? this.#message
+      this.#events.push(decode(this.#data, this.#dataStart, this.#dataEnd))
+    } else if (this.#kind?.isTerminal) {
+      this.#events.push(this.#kind.decode("", 0, 0))
+    }
+    this.#kind = undefined
+    this.#data = undefined
+  }
+
+  #kindAt(text: string, start: number, end: number): EventKind<A> | undefined {
+    const known = this.#kinds[end - start]
+    if (known !== undefined && startsAt(text, start, known.name)) return known
+    if (start === end) return undefined
+    const kind = this.#kindOf(text.slice(start, end))
+    if (end - start < 32) this.#kinds[end - start] = kind
+    return kind
+  }
+}

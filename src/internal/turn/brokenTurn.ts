@@ -1,0 +1,102 @@
+/** What is known of a turn that broke off: what was heard of it, and whether it can run at all. */
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import {
+  AshError,
+  type AshErrorReason,
+  BufferFull,
+  ConnectionLost,
+  StreamTruncated,
+  TimedOut,
+  TurnCancelled,
+  TurnFailed,
+  TurnMixed,
+  TurnUnsuccessful,
+  Undecodable
+} from "../../schema/AshError.ts"
+import type { Turn, TurnOutcome } from "../../schema/Turn.ts"
+import { printable } from "../request/printable.ts"
+import type { Redact } from "../request/secrets.ts"
+
+const endings: Readonly<Record<TurnUnsuccessful["outcome"], string>> = {
+  Success: "with success",
+  MaxTurns: "as it reached maxTurns",
+  MaxBudgetUsd: "as it used up maxBudgetUsd",
+  MaxStructuredOutputRetries: "without an answer that fits its outputFormat",
+  ErrorDuringExecution: "by a failure of the agent",
+  IsError: "with an error in the place of an answer",
+  Other: "in a way that is not known here",
+  NoResult: "without a result; another program's turn or command may have ended it"
+}
+
+/** Characters of what the agent says in the place of an answer. */
+const saidLimit = 1000
+
+/** What the agent said instead of an answer, where it did. */
+export const whatWasWrong = (outcome: TurnOutcome, redact: Redact): string =>
+  outcome._tag === "IsError" ? ` (${printable(redact(outcome.error)).slice(0, saidLimit)})` : ""
+
+/** Hides what the agent said from logs. */
+export const hideTurn = (turn: Turn): Redacted.Redacted<Turn> =>
+  Redacted.make(turn, { label: "what was heard of the turn" })
+
+/** A turn that has come to its end; a failure unless that is a success. */
+export const successful = (
+  operation: string,
+  sessionId: string,
+  turn: Turn,
+  redact: Redact
+): Effect.Effect<Turn, AshError> => {
+  const outcome = turn.outcome._tag
+  return outcome === "Success" ? Effect.succeed(turn) : Effect.fail(
+    new AshError({
+      operation,
+      reason: new TurnUnsuccessful({
+        message: `the turn ended ${endings[outcome]}${
+          whatWasWrong(turn.outcome, redact)
+        }; partialTurn has what the agent said until then`,
+        sessionId,
+        outcome,
+        heard: hideTurn(turn)
+      })
+    })
+  )
+}
+
+type Known = Partial<Pick<StreamTruncated, "heard" | "http" | "lastSequence">>
+
+const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason => {
+  switch (reason._tag) {
+    case "ConnectionLost":
+      return new ConnectionLost({ ...reason, ...known })
+    case "StreamTruncated":
+      return new StreamTruncated({ ...reason, ...known })
+    case "TurnFailed":
+      return new TurnFailed({ ...reason, ...known })
+    case "TurnCancelled":
+      return new TurnCancelled({ ...reason, ...known })
+    case "TurnMixed":
+      return new TurnMixed({ ...reason, ...known })
+    case "TurnUnsuccessful":
+      return new TurnUnsuccessful({ ...reason, ...known })
+    case "TimedOut":
+      return new TimedOut({ ...reason, ...known })
+    case "BufferFull":
+      return new BufferFull({ ...reason, ...known })
+    case "Undecodable":
+      return new Undecodable({ ...reason, ...known })
+    default:
+      return reason
+  }
+}
+
+/** The failure with what is known of its turn; a failure of something else as it is. */
+export const withKnown = ({ during, operation, reason }: AshError, known: Known): AshError =>
+  new AshError({ operation, during, reason: withKnownReason(reason, known) })
+
+/**
+ * Whether it is certain that a turn has not begun. A server at its capacity has made no session; of a turn that is not
+ * said (docs/ash.md 5.7).
+ */
+export const startedNothing = ({ nothingHappened, reason }: AshError): boolean =>
+  nothingHappened && reason._tag !== "AtCapacity"

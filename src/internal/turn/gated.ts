@@ -1,0 +1,321 @@
+/** Turns and commands that go through the gate of their session: alone, and fencing it if they are not heard to their end. */
+import type * as Arr from "effect/Array"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { AshError, ServerFailure, SessionFenced, TurnCancelled, TurnFailed, WrongState } from "../../schema/AshError.ts"
+import type { StreamEvent } from "../../schema/StreamEvent.ts"
+import { renamed, within } from "../request/operations.ts"
+import { whenSent } from "../request/responses.ts"
+import { startedNothing, withKnown } from "./brokenTurn.ts"
+import { TurnControl } from "./turnControl.ts"
+import * as TurnFold from "./turnFold.ts"
+import type { Fence, Gate, Guest, SessionRestarted, TurnGates } from "./turnGates.ts"
+import { begun, usageOf } from "./turnUsage.ts"
+
+/** What is sent to a session that is fenced. */
+export const fenced = (operation: string, sessionId: string, { why }: Fence) =>
+  new AshError({
+    operation,
+    reason: new SessionFenced({
+      message:
+        `the session ${sessionId} is fenced: ${why}. What is sent now would mix with what may still run there. ` +
+        "Recover the session by stop and resume (recover, or the option recovery), or use another one",
+      sessionId
+    })
+  })
+
+/** The failure of a turn or a command that this program ends. */
+export const cancelled = (operation: string, sessionId: string, how: string) =>
+  new AshError({ operation, reason: new TurnCancelled({ message: `it was ended: ${how}`, sessionId }) })
+
+/** Ends a turn or a command, for who hears it. */
+export const cancelGuest = (guest: Guest, error: AshError) => {
+  Deferred.doneUnsafe(guest.cancelled, Effect.fail(error))
+}
+
+/** Ends what runs in a session that was stopped or ended, as the server is done with it. */
+export const endGuestOf = ({ guest }: Gate, error: AshError) => {
+  if (guest === undefined) return
+  guest.phase = "Over"
+  cancelGuest(guest, error)
+}
+
+/** What a server says when the sandbox of an active session is gone, before anything of a turn has run. */
+const sandboxGone = /^(?:Not connected|Sandbox not found)$/
+
+const wayOut = {
+  paused: "resume it, or recover it (recover, or the option recovery), or use another one",
+  stopped: "resume it, or recover it (recover, or the option recovery); its agent's memory is gone",
+  error: "recover it (recover, or the option recovery), or use another one",
+  starting: "wait until it has started",
+  ended: "use another one"
+}
+
+const sandboxIsGone = "the session's sandbox is gone: recover it (recover, or the option recovery)"
+
+const wayOutOf = new Map(Object.entries(wayOut))
+
+/** What the failure of something that has said nothing tells of its session: nothing of it has run. */
+const unusable = ({ reason }: AshError): Fence | undefined => {
+  switch (reason._tag) {
+    case "WrongState":
+      return reason.status === undefined || reason.status === "active" || reason.status === "ended"
+        ? undefined
+        : { _tag: "Inactive", why: `the session was ${reason.status === "error" ? "in error" : reason.status}` }
+    case "TurnFailed":
+      return sandboxGone.test(reason.error)
+        ? { _tag: "Gone", why: `its sandbox is gone (${reason.error})` }
+        : undefined
+    case "ServerFailure":
+      return sandboxGone.test(reason.message.replace(/ \(\d+\)$/, ""))
+        ? { _tag: "Gone", why: "its sandbox is gone (Sandbox not found)" }
+        : undefined
+    default:
+      return undefined
+  }
+}
+
+/** The failure of a turn or a command that did not begin, with what to do about it. */
+const advised = (error: AshError, { halted }: Gate): AshError => {
+  const { during, operation, reason } = error
+  const isGone = unusable(error)?._tag === "Gone"
+  const advice = reason._tag === "WrongState"
+    ? halted === undefined ? wayOutOf.get(reason.status ?? "") : `this program has ${halted} it, so resume it first`
+    : isGone
+    ? sandboxIsGone
+    : undefined
+  if (advice === undefined) return error
+  const message = `${reason.message}; ${advice}`
+  switch (reason._tag) {
+    case "WrongState":
+      return new AshError({ operation, during, reason: new WrongState({ ...reason, message }) })
+    case "TurnFailed":
+      return new AshError({ operation, during, reason: new TurnFailed({ ...reason, message }) })
+    case "ServerFailure":
+      return new AshError({ operation, during, reason: new ServerFailure({ ...reason, message }) })
+    default:
+      return error
+  }
+}
+
+/** Whether a fence keeps everything out. Where the session was seen unusable, the server may know better by now. */
+export const isShut = ({ fence }: Gate): boolean => fence?._tag === "Broken"
+
+/** Opens the gate of a session that was restarted. */
+export const open = (gate: Gate, restarted: SessionRestarted) => {
+  gate.fence = undefined
+  gate.halted = undefined
+  gate.lastSequence = undefined
+  if (restarted.lost.length > 0) gate.usageBefore = { ...gate.usageBefore, last: "none" }
+  gate.restarts += 1
+  gate.lastRestart = restarted
+}
+
+/** Is in a session as the one guest until the scope closes, and fences it where it is left while it runs. */
+export const beGuest = Effect.fnUntraced(function*(
+  gate: Gate,
+  what: Guest["what"],
+  onBroken: (hasFailed: boolean) => Effect.Effect<void> = () => Effect.void
+) {
+  const guest: Guest = { what, cancelled: Deferred.makeUnsafe(), phase: "Waiting" }
+  gate.guest = guest
+  // Before the gate opens again, as scopes close from the last to the first.
+  yield* Scope.addFinalizer(
+    yield* Scope.Scope,
+    Effect.suspend(() => {
+      gate.guest = undefined
+      if (guest.phase !== "Running") return Effect.void
+      const hasFailed = isShut(gate)
+      if (!hasFailed) gate.fence = { _tag: "Broken", why: leftRunning[what] }
+      return onBroken(hasFailed)
+    })
+  )
+  return guest
+})
+
+const leftRunning = {
+  turn: "its last turn was not heard to its end",
+  command: "a command was interrupted, and may still run"
+}
+
+/** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
+export const enterUnfenced = Effect.fnUntraced(function*(
+  gates: TurnGates,
+  operation: string,
+  id: string,
+  what: Guest["what"]
+) {
+  const gate = yield* gates.enter(operation, id, {})
+  const guest = yield* beGuest(gate, what)
+  yield* gate.restarting.withPermits(1)(Effect.suspend(() => {
+    const { fence } = gate
+    if (fence?._tag === "Stopped") return Effect.mapError(fence.restart(gate), within(operation))
+    return fence !== undefined && isShut(gate) ? Effect.fail(fenced(operation, id, fence)) : Effect.void
+  }))
+  return { gate, guest }
+})
+
+export interface GuestOptions {
+  readonly operation: string
+  readonly sessionId: string
+  readonly gate: Gate
+  readonly guest: Guest
+  /** Why nothing may be sent any more, if so. */
+  readonly refusal?: () => AshError | undefined
+  /** Is called when the request goes out. */
+  readonly onSend?: () => void
+  /** Is called when it is certain that nothing runs of what went out. */
+  readonly onRefused?: () => void
+}
+
+/** Until its request goes out a guest does not run; from then on it may, unless it is certain that it does not. */
+const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, sessionId }: GuestOptions) => {
+  const onRequest = () => {
+    guest.phase = "Running"
+    // One that went up while the request was waiting for its key stays.
+    if (!isShut(gate)) gate.fence = undefined
+    onSend?.()
+  }
+  const attempt = <A, R>(sending: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
+    Effect.flatMap(Deferred.isDone(guest.cancelled), (isCancelled) => {
+      if (isCancelled) return Deferred.await(guest.cancelled)
+      const refused = refusal?.() ?? (gate.fence !== undefined && isShut(gate)
+        ? fenced(operation, sessionId, gate.fence)
+        : undefined)
+      if (refused !== undefined) return Effect.fail(refused)
+      return whenSent(onRequest)(sending).pipe(
+        Effect.tapError((error) =>
+          Effect.sync(() => {
+            if (guest.phase !== "Running" || !startedNothing(error)) return
+            guest.phase = "Waiting"
+            onRefused?.()
+          })
+        )
+      )
+    })
+  return { attempt, abort: Deferred.await(guest.cancelled) }
+}
+
+/** What a failure leaves behind in the gate. */
+const leave = (
+  { gate, guest }: GuestOptions,
+  error: AshError,
+  hasSpoken: boolean,
+  why: string
+): AshError => {
+  const fence = hasSpoken ? undefined : unusable(error)
+  if (fence !== undefined || startedNothing(error)) {
+    guest.phase = "Over"
+    if (fence !== undefined && gate.halted === undefined) gate.fence ??= fence
+  } else if (guest.phase === "Running") {
+    gate.fence ??= { _tag: "Broken", why }
+  }
+  return hasSpoken ? error : advised(error, gate)
+}
+
+/** Servers store the answers of an agent and the result, each as a message (docs/ash.md 3.6). */
+const isStored = (event: StreamEvent) =>
+  event._tag === "Message" && (event.message._tag === "Assistant" || event.message._tag === "Result")
+
+/** Streams a turn in a session that was entered alone. What it leaves behind stands in the gate before the next one enters. */
+export const gatedTurn = (
+  options: GuestOptions,
+  send: Stream.Stream<StreamEvent, AshError>
+): Stream.Stream<StreamEvent, AshError> =>
+  Stream.unwrap(Effect.map(TurnFold.Folding, (folding) => {
+    const { gate, guest, operation } = options
+    const { usageBefore } = gate
+    const begin = gate.lastSequence
+    let stored = 1
+    let hasSpoken = false
+
+    const control = controlOf({
+      ...options,
+      onSend: () => {
+        gate.usageBefore = begun(usageBefore)
+        options.onSend?.()
+      },
+      onRefused: () => {
+        gate.usageBefore = usageBefore
+      }
+    })
+    const heard = (batch: Arr.NonEmptyReadonlyArray<StreamEvent>) => {
+      for (const event of batch) {
+        if (isStored(event)) stored += 1
+        if (event._tag === "Message" && event.message._tag === "Result") {
+          gate.usageBefore = usageOf(event.message, usageBefore).after
+        }
+        if (event._tag === "Done" || event._tag === "TurnError") {
+          guest.phase = "Over"
+          gate.lastSequence = begin === undefined || event._tag === "TurnError" ? undefined : begin + stored
+        } else if (event._tag === "SessionStart") {
+          // Whoever made it active again.
+          gate.halted = undefined
+        } else {
+          hasSpoken = true
+        }
+      }
+      return batch
+    }
+    const failed = (error: AshError) => {
+      if (error.reason._tag === "TurnFailed") {
+        guest.phase = "Over"
+        gate.lastSequence = undefined
+      }
+      const known = withKnown(renamed(operation)(error), { lastSequence: begin })
+      return leave(options, known, hasSpoken, error.reason.message)
+    }
+    return send.pipe(
+      Stream.provideService(
+        TurnFold.Folding,
+        (options: TurnFold.StateOptions) => folding({ ...options, before: usageBefore })
+      ),
+      Stream.provideService(TurnControl, control),
+      Stream.mapArray(heard),
+      Stream.mapError(failed)
+    )
+  }))
+
+/**
+ * The time after a command in which nothing else begins. Its end is told to whoever listens then: a turn would be ended
+ * by it, and a command would be answered with its result. Servers were seen to need 50 ms to 80 ms.
+ */
+const quiet = 200_000_000n
+
+/** Runs a command in a session that was entered alone. One that is not answered fences the session. */
+export const gatedCommand = <A>(
+  options: GuestOptions,
+  command: Effect.Effect<A, AshError>
+): Effect.Effect<A, AshError> => {
+  const { gate, guest, operation } = options
+  let hasRun = false
+  const control = controlOf({
+    ...options,
+    onSend: () => {
+      hasRun = true
+    },
+    onRefused: () => {
+      hasRun = false
+    }
+  })
+  return Effect.raceFirst(Effect.provideService(command, TurnControl, control), control.abort).pipe(
+    Effect.tap(() =>
+      Effect.sync(() => {
+        guest.phase = "Over"
+        gate.halted = undefined
+      })
+    ),
+    Effect.mapError((error) => {
+      const why = `a command was not answered (${error.reason.message}), and may still run`
+      const failure = leave(options, renamed(operation)(error), false, why)
+      hasRun = guest.phase === "Running"
+      return failure
+    }),
+    Effect.ensuring(Effect.map(Clock.currentTimeNanos, (now) => {
+      if (hasRun) gate.quietUntil = now + quiet
+    }))
+  )
+}

@@ -1,0 +1,136 @@
+/** What became of a turn, told by what the server keeps of the conversation. Nothing is sent to the agent. */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import type { AshError } from "../../schema/AshError.ts"
+import { bytesOf } from "../../schema/Bytes.ts"
+import type { Content, StoredMessage, UserPrompt } from "../../schema/Message.ts"
+import { textsOf } from "../../schema/promptText.ts"
+import type { SessionEvent } from "../../schema/SessionEvent.ts"
+import type { Turn } from "../../schema/Turn.ts"
+import * as TurnFold from "./turnFold.ts"
+
+/** The turn that is asked about. */
+export interface Asked {
+  /** The sequence number of the last message that was stored before it. @default 0, before the conversation */
+  readonly after?: number | undefined
+  /** What was said in it; without it, the first turn behind `after`. */
+  readonly content?: Content | undefined
+}
+
+/** What became of a turn, as far as the server keeps it. */
+export type Outcome =
+  /** It ran to its end. */
+  | { readonly _tag: "Completed"; readonly turn: Turn }
+  /** The server has nothing of it. A message that is still on its way can yet start it. */
+  | { readonly _tag: "NotStarted" }
+  | {
+    /** It was begun, or may have been, and there is no end that is certainly its own. */
+    readonly _tag: "OutcomeUnknown"
+    /** What the server kept of it: nothing that came after the connection was lost. */
+    readonly messages: ReadonlyArray<StoredMessage>
+    readonly events: ReadonlyArray<SessionEvent>
+  }
+
+/** The turn that is asked about, as far as it is known. */
+export interface AskedTurn {
+  readonly after: number
+  /** What was said in it, if that is known. */
+  readonly said: string | undefined
+  /** When it was sent, in milliseconds of this program's clock. */
+  readonly sentAt?: number
+  /** Whether it is the last that matches, not the first. */
+  readonly isLast?: boolean
+}
+
+/** The rows of a conversation, and how far the server's clock is ahead of this program's, if it says so: a second or less too little. */
+interface Rows {
+  readonly rows: ReadonlyArray<StoredMessage>
+  readonly clockAhead: number | undefined
+}
+
+export interface Conversation {
+  readonly messages: Effect.Effect<Rows, AshError>
+  readonly events: Stream.Stream<SessionEvent, AshError>
+}
+
+const edge = 32
+
+/** What tells a block that is no text from another. */
+const markOf = (block: unknown): ReadonlyArray<unknown> => {
+  if (!Predicate.hasProperty(block, "source") || !Predicate.hasProperty(block, "type")) return []
+  const { source, type } = block
+  const bytes = Predicate.hasProperty(source, "data") ? bytesOf(source.data) : undefined
+  return [[type, bytes === undefined ? source : [bytes.length, ...bytes.slice(0, edge), ...bytes.slice(-edge)]]]
+}
+
+/** What was said, to be compared, however a server was sent it and keeps it. */
+export const saidOf = (content: Content | UserPrompt["content"]): string =>
+  JSON.stringify([textsOf(content).join(""), typeof content === "string" ? [] : [...content].flatMap(markOf)])
+
+const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
+const isResult = ({ content }: StoredMessage) => content._tag === "Result"
+const timeOf = ({ createdAt }: StoredMessage | SessionEvent) => createdAt.epochMilliseconds
+
+/** How many turns run when a row is stored: before it there were prompts, and results, and what the timeline tells of others. */
+const runningAt = (
+  row: StoredMessage,
+  rows: ReadonlyArray<StoredMessage>,
+  timeline: ReadonlyArray<SessionEvent>
+): number => {
+  let running = 0
+  let told = 0
+  for (const next of rows.slice(0, rows.indexOf(row) + 1)) {
+    for (; told < timeline.length; told++) {
+      const event = timeline[told]
+      if (event === undefined || timeOf(event) >= timeOf(next)) break
+      const { data } = event
+      if (data._tag === "Error") running = Math.max(0, running - 1)
+      if (data._tag === "Lifecycle" && (data.action === "stopped" || data.action === "ended")) running = 0
+    }
+    if (next === row) break
+    if (isPrompt(next)) running += 1
+    if (isResult(next)) running = Math.max(0, running - 1)
+  }
+  return running
+}
+
+/** Finds the turn, and its end if that is certainly its own: a turn that ran before it may have brought another's. */
+export const reconcile = Effect.fnUntraced(function*(
+  { events, messages }: Conversation,
+  { after, isLast = false, said, sentAt }: AskedTurn
+): Effect.fn.Return<Outcome, AshError> {
+  const { clockAhead, rows } = yield* messages
+  const says = ({ content, sequence }: StoredMessage) =>
+    content._tag === "UserPrompt" && sequence > after && (said === undefined || saidOf(content.content) === said)
+  const earliest = sentAt === undefined ? -Infinity : sentAt + (clockAhead ?? 0)
+  const isAsked = (row: StoredMessage) => says(row) && timeOf(row) >= earliest
+  const prompt = isLast ? rows.findLastIndex(isAsked) : rows.findIndex(isAsked)
+  const asked = rows[prompt]
+  if (asked === undefined) {
+    const isCursor = after === 0 || rows.some(({ sequence }) => sequence === after)
+    return isCursor && (clockAhead !== undefined || !rows.some(says))
+      ? { _tag: "NotStarted" }
+      : { _tag: "OutcomeUnknown", messages: [], events: [] }
+  }
+  const following = rows.findIndex((row, index) => index > prompt && isPrompt(row))
+  const turn = rows.slice(prompt, following === -1 ? undefined : following)
+  const end = turn.findIndex(isResult)
+  const completed = {
+    _tag: "Completed",
+    turn: TurnFold.fromMessages(turn.slice(0, end + 1).map(({ content }) => content))
+  } as const
+  if (end >= 0 && runningAt(asked, rows, []) === 0) return completed
+
+  const timeline = yield* Stream.runCollect(events)
+  // A turn before it that failed, or was stopped, has no result.
+  if (end >= 0 && runningAt(asked, rows, timeline) === 0) return completed
+  const next = rows[following]
+  return {
+    _tag: "OutcomeUnknown",
+    messages: turn,
+    events: timeline.filter((event) =>
+      timeOf(event) >= timeOf(asked) && (next === undefined || timeOf(event) < timeOf(next))
+    )
+  }
+})

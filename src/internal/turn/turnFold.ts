@@ -1,0 +1,288 @@
+/** Folds the events of a turn into one value. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
+import { identity } from "effect/Function"
+import type * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import type { AssistantMessage, ClaudeMessage, ToolResultBlock } from "../../schema/ClaudeMessage.ts"
+import type { StoredContent } from "../../schema/Message.ts"
+import type { StreamEvent } from "../../schema/StreamEvent.ts"
+import type { ToolCall, Turn, TurnOutcome } from "../../schema/Turn.ts"
+import { jsonAt, saysError, toolError } from "../../schema/Wire.ts"
+import type { Redact } from "../request/secrets.ts"
+import { AgentText, blocksOf, makeWriter, present } from "./agentText.ts"
+import { afford, type Budget, bytesOf, type Listener } from "./strand.ts"
+import { unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
+
+export { blocksOf }
+
+/** How much of a turn is kept where it is not asked for as a whole, in bytes. */
+const keptOfTurn = 1_048_576
+
+/** An event of a turn, and what a session handle says before the first of them, which adds nothing to the turn. */
+export type TurnEvent = StreamEvent | { readonly _tag: "SessionRestarted" }
+
+/** Where the calls of an id are, and how many of them are answered: the first ones. */
+interface CallsOfId {
+  readonly indices: Array<number>
+  answered: number
+}
+
+/** A turn as far as it is folded. */
+export interface State {
+  readonly words: AgentText
+  readonly toolCalls: Array<ToolCall>
+  readonly calls: Map<string, CallsOfId>
+  /** The calls that a message answered, by its id. */
+  readonly answers: Map<string, ReadonlyArray<ToolCall>>
+  readonly budget: Budget
+  /** What is known of the turns before. */
+  readonly before: UsageBefore
+  /** Takes secrets out of what is told of the turn. */
+  readonly redact: Redact
+  result: Turn["result"]
+}
+
+export interface StateOptions {
+  /** How much is kept, in bytes. @default Infinity */
+  readonly size?: number
+  readonly listener?: Listener
+  readonly before?: UsageBefore
+  readonly redact?: Redact
+}
+
+export const initial = (
+  { before = unknownBefore, listener = {}, redact = identity, size = Infinity }: StateOptions = {}
+): State => {
+  const budget: Budget = { left: size, isExceeded: false }
+  return {
+    words: new AgentText({ listener, budget, pendingLimit: size }),
+    toolCalls: [],
+    calls: new Map(),
+    answers: new Map(),
+    budget,
+    before,
+    redact,
+    result: undefined
+  }
+}
+
+/** Roughly what a value takes in memory. */
+const sizeOf = (json: unknown): number => {
+  let size = 0
+  const rest = [json]
+  while (rest.length > 0) {
+    const value = rest.pop()
+    size += 16
+    if (typeof value === "string") size += bytesOf(value)
+    else if (typeof value === "object" && value !== null) {
+      for (const [name, inner] of Object.entries(value)) {
+        size += name.length
+        rest.push(inner)
+      }
+    }
+  }
+  return size
+}
+
+/** Whether there is room for a value. Where there are no bounds, nothing is measured. */
+const hasRoom = ({ budget }: State, json: unknown): boolean => budget.left === Infinity || afford(budget, sizeOf(json))
+
+const addAssistant = (state: State, message: AssistantMessage) => {
+  for (const block of blocksOf(message)) {
+    if (block._tag !== "ToolUse") continue
+    const { id: given, input = null, name: called } = block
+    const id = given ?? ""
+    const name = called ?? ""
+    const parentToolUseId = present(message.parent_tool_use_id)
+    if (!hasRoom(state, { id, name, input, parentToolUseId })) continue
+    const calls = state.calls.get(id) ?? { indices: [], answered: 0 }
+    state.calls.set(id, calls)
+    calls.indices.push(state.toolCalls.length)
+    state.toolCalls.push({
+      id,
+      name,
+      input,
+      result: undefined,
+      parentToolUseId
+    })
+  }
+}
+
+/** Answers a call, and gives it back as it is then. */
+const addToolResult = (state: State, { content = null, tool_use_id }: ToolResultBlock, isError: boolean) => {
+  const calls = state.calls.get(tool_use_id ?? "")
+  const index = calls?.indices[calls.answered] ?? calls?.indices.at(-1)
+  const call = index === undefined ? undefined : state.toolCalls[index]
+  if (calls === undefined || index === undefined || call === undefined) return []
+  calls.answered = Math.min(calls.answered + 1, calls.indices.length)
+  const kept = hasRoom(state, content) ? content : null
+  const answered: ToolCall = { ...call, result: { content: kept, isError } }
+  state.toolCalls[index] = answered
+  return [answered]
+}
+
+/** Whether an answer is that which a call has. */
+const isAnswerOf = ({ content = null, tool_use_id }: ToolResultBlock, call: ToolCall | undefined) =>
+  call?.id === (tool_use_id ?? "") && Equal.equals(call.result?.content, content)
+
+const addUser = (state: State, { message, raw, uuid }: Extract<ClaudeMessage, { readonly _tag: "User" }>) => {
+  if (typeof message.content === "string") return
+  const results = message.content.filter((block) => block._tag === "ToolResult")
+  if (results.length === 0) return
+  const id = present(uuid)
+  const before = id === undefined ? undefined : state.answers.get(id)
+  // Delivered twice, with the same id and the same answers, a message answers once.
+  if (before?.length === results.length && results.every((block, index) => isAnswerOf(block, before[index]))) return
+  const answered = message.content.flatMap((block, index) =>
+    block._tag === "ToolResult"
+      ? addToolResult(state, block, saysError(block.is_error, () => jsonAt(raw, ...toolError(index))))
+      : []
+  )
+  if (id !== undefined && afford(state.budget, bytesOf(id))) state.answers.set(id, answered)
+}
+
+const addMessage = (state: State, message: ClaudeMessage) => {
+  const isNew = state.words.takeMessage(message)
+  if (message._tag === "Assistant" && isNew) addAssistant(state, message)
+  if (message._tag === "User") addUser(state, message)
+  if (message._tag === "Result" && hasRoom(state, message.raw)) state.result = message
+}
+
+/** Folds an event into a turn. */
+export const addEvent = (state: State, event: TurnEvent) => {
+  if (event._tag === "Message") addMessage(state, event.message)
+  else if (event._tag !== "SessionRestarted") state.words.take(event)
+}
+
+/** Folds events into a turn. */
+const add = (state: State, events: ReadonlyArray<TurnEvent>) => {
+  for (const event of events) addEvent(state, event)
+}
+
+const limits: Readonly<Record<string, TurnOutcome>> = {
+  error_max_turns: { _tag: "MaxTurns" },
+  error_max_budget_usd: { _tag: "MaxBudgetUsd" },
+  error_max_structured_output_retries: { _tag: "MaxStructuredOutputRetries" }
+}
+
+/** What a result says of its errors, be it a list or not. */
+const errorsOf = ({ errors, raw }: NonNullable<Turn["result"]>): ReadonlyArray<Schema.Json> => {
+  if (errors !== undefined && errors !== null) return errors
+  const said = jsonAt(raw, "errors") ?? null
+  return said === null ? [] : [said]
+}
+
+const textOf = (json: Schema.Json): string => typeof json === "string" ? json : JSON.stringify(json)
+
+export const outcomeOf = (result: Turn["result"]): TurnOutcome => {
+  if (result === undefined) return { _tag: "NoResult" }
+  const subtype = result.subtype ?? ""
+  if (Object.hasOwn(limits, subtype) && limits[subtype] !== undefined) return limits[subtype]
+  const errors = errorsOf(result)
+  if (subtype === "error_during_execution") return { _tag: "ErrorDuringExecution", errors }
+  if (saysError(result.is_error, () => jsonAt(result.raw, "is_error"))) {
+    return { _tag: "IsError", error: present(result.result) ?? present(errors.map(textOf).join("; ")) ?? subtype }
+  }
+  return subtype === "success" ? { _tag: "Success" } : { _tag: "Other", subtype }
+}
+
+/** The turn, when nothing more comes. */
+export const toTurn = (state: State): Turn => {
+  const { before, budget, result, toolCalls, words } = state
+  words.settle()
+  const used = result === undefined ? undefined : usageOf(result, before)
+  return {
+    text: words.text,
+    thinking: words.thinking,
+    toolCalls: [...toolCalls],
+    outcome: outcomeOf(result),
+    structuredOutput: result?.structured_output,
+    usage: used?.usage,
+    costUsd: used?.costUsd,
+    usageScope: used?.scope ?? "turn",
+    numTurns: result?.num_turns ?? undefined,
+    stopReason: result?.stop_reason ?? undefined,
+    result,
+    isPartial: budget.isExceeded
+  }
+}
+
+/**
+ * The text that the agent writes, as it arrives: pieces where the server sends pieces, whole blocks where it does not,
+ * and nothing twice. Where the agent said something else than its pieces, that follows behind a blank line.
+ */
+export const textDeltas = <E, R>(events: Stream.Stream<TurnEvent, E, R>): Stream.Stream<string, E, R> =>
+  Stream.mapAccumArray(
+    events,
+    () => {
+      const writer = makeWriter()
+      const budget: Budget = { left: keptOfTurn, isExceeded: false }
+      const words = new AgentText({ listener: writer.listener, budget, keepsText: false, pendingLimit: keptOfTurn })
+      return { writer, words }
+    },
+    (state, batch) => {
+      for (const event of batch) if (event._tag !== "SessionRestarted") state.words.take(event)
+      state.words.hurry()
+      return [state, state.writer.take()]
+    },
+    {
+      onHalt: ({ words, writer }) => {
+        words.settle()
+        return writer.take()
+      }
+    }
+  )
+
+/** Folds the messages of a turn, as a server keeps them. */
+export const fromMessages = (messages: ReadonlyArray<ClaudeMessage | UserPromptContent>): Turn => {
+  const state = initial()
+  for (const message of messages) if (message._tag !== "UserPrompt") addMessage(state, message)
+  return toTurn(state)
+}
+
+type UserPromptContent = Extract<StoredContent, { readonly _tag: "UserPrompt" }>
+
+/** What to do while a stream is folded. */
+export interface FoldOptions<E, R> {
+  /** Is run with each piece of text as it arrives, as `textDeltas` would give it. */
+  readonly onText?: ((text: string) => Effect.Effect<unknown, E, R>) | undefined
+}
+
+/** Runs a stream of events to its end and folds it into the turn. */
+export const fold = <E, R, E2 = never, R2 = never>(
+  events: Stream.Stream<TurnEvent, E, R>,
+  { onText }: FoldOptions<E2, R2> = {}
+): Effect.Effect<Turn, E | E2, R | R2> =>
+  Effect.suspend(() => {
+    if (onText === undefined) {
+      const state = initial()
+      return Effect.map(
+        Stream.runForEachArray(events, (batch) => Effect.sync(() => add(state, batch))),
+        () => toTurn(state)
+      )
+    }
+    const writer = makeWriter()
+    const state = initial({ listener: writer.listener })
+    const write = Effect.suspend(() => Effect.forEach(writer.take(), onText, { discard: true }))
+    return Stream.runForEachArray(events, (batch) => {
+      add(state, batch)
+      state.words.hurry()
+      return write
+    }).pipe(
+      Effect.andThen(Effect.sync(() => state.words.settle())),
+      Effect.andThen(write),
+      Effect.map(() => toTurn(state))
+    )
+  })
+
+/** Makes what a turn is folded into. */
+export type Make = (options: StateOptions) => State
+
+export const foldForFailure: Make = (options) => initial({ size: keptOfTurn, ...options })
+
+/** What the stream of a turn folds it into; one who wants the whole of it gives a state of his own. */
+export class Folding extends Context.Reference<Make>("effect-ash/internal/turn/turnFold/Folding", {
+  defaultValue: () => foldForFailure
+}) {}

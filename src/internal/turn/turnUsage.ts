@@ -1,0 +1,161 @@
+/**
+ * What a turn used and cost. A result counts the main loop alone in `usage`, and subagents, too, in `modelUsage`; the
+ * latter and the cost are those of the turn, or, with SDKs from 0.3.277 on, sums over the session of the SDK: which of the
+ * two is found by the result before it.
+ */
+import * as Predicate from "effect/Predicate"
+import type { ModelUsage, ResultMessage, TokenUsage } from "../../schema/ClaudeMessage.ts"
+import type { UsageScope } from "../../schema/Turn.ts"
+import { present } from "./agentText.ts"
+
+/** The figures of a result. */
+interface Figures {
+  readonly session: string | undefined
+  readonly models: Readonly<Record<string, ModelUsage>>
+  readonly costUsd: number | undefined
+  /** Whether all of them are of that result, and none of an earlier one as it was missing. */
+  readonly isWhole: boolean
+}
+
+/** What is known of the turns of a session before one. */
+export interface UsageBefore {
+  /** The last result; none where the turn is the first of its session, unknown where there may have been any. */
+  readonly last: Figures | "none" | "unknown"
+  /** What results were found to count. */
+  readonly counts: "turn" | "session" | "unknown"
+}
+
+export const unknownBefore: UsageBefore = { last: "unknown", counts: "unknown" }
+export const nothingBefore: UsageBefore = { last: "none", counts: "unknown" }
+
+const counters = [
+  ["inputTokens", "input_tokens"],
+  ["outputTokens", "output_tokens"],
+  ["cacheReadInputTokens", "cache_read_input_tokens"],
+  ["cacheCreationInputTokens", "cache_creation_input_tokens"]
+] as const
+
+const hasTokens = ({ models }: Pick<Figures, "models">): boolean =>
+  Object.values(models).some((model) => counters.some(([counter]) => Predicate.isNumber(model[counter])))
+
+const countsNoCost = ({ costUsd = 0 }: Figures): boolean => costUsd === 0
+
+type Tokens = { readonly [Name in keyof TokenUsage]: number }
+
+/** The sums of those counters that a model has. */
+const totalOf = (models: Figures["models"]): Tokens => {
+  const totals: { -readonly [Name in keyof Tokens]: Tokens[Name] } = {}
+  for (const model of Object.values(models)) {
+    for (const [name, total] of counters) {
+      const count = model[name] ?? undefined
+      if (count !== undefined) totals[total] = (totals[total] ?? 0) + count
+    }
+  }
+  return totals
+}
+
+const countOf = (usage: Tokens | TokenUsage, name: keyof TokenUsage): number => usage[name] ?? 0
+
+const isZero = (usage: TokenUsage) => counters.every(([, name]) => countOf(usage, name) === 0)
+
+/** Whether one has at least as much of everything as another. */
+const covers = (one: TokenUsage, other: TokenUsage) =>
+  counters.every(([, name]) => countOf(one, name) >= countOf(other, name))
+
+/** Differences of sums of fractions, without what such sums are off by. */
+const cents = (usd: number): number => Number(usd.toFixed(12))
+
+/** From one result to the next one: what can be told, as any figure may be missing. */
+interface Growth {
+  readonly tokens: Tokens
+  readonly costUsd: number | undefined
+  /** Whether a figure has become less, which sums never do. */
+  readonly hasShrunk: boolean
+}
+
+const growthOf = (now: Figures, before: Figures): Growth => {
+  const tokens: { -readonly [Name in keyof Tokens]: Tokens[Name] } = {}
+  const costUsd = now.costUsd === undefined || before.costUsd === undefined
+    ? undefined
+    : cents(now.costUsd - before.costUsd)
+  let hasShrunk = costUsd !== undefined && costUsd < 0
+  if (!hasTokens(now) || !hasTokens(before)) return { tokens, costUsd, hasShrunk }
+  const names = [...new Set([...Object.keys(now.models), ...Object.keys(before.models)])]
+  for (const [counter, name] of counters) {
+    const grown = names.map((model) => {
+      const [after, earlier] = [now.models[model], before.models[model]]
+      const count = after === undefined ? 0 : after[counter] ?? undefined
+      const earlierCount = earlier === undefined ? 0 : earlier[counter] ?? undefined
+      return count === undefined || earlierCount === undefined ? undefined : count - earlierCount
+    })
+    hasShrunk ||= grown.some((count) => count !== undefined && count < 0)
+    if (grown.every(Predicate.isNotUndefined)) tokens[name] = grown.reduce((sum, count) => sum + count, 0)
+  }
+  return { tokens, costUsd, hasShrunk }
+}
+
+/** By what the main loop used, where both are known, whether figures that grew so can be sums; undefined if that says nothing. */
+const canBeSums = ({ tokens }: Growth, own: TokenUsage): boolean | undefined => {
+  const used = counters.filter(([, name]) => countOf(own, name) > 0 && tokens[name] !== undefined)
+  return used.length === 0 ? undefined : used.every(([, name]) => countOf(tokens, name) >= countOf(own, name))
+}
+
+const figuresOf = ({ modelUsage, session_id, total_cost_usd }: ResultMessage): Figures => {
+  const figures = { session: present(session_id), models: modelUsage ?? {}, costUsd: total_cost_usd ?? undefined }
+  return { ...figures, isWhole: hasTokens(figures) && figures.costUsd !== undefined }
+}
+
+/** The figures of a result, with those of the one before for what is missing. */
+const filledUp = (now: Figures, before: Figures): Figures => ({
+  session: now.session ?? before.session,
+  models: hasTokens(now) ? now.models : before.models,
+  costUsd: now.costUsd ?? before.costUsd,
+  isWhole: now.isWhole
+})
+
+export interface TurnUsage {
+  readonly usage: TokenUsage | undefined
+  readonly costUsd: number | undefined
+  readonly scope: UsageScope
+}
+
+/** What the turn of a result used, and what is then known for the next one. */
+export const usageOf = (result: ResultMessage, known: UsageBefore): TurnUsage & { after: UsageBefore } => {
+  const { counts, last } = known
+  const now = figuresOf(result)
+  const own = result.usage ?? {}
+  const total = totalOf(now.models)
+  const answer = (scope: UsageScope, after: UsageBefore) => ({
+    usage: hasTokens(now) ? total : result.usage ?? undefined,
+    costUsd: now.costUsd,
+    scope,
+    after
+  })
+  const counting = (found: UsageBefore["counts"]): UsageBefore => ({ last: now, counts: found })
+  // Of a turn that used nothing some servers count nothing at all: what was known before stays known.
+  if (isZero(own) && isZero(total) && countsNoCost(now)) return answer(last === "unknown" ? "session" : "turn", known)
+  if (counts === "turn" || last === "none") return answer("turn", counting(counts))
+  if (last === "unknown") {
+    // Sums over several turns are more than what the main loop of the last one used.
+    return answer(hasTokens(now) && !isZero(own) && covers(own, total) ? "turn" : "session", counting(counts))
+  }
+  const isAnother = now.session !== undefined && last.session !== undefined && now.session !== last.session
+  if (isAnother) return answer("turn", counting(counts))
+  const filled = (found: UsageBefore["counts"]): UsageBefore => ({ last: filledUp(now, last), counts: found })
+  const growth = growthOf(now, last)
+  const canBe = canBeSums(growth, own)
+  if (growth.hasShrunk || canBe === false) {
+    // Where the turn used nothing that can be compared, sums are not taken for anything else.
+    return counts === "session" && canBe === undefined ? answer("session", known) : answer("turn", counting("turn"))
+  }
+  if (counts === "unknown" && canBe === undefined) return answer("session", filled(counts))
+  return {
+    usage: hasTokens(now) && hasTokens(last) ? growth.tokens : answer("turn", known).usage,
+    costUsd: growth.costUsd ?? now.costUsd,
+    scope: last.isWhole ? "turn" : "session",
+    after: filled("session")
+  }
+}
+
+/** What is known when a turn has begun, of which no result may come. */
+export const begun = ({ counts }: UsageBefore): UsageBefore => ({ last: "unknown", counts })

@@ -1,0 +1,100 @@
+/** Deploys an agent from a folder on disk, as the Ash command line does. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Path from "effect/Path"
+import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
+import { parseEnv } from "node:util"
+import { batches, isTooLarge } from "../internal/files/batches.ts"
+import {
+  contentOf,
+  type FolderFile,
+  type FolderOptions,
+  readFolder,
+  refuse,
+  refuseUnreadable,
+  textOf
+} from "../internal/files/folder.ts"
+import { leftOut } from "../internal/files/leftOut.ts"
+import { collect } from "../internal/request/answer.ts"
+import type { Agent } from "../schema/Agent.ts"
+import type { AshError } from "../schema/AshError.ts"
+import { Agents } from "../services/Agents.ts"
+
+const operation = "deployDirectory"
+
+/** How a folder is deployed. */
+export interface DeployDirectoryOptions extends FolderOptions {
+  /** The agent's name. @default the folder's name, with `-` for what is no letter, digit, `_` or `-` */
+  readonly name?: string | undefined
+  /** Environment variables, over those of `.env` and `.env.local`. */
+  readonly env?: Readonly<Record<string, string>> | undefined
+}
+
+/**
+ * Deploys the agent in a folder. The folder holds a `CLAUDE.md`. Its `.env` and `.env.local`, the latter over the former,
+ * become the agent's environment and are not sent as files.
+ *
+ * Left out is, in folders within it as well,
+ * - what may hold credentials, with a warning: `.env*`, `*.env`, `.npmrc`, `.netrc`, `.git-credentials`, `.aws`, `.ssh`,
+ *   `.kube`, `.docker/config.json`, `*.pem`, `*.key`, `terraform.tfstate`, `*.tfvars` and the like, as files or as folders,
+ *   whatever their letters, and links to them. No pattern takes them back: `SessionFiles.write` and `Agents.writeFiles` send
+ *   what has to go.
+ * - what is of no use: `node_modules`, `.git`, `__pycache__`, `.cache`, `.npm`, `.pnpm-store`, `.yarn`, `.venv`, `venv`, `.tmp`
+ *   and `tmp`, `.DS_Store`, and what ends in `.sock` or `.pid`.
+ * - what `.ashignore` says, a file with the syntax of `.gitignore`, in folders within it as well, and what `exclude` says
+ *   after it. Their `!pattern` takes back what is of no use.
+ * - with a warning, links that lead out of the folder, unless `followLinks` is true; links that lead nowhere or into a folder
+ *   around them, and of those to folders behind other links all after 1,000; what is neither file nor folder; files whose
+ *   names are not UTF-8; and folders of which nothing is sent.
+ *
+ * A server takes 1 MiB a request; more is sent in several, so that a session that starts meanwhile may see only a part.
+ * A folder with a file of more than 750,000 bytes is refused before anything is read or sent, and so is one with more than
+ * 100,000 files.
+ */
+export const deployDirectory: (
+  directory: string,
+  options?: DeployDirectoryOptions
+) => Effect.Effect<Agent, AshError, Agents> = Effect.fn("deployDirectory")(
+  function*(directory, options = {}) {
+    const agents = yield* Agents
+    const path = yield* Path.Path
+    const entries = yield* readFolder(operation, directory, options, environmentFiles)
+    const found = entries.filter((entry) => entry.kind === "file")
+    const files = found.filter((file) => !environmentFiles.includes(file.path)).map(toSend)
+    const instructions = files.find((file) => file.path === "CLAUDE.md")
+    if (instructions === undefined) return yield* refuse(operation, `${directory} is no agent: it has no CLAUDE.md`)
+    const tooLarge = files.find(isTooLarge)
+    if (tooLarge !== undefined) {
+      return yield* refuse(
+        operation,
+        `${tooLarge.path} has ${tooLarge.size} bytes, and a request carries some 750,000; keep it out of the folder`
+      )
+    }
+    for (const entry of entries) {
+      if (entry.kind === "folder") yield* leftOut(entry.path, "nothing in it is sent, and agents have no empty folders")
+    }
+    let env: Record<string, string> = {}
+    for (const file of environmentFiles.flatMap((name) => found.filter((file) => file.path === name))) {
+      env = { ...env, ...Record.filter(parseEnv(yield* textOf(operation, file)), Predicate.isNotUndefined) }
+    }
+    const [first = [], ...others] = batches([instructions, ...files.filter((file) => file !== instructions)])
+    const name = options.name ?? path.basename(path.resolve(directory)).replace(/[^a-zA-Z0-9_-]/g, "-")
+    const agent = yield* agents.create({ name, files: yield* load(first), env: { ...env, ...options.env } })
+    for (const batch of others) yield* agents.writeFiles(name, yield* load(batch))
+    return agent
+  },
+  Effect.catchTag("PlatformError", refuseUnreadable(operation)),
+  Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
+)
+
+/** The later one over the earlier. */
+const environmentFiles = [".env", ".env.local"]
+
+/** A file whose content is not read yet. */
+const toSend = (file: FolderFile) => ({ ...file, content: { length: file.size } })
+
+const load = (files: ReadonlyArray<FolderFile>) =>
+  Effect.forEach(files, (file) => Effect.map(collect(contentOf(file)), (content) => ({ path: file.path, content })))

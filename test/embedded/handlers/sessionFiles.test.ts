@@ -1,0 +1,328 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { gunzipSync, gzipSync } from "node:zlib"
+import { ask, at, listAt, open, send, textAt, withServer } from "../../support/embeddedServer.ts"
+
+const base64 = (content: string | Uint8Array) => Buffer.from(content).toString("base64")
+const file = (path: string, content: string | Uint8Array = path) => ({ path, content: base64(content) })
+
+const write = (path: string, files: ReadonlyArray<{ readonly path: string; readonly content: string }>, more = {}) =>
+  ask("POST", `${path}/files`, { json: { files: [...files], ...more } })
+
+const pathsOf = Effect.fnUntraced(function*(path: string, query = "") {
+  const { body } = yield* ask("GET", `${path}/files${query}`)
+  return { paths: listAt(body, "files").map((entry) => at(entry, "path")), source: at(body, "source") }
+})
+
+describe("session files", () => {
+  it.effect("are written, listed, read as bytes and as JSON, and deleted", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const bytes = new Uint8Array([0, 1, 255, 254])
+      const written = yield* write(path, [file("a.txt", "alpha"), file("dir/ü n.bin", bytes)])
+      assert.deepStrictEqual(written.body, {
+        files: [{ path: "a.txt", written: true, size: 5 }, { path: "dir/ü n.bin", written: true, size: 4 }]
+      })
+      assert.deepStrictEqual(yield* pathsOf(path), {
+        paths: ["CLAUDE.md", "a.txt", "dir/ü n.bin"],
+        source: "sandbox"
+      })
+      const raw = yield* send("GET", `${path}/files/dir/${encodeURIComponent("ü n.bin")}`)
+      assert.deepStrictEqual(new Uint8Array(yield* raw.arrayBuffer), bytes)
+      assert.deepInclude(raw.headers, {
+        "content-type": "application/octet-stream",
+        "content-disposition": "attachment; filename*=UTF-8''%C3%BC%20n.bin",
+        "content-length": "4",
+        "x-ash-source": "sandbox"
+      })
+      const slash = yield* ask("GET", `${path}/files/dir%2F${encodeURIComponent("ü n.bin")}`)
+      assert.strictEqual(slash.status, 200)
+      const json = yield* ask("GET", `${path}/files/a.txt?format=json`)
+      assert.deepStrictEqual(json.body, { path: "a.txt", content: "alpha", size: 5, source: "sandbox" })
+      assert.strictEqual((yield* ask("GET", `${path}/files/a.txt`)).headers["content-type"], "text/plain")
+      const deleted = yield* ask("DELETE", `${path}/files/a.txt`)
+      assert.deepStrictEqual(deleted.body, { path: "a.txt", deleted: true })
+      assert.deepStrictEqual((yield* ask("GET", `${path}/files/a.txt`)).body, {
+        error: "File not found",
+        statusCode: 404
+      })
+    }).pipe(withServer()))
+
+  it.effect("are written into a folder, each for itself", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(path, [file("dir/x")])
+      const { body, status } = yield* write(path, [file("c.txt"), file("../../../out"), file(".DS_Store")], {
+        targetPath: "sub/dir"
+      })
+      assert.strictEqual(status, 200)
+      assert.deepStrictEqual(listAt(body, "files").map((row) => [at(row, "path"), at(row, "written")]), [
+        ["c.txt", true],
+        ["../../../out", false],
+        [".DS_Store", false]
+      ])
+      const odd = yield* write(path, [file("a/.DS_Store"), file(""), file("a..b")])
+      assert.deepStrictEqual(odd.body, {
+        files: [
+          { path: "a/.DS_Store", written: false, error: "Skipped: .DS_Store" },
+          { path: "", written: false, error: "Invalid file path" },
+          { path: "a..b", written: false, error: "Invalid file path" }
+        ]
+      })
+      const onto = yield* write(path, [file("dir"), file("nb64.txt")])
+      const [dir, other] = listAt(onto.body, "files")
+      assert.isFalse(at(dir, "written"))
+      assert.match(textAt(dir, "error"), /EISDIR: illegal operation on a directory/)
+      assert.isTrue(at(other, "written"))
+      assert.include((yield* pathsOf(path)).paths, "sub/dir/c.txt")
+    }).pipe(withServer()))
+
+  it.effect("are written below the workspace wherever the folder to write into is said to be", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      for (const targetPath of ["/abs", "x/../y", "../y2", "../../..", "./z/"]) {
+        const { body } = yield* write(path, [file("f")], { targetPath })
+        assert.deepStrictEqual(body, { files: [{ path: "f", written: true, size: 1 }] }, targetPath)
+      }
+      assert.deepStrictEqual((yield* pathsOf(path)).paths, ["CLAUDE.md", "abs/f", "f", "y/f", "y2/f", "z/f"])
+    }).pipe(withServer()))
+
+  it.effect("are listed depth first, each folder by name", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(
+        path,
+        ["a/b", "a.txt", "a-b", "Z", "a/a/c", "x.lock/y", ".lock", ".pid.txt"].map((name) => file(name))
+      )
+      const expected = [".pid.txt", "CLAUDE.md", "Z", "a/a/c", "a/b", "a-b", "a.txt"]
+      assert.deepStrictEqual((yield* pathsOf(path)).paths, expected)
+    }).pipe(withServer()))
+
+  it.effect("that are too many together are refused from there on", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const content = "A".repeat(48 * 1_048_576 * 4 / 3)
+      const { body } = yield* write(
+        path,
+        ["a", "b", "c", "d"].map((path) => ({ path, content: path === "d" ? "" : content }))
+      )
+      assert.deepStrictEqual(listAt(body, "files").map((row) => [at(row, "path"), at(row, "error")]), [
+        ["a", undefined],
+        ["b", undefined],
+        ["c", "Batch size limit exceeded"],
+        ["d", "Batch size limit exceeded"]
+      ])
+    }).pipe(withServer()), 60_000)
+
+  it.effect("are none where their path ends as that of a folder", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      for (const method of ["GET", "DELETE"] as const) {
+        const { body, status } = yield* ask(method, `${path}/files/CLAUDE.md/`)
+        assert.strictEqual(status, 404)
+        assert.deepStrictEqual(body, { error: "File not found", statusCode: 404 })
+      }
+      assert.strictEqual((yield* ask("GET", "/api/agents/demo/files/CLAUDE.md/")).status, 404)
+      const dot = yield* ask("GET", `${path}/files/x/./CLAUDE.md?format=json`)
+      assert.strictEqual(dot.status, 404)
+    }).pipe(withServer()))
+
+  it.effect("of JSON keep the type that they have, and only answers have a charset", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(path, [file("a.json", "{}")])
+      assert.strictEqual((yield* ask("GET", `${path}/files/a.json`)).headers["content-type"], "application/json")
+      const read = yield* ask("GET", `${path}/files/a.json?format=json`)
+      assert.strictEqual(read.headers["content-type"], "application/json; charset=utf-8")
+      const json = { files: [file("a.json", "{}")] }
+      yield* ask("POST", "/api/agents/demo/files", { json })
+      const raw = yield* ask("GET", "/api/agents/demo/files/a.json?format=raw")
+      assert.strictEqual(raw.headers["content-type"], "application/json")
+    }).pipe(withServer()))
+
+  it.effect("are refused one by one where their path holds two dots or begins with a slash", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const { body } = yield* write(path, [file("a..b"), file("/tmp/x"), file("ok.txt")])
+      assert.deepStrictEqual(listAt(body, "files").map((row) => at(row, "written")), [false, false, true])
+    }).pipe(withServer()))
+
+  it.effect("have the media type of their extension, and of nothing else", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(path, [file("x.constructor"), file("py"), file("dir.py/x"), file("a.TS")])
+      for (
+        const [name, type] of [
+          ["x.constructor", "application/octet-stream"],
+          ["py", "application/octet-stream"],
+          ["dir.py/x", "application/octet-stream"],
+          ["a.TS", "text/typescript"]
+        ]
+      ) assert.strictEqual((yield* ask("GET", `${path}/files/${name}`)).headers["content-type"], type)
+    }).pipe(withServer()))
+
+  it.effect("are refused where they are too many or too few, or the path is bad", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const none = yield* write(path, [])
+      assert.strictEqual(at(none.body, "message"), "body/files must NOT have fewer than 1 items")
+      const many = yield* write(path, Array.from({ length: 501 }, (_, index) => file(String(index))))
+      assert.strictEqual(at(many.body, "message"), "body/files must NOT have more than 500 items")
+      for (const [name, error] of [["a/..%2f..%2fx", "Invalid file path"], ["", "File path required"]] as const) {
+        const { body, status } = yield* ask("GET", `${path}/files/${name}`)
+        assert.strictEqual(status, 400)
+        assert.deepStrictEqual(body, { error, statusCode: 400 })
+      }
+      yield* write(path, [file("dir/x")])
+      assert.deepStrictEqual((yield* ask("DELETE", `${path}/files/dir`)).body, {
+        error: "Path is not a file",
+        statusCode: 400
+      })
+      const format = yield* ask("GET", `${path}/files/dir/x?format=xml`)
+      assert.strictEqual(at(format.body, "message"), "querystring/format must be equal to one of the allowed values")
+    }).pipe(withServer()))
+
+  it.effect("that are large are not answered as JSON", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(path, [file("big.bin", new Uint8Array(1_100_000))])
+      const { body } = yield* ask("GET", `${path}/files/big.bin?format=json`)
+      assert.deepStrictEqual(body, { error: "File too large (1100000 bytes, max 1048576)", statusCode: 400 })
+    }).pipe(withServer()))
+
+  it.effect("are listed without dependencies, and without caches when asked", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(path, [
+        file("node_modules/x"),
+        file(".git/x"),
+        file("yarn.lock"),
+        file(".cache/x"),
+        file("tmp/x"),
+        file(".hidden")
+      ])
+      assert.deepStrictEqual((yield* pathsOf(path)).paths, [".cache/x", ".hidden", "CLAUDE.md", "tmp/x"])
+      assert.deepStrictEqual((yield* pathsOf(path, "?includeHidden=false")).paths, [".hidden", "CLAUDE.md"])
+      const { body } = yield* ask("GET", `${path}/files?includeHidden=1`)
+      assert.strictEqual(at(body, "message"), "querystring/includeHidden must be equal to one of the allowed values")
+    }).pipe(withServer()))
+
+  it.effect("of a session that was stopped, or ended, are read from what was kept", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(path, [file("kept.txt")])
+      yield* ask("POST", `${path}/stop`)
+      assert.deepStrictEqual(yield* pathsOf(path), { paths: ["CLAUDE.md", "kept.txt"], source: "snapshot" })
+      yield* ask("DELETE", path)
+      const { headers, text } = yield* ask("GET", `${path}/files/kept.txt`)
+      assert.strictEqual(text, "kept.txt")
+      assert.strictEqual(headers["x-ash-source"], "snapshot")
+    }).pipe(withServer()))
+})
+
+describe("workspaces", () => {
+  it.effect("are packed without dependencies, caches and environments, and laid over another", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* write(path, [file("a/b.txt"), file(".env"), file("node_modules/x"), file(".cache/x"), file("ü")])
+      yield* ask("POST", `${path}/exec`, { json: { command: "echo '#!/bin/sh' > run; chmod 755 run" } })
+      const response = yield* send("GET", `${path}/workspace`)
+      const bundle = new Uint8Array(yield* response.arrayBuffer)
+      assert.deepInclude(response.headers, {
+        "content-type": "application/gzip",
+        "content-disposition": `attachment; filename="${path.split("/").at(-1)}.tar.gz"`,
+        "content-length": String(bundle.length)
+      })
+      assert.strictEqual(gunzipSync(bundle).length % 512, 0)
+      const other = yield* open()
+      yield* write(other.path, [file("mine")])
+      const { body } = yield* ask("POST", `${other.path}/workspace`, { json: { bundle: base64(bundle) } })
+      assert.deepStrictEqual(body, { message: "Workspace restored to live sandbox" })
+      assert.deepStrictEqual((yield* pathsOf(other.path)).paths, ["CLAUDE.md", "a/b.txt", "mine", "run", "ü"])
+      const run = yield* ask("POST", `${other.path}/exec`, { json: { command: "test -x run" } })
+      assert.strictEqual(at(run.body, "exitCode"), 0)
+      yield* ask("POST", `${other.path}/stop`)
+      const stopped = yield* ask("POST", `${other.path}/workspace`, { json: { bundle: base64(bundle) } })
+      assert.deepStrictEqual(stopped.body, { message: "Workspace saved as snapshot" })
+    }).pipe(withServer()))
+
+  it.effect("that are none are refused", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const upload = (bundle: string) => ask("POST", `${path}/workspace`, { json: { bundle } })
+      const garbage = yield* upload(base64("not a tarball"))
+      assert.strictEqual(garbage.status, 500)
+      assert.strictEqual(at(garbage.body, "message"), "Invalid bundle: not a gzip file")
+      assert.deepStrictEqual((yield* upload("")).body, { error: "Empty bundle", statusCode: 400 })
+      assert.strictEqual((yield* upload(base64(gzipSync("no archive").subarray(0, 12)))).status, 500)
+      const missing = yield* ask("POST", `${path}/workspace`, { json: {} })
+      assert.deepStrictEqual(missing.body, { error: "Bad Request", statusCode: 400 })
+      const nobody = yield* ask("GET", "/api/sessions/00000000-0000-4000-8000-000000000000/workspace")
+      assert.deepStrictEqual(nobody.body, { error: "Session not found", statusCode: 404 })
+    }).pipe(withServer()))
+})
+
+describe("attachments", () => {
+  it.effect("whose media type is no header cannot be read", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const { body } = yield* attach(path, { filename: "x", content: base64("x"), mimeType: "text/plain\r\nx: y" })
+      const address = `/api/attachments/${textAt(body, "attachment", "id")}`
+      const read = yield* ask("GET", address)
+      assert.strictEqual(read.status, 500)
+      assert.strictEqual(at(read.body, "code"), "ERR_INVALID_CHAR")
+    }).pipe(withServer()))
+
+  const attach = (path: string, json: Record<string, string>) => ask("POST", `${path}/attachments`, { json })
+
+  it.effect("are kept by their last name, copied into the sandbox, read and deleted", () =>
+    Effect.gen(function*() {
+      const { id, path } = yield* open()
+      const { body, status } = yield* attach(path, {
+        filename: "../dir/ré port.txt",
+        content: base64("attached"),
+        mimeType: "text/plain"
+      })
+      assert.strictEqual(status, 201)
+      assert.deepInclude(at(body, "attachment"), {
+        sessionId: id,
+        tenantId: "default",
+        messageId: "unlinked",
+        filename: "ré port.txt",
+        mimeType: "text/plain",
+        size: 8
+      })
+      assert.include((yield* pathsOf(path)).paths, "attachments/ré port.txt")
+      const address = `/api/attachments/${textAt(body, "attachment", "id")}`
+      const { headers, text } = yield* ask("GET", address)
+      assert.strictEqual(text, "attached")
+      assert.deepInclude(headers, {
+        "content-type": "text/plain",
+        "content-disposition": "attachment; filename*=UTF-8''r%C3%A9%20port.txt",
+        "content-length": "8",
+        "x-content-type-options": "nosniff"
+      })
+      const messageId = "0cb0da9b-d53c-4c7c-ac89-7651c336a2c5"
+      const second = yield* attach(path, { filename: "y", content: "eQ==", messageId })
+      assert.deepInclude(at(second.body, "attachment"), { messageId, mimeType: "application/octet-stream" })
+      const list = yield* ask("GET", `${path}/attachments`)
+      assert.deepStrictEqual(listAt(list.body, "attachments").map((row) => at(row, "filename")), ["ré port.txt", "y"])
+      assert.strictEqual((yield* ask("DELETE", address)).status, 204)
+      for (const method of ["GET", "DELETE"] as const) {
+        assert.deepStrictEqual((yield* ask(method, address)).body, { error: "Attachment not found", statusCode: 404 })
+      }
+    }).pipe(withServer()))
+
+  it.effect("that are bad are refused without a reason", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      for (const json of [{ content: "eA==" }, { filename: "y", content: "eQ==", messageId: "nope" }]) {
+        const { body } = yield* ask("POST", `${path}/attachments`, { json })
+        assert.deepStrictEqual(body, { error: "Bad Request", statusCode: 400 })
+      }
+      const empty = yield* attach(path, { filename: "y", content: "" })
+      assert.deepStrictEqual(empty.body, { error: "Empty attachment content", statusCode: 400 })
+      const large = yield* attach(path, { filename: "y", content: base64(new Uint8Array(800_000)) })
+      assert.deepStrictEqual(large.body, { error: "Payload Too Large", statusCode: 413 })
+    }).pipe(withServer()))
+})

@@ -1,0 +1,92 @@
+/** A page of another origin in a real browser, which knows the port: what of the embedded server it gets. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import { existsSync } from "node:fs"
+import * as Http from "node:http"
+import type { AddressInfo } from "node:net"
+import { type Browser, chromium } from "playwright-core"
+import * as AshEmbedded from "../../../src/layers/AshEmbedded.ts"
+import { Agents } from "../../../src/services/Agents.ts"
+
+const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
+  existsSync(path)
+)
+
+/** The names by which the browser finds this machine: as those of a hostile site would, once its address was changed. */
+const hostile = "evil.test"
+
+const browser = Effect.acquireRelease(
+  Effect.promise(() =>
+    chromium.launch({
+      ...(executablePath === undefined ? {} : { executablePath }),
+      args: ["--no-sandbox", `--host-resolver-rules=MAP ${hostile} 127.0.0.1`]
+    })
+  ),
+  (browser) => Effect.promise(() => browser.close())
+)
+
+/** A site of its own port, with an empty page. */
+const site = Effect.map(
+  Effect.acquireRelease(
+    Effect.callback<Http.Server>((resume) => {
+      const server = Http.createServer((_, response) => {
+        response.setHeader("content-type", "text/html")
+        response.end("<!doctype html><title>page</title>")
+      })
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => server.close())
+  ),
+  (server) => String((server.address() as AddressInfo).port)
+)
+
+/** What a page gets: the text of each answer that it may read, and what a script of the server leaves in it. */
+const attempt = (browser: Browser, page: string, server: string, key: string) =>
+  Effect.promise(async () => {
+    const tab = await browser.newPage()
+    await tab.goto(page)
+    const got = await tab.evaluate(async ([server, key]) => {
+      const read = (path: string, init: RequestInit = {}) =>
+        fetch(server + path, init).then((response) => response.text()).catch(() => "")
+      const authorized = { headers: { authorization: `Bearer ${key}` } }
+      const texts = [
+        await read("/health"),
+        await read("/docs/json"),
+        await read("/dashboard/config.js"),
+        await read("/health", { mode: "no-cors" }),
+        await read("/api/agents", authorized),
+        await read("/api/agents", { headers: { authorization: "Bearer constructor" } }),
+        await read("/api/agents", { method: "POST", body: JSON.stringify({ name: "planted" }), mode: "no-cors" }),
+        await read("/api/agents", { ...authorized, method: "POST", body: JSON.stringify({ name: "planted" }) })
+      ]
+      const script = document.createElement("script")
+      script.src = `${server}/dashboard/config.js`
+      await new Promise((resolve) => {
+        script.addEventListener("load", resolve)
+        script.addEventListener("error", resolve)
+        document.head.append(script)
+      })
+      return [...texts, JSON.stringify((window as { __ASH_CONFIG__?: unknown }).__ASH_CONFIG__ ?? "")]
+    }, [server, key] as const)
+    await tab.close()
+    return got
+  })
+
+describe.skipIf(executablePath === undefined)("a page of another origin, with the port (needs Chromium)", () => {
+  it.live("gets nothing and leaves nothing behind, even with the key", () =>
+    Effect.gen(function*() {
+      const { apiKey, url } = yield* AshEmbedded.EmbeddedAddress
+      const port = url.split(":").at(-1)
+      const tab = yield* browser
+      const page = `http://${hostile}:${yield* site}/`
+      const key = Redacted.value(apiKey)
+      const nothing = ["", "", "", "", "", "", "", "", "\"\""]
+      assert.deepStrictEqual(yield* attempt(tab, page, url, key), nothing)
+      // By the name of the page itself, which leads to the server now.
+      const refusals = yield* attempt(tab, `http://${hostile}:${port}/`, `http://${hostile}:${port}`, key)
+      for (const text of refusals.slice(0, -1)) assert.include(text, "not asked by that name")
+      assert.strictEqual(refusals.at(-1), "\"\"")
+      assert.deepStrictEqual(yield* Effect.flatMap(Agents, ({ list }) => list()), [])
+    }).pipe(Effect.provide(AshEmbedded.layerHttp()), Effect.scoped))
+})

@@ -1,0 +1,109 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Scope from "effect/Scope"
+import { TestClock } from "effect/testing"
+import * as TurnGates from "../../../src/internal/turn/turnGates.ts"
+import { chance } from "../../support/promise.ts"
+
+const enter = (gates: TurnGates.TurnGates, id: string) => gates.enter("test", id, {})
+const visit = (gates: TurnGates.TurnGates, id: string, change: (gate: TurnGates.Gate) => void = () => {}) =>
+  Effect.scoped(Effect.map(enter(gates, id), change))
+
+describe("the gates of sessions", () => {
+  it.effect("that nobody uses take no memory, but for those that must not be entered", () =>
+    Effect.gen(function*() {
+      const gates = TurnGates.make()
+      for (let session = 0; session < 10_000; session++) yield* visit(gates, `s${session}`)
+      assert.strictEqual(gates.size(), 0)
+      yield* visit(gates, "fenced", (gate) => {
+        gate.fence = { _tag: "Broken", why: "x" }
+      })
+      yield* visit(gates, "paused", (gate) => {
+        gate.halted = "paused"
+      })
+      for (let session = 0; session < 100; session++) yield* visit(gates, `s${session}`)
+      assert.strictEqual(gates.size(), 2)
+      assert.strictEqual(gates.find("fenced")?.fence?.why, "x")
+      assert.strictEqual(gates.find("paused")?.halted, "paused")
+      yield* gates.update("fenced", (gate) => {
+        gate.fence = undefined
+      })
+      assert.strictEqual(gates.size(), 1)
+    }))
+
+  it.effect("are kept while a session rests, and forgotten behind that", () =>
+    Effect.gen(function*() {
+      const gates = TurnGates.make()
+      for (let session = 0; session < 100; session++) {
+        yield* visit(gates, `s${session}`, (gate) => {
+          gate.quietUntil = 200_000_000n
+        })
+      }
+      assert.strictEqual(gates.size(), 100)
+      const next = yield* Effect.forkChild(visit(gates, "s1"))
+      yield* Effect.yieldNow
+      assert.isUndefined(next.pollUnsafe())
+      yield* TestClock.adjust("200 millis")
+      yield* Fiber.join(next)
+      assert.strictEqual(gates.size(), 0)
+    }))
+
+  /** A model of one gate: who is inside, who waits in which order, and whether it is fenced. */
+  it.effect("let one in at a time, in the order in which they came, whoever is interrupted, and forget no fence", () =>
+    Effect.gen(function*() {
+      const random = chance(30)
+      for (let round = 0; round < 500; round++) {
+        const gates = TurnGates.make()
+        let inside: { readonly scope: Scope.Closeable; readonly name: number } | undefined
+        let waiting: Array<{ readonly name: number; readonly fiber: Fiber.Fiber<unknown, unknown> }> = []
+        const entered: Array<{ readonly scope: Scope.Closeable; readonly name: number }> = []
+        let fence: string | undefined
+        let name = 0
+        const settle = Effect.gen(function*() {
+          for (let turn = 0; turn < 5; turn++) yield* Effect.yieldNow
+          if (inside === undefined && waiting.length > 0) {
+            const next = waiting.shift()
+            const who = entered.shift()
+            assert.strictEqual(who?.name, next?.name, `round ${round}`)
+            inside = who
+          }
+          assert.strictEqual(entered.length, 0, `round ${round}: two are inside`)
+        })
+        for (let step = 0; step < 30; step++) {
+          const act = random()
+          if (act < 0.4) {
+            const mine = ++name
+            const scope = yield* Scope.make()
+            const fiber = yield* Effect.forkChild(
+              Effect.map(Scope.provide(enter(gates, "s"), scope), () => entered.push({ scope, name: mine })).pipe(
+                Effect.onInterrupt(() => Scope.close(scope, Exit.void))
+              ),
+              { startImmediately: true }
+            )
+            waiting.push({ name: mine, fiber })
+          } else if (act < 0.6 && waiting.length > 0) {
+            const [gone] = waiting.splice(Math.floor(random() * waiting.length), 1)
+            if (gone !== undefined) yield* Fiber.interrupt(gone.fiber)
+          } else if (inside !== undefined) {
+            if (random() < 0.3) {
+              const why = fence = random() < 0.5 ? `fence ${step}` : undefined
+              yield* gates.update("s", (gate) => {
+                gate.fence = why === undefined ? undefined : { _tag: "Broken", why }
+              })
+            }
+            yield* Scope.close(inside.scope, Exit.void)
+            inside = undefined
+          }
+          yield* settle
+          assert.strictEqual(gates.find("s")?.fence?.why, fence, `round ${round}`)
+        }
+        if (inside !== undefined) yield* Scope.close(inside.scope, Exit.void)
+        for (const { fiber } of waiting) yield* Fiber.interrupt(fiber)
+        for (const { scope } of entered) yield* Scope.close(scope, Exit.void)
+        waiting = []
+        assert.strictEqual(gates.size(), fence === undefined ? 0 : 1)
+      }
+    }))
+})

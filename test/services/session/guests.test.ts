@@ -1,0 +1,304 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import type { AshOptions } from "../../../src/layers/Ash.ts"
+import type { AshError } from "../../../src/schema/AshError.ts"
+import { AshClient } from "../../../src/services/AshClient.ts"
+import { noSession, session, sessionId } from "../../support/fixtures.ts"
+import * as Server from "../../support/ScriptedServer.ts"
+
+const turn = Server.sse(Server.frames(
+  ["session_start", { sessionId }],
+  ["message", { type: "result", subtype: "success", is_error: false, result: "Hi." }],
+  ["done", { sessionId }]
+))
+const done = Server.json({ exitCode: 0, stdout: "ok\n", stderr: "" })
+const busy = Server.json({ error: "Too Many Requests" }, 429, { "retry-after": "30" })
+
+const serverOf = (answers: Partial<Record<string, Server.Script>>, options: Partial<AshOptions> = {}) => {
+  const server = Server.make((request) => {
+    const { method, path } = request
+    if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
+    const script = answers[`${method} ${path.split(/[/?]/).at(-1)}`] ?? answers[method]
+    return script === undefined
+      ? Server.json({ session }, method === "POST" && path === "/api/sessions" ? 201 : 200)()
+      : script(request)
+  }, options)
+  const count = (end: string) =>
+    server.requests.filter(({ method, path }) => `${method} ${path}`.endsWith(end) && !path.includes(noSession)).length
+  return { ...server, count }
+}
+
+const loops = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), { times: 5 })
+
+describe("a command between two attempts", () => {
+  const waiting = (
+    then: (ash: AshClient["Service"], fiber: Fiber.Fiber<unknown, AshError>) => Effect.Effect<unknown, unknown>
+  ) => {
+    const server = serverOf({ "POST exec": Server.inOrder(busy, done) })
+    return Effect.gen(function*() {
+      const ash = yield* AshClient
+      const fiber = yield* Effect.forkChild(ash.sessions.attach(sessionId).exec("ls"))
+      yield* loops
+      yield* then(ash, fiber)
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual(server.count("/exec"), 1)
+      assert.strictEqual(server.count("/stop"), 0)
+      assert.deepStrictEqual(yield* ash.sessions.attach(sessionId).fence, Option.none())
+    }).pipe(Effect.provide(server.layer))
+  }
+
+  it.effect("does not run: interrupted, it fences nothing", () => waiting((_, fiber) => Fiber.interrupt(fiber)))
+
+  it.effect("does not run: cancelled, it is not sent, and nothing is lost", () =>
+    waiting((ash, fiber) =>
+      Effect.gen(function*() {
+        assert.deepInclude(yield* ash.sessions.attach(sessionId).cancel(), { lost: [], mayBeLost: [] })
+        const exit = yield* Fiber.await(fiber)
+        assert.isTrue(Exit.isFailure(exit))
+      })
+    ))
+})
+
+describe("what waits for a key", () => {
+  const slow = {
+    apiKey: Effect.delay(Effect.succeed(Redacted.make("ash_key")), "1 minute")
+  }
+  it.effect("is not on its way: interrupted, it is gone at once, and fences nothing", () => {
+    const server = serverOf({ "POST messages": turn, "POST exec": done }, slow)
+    return Effect.gen(function*() {
+      const { messages, sessions } = yield* AshClient
+      const calls: ReadonlyArray<Effect.Effect<unknown, AshError, Scope.Scope>> = [
+        sessions.open({ agent: "demo" }),
+        sessions.create({ agent: "demo" }),
+        sessions.attach(sessionId).exec("ls"),
+        sessions.attach(sessionId).ask("one"),
+        Stream.runDrain(messages.send(sessionId, "one"))
+      ]
+      for (const call of calls) {
+        const fiber = yield* Effect.forkChild(Effect.scoped(call))
+        yield* loops
+        fiber.interruptUnsafe()
+        yield* loops
+        assert.isDefined(fiber.pollUnsafe())
+      }
+      yield* TestClock.adjust("1 hour")
+      assert.deepStrictEqual(server.requests, [])
+      assert.deepStrictEqual(yield* sessions.attach(sessionId).fence, Option.none())
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("cancel", () => {
+  it.effect("ends a turn that waits for the restart before it, and it is not sent", () => {
+    const resumed = Deferred.makeUnsafe<void>()
+    const server = serverOf({
+      "POST messages": Server.inOrder(Server.breaking(Server.frames(["session_start", { sessionId }])), turn),
+      "POST resume": Server.inOrder(
+        () => Effect.as(Deferred.await(resumed), Server.json({ session })()),
+        Server.json({ session })
+      )
+    })
+    return Effect.gen(function*() {
+      const handle = (yield* AshClient).sessions.attach(sessionId, { recovery: "restart" })
+      yield* Effect.flip(handle.ask("one"))
+      const fiber = yield* Effect.forkChild(Effect.flip(handle.ask("two")))
+      yield* loops
+      const cancelling = yield* Effect.forkChild(handle.cancel())
+      yield* loops
+      yield* Deferred.succeed(resumed, undefined)
+      yield* Fiber.join(cancelling)
+      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TurnCancelled")
+      assert.strictEqual(server.count("/messages"), 1)
+      assert.strictEqual((yield* handle.ask("three")).outcome._tag, "Success")
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("the end of a session by this program", () => {
+  const running: ReadonlyArray<readonly [string, (ash: AshClient["Service"]) => Effect.Effect<unknown, AshError>]> = [
+    ["a turn of Messages.send", ({ messages }) => Stream.runDrain(messages.send(sessionId, "one"))],
+    ["a turn of a handle", ({ sessions }) => sessions.attach(sessionId).ask("one")],
+    ["a command", ({ sessions }) => sessions.exec(sessionId, "sleep 100")],
+    ["a command of a handle", ({ sessions }) => sessions.attach(sessionId).exec("sleep 100")]
+  ]
+  const ends: ReadonlyArray<
+    readonly [string, (ash: AshClient["Service"], scope: Scope.Closeable) => Effect.Effect<unknown, AshError>]
+  > = [
+    ["stop", ({ sessions }) => sessions.stop(sessionId)],
+    ["end", ({ sessions }) => sessions.end(sessionId)],
+    ["the end of its scope", (_, scope) => Scope.close(scope, Exit.void)]
+  ]
+  const all = running.flatMap(([what, run]) => ends.map(([how, end]) => [what, how, run, end] as const))
+  it.effect.each(all)("ends %s at once, by %s, and fences nothing", ([, , run, end]) => {
+    const server = serverOf({ "POST messages": Server.silent, "POST exec": Server.silent })
+    return Effect.forEach(["open", "scoped"] as const, (opening) =>
+      Effect.gen(function*() {
+        const ash = yield* AshClient
+        const scope = yield* Scope.make()
+        yield* Scope.provide(
+          opening === "open"
+            ? Effect.asVoid(ash.sessions.open({ agent: "demo" }))
+            : Effect.asVoid(ash.sessions.scoped({ agent: "demo" })),
+          scope
+        )
+        const fiber = yield* Effect.forkChild(Effect.flip(run(ash)))
+        yield* loops
+        yield* end(ash, scope)
+        assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TurnCancelled")
+        assert.deepStrictEqual(yield* ash.sessions.attach(sessionId).fence, Option.none())
+        yield* Scope.close(scope, Exit.void)
+        yield* TestClock.adjust("1 second")
+      }).pipe(Effect.provide(server.layer)))
+  })
+})
+
+describe("the wait for a limit", () => {
+  const limited = Server.json({ error: "Too Many Requests" }, 429, { "retry-after": "660", "x-ratelimit-reset": "660" })
+  const create = Effect.flatMap(AshClient, ({ sessions }) => sessions.create({ agent: "demo" }))
+  const patiently = <A, E>(fiber: Fiber.Fiber<A, E>) =>
+    Effect.gen(function*() {
+      while (fiber.pollUnsafe() === undefined) yield* TestClock.adjust("10 seconds")
+      return yield* Fiber.await(fiber)
+    })
+
+  it.effect("is told once, also to the one that was refused first", () => {
+    const lines: Array<string> = []
+    const logger = Logger.layer([Logger.make(({ message }) => {
+      lines.push(String(message))
+    })])
+    const server = serverOf({ "POST sessions": Server.inOrder(limited, limited, Server.json({ session }, 201)) })
+    return Effect.gen(function*() {
+      yield* patiently(yield* Effect.forkChild(create))
+      assert.deepStrictEqual(lines, ["Sessions.create waits 11m for the server's limit of new sessions"])
+    }).pipe(Effect.provide(server.layer), Effect.provide(logger))
+  })
+
+  it.effect("ends after three refusals, whatever the repetitions", () => {
+    const server = serverOf({ "POST sessions": limited })
+    return Effect.gen(function*() {
+      const exit = yield* patiently(yield* Effect.forkChild(Effect.flip(create)))
+      assert.strictEqual(Exit.isSuccess(exit) ? exit.value.reason._tag : "", "RateLimited")
+      assert.strictEqual(server.requests.length, 4)
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("also for a time that is told as a date", () => {
+    const date = Server.json({ error: "x" }, 429, {
+      date: "Mon, 23 Nov 2026 12:00:00 GMT",
+      "retry-after": "Mon, 23 Nov 2026 12:10:00 GMT"
+    })
+    const server = serverOf({ "POST sessions": Server.inOrder(date, Server.json({ session }, 201)) })
+    return Effect.gen(function*() {
+      assert.isTrue(Exit.isSuccess(yield* patiently(yield* Effect.forkChild(create))))
+      const [first = 0, second = 0] = server.requests.map(({ at }) => at)
+      assert.isTrue(second - first >= 600_000 && second - first < 602_000)
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("does not hold others up behind a first call that is not answered", () => {
+    const late = Deferred.makeUnsafe<void>()
+    const created = Server.json({ session }, 201)
+    const server = serverOf({
+      "POST sessions": Server.inOrder(() => Effect.as(Deferred.await(late), created()), created)
+    }, {
+      timeout: "2 minutes"
+    })
+    return Effect.gen(function*() {
+      const first = yield* Effect.forkChild(Effect.flip(create))
+      yield* loops
+      const second = yield* Effect.forkChild(create)
+      yield* loops
+      yield* TestClock.adjust("1 minute")
+      assert.isTrue(Exit.isSuccess(yield* Fiber.await(second)))
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(first)).reason._tag, "TimedOut")
+      yield* Deferred.succeed(late, undefined)
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("takes no word of an answer that another has overtaken", () => {
+    const slow = Deferred.makeUnsafe<void>()
+    const told = (left: number) =>
+      Server.json({ session }, 201, { "x-ratelimit-remaining": String(left), "x-ratelimit-reset": "900" })
+    const server = serverOf({
+      "POST sessions": Server.inOrder(told(3), () => Effect.as(Deferred.await(slow), told(2)()), told(0))
+    })
+    return Effect.gen(function*() {
+      yield* create
+      const overtaken = yield* Effect.forkChild(create)
+      yield* loops
+      yield* create
+      yield* Deferred.succeed(slow, undefined)
+      yield* Fiber.join(overtaken)
+      const next = yield* Effect.forkChild(create)
+      yield* loops
+      assert.strictEqual(server.requests.length, 3)
+      next.interruptUnsafe()
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("timeouts.done", () => {
+  it.effect("that cannot be read is refused as the others are", () => {
+    const server = serverOf({ "POST messages": turn })
+    return Effect.gen(function*() {
+      const { sessions } = yield* AshClient
+      for (const done of ["foo", -1, Number.NaN, { second: 5 }]) {
+        const { reason } = yield* Effect.flip(
+          sessions.attach(sessionId, { timeouts: { done: done as never } }).ask("one")
+        )
+        assert.strictEqual(reason._tag === "InvalidRequest" ? reason.field : reason._tag, "timeouts.done")
+      }
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("an error", () => {
+  type Called = (ash: AshClient["Service"]) => Effect.Effect<unknown, AshError, Scope.Scope>
+  const handleOf = ({ sessions }: AshClient["Service"]) => sessions.attach(sessionId)
+  const methods: Readonly<Record<string, Called>> = {
+    "Sessions.open": ({ sessions }) => sessions.open({ agent: "demo" }),
+    "Sessions.scoped": ({ sessions }) => sessions.scoped({ agent: "demo" }),
+    "Sessions.create": ({ sessions }) => sessions.create({ agent: "demo" }),
+    "Sessions.exec": ({ sessions }) => sessions.exec(sessionId, "ls"),
+    "Sessions.stop": ({ sessions }) => sessions.stop(sessionId),
+    "Sessions.resume": ({ sessions }) => sessions.resume(sessionId),
+    "Sessions.end": ({ sessions }) => sessions.end(sessionId),
+    "Sessions.sweep": ({ sessions }) => sessions.sweep({ label: "a", olderThan: 0 }),
+    "Sessions.events": ({ sessions }) => Stream.runDrain(sessions.events(sessionId)),
+    "Sessions.tail": ({ sessions }) => Stream.runDrain(sessions.tail(sessionId)),
+    "Messages.send": ({ messages }) => Stream.runDrain(messages.send(sessionId, "one")),
+    "Messages.sendWithErrors": ({ messages }) => Stream.runDrain(messages.sendWithErrors(sessionId, "one")),
+    "Messages.history": ({ messages }) => Stream.runDrain(messages.history(sessionId)),
+    "QueueItems.await": ({ queueItems }) => queueItems.await(sessionId),
+    "SessionHandle.ask": (ash) => handleOf(ash).ask("one"),
+    "SessionHandle.stream": (ash) => Stream.runDrain(handleOf(ash).stream("one")),
+    "SessionHandle.exec": (ash) => handleOf(ash).exec("ls"),
+    "SessionHandle.history": (ash) => Stream.runDrain(handleOf(ash).history()),
+    "SessionHandle.usage": (ash) => handleOf(ash).usage(),
+    "SessionHandle.get": (ash) => handleOf(ash).get(),
+    "SessionHandle.pause": (ash) => handleOf(ash).pause(),
+    "SessionHandle.resume": (ash) => handleOf(ash).resume(),
+    "SessionHandle.cancel": (ash) => handleOf(ash).cancel(),
+    "SessionHandle.recover": (ash) => handleOf(ash).recover(),
+    "SessionHandle.reconcile": (ash) => handleOf(ash).reconcile(),
+    "SessionHandle.files.list": (ash) => handleOf(ash).files.list()
+  }
+  it.effect.each(Object.entries(methods))("names the method that was called: %s", ([name, call]) => {
+    const server = Server.make(Server.json({ error: "boom" }, 500), { retry: { times: 0 } })
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(Effect.flatMap(AshClient, call))
+      assert.strictEqual(error.operation, name)
+      assert.isTrue(error.message.startsWith(`${name}: `))
+    }).pipe(Effect.scoped, Effect.provide(server.layer))
+  })
+})

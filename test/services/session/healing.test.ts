@@ -1,0 +1,330 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import { AshApiClient } from "../../../src/client/AshApiClient.ts"
+import { RequestOptions } from "../../../src/client/RequestOptions.ts"
+import * as AgentScript from "../../../src/embedded/AgentScript.ts"
+import * as AshEmbedded from "../../../src/layers/AshEmbedded.ts"
+import type { AshError } from "../../../src/schema/AshError.ts"
+import { AshClient } from "../../../src/services/AshClient.ts"
+import { SessionGates } from "../../../src/services/SessionGates.ts"
+import { Sessions } from "../../../src/services/Sessions.ts"
+import { noSession, session, sessionId } from "../../support/fixtures.ts"
+import { accidents, make } from "../../support/mortalServer.ts"
+import * as Server from "../../support/ScriptedServer.ts"
+
+const each = accidents.map((accident) => [accident] as const)
+
+const use = <A, E>(
+  test: (server: ReturnType<typeof make>, ash: AshClient["Service"]) => Effect.Effect<A, E, AshApiClient>
+) => {
+  const server = make({ retry: { times: 0 } })
+  return Effect.flatMap(AshClient, (ash) => test(server, ash)).pipe(Effect.provide(server.layer))
+}
+
+describe("between turns, a session", () => {
+  it.effect.each(each)(
+    "that is %s: a handle recovers where that is chosen, and says what is lost",
+    ([accident]) =>
+      use((server, { sessions }) =>
+        Effect.gen(function*() {
+          const handle = sessions.attach(sessionId, { recovery: "restart" })
+          yield* handle.ask("one")
+          server.happen(accident)
+          const events = yield* Stream.runCollect(handle.stream("two"))
+          const restarts = events.flatMap((event) => event._tag === "SessionRestarted" ? [event] : [])
+          assert.isAtLeast(restarts.length, 1)
+          const lost = restarts.flatMap(({ lost }) => lost)
+          assert.strictEqual(lost.includes("memory"), accident !== "paused")
+          assert.strictEqual(events.at(-1)?._tag, "Done")
+          assert.strictEqual((yield* handle.ask("three")).text, "You said: three")
+          server.happen(accident)
+          assert.strictEqual((yield* handle.exec("ls")).stdout, "ok\n")
+          assert.deepStrictEqual(yield* handle.fence, Option.none())
+        })
+      )
+  )
+
+  it.effect.each(each)(
+    "that is %s: the error says what to do where it is not, and recover does it",
+    ([accident]) =>
+      use((server, { messages, sessions }) =>
+        Effect.gen(function*() {
+          const handle = sessions.attach(sessionId)
+          yield* handle.ask("one")
+          const calls: ReadonlyArray<Effect.Effect<unknown, AshError>> = [
+            handle.ask("two"),
+            Stream.runDrain(messages.send(sessionId, "two"))
+          ]
+          for (const call of calls) {
+            server.happen(accident)
+            const error = yield* Effect.flip(call)
+            assert.match(error.message, /resume it|recover it/)
+            assert.isTrue(Option.isSome(yield* handle.fence))
+            assert.isTrue(Option.isSome(yield* handle.recover()))
+            assert.deepStrictEqual(yield* handle.fence, Option.none())
+            assert.strictEqual((yield* handle.ask("three")).text, "You said: three")
+          }
+        })
+      )
+  )
+
+  it.effect.each(each.filter(([accident]) => accident !== "sandbox killed" && accident !== "sandbox gone"))(
+    "that is %s: recover finds it out by itself",
+    ([accident]) =>
+      use((server, { sessions }) =>
+        Effect.gen(function*() {
+          server.happen(accident)
+          assert.isTrue(Option.isSome(yield* sessions.attach(sessionId).recover()))
+          assert.isTrue(Option.isNone(yield* sessions.attach(sessionId).recover()))
+        })
+      )
+  )
+})
+
+describe("a session that this program", () => {
+  const halts = [
+    ["paused", ({ sessions }: AshClient["Service"]) => sessions.pause(sessionId)],
+    ["paused by a handle", ({ sessions }: AshClient["Service"]) => sessions.attach(sessionId).pause()],
+    ["stopped", ({ sessions }: AshClient["Service"]) => sessions.stop(sessionId)]
+  ] as const
+  it.effect.each(halts)(
+    "has %s is not restarted behind its back",
+    ([, halt]) =>
+      use((server, ash) =>
+        Effect.gen(function*() {
+          const handle = ash.sessions.attach(sessionId, { recovery: "restart" })
+          yield* handle.ask("one")
+          yield* halt(ash)
+          const status = server.status()
+          for (const call of [handle.ask("two"), handle.exec("ls")]) {
+            const error = yield* Effect.flip<unknown, AshError, never>(call)
+            assert.strictEqual(error.reason._tag, "WrongState")
+            assert.include(error.message, "this program has")
+          }
+          assert.strictEqual(server.status(), status)
+          yield* handle.resume()
+          assert.strictEqual((yield* handle.ask("two")).text, "You said: two")
+        })
+      )
+  )
+
+  it.effect("has ended is not resumed", () =>
+    use((_, { sessions }) =>
+      Effect.gen(function*() {
+        const handle = sessions.attach(sessionId, { recovery: "restart" })
+        yield* sessions.end(sessionId)
+        const { reason } = yield* Effect.flip(handle.ask("two"))
+        assert.strictEqual(reason._tag === "WrongState" ? reason.status : reason._tag, "ended")
+      })
+    ))
+})
+
+describe("a restart that cannot save the workspace", () => {
+  it.effect("says so", () =>
+    use((server, { sessions }) =>
+      Effect.gen(function*() {
+        const handle = sessions.attach(sessionId, { recovery: "restart", keepWorkspace: true })
+        server.happen("server restarted")
+        const [restarted] = yield* Stream.runCollect(handle.stream("one"))
+        assert.deepInclude(restarted, { _tag: "SessionRestarted", lost: ["memory"], mayBeLost: ["workspace"] })
+        assert.include(restarted?._tag === "SessionRestarted" ? restarted.notSaved : "", "No workspace")
+      })
+    ))
+})
+
+describe("an interrupted turn that is to be stopped", () => {
+  it.effect("is stopped at once, and its session is resumed when it is next used", () => {
+    let isStopped = false
+    const server = Server.make(({ method, path }) => {
+      if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
+      if (path.endsWith("/messages") && method === "POST") {
+        return isStopped
+          ? Server.sse(Server.frames(["session_start", { sessionId }], ["message", {
+            type: "result",
+            subtype: "success",
+            is_error: false,
+            result: "Hi."
+          }], ["done", { sessionId }]))()
+          : Effect.never
+      }
+      if (path.endsWith("/stop")) isStopped = true
+      return Server.json({ session })()
+    })
+    const lines = () => server.requests.map(({ path }) => path.split("/").at(-1))
+    return Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId, { onInterrupt: "stop" })
+      const fiber = yield* Effect.forkChild(handle.ask("one"))
+      while (!server.requests.some(({ path }) => path.includes(`${sessionId}/messages`))) yield* Effect.yieldNow
+      yield* Fiber.interrupt(fiber)
+      assert.strictEqual(lines().at(-1), "stop")
+      assert.deepStrictEqual(yield* handle.fence, Option.none())
+      const [first] = yield* Stream.runCollect(handle.stream("two"))
+      assert.strictEqual(first?._tag, "SessionRestarted")
+      assert.strictEqual(lines().filter((line) => line === "resume").length, 1)
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("a handle that is made for each request", () => {
+  it.effect("sends one request for a turn", () =>
+    use((server, { sessions }) =>
+      Effect.gen(function*() {
+        yield* sessions.attach(sessionId).ask("one")
+        const before = server.requests.length
+        yield* sessions.attach(sessionId).ask("two")
+        assert.strictEqual(server.requests.length, before + 1)
+      })
+    ))
+})
+
+describe("Messages.send", () => {
+  it.effect("goes through the gate of its session, unless it is told otherwise", () =>
+    use((server, { messages, sessions }) =>
+      Effect.gen(function*() {
+        const send = Stream.runDrain(messages.send(sessionId, "break"))
+        assert.strictEqual((yield* Effect.flip(send))._tag, "AshError")
+        const handle = sessions.attach(sessionId)
+        assert.isTrue(Option.isSome(yield* handle.fence))
+        for (const call of [send, handle.ask("two"), sessions.exec(sessionId, "ls")]) {
+          const error = yield* Effect.flip<unknown, AshError, never>(call)
+          assert.strictEqual(error.reason._tag, "SessionFenced")
+        }
+        const before = server.sent().length
+        yield* Effect.updateService(send, RequestOptions, RequestOptions.merge({ exclusive: false })).pipe(Effect.flip)
+        assert.strictEqual(server.sent().length, before + 1)
+      })
+    ))
+})
+
+describe("QueueItems.enqueue", () => {
+  it.effect("refuses a session that a handle has open, unless it is told otherwise", () => {
+    const item = {
+      id: sessionId,
+      agentName: "demo",
+      prompt: "p",
+      status: "pending",
+      priority: 0,
+      retryCount: 0,
+      maxRetries: 3,
+      createdAt: "2026-11-22T10:40:59.772Z"
+    }
+    const server = Server.make(({ path }) =>
+      path.endsWith("/queue") ? Server.json({ item }, 201)() : Server.json({ session }, 201)()
+    )
+    return Effect.gen(function*() {
+      const { queueItems, sessions } = yield* AshClient
+      const enqueue = queueItems.enqueue({ agentName: "demo", prompt: "p", sessionId })
+      yield* Effect.scoped(Effect.gen(function*() {
+        yield* sessions.open({ agent: "demo" })
+        assert.strictEqual((yield* Effect.flip(enqueue)).reason._tag, "SessionBusy")
+        yield* queueItems.enqueue({ agentName: "demo", prompt: "p" })
+        yield* Effect.updateService(enqueue, RequestOptions, RequestOptions.merge({ exclusive: false }))
+      }))
+      yield* enqueue
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("an error of the agent that speaks of a connection", () => {
+  it.effect("is not a sandbox that is gone: the turn is sent once, and the session is left as it is", () => {
+    const server = Server.make(({ path }) =>
+      path.includes(noSession)
+        ? Server.json({ error: "Session not found" }, 404)()
+        : path.endsWith("/messages")
+        ? Server.sse(
+          Server.frames(["session_start", { sessionId }], ["error", { error: "Not connected to MCP server github" }])
+        )()
+        : Server.json({ session })()
+    )
+    return Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId, { recovery: "restart" })
+      const error = yield* Effect.flip(handle.ask("one"))
+      assert.strictEqual(error.reason._tag, "TurnFailed")
+      assert.notInclude(error.message, "sandbox")
+      const lines = server.requests.map(({ path }) => path.split("/").at(-1))
+      assert.deepStrictEqual(lines.filter((line) => line === "stop" || line === "resume"), [])
+      assert.strictEqual(server.requests.filter(({ path }) => path.endsWith(`${sessionId}/messages`)).length, 1)
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("a command that fails", () => {
+  it.effect.each([[500, { error: "Internal Server Error" }], [502, { error: "Bad Gateway" }]] as const)(
+    "with %d says nothing of its sandbox",
+    ([status, body]) => {
+      const server = Server.make(Server.json(body, status), { retry: { times: 0 } })
+      return Effect.gen(function*() {
+        const { sessions } = yield* AshClient
+        for (const call of [sessions.exec(sessionId, "ls"), sessions.attach(sessionId).exec("ls")]) {
+          const error = yield* Effect.flip(call)
+          assert.notInclude(error.message, "sandbox")
+          assert.strictEqual(error.message.includes("10 MiB"), status === 500)
+          yield* sessions.end(sessionId).pipe(Effect.ignore)
+          yield* (yield* SessionGates).update(sessionId, (gate) => {
+            gate.fence = undefined
+            gate.quietUntil = 0n
+          })
+        }
+      }).pipe(Effect.provide(server.layer), Effect.provide(Layer.fresh(SessionGates.layer)))
+    }
+  )
+
+  it.effect("but works again takes the word back that its session is unusable", () =>
+    use((server, { sessions }) =>
+      Effect.gen(function*() {
+        const handle = sessions.attach(sessionId)
+        server.happen("sandbox gone")
+        yield* Effect.flip(handle.exec("ls"))
+        assert.isTrue(Option.isSome(yield* handle.fence))
+        yield* handle.resume()
+        yield* handle.exec("ls")
+        assert.deepStrictEqual(yield* handle.fence, Option.none())
+        yield* TestClock.adjust("1 second")
+        assert.isTrue(Option.isNone(yield* handle.recover()))
+      })
+    ))
+})
+
+describe("a session that a handle has stopped with its turn", () => {
+  const users = [
+    ["Messages.send", ({ messages }: AshClient["Service"], id: string) => Stream.runDrain(messages.send(id, "two"))],
+    ["Sessions.exec", ({ sessions }: AshClient["Service"], id: string) => sessions.exec(id, "true")],
+    ["Sessions.resume", ({ sessions }: AshClient["Service"], id: string) => sessions.resume(id)],
+    [
+      "the recovery of another handle",
+      ({ sessions }: AshClient["Service"], id: string) => sessions.attach(id).recover()
+    ],
+    ["another handle", ({ sessions }: AshClient["Service"], id: string) => sessions.attach(id).ask("two")]
+  ] as const
+  it.live.each(users)("is resumed by %s, with what the handle keeps", ([, use]) =>
+    Effect.gen(function*() {
+      const ash = yield* AshClient
+      yield* ash.agents.create({ name: "demo" })
+      const handle = yield* ash.sessions.open({ agent: "demo" }, { onInterrupt: "stop", keepWorkspace: true })
+      yield* handle.exec("echo one > f.txt")
+      const begun = yield* Latch.make()
+      const fiber = yield* Effect.forkChild(Stream.runForEach(handle.stream("slow"), () => begun.open))
+      yield* begun.await
+      yield* Fiber.interrupt(fiber)
+      yield* use(ash, handle.id)
+      assert.strictEqual(yield* handle.files.readText("f.txt"), "one\n")
+      yield* handle.exec("echo two > f.txt")
+      const { lost, mayBeLost } = yield* handle.cancel()
+      assert.deepStrictEqual([lost, mayBeLost], [["memory"], []])
+      assert.strictEqual(yield* handle.files.readText("f.txt"), "two\n")
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(AshEmbedded.layer({
+        script: ({ prompt }) =>
+          prompt === "slow"
+            ? Stream.concat(Stream.make(AgentScript.say("I begin.")), Stream.never)
+            : Stream.make(AgentScript.say("Hi."))
+      }))
+    ))
+})
