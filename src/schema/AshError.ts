@@ -37,10 +37,10 @@ const fields = { message: Schema.String, http: omittable(HttpExchange) }
 const turnFields = {
   ...fields,
   /**
-   * What was heard of it. Hidden from logs, as it is what the agent said; `AshError.partialTurn` has it plain, and so has the
-   * JSON of an error that is encoded by its schema: keep that where conversations may be kept.
+   * What was received of it. Hidden from logs, as it holds the conversation. It is readable in `AshError.partialTurn`, and in
+   * the JSON of an error that its schema encodes: keep that JSON only where conversations may be kept.
    */
-  heard: omittable(Schema.Redacted(Turn)),
+  partialTurn: omittable(Schema.Redacted(Turn)),
   /** The sequence number of the last message that was stored before the turn, where a session handle knows it. */
   lastSequence: omittable(Schema.Finite)
 }
@@ -191,8 +191,8 @@ export class TurnMixed extends Schema.TaggedClass<TurnMixed>("effect-ash/TurnMix
 }
 
 /**
- * The turn came to its end, which is no success: a limit was reached, or the agent failed. What it said and did until then is
- * in `heard`, and in `AshError.partialTurn`. The session is usable.
+ * The turn ended without success: a limit was reached, or the agent failed. `partialTurn` has what the agent wrote and did.
+ * The session is usable.
  */
 export class TurnUnsuccessful extends Schema.TaggedClass<TurnUnsuccessful>("effect-ash/TurnUnsuccessful")(
   "TurnUnsuccessful",
@@ -233,7 +233,7 @@ export class SessionBusy extends Schema.TaggedClass<SessionBusy>("effect-ash/Ses
 }
 
 /**
- * The last turn of the session was not heard to its end and may still run: what is sent now would mix with it. Nothing was
+ * The stream of the session's last turn broke off, and the turn may still run: a new turn would mix with it. Nothing was
  * sent. `SessionHandle.recover` makes the session usable again.
  */
 export class SessionFenced extends Schema.TaggedClass<SessionFenced>("effect-ash/SessionFenced")("SessionFenced", {
@@ -311,9 +311,11 @@ export class AshError extends Schema.TaggedError<AshError>()("AshError", {
     return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
   }
 
-  /** What was heard of a turn that broke off or failed. */
+  /** What was received of a turn that broke off or failed. */
   get partialTurn(): Turn | undefined {
-    return "heard" in this.reason && this.reason.heard !== undefined ? Redacted.value(this.reason.heard) : undefined
+    return "partialTurn" in this.reason && this.reason.partialTurn !== undefined
+      ? Redacted.value(this.reason.partialTurn)
+      : undefined
   }
 
   /** The sequence number of the last message that was stored before the turn, where a session handle knows it. */

@@ -124,12 +124,12 @@ describe("an error", () => {
       http: { method: "POST", path: "/x" },
       timer: "idle",
       duration: Duration.seconds(1),
-      heard: Redacted.make(turn),
+      partialTurn: Redacted.make(turn),
       lastSequence: 4
     })
   })
 
-  it("comes back with its reason, and what was heard of the turn", () => {
+  it("comes back with its reason, and what was received of the turn", () => {
     const decoded = codecOf("AshError").back(error)
     assert.instanceOf(decoded, schemas.AshError)
     assert.strictEqual(decoded.message, error.message)

@@ -38,7 +38,7 @@ export const whatWasWrong = (outcome: TurnOutcome, redact: Redact): string =>
 
 /** Hides what the agent said from logs. */
 export const hideTurn = (turn: Turn): Redacted.Redacted<Turn> =>
-  Redacted.make(turn, { label: "what was heard of the turn" })
+  Redacted.make(turn, { label: "what was received of the turn" })
 
 /** A turn that has come to its end; a failure unless that is a success. */
 export const successful = (
@@ -57,13 +57,13 @@ export const successful = (
         }; partialTurn has what the agent said until then`,
         sessionId,
         outcome,
-        heard: hideTurn(turn)
+        partialTurn: hideTurn(turn)
       })
     })
   )
 }
 
-type Known = Partial<Pick<StreamTruncated, "heard" | "http" | "lastSequence">>
+type Known = Partial<Pick<StreamTruncated, "partialTurn" | "http" | "lastSequence">>
 
 const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason => {
   switch (reason._tag) {

@@ -262,6 +262,6 @@ export const endTurn = (
           ? error
           : withKnown(
             error.reason._tag === "ConnectionLost" ? truncated(operation, sessionId, error.reason.message) : error,
-            { heard: hideTurn(TurnFold.toTurn(heard)) }
+            { partialTurn: hideTurn(TurnFold.toTurn(heard)) }
           ))
     }))
