@@ -5,7 +5,7 @@
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Config, Console, Data, Effect, FileSystem, Layer, Option, Path, Stream, Terminal } from "effect"
-import { Agents, Health, Messages, Sessions, type Turn } from "effect-ash"
+import { Agents, Health, Sessions, type Turn, TurnStream } from "effect-ash"
 import { AshEmbedded } from "effect-ash/embedded"
 import { AshNode, deployDirectory } from "effect-ash/node"
 import { Command, Flag } from "effect/cli"
@@ -72,7 +72,7 @@ const firstTurn = Effect.fn(function*(agentName: string, prompt: string) {
   yield* Effect.scoped(Effect.gen(function*() {
     const session = yield* sessions.open({ agent: agent.name })
     yield* Console.log(`Session ${session.id}\n\n> ${prompt}\n`)
-    const turn = yield* Messages.toTurn(session.stream(prompt, { includePartialMessages: true }), {
+    const turn = yield* TurnStream.toTurn(session.stream(prompt, { includePartialMessages: true }), {
       onText: terminal.display
     })
     yield* Console.log(summary(turn))

@@ -28,7 +28,7 @@ export const MessageEvent = Schema.Struct({
 /**
  * A piece of a message while the model writes it, a `stream_event` of the Claude Agent SDK; only with
  * `includePartialMessages`. There are thousands of them, and a finer event before each has said what matters of it, so it is
- * kept as the text that it is; `Messages.readPartial` reads it.
+ * kept as the text that it is; `MessageReader.readPartial` reads it.
  */
 export interface PartialEvent extends Schema.Schema.Type<typeof PartialEvent> {}
 export const PartialEvent = Schema.TaggedStruct("Partial", {

@@ -31,7 +31,6 @@ import { AshError, type AshErrorReason, type HttpExchange } from "../schema/AshE
 import { SessionId } from "../schema/Ids.ts"
 import { type Content, type SendMessageOptions, SendMessageRequest, type StoredMessage } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
-import * as MessageReaders from "./MessageReaders.ts"
 import { SessionGates } from "./SessionGates.ts"
 
 /** Which rows of a conversation to list. */
@@ -59,8 +58,8 @@ export class Messages extends Context.Service<Messages, {
    * first message of a layer the server is asked which it does, by one or two requests that change nothing. A page in a browser does not ask, as its console shows each refusal: content
    * goes in several blocks, and, where a server has never taken blocks and refuses them, as a text. A server
    * that mangles a lone text and refuses a single block gets a text as two blocks, cut between lines or words; a single
-   * word, image or document whole, with a word joiner (U+2060), which is not seen, as the second block. `promptOf` reads
-   * either as the text that it was. A server that takes only text gets the text of the blocks joined; an
+   * word, image or document whole, with a word joiner (U+2060), which is not seen, as the second block. `MessageReader.promptOf`
+   * reads either as the text that it was. A server that takes only text gets the text of the blocks joined; an
    * image or a document for such a server fails with `InvalidRequest`.
    */
   readonly send: (
@@ -192,36 +191,6 @@ export class Messages extends Context.Service<Messages, {
       })
     })
   )
-
-  /**
-   * The text that the agent writes, as it arrives: pieces with `includePartialMessages`, whole blocks without, nothing
-   * twice, and without what subagents write.
-   */
-  static readonly textDeltas = TurnFold.textDeltas
-
-  /** Runs a stream to its end and folds it into one `Turn`; `onText` sees the text meanwhile. */
-  static readonly toTurn = TurnFold.fold
-
-  /** Decodes the bytes of an event stream that was obtained otherwise. No rule of a turn's end is applied. */
-  static readonly decodeEvents = decodeEvents("Messages.decodeEvents")
-
-  /** Reads the piece of a message that a `Partial` event has: total, one that is not as expected is `Unknown`. */
-  static readonly readPartial = MessageReaders.readPartial
-
-  /** The text of an `Assistant` message; none where it is another message, or has no text. */
-  static readonly textOf = MessageReaders.textOf
-
-  /**
-   * The text of a stored prompt, as it was sent, whatever form it traveled in: that of several blocks is joined. None
-   * where the content is another message, or has no text.
-   */
-  static readonly promptOf = MessageReaders.promptOf
-
-  /** The piece of text in a `Partial` message; none where it is another message, or a piece of something else. */
-  static readonly textDeltaOf = MessageReaders.textDeltaOf
-
-  /** What there is to show of an `Assistant` or a `User` message, block by block; nothing of any other. */
-  static readonly displayItems = MessageReaders.displayItems
 }
 
 const operation = "Messages.send"

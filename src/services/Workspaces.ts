@@ -1,4 +1,4 @@
-/** Workspaces as a whole: packs, sends and fetches them as bundles, gzipped tar archives. */
+/** Workspaces as a whole: sends and fetches them as bundles, gzipped tar archives. `Bundle` packs and unpacks one. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -9,10 +9,8 @@ import * as FileDownload from "../client/FileDownload.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import * as Bundle from "../internal/files/bundle.ts"
 import { type Content, gather } from "../internal/request/content.ts"
+import { within } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
-
-/** A file of a bundle. */
-export type BundleFile = Bundle.BundleFile
 
 /** Sends and fetches workspaces. */
 export class Workspaces extends Context.Service<Workspaces, {
@@ -31,7 +29,7 @@ export class Workspaces extends Context.Service<Workspaces, {
    * and folders; beyond it fails with `Undecodable`. What is neither file nor folder is passed over with a warning. A hard
    * link has the content of its file, unless more than 100 MiB of files came since: then a warning tells.
    */
-  readonly files: (sessionId: string) => Stream.Stream<BundleFile & { readonly content: Uint8Array }, AshError>
+  readonly files: (sessionId: string) => Stream.Stream<Bundle.BundleFile & { readonly content: Uint8Array }, AshError>
 }>()("effect-ash/services/Workspaces") {
   static readonly layer: Layer.Layer<Workspaces, never, AshApiClient | RequestPolicy> = Layer.effect(
     Workspaces,
@@ -52,14 +50,11 @@ export class Workspaces extends Context.Service<Workspaces, {
                 default: "5 minutes"
               })
             )),
-        files: (id) => Stream.unwrap(Effect.map(download(id), ({ content }) => Bundle.unpack(content)))
+        files: (id) =>
+          Stream.unwrap(Effect.map(download(id), ({ content }) => Bundle.unpack(content))).pipe(
+            Stream.mapError(within("Workspaces.files"))
+          )
       })
     })
   )
-
-  /** Packs files into a bundle. Fails with `InvalidRequest` at a path that would leave the workspace. */
-  static readonly pack: (files: ReadonlyArray<BundleFile>) => Effect.Effect<Uint8Array, AshError> = Bundle.pack
-
-  /** Unpacks a bundle, as `files` does. Fails with `Undecodable` at a path that would leave a folder. */
-  static readonly unpack = Bundle.unpack
 }

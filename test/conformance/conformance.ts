@@ -5,7 +5,7 @@
  */
 import { assert, layer } from "@effect/vitest"
 import { Array, Context, Data, DateTime, Effect, Layer, Option, Redacted, Schedule, Stream } from "effect"
-import { Ash, AshClient, type AshError, Messages, RequestOptions, Workspaces } from "effect-ash"
+import { Ash, AshClient, type AshError, Bundle, Messages, RequestOptions, TurnStream } from "effect-ash"
 import { AgentScript, AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
 import * as Http from "node:http"
@@ -255,7 +255,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
       Effect.gen(function*() {
         const messages = yield* Messages
         const id = yield* (yield* Shared).session
-        const turn = yield* Messages.toTurn(messages.send(id, "Say exactly this word and nothing else: pomegranate"))
+        const turn = yield* TurnStream.toTurn(messages.send(id, "Say exactly this word and nothing else: pomegranate"))
         assert.include(turn.text, "pomegranate")
         assert.strictEqual(turn.result?.subtype, "success")
         const partial = yield* Stream.runCollect(
@@ -263,7 +263,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         )
         assert.deepStrictEqual(partial[0]?._tag, "SessionStart")
         assert.deepStrictEqual(partial.at(-1)?._tag, "Done")
-        const blocks = yield* Messages.toTurn(messages.send(id, [
+        const blocks = yield* TurnStream.toTurn(messages.send(id, [
           { type: "text", text: "Say exactly this word and nothing else:" },
           { type: "text", text: " medlar" }
         ]))
@@ -327,7 +327,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         assert.strictEqual((yield* Effect.flip(sessionFiles.readText(id, "sub/note.txt"))).reason._tag, "NotFound")
         const refused = yield* Effect.flip(sessionFiles.write(id, [{ path: "deep", content: "" }]))
         assert.strictEqual(refused.reason._tag, "FilesRefused")
-        yield* workspaces.upload(id, yield* Workspaces.pack([{ path: "from/bundle.txt", content: "bundled" }]))
+        yield* workspaces.upload(id, yield* Bundle.pack([{ path: "from/bundle.txt", content: "bundled" }]))
         assert.strictEqual(yield* sessionFiles.readText(id, "from/bundle.txt"), "bundled")
         const packed = yield* Stream.runCollect(workspaces.files(id))
         assert.includeMembers(packed.map(({ path }) => path), ["from/bundle.txt", "ünï/ä%2F?#.txt"])
@@ -549,7 +549,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
       "of scripted agents: tools and thinking are folded",
       Effect.gen(function*() {
         const messages = yield* Messages
-        const turn = yield* Messages.toTurn(messages.send(yield* (yield* Shared).session, "tool please"))
+        const turn = yield* TurnStream.toTurn(messages.send(yield* (yield* Shared).session, "tool please"))
         assert.strictEqual(turn.thinking, "I look.")
         assert.deepStrictEqual(turn.toolCalls.map(({ input, name, result }) => [name, input, result?.isError]), [
           ["Bash", { command: "ls" }, false]

@@ -12,8 +12,8 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/Scripts.ts"
+import * as TurnStream from "../../src/functions/TurnStream.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
-import { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 
 /** A model that answers the n-th question with the n-th answer, and keeps what it was asked. */
@@ -148,7 +148,7 @@ describe("a language model behind an agent", () => {
       ))
       const pieces = yield* Effect.gen(function*() {
         const turn = (yield* open).stream("How is it?", { includePartialMessages: true })
-        return yield* Messages.textDeltas(turn).pipe(
+        return yield* TurnStream.textDeltas(turn).pipe(
           // The second piece does not come before the first was read.
           Stream.tap(() => Deferred.succeed(read, undefined)),
           Stream.runCollect

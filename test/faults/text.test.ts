@@ -2,9 +2,9 @@ import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import * as TurnStream from "../../src/functions/TurnStream.ts"
 import { decodeEvents, endTurn } from "../../src/internal/turn/turnStream.ts"
 import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
-import { Messages } from "../../src/services/Messages.ts"
 import { assistant, result, sessionId } from "../support/fixtures.ts"
 import { chance, promise } from "../support/promise.ts"
 import { frames } from "../support/ScriptedServer.ts"
@@ -198,7 +198,7 @@ describe("what the agent says", () => {
           const shown: Array<string> = []
           const fail = (what: string) => failures.push(`${seed} (${form}): ${what}`)
           const outcome = yield* Effect.result(
-            Messages.toTurn(events, { onText: (text) => Effect.sync(() => shown.push(text)) })
+            TurnStream.toTurn(events, { onText: (text) => Effect.sync(() => shown.push(text)) })
           )
           if (isMixed || Result.isFailure(outcome)) {
             const tag = Result.isFailure(outcome) ? outcome.failure.reason._tag : undefined
@@ -206,7 +206,7 @@ describe("what the agent says", () => {
             continue
           }
           const turn = outcome.success
-          const deltas = (yield* Stream.runCollect(Messages.textDeltas(events))).join("")
+          const deltas = (yield* Stream.runCollect(TurnStream.textDeltas(events))).join("")
           if (turn.text !== said.text) fail(`text ${JSON.stringify([turn.text, said.text])}`)
           if (turn.thinking !== said.thinking) fail(`thinking ${JSON.stringify([turn.thinking, said.thinking])}`)
           if (shown.join("") !== deltas) fail("onText is not textDeltas")

@@ -8,10 +8,10 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { isDeepStrictEqual } from "node:util"
 import { layerHttpClient } from "../../src/embedded/EmbeddedServer.ts"
+import * as TurnStream from "../../src/functions/TurnStream.ts"
 import { decodeEvents, endTurn } from "../../src/internal/turn/turnStream.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
-import { Messages } from "../../src/services/Messages.ts"
 import { assistant, result, sessionId, user } from "../support/fixtures.ts"
 import { promise } from "../support/promise.ts"
 import { frames } from "../support/ScriptedServer.ts"
@@ -173,7 +173,7 @@ describe("values", () => {
         modelUsage: { claude: { inputTokens: tokens, outputTokens: tokens, costUSD: cost } }
       })
       const turn = (...messages: ReadonlyArray<unknown>) =>
-        Messages.toTurn(Stream.fromIterableEffect(eventsOf(frames(
+        TurnStream.toTurn(Stream.fromIterableEffect(eventsOf(frames(
           ["session_start", { sessionId }],
           ...messages.map((message) => ["message", message] as const),
           ["done", { sessionId }]

@@ -7,8 +7,8 @@ import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { gunzipSync, gzipSync } from "node:zlib"
+import * as Bundle from "../../src/functions/Bundle.ts"
 import { downloadWorkspace } from "../../src/node/downloadWorkspace.ts"
-import { Workspaces } from "../../src/services/Workspaces.ts"
 import { sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 import { folder, run, unpackedByTar, written } from "../support/shell.ts"
@@ -22,7 +22,7 @@ const unpack = (bundle: Uint8Array, piece = 1000) =>
   Effect.map(
     withWarnings(
       Stream.runCollect(
-        Workspaces.unpack(
+        Bundle.unpack(
           Stream.fromIterable(
             Array.from(
               { length: Math.ceil(bundle.length / piece) },
@@ -302,7 +302,7 @@ describe("archives", () => {
       const bundle = yield* made
       assert.isBelow(bundle.length, 3_000_000)
       const before = process.memoryUsage().rss
-      const error = yield* Effect.flip(Stream.runDrain(Workspaces.unpack(Stream.make(bundle))))
+      const error = yield* Effect.flip(Stream.runDrain(Bundle.unpack(Stream.make(bundle))))
       assert.include(error.message, "the bundle is too large")
       assert.isBelow(process.memoryUsage().rss - before, 600_000_000)
     }), 60_000)

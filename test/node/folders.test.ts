@@ -4,9 +4,9 @@ import * as Stream from "effect/Stream"
 import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from "node:fs"
 import { dirname } from "node:path"
 import { gunzipSync } from "node:zlib"
+import * as Bundle from "../../src/functions/Bundle.ts"
 import { deployDirectory, type DeployDirectoryOptions } from "../../src/node/deployDirectory.ts"
 import { uploadWorkspace } from "../../src/node/uploadWorkspace.ts"
-import { Workspaces } from "../../src/services/Workspaces.ts"
 import { agent, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 import { folder, run } from "../support/shell.ts"
@@ -27,7 +27,7 @@ const write = (directory: string, files: Readonly<Record<string, string | Uint8A
 
 const unpacked = (bundle: string) =>
   Effect.map(
-    Stream.runCollect(Workspaces.unpack(Stream.make(new Uint8Array(Buffer.from(bundle, "base64"))))),
+    Stream.runCollect(Bundle.unpack(Stream.make(new Uint8Array(Buffer.from(bundle, "base64"))))),
     (files) => files.map(({ content, path }) => [path, Buffer.from(content).toString()] as const)
   )
 

@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process"
 
 const program = `
   import { DateTime, Effect, Stream } from "effect"
-  import { Agents, Messages, Sessions } from "effect-ash"
+  import { Agents, Sessions, TurnStream } from "effect-ash"
   import { AshEmbedded } from "effect-ash/embedded"
 
   const canGenerate = (() => { try { return new Function("return true")() } catch { return false } })()
@@ -11,8 +11,8 @@ const program = `
     yield* (yield* Agents).create({ name: "demo" })
     const session = yield* (yield* Sessions).open({ agent: "demo" })
     const events = yield* Stream.runCollect(session.stream("Hello!", { includePartialMessages: true }))
-    const text = yield* Stream.mkString(Messages.textDeltas(Stream.fromIterable(events)))
-    const malformed = yield* Stream.runCollect(Messages.decodeEvents(Stream.succeed(
+    const text = yield* Stream.mkString(TurnStream.textDeltas(Stream.fromIterable(events)))
+    const malformed = yield* Stream.runCollect(TurnStream.decodeEvents(Stream.succeed(
       new TextEncoder().encode('event: text_delta\\ndata: {"delta":1}\\n\\nevent: text_delta\\ndata: {"delta":"\\\\u00fc"}\\n\\n')
     )))
     const { status } = yield* session.get()

@@ -147,9 +147,11 @@ const serviceNames = [
   "AshApiClient",
   "AshClient",
   "Attachments",
+  "Bundle",
   "Credentials",
   "Evals",
   "Health",
+  "MessageReader",
   "Messages",
   "ProjectFiles",
   "QueueItems",
@@ -158,6 +160,7 @@ const serviceNames = [
   "SessionFiles",
   "SessionGates",
   "Sessions",
+  "TurnStream",
   "Usage",
   "Workspaces"
 ]

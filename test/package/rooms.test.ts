@@ -27,6 +27,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "internal/turn": ["internal/request", "schema"],
   "internal/files": ["internal/request", "schema"],
   "client": ["internal/request", "internal/turn", "internal/files", "schema"],
+  "functions": ["internal/turn", "internal/files", "schema"],
   "services/session": ["services", "client", "internal/request", "internal/turn", "internal/files", "schema"],
   "services": ["services/session", "client", "internal/request", "internal/turn", "internal/files", "schema"],
   "node": ["services", "internal/files", "internal/request", "schema"],
@@ -57,7 +58,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "embedded": ["embedded/http", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
   "layers": ["services", "client", "embedded", "internal/request", "schema"],
   "command": ["layers", "node", "embedded", "internal/request"],
-  "entry": ["layers", "node", "services", "client", "embedded", "schema"]
+  "entry": ["layers", "node", "services", "functions", "client", "embedded", "schema"]
 }
 
 /** Every file that an entry reaches, itself included. */

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { RequestOptionsInput } from "../../src/client/RequestOptions.ts"
+import * as TurnStream from "../../src/functions/TurnStream.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
 import type { Content } from "../../src/schema/Message.ts"
 import { Messages } from "../../src/services/Messages.ts"
@@ -87,9 +88,10 @@ describe("send", () => {
         "Done"
       ])
       const texts: Array<string> = []
-      const folded = yield* Messages.toTurn(send("Hi"), { onText: (text) => Effect.sync(() => texts.push(text)) }).pipe(
-        Effect.provide(layer)
-      )
+      const folded = yield* TurnStream.toTurn(send("Hi"), { onText: (text) => Effect.sync(() => texts.push(text)) })
+        .pipe(
+          Effect.provide(layer)
+        )
       assert.deepStrictEqual(texts, ["Hel", "lo"])
       assert.deepInclude(folded, { text: "Hello", numTurns: 2, stopReason: "end_turn", toolCalls: [] })
       assert.strictEqual(folded.costUsd, result.total_cost_usd)
@@ -263,8 +265,8 @@ describe("a turn that is folded", () => {
   const fold = (...frames: ReadonlyArray<Frame>) => {
     const { layer } = conversation("intact", Server.sse(Server.frames(...frames, ["done", { sessionId }])))
     return Effect.all({
-      turn: Messages.toTurn(send("Hi")),
-      deltas: Effect.map(Stream.runCollect(Messages.textDeltas(send("Hi"))), (pieces) => pieces.join(""))
+      turn: TurnStream.toTurn(send("Hi")),
+      deltas: Effect.map(Stream.runCollect(TurnStream.textDeltas(send("Hi"))), (pieces) => pieces.join(""))
     }).pipe(Effect.provide(layer))
   }
 

@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import { chmodSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { dirname } from "node:path"
 import { gzipSync } from "node:zlib"
+import * as Bundle from "../../src/functions/Bundle.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { downloadWorkspace } from "../../src/node/downloadWorkspace.ts"
 import { uploadWorkspace } from "../../src/node/uploadWorkspace.ts"
@@ -35,12 +36,12 @@ describe("bundles", () => {
   it.effect("give the files that were packed", () =>
     Effect.gen(function*() {
       const long = `${"d".repeat(90)}/${"ü".repeat(90)}`
-      const bundle = yield* Workspaces.pack([
+      const bundle = yield* Bundle.pack([
         { path: "a.txt", content: "größer" },
         { path: long, content: new Uint8Array([0, 255]), mode: 0o755 },
         { path: "empty", content: "" }
       ])
-      const files = yield* Stream.runCollect(Workspaces.unpack(Stream.make(bundle.slice(0, 7), bundle.slice(7))))
+      const files = yield* Stream.runCollect(Bundle.unpack(Stream.make(bundle.slice(0, 7), bundle.slice(7))))
       assert.deepStrictEqual(files.map(({ content, mode, path }) => [path, mode, [...content]]), [
         ["a.txt", 0o644, [...new TextEncoder().encode("größer")]],
         [long, 0o755, [0, 255]],
@@ -50,7 +51,7 @@ describe("bundles", () => {
 
   it.effect.each(["../a", "/a", "", "a//b", "a/."])("of a file %j are not packed", (path) =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Workspaces.pack([{ path: "good", content: "" }, { path, content: "" }]))
+      const error = yield* Effect.flip(Bundle.pack([{ path: "good", content: "" }, { path, content: "" }]))
       assert.strictEqual(error.reason._tag === "InvalidRequest" ? error.reason.field : "", "files[1].path")
     }))
 
@@ -63,17 +64,17 @@ describe("bundles", () => {
   ]
   it.effect.each(bad)("with %s fail typed", ([, bundle]) =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(Stream.runDrain(Workspaces.unpack(Stream.make(yield* bundle))))
+      const error = yield* Effect.flip(Stream.runDrain(Bundle.unpack(Stream.make(yield* bundle))))
       assert.strictEqual(error.reason._tag, "Undecodable")
-      assert.strictEqual(error.operation, "Workspaces.unpack")
+      assert.strictEqual(error.operation, "Bundle.unpack")
       assert.include(error.message, "the bundle is not a gzipped tar archive of files")
     }))
 
   it.effect("that break off fail as their source does", () =>
     Effect.gen(function*() {
-      const bundle = yield* Workspaces.pack([{ path: "a", content: "x" }])
+      const bundle = yield* Bundle.pack([{ path: "a", content: "x" }])
       const broken = Stream.concat(Stream.make(bundle.slice(0, 20)), Stream.fail("mine" as const))
-      assert.strictEqual(yield* Effect.flip(Stream.runDrain(Workspaces.unpack(broken))), "mine")
+      assert.strictEqual(yield* Effect.flip(Stream.runDrain(Bundle.unpack(broken))), "mine")
     }))
 })
 
@@ -81,9 +82,9 @@ describe("Workspaces", () => {
   it.effect("lays a bundle over a workspace, and fetches its files", () =>
     Effect.gen(function*() {
       const { id, workspaces } = yield* opened
-      const bundle = yield* Workspaces.pack([{ path: "deep/a.txt", content: "a" }])
+      const bundle = yield* Bundle.pack([{ path: "deep/a.txt", content: "a" }])
       yield* workspaces.upload(id, bundle)
-      yield* workspaces.upload(id, Stream.make(yield* Workspaces.pack([{ path: "b.txt", content: "b" }])))
+      yield* workspaces.upload(id, Stream.make(yield* Bundle.pack([{ path: "b.txt", content: "b" }])))
       const files = yield* Stream.runCollect(workspaces.files(id))
       assert.deepStrictEqual(files.slice(1).map(({ content, path }) => [path, textOf(content)]), [
         ["b.txt", "b"],
@@ -94,6 +95,17 @@ describe("Workspaces", () => {
       const error = yield* Effect.flip(workspaces.upload(id, new Uint8Array([1])))
       assert.include(error.message, "Invalid bundle: not a gzip file")
     }).pipe(Effect.provide(AshEmbedded.layer({ retry: { times: 0 } }))))
+})
+
+describe("Workspaces.files", () => {
+  it.effect("fails as the method that was called, also where the bundle is none", () =>
+    Effect.gen(function*() {
+      const workspaces = yield* Workspaces
+      const error = yield* Effect.flip(Stream.runDrain(workspaces.files(sessionId)))
+      assert.deepStrictEqual([error.operation, error.during], ["Workspaces.files", "Bundle.unpack"])
+    }).pipe(Effect.provide(
+      Server.make(() => new Response("no gzip", { headers: { "content-type": "application/gzip" } })).layer
+    )))
 })
 
 describe("folders", () => {

@@ -45,20 +45,20 @@ const maxKept = maxSize
 
 const broken = (why: string) =>
   new AshError({
-    operation: "Workspaces.unpack",
+    operation: "Bundle.unpack",
     reason: new Undecodable({ message: `the bundle is not a gzipped tar archive of files: ${why}` })
   })
 
 const tooMuch = (what: string) =>
   new AshError({
-    operation: "Workspaces.unpack",
+    operation: "Bundle.unpack",
     reason: new Undecodable({ message: `the bundle is too large: ${what}` })
   })
 
 const tooMany = tooMuch(`it holds more than ${maxEntries} files and folders`)
 
 const refused = (message: string, field: string) =>
-  new AshError({ operation: "Workspaces.pack", reason: new InvalidRequest({ message, field }) })
+  new AshError({ operation: "Bundle.pack", reason: new InvalidRequest({ message, field }) })
 
 const gzip = through(() => new CompressionStream("gzip"), (cause) => refused(String(cause), "files"))
 
@@ -71,7 +71,7 @@ export const packEntries = <E, R>(
   Stream.pipeThroughChannel(entries, Tar.encode<E, unknown, Tar.Entry<E, R>>()).pipe(
     Stream.mapError((error) => Tar.isTarError(error) ? refused(error.message, "files") : error),
     gzip,
-    (bundle) => gather("Workspaces.pack", bundle, "bundle", maxSize)
+    (bundle) => gather("Bundle.pack", bundle, "bundle", maxSize)
   )
 
 /** Packs files into a bundle. */
@@ -82,7 +82,7 @@ export const pack = (files: ReadonlyArray<BundleFile>): Effect.Effect<Uint8Array
     return Effect.fail(refused(`${field} must be a relative path without empty, . or .. segments`, field))
   }
   return Effect.flatMap(
-    gatherFiles("Workspaces.pack", files),
+    gatherFiles("Bundle.pack", files),
     (files) =>
       packEntries(Stream.fromIterable(files.map(({ content, mode, path }) => Tar.file(path, content, { mode }))))
   )

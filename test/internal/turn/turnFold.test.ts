@@ -5,11 +5,11 @@ import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
+import * as TurnStream from "../../../src/functions/TurnStream.ts"
 import { decodeEvents, endTurn } from "../../../src/internal/turn/turnStream.ts"
 import { claudeMessageFromJson } from "../../../src/schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../../../src/schema/StreamEvent.ts"
 import type { TurnOutcome } from "../../../src/schema/Turn.ts"
-import { Messages } from "../../../src/services/Messages.ts"
 import { assistant, result, sessionId, user } from "../../support/fixtures.ts"
 import { frames } from "../../support/ScriptedServer.ts"
 
@@ -26,7 +26,7 @@ const events = (...all: ReadonlyArray<Frame>) =>
 const done: Frame = ["done", { sessionId }]
 const message = (data: unknown): Frame => ["message", data]
 const says = (text: string) => message(assistant([{ type: "text", text }]))
-const turnOf = (...all: ReadonlyArray<Frame>) => Messages.toTurn(events(...all, done))
+const turnOf = (...all: ReadonlyArray<Frame>) => TurnStream.toTurn(events(...all, done))
 const delta = (text: string): Frame => ["text_delta", { delta: text }]
 const retry = message({ type: "system", subtype: "api_retry", attempt: 1 })
 const begin = message({
@@ -83,7 +83,7 @@ describe("text", () => {
   it.effect.each(cases)("%s", ([, all, text, deltas]) =>
     Effect.gen(function*() {
       assert.strictEqual((yield* turnOf(...all)).text, text)
-      assert.strictEqual((yield* Stream.runCollect(Messages.textDeltas(events(...all, done)))).join(""), deltas)
+      assert.strictEqual((yield* Stream.runCollect(TurnStream.textDeltas(events(...all, done)))).join(""), deltas)
     }))
 
   it.effect("that is taken back is told before the message that says otherwise", () =>
@@ -192,7 +192,7 @@ describe("a block of text that something else comes in between of", () => {
   it.effect.each(cases)("%s", ([, all, said, deltas = said]) =>
     Effect.gen(function*() {
       assert.strictEqual((yield* turnOf(...all)).text, said)
-      assert.strictEqual((yield* Stream.runCollect(Messages.textDeltas(events(...all, done)))).join(""), deltas)
+      assert.strictEqual((yield* Stream.runCollect(TurnStream.textDeltas(events(...all, done)))).join(""), deltas)
     }))
 })
 
@@ -297,7 +297,7 @@ describe("a tool of any kind", () => {
       const pieces = [start("m"), blockStart, ...piece("Let me search."), began, blockStart, ...piece("Found.")]
       for (const all of [[whole], separate, pieces, [...pieces, whole], [...pieces, ...separate]]) {
         assert.strictEqual((yield* turnOf(...all)).text, "Let me search.\n\nFound.")
-        const deltas = (yield* Stream.runCollect(Messages.textDeltas(events(...all, done)))).join("")
+        const deltas = (yield* Stream.runCollect(TurnStream.textDeltas(events(...all, done)))).join("")
         assert.strictEqual(deltas, "Let me search.\n\nFound.")
       }
     }))
@@ -441,7 +441,7 @@ describe("what a stream keeps", () => {
           yield { _tag: "Done" } as const
         }
         const stream = Stream.fromIterable(all(), { chunkSize: 1 }).pipe(endTurn("test", sessionId))
-        yield* isText ? Stream.runDrain(Messages.textDeltas(stream)) : Stream.runDrain(stream)
+        yield* isText ? Stream.runDrain(TurnStream.textDeltas(stream)) : Stream.runDrain(stream)
         assert.isBelow(most, large * count / 2)
       })
   )
@@ -457,7 +457,7 @@ describe("what a stream keeps", () => {
           written({ type: "text", text }, { uuid: `u${index}` })
         ]
       })
-      const deltas = yield* Stream.runCollect(Messages.textDeltas(Stream.fromIterable(all)))
+      const deltas = yield* Stream.runCollect(TurnStream.textDeltas(Stream.fromIterable(all)))
       assert.strictEqual(deltas.join(""), Array.from({ length: 20 }, (_, index) => textAt(index)).join(""))
     }))
 
@@ -469,7 +469,7 @@ describe("what a stream keeps", () => {
         (_, index): StreamEvent => ({ _tag: "TextDelta", delta: textAt(index) })
       )
       const deltas = yield* Stream.runCollect(
-        Messages.textDeltas(Stream.fromIterable([start("m"), ...pieces, written({ type: "text", text })]))
+        TurnStream.textDeltas(Stream.fromIterable([start("m"), ...pieces, written({ type: "text", text })]))
       )
       assert.strictEqual(deltas.join(""), text)
     }))

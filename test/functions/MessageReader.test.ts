@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
+import * as MessageReader from "../../src/functions/MessageReader.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import type { Content } from "../../src/schema/Message.ts"
 import { Agents } from "../../src/services/Agents.ts"
@@ -19,7 +20,7 @@ const blank = ["", " ", "\n\t "]
 
 const greet: AgentScript.AgentScript = () => Stream.make(AgentScript.say("Hi."))
 
-describe("promptOf", () => {
+describe("MessageReader.promptOf", () => {
   it.effect.each(["mangled", "strings", "intact"] as const)("reads a prompt as it was sent: content %s", (form) => {
     const heard: Array<string> = []
     const script: AgentScript.AgentScript = (turn) => {
@@ -33,7 +34,7 @@ describe("promptOf", () => {
       for (const text of sent) yield* session.ask(text)
       for (const text of texts) yield* session.ask([{ type: "text", text }])
       const rows = yield* Stream.runCollect((yield* Messages).history(session.id))
-      const prompts = rows.flatMap(({ content }) => Option.toArray(Messages.promptOf(content)))
+      const prompts = rows.flatMap(({ content }) => Option.toArray(MessageReader.promptOf(content)))
       assert.deepStrictEqual(prompts, [...sent, ...texts])
       assert.deepStrictEqual(heard, prompts)
     }).pipe(Effect.scoped, Effect.provide(AshEmbedded.layer({ script, quirks: { content: form } })))
@@ -48,10 +49,10 @@ describe("promptOf", () => {
         yield* session.ask(image)
         yield* session.ask([...image, { type: "text", text: "look" }])
         const rows = yield* Stream.runCollect((yield* Messages).history(session.id))
-        const prompts = rows.filter(({ role }) => role === "user").map(({ content }) => Messages.promptOf(content))
+        const prompts = rows.filter(({ role }) => role === "user").map(({ content }) => MessageReader.promptOf(content))
         assert.deepStrictEqual(prompts, [Option.none(), Option.some("look")])
         assert.deepStrictEqual(
-          rows.filter(({ role }) => role !== "user").map(({ content }) => Messages.promptOf(content)),
+          rows.filter(({ role }) => role !== "user").map(({ content }) => MessageReader.promptOf(content)),
           [
             Option.none(),
             Option.none(),
