@@ -253,7 +253,10 @@ export class SettingsIgnored extends Schema.TaggedClass<SettingsIgnored>("effect
   readonly nothingHappened = false
 }
 
-/** Why an operation failed. */
+/**
+ * Why an operation failed. Later versions may add reasons: match those that you use, and handle the rest in `Match.orElse`,
+ * `default` or `Effect.catch`. `AshError.isRetryable` and `AshError.nothingHappened` hold for every reason.
+ */
 export type AshErrorReason = typeof AshErrorReason.Type
 export const AshErrorReason = Schema.Union([
   Unauthorized,

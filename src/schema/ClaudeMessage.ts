@@ -174,7 +174,19 @@ export const claudeMessageFromJson = (raw: Schema.Json): ClaudeMessage =>
     onSome: (message) => ({ ...message, raw })
   })
 
-/** A message of the Claude Agent SDK, with its whole JSON in `raw`. */
+/**
+ * A message of the Claude Agent SDK, with its whole JSON in `raw`. Later versions may add kinds: match those that you use,
+ * and handle the rest in `Match.orElse`, `default` or `else`.
+ *
+ * | message | what it is |
+ * | --- | --- |
+ * | `SystemInit` | the first message: model, tools, MCP servers, working directory |
+ * | `Assistant` | what the agent wrote: text, thinking and calls of tools, as a rule one block in each message |
+ * | `User` | what the model received in the user's place: results of tools, prompts of subagents |
+ * | `Result` | how the turn ended, its answer, usage and cost |
+ * | `Partial` | a piece of a message, read from a `Partial` event by `MessageReader.readPartial`; only with `includePartialMessages` |
+ * | `Unknown` | any other message, or one with unexpected fields, as its JSON in `raw` |
+ */
 export type ClaudeMessage = typeof ClaudeMessageType.Type
 export const ClaudeMessageType = Schema.Union([
   withRaw(SystemInit),

@@ -1,6 +1,6 @@
 /**
- * The events of a turn, as the server streams them. Known names decode to tagged events; an unknown name, or a known
- * one whose data is not as expected, is kept as `Unknown`. No event of any server fails to decode.
+ * The events of a turn, as the server streams them. Known names decode to tagged events. An unknown name, or a known
+ * name with unexpected data, becomes `Unknown`. Decoding never fails.
  */
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -18,7 +18,7 @@ export const SessionStartEvent = Schema.Struct({
   version: nullish(Schema.String)
 }).annotate({ identifier: "SessionStartEvent" })
 
-/** A message of the Claude Agent SDK, after the finer events that were made from it. */
+/** A message of the Claude Agent SDK. It follows the finer events that the server made from it. */
 export interface MessageEvent extends Schema.Schema.Type<typeof MessageEvent> {}
 export const MessageEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("Message"),
@@ -27,8 +27,8 @@ export const MessageEvent = Schema.Struct({
 
 /**
  * A piece of a message while the model writes it, a `stream_event` of the Claude Agent SDK; only with
- * `includePartialMessages`. There are thousands of them, and a finer event before each has said what matters of it, so it is
- * kept as the text that it is; `MessageReader.readPartial` reads it.
+ * `includePartialMessages`. A turn has thousands of them, and a finer event before each has its text. So its JSON
+ * is not parsed; `MessageReader.readPartial` does that.
  */
 export interface PartialEvent extends Schema.Schema.Type<typeof PartialEvent> {}
 export const PartialEvent = Schema.TaggedStruct("Partial", {
@@ -42,7 +42,7 @@ export const TextDeltaEvent = Schema.Struct({
   delta: Schema.String
 }).annotate({ identifier: "TextDeltaEvent" })
 
-/** A piece of thinking, and once more, with or without partial messages, the whole text of each thinking block. */
+/** A piece of thinking. One more event has the whole text of each thinking block, with or without partial messages. */
 export interface ThinkingDeltaEvent extends Schema.Schema.Type<typeof ThinkingDeltaEvent> {}
 export const ThinkingDeltaEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("ThinkingDelta"),
@@ -50,8 +50,8 @@ export const ThinkingDeltaEvent = Schema.Struct({
 }).annotate({ identifier: "ThinkingDeltaEvent" })
 
 /**
- * Said by this package, not by the server: the pieces of text that came until here, `abandoned`, are not what the agent said.
- * In their place stands `text`, that of the complete message which follows; it is empty where the model was asked again.
+ * Made by this package, not sent by the server: the pieces of text received so far, `abandoned`, differ from the
+ * complete message. `text` replaces them: the text of the message that follows, or empty if the model was asked again.
  */
 export interface TextReplacedEvent extends Schema.Schema.Type<typeof TextReplacedEvent> {}
 export const TextReplacedEvent = Schema.TaggedStruct("TextReplaced", {
@@ -59,7 +59,7 @@ export const TextReplacedEvent = Schema.TaggedStruct("TextReplaced", {
   text: Schema.String
 }).annotate({ identifier: "TextReplacedEvent" })
 
-/** As `TextReplaced`, of thinking. */
+/** The same as `TextReplaced`, for thinking. */
 export interface ThinkingReplacedEvent extends Schema.Schema.Type<typeof ThinkingReplacedEvent> {}
 export const ThinkingReplacedEvent = Schema.TaggedStruct("ThinkingReplaced", {
   abandoned: Schema.String,
@@ -75,7 +75,7 @@ export const ToolUseEvent = Schema.Struct({
   input: nullish(Schema.Json)
 }).annotate({ identifier: "ToolUseEvent" })
 
-/** A tool answered. The id is absent as a rule; the `User` message that follows has it. */
+/** A tool returned its result. Its id is usually absent; the `User` message that follows has it. */
 export interface ToolResultEvent extends Schema.Schema.Type<typeof ToolResultEvent> {}
 export const ToolResultEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("ToolResult"),
@@ -96,13 +96,13 @@ export const TurnCompleteEvent = Schema.Struct({
 export interface TurnErrorEvent extends Schema.Schema.Type<typeof TurnErrorEvent> {}
 export const TurnErrorEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("TurnError"),
-  /** What the server gives as the reason; empty where it gives none. */
+  /** The reason that the server gives; empty if there is none. */
   error: Schema.String,
-  /** The whole data, where it is another than the `{ error }` of known servers. */
+  /** The whole data, unless it is the `{ error }` of known servers. */
   raw: Schema.optionalKey(Schema.Json)
 }).annotate({ identifier: "TurnErrorEvent" })
 
-/** The turn ended. Terminal. The end of something else, whose `sessionId` is another or empty, is kept as `Unknown`. */
+/** The turn ended. Terminal. One with an empty or another `sessionId` ends something else and becomes `Unknown`. */
 export interface DoneEvent extends Schema.Schema.Type<typeof DoneEvent> {}
 export const DoneEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("Done"),
@@ -116,14 +116,34 @@ export const SessionEndEvent = Schema.Struct({
   sessionId: nullish(Schema.String)
 }).annotate({ identifier: "SessionEndEvent" })
 
-/** An event that is not known here: its name, and its data as JSON, or as text where it is no JSON. */
+/** An event that this package does not know: its name, and its data as JSON, or as text if it is not JSON. */
 export interface UnknownEvent extends Schema.Schema.Type<typeof UnknownEvent> {}
 export const UnknownEvent = Schema.TaggedStruct("Unknown", {
   event: Schema.String,
   data: Schema.Json
 }).annotate({ identifier: "UnknownEvent" })
 
-/** An event of a turn. In its own JSON it keeps its `_tag`, as the data of two events may be the same. */
+/**
+ * An event of a turn. Later versions may add events: match those that you use, and handle the rest in `Match.orElse`,
+ * `default` or `else`. The JSON of the schema keeps `_tag`, since two events may have the same data.
+ *
+ * | event | what it is |
+ * | --- | --- |
+ * | `SessionStart` | the turn has begun; the first event |
+ * | `TextDelta` | a piece of text; only with `includePartialMessages` |
+ * | `ThinkingDelta` | a piece of thinking, and the whole text of each thinking block once more |
+ * | `Partial` | a piece in the form of the model's API, as JSON that `MessageReader.readPartial` reads; only with `includePartialMessages` |
+ * | `TextReplaced` | made by this package: `text` replaces the pieces of text in `abandoned` |
+ * | `ThinkingReplaced` | made by this package: `text` replaces the pieces of thinking in `abandoned` |
+ * | `ToolUse` | the agent calls a tool |
+ * | `ToolResult` | a tool returned its result |
+ * | `Message` | a complete message of the Claude Agent SDK; it follows the finer events that repeat its parts |
+ * | `TurnComplete` | the agent is done; the `Result` message and `Done` follow |
+ * | `Done` | the turn ended; the last event |
+ * | `TurnError` | the turn failed; the stream of a turn fails with `TurnFailed` instead of emitting it |
+ * | `SessionEnd` | declared by the server's types; no known server sends it |
+ * | `Unknown` | any other event, or one with unexpected data: its name and its JSON |
+ */
 export type StreamEvent = typeof StreamEvent.Type
 export const StreamEvent = Schema.Union([
   Schema.toType(SessionStartEvent),
@@ -142,12 +162,12 @@ export const StreamEvent = Schema.Union([
   Schema.toType(UnknownEvent)
 ]).annotate({ identifier: "StreamEvent" })
 
-/** Makes an event of its data, which stands in a text from `start` to before `end`; none where it is not as expected. */
+/** Decodes the data of an event, the part of `text` from `start` to before `end`; `undefined` if it is unexpected. */
 type FromText = (text: string, start: number, end: number) => StreamEvent | undefined
 
 const isPiece = (json: Schema.Json): boolean => Predicate.hasProperty(json, "type") && json.type === "stream_event"
 
-/** How servers begin a piece of a message. Of one that begins it otherwise the type is read. */
+/** How known servers begin a piece of a message. Data that begins differently is parsed to find its type. */
 const piece = "{\"type\":\"stream_event\""
 
 const messageFromText: FromText = (text, start, end) => {
@@ -162,16 +182,16 @@ const fromText = <A extends StreamEvent>(schema: Schema.Decoder<A>): FromText =>
   return (text, start, end) => Option.getOrUndefined(decode(parseJson(text.slice(start, end))))
 }
 
-/** How servers begin and end a delta. One that has more than its text is read as a whole. */
+/** How known servers begin and end a delta. Data with more fields is parsed as a whole. */
 const deltaStart = "{\"delta\":\""
 const quote = 34
 const backslash = 92
 const closingBrace = 125
 
-/** Of fewer characters engines make a copy; a longer part of a text keeps all of it in memory. */
+/** Engines copy a substring shorter than this. A longer one keeps the whole text in memory. */
 const copied = 13
 
-/** Whether the text of a JSON string is as it stands there (RFC 8259, section 7). */
+/** Whether the text of a JSON string needs no unescaping (RFC 8259, section 7). */
 const isPlain = (text: string, start: number, end: number): boolean => {
   for (let index = start; index < end; index++) {
     const code = text.charCodeAt(index)
@@ -199,13 +219,13 @@ const deltaFromText = <A extends TextDeltaEvent | ThinkingDeltaEvent>(
   }
 }
 
-/** Servers name what they pass on after its `type`: what has the type of its name may be a block of the agent's. */
+/** Servers name what they pass on by its `type`. An event whose type equals its name may be a block of the agent. */
 const isNamedAfterType = (name: string, json: Schema.Json | undefined): boolean =>
   Predicate.hasProperty(json, "type") && json.type === name
 
 const decodeDone = jsonDecoder(DoneEvent)
 
-/** An end that is the server's own has no type, and is one whatever its data. */
+/** The server's own `done` has no type. It is an end, whatever else its data holds. */
 const doneFromText: FromText = (text, start, end) => {
   const json = parseJson(text.slice(start, end))
   return isNamedAfterType("done", json)
@@ -213,7 +233,7 @@ const doneFromText: FromText = (text, start, end) => {
     : Option.getOrElse(decodeDone(json), (): DoneEvent => ({ _tag: "Done" }))
 }
 
-/** The reason in the data of an `error`, however servers and the APIs of models nest it; none where there is no text. */
+/** The reason in the data of an `error`, however servers and model APIs nest it; `undefined` if there is no text. */
 const reasonIn = (json: Schema.Json): string | undefined => {
   let reason: unknown = json
   while (Predicate.isObject(reason)) {
@@ -236,13 +256,13 @@ const errorFromText: FromText = (text, start, end) => {
   return isUsual ? { _tag: "TurnError", error } : { _tag: "TurnError", error, raw }
 }
 
-/** Whether the error may be a block of the agent's, which servers pass on under the same name. */
+/** Whether the error may be a block of the agent, which servers pass on under the same name. */
 export const mayBeBlock = ({ raw }: TurnErrorEvent): boolean => isNamedAfterType("error", raw)
 
 /** The events of a name. */
 interface StreamEventKind {
   readonly name: string
-  /** Whether an event without data, which the standard lets pass, is one all the same. */
+  /** Whether the event ends a turn even without data. The SSE standard drops events without data. */
   readonly isTerminal: boolean
   readonly decode: (text: string, start: number, end: number) => StreamEvent
 }
@@ -267,10 +287,10 @@ const kinds = new Map([
   makeKind("session_end", fromText(SessionEndEvent))
 ].map((kind) => [kind.name, kind]))
 
-/** A text of its own, which does not keep in memory what it was a part of. */
+/** A copy that does not keep the text it was cut from in memory. */
 const copyOf = (text: string): string => [...text].join("")
 
-/** What the events of a name are made by. Total: what is not as expected is `Unknown`. */
+/** The decoder for events of a name. Total: unexpected data becomes `Unknown`. */
 export const streamEventKind = (name: string): StreamEventKind => kinds.get(name) ?? makeKind(copyOf(name))
 
 /** Decodes the name and the data of an event. */
