@@ -30,8 +30,8 @@ export * from "./services/QueueItems.ts"
 export * from "./services/SessionFiles.ts"
 export { SessionGates } from "./services/SessionGates.ts"
 export type {
-  Asked,
-  Outcome,
+  ReconcileOutcome,
+  ReconcileQuery,
   SessionHandle,
   SessionHandleFiles,
   SessionHandleOptions,

@@ -15,7 +15,7 @@ import { AnalyticsSummary } from "./Analytics.ts"
 import { ApiKey, NewApiKey } from "./ApiKey.ts"
 import { Attachment, CreateAttachmentRequest } from "./Attachment.ts"
 import { compileAnswers } from "./compiled.ts"
-import { CreateCredentialRequest, Credential } from "./Credential.ts"
+import { CreateCredentialRequest, StoredCredential } from "./Credential.ts"
 import { ErrorResponses } from "./ErrorResponse.ts"
 import {
   CreateEvalCaseRequest,
@@ -31,7 +31,7 @@ import {
 } from "./Eval.ts"
 import { bytesUpTo, FileEntry, FileUpload, SessionFileList, WriteFileResult } from "./File.ts"
 import { ServerHealth } from "./Health.ts"
-import { AgentName, AgentVersionReference, FilePath, Id, SessionId, Uuid } from "./Ids.ts"
+import { AgentName, AgentVersionReference, FilePath, ResourceId, SessionId, Uuid } from "./Ids.ts"
 import { SendMessageRequest, StoredMessage } from "./Message.ts"
 import { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "./QueueItem.ts"
 import {
@@ -76,7 +76,7 @@ const agentItem = { name: AgentName, id: Uuid }
 const session = { id: SessionId }
 const sessionFile = { id: SessionId, path: FilePath }
 const item = { id: Uuid }
-const key = { id: Id }
+const key = { id: ResourceId }
 
 const AgentResponse = Schema.Struct({ agent: Agent })
 const ConfigResponse = Schema.Struct({ config: AgentConfig })
@@ -433,11 +433,11 @@ class CredentialsGroup extends HttpApiGroup.make("credentials")
   .add(
     HttpApiEndpoint.post("create", "/api/credentials", {
       payload: CreateCredentialRequest,
-      success: Schema.Struct({ credential: Credential }).pipe(created),
+      success: Schema.Struct({ credential: StoredCredential }).pipe(created),
       error
     }),
     HttpApiEndpoint.get("list", "/api/credentials", {
-      success: Schema.Struct({ credentials: Schema.Array(Credential) }),
+      success: Schema.Struct({ credentials: Schema.Array(StoredCredential) }),
       error
     }),
     HttpApiEndpoint.delete("delete", "/api/credentials/:id", { params: key, success: empty, error })

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { jsonDecoder } from "./compiled.ts"
-import { fitting, nullish, Unknown } from "./Wire.ts"
+import { fitting, nullish, UnknownJson } from "./Wire.ts"
 
 /** Text that the agent or the user wrote. */
 export interface TextBlock extends Schema.Schema.Type<typeof TextBlock> {}
@@ -49,9 +49,10 @@ export const ToolResultBlock = Schema.Struct({
 
 /** A block of a message. A type that is not known here, or not as expected, is kept as `Unknown`. */
 export type MessageBlock = typeof MessageBlock.Type
-export const MessageBlock = Schema.Union([TextBlock, ThinkingBlock, ToolUseBlock, ToolResultBlock, Unknown]).annotate({
-  identifier: "MessageBlock"
-})
+export const MessageBlock = Schema.Union([TextBlock, ThinkingBlock, ToolUseBlock, ToolResultBlock, UnknownJson])
+  .annotate({
+    identifier: "MessageBlock"
+  })
 
 const MessageContent = Schema.Union([Schema.String, Schema.Array(MessageBlock)])
 
@@ -194,7 +195,7 @@ export const ClaudeMessageType = Schema.Union([
   withRaw(UserMessage),
   withRaw(ResultMessage),
   withRaw(PartialMessage),
-  Schema.toType(Unknown)
+  Schema.toType(UnknownJson)
 ])
 export const ClaudeMessage = Schema.Json.pipe(
   Schema.decodeTo(ClaudeMessageType, {

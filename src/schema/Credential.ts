@@ -6,8 +6,8 @@ import { nullish, omittable, open, WellFormed } from "./Wire.ts"
 const types = ["anthropic", "openai", "bedrock", "custom"] as const
 
 /** A stored key. The key itself is never shown. */
-export interface Credential extends Schema.Schema.Type<typeof Credential> {}
-export const Credential = Schema.Struct({
+export interface StoredCredential extends Schema.Schema.Type<typeof StoredCredential> {}
+export const StoredCredential = Schema.Struct({
   id: Schema.String,
   type: open(types),
   label: nullish(Schema.String),
@@ -15,7 +15,7 @@ export const Credential = Schema.Struct({
   createdAt: Schema.DateTimeUtcFromString,
   /** Only in lists. */
   lastUsedAt: nullish(Schema.DateTimeUtcFromString)
-}).annotate({ identifier: "Credential" })
+}).annotate({ identifier: "StoredCredential" })
 
 /** The body of `POST /api/credentials`. */
 export interface CreateCredentialRequest extends Schema.Schema.Type<typeof CreateCredentialRequest> {}

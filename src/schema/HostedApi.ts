@@ -9,13 +9,13 @@ import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as Schema from "effect/Schema"
 import { compileAnswers } from "./compiled.ts"
 import { ErrorResponses } from "./ErrorResponse.ts"
-import { Id } from "./Ids.ts"
+import { ResourceId } from "./Ids.ts"
 import { CreateProjectFileRequest, ProjectFile } from "./ProjectFile.ts"
 import { Session, SessionStatus } from "./Session.ts"
 import { nullish, omittable } from "./Wire.ts"
 
 const error = ErrorResponses
-const file = { id: Id }
+const file = { id: ResourceId }
 
 const AtLeastZero = Schema.Int.check(
   Schema.isGreaterThanOrEqualTo(0, { expected: "a whole number of at least 0" })

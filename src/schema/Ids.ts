@@ -51,9 +51,9 @@ export const FilePath = Schema.String.check(
 ).annotate({ identifier: "FilePath" })
 
 /** An id of whatever form, as credentials and keys have it: one segment of a path. */
-export type Id = typeof Id.Type
-export const Id = Schema.String.check(
+export type ResourceId = typeof ResourceId.Type
+export const ResourceId = Schema.String.check(
   Schema.makeFilter((id: string) => isSegment(id) && isWellFormed(id) && id.length <= 100, {
     expected: "an id of 1 to 100 characters"
   })
-).annotate({ identifier: "Id" })
+).annotate({ identifier: "ResourceId" })

@@ -5,7 +5,7 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import { BytesFromBase64 } from "./Bytes.ts"
 import { claudeMessageFromJson, ClaudeMessageType, withRaw } from "./ClaudeMessage.ts"
 import { jsonDecoder } from "./compiled.ts"
-import { JsonObjectInput, JsonText, nullish, omittable, open, Unknown, WellFormed } from "./Wire.ts"
+import { JsonObjectInput, JsonText, nullish, omittable, open, UnknownJson, WellFormed } from "./Wire.ts"
 
 const Base64Source = Schema.Struct({
   type: Schema.Literal("base64"),
@@ -42,17 +42,17 @@ export const DocumentContent = Schema.Struct({
 }).annotate({ identifier: "DocumentContent" })
 
 /** A block of content, in the Claude API's form. */
-export type ContentBlock = typeof ContentBlock.Type
+export type ContentBlock = TextContent | ImageContent | DocumentContent
 export const ContentBlock = Schema.Union([TextContent, ImageContent, DocumentContent]).annotate({
   identifier: "ContentBlock"
 })
 
 /** What is said to an agent: a text of at most 500,000 characters, or 1 to 20 blocks; at most 50 MiB as JSON. */
-export type Content = typeof Content.Type
-export const Content = Schema.Union([
+export type MessageContent = string | ReadonlyArray<ContentBlock>
+export const MessageContent = Schema.Union([
   Schema.String.check(Schema.isMaxLength(500_000, { expected: "at most 500,000 characters" })),
   Schema.Array(ContentBlock).check(Schema.isBetweenLength(1, 20, { expected: "1 to 20 content blocks" }))
-]).annotate({ identifier: "Content" })
+]).annotate({ identifier: "MessageContent" })
 
 /** Options of one turn. */
 export interface SendMessageOptions extends Schema.Schema.Type<typeof SendMessageOptions> {}
@@ -78,7 +78,7 @@ export const SendMessageOptions = Schema.Struct({
 
 /** The body of `POST /api/sessions/:id/messages`. */
 export interface SendMessageRequest extends Schema.Schema.Type<typeof SendMessageRequest> {}
-export const SendMessageRequest = Schema.Struct({ content: Content, ...SendMessageOptions.fields }).annotate({
+export const SendMessageRequest = Schema.Struct({ content: MessageContent, ...SendMessageOptions.fields }).annotate({
   identifier: "SendMessageRequest"
 })
 
@@ -89,7 +89,7 @@ const StoredDocument = Schema.Struct({
   context: nullish(Schema.String)
 })
 
-const PromptBlock = Schema.Union([Schema.String, TextContent, ImageContent, StoredDocument, Unknown])
+const PromptBlock = Schema.Union([Schema.String, TextContent, ImageContent, StoredDocument, UnknownJson])
 
 /** What a user said, as the server keeps it. One release of the server turns a text into a list with that text. */
 export interface UserPrompt extends Schema.Schema.Type<typeof UserPrompt> {}

@@ -3,7 +3,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { jsonDecoder } from "./compiled.ts"
-import { JsonText, nullish, open, Unknown } from "./Wire.ts"
+import { JsonText, nullish, open, UnknownJson } from "./Wire.ts"
 
 /** The kind of a session event. Open: a newer server may send others. */
 export type SessionEventType = typeof SessionEventType.Type
@@ -71,7 +71,7 @@ export const SessionEventData = Schema.Union([
   Schema.toType(data.error),
   Schema.toType(data.lifecycle),
   Schema.toType(data.mcp_status),
-  Schema.toType(Unknown)
+  Schema.toType(UnknownJson)
 ]).annotate({ identifier: "SessionEventData" })
 
 const decoders = new Map<string, (data: Schema.Json) => Option.Option<SessionEventData>>([

@@ -19,11 +19,11 @@ export const SessionStartEvent = Schema.Struct({
 }).annotate({ identifier: "SessionStartEvent" })
 
 /** A message of the Claude Agent SDK. It follows the finer events that the server made from it. */
-export interface MessageEvent extends Schema.Schema.Type<typeof MessageEvent> {}
-export const MessageEvent = Schema.Struct({
+export interface ClaudeMessageEvent extends Schema.Schema.Type<typeof ClaudeMessageEvent> {}
+export const ClaudeMessageEvent = Schema.Struct({
   _tag: Schema.tagDefaultOmit("Message"),
   message: ClaudeMessageType
-}).annotate({ identifier: "MessageEvent" })
+}).annotate({ identifier: "ClaudeMessageEvent" })
 
 /**
  * A piece of a message while the model writes it, a `stream_event` of the Claude Agent SDK; only with
@@ -147,7 +147,7 @@ export const UnknownEvent = Schema.TaggedStruct("Unknown", {
 export type StreamEvent = typeof StreamEvent.Type
 export const StreamEvent = Schema.Union([
   Schema.toType(SessionStartEvent),
-  Schema.toType(MessageEvent),
+  Schema.toType(ClaudeMessageEvent),
   Schema.toType(PartialEvent),
   Schema.toType(TextDeltaEvent),
   Schema.toType(ThinkingDeltaEvent),

@@ -119,13 +119,13 @@ export const JsonObjectInput = objectInput(anyFields)
 export const StringMap = Schema.Record(Schema.String, Schema.String)
 
 /** What a union keeps of a value that it does not know, so that nothing a newer server sends is lost. */
-export interface Unknown {
+export interface UnknownJson {
   readonly _tag: "Unknown"
   readonly raw: Schema.Json
 }
 
 /** Any JSON value, kept as `Unknown`. The last member of every open union. */
-export const Unknown = Schema.Json.pipe(
+export const UnknownJson = Schema.Json.pipe(
   Schema.decodeTo(Schema.TaggedStruct("Unknown", { raw: Schema.Json }), {
     decode: SchemaGetter.transform((raw) => ({ _tag: "Unknown" as const, raw })),
     encode: SchemaGetter.transform(({ raw }) => raw)

@@ -16,7 +16,7 @@ import { type Decode, type DecodeEffect, invalid, missing, set } from "effect/sc
 import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaParser from "effect/SchemaParser"
-import { Unknown } from "./Wire.ts"
+import { UnknownJson } from "./Wire.ts"
 
 const schemaOf = (ast: SchemaAST.AST) => Schema.make<Schema.Codec<unknown>>(ast)
 
@@ -224,7 +224,7 @@ const unless = (isValid: (json: unknown) => boolean): Decode => (json) => isVali
 const reader = (schema: SchemaAST.AST): Decode => {
   const ast = whenFitting(schema)
   if (ast === Schema.Json.ast) return (json) => json
-  if (ast === Unknown.ast) return (raw) => ({ _tag: "Unknown", raw })
+  if (ast === UnknownJson.ast) return (raw) => ({ _tag: "Unknown", raw })
   if (ast === Schema.Finite.ast) return unless(Number.isFinite)
   if (ast.encoding === undefined && ast.checks === undefined) {
     switch (ast._tag) {

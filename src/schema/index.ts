@@ -33,8 +33,8 @@ export * from "./QueueItem.ts"
 export * from "./Session.ts"
 export * from "./SessionEvent.ts"
 export {
+  ClaudeMessageEvent,
   DoneEvent,
-  MessageEvent,
   PartialEvent,
   SessionEndEvent,
   SessionStartEvent,
@@ -51,4 +51,4 @@ export {
 } from "./StreamEvent.ts"
 export { ToolCall, Turn, TurnOutcome, UsageScope } from "./Turn.ts"
 export { UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
-export { type JsonInput, Unknown } from "./Wire.ts"
+export { type JsonInput, UnknownJson } from "./Wire.ts"

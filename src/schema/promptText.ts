@@ -4,7 +4,7 @@
  * that is neither seen nor white space.
  */
 import * as Predicate from "effect/Predicate"
-import type { Content, UserPrompt } from "./Message.ts"
+import type { MessageContent, UserPrompt } from "./Message.ts"
 
 const joiner = "\u2060"
 
@@ -35,7 +35,7 @@ export const fromTexts = (blocks: ReadonlyArray<string | undefined>): ReadonlyAr
 }
 
 /** The texts of what was said, in whatever form a server was sent it and keeps it. */
-export const textsOf = (content: Content | UserPrompt["content"]): ReadonlyArray<string> =>
+export const textsOf = (content: MessageContent | UserPrompt["content"]): ReadonlyArray<string> =>
   typeof content === "string" ?
     [content] :
     fromTexts(

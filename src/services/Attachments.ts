@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
-import { type Content, gather } from "../internal/request/content.ts"
+import { type FileContent, gather } from "../internal/request/content.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Attachment } from "../schema/Attachment.ts"
 
@@ -15,7 +15,7 @@ export interface NewAttachment<E = never, R = never> {
   /** The server keeps what stands behind the last `/`. */
   readonly filename: string
   /** Bytes, text, or a stream of bytes; 1 byte to some 768 KiB. */
-  readonly content: Content<E, R>
+  readonly content: FileContent<E, R>
   /** @default "application/octet-stream" */
   readonly mimeType?: string | undefined
   /** The message that the file belongs to. */

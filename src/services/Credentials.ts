@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
-import type { CreateCredentialRequest, Credential } from "../schema/Credential.ts"
+import type { CreateCredentialRequest, StoredCredential } from "../schema/Credential.ts"
 
 /** What a credential may have besides its key. */
 export interface CredentialOptions {
@@ -23,7 +23,7 @@ export interface BedrockKey {
   readonly sessionToken?: Redacted.Redacted<string> | undefined
 }
 
-type Create<Key> = (key: Key, options?: CredentialOptions) => Effect.Effect<Credential, AshError>
+type Create<Key> = (key: Key, options?: CredentialOptions) => Effect.Effect<StoredCredential, AshError>
 
 /**
  * Stores keys to models. A stored key is never shown again. Sessions take it by `credentialId`, unless they get a
@@ -39,7 +39,7 @@ export class Credentials extends Context.Service<Credentials, {
   /** Stores an account of Amazon Bedrock: sessions have it as `AWS_*`, with `CLAUDE_CODE_USE_BEDROCK=1`. */
   readonly createBedrock: Create<BedrockKey>
   /** Lists credentials, the newest first, without their keys. */
-  readonly list: () => Effect.Effect<ReadonlyArray<Credential>, AshError>
+  readonly list: () => Effect.Effect<ReadonlyArray<StoredCredential>, AshError>
   /** Deletes a credential. Sessions that run keep the key. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Credentials") {

@@ -29,7 +29,12 @@ import { turnLimits } from "../internal/turn/turnLimits.ts"
 import { decodeEvents, endTurn, type OnTurnError } from "../internal/turn/turnStream.ts"
 import { AshError, type AshErrorReason, type HttpExchange } from "../schema/AshError.ts"
 import { SessionId } from "../schema/Ids.ts"
-import { type Content, type SendMessageOptions, SendMessageRequest, type StoredMessage } from "../schema/Message.ts"
+import {
+  type MessageContent,
+  type SendMessageOptions,
+  SendMessageRequest,
+  type StoredMessage
+} from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { SessionGates } from "./SessionGates.ts"
 
@@ -64,13 +69,13 @@ export class Messages extends Context.Service<Messages, {
    */
   readonly send: (
     sessionId: string,
-    content: Content,
+    content: MessageContent,
     options?: SendMessageOptions
   ) => Stream.Stream<StreamEvent, AshError>
   /** As `send`, but an `error` event is the last element of the stream instead of its failure. */
   readonly sendWithErrors: (
     sessionId: string,
-    content: Content,
+    content: MessageContent,
     options?: SendMessageOptions
   ) => Stream.Stream<StreamEvent, AshError>
   /** Lists stored messages, oldest first. A page may be stale while a turn runs. */
@@ -100,7 +105,7 @@ export class Messages extends Context.Service<Messages, {
       const ungated = (
         onTurnError: OnTurnError,
         id: string,
-        content: Content,
+        content: MessageContent,
         options: SendMessageOptions
       ): Stream.Stream<StreamEvent, AshError> =>
         Stream.unwrap(Effect.gen(function*() {
@@ -166,7 +171,7 @@ export class Messages extends Context.Service<Messages, {
 
       const stream =
         (onTurnError: OnTurnError) =>
-        (id: string, content: Content, options: SendMessageOptions = {}): Stream.Stream<StreamEvent, AshError> =>
+        (id: string, content: MessageContent, options: SendMessageOptions = {}): Stream.Stream<StreamEvent, AshError> =>
           Stream.unwrap(Effect.gen(function*() {
             const turn = ungated(onTurnError, id, content, options)
             const { exclusive = true } = yield* call.options(operation)
@@ -217,7 +222,7 @@ const isAccepted = <A>(attempt: Effect.Effect<A, AshError>): Effect.Effect<boole
   )
 
 const probeContentForm = Effect.fnUntraced(function*<A>(
-  attempt: (content: Content) => Effect.Effect<A, AshError>
+  attempt: (content: MessageContent) => Effect.Effect<A, AshError>
 ): Effect.fn.Return<ContentForm, AshError> {
   const block = { type: "text", text: "-" } as const
   if (yield* isAccepted(attempt([block]))) return "AsGiven"

@@ -8,7 +8,7 @@ import type * as Scope from "effect/Scope"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
-import { type Content, gather } from "../internal/request/content.ts"
+import { type FileContent, gather } from "../internal/request/content.ts"
 import { fromInput } from "../internal/request/failures.ts"
 import { printable } from "../internal/request/printable.ts"
 import { OnResponse, telling } from "../internal/request/responses.ts"
@@ -24,7 +24,7 @@ import { FilePath } from "../schema/Ids.ts"
 export interface NewSessionFile<E = never, R = never> {
   /** Relative, its segments separated by `/`. */
   readonly path: string
-  readonly content: Content<E, R>
+  readonly content: FileContent<E, R>
 }
 
 /** How far the writing of files has come. No number ever falls, not where a request is repeated either. */

@@ -6,11 +6,11 @@ import * as Stream from "effect/Stream"
 import type * as FileDownload from "../client/FileDownload.ts"
 import { renamed, within } from "../internal/request/operations.ts"
 import { paginate, type PagingOptions } from "../internal/request/paging.ts"
-import type { Asked, Outcome } from "../internal/turn/reconcile.ts"
+import type { ReconcileOutcome, ReconcileQuery } from "../internal/turn/reconcile.ts"
 import type { SessionRestarted } from "../internal/turn/turnGates.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { SessionFileList, WriteFileResult } from "../schema/File.ts"
-import type { Content, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
+import type { MessageContent, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
 import type { ExecResult, Session } from "../schema/Session.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { Turn } from "../schema/Turn.ts"
@@ -21,7 +21,7 @@ import * as Recovery from "./session/recovery.ts"
 import type { ExecOptions, HandleServices, HandleState, Known, SessionHandleOptions } from "./session/state.ts"
 import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
 
-export type { Asked, Outcome, SessionHandleOptions, SessionRestarted }
+export type { ReconcileOutcome, ReconcileQuery, SessionHandleOptions, SessionRestarted }
 
 /** The files of a session's workspace, as `SessionFiles` has them. */
 export interface SessionHandleFiles {
@@ -53,14 +53,14 @@ export interface SessionHandle {
    * agent leaves the session fenced.
    */
   readonly stream: (
-    content: Content,
+    content: MessageContent,
     options?: SendMessageOptions
   ) => Stream.Stream<StreamEvent | SessionRestarted, AshError>
   /**
    * Runs a turn to its end and folds it into a `Turn`. One that ends in any other way than by success, as by a limit that is
    * reached, fails with `TurnUnsuccessful`, which has the turn.
    */
-  readonly ask: (content: Content, options?: SendMessageOptions) => Effect.Effect<Turn, AshError>
+  readonly ask: (content: MessageContent, options?: SendMessageOptions) => Effect.Effect<Turn, AshError>
   /** Runs a shell command, as `Sessions.exec`, when no turn runs. One that was not answered leaves the session fenced. */
   readonly exec: (command: string, options?: ExecOptions) => Effect.Effect<ExecResult, AshError>
   readonly files: SessionHandleFiles
@@ -92,7 +92,7 @@ export interface SessionHandle {
    * or else of the last one of this handle that broke off, of its last one, of the last of the session. Nothing is sent to
    * the agent. Where turns of other programs ran at the same time, an end that may be theirs is not taken for its own.
    */
-  readonly reconcile: (asked?: Asked) => Effect.Effect<Outcome, AshError>
+  readonly reconcile: (asked?: ReconcileQuery) => Effect.Effect<ReconcileOutcome, AshError>
 }
 
 const named = (method: string) => <A, R>(call: Effect.Effect<A, AshError, R>) =>

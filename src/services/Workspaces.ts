@@ -8,7 +8,7 @@ import { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import * as Bundle from "../internal/files/bundle.ts"
-import { type Content, gather } from "../internal/request/content.ts"
+import { type FileContent, gather } from "../internal/request/content.ts"
 import { within } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
 
@@ -22,7 +22,7 @@ export class Workspaces extends Context.Service<Workspaces, {
   /** Lays a bundle of at most 100 MiB over a workspace. What is there and not in the bundle stays. */
   readonly upload: <E = never, R = never>(
     sessionId: string,
-    bundle: Exclude<Content<E, R>, string>
+    bundle: Exclude<FileContent<E, R>, string>
   ) => Effect.Effect<void, AshError | E, R>
   /**
    * Fetches the files of a workspace, one after the other, each of at most 100 MiB, and all of at most 1 GiB and 100,000 files

@@ -5,12 +5,12 @@ import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as MessageReader from "../../src/functions/MessageReader.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
-import type { Content } from "../../src/schema/Message.ts"
+import type { MessageContent } from "../../src/schema/Message.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 
-const image: Content = [{
+const image: MessageContent = [{
   type: "image",
   source: { type: "base64", media_type: "image/png", data: new Uint8Array([1]) }
 }]

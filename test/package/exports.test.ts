@@ -21,8 +21,8 @@ const schemaNames = [
   "BufferFull",
   "ChatMessage",
   "ClaudeMessage",
+  "ClaudeMessageEvent",
   "ConnectionLost",
-  "Content",
   "ContentBlock",
   "CreateAgentRequest",
   "CreateAgentVersionRequest",
@@ -32,7 +32,6 @@ const schemaNames = [
   "CreateProjectFileRequest",
   "CreateQueueItemRequest",
   "CreateSessionRequest",
-  "Credential",
   "DocumentContent",
   "DoneEvent",
   "EvalCase",
@@ -49,12 +48,11 @@ const schemaNames = [
   "FilesRefused",
   "HostedApi",
   "HttpExchange",
-  "Id",
   "ImageContent",
   "InvalidRequest",
   "McpServer",
   "MessageBlock",
-  "MessageEvent",
+  "MessageContent",
   "ModelUsage",
   "NewAgentName",
   "NewApiKey",
@@ -69,6 +67,7 @@ const schemaNames = [
   "QueueItemStatus",
   "QueueStats",
   "RateLimited",
+  "ResourceId",
   "ResultMessage",
   "SandboxLogEntry",
   "SandboxLogs",
@@ -93,6 +92,7 @@ const schemaNames = [
   "SettingsIgnored",
   "StartEvalRunRequest",
   "StoredContent",
+  "StoredCredential",
   "StoredMessage",
   "StreamEvent",
   "StreamTruncated",
@@ -121,8 +121,8 @@ const schemaNames = [
   "TurnUnsuccessful",
   "Unauthorized",
   "Undecodable",
-  "Unknown",
   "UnknownEvent",
+  "UnknownJson",
   "UpdateAgentRequest",
   "UpdateAgentVersionRequest",
   "UpdateEvalCaseRequest",
@@ -168,6 +168,9 @@ const serviceNames = [
 describe("exports", () => {
   it("effect-ash", () =>
     assert.deepStrictEqual(Object.keys(root).toSorted(), [...schemaNames, ...serviceNames].toSorted()))
+
+  it("no name of the root is a global of the platform", () =>
+    assert.deepStrictEqual(Object.keys(root).filter((name) => name in globalThis), []))
 
   it("effect-ash/schema", () => assert.deepStrictEqual(Object.keys(schema).toSorted(), schemaNames))
 

@@ -14,7 +14,7 @@ import {
 import { StoredMessage } from "../../src/schema/Message.ts"
 import { StreamEvent, streamEventFromText } from "../../src/schema/StreamEvent.ts"
 import { Turn } from "../../src/schema/Turn.ts"
-import { omittable, parseJson, Unknown } from "../../src/schema/Wire.ts"
+import { omittable, parseJson, UnknownJson } from "../../src/schema/Wire.ts"
 import { agent, health, session, storedMessage } from "../support/fixtures.ts"
 
 describe("omittable", () => {
@@ -106,9 +106,9 @@ describe("tolerance of responses", () => {
 describe("Unknown", () => {
   it.effect.prop("keeps any JSON, and gives it back", { json: Schema.Json }, ({ json }) =>
     Effect.gen(function*() {
-      const decoded = yield* Schema.decodeEffect(Unknown)(json)
+      const decoded = yield* Schema.decodeEffect(UnknownJson)(json)
       assert.deepStrictEqual(decoded, { _tag: "Unknown", raw: json })
-      assert.deepStrictEqual(yield* Schema.encodeEffect(Unknown)(decoded), json)
+      assert.deepStrictEqual(yield* Schema.encodeEffect(UnknownJson)(decoded), json)
     }))
 })
 

@@ -4,15 +4,15 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import { afterEach, beforeEach, vi } from "vitest"
 import { RequestOptions } from "../../src/client/RequestOptions.ts"
-import type { Content } from "../../src/schema/Message.ts"
+import type { MessageContent } from "../../src/schema/Message.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { noSession, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
-const send = (content: Content = "hello world") =>
+const send = (content: MessageContent = "hello world") =>
   Effect.flatMap(Messages, ({ send }) => Stream.runCollect(send(sessionId, content)))
 
-const image: Content = [
+const image: MessageContent = [
   { type: "image", source: { type: "base64", media_type: "image/png", data: new Uint8Array([1]) } }
 ]
 
@@ -117,7 +117,7 @@ describe("the form of content, of a page", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
-  it.effect.each<readonly [what: string, content: Content, requests: number]>([
+  it.effect.each<readonly [what: string, content: MessageContent, requests: number]>([
     ["a text", "hello", 2],
     ["an image", image, 1]
   ])("of a server that refuses every form the first refusal is told: %s", ([, content, requests]) => {

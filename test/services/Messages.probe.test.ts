@@ -4,12 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import type { Content } from "../../src/schema/Message.ts"
+import type { MessageContent } from "../../src/schema/Message.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { noSession, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
-const send = (content: Content = "hello world") =>
+const send = (content: MessageContent = "hello world") =>
   Effect.flatMap(Messages, ({ send }) => Stream.runCollect(send(sessionId, content)))
 
 const isProbe = ({ path }: Server.Received) => path.includes(noSession)

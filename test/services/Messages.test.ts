@@ -5,7 +5,7 @@ import * as Stream from "effect/Stream"
 import type { RequestOptionsInput } from "../../src/client/RequestOptions.ts"
 import * as TurnStream from "../../src/functions/TurnStream.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
-import type { Content } from "../../src/schema/Message.ts"
+import type { MessageContent } from "../../src/schema/Message.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { assistant, noSession, result, sessionId, storedMessage, user } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
@@ -41,7 +41,8 @@ const conversation = (
     return Server.json({ error: status === 400 ? "Bad Request" : "Session not found", statusCode: status }, status)()
   }, { retry: { times: 0 }, ...options })
 
-const send = (content: Content) => Stream.unwrap(Effect.map(Messages, (messages) => messages.send(sessionId, content)))
+const send = (content: MessageContent) =>
+  Stream.unwrap(Effect.map(Messages, (messages) => messages.send(sessionId, content)))
 
 const bodies = (server: ReturnType<typeof conversation>) =>
   server.requests.filter((request) => !isProbe(request)).map(Server.jsonOf)
@@ -118,7 +119,7 @@ describe("send", () => {
     }))
 
   const image = { type: "image", source: { type: "base64", media_type: "image/png", data: "AQI=" } }
-  const imageContent: Content = [
+  const imageContent: MessageContent = [
     { type: "image", source: { type: "base64", media_type: "image/png", data: new Uint8Array([1, 2]) } }
   ]
   const text = (text: string) => ({ type: "text", text } as const)
@@ -153,7 +154,7 @@ describe("send", () => {
       assert.deepStrictEqual(bodies(server), [])
     }))
 
-  const bad: ReadonlyArray<readonly [string, Content]> = [
+  const bad: ReadonlyArray<readonly [string, MessageContent]> = [
     ["no blocks", []],
     ["21 blocks", Array.from({ length: 21 }, () => text("x"))],
     ["500,001 characters", "x".repeat(500_001)]

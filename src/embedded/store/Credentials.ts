@@ -9,14 +9,14 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Struct from "effect/Struct"
 import { createCipheriv, createDecipheriv } from "node:crypto"
-import type { CreateCredentialRequest, Credential } from "../../schema/Credential.ts"
+import type { CreateCredentialRequest, StoredCredential } from "../../schema/Credential.ts"
 import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import { parseJson } from "../../schema/Wire.ts"
 import * as Errors from "../wire/Errors.ts"
 import { textField } from "../wire/Json.ts"
 import * as Tables from "./Tables.ts"
 
-interface CredentialRow extends Credential {
+interface CredentialRow extends StoredCredential {
   readonly tenantId: string
   readonly sealed: Sealed
 }
@@ -28,9 +28,9 @@ interface Sealed {
 }
 
 export class Credentials extends Context.Service<Credentials, {
-  readonly create: (request: CreateCredentialRequest) => Effect.Effect<Credential>
+  readonly create: (request: CreateCredentialRequest) => Effect.Effect<StoredCredential>
   /** Newest first. */
-  readonly list: Effect.Effect<ReadonlyArray<Credential>>
+  readonly list: Effect.Effect<ReadonlyArray<StoredCredential>>
   readonly remove: (id: string) => Effect.Effect<void, ErrorResponse>
   /** What a session that is given a credential has in its environment. */
   readonly environment: (id: string) => Effect.Effect<Readonly<Record<string, string>>, ErrorResponse>
@@ -80,7 +80,7 @@ export class Credentials extends Context.Service<Credentials, {
   )
 }
 
-const shown = (row: CredentialRow): Credential => Struct.omit(row, ["sealed", "tenantId"])
+const shown = (row: CredentialRow): StoredCredential => Struct.omit(row, ["sealed", "tenantId"])
 
 const variables = new Map([
   ["anthropic", "ANTHROPIC_API_KEY"],

@@ -11,7 +11,7 @@ import { isSurely } from "./foreign.ts"
 export type WholeContent = ArrayBufferView | ArrayBufferLike | string
 
 /** What is whole, or a stream of bytes. */
-export type Content<E = never, R = never> = WholeContent | Stream.Stream<Uint8Array, E, R>
+export type FileContent<E = never, R = never> = WholeContent | Stream.Stream<Uint8Array, E, R>
 
 const refuse = (operation: string, field: string, must: string) =>
   new AshError({ operation, reason: new InvalidRequest({ message: `${field} must ${must}`, field }) })
@@ -53,7 +53,7 @@ const growth = 4
 /** The bytes of a content of at most so many. A stream is read no further than that. */
 export const gather = <E, R>(
   operation: string,
-  content: Content<E, R>,
+  content: FileContent<E, R>,
   field: string,
   limit: number
 ): Effect.Effect<Uint8Array, AshError | E, R> => {

@@ -4,7 +4,7 @@
  */
 import * as Result from "effect/Result"
 import { InvalidRequest } from "../../schema/AshError.ts"
-import type { Content, ContentBlock } from "../../schema/Message.ts"
+import type { ContentBlock, MessageContent } from "../../schema/Message.ts"
 import { besideBlock, toTwoTexts } from "../../schema/promptText.ts"
 
 /**
@@ -17,7 +17,7 @@ export type ContentForm = "AsGiven" | "SeveralBlocks" | "TextOnly"
 
 const text = (text: string): ContentBlock => ({ type: "text", text })
 
-const inSeveralBlocks = (content: Content): Content => {
+const inSeveralBlocks = (content: MessageContent): MessageContent => {
   if (typeof content === "string") return toTwoTexts(content).map(text)
   const [block, ...others] = content
   if (block === undefined || others.length > 0) return content
@@ -26,7 +26,7 @@ const inSeveralBlocks = (content: Content): Content => {
 
 const refuse = (message: string) => Result.fail(new InvalidRequest({ message, field: "content" }))
 
-const asText = (content: Content): Result.Result<Content, InvalidRequest> => {
+const asText = (content: MessageContent): Result.Result<MessageContent, InvalidRequest> => {
   const texts = typeof content === "string"
     ? [content]
     : content.flatMap((block) => block.type === "text" ? [block.text] : [])
@@ -40,7 +40,7 @@ const asText = (content: Content): Result.Result<Content, InvalidRequest> => {
 }
 
 /** The form in which content arrives intact, if there is one. */
-export const toForm = (content: Content, form: ContentForm): Result.Result<Content, InvalidRequest> => {
+export const toForm = (content: MessageContent, form: ContentForm): Result.Result<MessageContent, InvalidRequest> => {
   switch (form) {
     case "AsGiven":
       return Result.succeed(content)

@@ -4,22 +4,22 @@ import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type { AshError } from "../../schema/AshError.ts"
 import { bytesOf } from "../../schema/Bytes.ts"
-import type { Content, StoredMessage, UserPrompt } from "../../schema/Message.ts"
+import type { MessageContent, StoredMessage, UserPrompt } from "../../schema/Message.ts"
 import { textsOf } from "../../schema/promptText.ts"
 import type { SessionEvent } from "../../schema/SessionEvent.ts"
 import type { Turn } from "../../schema/Turn.ts"
 import * as TurnFold from "./turnFold.ts"
 
 /** The turn that is asked about. */
-export interface Asked {
+export interface ReconcileQuery {
   /** The sequence number of the last message that was stored before it. @default 0, before the conversation */
   readonly after?: number | undefined
   /** What was said in it; without it, the first turn behind `after`. */
-  readonly content?: Content | undefined
+  readonly content?: MessageContent | undefined
 }
 
 /** What became of a turn, as far as the server keeps it. */
-export type Outcome =
+export type ReconcileOutcome =
   /** It ran to its end. */
   | { readonly _tag: "Completed"; readonly turn: Turn }
   /** The server has nothing of it. A message that is still on its way can yet start it. */
@@ -65,7 +65,7 @@ const markOf = (block: unknown): ReadonlyArray<unknown> => {
 }
 
 /** What was said, to be compared, however a server was sent it and keeps it. */
-export const saidOf = (content: Content | UserPrompt["content"]): string =>
+export const saidOf = (content: MessageContent | UserPrompt["content"]): string =>
   JSON.stringify([textsOf(content).join(""), typeof content === "string" ? [] : [...content].flatMap(markOf)])
 
 const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
@@ -99,7 +99,7 @@ const runningAt = (
 export const reconcile = Effect.fnUntraced(function*(
   { events, messages }: Conversation,
   { after, isLast = false, said, sentAt }: AskedTurn
-): Effect.fn.Return<Outcome, AshError> {
+): Effect.fn.Return<ReconcileOutcome, AshError> {
   const { clockAhead, rows } = yield* messages
   const says = ({ content, sequence }: StoredMessage) =>
     content._tag === "UserPrompt" && sequence > after && (said === undefined || saidOf(content.content) === said)

@@ -12,7 +12,7 @@ import { saidOf } from "../../internal/turn/reconcile.ts"
 import * as TurnFold from "../../internal/turn/turnFold.ts"
 import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turn/turnGates.ts"
 import type { AshError } from "../../schema/AshError.ts"
-import type { Content, SendMessageOptions } from "../../schema/Message.ts"
+import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
 import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { Turn } from "../../schema/Turn.ts"
@@ -80,7 +80,7 @@ const withRestarts = (
 export const stream = (
   handle: HandleState,
   operation: string,
-  content: Content,
+  content: MessageContent,
   sendOptions: SendMessageOptions | undefined
 ): Stream.Stream<StreamEvent | SessionRestarted, AshError> =>
   Stream.unwrap(Effect.gen(function*() {
@@ -107,7 +107,7 @@ export const stream = (
 /** Runs a turn to its end, which is a failure unless it is a success. */
 export const ask = (
   handle: HandleState,
-  content: Content,
+  content: MessageContent,
   sendOptions: SendMessageOptions | undefined
 ): Effect.Effect<Turn, AshError> =>
   Effect.suspend(() => {

@@ -7,7 +7,13 @@ import * as Stream from "effect/Stream"
 import { sentAt } from "../../internal/request/failures.ts"
 import { paginate } from "../../internal/request/paging.ts"
 import { OnResponse } from "../../internal/request/responses.ts"
-import { type Asked, type AskedTurn, type Outcome, reconcile, saidOf } from "../../internal/turn/reconcile.ts"
+import {
+  type AskedTurn,
+  reconcile,
+  type ReconcileOutcome,
+  type ReconcileQuery,
+  saidOf
+} from "../../internal/turn/reconcile.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { HandleState } from "./state.ts"
 
@@ -28,7 +34,7 @@ const readMessages = ({ id, services }: HandleState) =>
   })
 
 /** The turn that is asked about: a given one, or else the last one that broke off, the last one, the last of the session. */
-const askedTurn = ({ after = 0, broken, latest }: HandleState, asked: Asked | undefined): AskedTurn => {
+const askedTurn = ({ after = 0, broken, latest }: HandleState, asked: ReconcileQuery | undefined): AskedTurn => {
   const told = broken ?? latest
   if (asked !== undefined) {
     return { after: asked.after ?? 0, said: asked.content === undefined ? undefined : saidOf(asked.content) }
@@ -37,7 +43,10 @@ const askedTurn = ({ after = 0, broken, latest }: HandleState, asked: Asked | un
 }
 
 /** Finds what became of a turn. */
-export const outcome = (handle: HandleState, asked: Asked | undefined): Effect.Effect<Outcome, AshError> => {
+export const outcome = (
+  handle: HandleState,
+  asked: ReconcileQuery | undefined
+): Effect.Effect<ReconcileOutcome, AshError> => {
   const { id, services } = handle
   return reconcile(
     { messages: readMessages(handle), events: paginate((page) => services.sessions.listEvents(id, page)) },

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { runInNewContext } from "node:vm"
 import { pack } from "../../../src/internal/files/bundle.ts"
-import { type Content, gather } from "../../../src/internal/request/content.ts"
+import { type FileContent, gather } from "../../../src/internal/request/content.ts"
 import type { AshError } from "../../../src/schema/AshError.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
 import { noSession, session, sessionId } from "../../support/fixtures.ts"
@@ -76,7 +76,7 @@ const others: Record<string, unknown> = {
 const invalidField = (error: AshError) =>
   error.reason._tag === "InvalidRequest" ? error.reason.field : error.reason._tag
 
-const given = (value: unknown) => value as Content
+const given = (value: unknown) => value as FileContent
 
 const blockOf = (data: unknown) => ({
   type: "image" as const,

@@ -2,15 +2,15 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { toForm } from "../../../src/internal/turn/contentForm.ts"
-import type { Content } from "../../../src/schema/Message.ts"
+import type { MessageContent } from "../../../src/schema/Message.ts"
 import { fromTexts } from "../../../src/schema/promptText.ts"
 
-const image: Content = [{
+const image: MessageContent = [{
   type: "image",
   source: { type: "base64", media_type: "image/png", data: new Uint8Array([1]) }
 }]
 
-const blocks = (content: Content): ReadonlyArray<string> => {
+const blocks = (content: MessageContent): ReadonlyArray<string> => {
   const delivered = Result.getOrThrow(toForm(content, "SeveralBlocks"))
   return typeof delivered === "string" ? [] : delivered.map((block) => block.type === "text" ? block.text : block.type)
 }
@@ -42,7 +42,7 @@ const isGraphemeBoundary = (text: string, at: number) =>
   at === text.length || [...new Intl.Segmenter().segment(text)].some(({ index }) => index === at)
 
 describe("AsGiven", () => {
-  it.each<{ readonly content: Content }>([
+  it.each<{ readonly content: MessageContent }>([
     { content: "hello world" },
     { content: "" },
     { content: [{ type: "text", text: "one" }] },
@@ -98,7 +98,7 @@ describe("SeveralBlocks", () => {
   })
 
   it("two blocks and more are left as they are", () => {
-    const content: Content = [{ type: "text", text: "one" }, { type: "text", text: "two" }]
+    const content: MessageContent = [{ type: "text", text: "one" }, { type: "text", text: "two" }]
     assert.strictEqual(Result.getOrThrow(toForm(content, "SeveralBlocks")), content)
   })
 
@@ -129,7 +129,7 @@ describe("SeveralBlocks", () => {
 })
 
 describe("TextOnly", () => {
-  const delivered = (content: Content) => toForm(content, "TextOnly")
+  const delivered = (content: MessageContent) => toForm(content, "TextOnly")
 
   it("a text is left as it is, the texts of blocks are joined", () => {
     assert.deepStrictEqual(delivered("hello"), Result.succeed("hello"))
@@ -140,7 +140,7 @@ describe("TextOnly", () => {
   })
 
   it("an image or a document is refused", () => {
-    const document: Content = [
+    const document: MessageContent = [
       { type: "text", text: "read" },
       { type: "document", source: { type: "text", media_type: "text/plain", data: "x" } }
     ]

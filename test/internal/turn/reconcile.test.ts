@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { type AskedTurn, type Outcome, reconcile, saidOf } from "../../../src/internal/turn/reconcile.ts"
+import { type AskedTurn, reconcile, type ReconcileOutcome, saidOf } from "../../../src/internal/turn/reconcile.ts"
 import { claudeMessageFromJson } from "../../../src/schema/ClaudeMessage.ts"
 import type { StoredContent, StoredMessage } from "../../../src/schema/Message.ts"
 import type { SessionEvent, SessionEventData } from "../../../src/schema/SessionEvent.ts"
@@ -74,7 +74,7 @@ const prompt = (owner: string, said?: string): Row => ({
 const answer = (owner: string): Row => ({ owner, kind: "answer" })
 const end = (owner: string): Row => ({ owner, kind: "result" })
 
-const textOf = (outcome: Outcome) => outcome._tag === "Completed" ? outcome.turn.result?.result : outcome._tag
+const textOf = (outcome: ReconcileOutcome) => outcome._tag === "Completed" ? outcome.turn.result?.result : outcome._tag
 
 describe("a turn that is asked about", () => {
   const turn = (owner: string) => [prompt(owner), answer(owner), end(owner)]
