@@ -71,7 +71,7 @@ const samples: Readonly<Record<string, ReadonlyArray<unknown>>> = {
   Uuid: [otherId],
   SessionId: [sessionId],
   FilePath: ["a/b.txt"],
-  Id: [otherId],
+  ResourceId: [otherId],
   ScoreEvalResultRequest: [{ humanScore: 3 }],
   ScoreEvalRunRequest: [{ humanScore: 3, humanNotes: "n" }],
   CreateCredentialRequest: [{ type: "custom", key: Redacted.make("k") }]
