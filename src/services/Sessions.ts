@@ -236,8 +236,7 @@ const resumeTold = (parts: SessionsParts, id: string): Effect.Effect<Session, As
       if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
       return Effect.tap(resume(parts, id), () =>
         Effect.sync(() => {
-          gate.halted = undefined
-          if (gate.fence?._tag === "Inactive") gate.fence = undefined
+          gate.resumed()
         }))
     })))).pipe(Effect.mapError(within("Sessions.resume")))
 
@@ -252,7 +251,7 @@ const statesOf = (parts: SessionsParts) => {
         Effect.map(call.once("Sessions.pause", api.pause({ params: { id } })), unwrap),
         () =>
           gates.update(id, (gate) => {
-            gate.halted = "paused"
+            gate.remember({ halted: "paused" })
           })
       ),
     resume: (id: string) => resumeTold(parts, id),

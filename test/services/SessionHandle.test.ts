@@ -181,7 +181,7 @@ describe("the fence", () => {
             never
           >(call)
           assert.strictEqual(error.reason._tag, "SessionFenced")
-          assert.include(error.message, "its last turn was not heard to its end")
+          assert.include(error.message, "its last turn was not read to its end")
         }
         yield* handle.recover()
         assert.deepStrictEqual(yield* handle.fence, Option.none())
@@ -214,7 +214,7 @@ describe("the fence", () => {
         const [first] = events
         assert.strictEqual(first?._tag, "SessionRestarted")
         if (first?._tag !== "SessionRestarted") return
-        assert.strictEqual(first.reason, "its last turn was not heard to its end")
+        assert.strictEqual(first.reason, "its last turn was not read to its end")
         assert.deepStrictEqual([first.lost, first.mayBeLost], [["memory"], ["workspace"]])
         assert.strictEqual(events.at(-1)?._tag, "Done")
         assert.strictEqual((yield* handle.ask("three")).text, "You said: three")

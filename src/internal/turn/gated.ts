@@ -10,9 +10,10 @@ import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { renamed, within } from "../request/operations.ts"
 import { whenSent } from "../request/responses.ts"
 import { startedNothing, withKnown } from "./brokenTurn.ts"
+import type { Fence, Gate, Guest, SessionMemory } from "./gate.ts"
 import { TurnControl } from "./turnControl.ts"
 import * as TurnFold from "./turnFold.ts"
-import type { Fence, Gate, Guest, SessionRestarted, TurnGates } from "./turnGates.ts"
+import type { TurnGates } from "./turnGates.ts"
 import { begun, usageOf } from "./turnUsage.ts"
 
 /** What is sent to a session that is fenced. */
@@ -30,18 +31,6 @@ export const fenced = (operation: string, sessionId: string, { why }: Fence) =>
 /** The failure of a turn or a command that this program ends. */
 export const cancelled = (operation: string, sessionId: string, how: string) =>
   new AshError({ operation, reason: new TurnCancelled({ message: `it was ended: ${how}`, sessionId }) })
-
-/** Ends a turn or a command, for who hears it. */
-export const cancelGuest = (guest: Guest, error: AshError) => {
-  Deferred.doneUnsafe(guest.cancelled, Effect.fail(error))
-}
-
-/** Ends what runs in a session that was stopped or ended, as the server is done with it. */
-export const endGuestOf = ({ guest }: Gate, error: AshError) => {
-  if (guest === undefined) return
-  guest.phase = "Over"
-  cancelGuest(guest, error)
-}
 
 /** What a server says when the sandbox of an active session is gone, before anything of a turn has run. */
 const sandboxGone = /^(?:Not connected|Sandbox not found)$/
@@ -79,7 +68,7 @@ const unusable = ({ reason }: AshError): Fence | undefined => {
 }
 
 /** The failure of a turn or a command that did not begin, with what to do about it. */
-const advised = (error: AshError, { halted }: Gate): AshError => {
+const advised = (error: AshError, { halted }: SessionMemory): AshError => {
   const { during, operation, reason } = error
   const isGone = unusable(error)?._tag === "Gone"
   const advice = reason._tag === "WrongState"
@@ -101,45 +90,23 @@ const advised = (error: AshError, { halted }: Gate): AshError => {
   }
 }
 
-/** Whether a fence keeps everything out. Where the session was seen unusable, the server may know better by now. */
-export const isShut = ({ fence }: Gate): boolean => fence?._tag === "Broken"
-
-/** Opens the gate of a session that was restarted. */
-export const open = (gate: Gate, restarted: SessionRestarted) => {
-  gate.fence = undefined
-  gate.halted = undefined
-  gate.lastSequence = undefined
-  if (restarted.lost.length > 0) gate.usageBefore = { ...gate.usageBefore, last: "none" }
-  gate.restarts += 1
-  gate.lastRestart = restarted
-}
-
 /** Is in a session as the one guest until the scope closes, and fences it where it is left while it runs. */
 export const beGuest = Effect.fnUntraced(function*(
   gate: Gate,
   what: Guest["what"],
   onBroken: (hasFailed: boolean) => Effect.Effect<void> = () => Effect.void
 ) {
-  const guest: Guest = { what, cancelled: Deferred.makeUnsafe(), phase: "Waiting" }
-  gate.guest = guest
+  const guest = gate.enter(what)
   // Before the gate opens again, as scopes close from the last to the first.
   yield* Scope.addFinalizer(
     yield* Scope.Scope,
     Effect.suspend(() => {
-      gate.guest = undefined
-      if (guest.phase !== "Running") return Effect.void
-      const hasFailed = isShut(gate)
-      if (!hasFailed) gate.fence = { _tag: "Broken", why: leftRunning[what] }
-      return onBroken(hasFailed)
+      const how = gate.leave(guest)
+      return how === "over" ? Effect.void : onBroken(how === "failed")
     })
   )
   return guest
 })
-
-const leftRunning = {
-  turn: "its last turn was not heard to its end",
-  command: "a command was interrupted, and may still run"
-}
 
 /** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
 export const enterUnfenced = Effect.fnUntraced(function*(
@@ -153,7 +120,7 @@ export const enterUnfenced = Effect.fnUntraced(function*(
   yield* gate.restarting.withPermits(1)(Effect.suspend(() => {
     const { fence } = gate
     if (fence?._tag === "Stopped") return Effect.mapError(fence.restart(gate), within(operation))
-    return fence !== undefined && isShut(gate) ? Effect.fail(fenced(operation, id, fence)) : Effect.void
+    return fence !== undefined && gate.isShut ? Effect.fail(fenced(operation, id, fence)) : Effect.void
   }))
   return { gate, guest }
 })
@@ -174,23 +141,21 @@ export interface GuestOptions {
 /** Until its request goes out a guest does not run; from then on it may, unless it is certain that it does not. */
 const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, sessionId }: GuestOptions) => {
   const onRequest = () => {
-    guest.phase = "Running"
-    // One that went up while the request was waiting for its key stays.
-    if (!isShut(gate)) gate.fence = undefined
+    gate.sent(guest)
     onSend?.()
   }
   const attempt = <A, R>(sending: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
     Effect.flatMap(Deferred.isDone(guest.cancelled), (isCancelled) => {
       if (isCancelled) return Deferred.await(guest.cancelled)
-      const refused = refusal?.() ?? (gate.fence !== undefined && isShut(gate)
+      const refused = refusal?.() ?? (gate.fence !== undefined && gate.isShut
         ? fenced(operation, sessionId, gate.fence)
         : undefined)
       if (refused !== undefined) return Effect.fail(refused)
       return whenSent(onRequest)(sending).pipe(
         Effect.tapError((error) =>
           Effect.sync(() => {
-            if (guest.phase !== "Running" || !startedNothing(error)) return
-            guest.phase = "Waiting"
+            if (!gate.runs(guest) || !startedNothing(error)) return
+            gate.refused(guest)
             onRefused?.()
           })
         )
@@ -207,13 +172,10 @@ const leave = (
   why: string
 ): AshError => {
   const fence = hasSpoken ? undefined : unusable(error)
-  if (fence !== undefined || startedNothing(error)) {
-    guest.phase = "Over"
-    if (fence !== undefined && gate.halted === undefined) gate.fence ??= fence
-  } else if (guest.phase === "Running") {
-    gate.fence ??= { _tag: "Broken", why }
-  }
-  return hasSpoken ? error : advised(error, gate)
+  if (fence !== undefined) gate.unusable(guest, fence)
+  else if (startedNothing(error)) gate.over(guest)
+  else gate.broke(guest, why)
+  return hasSpoken ? error : advised(error, gate.memory)
 }
 
 /** Servers store the answers of an agent and the result, each as a message (docs/ash.md 3.6). */
@@ -227,33 +189,34 @@ export const gatedTurn = (
 ): Stream.Stream<StreamEvent, AshError> =>
   Stream.unwrap(Effect.map(TurnFold.Folding, (folding) => {
     const { gate, guest, operation } = options
-    const { usageBefore } = gate
-    const begin = gate.lastSequence
+    const { lastSequence: begin, usageBefore } = gate.memory
     let stored = 1
     let hasSpoken = false
 
     const control = controlOf({
       ...options,
       onSend: () => {
-        gate.usageBefore = begun(usageBefore)
+        gate.remember({ usageBefore: begun(usageBefore) })
         options.onSend?.()
       },
       onRefused: () => {
-        gate.usageBefore = usageBefore
+        gate.remember({ usageBefore })
       }
     })
     const heard = (batch: Arr.NonEmptyReadonlyArray<StreamEvent>) => {
       for (const event of batch) {
         if (isStored(event)) stored += 1
         if (event._tag === "Message" && event.message._tag === "Result") {
-          gate.usageBefore = usageOf(event.message, usageBefore).after
+          gate.remember({ usageBefore: usageOf(event.message, usageBefore).after })
         }
         if (event._tag === "Done" || event._tag === "TurnError") {
-          guest.phase = "Over"
-          gate.lastSequence = begin === undefined || event._tag === "TurnError" ? undefined : begin + stored
+          gate.over(guest)
+          gate.remember({
+            lastSequence: begin === undefined || event._tag === "TurnError" ? undefined : begin + stored
+          })
         } else if (event._tag === "SessionStart") {
-          // Whoever made it active again.
-          gate.halted = undefined
+          // The session is active again, also where another program made it so.
+          gate.remember({ halted: undefined })
         } else {
           hasSpoken = true
         }
@@ -262,8 +225,8 @@ export const gatedTurn = (
     }
     const failed = (error: AshError) => {
       if (error.reason._tag === "TurnFailed") {
-        guest.phase = "Over"
-        gate.lastSequence = undefined
+        gate.over(guest)
+        gate.remember({ lastSequence: undefined })
       }
       const known = withKnown(renamed(operation)(error), { lastSequence: begin })
       return leave(options, known, hasSpoken, error.reason.message)
@@ -304,18 +267,18 @@ export const gatedCommand = <A>(
   return Effect.raceFirst(Effect.provideService(command, TurnControl, control), control.abort).pipe(
     Effect.tap(() =>
       Effect.sync(() => {
-        guest.phase = "Over"
-        gate.halted = undefined
+        gate.over(guest)
+        gate.remember({ halted: undefined })
       })
     ),
     Effect.mapError((error) => {
       const why = `a command was not answered (${error.reason.message}), and may still run`
       const failure = leave(options, renamed(operation)(error), false, why)
-      hasRun = guest.phase === "Running"
+      hasRun = gate.runs(guest)
       return failure
     }),
     Effect.ensuring(Effect.map(Clock.currentTimeNanos, (now) => {
-      if (hasRun) gate.quietUntil = now + quiet
+      if (hasRun) gate.remember({ quietUntil: now + quiet })
     }))
   )
 }

@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { within } from "../../internal/request/operations.ts"
-import * as Gated from "../../internal/turn/gated.ts"
 import { nothingBefore } from "../../internal/turn/turnUsage.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
@@ -79,15 +78,12 @@ const createFresh = (
 /** Keeps the gate of a session that was just created, until the scope closes; answers whether it has. */
 const keepGate = Effect.fnUntraced(function*({ gates }: SessionsParts, id: string) {
   const gate = yield* gates.use(id)
-  gate.lastSequence = 0
-  gate.usageBefore = nothingBefore
+  gate.remember({ lastSequence: 0, usageBefore: nothingBefore })
   let isClosed = false
   yield* Effect.addFinalizer(() =>
     Effect.sync(() => {
       isClosed = true
-      Gated.endGuestOf(gate, cutOff(id))
-      gate.fence = undefined
-      gate.halted = undefined
+      gate.closed(cutOff(id))
     })
   )
   return () => isClosed

@@ -7,10 +7,10 @@ import * as Stream from "effect/Stream"
 import { RequestOptions } from "../../client/RequestOptions.ts"
 import { messageOf } from "../../internal/request/operations.ts"
 import { successful } from "../../internal/turn/brokenTurn.ts"
+import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import { saidOf } from "../../internal/turn/reconcile.ts"
 import * as TurnFold from "../../internal/turn/turnFold.ts"
-import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turn/turnGates.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
 import type { ExecResult } from "../../schema/Session.ts"
@@ -46,7 +46,7 @@ const stopTurn = (handle: HandleState, gate: Gate) =>
           why: "its turn was interrupted",
           restart: (gate) => restart(handle, gate, fence)
         }
-        gate.fence = fence
+        gate.stopped(fence)
       })
     )
   ).pipe(
@@ -91,7 +91,7 @@ export const stream = (
         handle.broken = handle.latest
         return hasFailed || onInterrupt !== "stop" ? Effect.void : stopTurn(handle, gate)
       }))
-    if (handle.latest === undefined) guest.gate.lastSequence ??= after
+    if (handle.latest === undefined) guest.gate.remember({ lastSequence: guest.gate.memory.lastSequence ?? after })
     const onSend = () => {
       handle.latest = { said: saidOf(content), sentAt: clock.currentTimeMillisUnsafe() }
     }

@@ -3,8 +3,9 @@ import * as Effect from "effect/Effect"
 import type { AshApiClient } from "../../client/AshApiClient.ts"
 import type { RequestPolicy } from "../../client/RequestPolicy.ts"
 import type { Creations } from "../../internal/request/creations.ts"
+import type { SessionMemory } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
-import type { Gate, TurnGates } from "../../internal/turn/turnGates.ts"
+import type { TurnGates } from "../../internal/turn/turnGates.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
 import type { Attachments } from "../Attachments.ts"
@@ -31,20 +32,14 @@ export const halting = (
   gates: TurnGates,
   id: string,
   how: string,
-  halted: Gate["halted"],
+  halted: SessionMemory["halted"],
   call: Effect.Effect<Session, AshError>
 ): Effect.Effect<Session, AshError> =>
   Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
-    const { fence, guest } = gate
-    const ran = guest?.phase === "Running"
-    const halt = Effect.sync(() => {
-      gate.halted = halted
-      if (gate.fence === fence) gate.fence = undefined
-      if (guest === undefined || gate.guest !== guest || guest.phase !== "Running") return
-      // One that went out meanwhile may have begun behind the stop, so that it leaves its fence.
-      if (ran) guest.phase = "Over"
-      Gated.cancelGuest(guest, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
-    })
+    const before = gate.view()
+    const halt = Effect.sync(() =>
+      gate.halted(before, halted, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
+    )
     return call.pipe(
       Effect.tap(() => halt),
       // It was in that state before; this program wants it so.

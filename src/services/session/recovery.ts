@@ -1,8 +1,8 @@
 /** Ends what runs in a session, and makes it usable again, when the program asks for it. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { cancelGuest, type Fence, type Gate, type Guest, type SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
-import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turn/turnGates.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import { mend, restart } from "./restart.ts"
 import { closed, type HandleState } from "./state.ts"
@@ -22,19 +22,17 @@ const nothingSent = ({ id, services }: HandleState): Effect.Effect<SessionRestar
 
 /** Stops and resumes the session, and with it ends its guest. */
 const cancelByRestart = (handle: HandleState, gate: Gate, guest: Guest | undefined) => {
-  const { restarts } = gate
+  const { restarts } = gate.memory
   return gate.restarting.withPermits(1)(Effect.gen(function*() {
     if (handle.isClosed()) return yield* closed(cancelOperation, handle.id)
     // What was to be cancelled is over since: another call has restarted the session.
-    if (gate.restarts !== restarts && gate.lastRestart !== undefined) return gate.lastRestart
+    const { lastRestart } = gate.memory
+    if (gate.memory.restarts !== restarts && lastRestart !== undefined) return lastRestart
     const fence: Fence = { _tag: "Broken", why: "what ran in it was cancelled, and it is not yet there again" }
-    gate.fence = fence
-    if (guest !== undefined) {
-      const how = `it was cancelled, by stopping the session ${handle.id}`
-      Gated.cancelGuest(guest, Gated.cancelled(cancelOperation, handle.id, how))
-    }
+    const how = `it was cancelled, by stopping the session ${handle.id}`
+    gate.cancel(guest, fence, Gated.cancelled(cancelOperation, handle.id, how))
     const restarted = yield* restart(handle, gate, fence)
-    if (guest !== undefined) guest.phase = "Over"
+    if (guest !== undefined) gate.over(guest)
     return restarted
   }))
 }
@@ -44,10 +42,10 @@ export const cancel = (handle: HandleState): Effect.Effect<SessionRestarted, Ash
   Effect.scoped(Effect.flatMap(handle.services.gates.use(handle.id), (gate) => {
     const { guest } = gate
     if (handle.isClosed()) return Effect.fail(closed(cancelOperation, handle.id))
-    if (guest?.phase === "Waiting") {
+    if (guest !== undefined && gate.isWaiting) {
       const how = "it was cancelled before it was sent"
-      Gated.cancelGuest(guest, Gated.cancelled(cancelOperation, handle.id, how))
-      if (!Gated.isShut(gate)) return nothingSent(handle)
+      cancelGuest(guest, Gated.cancelled(cancelOperation, handle.id, how))
+      if (!gate.isShut) return nothingSent(handle)
     }
     return cancelByRestart(handle, gate, guest)
   }))

@@ -6,8 +6,8 @@ import * as Result from "effect/Result"
 import * as FileDownload from "../../client/FileDownload.ts"
 import { maxSize as maxBundleSize } from "../../internal/files/bundle.ts"
 import { within } from "../../internal/request/operations.ts"
+import type { Fence, Gate, Losable, SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
-import type { Fence, Gate, Losable, SessionRestarted } from "../../internal/turn/turnGates.ts"
 import { AshError, TimedOut } from "../../schema/AshError.ts"
 import { closed, type HandleState } from "./state.ts"
 
@@ -67,8 +67,8 @@ const whatIsLeftToStop = ({ id, services }: HandleState, error: AshError): Effec
 const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>
   what.length === 0 ? [] : [`its ${what.join(" and ")} ${verb} lost`]
 
-/** Makes the session usable again. What was saved of the workspace is kept until it is back. */
-export const restart = Effect.fnUntraced(function*(handle: HandleState, gate: Gate, fence: Fence) {
+/** Stops the session where something may still run in it, and resumes it. What was saved of the workspace is kept until it is back. */
+const stopAndResume = Effect.fnUntraced(function*(handle: HandleState, gate: Gate, fence: Fence) {
   const { id, services } = handle
   const before = fence._tag === "Inactive" ? yield* services.sessions.get(id) : undefined
   const notSaved = yield* save(handle, fence)
@@ -90,13 +90,20 @@ export const restart = Effect.fnUntraced(function*(handle: HandleState, gate: Ga
     mayBeLost,
     ...(notSaved === undefined ? {} : { notSaved })
   }
-  Gated.open(gate, restarted)
+  gate.restarted(restarted)
   const losses = [...describeLoss("is", lost), ...describeLoss("may be", mayBeLost)]
   yield* Effect.logWarning(
     `the session ${id} was resumed${losses.length === 0 ? "" : `, and ${losses.join(", ")}`}: ${fence.why}`
   )
   return restarted
 })
+
+/** Makes the session usable again, for the reason that the fence tells. */
+export const restart = (handle: HandleState, gate: Gate, fence: Fence): Effect.Effect<SessionRestarted, AshError> =>
+  Effect.suspend(() => {
+    gate.restart()
+    return Effect.onError(stopAndResume(handle, gate, fence), () => Effect.sync(() => gate.notRestarted()))
+  })
 
 /** Makes the session usable again; one that a handle has stopped as that handle would, with its workspace. */
 export const mend = (
@@ -115,10 +122,10 @@ export const ready = (
   gate.restarting.withPermits(1)(Effect.suspend(() => {
     const { fence } = gate
     if (fence === undefined) return Effect.succeedNone
-    if (fence._tag === "Stopped" || (handle.options.recovery === "restart" && gate.halted === undefined)) {
+    if (fence._tag === "Stopped" || (handle.options.recovery === "restart" && gate.memory.halted === undefined)) {
       return Effect.asSome(mend(handle, gate, fence))
     }
-    return Gated.isShut(gate) ? Effect.fail(Gated.fenced(operation, handle.id, fence)) : Effect.succeedNone
+    return gate.isShut ? Effect.fail(Gated.fenced(operation, handle.id, fence)) : Effect.succeedNone
   })).pipe(Effect.mapError(within(operation)))
 
 /** Restarts a session in which nothing could begin, for another try; for each reason once. */
@@ -129,8 +136,8 @@ export const usableAgain = (
   tried: ReadonlyArray<Fence["_tag"]>
 ): Effect.Effect<readonly [Option.Option<SessionRestarted>, ReadonlyArray<Fence["_tag"]>], AshError> => {
   const { fence } = gate
-  const isHopeless = fence === undefined || Gated.isShut(gate) || tried.includes(fence._tag)
-  if (handle.options.recovery !== "restart" || gate.halted !== undefined || isHopeless) return Effect.fail(error)
-  guest.phase = "Waiting"
+  const isHopeless = fence === undefined || gate.isShut || tried.includes(fence._tag)
+  if (handle.options.recovery !== "restart" || gate.memory.halted !== undefined || isHopeless) return Effect.fail(error)
+  gate.refused(guest)
   return Effect.map(ready(handle, operation, gate), (restarted) => [restarted, [...tried, fence._tag]])
 }

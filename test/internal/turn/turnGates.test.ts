@@ -4,12 +4,26 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
+import type { Gate } from "../../../src/internal/turn/gate.ts"
 import * as TurnGates from "../../../src/internal/turn/turnGates.ts"
+import { AshError, TurnCancelled } from "../../../src/schema/AshError.ts"
 import { chance } from "../../support/promise.ts"
 
 const enter = (gates: TurnGates.TurnGates, id: string) => gates.enter("test", id, {})
-const visit = (gates: TurnGates.TurnGates, id: string, change: (gate: TurnGates.Gate) => void = () => {}) =>
+const visit = (gates: TurnGates.TurnGates, id: string, change: (gate: Gate) => void = () => {}) =>
   Effect.scoped(Effect.map(enter(gates, id), change))
+
+const error = new AshError({ operation: "test", reason: new TurnCancelled({ message: "test", sessionId: "s" }) })
+
+/** Changes whether a session is fenced. */
+const setFence = (why: string | undefined) => (gate: Gate) => {
+  gate.halted(gate.view(), undefined, error)
+  if (why === undefined) return
+  const guest = gate.enter("turn")
+  gate.sent(guest)
+  gate.broke(guest, why)
+  gate.leave(guest)
+}
 
 describe("the gates of sessions", () => {
   it.effect("that nobody uses take no memory, but for those that must not be entered", () =>
@@ -17,19 +31,13 @@ describe("the gates of sessions", () => {
       const gates = TurnGates.make()
       for (let session = 0; session < 10_000; session++) yield* visit(gates, `s${session}`)
       assert.strictEqual(gates.size(), 0)
-      yield* visit(gates, "fenced", (gate) => {
-        gate.fence = { _tag: "Broken", why: "x" }
-      })
-      yield* visit(gates, "paused", (gate) => {
-        gate.halted = "paused"
-      })
+      yield* visit(gates, "fenced", setFence("x"))
+      yield* visit(gates, "paused", (gate) => gate.remember({ halted: "paused" }))
       for (let session = 0; session < 100; session++) yield* visit(gates, `s${session}`)
       assert.strictEqual(gates.size(), 2)
       assert.strictEqual(gates.find("fenced")?.fence?.why, "x")
       assert.strictEqual(gates.find("paused")?.halted, "paused")
-      yield* gates.update("fenced", (gate) => {
-        gate.fence = undefined
-      })
+      yield* gates.update("fenced", setFence(undefined))
       assert.strictEqual(gates.size(), 1)
     }))
 
@@ -37,9 +45,7 @@ describe("the gates of sessions", () => {
     Effect.gen(function*() {
       const gates = TurnGates.make()
       for (let session = 0; session < 100; session++) {
-        yield* visit(gates, `s${session}`, (gate) => {
-          gate.quietUntil = 200_000_000n
-        })
+        yield* visit(gates, `s${session}`, (gate) => gate.remember({ quietUntil: 200_000_000n }))
       }
       assert.strictEqual(gates.size(), 100)
       const next = yield* Effect.forkChild(visit(gates, "s1"))
@@ -89,9 +95,7 @@ describe("the gates of sessions", () => {
           } else if (inside !== undefined) {
             if (random() < 0.3) {
               const why = fence = random() < 0.5 ? `fence ${step}` : undefined
-              yield* gates.update("s", (gate) => {
-                gate.fence = why === undefined ? undefined : { _tag: "Broken", why }
-              })
+              yield* gates.update("s", setFence(why))
             }
             yield* Scope.close(inside.scope, Exit.void)
             inside = undefined

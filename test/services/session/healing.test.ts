@@ -267,8 +267,8 @@ describe("a command that fails", () => {
           assert.strictEqual(error.message.includes("10 MiB"), status === 500)
           yield* sessions.end(sessionId).pipe(Effect.ignore)
           yield* (yield* SessionGates).update(sessionId, (gate) => {
-            gate.fence = undefined
-            gate.quietUntil = 0n
+            gate.halted(gate.view(), undefined, error)
+            gate.remember({ quietUntil: 0n })
           })
         }
       }).pipe(Effect.provide(server.layer), Effect.provide(Layer.fresh(SessionGates.layer)))

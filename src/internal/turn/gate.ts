@@ -1,0 +1,305 @@
+/**
+ * The gate of a session: a state machine that tells what may be sent to the session, and why not. Its states change by
+ * the methods of {@link Gate} alone; other files call these and read.
+ *
+ * | State      | Carries                               | What may be sent                                         |
+ * | ---------- | ------------------------------------- | -------------------------------------------------------- |
+ * | Idle       |                                       | anything                                                 |
+ * | Running    | the guest whose request is out        | nothing more: the guest is alone in the session          |
+ * | Fenced     | the fence, and a guest that still runs | nothing behind a `Broken` one; another falls by a request |
+ * | Restarting | the same, where there was a fence     | what waits goes on when the restart has ended            |
+ *
+ * | Transition    | From          | To                                | Called                                           |
+ * | ------------- | ------------- | --------------------------------- | ------------------------------------------------ |
+ * | `sent`        | Idle, Fenced  | Running; behind `Broken` Fenced   | by a turn or a command, when its request goes out |
+ * | `refused`     | Running       | Idle                              | when the server certainly did nothing            |
+ * | `over`        | Running       | Idle                              | when the server is done with it                  |
+ * | `unusable`    | Running       | Fenced (`Gone`, `Inactive`)       | when nothing could begin in the session          |
+ * | `broke`       | Running       | Fenced (`Broken`)                 | when its end was not received                    |
+ * | `leave`       | Running       | Fenced (`Broken`)                 | when its scope closes while it runs              |
+ * | `stopped`     | any           | Fenced (`Stopped`)                | by a handle that has stopped an interrupted turn |
+ * | `cancel`      | any           | Fenced (`Broken`)                 | by `SessionHandle.cancel`, before its restart    |
+ * | `restart`     | any           | Restarting                        | before a session is stopped and resumed          |
+ * | `restarted`   | Restarting    | Idle                              | when the session is usable again                 |
+ * | `notRestarted` | Restarting   | Fenced; Idle without a fence      | when the restart has failed                      |
+ * | `resumed`     | Fenced (`Inactive`) | Idle                        | by `Sessions.resume`                             |
+ * | `halted`      | any           | Idle; Running if sent meanwhile   | by `Sessions.stop` and `Sessions.end`            |
+ * | `closed`      | any           | Idle                              | when the scope of the session closes             |
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
+import type { AshError } from "../../schema/AshError.ts"
+import type { Session } from "../../schema/Session.ts"
+import { unknownBefore, type UsageBefore } from "./turnUsage.ts"
+
+/** What a restart may take from a session. */
+export type Losable = "memory" | "workspace"
+
+/** The session was resumed, where it had to be behind a stop. */
+export interface SessionRestarted {
+  readonly _tag: "SessionRestarted"
+  /** Why that was needed. */
+  readonly reason: string
+  readonly session: Session
+  /** What is known to be gone: the agent's memory of the conversation, the files of the workspace. */
+  readonly lost: ReadonlyArray<Losable>
+  /** What may be gone, as far as the server tells. */
+  readonly mayBeLost: ReadonlyArray<Losable>
+  /** Why the workspace could not be saved before, where `keepWorkspace` was to. */
+  readonly notSaved?: string | undefined
+}
+
+/** A turn or a command that is let in. */
+export interface Guest {
+  readonly what: "turn" | "command"
+  /** Fails it from outside. */
+  readonly cancelled: Deferred.Deferred<never, AshError>
+}
+
+/**
+ * Why a session is not to be used as it is.
+ *
+ * - `Broken`: the end of a turn or a command was not received, and it may still run. Only a stop ends it.
+ * - `Gone`: its sandbox is gone, though the session is active. Only a stop and a resume make another.
+ * - `Inactive`: it is paused, stopped or failed, and not by this program. A resume may be all that it needs.
+ * - `Stopped`: a handle stopped it. The next use resumes it, as that handle would.
+ */
+export type Fence =
+  | { readonly _tag: "Broken" | "Gone" | "Inactive"; readonly why: string }
+  | {
+    readonly _tag: "Stopped"
+    readonly why: string
+    readonly restart: (gate: Gate) => Effect.Effect<SessionRestarted, AshError>
+  }
+
+/** What the gate of a session is in. A guest may still run behind a fence that another call has put up. */
+export type GateState =
+  | { readonly _tag: "Idle"; readonly fence: undefined; readonly running: undefined }
+  | { readonly _tag: "Running"; readonly fence: undefined; readonly running: Guest }
+  | { readonly _tag: "Fenced"; readonly fence: Fence; readonly running: Guest | undefined }
+  | { readonly _tag: "Restarting"; readonly fence: Fence | undefined; readonly running: Guest | undefined }
+
+/** What is remembered of a session, and keeps nothing out. */
+export interface SessionMemory {
+  /** What the program itself did to the session: it is not made active again behind the program's back. */
+  readonly halted: "paused" | "stopped" | undefined
+  /** When the next turn or command may begin, by the clock's nanoseconds. */
+  readonly quietUntil: bigint
+  /** The sequence number of the last message that the server has stored, where it is known. */
+  readonly lastSequence: number | undefined
+  /** What turns of the session are known to have used. */
+  readonly usageBefore: UsageBefore
+  /** How often the session was restarted, and the last time. */
+  readonly restarts: number
+  readonly lastRestart: SessionRestarted | undefined
+}
+
+/** What stays known of a session that is not in use. */
+export interface Known {
+  readonly fence: Fence | undefined
+  readonly halted: SessionMemory["halted"]
+}
+
+/** A gate as it is at one time. */
+export interface GateView {
+  readonly state: GateState
+  readonly guest: Guest | undefined
+}
+
+const idle: GateState = { _tag: "Idle", fence: undefined, running: undefined }
+
+/** The state of a gate in which nothing is restarted. */
+const settled = (fence: Fence | undefined, running: Guest | undefined): GateState =>
+  fence !== undefined
+    ? { _tag: "Fenced", fence, running }
+    : running !== undefined
+    ? { _tag: "Running", fence, running }
+    : idle
+
+/** The same state with another fence, or another guest that runs. */
+const withFence = (state: GateState, fence: Fence | undefined): GateState =>
+  state._tag === "Restarting" ? { ...state, fence } : settled(fence, state.running)
+const withRunning = (state: GateState, running: Guest | undefined): GateState =>
+  state._tag === "Restarting" ? { ...state, running } : settled(state.fence, running)
+
+/** Fails a turn or a command from outside. */
+export const cancelGuest = ({ cancelled }: Guest, error: AshError) => {
+  Deferred.doneUnsafe(cancelled, Effect.fail(error))
+}
+
+const leftRunning = {
+  turn: "its last turn was not read to its end",
+  command: "a command was interrupted, and may still run"
+}
+
+/** The gate of one session. A class, so that its state has no other writer. */
+export class Gate {
+  #state: GateState
+  #memory: SessionMemory
+  #guest: Guest | undefined
+  /** Whether nothing more of the guest is to be sent. */
+  #isOver = false
+  /** Held while the session is stopped or resumed, so that those who wait find it as it was left. */
+  readonly restarting: Semaphore.Semaphore = Semaphore.makeUnsafe(1)
+
+  constructor({ fence, halted }: Known) {
+    this.#state = settled(fence, undefined)
+    this.#memory = {
+      halted,
+      quietUntil: 0n,
+      lastSequence: undefined,
+      usageBefore: unknownBefore,
+      restarts: 0,
+      lastRestart: undefined
+    }
+  }
+
+  get state(): GateState {
+    return this.#state
+  }
+
+  get memory(): SessionMemory {
+    return this.#memory
+  }
+
+  /** The turn or the command that is inside. */
+  get guest(): Guest | undefined {
+    return this.#guest
+  }
+
+  get fence(): Fence | undefined {
+    return this.#state.fence
+  }
+
+  /** Whether the fence keeps everything out. Where the session was seen unusable, the server may know better by now. */
+  get isShut(): boolean {
+    return this.#state.fence?._tag === "Broken"
+  }
+
+  /** Whether the guest inside has still to be sent, for the first time or again. */
+  get isWaiting(): boolean {
+    return this.#guest !== undefined && !this.#isOver && !this.runs(this.#guest)
+  }
+
+  /** Whether the request of a guest is out, and it is not known that the server is done with it. */
+  runs(guest: Guest): boolean {
+    return this.#state.running === guest
+  }
+
+  view(): GateView {
+    return { state: this.#state, guest: this.#guest }
+  }
+
+  remember(memory: Partial<SessionMemory>) {
+    this.#memory = { ...this.#memory, ...memory }
+  }
+
+  /** Lets a turn or a command in. Nothing of it runs before it is sent. */
+  enter(what: Guest["what"]): Guest {
+    this.#guest = { what, cancelled: Deferred.makeUnsafe() }
+    this.#isOver = false
+    return this.#guest
+  }
+
+  /** Its scope has closed. Answers how it was left: with nothing that runs, while it ran, or behind a fence of its failure. */
+  leave(guest: Guest): "over" | "running" | "failed" {
+    this.#guest = undefined
+    if (!this.runs(guest)) return "over"
+    const { isShut } = this
+    this.#state = withRunning(this.#state, undefined)
+    if (!isShut) this.#state = withFence(this.#state, { _tag: "Broken", why: leftRunning[guest.what] })
+    return isShut ? "failed" : "running"
+  }
+
+  /** Its request goes out. A fence that went up while the request was waiting for its key stays. */
+  sent(guest: Guest) {
+    if (!this.isShut) this.#state = withFence(this.#state, undefined)
+    this.#state = withRunning(this.#state, guest)
+  }
+
+  /** Nothing runs of what was sent, and it may be sent again. */
+  refused(guest: Guest) {
+    if (this.runs(guest)) this.#state = withRunning(this.#state, undefined)
+    if (this.#guest === guest) this.#isOver = false
+  }
+
+  /** The server is done with it. */
+  over(guest: Guest) {
+    if (this.runs(guest)) this.#state = withRunning(this.#state, undefined)
+    if (this.#guest === guest) this.#isOver = true
+  }
+
+  /** The session cannot be used, and nothing of the guest has run. What this program did to the session is no fence. */
+  unusable(guest: Guest, fence: Fence) {
+    this.over(guest)
+    if (this.#memory.halted === undefined) this.#state = withFence(this.#state, this.fence ?? fence)
+  }
+
+  /** The end of what runs was not received. */
+  broke(guest: Guest, why: string) {
+    if (this.runs(guest)) this.#state = withFence(this.#state, this.fence ?? { _tag: "Broken", why })
+  }
+
+  /** A handle has stopped the session. */
+  stopped(fence: Fence) {
+    this.#state = withFence(this.#state, fence)
+  }
+
+  /** What runs is to end by a restart. */
+  cancel(guest: Guest | undefined, fence: Fence, error: AshError) {
+    this.#state = withFence(this.#state, fence)
+    if (guest !== undefined) cancelGuest(guest, error)
+  }
+
+  /** The session is stopped and resumed from now on. */
+  restart() {
+    const { fence, running } = this.#state
+    this.#state = { _tag: "Restarting", fence, running }
+  }
+
+  /** The session is usable again. */
+  restarted(restarted: SessionRestarted) {
+    const { restarts, usageBefore } = this.#memory
+    this.#state = settled(undefined, this.#state.running)
+    this.remember({
+      halted: undefined,
+      lastSequence: undefined,
+      usageBefore: restarted.lost.length > 0 ? { ...usageBefore, last: "none" } : usageBefore,
+      restarts: restarts + 1,
+      lastRestart: restarted
+    })
+  }
+
+  /** The restart has failed, unless it has ended before. */
+  notRestarted() {
+    if (this.#state._tag === "Restarting") this.#state = settled(this.#state.fence, this.#state.running)
+  }
+
+  /** The program has made the session active again. */
+  resumed() {
+    this.remember({ halted: undefined })
+    if (this.fence?._tag === "Inactive") this.#state = withFence(this.#state, undefined)
+  }
+
+  /** The program has stopped or ended the session, by a request that was sent when the gate was as in the view. */
+  halted(before: GateView, halted: SessionMemory["halted"], error: AshError) {
+    this.remember({ halted })
+    if (this.fence === before.state.fence) this.#state = withFence(this.#state, undefined)
+    const { guest } = before
+    if (guest === undefined || this.#guest !== guest || !this.runs(guest)) return
+    // One that went out meanwhile may have begun behind the stop, so that it leaves its fence.
+    if (before.state.running === guest) this.over(guest)
+    cancelGuest(guest, error)
+  }
+
+  /** The session ends with its scope, and what runs in it with the error. */
+  closed(error: AshError) {
+    if (this.#guest !== undefined) {
+      this.over(this.#guest)
+      cancelGuest(this.#guest, error)
+    }
+    this.remember({ halted: undefined })
+    this.#state = withFence(this.#state, undefined)
+  }
+}
