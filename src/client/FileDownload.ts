@@ -4,7 +4,8 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as FileName from "../internal/files/fileName.ts"
 import { collect, upTo } from "../internal/request/answer.ts"
-import { AshError, Undecodable } from "../schema/AshError.ts"
+import { AshError } from "../schema/AshError.ts"
+import { Undecodable } from "../schema/Reasons.ts"
 
 /** A file: what the server says of it, and its bytes. The connection is held until the bytes are read or the scope closes. */
 export interface FileDownload {

@@ -9,8 +9,9 @@ import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { batches, isTooLarge } from "../internal/files/batches.ts"
 import { gatherFiles, type WholeContent } from "../internal/request/content.ts"
 import type { Agent, AgentConfig, CreateAgentRequest, UpdateAgentRequest } from "../schema/Agent.ts"
-import { AshError, InvalidRequest } from "../schema/AshError.ts"
+import { AshError } from "../schema/AshError.ts"
 import type { FileEntry } from "../schema/File.ts"
+import { InvalidRequest } from "../schema/Reasons.ts"
 import type { JsonInput } from "../schema/Wire.ts"
 
 /** A file to write, as bytes or as text, which is sent as UTF-8. */

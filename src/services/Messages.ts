@@ -27,7 +27,8 @@ import { TurnControl } from "../internal/turn/turnControl.ts"
 import * as TurnFold from "../internal/turn/turnFold.ts"
 import { turnLimits } from "../internal/turn/turnLimits.ts"
 import { decodeEvents, endTurn, type OnTurnError } from "../internal/turn/turnStream.ts"
-import { AshError, type AshErrorReason, type HttpExchange } from "../schema/AshError.ts"
+import { AshError, type AshErrorReason } from "../schema/AshError.ts"
+import type { HttpExchange } from "../schema/HttpExchange.ts"
 import { SessionId } from "../schema/Ids.ts"
 import {
   type MessageContent,

@@ -9,8 +9,9 @@ import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { readDuration } from "../internal/request/durations.ts"
 import { renamed } from "../internal/request/operations.ts"
 import { fenced } from "../internal/turn/gated.ts"
-import { AshError, SessionBusy } from "../schema/AshError.ts"
+import { AshError } from "../schema/AshError.ts"
 import type { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../schema/QueueItem.ts"
+import { SessionBusy } from "../schema/Reasons.ts"
 import { isOpen, SessionGates } from "./SessionGates.ts"
 
 /** Which items to list. */

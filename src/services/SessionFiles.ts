@@ -13,9 +13,10 @@ import { fromInput } from "../internal/request/failures.ts"
 import { printable } from "../internal/request/printable.ts"
 import { OnResponse, telling } from "../internal/request/responses.ts"
 import { type Redact, redactOf } from "../internal/request/secrets.ts"
-import { AshError, FilesRefused } from "../schema/AshError.ts"
+import { AshError } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
 import { FilePath } from "../schema/Ids.ts"
+import { FilesRefused } from "../schema/Reasons.ts"
 
 /**
  * A file to write into a workspace: its content as bytes, which must stay as they are until they are written, as text, or as

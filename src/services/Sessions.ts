@@ -8,7 +8,8 @@ import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import * as Creations from "../internal/request/creations.ts"
 import { renamed, within } from "../internal/request/operations.ts"
-import { AshError, NotSupported } from "../schema/AshError.ts"
+import { AshError } from "../schema/AshError.ts"
+import { NotSupported } from "../schema/Reasons.ts"
 import type {
   CreateSessionRequest,
   ExecResult,

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Equal from "effect/Equal"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { inspect } from "node:util"
 import { fromMessages } from "../../src/internal/turn/turnFold.ts"
 import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
 import * as schemas from "../../src/schema/index.ts"
@@ -11,7 +12,7 @@ import { assistant, otherId, result, sessionEvent, sessionId, storedMessage, use
 import { AnyJson, isReadAsWritten } from "../support/json.ts"
 
 const byName = new Map(
-  Object.entries(schemas).flatMap(([name, value]) =>
+  Object.entries({ ...schemas, ...schemas.Reasons }).flatMap(([name, value]) =>
     Schema.isSchema(value) ? [[name, Schema.make<Schema.Codec<unknown>>(value.ast)]] : []
   )
 )
@@ -119,7 +120,7 @@ describe("a turn", () => {
 describe("an error", () => {
   const error = new schemas.AshError({
     operation: "Messages.send",
-    reason: new schemas.TimedOut({
+    reason: new schemas.Reasons.TimedOut({
       message: "the stream was silent for 1 second",
       http: { method: "POST", path: "/x" },
       timer: "idle",
@@ -138,8 +139,16 @@ describe("an error", () => {
     assert.strictEqual(decoded.lastSequence, 4)
   })
 
+  it("knows whether it is retryable, and prints only what happened", () => {
+    assert.deepStrictEqual([error.isRetryable, error.nothingHappened], [true, false])
+    for (const printed of [inspect(error), JSON.stringify(error), String(error)]) {
+      assert.include(printed, "silent for 1 second")
+      assert.notMatch(printed, /isRetryable|nothingHappened/)
+    }
+  })
+
   it("keeps its message where it is cloned, as by postMessage", () => {
-    for (const reason of [error.reason, new schemas.SessionBusy({ message: "busy", sessionId })]) {
+    for (const reason of [error.reason, new schemas.Reasons.SessionBusy({ message: "busy", sessionId })]) {
       const clone: unknown = structuredClone(new schemas.AshError({ operation: "Messages.send", reason }))
       assert.instanceOf(clone, Error)
       assert.strictEqual(clone.message, `Messages.send: ${reason.message}`)

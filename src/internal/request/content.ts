@@ -2,8 +2,9 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import { AshError, InvalidRequest } from "../../schema/AshError.ts"
+import { AshError } from "../../schema/AshError.ts"
 import { bytesOf } from "../../schema/Bytes.ts"
+import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
 import { isSurely } from "./foreign.ts"
 

@@ -2,7 +2,8 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { AshError, InvalidRequest } from "../../schema/AshError.ts"
+import { AshError } from "../../schema/AshError.ts"
+import { InvalidRequest } from "../../schema/Reasons.ts"
 
 const units: ReadonlySet<string> = new Set([
   "weeks",

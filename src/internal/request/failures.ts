@@ -11,11 +11,12 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { AshErrorReason } from "../../schema/AshError.ts"
+import { ErrorBody } from "../../schema/ErrorResponse.ts"
+import type { HttpExchange } from "../../schema/HttpExchange.ts"
 import {
-  type AshErrorReason,
   AtCapacity,
   ConnectionLost,
-  type HttpExchange,
   InvalidRequest,
   NotFound,
   NotReached,
@@ -25,8 +26,7 @@ import {
   Unauthorized,
   Undecodable,
   WrongState
-} from "../../schema/AshError.ts"
-import { ErrorBody } from "../../schema/ErrorResponse.ts"
+} from "../../schema/Reasons.ts"
 import { limitOrElse } from "./eventLoop.ts"
 import { asInstance, isSurely, linksOf } from "./foreign.ts"
 import { printable, printableLines } from "./printable.ts"

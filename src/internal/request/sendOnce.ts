@@ -14,7 +14,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
-import { ConnectionLost } from "../../schema/AshError.ts"
+import { ConnectionLost } from "../../schema/Reasons.ts"
 
 /** Methods whose repetition does something once more (RFC 9110, section 9.2.2). */
 const notIdempotent: ReadonlySet<string> = new Set(["POST", "PATCH"])

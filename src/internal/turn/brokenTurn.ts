@@ -1,9 +1,8 @@
 /** What is known of a turn that broke off: what was heard of it, and whether it can run at all. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import { AshError, type AshErrorReason } from "../../schema/AshError.ts"
 import {
-  AshError,
-  type AshErrorReason,
   BufferFull,
   ConnectionLost,
   StreamTruncated,
@@ -13,7 +12,7 @@ import {
   TurnMixed,
   TurnUnsuccessful,
   Undecodable
-} from "../../schema/AshError.ts"
+} from "../../schema/Reasons.ts"
 import type { Turn, TurnOutcome } from "../../schema/Turn.ts"
 import { printable } from "../request/printable.ts"
 import type { Redact } from "../request/secrets.ts"

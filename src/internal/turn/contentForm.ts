@@ -3,9 +3,9 @@
  * shows only in what they refuse.
  */
 import * as Result from "effect/Result"
-import { InvalidRequest } from "../../schema/AshError.ts"
 import type { ContentBlock, MessageContent } from "../../schema/Message.ts"
 import { besideBlock, toTwoTexts } from "../../schema/promptText.ts"
+import { InvalidRequest } from "../../schema/Reasons.ts"
 
 /**
  * - `AsGiven`: texts and blocks both arrive intact.

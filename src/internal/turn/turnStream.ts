@@ -6,8 +6,9 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { AshError, StreamTruncated, TurnFailed, TurnMixed, Undecodable } from "../../schema/AshError.ts"
+import { AshError } from "../../schema/AshError.ts"
 import type { ClaudeMessage } from "../../schema/ClaudeMessage.ts"
+import { StreamTruncated, TurnFailed, TurnMixed, Undecodable } from "../../schema/Reasons.ts"
 import {
   type DoneEvent,
   mayBeBlock,

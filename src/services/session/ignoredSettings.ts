@@ -1,6 +1,7 @@
 /** Settings that a session asked for and its sandbox does not have. */
 import * as Effect from "effect/Effect"
-import { AshError, SettingsIgnored } from "../../schema/AshError.ts"
+import { AshError } from "../../schema/AshError.ts"
+import { SettingsIgnored } from "../../schema/Reasons.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
 
 /** What a sandbox that was made before its session does not know (docs/ash.md 5.3). */

@@ -8,7 +8,8 @@ import { maxSize as maxBundleSize } from "../../internal/files/bundle.ts"
 import { within } from "../../internal/request/operations.ts"
 import type { Fence, Gate, Losable, SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
-import { AshError, TimedOut } from "../../schema/AshError.ts"
+import { AshError } from "../../schema/AshError.ts"
+import { TimedOut } from "../../schema/Reasons.ts"
 import { closed, type HandleState } from "./state.ts"
 
 /** How long the saving of a workspace may take. */

@@ -6,7 +6,8 @@ import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import type { Gate } from "../../../src/internal/turn/gate.ts"
 import * as TurnGates from "../../../src/internal/turn/turnGates.ts"
-import { AshError, TurnCancelled } from "../../../src/schema/AshError.ts"
+import { AshError } from "../../../src/schema/AshError.ts"
+import { TurnCancelled } from "../../../src/schema/Reasons.ts"
 import { chance } from "../../support/promise.ts"
 
 const enter = (gates: TurnGates.TurnGates, id: string) => gates.enter("test", id, {})
