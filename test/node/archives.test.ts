@@ -162,14 +162,14 @@ describe("archives of GNU tar", () => {
       }
     })))
 
-  it.live("what is no padding behind the data is left out by a warning", () =>
+  it.live("what follows the data and is no padding is left out, with a warning", () =>
     Effect.gen(function*() {
       const bundle = yield* written("printf 1 > x; tar -czf t x; cat t; printf trash")
       const { files, warnings } = yield* unpack(bundle)
       assert.deepStrictEqual([...files], [["x", "1"]])
       assert.deepStrictEqual(warnings, ["what stands behind the gzipped data is left out"])
       const two = yield* written("printf 1 > x; printf 2 > y; tar -czf t x; tar -czf u y; cat t u")
-      assert.deepStrictEqual((yield* unpack(two)).warnings, ["what stands behind the end of the archive is left out"])
+      assert.deepStrictEqual((yield* unpack(two)).warnings, ["what follows the end of the archive is left out"])
     }))
 })
 

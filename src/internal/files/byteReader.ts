@@ -1,15 +1,15 @@
 /** A stream of bytes that is read in pieces of the reader's size. */
+import * as Bytes from "effect/Bytes"
 import * as Effect from "effect/Effect"
 import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { concat } from "../request/content.ts"
 
-/** Reads bytes; what is shorter than it was asked for is the end. */
+/** Reads bytes. Fewer bytes than requested mean the end. */
 export interface ByteReader<E> {
-  /** The bytes that come next: at least one, and no more than so many. */
+  /** The next bytes: at least one, at most `most`. */
   readonly some: (most: number) => Effect.Effect<Uint8Array, E>
-  /** So many bytes. */
+  /** The next `count` bytes. */
   readonly exactly: (count: number) => Effect.Effect<Uint8Array, E>
 }
 
@@ -49,7 +49,7 @@ export const make = <E, R>(
         parts.push(part)
         missing -= part.length
       }
-      return parts.length === 1 && parts[0] !== undefined ? parts[0] : concat(parts)
+      return parts.length === 1 && parts[0] !== undefined ? parts[0] : Bytes.concat(parts)
     })
     return { some, exactly }
   })

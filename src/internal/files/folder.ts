@@ -1,4 +1,4 @@
-/** Reads a folder on disk as the files that a server is given of it. */
+/** Reads a folder on disk: the files in it that are sent to a server. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -34,13 +34,13 @@ export interface FolderFile {
   readonly mode: number
 }
 
-/** A file of a folder, or a folder in it of which nothing is sent. */
+/** A file of a folder, or a folder in it that holds nothing to send. */
 type FolderEntry = FolderFile | { readonly kind: "folder"; readonly path: string }
 
-/** Bytes that a text may have which says how a folder is sent. */
+/** The most bytes of a text that configures how a folder is sent. */
 const maxTextSize = 1_000_000
 
-/** Links to folders that are followed where they are behind a link themselves: there they can multiply each other. */
+/** The most links to folders that are followed where a link leads to them: such links can multiply each other. */
 const maxNestedLinks = 1000
 
 /** Fails with what is wrong with a directory. */
@@ -51,7 +51,7 @@ export const refuse = (operation: string, message: string): Effect.Effect<never,
 export const refuseUnreadable = (operation: string) => (error: PlatformError) =>
   refuse(operation, `the folder could not be read: ${error.message}`)
 
-/** The text of bytes in UTF-8, or in UTF-16 where they begin as it does. */
+/** Decodes UTF-8, or UTF-16 after a byte order mark; none if it is not text. */
 const decodeText = (bytes: Uint8Array): Option.Option<string> => {
   const mark = (bytes[0] ?? 0) * 256 + (bytes[1] ?? 0)
   const charset = mark === 0xfffe ? "utf-16le" : mark === 0xfeff ? "utf-16be" : "utf-8"
@@ -60,7 +60,7 @@ const decodeText = (bytes: Uint8Array): Option.Option<string> => {
   )
 }
 
-/** The content of a file of a folder, no more than it had when it was found. */
+/** The content of a file of a folder, up to the size it had when it was found. */
 export const contentOf = ({ size, source }: FolderFile) =>
   Stream.unwrap(Effect.map(FileSystem.FileSystem, (fileSystem) => fileSystem.stream(source, { bytesToRead: size })))
 
@@ -75,11 +75,22 @@ export const textOf = Effect.fnUntraced(function*(operation: string, file: Folde
     : yield* refuse(operation, `${file.path} is no text in UTF-8, nor in UTF-16 with a byte order mark`)
 })
 
+/** A folder that is read, and what is found in it. */
+interface Reading {
+  readonly operation: string
+  /** The real path of the folder. */
+  readonly root: string
+  readonly followLinks: boolean
+  readonly taken: ReadonlyArray<string>
+  readonly entries: Array<FolderEntry>
+  nestedLinks: number
+}
+
 /** A folder on the way down. */
 interface Place {
-  /** Where it really is. */
+  /** Its real path. */
   readonly source: string
-  /** The path by which it is sent: empty, or with `/` at its end. */
+  /** The path under which it is sent: empty, or with `/` at its end. */
   readonly prefix: string
   /** The real paths of the folders that it is sent in. */
   readonly around: ReadonlyArray<string>
@@ -88,11 +99,127 @@ interface Place {
   readonly rules: FolderRules
 }
 
+/** What an entry of a folder turns out to be, behind its link if it is one. */
+interface Found {
+  /** The path under which it is sent. */
+  readonly sent: string
+  readonly real: string
+  readonly isLink: boolean
+  /** Absent if it is gone, or a link that leads nowhere. */
+  readonly info: FileSystem.File.Info | undefined
+}
+
+type Read<A> = Effect.fn.Return<A, AshError | PlatformError, FileSystem.FileSystem | Path.Path>
+
+const isWithin = (path: Path.Path, root: string, source: string): boolean =>
+  source === root || source.startsWith(path.join(root, path.sep))
+
 /**
- * What is sent of a folder, by name. What is not is told by a warning, but for what is of no use or excluded. `taken` are
- * files that are found whatever the rules say.
+ * Whether a path, or the real one behind it, has a name that secrets have. The names count from the folder itself, which may
+ * have such a name; or from the root of the disk where a link leads out of the folder.
+ */
+const isSecret = (path: Path.Path, root: string, { real, sent }: Found): boolean => {
+  const start = isWithin(path, root, real) ? path.dirname(path.dirname(root)) : path.parse(real).root
+  return [sent, real.slice(start.length)].some((name) =>
+    isCredential(name.replaceAll(path.sep, "/").replaceAll(/^\/+|\/+$/g, ""))
+  )
+}
+
+/** Why something is not sent that no rule ignores; undefined if it is sent. */
+const whyNot = (path: Path.Path, { followLinks, root }: Reading, found: Found, isTaken: boolean) => {
+  const { info, isLink, real, sent } = found
+  if (info === undefined) {
+    if (isLink) return "it is a link that leads nowhere"
+    return path.basename(sent).includes("\uFFFD") ? "its name is not UTF-8" : "it is gone"
+  }
+  if (!followLinks && !isWithin(path, root, real)) return "it is a link that leads out of the folder"
+  return !isTaken && isSecret(path, root, found) ? "it may hold credentials" : undefined
+}
+
+const find = Effect.fnUntraced(function*({ prefix, source }: Place, { name, type }: FileSystem.DirectoryEntry) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const isLink = type === "SymbolicLink"
+  const here = path.join(source, name)
+  const real = isLink ? yield* Effect.orElseSucceed(fileSystem.realPath(here), () => here) : here
+  const info = yield* Effect.orElseSucceed(fileSystem.stat(real), () => undefined)
+  const found: Found = { sent: `${prefix}${name}`, real, isLink, info }
+  return found
+})
+
+const readEntry = Effect.fnUntraced(function*(
+  reading: Reading,
+  place: Place,
+  entry: FileSystem.DirectoryEntry
+): Read<unknown> {
+  const path = yield* Path.Path
+  const { entries, operation, taken } = reading
+  const found = yield* find(place, entry)
+  const { info, real, sent } = found
+  const kind = info?.type
+  const isTaken = kind === "File" && taken.includes(sent)
+  if (!isTaken && place.rules.ignores(kind === "Directory" ? `${sent}/` : sent)) return
+  const why = whyNot(path, reading, found, isTaken)
+  if (why !== undefined) return yield* leftOut(sent, why)
+  if (entries.length >= maxEntries) {
+    return yield* refuse(operation, `more than ${maxEntries} files and folders are in it or behind its links`)
+  }
+  if (info?.type === "Directory") return yield* readWithin(reading, place, found)
+  if (info?.type !== "File") return yield* leftOut(sent, `it is no file, but a ${kind}`)
+  entries.push({ kind: "file", path: sent, source: real, size: Number(info.size), mode: info.mode })
+})
+
+/** Reads a folder that is found in another, unless its links go around, or multiply each other. */
+const readWithin = Effect.fnUntraced(function*(
+  reading: Reading,
+  { around, isLinked, rules }: Place,
+  { isLink, real, sent }: Found
+): Read<unknown> {
+  if (around.includes(real)) return yield* leftOut(sent, "it is a link into a folder around it")
+  if (isLink && isLinked && ++reading.nestedLinks > maxNestedLinks) {
+    return yield* leftOut(sent, `it is a link behind another, of more than ${maxNestedLinks}`)
+  }
+  return yield* readPlace(reading, {
+    source: real,
+    prefix: `${sent}/`,
+    around: [...around, real],
+    isLinked: isLink || isLinked,
+    rules
+  })
+})
+
+/** The rules within a folder, with those of its `.ashignore`. */
+const rulesIn = Effect.fnUntraced(function*(operation: string, { prefix, rules, source }: Place) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const ignoreFile = path.join(source, ".ashignore")
+  const info = yield* Effect.option(fileSystem.stat(ignoreFile))
+  if (Option.isNone(info) || info.value.type !== "File") return rules
+  const size = Number(info.value.size)
+  const file: FolderFile = { kind: "file", path: `${prefix}.ashignore`, source: ignoreFile, size, mode: 0 }
+  return rules.within(prefix, yield* textOf(operation, file))
+})
+
+const readPlace = Effect.fnUntraced(function*(reading: Reading, place: Place): Read<void> {
+  const { entries, operation } = reading
+  const { around, prefix, source } = place
+  if (around.length > maxDepth) {
+    return yield* refuse(operation, `folders lie in it, or behind its links, more than ${maxDepth} deep`)
+  }
+  const before = entries.length
+  const found = yield* (yield* FileSystem.FileSystem).readDirectoryEntries(source)
+  const rules = yield* rulesIn(operation, place)
+  for (const entry of found.toSorted((a, b) => a.name < b.name ? -1 : 1)) {
+    yield* readEntry(reading, { ...place, rules }, entry)
+  }
+  if (entries.length === before && prefix !== "") entries.push({ kind: "folder", path: prefix.slice(0, -1) })
+})
+
+/**
+ * What is sent of a folder, by name. A warning reports what is not sent, unless it is useless or excluded. Files named in
+ * `taken` are sent whatever the rules are.
  *
- * A link is followed within the folder, and out of it where that is asked for, but never into a folder that it is in.
+ * A link is followed within the folder, and out of it if `followLinks` is set, but never into a folder that it is in.
  */
 export const readFolder = Effect.fnUntraced(function*(
   operation: string,
@@ -100,103 +227,10 @@ export const readFolder = Effect.fnUntraced(function*(
   { exclude, followLinks = false }: FolderOptions,
   taken: ReadonlyArray<string> = []
 ) {
-  const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const root = yield* fileSystem.realPath(path.resolve(directory))
-  const entries: Array<FolderEntry> = []
-  let nestedLinks = 0
-
-  const isWithin = (source: string) => source === root || source.startsWith(path.join(root, path.sep))
-
-  /**
-   * Whether a path, or the one behind it, is named as secrets are: seen with the names of the folder itself, which may be
-   * one of secrets, or from the whole disk where a link has led out.
-   */
-  const isSecret = (sent: string, source: string) => {
-    const start = isWithin(source) ? path.dirname(path.dirname(root)) : path.parse(source).root
-    return [sent, source.slice(start.length)].some((name) =>
-      isCredential(name.replaceAll(path.sep, "/").replaceAll(/^\/+|\/+$/g, ""))
-    )
-  }
-
-  const readEntry = Effect.fnUntraced(function*(
-    { around, isLinked, prefix, rules, source }: Place,
-    { name, type }: FileSystem.DirectoryEntry
-  ): Effect.fn.Return<unknown, AshError | PlatformError, FileSystem.FileSystem> {
-    const sent = `${prefix}${name}`
-    const isLink = type === "SymbolicLink"
-    const found = path.join(source, name)
-    const real = isLink ? yield* Effect.orElseSucceed(fileSystem.realPath(found), () => found) : found
-    const info = yield* Effect.option(fileSystem.stat(real))
-    const kind = Option.getOrUndefined(info)?.type
-    const isTaken = kind === "File" && taken.includes(sent)
-    if (!isTaken && rules.ignores(kind === "Directory" ? `${sent}/` : sent)) return
-    if (Option.isNone(info)) {
-      return yield* leftOut(
-        sent,
-        isLink ? "it is a link that leads nowhere" : name.includes("\uFFFD") ? "its name is not UTF-8" : "it is gone"
-      )
-    }
-    if (!followLinks && !isWithin(real)) return yield* leftOut(sent, "it is a link that leads out of the folder")
-    if (!isTaken && isSecret(sent, real)) return yield* leftOut(sent, "it may hold credentials")
-    if (entries.length >= maxEntries) {
-      return yield* refuse(operation, `more than ${maxEntries} files and folders are in it or behind its links`)
-    }
-    switch (kind) {
-      case "Directory":
-        if (around.includes(real)) return yield* leftOut(sent, "it is a link into a folder around it")
-        if (isLink && isLinked && ++nestedLinks > maxNestedLinks) {
-          return yield* leftOut(sent, `it is a link behind another, of more than ${maxNestedLinks}`)
-        }
-        return yield* readPlace({
-          source: real,
-          prefix: `${sent}/`,
-          around: [...around, real],
-          isLinked: isLink || isLinked,
-          rules
-        })
-      case "File":
-        return entries.push({
-          kind: "file",
-          path: sent,
-          source: real,
-          size: Number(info.value.size),
-          mode: info.value.mode
-        })
-      default:
-        return yield* leftOut(sent, `it is no file, but a ${kind}`)
-    }
-  })
-
-  const readPlace = Effect.fnUntraced(function*(
-    place: Place
-  ): Effect.fn.Return<void, AshError | PlatformError, FileSystem.FileSystem> {
-    const { around, prefix, source } = place
-    if (around.length > maxDepth) {
-      return yield* refuse(operation, `folders lie in it, or behind its links, more than ${maxDepth} deep`)
-    }
-    const before = entries.length
-    const found = yield* fileSystem.readDirectoryEntries(source)
-    const ignoreFile = path.join(source, ".ashignore")
-    const info = yield* Effect.option(fileSystem.stat(ignoreFile))
-    const rules = Option.isSome(info) && info.value.type === "File"
-      ? place.rules.within(
-        prefix,
-        yield* textOf(operation, {
-          kind: "file",
-          path: `${prefix}.ashignore`,
-          source: ignoreFile,
-          size: Number(info.value.size),
-          mode: 0
-        })
-      )
-      : place.rules
-    for (const entry of found.toSorted((a, b) => a.name < b.name ? -1 : 1)) {
-      yield* readEntry({ ...place, rules }, entry)
-    }
-    if (entries.length === before && prefix !== "") entries.push({ kind: "folder", path: prefix.slice(0, -1) })
-  })
-
-  yield* readPlace({ source: root, prefix: "", around: [root], isLinked: false, rules: makeRules(exclude) })
-  return entries
+  const root = yield* (yield* FileSystem.FileSystem).realPath(path.resolve(directory))
+  const reading: Reading = { operation, root, followLinks, taken, entries: [], nestedLinks: 0 }
+  const place: Place = { source: root, prefix: "", around: [root], isLinked: false, rules: makeRules(exclude) }
+  yield* readPlace(reading, place)
+  return reading.entries
 })

@@ -1,12 +1,12 @@
 /**
- * Gzip as bytes come in (RFC 1951 and 1952), member after member. `DecompressionStream` cannot do it: it fails at whatever
- * follows the first member, tells not where that ends, and drops what it decoded last.
+ * Reads gzip (RFC 1951 and 1952) as its bytes arrive, one member after the other. `DecompressionStream` cannot do it: it
+ * fails at anything that follows the first member, does not report where that member ends, and drops the last output.
  */
 
-/** What the reader asks for: bytes, without which the input is cut off, or only ends. */
+/** What the reader asks for. Without further bytes the input is cut off (`more`), or may end here (`moreOrEnd`). */
 type Ask = "more" | "moreOrEnd"
 
-/** How the reader ends: what is wrong, or whether it leaves more than padding unread. */
+/** How the reader ends: with what is wrong, or with whether it leaves more than padding unread. */
 export type End = { readonly broken: string } | { readonly trailing: boolean }
 
 /** Bits that a table decodes at once. Longer codes are rare, and decoded bit by bit. */
@@ -85,11 +85,6 @@ const lengthBase = basesOf(3, lengthExtra).fill(258, 28)
 const distanceBase = basesOf(1, distanceExtra)
 const lengthOrder = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 
-const fixedLiterals = huffman(
-  Uint8Array.from({ length: 288 }, (_, symbol) => symbol < 144 ? 8 : symbol < 256 ? 9 : symbol < 280 ? 7 : 8)
-)
-const fixedDistances = huffman(new Uint8Array(30).fill(5))
-
 const crcTable = Int32Array.from({ length: 256 }, (_, byte) => {
   let value = byte
   for (let bit = 0; bit < 8; bit++) value = (value & 1) === 1 ? 0xedb88320 ^ (value >>> 1) : value >>> 1
@@ -111,23 +106,41 @@ interface State {
   /** Bits that are read and not used yet, the next one lowest. */
   hold: number
   held: number
+  /** What is written. The window, which `emit` has yielded, stands before `from`. */
+  readonly buffer: Uint8Array
+  from: number
+  to: number
   crc: number
   size: number
 }
 
-function* bits(state: State, count: number, ask: Ask = "more"): Steps<number> {
+/** Holds so many bits, as far as the input has them: whether it has. */
+const fill = (state: State, count: number): boolean => {
   while (state.held < count) {
-    while (state.at === state.input.length) {
-      state.input = yield ask
-      state.at = 0
-    }
+    if (state.at === state.input.length) return false
     state.hold |= (state.input[state.at++] ?? 0) << state.held
     state.held += 8
   }
+  return true
+}
+
+function* receive(state: State, ask: Ask = "more"): Steps<void> {
+  state.at = 0
+  do state.input = yield ask
+  while (state.input.length === 0)
+}
+
+/** Takes bits of which {@link fill} holds enough. */
+const take = (state: State, count: number): number => {
   const value = state.hold & ((1 << count) - 1)
   state.hold >>>= count
   state.held -= count
   return value
+}
+
+function* bits(state: State, count: number, ask: Ask = "more"): Steps<number> {
+  while (!fill(state, count)) yield* receive(state, ask)
+  return take(state, count)
 }
 
 function* unsigned32(state: State): Steps<number> {
@@ -135,23 +148,37 @@ function* unsigned32(state: State): Steps<number> {
   return (low | (yield* bits(state, 16)) << 16) >>> 0
 }
 
-/** The bytes of a buffer from one place to another, as they are given away. */
-const output = (state: State, buffer: Uint8Array, from: number, to: number): Uint8Array => {
+/** Yields what is written, and keeps the end of it as the window. */
+function* emit(state: State): Steps<void> {
+  const { buffer, from, to } = state
+  if (to === from) return
   const bytes = buffer.slice(from, to)
   state.crc = crc32(state.crc, bytes)
   state.size = (state.size + bytes.length) >>> 0
-  return bytes
+  yield bytes
+  const start = Math.max(to - windowSize, 0)
+  buffer.copyWithin(0, start, to)
+  state.from = to - start
+  state.to = to - start
 }
 
-/** The codes of a block that says them itself; undefined where they are broken. */
-function* readCodes(state: State): Steps<readonly [Huffman | undefined, Huffman | undefined] | undefined> {
+/** A code for literals and lengths, and one for distances; either is undefined where it is broken. */
+type Codes = readonly [literals?: Huffman | undefined, distances?: Huffman | undefined]
+
+const fixedCodes: Codes = [
+  huffman(Uint8Array.from({ length: 288 }, (_, symbol) => symbol < 144 ? 8 : symbol < 256 ? 9 : symbol < 280 ? 7 : 8)),
+  huffman(new Uint8Array(30).fill(5))
+]
+
+/** The codes that stand at the start of a block. */
+function* readCodes(state: State): Steps<Codes> {
   const literals = 257 + (yield* bits(state, 5))
   const count = literals + 1 + (yield* bits(state, 5))
   const codeLengths = new Uint8Array(19)
   const given = 4 + (yield* bits(state, 4))
   for (const symbol of lengthOrder.slice(0, given)) codeLengths[symbol] = yield* bits(state, 3)
   const code = huffman(codeLengths)
-  if (code === undefined) return undefined
+  if (code === undefined) return []
   const lengths = new Uint8Array(count)
   for (let at = 0; at < count;) {
     let symbol = 0
@@ -163,134 +190,97 @@ function* readCodes(state: State): Steps<readonly [Huffman | undefined, Huffman 
         symbol = entry >> 4
         break
       }
-      if (length === 7) return undefined
+      if (length === 7) return []
     }
     if (symbol < 16) {
       lengths[at++] = symbol
       continue
     }
-    if (symbol === 16 && at === 0) return undefined
+    if (symbol === 16 && at === 0) return []
     const repeated = symbol === 16 ? lengths[at - 1] ?? 0 : 0
     const times = symbol === 16
       ? 3 + (yield* bits(state, 2))
       : symbol === 17
       ? 3 + (yield* bits(state, 3))
       : 11 + (yield* bits(state, 7))
-    if (at + times > count) return undefined
+    if (at + times > count) return []
     lengths.fill(repeated, at, at + times)
     at += times
   }
   return [huffman(lengths.subarray(0, literals)), huffman(lengths.subarray(literals))]
 }
 
-/** Yields what a deflated stream holds, and answers what is wrong with it. */
-function* inflate(state: State): Steps<string | undefined> {
-  // What was given away last is the window, and stands before what comes.
-  const buffer = new Uint8Array(bufferSize)
-  let from = 0
-  let to = 0
-  const slide = () => {
-    buffer.copyWithin(0, to - windowSize, to)
-    from = windowSize
-    to = windowSize
+/** Copies a block that is not compressed, and returns what is wrong with it. */
+function* copyBlock(state: State): Steps<string | undefined> {
+  yield* bits(state, state.held & 7)
+  const size = yield* bits(state, 16)
+  if ((size ^ (yield* bits(state, 16))) !== 0xffff) return "the length of a block is broken"
+  for (let left = size; left > 0;) {
+    if (state.to === bufferSize) yield* emit(state)
+    if (state.held > 0) {
+      state.buffer[state.to++] = take(state, 8)
+      left--
+      continue
+    }
+    if (state.at === state.input.length) yield* receive(state)
+    const part = state.input.subarray(state.at, state.at + Math.min(left, bufferSize - state.to))
+    state.buffer.set(part, state.to)
+    state.at += part.length
+    state.to += part.length
+    left -= part.length
   }
+  return undefined
+}
+
+/** Takes the next symbol, of at most 15 bits, times 16; 0 where no code begins so. */
+const takeEntry = (state: State, code: Huffman): number => {
+  const entry = (code.table[state.hold & 1023] ?? 0) || decodeLong(code, state.hold)
+  state.hold >>>= entry & 15
+  state.held -= entry & 15
+  return entry
+}
+
+/** Decodes a compressed block, and returns what is wrong with it. */
+function* decodeBlock(state: State, [literals, distances]: Codes): Steps<string | undefined> {
+  if (literals === undefined || distances === undefined) return "the codes of a block are broken"
+  const { buffer } = state
+  for (;;) {
+    if (state.to > bufferSize - 258) yield* emit(state)
+    // A code has at most 15 bits, and the rest of a length 5. The 8 bytes at the end of a member let them be read ahead.
+    while (!fill(state, 20)) yield* receive(state)
+    let entry = takeEntry(state, literals)
+    if (entry === 0) return "a code is unknown"
+    const symbol = entry >> 4
+    if (symbol < 256) {
+      buffer[state.to++] = symbol
+      continue
+    }
+    if (symbol === 256) return undefined
+    const length = (lengthBase[symbol - 257] ?? 0) + take(state, lengthExtra[symbol - 257] ?? 0)
+    while (!fill(state, 15)) yield* receive(state)
+    entry = takeEntry(state, distances)
+    const extra = distanceExtra[entry >> 4] ?? 0
+    while (!fill(state, extra)) yield* receive(state)
+    const distance = (distanceBase[entry >> 4] ?? 0) + take(state, extra)
+    let to = state.to
+    if (entry === 0 || length === 0 || distance === 0 || distance > to) return "a code is unknown"
+    // Byte by byte: what is copied may be what has just been written.
+    for (const end = to + length; to < end; to++) buffer[to] = buffer[to - distance] ?? 0
+    state.to = to
+  }
+}
+
+/** Yields what a deflated stream holds, and returns what is wrong with it. */
+function* inflate(state: State): Steps<string | undefined> {
   for (let isLast = 0; isLast === 0;) {
     isLast = yield* bits(state, 1)
     const type = yield* bits(state, 2)
-    if (type === 0) {
-      yield* bits(state, state.held & 7)
-      const size = yield* bits(state, 16)
-      if ((size ^ (yield* bits(state, 16))) !== 0xffff) return "the length of a block is broken"
-      for (let left = size; left > 0;) {
-        if (to === bufferSize) {
-          yield output(state, buffer, from, to)
-          slide()
-        }
-        if (state.held > 0) {
-          buffer[to++] = yield* bits(state, 8)
-          left--
-          continue
-        }
-        while (state.at === state.input.length) {
-          state.input = yield "more"
-          state.at = 0
-        }
-        const part = state.input.subarray(state.at, state.at + Math.min(left, bufferSize - to))
-        buffer.set(part, to)
-        state.at += part.length
-        to += part.length
-        left -= part.length
-      }
-      continue
-    }
-    const [literals, distances] = type === 1
-      ? [fixedLiterals, fixedDistances]
-      : type === 2
-      ? (yield* readCodes(state)) ?? []
-      : []
-    if (literals === undefined || distances === undefined) return "the codes of a block are broken"
-    let { at, held, hold, input } = state
-    for (;;) {
-      if (to > bufferSize - 258) {
-        yield output(state, buffer, from, to)
-        slide()
-      }
-      // A code has at most 15 bits, and the rest of a length 5. The 8 bytes at the end of a member let them be read ahead.
-      while (held < 20) {
-        while (at === input.length) {
-          input = yield "more"
-          at = 0
-        }
-        hold |= (input[at++] ?? 0) << held
-        held += 8
-      }
-      let entry = (literals.table[hold & 1023] ?? 0) || decodeLong(literals, hold)
-      if (entry === 0) return "a code is unknown"
-      hold >>>= entry & 15
-      held -= entry & 15
-      const symbol = entry >> 4
-      if (symbol < 256) {
-        buffer[to++] = symbol
-        continue
-      }
-      if (symbol === 256) break
-      let extra = lengthExtra[symbol - 257] ?? 0
-      const length = (lengthBase[symbol - 257] ?? 0) + (hold & ((1 << extra) - 1))
-      hold >>>= extra
-      held -= extra
-      while (held < 15) {
-        while (at === input.length) {
-          input = yield "more"
-          at = 0
-        }
-        hold |= (input[at++] ?? 0) << held
-        held += 8
-      }
-      entry = (distances.table[hold & 1023] ?? 0) || decodeLong(distances, hold)
-      hold >>>= entry & 15
-      held -= entry & 15
-      extra = distanceExtra[entry >> 4] ?? 0
-      while (held < extra) {
-        while (at === input.length) {
-          input = yield "more"
-          at = 0
-        }
-        hold |= (input[at++] ?? 0) << held
-        held += 8
-      }
-      const distance = (distanceBase[entry >> 4] ?? 0) + (hold & ((1 << extra) - 1))
-      hold >>>= extra
-      held -= extra
-      if (entry === 0 || length === 0 || distance === 0 || distance > to) return "a code is unknown"
-      // Byte by byte: what is copied may be what has just been written.
-      for (let end = to + length; to < end; to++) buffer[to] = buffer[to - distance] ?? 0
-    }
-    state.at = at
-    state.held = held
-    state.hold = hold
-    state.input = input
+    const broken = type === 0
+      ? yield* copyBlock(state)
+      : yield* decodeBlock(state, type === 1 ? fixedCodes : type === 2 ? yield* readCodes(state) : [])
+    if (broken !== undefined) return broken
   }
-  if (to > from) yield output(state, buffer, from, to)
+  yield* emit(state)
   // What is left of the last byte of the stream.
   yield* bits(state, state.held & 7)
   return undefined
@@ -314,11 +304,12 @@ function* readHeader(state: State): Steps<boolean> {
 }
 
 /**
- * Yields what the members of a file hold, and is sent the bytes that it asks for. As `gzip` does, it reads nothing behind
- * zeros, or behind what is no member.
+ * Yields what the members of a file hold, and receives the bytes that it asks for. As `gzip` does, it stops at zeros after a
+ * member, and at anything that is no member.
  */
 export function* members(): Steps<End> {
-  const state: State = { input: new Uint8Array(), at: 0, hold: 0, held: 0, crc: 0, size: 0 }
+  const buffer = new Uint8Array(bufferSize)
+  const state: State = { input: new Uint8Array(), at: 0, hold: 0, held: 0, buffer, from: 0, to: 0, crc: 0, size: 0 }
   for (let ask: Ask = "more";; ask = "moreOrEnd") {
     const first = yield* bits(state, 8, ask)
     if (first === 0 && ask === "moreOrEnd") {
@@ -327,13 +318,15 @@ export function* members(): Steps<End> {
     }
     if (first !== 0x1f || (yield* bits(state, 8, ask)) !== 0x8b) return ask === "more" ? notGzip : { trailing: true }
     if (!(yield* readHeader(state))) return { broken: "its method or its flags are unknown" }
+    state.from = 0
+    state.to = 0
     state.crc = 0
     state.size = 0
     const broken = yield* inflate(state)
     if (broken !== undefined) return { broken }
     const crc = yield* unsigned32(state)
     if (crc !== state.crc >>> 0 || (yield* unsigned32(state)) !== state.size) {
-      return { broken: "its checksum is another" }
+      return { broken: "its checksum does not match" }
     }
   }
 }

@@ -1,13 +1,13 @@
 /**
- * Tar archives, as every tar writes them: v7, ustar, pax, and GNU's long names. Effect's decoder ends at a sparse file, which
- * is passed over here, and keeps all that global headers say.
+ * Reads tar archives of every common format: v7, ustar, pax, and GNU's long names. Effect's decoder ends at a sparse file,
+ * which this one skips, and it keeps global headers, which this one ignores.
  */
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as ByteReader from "./byteReader.ts"
 
-/** What stands in an archive. Its content is read before the next entry, or passed over. */
+/** An entry of an archive. Its content is read before the next entry, or skipped. */
 export interface Entry<E> {
   readonly path: string
   /** In words: `file`, `folder`, `hard link`, or what is none of these. */
@@ -53,7 +53,7 @@ const textOf = (bytes: Uint8Array): string => {
   return decoder.decode(end < 0 ? bytes : bytes.subarray(0, end))
 }
 
-/** A number, octal or in base 256; -1 of what is none. */
+/** A number, octal or in base 256; -1 for anything else. */
 const numberOf = (bytes: Uint8Array): number => {
   const [first = 0, ...others] = bytes
   if (first === 0x80) return others.reduce((value, byte) => value * 256 + byte, 0)
@@ -61,14 +61,14 @@ const numberOf = (bytes: Uint8Array): number => {
   return /^[0-7]*$/.test(digits) ? Number.parseInt(`0${digits}`, 8) : -1
 }
 
-/** Whether the sum over a header is the one in it. Old writers summed signed bytes. */
+/** Whether the checksum of a header matches. Old writers summed signed bytes. */
 const isIntact = (block: Uint8Array): boolean => {
   const bytes = block.slice().fill(32, 148, 156)
   const difference = bytes.reduce((sum, byte) => sum + byte, 0) - numberOf(block.subarray(148, 156))
   return difference === 0 || difference === 256 * bytes.filter((byte) => byte > 127).length
 }
 
-/** The path in a header, of which ustar has the beginning elsewhere. */
+/** The path in a header. In ustar, its beginning is in a field of its own. */
 const pathOf = (block: Uint8Array): string => {
   const name = textOf(block.subarray(0, 100))
   const isStar = textOf(block.subarray(508)) === "tar"
@@ -76,7 +76,7 @@ const pathOf = (block: Uint8Array): string => {
   return prefix === "" ? name : `${prefix}/${name}`
 }
 
-/** The records of a pax header that name a file and its size, or say that it is sparse; undefined where they are broken. */
+/** The records of a pax header for names, the size and sparse files; undefined if they are broken. */
 const paxOf = (bytes: Uint8Array): ReadonlyMap<string, string> | undefined => {
   const records = new Map<string, string>()
   for (let at = 0; at < bytes.length;) {
@@ -93,100 +93,130 @@ const paxOf = (bytes: Uint8Array): ReadonlyMap<string, string> | undefined => {
   return records
 }
 
-/** The entries of an archive. It ends where its end is marked; of what follows, zeros apart, a warning tells. */
-export const decode = <E, R, E2>(
-  archive: Stream.Stream<Uint8Array, E, R>,
+/** An archive, read by its bytes. It fails where it is cut off. */
+interface Input<E> extends ByteReader.ByteReader<E> {
+  readonly fail: (why: string) => Effect.Effect<never, E>
+  /** As `exactly`, but fewer bytes are a failure. */
+  readonly all: (count: number) => Effect.Effect<Uint8Array, E>
+  readonly skip: (count: number) => Effect.Effect<void, E>
+}
+
+const inputOf = <E, E2>(
+  { exactly, some }: ByteReader.ByteReader<E>,
   broken: (why: string) => E2
-): Stream.Stream<Entry<E | E2>, E | E2, R> =>
-  Stream.unwrap(Effect.map(ByteReader.make(archive), ({ exactly, some }) => {
-    /** What is left of the content of the last entry, and of what fills its last block. */
-    let content = 0
-    let filling = 0
-
-    const fail = (why: string) => Effect.fail(broken(why))
-    const cutOff = fail("it is cut off")
-
-    const all = (count: number) => Effect.filterOrElse(exactly(count), ({ length }) => length === count, () => cutOff)
-
-    const skip = Effect.fnUntraced(function*(count: number) {
+): Input<E | E2> => {
+  const fail = (why: string) => Effect.fail(broken(why))
+  const cutOff = fail("it is cut off")
+  return {
+    exactly,
+    some,
+    fail,
+    all: (count) => Effect.filterOrElse(exactly(count), ({ length }) => length === count, () => cutOff),
+    skip: Effect.fnUntraced(function*(count: number) {
       for (let left = count; left > 0;) {
         const { length } = yield* some(left)
         if (length === 0) return yield* cutOff
         left -= length
       }
     })
+  }
+}
 
-    /** Reads to the end, so that what was read is checked. */
-    const drain = Effect.gen(function*() {
-      for (let isTold = false;;) {
-        const bytes = yield* some(Infinity)
-        if (bytes.length === 0) return yield* Cause.done()
-        if (isTold || isZero(bytes)) continue
-        isTold = true
-        yield* Effect.logWarning("what stands behind the end of the archive is left out")
-      }
-    })
+/** Reads to the end, so that what was read is checked. */
+const drain = Effect.fnUntraced(function*<E>({ some }: Input<E>) {
+  for (let isReported = false;;) {
+    const bytes = yield* some(Infinity)
+    if (bytes.length === 0) return yield* Cause.done()
+    if (isReported || isZero(bytes)) continue
+    isReported = true
+    yield* Effect.logWarning("what follows the end of the archive is left out")
+  }
+})
+
+/** Reads a header of attributes, which the entry after it has. */
+const readAttributes = Effect.fnUntraced(function*<E>(input: Input<E>, type: string, size: number) {
+  if (size > maxAttributes) return yield* input.fail("the attributes of an entry are too large")
+  const bytes = yield* input.all(size)
+  yield* input.skip(padding(size))
+  switch (type) {
+    case "x":
+      return paxOf(bytes) ?? (yield* input.fail("the attributes of an entry are broken"))
+    case "g":
+      return new Map<string, string>()
+    default:
+      return new Map([[type === "L" ? "path" : "linkpath", textOf(bytes)]])
+  }
+})
+
+/** An entry, but for its content. */
+type Header = Omit<Entry<never>, "content">
+
+const headerOf = (block: Uint8Array, type: string, size: number, attributes: ReadonlyMap<string, string>): Header => {
+  const isSparse = type === "S" || attributes.has("GNU.sparse.")
+  const path = attributes.get("GNU.sparse.name") ?? (attributes.get("path") || pathOf(block))
+  const kind = isSparse ? "sparse file" : kinds.get(type) ?? `entry of the type ${JSON.stringify(type)}`
+  return {
+    path,
+    kind: kind === "file" && path.endsWith("/") ? "folder" : kind,
+    // Entries without content may have a size all the same.
+    size: /[1-6]/.test(type) ? 0 : size,
+    mode: Math.max(numberOf(block.subarray(100, 108)), 0),
+    target: attributes.get("linkpath") || textOf(block.subarray(157, 257))
+  }
+}
+
+/** Reads up to the content of the next entry. */
+const readHeader = Effect.fnUntraced(function*<E>(input: Input<E>) {
+  const attributes = new Map<string, string>()
+  for (;;) {
+    const block = yield* input.exactly(blockSize)
+    if (block.length === 0 && attributes.size === 0) return yield* Cause.done()
+    if (block.length < blockSize) return yield* input.fail("it is cut off")
+    if (isZero(block)) return yield* drain(input)
+    if (!isIntact(block)) return yield* input.fail("the checksum of a header does not match")
+    const type = String.fromCharCode(block[156] ?? 0)
+    const stored = numberOf(block.subarray(124, 136))
+    const given = attributes.get("size") ?? ""
+    const size = /^\d+$/.test(given) ? Number(given) : stored
+    if (size < 0) return yield* input.fail("the size of an entry is no number")
+    if ("xgLK".includes(type)) {
+      for (const [key, value] of yield* readAttributes(input, type, stored)) attributes.set(key, value)
+      continue
+    }
+    if (type === "S") {
+      // The map of a file with many holes goes on in blocks of its own.
+      for (let goesOn = block[482]; goesOn === 1;) goesOn = (yield* input.all(blockSize))[504]
+    }
+    return headerOf(block, type, size, attributes)
+  }
+})
+
+/** The entries of an archive, up to its end mark. A warning reports what follows the mark, unless it is zeros. */
+export const decode = <E, R, E2>(
+  archive: Stream.Stream<Uint8Array, E, R>,
+  broken: (why: string) => E2
+): Stream.Stream<Entry<E | E2>, E | E2, R> =>
+  Stream.unwrap(Effect.map(ByteReader.make(archive), (reader) => {
+    const input = inputOf(reader, broken)
+    /** What is left of the content of the last entry, and of what fills its last block. */
+    let content = 0
+    let filling = 0
 
     const body = Effect.gen(function*() {
       if (content === 0) return yield* Cause.done()
-      const bytes = yield* some(content)
-      if (bytes.length === 0) return yield* cutOff
+      const bytes = yield* input.some(content)
+      if (bytes.length === 0) return yield* input.fail("it is cut off")
       content -= bytes.length
       return [bytes] as const
     })
 
-    /** Reads what a header of attributes says of the entry behind it. */
-    const attributesOf = Effect.fnUntraced(function*(type: string, size: number) {
-      if (size > maxAttributes) return yield* fail("the attributes of an entry are too large")
-      const bytes = yield* all(size)
-      yield* skip(padding(size))
-      switch (type) {
-        case "x":
-          return paxOf(bytes) ?? (yield* fail("the attributes of an entry are broken"))
-        case "g":
-          return new Map<string, string>()
-        default:
-          return new Map([[type === "L" ? "path" : "linkpath", textOf(bytes)]])
-      }
-    })
-
     const next = Effect.gen(function*() {
-      yield* skip(content + filling)
-      const said = new Map<string, string>()
-      for (;;) {
-        const block = yield* exactly(blockSize)
-        if (block.length === 0 && said.size === 0) return yield* Cause.done()
-        if (block.length < blockSize) return yield* cutOff
-        if (isZero(block)) return yield* drain
-        if (!isIntact(block)) return yield* fail("the checksum of a header is another")
-        const type = String.fromCharCode(block[156] ?? 0)
-        const stored = numberOf(block.subarray(124, 136))
-        const size = /^\d+$/.test(said.get("size") ?? "") ? Number(said.get("size")) : stored
-        if (size < 0) return yield* fail("the size of an entry is no number")
-        if ("xgLK".includes(type)) {
-          for (const [key, value] of yield* attributesOf(type, stored)) said.set(key, value)
-          continue
-        }
-        const isSparse = type === "S" || said.has("GNU.sparse.")
-        if (type === "S") {
-          // The map of a file with many holes goes on in blocks of its own.
-          for (let goesOn = block[482]; goesOn === 1;) goesOn = (yield* all(blockSize))[504]
-        }
-        const path = said.get("GNU.sparse.name") ?? (said.get("path") || pathOf(block))
-        const kind = isSparse ? "sparse file" : kinds.get(type) ?? `entry of the type ${JSON.stringify(type)}`
-        // What has no content may have a size all the same.
-        content = /[1-6]/.test(type) ? 0 : size
-        filling = padding(content)
-        const entry: Entry<E | E2> = {
-          path,
-          kind: kind === "file" && path.endsWith("/") ? "folder" : kind,
-          size: content,
-          mode: Math.max(numberOf(block.subarray(100, 108)), 0),
-          target: said.get("linkpath") || textOf(block.subarray(157, 257)),
-          content: Stream.fromPull(Effect.succeed(body))
-        }
-        return [entry] as const
-      }
+      yield* input.skip(content + filling)
+      const header = yield* readHeader(input)
+      content = header.size
+      filling = padding(content)
+      const entry: Entry<E | E2> = { ...header, content: Stream.fromPull(Effect.succeed(body)) }
+      return [entry] as const
     })
 
     return Stream.fromPull(Effect.succeed(next))
