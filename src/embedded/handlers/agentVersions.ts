@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as Option from "effect/Option"
+import type { CreateAgentVersionRequest, UpdateAgentVersionRequest } from "../../schema/AgentVersion.ts"
 import { AgentVersions, type VersionRow } from "../store/AgentVersions.ts"
 import { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
@@ -12,86 +13,93 @@ import * as Errors from "../wire/Errors.ts"
 import { present } from "../wire/Json.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const AgentVersionHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "agentVersions",
-  Effect.fnUntraced(function*(handlers) {
-    const store = yield* Store
-    const versions = yield* AgentVersions
-    const random = yield* SecureRandom.SecureRandom
+export const AgentVersionHandlers = HttpApiBuilder.group(ServerApi, "agentVersions", (handlers) =>
+  handlers
+    .handle("list", ({ params }) => list(params.name))
+    .handle("create", ({ params, payload }) => create(params.name, payload))
+    .handle("get", ({ params }) => get(params.name))
+    .handle("update", ({ params, payload }) => update(params.name, payload))
+    .handle("delete", ({ params }) => remove(params.name))
+    .handle("activate", ({ params }) => activate(params.name)))
 
-    /** A version is named by its number, spelt as JSON spells it, or by its id; nothing else names one. */
-    const find = (name: string, version: number | string) => {
-      const number = Number(version)
-      return versions.find(name, String(number) === String(version) ? number : version)
-    }
+const list = Effect.fnUntraced(function*(agentName: string) {
+  const store = yield* Store
+  const versions = yield* AgentVersions
+  yield* store.agent(agentName)
+  return { versions: yield* versions.list(agentName) }
+})
 
-    /** The version of a path, as it is spelt there: the parameter is a number wherever it could be one. */
-    const versionOf = Effect.fnUntraced(function*(name: string) {
-      yield* store.agent(name)
-      const { versionNumber = "" } = yield* HttpRouter.params
-      return yield* Tables.orNotFound("Version not found")(find(name, versionNumber))
-    })
+const create = Effect.fnUntraced(function*(agentName: string, { cloneFrom, ...fields }: CreateAgentVersionRequest) {
+  const store = yield* Store
+  const versions = yield* AgentVersions
+  const random = yield* SecureRandom.SecureRandom
+  yield* store.agent(agentName)
+  const source = yield* sourceOf(agentName, cloneFrom)
+  const [highest] = yield* versions.list(agentName)
+  const versionNumber = (highest?.versionNumber ?? 0) + 1
+  const now = yield* DateTime.now
+  const version: VersionRow = {
+    id: yield* random.uuidV4(),
+    tenantId: yield* Tables.Tenant,
+    agentName,
+    versionNumber,
+    name: fields.name ?? `v${versionNumber}`,
+    systemPrompt: fields.systemPrompt ?? source?.systemPrompt ?? null,
+    releaseNotes: fields.releaseNotes ?? null,
+    isActive: false,
+    knowledgeFiles: fields.knowledgeFiles ?? source?.knowledgeFiles ?? null,
+    createdBy: null,
+    createdAt: now,
+    updatedAt: now
+  }
+  yield* versions.put(version)
+  return { version }
+})
 
-    /** The version that a new one begins as. */
-    const sourceOf = Effect.fnUntraced(function*(name: string, cloneFrom: number | string | undefined) {
-      if (cloneFrom === undefined) return undefined
-      const source = yield* find(name, cloneFrom)
-      return Option.isSome(source)
-        ? source.value
-        : yield* Errors.badRequest(`Source version ${cloneFrom} not found`)
-    })
+/** The version that a new one begins as. */
+const sourceOf = Effect.fnUntraced(function*(agentName: string, cloneFrom: number | string | undefined) {
+  if (cloneFrom === undefined) return undefined
+  const versions = yield* AgentVersions
+  const source = yield* versions.find(agentName, referenceOf(cloneFrom))
+  return Option.isSome(source) ? source.value : yield* Errors.badRequest(`Source version ${cloneFrom} not found`)
+})
 
-    return handlers
-      .handle("list", ({ params }) =>
-        Effect.andThen(
-          store.agent(params.name),
-          Effect.map(versions.list(params.name), (versions) => ({ versions }))
-        ))
-      .handle(
-        "create",
-        Effect.fnUntraced(function*({ params: { name: agentName }, payload: { cloneFrom, ...fields } }) {
-          yield* store.agent(agentName)
-          const source = yield* sourceOf(agentName, cloneFrom)
-          const [highest] = yield* versions.list(agentName)
-          const versionNumber = (highest?.versionNumber ?? 0) + 1
-          const now = yield* DateTime.now
-          const version: VersionRow = {
-            id: yield* random.uuidV4(),
-            tenantId: yield* Tables.Tenant,
-            agentName,
-            versionNumber,
-            name: fields.name ?? `v${versionNumber}`,
-            systemPrompt: fields.systemPrompt ?? source?.systemPrompt ?? null,
-            releaseNotes: fields.releaseNotes ?? null,
-            isActive: false,
-            knowledgeFiles: fields.knowledgeFiles ?? source?.knowledgeFiles ?? null,
-            createdBy: null,
-            createdAt: now,
-            updatedAt: now
-          }
-          yield* versions.put(version)
-          return { version }
-        })
-      )
-      .handle("get", ({ params }) => Effect.map(versionOf(params.name), (version) => ({ version })))
-      .handle(
-        "update",
-        Effect.fnUntraced(function*({ params, payload }) {
-          const row = yield* versionOf(params.name)
-          const version = { ...row, ...present(payload), updatedAt: yield* DateTime.now }
-          yield* versions.put(version)
-          return { version }
-        })
-      )
-      .handle("delete", ({ params }) => Effect.flatMap(versionOf(params.name), ({ id }) => versions.remove(id)))
-      .handle(
-        "activate",
-        Effect.fnUntraced(function*({ params }) {
-          const row = yield* versionOf(params.name)
-          yield* versions.activate(row)
-          return { activated: true, versionNumber: row.versionNumber }
-        })
-      )
-  })
-)
+const get = Effect.fnUntraced(function*(agentName: string) {
+  return { version: yield* versionOf(agentName) }
+})
+
+const update = Effect.fnUntraced(function*(agentName: string, fields: UpdateAgentVersionRequest) {
+  const versions = yield* AgentVersions
+  const row = yield* versionOf(agentName)
+  const version = { ...row, ...present(fields), updatedAt: yield* DateTime.now }
+  yield* versions.put(version)
+  return { version }
+})
+
+const remove = Effect.fnUntraced(function*(agentName: string) {
+  const versions = yield* AgentVersions
+  const { id } = yield* versionOf(agentName)
+  yield* versions.remove(id)
+})
+
+const activate = Effect.fnUntraced(function*(agentName: string) {
+  const versions = yield* AgentVersions
+  const version = yield* versionOf(agentName)
+  yield* versions.activate(version)
+  return { activated: true, versionNumber: version.versionNumber }
+})
+
+/** The version of a path, as it is spelt there: the parameter is a number wherever it could be one. */
+const versionOf = Effect.fnUntraced(function*(agentName: string) {
+  const store = yield* Store
+  const versions = yield* AgentVersions
+  yield* store.agent(agentName)
+  const { versionNumber = "" } = yield* HttpRouter.params
+  return yield* Tables.orNotFound("Version not found")(versions.find(agentName, referenceOf(versionNumber)))
+})
+
+/** A version is named by its number, spelt as JSON spells it, or by its id; nothing else names one. */
+const referenceOf = (version: number | string): number | string => {
+  const number = Number(version)
+  return String(number) === String(version) ? number : version
+}

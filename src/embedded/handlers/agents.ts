@@ -3,12 +3,13 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
-import type { Agent } from "../../schema/Agent.ts"
-import { StringMap, withoutUndefined } from "../../schema/Wire.ts"
+import type { Agent, UpdateAgentRequest } from "../../schema/Agent.ts"
+import { type JsonInput, StringMap, withoutUndefined } from "../../schema/Wire.ts"
 import { AgentFolders } from "../sandbox/AgentFolders.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { bare } from "../sandbox/SessionStarts.ts"
@@ -18,7 +19,106 @@ import * as Bodies from "../wire/Bodies.ts"
 import { disposition, extensionOf } from "../wire/mediaTypes.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-/** A row as it is shown: every value of the environment is masked, and an empty one left out. */
+export const AgentHandlers = HttpApiBuilder.group(ServerApi, "agents", (handlers) =>
+  handlers
+    .handleRaw("create", ({ request }) => create(request))
+    .handle("list", () => list)
+    .handle("get", ({ params }) => get(params.name))
+    .handle("update", ({ params, payload }) => update(params.name, payload))
+    .handle("delete", ({ params }) => remove(params.name))
+    .handle("getConfig", ({ params }) => getConfig(params.name))
+    .handle("updateConfig", ({ params, payload }) => updateConfig(params.name, payload))
+    .handle("listFiles", ({ params }) => listFiles(params.name))
+    .handle("readFile", ({ params, query }) => readFile(params.name, params.path, query.format))
+    .handleRaw("writeFiles", ({ params, request }) => writeFiles(params.name, request))
+    .handle("deleteFile", ({ params }) => deleteFile(params.name, params.path)))
+
+const Files = Schema.Array(Schema.Struct({ path: Schema.String, content: Schema.String }))
+
+const createBody = Bodies.accepted(Schema.Struct({
+  name: Schema.String,
+  path: Schema.optionalKey(Schema.String),
+  systemPrompt: Schema.optionalKey(Schema.String),
+  files: Schema.optionalKey(Files),
+  env: Schema.optionalKey(StringMap)
+}))
+
+const create = Effect.fnUntraced(function*(request: HttpServerRequest) {
+  const store = yield* Store
+  const folders = yield* AgentFolders
+  const sandboxes = yield* Sandboxes
+  const random = yield* SecureRandom.SecureRandom
+  const body = yield* createBody(request)
+  const path = yield* folders.deploy(body.name, body)
+  const previous = Option.getOrUndefined(yield* store.findAgent(body.name))
+  const now = yield* DateTime.now
+  const row: AgentRow = {
+    id: previous?.id ?? (yield* random.uuidV4()),
+    tenantId: yield* Tables.Tenant,
+    name: body.name,
+    version: (previous?.version ?? 0) + 1,
+    path,
+    env: body.env ?? previous?.env ?? {},
+    config: previous?.config ?? {},
+    createdAt: previous?.createdAt ?? now,
+    updatedAt: now
+  }
+  yield* store.putAgent(row)
+  yield* sandboxes.warmUp(row, { ...bare, env: row.env })
+  // A real server answers a redeployment from the request, not from the row: its time and its environment are wrong.
+  return { agent: shown({ ...row, createdAt: now, env: body.env ?? {} }) }
+})
+
+const list = Effect.gen(function*() {
+  const store = yield* Store
+  return { agents: (yield* store.agents).map(shown) }
+})
+
+const get = Effect.fnUntraced(function*(name: string) {
+  const store = yield* Store
+  return { agent: shown(yield* store.agent(name)) }
+})
+
+const update = Effect.fnUntraced(function*(name: string, { config, env }: UpdateAgentRequest) {
+  const row = yield* change(name, (row) => ({
+    ...(env === undefined ? {} : { env }),
+    ...(config === undefined ? {} : { config: { ...row.config, ...withoutUndefined(config) } })
+  }))
+  return { agent: shown(row) }
+})
+
+const remove = Effect.fnUntraced(function*(name: string) {
+  const store = yield* Store
+  yield* store.agent(name)
+  yield* store.removeAgent(name)
+  return { ok: true }
+})
+
+const getConfig = Effect.fnUntraced(function*(name: string) {
+  const store = yield* Store
+  const { config } = yield* store.agent(name)
+  return { config }
+})
+
+const updateConfig = Effect.fnUntraced(
+  function*(name: string, fields: Readonly<Record<string, JsonInput | undefined>>) {
+    const { config } = yield* change(name, (row) => ({ config: { ...row.config, ...withoutUndefined(fields) } }))
+    return { config }
+  }
+)
+
+const change = Effect.fnUntraced(function*(
+  name: string,
+  changes: (row: AgentRow) => Partial<Pick<AgentRow, "env" | "config">>
+) {
+  const store = yield* Store
+  const row = yield* store.agent(name)
+  const updated = { ...row, ...changes(row), updatedAt: yield* DateTime.now }
+  yield* store.putAgent(updated)
+  return updated
+})
+
+/** A row as it is shown: every value of the environment is masked, and an empty environment left out. */
 const shown = (row: AgentRow): Agent => {
   const names = Object.keys(row.env)
   return {
@@ -27,129 +127,47 @@ const shown = (row: AgentRow): Agent => {
   }
 }
 
-const Files = Schema.Array(Schema.Struct({ path: Schema.String, content: Schema.String }))
-const createBody = Bodies.accepted(Schema.Struct({
-  name: Schema.String,
-  path: Schema.optionalKey(Schema.String),
-  systemPrompt: Schema.optionalKey(Schema.String),
-  files: Schema.optionalKey(Files),
-  env: Schema.optionalKey(StringMap)
-}))
-const writeBody = Bodies.accepted(Schema.Struct({ files: Files }))
+const listFiles = Effect.fnUntraced(function*(name: string) {
+  const store = yield* Store
+  const folders = yield* AgentFolders
+  const { path } = yield* store.agent(name)
+  return { files: yield* folders.list(path) }
+})
 
-/** The size up to which a file is answered as JSON. */
+/** The size in bytes up to which a file is answered as JSON. */
 const jsonLimit = 1_048_576
-
-export const AgentHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "agents",
-  Effect.fnUntraced(function*(handlers) {
-    const store = yield* Store
-    const folders = yield* AgentFolders
-    const sandboxes = yield* Sandboxes
-    const random = yield* SecureRandom.SecureRandom
-
-    const change = Effect.fnUntraced(function*(row: AgentRow, change: Partial<Pick<AgentRow, "env" | "config">>) {
-      const updated = { ...row, ...change, updatedAt: yield* DateTime.now }
-      yield* store.putAgent(updated)
-      return updated
-    })
-
-    return handlers
-      .handleRaw(
-        "create",
-        Effect.fnUntraced(function*({ request }) {
-          const body = yield* createBody(request)
-          const path = yield* folders.deploy(body.name, body)
-          const previous = Option.getOrUndefined(yield* store.findAgent(body.name))
-          const now = yield* DateTime.now
-          const row: AgentRow = {
-            id: previous?.id ?? (yield* random.uuidV4()),
-            tenantId: yield* Tables.Tenant,
-            name: body.name,
-            version: (previous?.version ?? 0) + 1,
-            path,
-            env: body.env ?? previous?.env ?? {},
-            config: previous?.config ?? {},
-            createdAt: previous?.createdAt ?? now,
-            updatedAt: now
-          }
-          yield* store.putAgent(row)
-          yield* sandboxes.warmUp(row, { ...bare, env: row.env })
-          // The answer to a redeployment is made of the request, not of the row: its time and its environment are wrong.
-          return { agent: shown({ ...row, createdAt: now, env: body.env ?? {} }) }
-        })
-      )
-      .handle("list", () => Effect.map(store.agents, (rows) => ({ agents: rows.map(shown) })))
-      .handle("get", ({ params }) => Effect.map(store.agent(params.name), (row) => ({ agent: shown(row) })))
-      .handle(
-        "update",
-        Effect.fnUntraced(function*({ params, payload: { config, env } }) {
-          const row = yield* store.agent(params.name)
-          const updated = yield* change(row, {
-            ...(env === undefined ? {} : { env }),
-            ...(config === undefined ? {} : { config: { ...row.config, ...withoutUndefined(config) } })
-          })
-          return { agent: shown(updated) }
-        })
-      )
-      .handle(
-        "delete",
-        Effect.fnUntraced(function*({ params }) {
-          yield* store.agent(params.name)
-          yield* store.removeAgent(params.name)
-          return { ok: true }
-        })
-      )
-      .handle("getConfig", ({ params }) => Effect.map(store.agent(params.name), ({ config }) => ({ config })))
-      .handle(
-        "updateConfig",
-        Effect.fnUntraced(function*({ params, payload }) {
-          const row = yield* store.agent(params.name)
-          const { config } = yield* change(row, { config: { ...row.config, ...withoutUndefined(payload) } })
-          return { config }
-        })
-      )
-      .handle(
-        "listFiles",
-        Effect.fnUntraced(function*({ params }) {
-          const { path } = yield* store.agent(params.name)
-          return { files: yield* folders.list(path) }
-        })
-      )
-      .handle(
-        "readFile",
-        Effect.fnUntraced(function*({ params: { name, path }, query }) {
-          const agent = yield* store.agent(name)
-          if (query.format === "raw") return download(path, yield* folders.read(agent.path, path, Infinity))
-          const bytes = yield* folders.read(agent.path, path, jsonLimit)
-          const content = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)
-          return HttpServerResponse.jsonUnsafe({ path, content, size: bytes.length })
-        })
-      )
-      .handleRaw(
-        "writeFiles",
-        Effect.fnUntraced(function*({ params, request }) {
-          const { path } = yield* store.agent(params.name)
-          const { files } = yield* writeBody(request)
-          return { written: yield* folders.write(path, files) }
-        })
-      )
-      .handle(
-        "deleteFile",
-        Effect.fnUntraced(function*({ params }) {
-          const { path } = yield* store.agent(params.name)
-          yield* folders.remove(path, params.path)
-          return { deleted: true }
-        })
-      )
-  })
-)
 
 const contentTypes = new Map([["md", "text/markdown"], ["json", "application/json"]])
 
-const download = (path: string, bytes: Uint8Array) =>
-  HttpServerResponse.uint8Array(bytes, {
-    contentType: contentTypes.get(extensionOf(path)) ?? "application/octet-stream",
-    headers: { "content-disposition": disposition(path) }
-  })
+const readFile = Effect.fnUntraced(function*(name: string, path: string, format: "json" | "raw" | undefined) {
+  const store = yield* Store
+  const folders = yield* AgentFolders
+  const agent = yield* store.agent(name)
+  if (format === "raw") {
+    return HttpServerResponse.uint8Array(yield* folders.read(agent.path, path, Infinity), {
+      contentType: contentTypes.get(extensionOf(path)) ?? "application/octet-stream",
+      headers: { "content-disposition": disposition(path) }
+    })
+  }
+  const bytes = yield* folders.read(agent.path, path, jsonLimit)
+  const content = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)
+  return HttpServerResponse.jsonUnsafe({ path, content, size: bytes.length })
+})
+
+const writeBody = Bodies.accepted(Schema.Struct({ files: Files }))
+
+const writeFiles = Effect.fnUntraced(function*(name: string, request: HttpServerRequest) {
+  const store = yield* Store
+  const folders = yield* AgentFolders
+  const { path } = yield* store.agent(name)
+  const { files } = yield* writeBody(request)
+  return { written: yield* folders.write(path, files) }
+})
+
+const deleteFile = Effect.fnUntraced(function*(name: string, path: string) {
+  const store = yield* Store
+  const folders = yield* AgentFolders
+  const agent = yield* store.agent(name)
+  yield* folders.remove(agent.path, path)
+  return { deleted: true }
+})

@@ -1,6 +1,7 @@
 /** The handler of the group `analytics` (docs/ash.md 3.12). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import type { UsageFilter } from "../../schema/Usage.ts"
 import { Store } from "../store/Store.ts"
 import { Usage } from "../store/Usage.ts"
 import { Evals } from "../work/Evals.ts"
@@ -9,25 +10,23 @@ import { ServerApi } from "./ServerApi.ts"
 export const AnalyticsHandlers = HttpApiBuilder.group(
   ServerApi,
   "analytics",
-  Effect.fnUntraced(function*(handlers) {
-    const store = yield* Store
-    const usage = yield* Usage
-    const { runs } = yield* Evals
-    return handlers.handleAll({
-      get: Effect.fnUntraced(function*({ query }) {
-        const agents = yield* store.agents
-        const sessions = yield* store.sessions
-        const rows = yield* runs.all
-        return {
-          agents: { total: agents.length },
-          sessions: { total: sessions.length, byStatus: countBy(sessions.map(({ session }) => session.status)) },
-          usage: yield* usage.stats(query),
-          evals: { totalRuns: rows.length, byStatus: countBy(rows.map(({ status }) => status)) }
-        }
-      })
-    })
-  })
+  (handlers) => handlers.handle("get", ({ query }) => get(query))
 )
+
+const get = Effect.fnUntraced(function*(filter: Pick<UsageFilter, "after" | "before">) {
+  const store = yield* Store
+  const usage = yield* Usage
+  const evals = yield* Evals
+  const agents = yield* store.agents
+  const sessions = yield* store.sessions
+  const runs = yield* evals.runs.all
+  return {
+    agents: { total: agents.length },
+    sessions: { total: sessions.length, byStatus: countBy(sessions.map(({ session }) => session.status)) },
+    usage: yield* usage.stats(filter),
+    evals: { totalRuns: runs.length, byStatus: countBy(runs.map(({ status }) => status)) }
+  }
+})
 
 const countBy = (statuses: ReadonlyArray<string>): Record<string, number> => {
   const counts = new Map<string, number>()

@@ -5,19 +5,24 @@ import { ApiKeys } from "../store/ApiKeys.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const ApiKeyHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "apiKeys",
-  Effect.fnUntraced(function*(handlers) {
-    const keys = yield* ApiKeys
-    return handlers.handleAll({
-      list: () => Effect.map(keys.list, (keys) => ({ keys })),
-      create: ({ payload: { label = "" } }) => keys.create(label),
-      delete: ({ params }) =>
-        Effect.flatMap(
-          keys.remove(params.id),
-          (found) => found ? Effect.void : Effect.fail(Errors.bare("API key not found"))
-        )
-    })
-  })
-)
+export const ApiKeyHandlers = HttpApiBuilder.group(ServerApi, "apiKeys", (handlers) =>
+  handlers
+    .handle("list", () => list)
+    .handle("create", ({ payload }) => create(payload.label))
+    .handle("delete", ({ params }) => remove(params.id)))
+
+const list = Effect.gen(function*() {
+  const keys = yield* ApiKeys
+  return { keys: yield* keys.list }
+})
+
+const create = Effect.fnUntraced(function*(label = "") {
+  const keys = yield* ApiKeys
+  return yield* keys.create(label)
+})
+
+const remove = Effect.fnUntraced(function*(id: string) {
+  const keys = yield* ApiKeys
+  const isFound = yield* keys.remove(id)
+  if (!isFound) return yield* Errors.bare("API key not found")
+})

@@ -4,7 +4,13 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Option from "effect/Option"
-import type { CreateEvalCaseRequest, ScoreEvalResultRequest } from "../../schema/Eval.ts"
+import type {
+  CreateEvalCaseRequest,
+  ScoreEvalResultRequest,
+  ScoreEvalRunRequest,
+  StartEvalRunRequest,
+  UpdateEvalCaseRequest
+} from "../../schema/Eval.ts"
 import { withoutUndefined } from "../../schema/Wire.ts"
 import { AgentVersions } from "../store/AgentVersions.ts"
 import { Store } from "../store/Store.ts"
@@ -13,219 +19,247 @@ import * as Errors from "../wire/Errors.ts"
 import { type CaseRow, Evals, type ResultRow, type RunRow } from "../work/Evals.ts"
 import { ServerApi } from "./ServerApi.ts"
 
+export const EvalHandlers = HttpApiBuilder.group(ServerApi, "evals", (handlers) =>
+  handlers
+    .handle("importCases", ({ params, payload }) => importCases(params.name, payload.cases))
+    .handle("exportCases", ({ params }) => listCases(params.name, {}))
+    .handle("listCases", ({ params, query }) => listCases(params.name, query))
+    .handle("createCase", ({ params, payload }) => createCase(params.name, payload))
+    .handle("getCase", ({ params }) => getCase(params))
+    .handle("updateCase", ({ params, payload }) => updateCase(params, payload))
+    .handle("deleteCase", ({ params }) => deleteCase(params))
+    .handle("compareRuns", ({ params, query }) => compareRuns(params.name, query))
+    .handle("startRun", ({ params, payload }) => startRun(params.name, payload))
+    .handle("listRuns", ({ params }) => listRuns(params.name))
+    .handle("getRun", ({ params }) => getRun(params))
+    .handle("listResults", ({ params }) => listResults(params))
+    .handle("scoreRun", ({ params, payload }) => scoreRun(params, payload))
+    .handle("scoreResult", ({ params, payload }) => scoreResult(params, payload)))
+
+/** The path of a case, a run or a result. */
+interface ItemPath {
+  readonly name: string
+  readonly id: string
+}
+
+const importCases = Effect.fnUntraced(function*(agentName: string, cases: ReadonlyArray<CreateEvalCaseRequest>) {
+  const store = yield* Store
+  yield* store.agent(agentName)
+  yield* Effect.forEach(cases, (fields) => addCase(agentName, fields))
+  return { imported: cases.length }
+})
+
+const listCases = Effect.fnUntraced(function*(agentName: string, { category, isActive }: {
+  readonly category?: string | undefined
+  readonly isActive?: boolean | undefined
+}) {
+  const store = yield* Store
+  const { cases } = yield* Evals
+  yield* store.agent(agentName)
+  const rows = yield* rowsOf(cases, agentName)
+  return {
+    cases: rows.filter((row) =>
+      (category === undefined || row.category === category) &&
+      (isActive === undefined || row.isActive === isActive)
+    )
+  }
+})
+
+const createCase = Effect.fnUntraced(function*(agentName: string, fields: CreateEvalCaseRequest) {
+  const store = yield* Store
+  yield* store.agent(agentName)
+  return { case: yield* addCase(agentName, fields) }
+})
+
+const addCase = Effect.fnUntraced(function*(agentName: string, fields: CreateEvalCaseRequest) {
+  const { cases } = yield* Evals
+  const random = yield* SecureRandom.SecureRandom
+  const now = yield* DateTime.now
+  const row: CaseRow = {
+    id: yield* random.uuidV4(),
+    tenantId: yield* Tables.Tenant,
+    agentName,
+    question: fields.question,
+    expectedTopics: fields.expectedTopics ?? null,
+    expectedNotTopics: fields.expectedNotTopics ?? null,
+    referenceAnswer: fields.referenceAnswer ?? null,
+    category: fields.category ?? null,
+    tags: fields.tags ?? null,
+    chatHistory: fields.chatHistory ?? null,
+    isActive: fields.isActive ?? true,
+    createdAt: now,
+    updatedAt: now
+  }
+  yield* cases.put(row)
+  return row
+})
+
+const getCase = Effect.fnUntraced(function*(path: ItemPath) {
+  return { case: yield* caseOf(path) }
+})
+
+const updateCase = Effect.fnUntraced(function*(path: ItemPath, fields: UpdateEvalCaseRequest) {
+  const { cases } = yield* Evals
+  const row = { ...yield* caseOf(path), ...withoutUndefined(fields), updatedAt: yield* DateTime.now }
+  yield* cases.put(row)
+  return { case: row }
+})
+
+const deleteCase = Effect.fnUntraced(function*(path: ItemPath) {
+  const { cases } = yield* Evals
+  const { id } = yield* caseOf(path)
+  yield* cases.remove(id)
+})
+
+const compareRuns = Effect.fnUntraced(function*(name: string, ids: { readonly runA: string; readonly runB: string }) {
+  const { cases, resultsOf, runs } = yield* Evals
+  const runA = yield* itemOf(runs, { name, id: ids.runA }, "Eval run A not found")
+  const runB = yield* itemOf(runs, { name, id: ids.runB }, "Eval run B not found")
+  const [a, b] = yield* Effect.all([resultsOf(runA.id), resultsOf(runB.id)])
+  const asked = yield* rowsOf(cases, name)
+  const caseIds = new Set([...a, ...b].map(({ evalCaseId }) => evalCaseId))
+  return {
+    comparison: {
+      runA,
+      runB,
+      results: Array.from(caseIds, (caseId) => ({
+        caseId,
+        question: asked.find(({ id }) => id === caseId)?.question ?? "",
+        resultA: a.find(({ evalCaseId }) => evalCaseId === caseId) ?? null,
+        resultB: b.find(({ evalCaseId }) => evalCaseId === caseId) ?? null
+      }))
+    }
+  }
+})
+
+const startRun = Effect.fnUntraced(function*(agentName: string, request: StartEvalRunRequest) {
+  const store = yield* Store
+  const versions = yield* AgentVersions
+  const { cases, runs } = yield* Evals
+  const random = yield* SecureRandom.SecureRandom
+  const { versionNumber } = request
+  yield* store.agent(agentName)
+  if (versionNumber !== undefined && Option.isNone(yield* versions.find(agentName, versionNumber))) {
+    return yield* Errors.notFound(`Agent version ${versionNumber} not found`)
+  }
+  const asked = (yield* rowsOf(cases, agentName)).filter(isAsked(request))
+  const run: RunRow = {
+    id: yield* random.uuidV4(),
+    tenantId: yield* Tables.Tenant,
+    agentName,
+    versionNumber: versionNumber ?? null,
+    status: "pending",
+    totalCases: asked.length,
+    completedCases: 0,
+    summary: null,
+    createdAt: yield* DateTime.now,
+    startedAt: null,
+    completedAt: null
+  }
+  yield* Effect.forEach(asked, ({ id }) => addResult(run, id))
+  yield* runs.put(run)
+  return { run }
+})
+
+/** Whether a run asks a case: an active one, of the categories and tags that the request names. */
+const isAsked = ({ categories = [], tags = [] }: StartEvalRunRequest) => (row: CaseRow): boolean =>
+  row.isActive &&
+  (categories.length === 0 || (typeof row.category === "string" && categories.includes(row.category))) &&
+  (tags.length === 0 || tags.some((tag) => row.tags?.includes(tag) === true))
+
+/** Adds the result of a case that is still to be asked. */
+const addResult = Effect.fnUntraced(function*({ createdAt, id: evalRunId, tenantId }: RunRow, evalCaseId: string) {
+  const { results } = yield* Evals
+  const random = yield* SecureRandom.SecureRandom
+  yield* results.put({
+    id: yield* random.uuidV4(),
+    tenantId,
+    evalRunId,
+    evalCaseId,
+    agentResponse: null,
+    topicScore: null,
+    safetyScore: null,
+    llmJudgeScore: null,
+    humanScore: null,
+    humanNotes: null,
+    latencyMs: null,
+    status: "pending",
+    error: null,
+    createdAt,
+    completedAt: null
+  })
+})
+
+const listRuns = Effect.fnUntraced(function*(agentName: string) {
+  const store = yield* Store
+  const { runs } = yield* Evals
+  yield* store.agent(agentName)
+  return { runs: (yield* rowsOf(runs, agentName)).toReversed() }
+})
+
+const getRun = Effect.fnUntraced(function*(path: ItemPath) {
+  return { run: yield* runOf(path) }
+})
+
+const listResults = Effect.fnUntraced(function*(path: ItemPath) {
+  const { resultsOf } = yield* Evals
+  const { id } = yield* runOf(path)
+  return { results: yield* resultsOf(id) }
+})
+
+const scoreRun = Effect.fnUntraced(function*(path: ItemPath, { resultId, ...fields }: ScoreEvalRunRequest) {
+  const { resultsOf } = yield* Evals
+  const run = yield* runOf(path)
+  yield* checkScore(fields)
+  const rows = (yield* resultsOf(run.id)).filter(({ id }) => resultId === undefined || id === resultId)
+  if (resultId !== undefined && rows.length === 0) return yield* Errors.notFound("Eval result not found in this run")
+  const scored = yield* Effect.forEach(rows, (row) => score(row, fields))
+  return { scored: scored.length, results: scored }
+})
+
+const scoreResult = Effect.fnUntraced(function*({ id, name }: ItemPath, fields: ScoreEvalResultRequest) {
+  const store = yield* Store
+  const { results } = yield* Evals
+  yield* store.agent(name)
+  const row = yield* Tables.orNotFound("Eval result not found")(results.find(id))
+  yield* checkScore(fields)
+  return { result: yield* score(row, fields) }
+})
+
 const checkScore = ({ humanNotes, humanScore }: ScoreEvalResultRequest) =>
   humanScore === undefined && humanNotes === undefined
     ? Effect.fail(Errors.badRequest("Provide humanScore and/or humanNotes"))
     : Effect.void
 
-interface Item {
-  readonly name: string
+const score = Effect.fnUntraced(function*(result: ResultRow, fields: ScoreEvalResultRequest) {
+  const { results } = yield* Evals
+  const { humanNotes = result.humanNotes, humanScore = result.humanScore } = fields
+  const scored: ResultRow = { ...result, humanNotes: humanNotes ?? null, humanScore: humanScore ?? null }
+  yield* results.put(scored)
+  return scored
+})
+
+interface AgentRow {
   readonly id: string
+  readonly tenantId: string
+  readonly agentName: string
 }
 
-export const EvalHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "evals",
-  Effect.fnUntraced(function*(handlers) {
-    const store = yield* Store
-    const versions = yield* AgentVersions
-    const { cases, results, resultsOf, runs } = yield* Evals
-    const random = yield* SecureRandom.SecureRandom
+/** The rows of an agent, oldest first. */
+const rowsOf = <Row extends AgentRow>(table: Tables.Table<Row>, name: string) =>
+  Effect.map(table.all, (rows) => rows.filter(({ agentName }) => agentName === name))
 
-    /** The rows of an agent's table, oldest first. */
-    const rowsOf = <Row extends { readonly id: string; readonly tenantId: string; readonly agentName: string }>(
-      table: Tables.Table<Row>,
-      name: string
-    ) => Effect.map(table.all, (rows) => rows.filter(({ agentName }) => agentName === name))
+const itemOf = Effect.fnUntraced(function*<Row extends AgentRow>(
+  table: Tables.Table<Row>,
+  { id, name }: ItemPath,
+  missing: string
+) {
+  const store = yield* Store
+  yield* store.agent(name)
+  return yield* Tables.orNotFound(missing)(
+    Effect.map(table.find(id), Option.filter((row) => row.agentName === name))
+  )
+})
 
-    const itemOf = <Row extends { readonly id: string; readonly tenantId: string; readonly agentName: string }>(
-      table: Tables.Table<Row>,
-      { id, name }: Item,
-      missing: string
-    ) =>
-      Effect.andThen(
-        store.agent(name),
-        Tables.orNotFound(missing)(Effect.map(table.find(id), Option.filter((row) => row.agentName === name)))
-      )
-
-    const runOf = (item: Item) => itemOf(runs, item, "Eval run not found")
-    const caseOf = (item: Item) => itemOf(cases, item, "Eval case not found")
-
-    const addCase = Effect.fnUntraced(function*(agentName: string, fields: CreateEvalCaseRequest) {
-      const now = yield* DateTime.now
-      const row: CaseRow = {
-        id: yield* random.uuidV4(),
-        tenantId: yield* Tables.Tenant,
-        agentName,
-        question: fields.question,
-        expectedTopics: fields.expectedTopics ?? null,
-        expectedNotTopics: fields.expectedNotTopics ?? null,
-        referenceAnswer: fields.referenceAnswer ?? null,
-        category: fields.category ?? null,
-        tags: fields.tags ?? null,
-        chatHistory: fields.chatHistory ?? null,
-        isActive: fields.isActive ?? true,
-        createdAt: now,
-        updatedAt: now
-      }
-      yield* cases.put(row)
-      return row
-    })
-
-    const score = Effect.fnUntraced(function*(result: ResultRow, fields: ScoreEvalResultRequest) {
-      const { humanNotes = result.humanNotes, humanScore = result.humanScore } = fields
-      const scored: ResultRow = { ...result, humanNotes: humanNotes ?? null, humanScore: humanScore ?? null }
-      yield* results.put(scored)
-      return scored
-    })
-
-    return handlers
-      .handle(
-        "importCases",
-        Effect.fnUntraced(function*({ params, payload }) {
-          yield* store.agent(params.name)
-          yield* Effect.forEach(payload.cases, (fields) => addCase(params.name, fields))
-          return { imported: payload.cases.length }
-        })
-      )
-      .handle(
-        "exportCases",
-        ({ params }) =>
-          Effect.andThen(store.agent(params.name), Effect.map(rowsOf(cases, params.name), (cases) => ({ cases })))
-      )
-      .handle(
-        "listCases",
-        Effect.fnUntraced(function*({ params, query: { category, isActive } }) {
-          yield* store.agent(params.name)
-          const rows = yield* rowsOf(cases, params.name)
-          return {
-            cases: rows.filter((row) =>
-              (category === undefined || row.category === category) &&
-              (isActive === undefined || row.isActive === isActive)
-            )
-          }
-        })
-      )
-      .handle(
-        "createCase",
-        Effect.fnUntraced(function*({ params, payload }) {
-          yield* store.agent(params.name)
-          return { case: yield* addCase(params.name, payload) }
-        })
-      )
-      .handle("getCase", ({ params }) => Effect.map(caseOf(params), (row) => ({ case: row })))
-      .handle(
-        "updateCase",
-        Effect.fnUntraced(function*({ params, payload }) {
-          const row = { ...yield* caseOf(params), ...withoutUndefined(payload), updatedAt: yield* DateTime.now }
-          yield* cases.put(row)
-          return { case: row }
-        })
-      )
-      .handle("deleteCase", ({ params }) => Effect.flatMap(caseOf(params), ({ id }) => cases.remove(id)))
-      .handle(
-        "compareRuns",
-        Effect.fnUntraced(function*({ params: { name }, query }) {
-          const runA = yield* itemOf(runs, { name, id: query.runA }, "Eval run A not found")
-          const runB = yield* itemOf(runs, { name, id: query.runB }, "Eval run B not found")
-          const [a, b] = yield* Effect.all([resultsOf(runA.id), resultsOf(runB.id)])
-          const asked = yield* rowsOf(cases, name)
-          const caseIds = new Set([...a, ...b].map(({ evalCaseId }) => evalCaseId))
-          return {
-            comparison: {
-              runA,
-              runB,
-              results: Array.from(caseIds, (caseId) => ({
-                caseId,
-                question: asked.find(({ id }) => id === caseId)?.question ?? "",
-                resultA: a.find(({ evalCaseId }) => evalCaseId === caseId) ?? null,
-                resultB: b.find(({ evalCaseId }) => evalCaseId === caseId) ?? null
-              }))
-            }
-          }
-        })
-      )
-      .handle(
-        "startRun",
-        Effect.fnUntraced(function*({ params: { name }, payload: { categories = [], tags = [], versionNumber } }) {
-          yield* store.agent(name)
-          if (versionNumber !== undefined && Option.isNone(yield* versions.find(name, versionNumber))) {
-            return yield* Errors.notFound(`Agent version ${versionNumber} not found`)
-          }
-          const asked = (yield* rowsOf(cases, name)).filter((row) =>
-            row.isActive &&
-            (categories.length === 0 || (typeof row.category === "string" && categories.includes(row.category))) &&
-            (tags.length === 0 || tags.some((tag) => row.tags?.includes(tag) === true))
-          )
-          const tenantId = yield* Tables.Tenant
-          const createdAt = yield* DateTime.now
-          const run: RunRow = {
-            id: yield* random.uuidV4(),
-            tenantId,
-            agentName: name,
-            versionNumber: versionNumber ?? null,
-            status: "pending",
-            totalCases: asked.length,
-            completedCases: 0,
-            summary: null,
-            createdAt,
-            startedAt: null,
-            completedAt: null
-          }
-          yield* Effect.forEach(asked, ({ id: evalCaseId }) =>
-            Effect.flatMap(random.uuidV4(), (id) =>
-              results.put({
-                id,
-                tenantId,
-                evalRunId: run.id,
-                evalCaseId,
-                agentResponse: null,
-                topicScore: null,
-                safetyScore: null,
-                llmJudgeScore: null,
-                humanScore: null,
-                humanNotes: null,
-                latencyMs: null,
-                status: "pending",
-                error: null,
-                createdAt,
-                completedAt: null
-              })))
-          yield* runs.put(run)
-          return { run }
-        })
-      )
-      .handle("listRuns", ({ params }) =>
-        Effect.andThen(
-          store.agent(params.name),
-          Effect.map(rowsOf(runs, params.name), (rows) => ({ runs: rows.toReversed() }))
-        ))
-      .handle("getRun", ({ params }) => Effect.map(runOf(params), (run) => ({ run })))
-      .handle(
-        "listResults",
-        ({ params }) => Effect.flatMap(runOf(params), ({ id }) => Effect.map(resultsOf(id), (results) => ({ results })))
-      )
-      .handle(
-        "scoreRun",
-        Effect.fnUntraced(function*({ params, payload: { resultId, ...fields } }) {
-          const run = yield* runOf(params)
-          yield* checkScore(fields)
-          const rows = (yield* resultsOf(run.id)).filter(({ id }) => resultId === undefined || id === resultId)
-          if (resultId !== undefined && rows.length === 0) {
-            return yield* Errors.notFound("Eval result not found in this run")
-          }
-          const scored = yield* Effect.forEach(rows, (row) => score(row, fields))
-          return { scored: scored.length, results: scored }
-        })
-      )
-      .handle(
-        "scoreResult",
-        Effect.fnUntraced(function*({ params, payload }) {
-          yield* store.agent(params.name)
-          const row = yield* Tables.orNotFound("Eval result not found")(results.find(params.id))
-          yield* checkScore(payload)
-          return { result: yield* score(row, payload) }
-        })
-      )
-  })
-)
+const caseOf = (path: ItemPath) => Effect.flatMap(Evals, ({ cases }) => itemOf(cases, path, "Eval case not found"))
+const runOf = (path: ItemPath) => Effect.flatMap(Evals, ({ runs }) => itemOf(runs, path, "Eval run not found"))

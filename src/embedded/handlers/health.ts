@@ -15,41 +15,40 @@ export const serverVersion = "0.2.0"
 export const HealthHandlers = HttpApiBuilder.group(
   ServerApi,
   "health",
-  Effect.fnUntraced(function*(handlers) {
-    const { maxSandboxes } = yield* Settings
-    const sandboxes = yield* Sandboxes
-    const store = yield* Store
-    const resumptions = yield* Resumptions
-    const start = yield* Clock.currentTimeMillis
-    const health = Effect.gen(function*() {
-      const { preWarmHits, ...states } = yield* sandboxes.stats
-      const sessions = yield* store.sessions
-      return {
-        status: "ok",
-        version: serverVersion,
-        coordinatorId,
-        activeSessions: sessions.filter(({ session }) => session.status === "active").length,
-        activeSandboxes: states.total - states.cold,
-        remoteRunners: 0,
-        uptime: Math.floor(((yield* Clock.currentTimeMillis) - start) / 1000),
-        pool: { ...states, maxCapacity: maxSandboxes, ...(yield* resumptions.counts), preWarmHits }
-      }
-    })
-    return handlers
-      .handle("get", () => health)
-      .handleRaw(
-        "metrics",
-        () =>
-          Effect.map(
-            health,
-            (health) =>
-              HttpServerResponse.text(metrics(health), { contentType: "text/plain; version=0.0.4; charset=utf-8" })
-          )
-      )
-  })
+  (handlers) =>
+    Effect.map(Clock.currentTimeMillis, (start) =>
+      handlers
+        .handle("get", () => health(start))
+        .handleRaw("metrics", () => metrics(start)))
 )
 
 const coordinatorId = "embedded-1"
+
+/** The health of a server that runs since a time. */
+const health = Effect.fnUntraced(function*(start: number) {
+  const { maxSandboxes } = yield* Settings
+  const sandboxes = yield* Sandboxes
+  const store = yield* Store
+  const resumptions = yield* Resumptions
+  const { preWarmHits, ...states } = yield* sandboxes.stats
+  const sessions = yield* store.sessions
+  return {
+    status: "ok",
+    version: serverVersion,
+    coordinatorId,
+    activeSessions: sessions.filter(({ session }) => session.status === "active").length,
+    activeSandboxes: states.total - states.cold,
+    remoteRunners: 0,
+    uptime: Math.floor(((yield* Clock.currentTimeMillis) - start) / 1000),
+    pool: { ...states, maxCapacity: maxSandboxes, ...(yield* resumptions.counts), preWarmHits }
+  }
+})
+
+const metrics = Effect.fnUntraced(function*(start: number) {
+  return HttpServerResponse.text(format(yield* health(start)), {
+    contentType: "text/plain; version=0.0.4; charset=utf-8"
+  })
+})
 
 interface Health {
   readonly uptime: number
@@ -61,7 +60,7 @@ interface Health {
 const states = ["cold", "warming", "warm", "waiting", "running"]
 
 /** The health as Prometheus reads it. */
-const metrics = ({ activeSandboxes, activeSessions, pool, uptime }: Health): string =>
+const format = ({ activeSandboxes, activeSessions, pool, uptime }: Health): string =>
   [
     ...metric("ash_up", "gauge", [[`{coordinator="${coordinatorId}"}`, 1]]),
     ...metric("ash_uptime_seconds", "gauge", [["", uptime]]),

@@ -2,54 +2,67 @@
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Struct from "effect/Struct"
-import type { QueueItem } from "../../schema/QueueItem.ts"
+import type { CreateQueueItemRequest, QueueItem, QueueItemStatus } from "../../schema/QueueItem.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { Queue, type QueueRow } from "../work/Queue.ts"
 import { ServerApi } from "./ServerApi.ts"
 
+export const QueueHandlers = HttpApiBuilder.group(ServerApi, "queue", (handlers) =>
+  handlers
+    .handle("create", ({ payload }) => create(payload))
+    .handle("list", ({ query }) => list(query))
+    .handle("stats", () => stats)
+    .handle("get", ({ params }) => get(params.id))
+    .handle("cancel", ({ params }) => cancel(params.id)))
+
+const create = Effect.fnUntraced(function*(request: CreateQueueItemRequest) {
+  const queue = yield* Queue
+  return { item: shown(yield* queue.add(request)) }
+})
+
 const defaultLimit = 50
 
-const shown = (row: QueueRow): QueueItem => Struct.omit(row, ["retryAfter"])
+const list = Effect.fnUntraced(function*({ limit = defaultLimit, status }: {
+  readonly limit?: number | undefined
+  readonly status?: QueueItemStatus | undefined
+}) {
+  const { table } = yield* Queue
+  const rows = (yield* table.all).toReversed().filter((row) => status === undefined || row.status === status)
+  return { items: rows.slice(0, limit).map(shown) }
+})
 
-export const QueueHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "queue",
-  Effect.fnUntraced(function*(handlers) {
-    const { add, table } = yield* Queue
-    const itemOf = (id: string) => Tables.orNotFound("Queue item not found")(table.find(id))
-    return handlers
-      .handle("create", ({ payload }) => Effect.map(add(payload), (row) => ({ item: shown(row) })))
-      .handle("list", ({ query: { limit = defaultLimit, status } }) =>
-        Effect.map(table.all, (rows) => ({
-          items: rows.toReversed().filter((row) => status === undefined || row.status === status).slice(0, limit)
-            .map(shown)
-        })))
-      .handle("stats", () =>
-        Effect.map(table.all, (rows) => {
-          const count = (status: string) => rows.filter((row) => row.status === status).length
-          return {
-            stats: {
-              pending: count("pending"),
-              processing: count("processing"),
-              completed: count("completed"),
-              failed: count("failed"),
-              cancelled: count("cancelled")
-            }
-          }
-        }))
-      .handle("get", ({ params }) => Effect.map(itemOf(params.id), (row) => ({ item: shown(row) })))
-      .handle(
-        "cancel",
-        Effect.fnUntraced(function*({ params }) {
-          const row = yield* itemOf(params.id)
-          if (row.status !== "pending") {
-            return yield* Errors.badRequest(`Cannot cancel item with status "${row.status}"`)
-          }
-          const cancelled: QueueRow = { ...row, status: "cancelled" }
-          yield* table.put(cancelled)
-          return { item: shown(cancelled) }
-        })
-      )
-  })
-)
+const stats = Effect.gen(function*() {
+  const { table } = yield* Queue
+  const rows = yield* table.all
+  const count = (status: string) => rows.filter((row) => row.status === status).length
+  return {
+    stats: {
+      pending: count("pending"),
+      processing: count("processing"),
+      completed: count("completed"),
+      failed: count("failed"),
+      cancelled: count("cancelled")
+    }
+  }
+})
+
+const get = Effect.fnUntraced(function*(id: string) {
+  return { item: shown(yield* itemOf(id)) }
+})
+
+const cancel = Effect.fnUntraced(function*(id: string) {
+  const { table } = yield* Queue
+  const row = yield* itemOf(id)
+  if (row.status !== "pending") return yield* Errors.badRequest(`Cannot cancel item with status "${row.status}"`)
+  const cancelled: QueueRow = { ...row, status: "cancelled" }
+  yield* table.put(cancelled)
+  return { item: shown(cancelled) }
+})
+
+const itemOf = Effect.fnUntraced(function*(id: string) {
+  const { table } = yield* Queue
+  return yield* Tables.orNotFound("Queue item not found")(table.find(id))
+})
+
+const shown = (row: QueueRow): QueueItem => Struct.omit(row, ["retryAfter"])

@@ -1,6 +1,7 @@
 /** The handlers of the group `workspaces` (docs/ash.md 3.8). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
@@ -9,36 +10,30 @@ import * as Bodies from "../wire/Bodies.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
 
+export const WorkspaceHandlers = HttpApiBuilder.group(ServerApi, "workspaces", (handlers) =>
+  handlers
+    .handle("download", ({ params }) => download(params.id))
+    .handleRaw("upload", ({ params, request }) => upload(params.id, request)))
+
+const download = Effect.fnUntraced(function*(sessionId: string) {
+  const folders = yield* SessionFolders
+  const bundle = yield* Effect.flatMap(folders.find(sessionId), folders.pack)
+  return HttpServerResponse.uint8Array(bundle, {
+    contentType: "application/gzip",
+    headers: { "content-disposition": `attachment; filename="${sessionId}.tar.gz"` }
+  })
+})
+
 const uploadBody = Bodies.accepted(Schema.Struct({ bundle: Schema.String }))
 
-export const WorkspaceHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "workspaces",
-  Effect.fnUntraced(function*(handlers) {
-    const folders = yield* SessionFolders
-    return handlers
-      .handle(
-        "download",
-        Effect.fnUntraced(function*({ params: { id } }) {
-          const bundle = yield* Effect.flatMap(folders.find(id), folders.pack)
-          return HttpServerResponse.uint8Array(bundle, {
-            contentType: "application/gzip",
-            headers: { "content-disposition": `attachment; filename="${id}.tar.gz"` }
-          })
-        })
-      )
-      .handleRaw(
-        "upload",
-        Effect.fnUntraced(function*({ params, request }) {
-          const folder = yield* folders.find(params.id)
-          const { bundle } = yield* uploadBody(request)
-          const bytes = Buffer.from(bundle, "base64")
-          if (bytes.length === 0) return yield* Errors.badRequest("Empty bundle")
-          yield* folders.unpack(folder, bytes)
-          return {
-            message: folder.source === "sandbox" ? "Workspace restored to live sandbox" : "Workspace saved as snapshot"
-          }
-        })
-      )
-  })
-)
+const upload = Effect.fnUntraced(function*(sessionId: string, request: HttpServerRequest) {
+  const folders = yield* SessionFolders
+  const folder = yield* folders.find(sessionId)
+  const { bundle } = yield* uploadBody(request)
+  const bytes = Buffer.from(bundle, "base64")
+  if (bytes.length === 0) return yield* Errors.badRequest("Empty bundle")
+  yield* folders.unpack(folder, bytes)
+  return {
+    message: folder.source === "sandbox" ? "Workspace restored to live sandbox" : "Workspace saved as snapshot"
+  }
+})

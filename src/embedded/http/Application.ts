@@ -31,6 +31,7 @@ import { SessionHandlers } from "../handlers/sessions.ts"
 import { UsageHandlers } from "../handlers/usage.ts"
 import { WorkspaceHandlers } from "../handlers/workspaces.ts"
 import { AgentFolders } from "../sandbox/AgentFolders.ts"
+import { Attachments } from "../sandbox/Attachments.ts"
 import { DataFolder } from "../sandbox/DataFolder.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { SessionFolders } from "../sandbox/SessionFolders.ts"
@@ -68,21 +69,24 @@ const routes = HttpApiBuilder.layer(ServerApi).pipe(
     ApiKeyHandlers,
     MetaHandlers
   ]),
-  Layer.provide([Gate.layer, Evals.layer, Queue.layer]),
-  Layer.provide([Turns.layer, SessionStarts.layer, SessionFolders.layer]),
-  Layer.provide([Sandboxes.layer, AgentFolders.layer, AgentVersions.layer, Credentials.layer]),
-  Layer.provide([RateLimits.layer, Resumptions.layer, Usage.layer]),
-  Layer.provide([Store.layer, DataFolder.layer]),
-  Layer.provide(NodeHttpServer.layerHttpServices)
+  Layer.provide(Gate.layer),
+  Layer.provide(RateLimits.layer)
 )
 
-/** What the server and its door share. */
-const shared = (options: EmbeddedOptions) =>
-  ApiKeys.layer.pipe(Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto]))
+/** What the handlers work with, each row on those below it. */
+const services = (options: EmbeddedOptions) =>
+  Layer.mergeAll(Evals.layer, Queue.layer, Attachments.layer).pipe(
+    Layer.provideMerge([Turns.layer, SessionStarts.layer, SessionFolders.layer]),
+    Layer.provideMerge([Sandboxes.layer, AgentFolders.layer, AgentVersions.layer, Credentials.layer]),
+    Layer.provideMerge([Resumptions.layer, Usage.layer]),
+    Layer.provideMerge([Store.layer, DataFolder.layer]),
+    Layer.provideMerge(ApiKeys.layer),
+    Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto, NodeHttpServer.layerHttpServices])
+  )
 
 /** Builds the server. What it made is gone with the scope: sandboxes, processes, files. */
 export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
-  const context = yield* Layer.build(shared(options))
+  const context = yield* Effect.orDie(Layer.build(services(options)))
   const keys = Context.get(context, ApiKeys)
   const { origins } = Context.get(context, Settings)
   const router = yield* HttpRouter.toHttpEffect(Layer.provide(routes, Layer.succeedContext(context))).pipe(
@@ -101,7 +105,10 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
     const admitted = yield* Effect.result(admit(request, keys))
     const response = Result.isFailure(admitted)
       ? respond(admitted.failure)
-      : yield* Effect.provideService(answer(router, request), Tables.Tenant, admitted.success)
+      : yield* answer(router, request).pipe(
+        Effect.provideContext(context),
+        Effect.provideService(Tables.Tenant, admitted.success)
+      )
     // The stream of a turn is written past the framework, so without its headers.
     return response.headers["content-type"] === "text/event-stream"
       ? response
