@@ -16,7 +16,8 @@ import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { field, present } from "../wire/Json.ts"
 import { AgentFolders } from "./AgentFolders.ts"
-import { Sandboxes, type SandboxSettings } from "./Sandboxes.ts"
+import type { SandboxSettings } from "./Sandbox.ts"
+import { Sandboxes } from "./Sandboxes.ts"
 
 /** The settings of a sandbox that is given none: those of every cold start, and of every warm one. */
 export const bare: SandboxSettings = { env: {}, permissionMode: "bypassPermissions" }

@@ -1,4 +1,4 @@
-/** What is kept of the workspaces of sessions, to be read when their sandboxes are gone. */
+/** What is kept of the workspaces of sessions, for when their sandboxes are gone. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -6,6 +6,18 @@ import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Semaphore from "effect/Semaphore"
 import * as FileTree from "./FileTree.ts"
+
+export interface Snapshots {
+  /**
+   * Takes the snapshot of a session, in place of the one before: of the whole workspace, or as real servers do, without
+   * what can be made again. A file that vanishes meanwhile ends it, and fails nothing.
+   */
+  readonly take: (session: string, workspace: string, whole: boolean) => Effect.Effect<void>
+  /** Lays out a workspace as the snapshot of a session has it, and answers whether there is one. */
+  readonly restore: (session: string, workspace: string) => Effect.Effect<boolean, PlatformError>
+  /** The folder of a session's snapshot. */
+  readonly find: (session: string) => Effect.Effect<Option.Option<string>>
+}
 
 const isOwn = (name: string) => !FileTree.alwaysHidden.has(name) && !FileTree.caches.has(name)
 
@@ -16,7 +28,7 @@ export const make = Effect.fnUntraced(function*(folder: string) {
   const lock = yield* Semaphore.make(1)
   const snapshotOf = (session: string) => path.join(folder, session, "workspace")
 
-  /** Copies a folder as it is, links as links: what they point to may be the whole disk. */
+  /** Copies a folder as it is, links as links: a link may lead to the whole disk. */
   const copy = Effect.fnUntraced(function*(
     from: string,
     to: string,
@@ -40,18 +52,13 @@ export const make = Effect.fnUntraced(function*(folder: string) {
       (exists) => exists ? Option.some(snapshotOf(session)) : Option.none()
     )
 
-  return {
-    /**
-     * Takes the snapshot of a session, in place of the one before: of the whole workspace, or as real servers do, without
-     * what can be made again. What vanishes meanwhile ends it, and fails nothing.
-     */
-    take: (session: string, workspace: string, whole: boolean) =>
+  const snapshots: Snapshots = {
+    take: (session, workspace, whole) =>
       Effect.andThen(
         fileSystem.remove(snapshotOf(session), { recursive: true, force: true }),
         copy(workspace, snapshotOf(session), whole ? () => true : isOwn)
       ).pipe(Effect.ignore, lock.withPermit, Effect.uninterruptible),
-    /** Lays out a workspace as the snapshot of a session has it, and tells whether there is one. */
-    restore: (session: string, workspace: string) =>
+    restore: (session, workspace) =>
       Effect.flatMap(
         find(session),
         Option.match({
@@ -59,7 +66,7 @@ export const make = Effect.fnUntraced(function*(folder: string) {
           onSome: (snapshot) => Effect.as(copy(snapshot, workspace, () => true), true)
         })
       ),
-    /** The folder of a session's snapshot. */
     find
   }
+  return snapshots
 })

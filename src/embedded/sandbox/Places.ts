@@ -1,0 +1,112 @@
+/** The places for sandboxes: how many there are, what runs in each, and which one is given up for another. */
+import type * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { SandboxLogEntry } from "../../schema/Session.ts"
+import type { Activity, Sandbox } from "./Sandbox.ts"
+
+/** A sandbox that is alive, and what runs in it. */
+export interface Resident {
+  readonly sandbox: Sandbox
+  readonly scope: Scope.Closeable
+  readonly agentName: string
+  /** Its session. A prepared sandbox has none yet. */
+  session: string | undefined
+  turns: number
+  others: number
+  /** Whether a turn has ever run. */
+  hasRun: boolean
+}
+
+/** How many sandboxes there are, by state, and how many sessions got a prepared one. */
+export type SandboxStats = Readonly<
+  Record<"total" | "cold" | "warming" | "warm" | "waiting" | "running" | "preWarmHits", number>
+>
+
+type Logs = Effect.Effect<ReadonlyArray<SandboxLogEntry>>
+
+/** All of it is synchronous: between a question and its consequence nothing else happens. */
+export interface Places {
+  /** Whether there is a place for another sandbox. */
+  readonly hasRoom: () => boolean
+  /** Keeps a place for a sandbox that is about to start. */
+  readonly reserve: () => void
+  /** Ends a reservation: the sandbox has its place, or did not start. */
+  readonly release: () => void
+  readonly add: (id: string, resident: Resident) => void
+  readonly find: (id: string) => Resident | undefined
+  /** Takes a sandbox out of those alive. */
+  readonly remove: (id: string) => Resident | undefined
+  /** Counts what begins or ends in a sandbox, and makes it the one used last. */
+  readonly count: (id: string, activity: Activity, change: 1 | -1) => void
+  /** Which one makes room: idle, a prepared one if there is any, else the one that was used longest ago. */
+  readonly leastNeeded: () => Resident | undefined
+  /** Gives a prepared sandbox of an agent of this name, of any tenant, to a session. */
+  readonly assign: (agentName: string, session: string) => Resident | undefined
+  /** Keeps the log of a sandbox that is no longer alive, and whose session may be resumed. */
+  readonly keepLog: (id: string, logs: Logs) => void
+  readonly dropLog: (id: string) => void
+  readonly keptLog: (id: string) => Logs | undefined
+  readonly stats: () => SandboxStats
+}
+
+/** Keeps places for so many sandboxes. */
+export const make = (maxSandboxes: number): Places => {
+  /** In the order of their last use. */
+  const alive = new Map<string, Resident>()
+  const cold = new Map<string, Logs>()
+  let reserved = 0
+  let preWarmHits = 0
+
+  const find = (id: string) => alive.get(id)
+  const remove = (id: string) => {
+    const resident = alive.get(id)
+    alive.delete(id)
+    return resident
+  }
+  const count: Places["count"] = (id, activity, change) => {
+    const resident = remove(id)
+    if (resident === undefined) return
+    alive.set(id, resident)
+    if (activity === "turns") resident.turns += change
+    else resident.others += change
+    resident.hasRun ||= activity === "turns"
+  }
+
+  return {
+    hasRoom: () => alive.size + reserved < maxSandboxes,
+    reserve: () => void (reserved += 1),
+    release: () => void (reserved -= 1),
+    add: (id, resident) => void alive.set(id, resident),
+    find,
+    remove,
+    count,
+    leastNeeded: () => {
+      const idle = Array.from(alive.values()).filter(({ others, turns }) => turns + others === 0)
+      return idle.find(({ session }) => session === undefined) ?? idle[0]
+    },
+    assign: (agentName, session) => {
+      const prepared = Array.from(alive.values()).find((resident) =>
+        resident.session === undefined && resident.agentName === agentName && resident.others === 0
+      )
+      if (prepared === undefined) return undefined
+      prepared.session = session
+      count(prepared.sandbox.id, "others", 1)
+      preWarmHits += 1
+      return prepared
+    },
+    keepLog: (id, logs) => void cold.set(id, logs),
+    dropLog: (id) => void cold.delete(id),
+    keptLog: (id) => cold.get(id),
+    stats: () => ({ ...statesOf(alive), total: alive.size + cold.size, cold: cold.size, preWarmHits })
+  }
+}
+
+const statesOf = (alive: ReadonlyMap<string, Resident>) => {
+  const of = (isOf: (resident: Resident) => boolean) => Array.from(alive.values()).filter(isOf).length
+  return {
+    warming: 0,
+    warm: of(({ hasRun }) => !hasRun),
+    waiting: of(({ hasRun, turns }) => hasRun && turns === 0),
+    running: of(({ turns }) => turns > 0)
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * The ends of sandboxes. Each leaves something else:
+ *
+ * - the end of a session, or its stop: a snapshot of the workspace, and no log;
+ * - a crash: the log, and the snapshot of the last turn that ended or of the last pause, if there is one;
+ * - the need of its place: a snapshot and an empty log, and the session becomes `paused`;
+ * - the deletion of its agent: the sandbox lives on, and no session leads to it;
+ * - the end of the server: nothing.
+ */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { Settings } from "../EmbeddedOptions.ts"
+import { Store } from "../store/Store.ts"
+import type { Places, Resident } from "./Places.ts"
+import type { SandboxFolders } from "./SandboxFolders.ts"
+import type { Snapshots } from "./Snapshots.ts"
+
+export interface SandboxEnds {
+  /** Keeps the workspace of a sandbox as it is now. */
+  readonly persist: (id: string) => Effect.Effect<void>
+  /** Ends what runs in a sandbox, and keeps its workspace. */
+  readonly stop: (id: string) => Effect.Effect<void>
+  /** Ends what runs in a sandbox, as the death of its process does. */
+  readonly crash: (id: string) => Effect.Effect<void>
+  /** Ends an idle sandbox, keeps its workspace, and reserves its place for another one. */
+  readonly evict: (resident: Resident) => Effect.Effect<void>
+  /** Ends what runs in a sandbox, and keeps nothing. */
+  readonly destroy: (id: string) => Effect.Effect<void>
+}
+
+/** Ends the sandboxes of these places. */
+export const make = Effect.fnUntraced(function*(places: Places, folders: SandboxFolders, snapshots: Snapshots) {
+  const { quirks } = yield* Settings
+  const store = yield* Store
+
+  /** Ends what runs in a sandbox that is no longer among those alive. */
+  const close = Effect.fnUntraced(function*({ sandbox, scope }: Resident) {
+    yield* Scope.close(scope, Exit.void)
+    yield* sandbox.speak(0, { _tag: "Died" })
+  })
+
+  const persist = (resident: Resident | undefined, whole: boolean) =>
+    resident?.session === undefined
+      ? Effect.void
+      : snapshots.take(resident.session, resident.sandbox.directory, whole)
+
+  /** Keeps what a later resume begins with. */
+  const persistForResume = (resident: Resident | undefined) => persist(resident, !quirks.coldResumeLosesWorkspace)
+
+  const destroy = Effect.fnUntraced(function*(id: string) {
+    const resident = places.remove(id)
+    places.dropLog(id)
+    if (resident !== undefined) yield* close(resident)
+    yield* folders.remove(id)
+  }, Effect.uninterruptible)
+
+  const ends: SandboxEnds = {
+    persist: (id) => Effect.suspend(() => persist(places.find(id), false)),
+    stop: Effect.fnUntraced(function*(id) {
+      yield* persistForResume(places.find(id))
+      yield* destroy(id)
+    }, Effect.uninterruptible),
+    crash: Effect.fnUntraced(function*(id) {
+      const resident = places.remove(id)
+      if (resident === undefined) return
+      places.keepLog(id, resident.sandbox.logs)
+      yield* close(resident)
+    }, Effect.uninterruptible),
+    evict: Effect.fnUntraced(function*(resident) {
+      const { sandbox: { id }, session } = resident
+      // It counts as used from here on, so that only one start takes its place.
+      places.count(id, "others", 1)
+      if (session !== undefined) {
+        yield* store.updateSession(session, { status: "paused" })
+        yield* persistForResume(resident)
+      }
+      places.reserve()
+      yield* destroy(id)
+      if (session !== undefined) places.keepLog(id, Effect.succeed([]))
+    }, Effect.uninterruptible),
+    destroy
+  }
+  return ends
+})

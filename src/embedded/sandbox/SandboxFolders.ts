@@ -1,0 +1,63 @@
+/** The folders of sandboxes on the disk, and what the workspace in them begins with. */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import type { PlatformError } from "effect/PlatformError"
+import type { SandboxSettings } from "./Sandbox.ts"
+import type { Snapshots } from "./Snapshots.ts"
+
+/** What a workspace begins with. */
+export interface WorkspaceOrigin {
+  /** The folder of the agent. */
+  readonly agentFolder: string
+  readonly settings: SandboxSettings
+  /** The session whose snapshot is taken, where something is restored. */
+  readonly session: string | undefined
+  /** The sandbox whose workspace goes on in this one: as a crash left it, else as the snapshot has it. */
+  readonly restore: string | undefined
+}
+
+export interface SandboxFolders {
+  /** The workspace of a sandbox, whether or not it is laid out. */
+  readonly workspaceOf: (id: string) => string
+  /** Lays out the workspace of a sandbox. */
+  readonly layOut: (id: string, origin: WorkspaceOrigin) => Effect.Effect<void, PlatformError>
+  /** Removes all that a sandbox has on the disk, as far as the system lets it. */
+  readonly remove: (id: string) => Effect.Effect<void>
+}
+
+/** Keeps the folders of sandboxes below a folder. */
+export const make = Effect.fnUntraced(function*(folder: string, snapshots: Snapshots) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const homeOf = (id: string) => path.join(folder, id)
+  const workspaceOf = (id: string) => path.join(folder, id, "workspace")
+
+  /** Brings back what there was, and answers whether there was something. */
+  const restored = Effect.fnUntraced(function*(workspace: string, { restore, session = "" }: WorkspaceOrigin) {
+    if (restore === undefined) return false
+    if (!(yield* fileSystem.exists(workspaceOf(restore)))) return yield* snapshots.restore(session, workspace)
+    yield* fileSystem.rename(workspaceOf(restore), workspace)
+    return true
+  })
+
+  const folders: SandboxFolders = {
+    workspaceOf,
+    layOut: Effect.fnUntraced(function*(id, origin) {
+      const workspace = workspaceOf(id)
+      yield* fileSystem.makeDirectory(homeOf(id), { recursive: true })
+      if (yield* restored(workspace, origin)) return
+      yield* fileSystem.copy(origin.agentFolder, workspace)
+      const { mcpServers, systemPrompt } = origin.settings
+      if (systemPrompt !== undefined) {
+        yield* fileSystem.writeFileString(path.join(workspace, "CLAUDE.md"), systemPrompt)
+      }
+      if (mcpServers !== undefined) {
+        const config = JSON.stringify({ mcpServers }, null, 2)
+        yield* fileSystem.writeFileString(path.join(workspace, ".mcp.json"), `${config}\n`)
+      }
+    }),
+    remove: (id) => Effect.ignore(fileSystem.remove(homeOf(id), { recursive: true, force: true }))
+  }
+  return folders
+})

@@ -1,0 +1,123 @@
+/** How a session gets its sandbox: a prepared one, a new one, or one in the place of another. */
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Scope from "effect/Scope"
+import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import { Settings } from "../EmbeddedOptions.ts"
+import type { AgentRow } from "../store/Store.ts"
+import * as Errors from "../wire/Errors.ts"
+import type { Places, Resident } from "./Places.ts"
+import * as Sandbox from "./Sandbox.ts"
+import type { SandboxEnds } from "./SandboxEnds.ts"
+import type { SandboxFolders } from "./SandboxFolders.ts"
+import * as Shell from "./Shell.ts"
+
+/** What a sandbox is made of, and for which session. */
+export interface SandboxOptions {
+  /** Its id, where it is not a prepared one. */
+  readonly id: string
+  readonly session: string
+  readonly agent: AgentRow
+  readonly settings: Sandbox.SandboxSettings
+  /** The sandbox whose workspace goes on in this one. */
+  readonly restore?: string | undefined
+}
+
+/** A prepared sandbox has no session yet. */
+interface BuildOptions extends Omit<SandboxOptions, "session"> {
+  readonly session: string | undefined
+}
+
+export interface SandboxStarts {
+  /**
+   * Gives a session a sandbox, and runs `use` before the sandbox counts as idle. It is a prepared one under the quirk
+   * `warmPool`, where nothing is to be restored, else a new one. Where `use` fails, the sandbox is destroyed.
+   */
+  readonly create: <A, E, R>(
+    options: SandboxOptions,
+    use: (sandbox: Sandbox.Sandbox) => Effect.Effect<A, E, R>
+  ) => Effect.Effect<A, E | ErrorResponse, R>
+  /** Prepares a sandbox for the next session of an agent, under the quirk `warmPool` and where there is room. */
+  readonly warmUp: (agent: AgentRow, settings: Sandbox.SandboxSettings) => Effect.Effect<void>
+}
+
+/** Starts sandboxes in these places. They end with the surrounding scope at the latest. */
+export const make = Effect.fnUntraced(function*(places: Places, folders: SandboxFolders, ends: SandboxEnds) {
+  const { quirks } = yield* Settings
+  const random = yield* SecureRandom.SecureRandom
+  const build = yield* makeBuild(places, folders)
+
+  const reserve = Effect.suspend((): Effect.Effect<void, ErrorResponse> => {
+    if (places.hasRoom()) return Effect.sync(places.reserve)
+    const leaving = places.leastNeeded()
+    return leaving === undefined
+      ? Effect.fail(Errors.failure(503, "Sandbox capacity reached and no evictable sandboxes (all running)"))
+      : ends.evict(leaving)
+  })
+
+  const warmUp: SandboxStarts["warmUp"] = Effect.fnUntraced(function*(agent, settings) {
+    if (!quirks.warmPool || !places.hasRoom()) return
+    places.reserve()
+    yield* build({ id: yield* random.uuidV4(), session: undefined, agent, settings })
+  }, Effect.uninterruptible)
+
+  /** A prepared sandbox: as it is, without the settings that the session asks for. */
+  const takePrepared = Effect.fnUntraced(function*({ agent, restore, session, settings }: SandboxOptions) {
+    const prepared = restore === undefined ? places.assign(agent.name, session) : undefined
+    if (prepared === undefined) return
+    // The next one is prepared with the environment of this session, on a real server as well.
+    yield* warmUp(agent, { env: settings.env, permissionMode: settings.permissionMode })
+    return prepared
+  })
+
+  const starts: SandboxStarts = {
+    create: (options, use) =>
+      Effect.uninterruptibleMask((restore) =>
+        Effect.gen(function*() {
+          const { sandbox } = (yield* takePrepared(options)) ?? (yield* Effect.andThen(reserve, build(options)))
+          return yield* restore(use(sandbox)).pipe(
+            Effect.onError(() => ends.destroy(sandbox.id)),
+            Effect.ensuring(Effect.sync(() => places.count(sandbox.id, "others", -1)))
+          )
+        })
+      ),
+    warmUp
+  }
+  return starts
+})
+
+/** Builds sandboxes, each in a place that is reserved for it. One with a session counts as used until that has begun. */
+const makeBuild = Effect.fnUntraced(function*(places: Places, folders: SandboxFolders) {
+  const services = yield* Effect.context<Effect.Services<ReturnType<typeof Sandbox.make>>>()
+  const surroundingScope = yield* Effect.scope
+  const platformEnvironment = yield* Shell.platformEnvironment
+  return Effect.fnUntraced(
+    function*({ agent, id, restore, session, settings }: BuildOptions) {
+      yield* Effect.orDie(folders.layOut(id, { agentFolder: agent.path, settings, session, restore }))
+      const scope = yield* Scope.fork(surroundingScope)
+      const directory = folders.workspaceOf(id)
+      const sandbox = yield* Sandbox.make({
+        id,
+        directory,
+        env: {
+          ...platformEnvironment,
+          HOME: directory,
+          ...settings.env,
+          ASH_AGENT_DIR: agent.path,
+          ASH_SANDBOX_ID: id,
+          // A prepared sandbox does not know its session.
+          ASH_SESSION_ID: session ?? id,
+          ASH_WORKSPACE_DIR: directory
+        },
+        settings,
+        scope,
+        count: (activity, change) => places.count(id, activity, change)
+      }).pipe(Effect.provide(services))
+      const others = session === undefined ? 0 : 1
+      const resident: Resident = { sandbox, scope, agentName: agent.name, session, turns: 0, others, hasRun: false }
+      places.add(id, resident)
+      return resident
+    },
+    Effect.ensuring(Effect.sync(places.release))
+  )
+})
