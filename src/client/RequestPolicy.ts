@@ -15,6 +15,8 @@ import * as RetryBudget from "../internal/request/retryBudget.ts"
 import { startedNothing } from "../internal/turn/brokenTurn.ts"
 import { turnLimits } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
+import type { Operation, Repetition } from "../schema/Operation.ts"
+import type { ApiMethod } from "./AshApiClient.ts"
 import { checkOptions, RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 
 /** What the calls of a layer share. */
@@ -42,36 +44,37 @@ export interface SharedLimits {
   readonly maxStreams?: number | undefined
 }
 
-/** What sets a call apart from others. */
-interface CallOptions {
-  /** The time-out where neither the layer nor the call sets one. */
-  readonly default?: Duration.Input
-  /** The time-out, whatever the layer or the call sets. */
-  readonly fixed?: Duration.Duration
-  /** The server's rate limit that it counts for. */
-  readonly rateLimit?: "agents" | "sessions"
+/** What sets a call apart from others of its operation. */
+export interface CallOptions<A, R> {
+  /** The time limit, whatever the layer or the call sets. */
+  readonly timeLimit?: Duration.Duration | undefined
+  /** What a repetition does, where it is not what the operation's does. */
+  readonly repetition?: Repetition | undefined
+  /** What surrounds each attempt while it is on the wire, within its limit. */
+  readonly onWire?: OnWire<A, R> | undefined
 }
 
-type MakeCall = <A, R>(
-  operation: string,
-  attempt: Effect.Effect<A, AshError, R>,
-  options?: CallOptions,
-  onWire?: OnWire<A, R>
-) => Effect.Effect<A, AshError, R>
-
 // Read once, not for each call.
-const defaultTimeout = Duration.minutes(1)
 const defaultDelay = Duration.millis(200)
 const defaultMaxDelay = Duration.seconds(30)
 const defaultMaxRetryAfter = Duration.minutes(1)
 
-const timeoutOf = (options: RequestOptionsInput, call: CallOptions): Duration.Duration =>
-  call.fixed ?? Duration.fromInputUnsafe(options.timeout ?? call.default ?? defaultTimeout)
-
-const didNothing = ({ nothingHappened }: AshError) => nothingHappened
+/** What bounds an attempt of an operation, and whether it may be sent again, as far as what it does is concerned. */
+const boundsOf = (
+  { repetition, startsTurn, timeLimit }: Operation,
+  options: RequestOptionsInput,
+  fixed: Duration.Duration | undefined
+): Pick<Policy, "isHarmless" | "timeout" | "timer"> =>
+  repetition === "repeats" && startsTurn
+    ? { isHarmless: startedNothing, timeout: turnLimits(options).headers, timer: "headers" }
+    : {
+      isHarmless: repetition === "repeats" ? ({ nothingHappened }) => nothingHappened : () => true,
+      timeout: fixed ?? (options.timeout === undefined ? timeLimit : Duration.fromInputUnsafe(options.timeout)),
+      timer: "attempt"
+    }
 
 /** An attempt that has succeeded when nothing is there, provided that one before it may have deleted it. */
-const doneIfGone = (attempt: Effect.Effect<unknown, AshError>): Effect.Effect<void, AshError> => {
+const doneIfGone = <A, R>(attempt: Effect.Effect<A, AshError, R>): Effect.Effect<A | undefined, AshError, R> => {
   let mayBeDone = false
   return Effect.suspend(() => {
     const before = mayBeDone
@@ -82,8 +85,7 @@ const doneIfGone = (attempt: Effect.Effect<unknown, AshError>): Effect.Effect<vo
           mayBeDone = before || !error.nothingHappened
         })
       ),
-      Effect.catchReason("AshError", "NotFound", (_, error) => before ? Effect.void : Effect.fail(error)),
-      Effect.asVoid
+      Effect.catchReason("AshError", "NotFound", (_, error) => before ? Effect.undefined : Effect.fail(error))
     )
   })
 }
@@ -115,14 +117,23 @@ const permits = (count: number | undefined): Effect.Effect<void, never, Scope.Sc
 
 /** How the services of a layer make their calls. */
 export class RequestPolicy extends Context.Service<RequestPolicy, {
-  /** A call that does nothing twice when it is repeated. */
-  readonly repeatable: MakeCall
-  /** A call that creates or runs something: repeated only when it is certain that nothing happened. */
-  readonly once: MakeCall
-  /** A call that deletes something. Repeated after an attempt that may have done it, it is done if nothing is there. */
-  readonly deletion: (operation: string, attempt: Effect.Effect<unknown, AshError>) => Effect.Effect<void, AshError>
-  /** A call that starts a turn: as `once`, with the timers of a turn. */
-  readonly turn: MakeCall
+  /**
+   * Calls a method of the low-level client, as its operation may be called: within its time limit, in the window of its
+   * rate limit, and again after a failure where a repetition is harmless, or where it is certain that nothing happened.
+   */
+  readonly call: <Request, A, R>(
+    method: ApiMethod<Request, A, R>,
+    request: Request,
+    options?: CallOptions<A, R>
+  ) => Effect.Effect<A, AshError, R>
+  /** Calls a method that deletes something. Repeated after an attempt that may have done it, it is done if nothing is there. */
+  readonly remove: <Request, A>(method: ApiMethod<Request, A>, request: Request) => Effect.Effect<void, AshError>
+  /** Makes an attempt of an operation, as `call` does. */
+  readonly attempt: <A, R>(
+    operation: Operation,
+    attempt: Effect.Effect<A, AshError, R>,
+    options?: CallOptions<A, R>
+  ) => Effect.Effect<A, AshError, R>
   /** The options of the layer with those of the fiber over them. */
   readonly options: (operation: string) => Effect.Effect<RequestOptionsInput, AshError>
   /** Waits until another session may be open, and counts it until the scope closes. */
@@ -142,33 +153,29 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
           Effect.flatMap(RequestOptions, (own) =>
             Effect.as(checkOptions(operation, own), RequestOptions.merge(own)(layerOptions)))
 
-        const make = (
-          isHarmless: (error: AshError) => boolean,
-          limit: (options: RequestOptionsInput, call: CallOptions) => Pick<Policy, "timeout" | "timer">
-        ): MakeCall =>
-        (operation, attempt, call = {}, onWire) =>
-          Effect.flatMap(options(operation), (options) => {
+        const attempt = <A, R>(
+          operation: Operation,
+          attempt: Effect.Effect<A, AshError, R>,
+          { onWire, repetition = operation.repetition, timeLimit }: CallOptions<A, R> = {}
+        ) =>
+          Effect.flatMap(options(operation.name), (options) => {
             const policy: Policy = {
-              ...limit(options, call),
+              ...boundsOf({ ...operation, repetition }, options, timeLimit),
               times: options.retry?.times ?? 2,
               delay: Duration.fromInputUnsafe(options.retry?.delay ?? defaultDelay),
               maxDelay: Duration.fromInputUnsafe(options.retry?.maxDelay ?? defaultMaxDelay),
               maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? defaultMaxRetryAfter),
-              isHarmless,
               budget,
-              rateLimit: call.rateLimit && rateLimits[call.rateLimit]
+              rateLimit: operation.rateLimit && rateLimits[operation.rateLimit]
             }
-            return applyPolicy(operation, policy, Effect.provideService(attempt, RequestOptions, options), onWire)
+            return applyPolicy(operation.name, policy, Effect.provideService(attempt, RequestOptions, options), onWire)
           })
-        const attempt = (options: RequestOptionsInput, call: CallOptions) =>
-          ({ timeout: timeoutOf(options, call), timer: "attempt" }) as const
-        const repeatable = make(() =>
-          true, attempt)
         return RequestPolicy.of({
-          repeatable,
-          once: make(didNothing, attempt),
-          deletion: (operation, attempt) => Effect.suspend(() => repeatable(operation, doneIfGone(attempt))),
-          turn: make(startedNothing, (options) => ({ timeout: turnLimits(options).headers, timer: "headers" })),
+          attempt,
+          call: (method, request, options) =>
+            attempt(method.operation, method(request), options),
+          remove: (method, request) =>
+            Effect.suspend(() => Effect.asVoid(attempt(method.operation, doneIfGone(method(request))))),
           options,
           session: permits(limits.maxSessions),
           stream: permits(limits.maxStreams)

@@ -2,7 +2,7 @@
  * The HTTP API of an Ash server, declared once. The low-level client, the embedded server and the OpenAPI document are
  * derived from it.
  */
-import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
@@ -33,6 +33,18 @@ import { bytesUpTo, FileEntry, FileUpload, SessionFileList, WriteFileResult } fr
 import { ServerHealth } from "./Health.ts"
 import { AgentName, AgentVersionReference, FilePath, ResourceId, SessionId, Uuid } from "./Ids.ts"
 import { SendMessageRequest, StoredMessage } from "./Message.ts"
+import {
+  AnswerInErrors,
+  BodyLimit,
+  CarriesFiles,
+  FilePathParameter,
+  MethodName,
+  RateLimitBucket,
+  Repeats,
+  ServiceName,
+  StartsTurn,
+  TimeLimit
+} from "./Operation.ts"
 import { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "./QueueItem.ts"
 import {
   CreateSessionRequest,
@@ -46,22 +58,14 @@ import { SessionEvent, SessionEventType } from "./SessionEvent.ts"
 import { timeSpan, UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
 import { JsonObject, JsonObjectInput, omittable, WellFormed } from "./Wire.ts"
 
-/** The number of bytes that the body of a request may have: an annotation of endpoints, 1 MiB where absent. */
-export const BodyLimit = Context.Reference<number>("effect-ash/schema/AshApi/BodyLimit", {
-  defaultValue: () => 1_048_576
-})
-
-/**
- * Whether an error may keep the start of an answer that cannot be decoded: an annotation of endpoints whose answers hold
- * no secret, and nothing that users and agents tell each other.
- */
-export const AnswerInErrors = Context.Reference<boolean>("effect-ash/schema/AshApi/AnswerInErrors", {
-  defaultValue: () => false
-})
-
 const error = ErrorResponses
 const created = HttpApiSchema.status(201)
 const empty = HttpApiSchema.NoContent
+
+/** The install and start scripts of an agent may run for two minutes each before the server answers. */
+const startsSandbox = Duration.minutes(5)
+/** So many bytes take their time. */
+const carriesWorkspace = Duration.minutes(5)
 
 const Limit = Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 1000 }, { expected: "1 to 1,000" }))
 const after = (minimum: number) =>
@@ -109,7 +113,7 @@ class HealthGroup extends HttpApiGroup.make("health")
 
 class MetaGroup extends HttpApiGroup.make("meta")
   .add(
-    HttpApiEndpoint.get("openApi", "/docs/json", { success: JsonObject, error }),
+    HttpApiEndpoint.get("openApi", "/docs/json", { success: JsonObject, error }).annotate(MethodName, "Health.openApi"),
     HttpApiEndpoint.get("dashboardConfig", "/dashboard/config.js", {
       success: Schema.RedactedFromValue(Schema.String).pipe(
         HttpApiSchema.asText({ contentType: "application/javascript" })
@@ -125,7 +129,7 @@ class AgentsGroup extends HttpApiGroup.make("agents")
       payload: CreateAgentRequest,
       success: AgentResponse.pipe(created),
       error
-    }),
+    }).annotate(RateLimitBucket, "agents").annotate(TimeLimit, startsSandbox).annotate(CarriesFiles, true),
     HttpApiEndpoint.get("list", "/api/agents", { success: Schema.Struct({ agents: Schema.Array(Agent) }), error }),
     HttpApiEndpoint.get("get", "/api/agents/:name", { params: agent, success: AgentResponse, error }),
     HttpApiEndpoint.patch("update", "/api/agents/:name", {
@@ -156,18 +160,18 @@ class AgentsGroup extends HttpApiGroup.make("agents")
       query: { format: omittable(Schema.Literals(["json", "raw"])) },
       success: Download,
       error
-    }),
+    }).annotate(FilePathParameter, "path"),
     HttpApiEndpoint.post("writeFiles", "/api/agents/:name/files", {
       params: agent,
       payload: Schema.Struct({ files: Schema.Array(FileUpload) }),
       success: Schema.Struct({ written: Schema.Finite }),
       error
-    }),
+    }).annotate(Repeats, "harmless").annotate(CarriesFiles, true),
     HttpApiEndpoint.delete("deleteFile", "/api/agents/:name/files/:path", {
       params: agentFile,
       success: Schema.Struct({ deleted: Schema.Boolean }),
       error
-    })
+    }).annotate(FilePathParameter, "path")
   )
 {}
 
@@ -204,7 +208,7 @@ class AgentVersionsGroup extends HttpApiGroup.make("agentVersions")
       params: version,
       success: Schema.Struct({ activated: Schema.Boolean, versionNumber: Schema.Finite }),
       error
-    })
+    }).annotate(Repeats, "harmless")
   )
 {}
 
@@ -281,7 +285,7 @@ class EvalsGroup extends HttpApiGroup.make("evals")
       payload: ScoreEvalRunRequest,
       success: ScoredEvalResults,
       error
-    }),
+    }).annotate(Repeats, "harmless"),
     HttpApiEndpoint.patch("scoreResult", "/api/agents/:name/eval-results/:id", {
       params: agentItem,
       payload: ScoreEvalResultRequest,
@@ -297,7 +301,7 @@ class SessionsGroup extends HttpApiGroup.make("sessions")
       payload: CreateSessionRequest,
       success: SessionResponse.pipe(created),
       error
-    }),
+    }).annotate(RateLimitBucket, "sessions").annotate(TimeLimit, startsSandbox),
     HttpApiEndpoint.get("list", "/api/sessions", {
       query: { agent: omittable(Schema.String) },
       success: Schema.Struct({ sessions: Schema.Array(Session) }),
@@ -311,14 +315,18 @@ class SessionsGroup extends HttpApiGroup.make("sessions")
       error
     }),
     HttpApiEndpoint.post("pause", "/api/sessions/:id/pause", { params: session, success: SessionResponse, error }),
-    HttpApiEndpoint.post("resume", "/api/sessions/:id/resume", { params: session, success: SessionResponse, error }),
+    HttpApiEndpoint.post("resume", "/api/sessions/:id/resume", { params: session, success: SessionResponse, error })
+      .annotate(Repeats, "harmless").annotate(TimeLimit, startsSandbox),
     HttpApiEndpoint.post("stop", "/api/sessions/:id/stop", { params: session, success: SessionResponse, error }),
     HttpApiEndpoint.post("fork", "/api/sessions/:id/fork", {
       params: session,
       success: SessionResponse.pipe(created),
       error
-    }),
-    HttpApiEndpoint.delete("end", "/api/sessions/:id", { params: session, success: SessionResponse, error }),
+    }).annotate(TimeLimit, startsSandbox),
+    HttpApiEndpoint.delete("end", "/api/sessions/:id", { params: session, success: SessionResponse, error }).annotate(
+      Repeats,
+      "harmless"
+    ),
     HttpApiEndpoint.post("exec", "/api/sessions/:id/exec", {
       params: session,
       payload: ExecRequest,
@@ -351,7 +359,7 @@ class MessagesGroup extends HttpApiGroup.make("messages")
         Schema.Struct({ "content-type": Schema.optionalKey(Schema.String) })
       ),
       error
-    }).annotate(BodyLimit, 52_428_800),
+    }).annotate(StartsTurn, true).annotate(BodyLimit, 52_428_800),
     HttpApiEndpoint.get("list", "/api/sessions/:id/messages", {
       params: session,
       query: { limit: omittable(Limit), after: after(0) },
@@ -374,7 +382,7 @@ class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
       query: { format: omittable(Schema.Literals(["json", "raw"])) },
       success: Download,
       error
-    }),
+    }).annotate(FilePathParameter, "path"),
     HttpApiEndpoint.post("write", "/api/sessions/:id/files", {
       params: session,
       payload: Schema.Struct({
@@ -390,24 +398,31 @@ class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
       }),
       success: Schema.Struct({ files: Schema.Array(WriteFileResult) }),
       error
-    }).annotate(BodyLimit, 209_715_200),
+    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(CarriesFiles, true).annotate(
+      BodyLimit,
+      209_715_200
+    ),
     HttpApiEndpoint.delete("delete", "/api/sessions/:id/files/:path", {
       params: sessionFile,
       success: Schema.Struct({ path: Schema.String, deleted: Schema.Boolean }),
       error
-    })
+    }).annotate(FilePathParameter, "path")
   )
 {}
 
 class WorkspacesGroup extends HttpApiGroup.make("workspaces")
   .add(
-    HttpApiEndpoint.get("download", "/api/sessions/:id/workspace", { params: session, success: Download, error }),
+    HttpApiEndpoint.get("download", "/api/sessions/:id/workspace", { params: session, success: Download, error })
+      .annotate(TimeLimit, carriesWorkspace),
     HttpApiEndpoint.post("upload", "/api/sessions/:id/workspace", {
       params: session,
       payload: Schema.Struct({ bundle: bytesUpTo(104_857_600) }),
       success: Schema.Struct({ message: Schema.String }),
       error
-    }).annotate(BodyLimit, 140_509_184)
+    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(CarriesFiles, true).annotate(
+      BodyLimit,
+      140_509_184
+    )
   )
 {}
 
@@ -418,7 +433,7 @@ class AttachmentsGroup extends HttpApiGroup.make("attachments")
       payload: CreateAttachmentRequest,
       success: Schema.Struct({ attachment: Attachment }).pipe(created),
       error
-    }),
+    }).annotate(CarriesFiles, true),
     HttpApiEndpoint.get("list", "/api/sessions/:id/attachments", {
       params: session,
       success: Schema.Struct({ attachments: Schema.Array(Attachment) }),
@@ -450,7 +465,7 @@ class QueueGroup extends HttpApiGroup.make("queue")
       payload: CreateQueueItemRequest,
       success: ItemResponse.pipe(created),
       error
-    }),
+    }).annotate(MethodName, "enqueue"),
     HttpApiEndpoint.get("list", "/api/queue", {
       query: {
         status: omittable(QueueItemStatus),
@@ -461,8 +476,12 @@ class QueueGroup extends HttpApiGroup.make("queue")
     }),
     HttpApiEndpoint.get("stats", "/api/queue/stats", { success: Schema.Struct({ stats: QueueStats }), error }),
     HttpApiEndpoint.get("get", "/api/queue/:id", { params: item, success: ItemResponse, error }),
-    HttpApiEndpoint.delete("cancel", "/api/queue/:id", { params: item, success: ItemResponse, error })
+    HttpApiEndpoint.delete("cancel", "/api/queue/:id", { params: item, success: ItemResponse, error }).annotate(
+      Repeats,
+      "repeats"
+    )
   )
+  .annotate(ServiceName, "QueueItems")
 {}
 
 class UsageGroup extends HttpApiGroup.make("usage")

@@ -10,6 +10,7 @@ import * as Schema from "effect/Schema"
 import { compileAnswers } from "./compiled.ts"
 import { ErrorResponses } from "./ErrorResponse.ts"
 import { ResourceId } from "./Ids.ts"
+import { MethodName, ServiceName } from "./Operation.ts"
 import { CreateProjectFileRequest, ProjectFile } from "./ProjectFile.ts"
 import { Session, SessionStatus } from "./Session.ts"
 import { nullish, omittable } from "./Wire.ts"
@@ -33,11 +34,11 @@ class HostedGroup extends HttpApiGroup.make("hosted")
       },
       success: Schema.Struct({ sessions: Schema.Array(Session), total: nullish(Schema.Finite) }),
       error
-    }),
+    }).annotate(MethodName, "Sessions.listPage"),
     HttpApiEndpoint.get("listFiles", "/api/files", {
       success: Schema.Struct({ files: Schema.Array(ProjectFile) }),
       error
-    }),
+    }).annotate(MethodName, "list"),
     HttpApiEndpoint.post("createFile", "/api/files", {
       payload: CreateProjectFileRequest,
       success: [
@@ -45,14 +46,16 @@ class HostedGroup extends HttpApiGroup.make("hosted")
         Schema.Struct({ file: ProjectFile }).pipe(HttpApiSchema.status(201))
       ],
       error
-    }),
+    }).annotate(MethodName, "create"),
     HttpApiEndpoint.get("getFileUrl", "/api/files/:id/url", {
       params: file,
       success: Schema.Struct({ url: Schema.String }),
       error
-    }),
+    }).annotate(MethodName, "getUrl"),
     HttpApiEndpoint.delete("deleteFile", "/api/files/:id", { params: file, success: HttpApiSchema.NoContent, error })
+      .annotate(MethodName, "delete")
   )
+  .annotate(ServiceName, "ProjectFiles")
 {}
 
 /** The routes of the hosted product. */

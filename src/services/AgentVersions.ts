@@ -31,25 +31,21 @@ export class AgentVersions extends Context.Service<AgentVersions, {
     AgentVersions,
     Effect.gen(function*() {
       const { agentVersions: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call, remove } = yield* RequestPolicy
       const unwrap = ({ version }: { readonly version: AgentVersion }) => version
       return AgentVersions.of({
-        create: (name, payload = {}) =>
-          Effect.map(call.once("AgentVersions.create", api.create({ params: { name }, payload })), unwrap),
-        list: (name) =>
-          Effect.map(call.repeatable("AgentVersions.list", api.list({ params: { name } })), ({ versions }) => versions),
-        get: (name, versionNumber) =>
-          Effect.map(call.repeatable("AgentVersions.get", api.get({ params: { name, versionNumber } })), unwrap),
+        create: (name, payload = {}) => Effect.map(call(api.create, { params: { name }, payload }), unwrap),
+        list: (name) => Effect.map(call(api.list, { params: { name } }), ({ versions }) => versions),
+        get: (name, versionNumber) => Effect.map(call(api.get, { params: { name, versionNumber } }), unwrap),
         update: (name, versionNumber, payload) =>
           Effect.map(
-            call.repeatable("AgentVersions.update", api.update({ params: { name, versionNumber }, payload })),
+            call(api.update, { params: { name, versionNumber }, payload }),
             unwrap
           ),
-        delete: (name, versionNumber) =>
-          call.deletion("AgentVersions.delete", api.delete({ params: { name, versionNumber } })),
+        delete: (name, versionNumber) => remove(api.delete, { params: { name, versionNumber } }),
         activate: (name, version) =>
           Effect.map(
-            call.repeatable("AgentVersions.activate", api.activate({ params: { name, versionNumber: version } })),
+            call(api.activate, { params: { name, versionNumber: version } }),
             ({ versionNumber }) => versionNumber
           )
       })

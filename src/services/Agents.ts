@@ -65,44 +65,40 @@ export class Agents extends Context.Service<Agents, {
     Agents,
     Effect.gen(function*() {
       const { agents: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call, remove } = yield* RequestPolicy
       return Agents.of({
         create: ({ files, ...agent }) =>
           Effect.flatMap(gatherFiles("Agents.create", files ?? []), (uploads) =>
             Effect.map(
-              call.once(
-                "Agents.create",
-                api.create({ payload: files === undefined ? agent : { ...agent, files: uploads } }),
-                { default: "5 minutes", rateLimit: "agents" }
-              ),
+              call(api.create, { payload: files === undefined ? agent : { ...agent, files: uploads } }),
               ({ agent }) => agent
             )),
-        list: () => Effect.map(call.repeatable("Agents.list", api.list({})), ({ agents }) => agents),
-        get: (name) => Effect.map(call.repeatable("Agents.get", api.get({ params: { name } })), ({ agent }) => agent),
+        list: () => Effect.map(call(api.list, {}), ({ agents }) => agents),
+        get: (name) => Effect.map(call(api.get, { params: { name } }), ({ agent }) => agent),
         update: (name, payload) =>
           Effect.map(
-            call.repeatable("Agents.update", api.update({ params: { name }, payload })),
+            call(api.update, { params: { name }, payload }),
             ({ agent }) => agent
           ),
-        delete: (name) => call.deletion("Agents.delete", api.delete({ params: { name } })),
+        delete: (name) => remove(api.delete, { params: { name } }),
         getConfig: (name) =>
           Effect.map(
-            call.repeatable("Agents.getConfig", api.getConfig({ params: { name } })),
+            call(api.getConfig, { params: { name } }),
             ({ config }) => config
           ),
         updateConfig: (name, payload) =>
           Effect.map(
-            call.repeatable("Agents.updateConfig", api.updateConfig({ params: { name }, payload })),
+            call(api.updateConfig, { params: { name }, payload }),
             ({ config }) => config
           ),
         listFiles: (name) =>
           Effect.map(
-            call.repeatable("Agents.listFiles", api.listFiles({ params: { name } })),
+            call(api.listFiles, { params: { name } }),
             ({ files }) => files
           ),
         readFile: (name, path) =>
           Effect.map(
-            call.repeatable("Agents.readFile", api.readFile({ params: { name, path }, query: { format: "raw" } })),
+            call(api.readFile, { params: { name, path }, query: { format: "raw" } }),
             (response) => FileDownload.fromResponse("Agents.readFile", path, response)
           ),
         writeFiles: Effect.fnUntraced(function*(name, files) {
@@ -112,11 +108,11 @@ export class Agents extends Context.Service<Agents, {
           // A list without files is a request as well: it tells whether there is such an agent.
           const written = yield* Effect.forEach(
             files.length === 0 ? [[]] : batches(uploads),
-            (files) => call.repeatable("Agents.writeFiles", api.writeFiles({ params: { name }, payload: { files } }))
+            (files) => call(api.writeFiles, { params: { name }, payload: { files } })
           )
           return written.reduce((sum, { written }) => sum + written, 0)
         }),
-        deleteFile: (name, path) => call.deletion("Agents.deleteFile", api.deleteFile({ params: { name, path } }))
+        deleteFile: (name, path) => remove(api.deleteFile, { params: { name, path } })
       })
     })
   )

@@ -23,9 +23,9 @@ export class Analytics extends Context.Service<Analytics, {
     Analytics,
     Effect.gen(function*() {
       const { analytics: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call } = yield* RequestPolicy
       return Analytics.of({
-        get: (query = {}) => call.repeatable("Analytics.get", api.get({ query }))
+        get: (query = {}) => call(api.get, { query })
       })
     })
   )

@@ -20,11 +20,11 @@ export class ApiKeys extends Context.Service<ApiKeys, {
     ApiKeys,
     Effect.gen(function*() {
       const { apiKeys: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call, remove } = yield* RequestPolicy
       return ApiKeys.of({
-        create: (payload = {}) => call.once("ApiKeys.create", api.create({ payload })),
-        list: () => Effect.map(call.repeatable("ApiKeys.list", api.list({})), ({ keys }) => keys),
-        delete: (id) => call.deletion("ApiKeys.delete", api.delete({ params: { id } }))
+        create: (payload = {}) => call(api.create, { payload }),
+        list: () => Effect.map(call(api.list, {}), ({ keys }) => keys),
+        delete: (id) => remove(api.delete, { params: { id } })
       })
     })
   )

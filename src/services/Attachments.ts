@@ -40,28 +40,25 @@ export class Attachments extends Context.Service<Attachments, {
     Attachments,
     Effect.gen(function*() {
       const { attachments: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call, remove } = yield* RequestPolicy
       return Attachments.of({
         upload: (id, { content, ...attachment }) =>
           Effect.flatMap(gather("Attachments.upload", content, "content", maxSize), (bytes) =>
             Effect.map(
-              call.once(
-                "Attachments.upload",
-                api.upload({ params: { id }, payload: { ...attachment, content: bytes } })
-              ),
+              call(api.upload, { params: { id }, payload: { ...attachment, content: bytes } }),
               ({ attachment }) => attachment
             )),
         list: (id) =>
           Effect.map(
-            call.repeatable("Attachments.list", api.list({ params: { id } })),
+            call(api.list, { params: { id } }),
             ({ attachments }) => attachments
           ),
         download: (id) =>
           Effect.map(
-            call.repeatable("Attachments.download", api.download({ params: { id } })),
+            call(api.download, { params: { id } }),
             (response) => FileDownload.fromResponse("Attachments.download", id, response)
           ),
-        delete: (id) => call.deletion("Attachments.delete", api.delete({ params: { id } }))
+        delete: (id) => remove(api.delete, { params: { id } })
       })
     })
   )

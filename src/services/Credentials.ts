@@ -47,11 +47,11 @@ export class Credentials extends Context.Service<Credentials, {
     Credentials,
     Effect.gen(function*() {
       const { credentials: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call, remove } = yield* RequestPolicy
       const create =
         (type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> => (key, { label } = {}) =>
           Effect.map(
-            call.once("Credentials.create", api.create({ payload: { type, key, label } })),
+            call(api.create, { payload: { type, key, label } }),
             ({ credential }) => credential
           )
       return Credentials.of({
@@ -59,8 +59,8 @@ export class Credentials extends Context.Service<Credentials, {
         createOpenAi: create("openai"),
         createCustom: create("custom"),
         createBedrock: (key, options) => create("bedrock")(bedrockKey(key), options),
-        list: () => Effect.map(call.repeatable("Credentials.list", api.list({})), ({ credentials }) => credentials),
-        delete: (id) => call.deletion("Credentials.delete", api.delete({ params: { id } }))
+        list: () => Effect.map(call(api.list, {}), ({ credentials }) => credentials),
+        delete: (id) => remove(api.delete, { params: { id } })
       })
     })
   )

@@ -103,54 +103,50 @@ export class Evals extends Context.Service<Evals, {
     Evals,
     Effect.gen(function*() {
       const { evals: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
-      return Evals.of({ ...makeCases(api, call), ...makeRuns(api, call) })
+      const policy = yield* RequestPolicy
+      return Evals.of({ ...makeCases(api, policy), ...makeRuns(api, policy) })
     })
   )
 }
 
 type Api = AshApiClient["Service"]["evals"]
-type Call = RequestPolicy["Service"]
+type Policy = RequestPolicy["Service"]
 
 /** Questions to an agent. */
-const makeCases = (api: Api, call: Call) => {
+const makeCases = (api: Api, { call, remove }: Policy) => {
   const unwrapCase = (response: { readonly case: EvalCase }) => response.case
   const unwrapCases = ({ cases }: { readonly cases: ReadonlyArray<EvalCase> }) => cases
   return {
     createCase: (name: string, payload: CreateEvalCaseRequest) =>
-      Effect.map(call.once("Evals.createCase", api.createCase({ params: { name }, payload })), unwrapCase),
+      Effect.map(call(api.createCase, { params: { name }, payload }), unwrapCase),
     listCases: (name: string, query: ListEvalCasesOptions = {}) =>
-      Effect.map(call.repeatable("Evals.listCases", api.listCases({ params: { name }, query })), unwrapCases),
-    getCase: (name: string, id: string) =>
-      Effect.map(call.repeatable("Evals.getCase", api.getCase({ params: { name, id } })), unwrapCase),
+      Effect.map(call(api.listCases, { params: { name }, query }), unwrapCases),
+    getCase: (name: string, id: string) => Effect.map(call(api.getCase, { params: { name, id } }), unwrapCase),
     updateCase: (name: string, id: string, payload: UpdateEvalCaseRequest) =>
-      Effect.map(call.repeatable("Evals.updateCase", api.updateCase({ params: { name, id }, payload })), unwrapCase),
-    deleteCase: (name: string, id: string) =>
-      call.deletion("Evals.deleteCase", api.deleteCase({ params: { name, id } })),
+      Effect.map(call(api.updateCase, { params: { name, id }, payload }), unwrapCase),
+    deleteCase: (name: string, id: string) => remove(api.deleteCase, { params: { name, id } }),
     importCases: (name: string, cases: ReadonlyArray<CreateEvalCaseRequest>) =>
       Effect.map(
-        call.once("Evals.importCases", api.importCases({ params: { name }, payload: { cases } })),
+        call(api.importCases, { params: { name }, payload: { cases } }),
         ({ imported }) => imported
       ),
-    exportCases: (name: string) =>
-      Effect.map(call.repeatable("Evals.exportCases", api.exportCases({ params: { name } })), unwrapCases)
+    exportCases: (name: string) => Effect.map(call(api.exportCases, { params: { name } }), unwrapCases)
   }
 }
 
 /** Runs that ask the questions, and their results. */
-const makeRuns = (api: Api, call: Call) => {
+const makeRuns = (api: Api, { call }: Policy) => {
   const unwrapRun = ({ run }: { readonly run: EvalRun }) => run
   const unwrapResults = ({ results }: { readonly results: ReadonlyArray<EvalResult> }) => results
 
   const startRun = (name: string, { categories, tags, versionNumber }: StartEvalRunRequest = {}) =>
     Effect.map(
-      call.once("Evals.startRun", api.startRun({ params: { name }, payload: { categories, tags, versionNumber } })),
+      call(api.startRun, { params: { name }, payload: { categories, tags, versionNumber } }),
       unwrapRun
     )
-  const getRun = (name: string, id: string) =>
-    Effect.map(call.repeatable("Evals.getRun", api.getRun({ params: { name, id } })), unwrapRun)
+  const getRun = (name: string, id: string) => Effect.map(call(api.getRun, { params: { name, id } }), unwrapRun)
   const listResults = (name: string, id: string) =>
-    Effect.map(call.repeatable("Evals.listResults", api.listResults({ params: { name, id } })), unwrapResults)
+    Effect.map(call(api.listResults, { params: { name, id } }), unwrapResults)
   const watchRun = (name: string, id: string, { every = "2 seconds" }: WatchEvalRunOptions = {}) =>
     Stream.fromEffectSchedule(getRun(name, id), Schedule.spaced(every)).pipe(
       Stream.takeUntil(isFinished),
@@ -159,8 +155,7 @@ const makeRuns = (api: Api, call: Call) => {
 
   return {
     startRun,
-    listRuns: (name: string) =>
-      Effect.map(call.repeatable("Evals.listRuns", api.listRuns({ params: { name } })), ({ runs }) => runs),
+    listRuns: (name: string) => Effect.map(call(api.listRuns, { params: { name } }), ({ runs }) => runs),
     getRun,
     watchRun,
     runToCompletion: Effect.fnUntraced(function*(name: string, options?: StartEvalRunRequest & WatchEvalRunOptions) {
@@ -171,14 +166,14 @@ const makeRuns = (api: Api, call: Call) => {
     listResults,
     compareRuns: (name: string, runA: string, runB: string) =>
       Effect.map(
-        call.repeatable("Evals.compareRuns", api.compareRuns({ params: { name }, query: { runA, runB } })),
+        call(api.compareRuns, { params: { name }, query: { runA, runB } }),
         ({ comparison }) => comparison
       ),
     scoreRun: (name: string, id: string, payload: ScoreEvalRunRequest) =>
-      Effect.map(call.repeatable("Evals.scoreRun", api.scoreRun({ params: { name, id }, payload })), unwrapResults),
+      Effect.map(call(api.scoreRun, { params: { name, id }, payload }), unwrapResults),
     scoreResult: (name: string, id: string, payload: ScoreEvalResultRequest) =>
       Effect.map(
-        call.repeatable("Evals.scoreResult", api.scoreResult({ params: { name, id }, payload })),
+        call(api.scoreResult, { params: { name, id }, payload }),
         ({ result }) => result
       )
   }

@@ -21,11 +21,11 @@ export class Health extends Context.Service<Health, {
     Health,
     Effect.gen(function*() {
       const { health: api, meta } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call } = yield* RequestPolicy
       return Health.of({
-        get: () => call.repeatable("Health.get", api.get({})),
-        metrics: () => call.repeatable("Health.metrics", api.metrics({})),
-        openApi: () => call.repeatable("Health.openApi", meta.openApi({}))
+        get: () => call(api.get, {}),
+        metrics: () => call(api.metrics, {}),
+        openApi: () => call(meta.openApi, {})
       })
     })
   )

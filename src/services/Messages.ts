@@ -91,12 +91,14 @@ export class Messages extends Context.Service<Messages, {
     Messages,
     Effect.gen(function*() {
       const { messages: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const policy = yield* RequestPolicy
       const gates = yield* SessionGates
       const ask = yield* remember(
         // The refusals of it are by design, so in no trace; and it is the layer's question, not that of the first caller.
         probeContentForm((content) =>
-          call.repeatable(operation, Effect.scoped(api.send({ params: { id: noSession }, payload: { content } })))
+          Effect.scoped(
+            policy.call(api.send, { params: { id: noSession }, payload: { content } }, { repetition: "harmless" })
+          )
         ).pipe(Effect.provideService(RequestOptions, {}), Effect.withTracerEnabled(false))
       )
       /** What a server took of a page, which does not ask, as its console shows each refusal. */
@@ -115,7 +117,7 @@ export class Messages extends Context.Service<Messages, {
             checkRequest({ params: { id }, payload: { ...options, content } }),
             (error) => refused(fromInput(error))
           )
-          const limits = turnLimits(yield* call.options(operation))
+          const limits = turnLimits(yield* policy.options(operation))
           const control = yield* TurnControl
           const folding = yield* TurnFold.Folding
           const progress = initialProgress()
@@ -123,7 +125,7 @@ export class Messages extends Context.Service<Messages, {
           let http: HttpExchange | undefined
           let startedAt = 0n
           const start = Effect.gen(function*() {
-            yield* call.stream
+            yield* policy.stream
             const form = yield* contentForm
             const sendAs = (form: ContentForm) =>
               Effect.mapError(Effect.fromResult(toForm(content, form)), refused).pipe(
@@ -152,7 +154,7 @@ export class Messages extends Context.Service<Messages, {
               startedAt = now
               return limited
             })
-            return yield* call.turn(operation, control.attempt(started))
+            return yield* policy.attempt(api.send.operation, control.attempt(started))
           }).pipe(
             Effect.provideService(OnResponse, (response) => {
               redact = redactOf(response.request)
@@ -175,7 +177,7 @@ export class Messages extends Context.Service<Messages, {
         (id: string, content: MessageContent, options: SendMessageOptions = {}): Stream.Stream<StreamEvent, AshError> =>
           Stream.unwrap(Effect.gen(function*() {
             const turn = ungated(onTurnError, id, content, options)
-            const { exclusive = true } = yield* call.options(operation)
+            const { exclusive = true } = yield* policy.options(operation)
             if (!exclusive) return turn
             const guest = yield* Gated.enterUnfenced(gates, operation, id, "turn")
             return Gated.gatedTurn({ ...guest, operation, sessionId: id }, turn)
@@ -183,7 +185,7 @@ export class Messages extends Context.Service<Messages, {
 
       const list = (id: string, options: ListMessagesOptions = {}) =>
         Effect.map(
-          call.repeatable("Messages.list", api.list({ params: { id }, query: options })),
+          policy.call(api.list, { params: { id }, query: options }),
           ({ messages }) => messages
         )
 

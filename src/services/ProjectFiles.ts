@@ -22,14 +22,12 @@ export class ProjectFiles extends Context.Service<ProjectFiles, {
     ProjectFiles,
     Effect.gen(function*() {
       const { hosted: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call, remove } = yield* RequestPolicy
       return ProjectFiles.of({
-        create: (payload) =>
-          Effect.map(call.once("ProjectFiles.create", api.createFile({ payload })), ({ file }) => file),
-        list: () => Effect.map(call.repeatable("ProjectFiles.list", api.listFiles({})), ({ files }) => files),
-        getUrl: (id) =>
-          Effect.map(call.repeatable("ProjectFiles.getUrl", api.getFileUrl({ params: { id } })), ({ url }) => url),
-        delete: (id) => call.deletion("ProjectFiles.delete", api.deleteFile({ params: { id } }))
+        create: (payload) => Effect.map(call(api.createFile, { payload }), ({ file }) => file),
+        list: () => Effect.map(call(api.listFiles, {}), ({ files }) => files),
+        getUrl: (id) => Effect.map(call(api.getFileUrl, { params: { id } }), ({ url }) => url),
+        delete: (id) => remove(api.deleteFile, { params: { id } })
       })
     })
   )

@@ -56,28 +56,29 @@ export class QueueItems extends Context.Service<QueueItems, {
     QueueItems,
     Effect.gen(function*() {
       const { queue: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const policy = yield* RequestPolicy
+      const { call } = policy
       const gates = yield* SessionGates
       const unwrap = ({ item }: { readonly item: QueueItem }) => item
-      const get = (id: string) => Effect.map(call.repeatable("QueueItems.get", api.get({ params: { id } })), unwrap)
+      const get = (id: string) => Effect.map(call(api.get, { params: { id } }), unwrap)
       return QueueItems.of({
         enqueue: (payload) =>
-          Effect.flatMap(call.options("QueueItems.enqueue"), ({ exclusive = true }) => {
+          Effect.flatMap(policy.options("QueueItems.enqueue"), ({ exclusive = true }) => {
             const { sessionId } = payload
             const refusal = exclusive && sessionId !== undefined ? refusalOf(gates, sessionId) : undefined
             return refusal === undefined
-              ? Effect.map(call.once("QueueItems.enqueue", api.create({ payload })), unwrap)
+              ? Effect.map(call(api.create, { payload }), unwrap)
               : Effect.fail(refusal)
           }),
-        list: (query = {}) => Effect.map(call.repeatable("QueueItems.list", api.list({ query })), ({ items }) => items),
+        list: (query = {}) => Effect.map(call(api.list, { query }), ({ items }) => items),
         get,
         await: (id, { every = "1 second" } = {}) =>
           Effect.flatMap(
             readDuration("QueueItems.await", "every", every),
             (every) => Effect.repeat(get(id), { until: isFinished, schedule: Schedule.spaced(every) })
           ).pipe(Effect.mapError(renamed("QueueItems.await"))),
-        cancel: (id) => Effect.map(call.once("QueueItems.cancel", api.cancel({ params: { id } })), unwrap),
-        stats: () => Effect.map(call.repeatable("QueueItems.stats", api.stats({})), ({ stats }) => stats)
+        cancel: (id) => Effect.map(call(api.cancel, { params: { id } }), unwrap),
+        stats: () => Effect.map(call(api.stats, {}), ({ stats }) => stats)
       })
     })
   )

@@ -83,21 +83,18 @@ export class SessionFiles extends Context.Service<SessionFiles, {
     SessionFiles,
     Effect.gen(function*() {
       const { sessionFiles: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const policy = yield* RequestPolicy
+      const { call, remove } = policy
 
       const read = (id: string, path: string) =>
         Effect.map(
-          call.repeatable("SessionFiles.read", api.read({ params: { id, path }, query: { format: "raw" } })),
+          call(api.read, { params: { id, path }, query: { format: "raw" } }),
           (response) => FileDownload.fromResponse("SessionFiles.read", path, response)
         )
       const writeBatch = (id: string, files: ReadonlyArray<FileUpload>, targetPath: string | undefined) =>
         Effect.suspend(() => {
           let redact: Redact = identity
-          return call.repeatable(
-            "SessionFiles.write",
-            api.write({ params: { id }, payload: { files, targetPath } }),
-            { default: "5 minutes" }
-          ).pipe(
+          return call(api.write, { params: { id }, payload: { files, targetPath } }).pipe(
             Effect.provideService(OnResponse, ({ request }) => {
               redact = redactOf(request)
             }),
@@ -106,10 +103,10 @@ export class SessionFiles extends Context.Service<SessionFiles, {
         })
 
       return SessionFiles.of({
-        list: (id, query = {}) => call.repeatable("SessionFiles.list", api.list({ params: { id }, query })),
+        list: (id, query = {}) => call(api.list, { params: { id }, query }),
         read,
         readText: (id, path) =>
-          Effect.flatMap(call.options("SessionFiles.readText"), ({ responseLimits }) =>
+          Effect.flatMap(policy.options("SessionFiles.readText"), ({ responseLimits }) =>
             Effect.scoped(
               Effect.flatMap(read(id, path), FileDownload.text("SessionFiles.readText", responseLimits?.text))
             )),
@@ -154,7 +151,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
             const refused = results.filter(({ written }) => !written)
             return refused.length === 0 ? results : yield* refuse(refused, results.length)
           }),
-        delete: (id, path) => call.deletion("SessionFiles.delete", api.delete({ params: { id, path } }))
+        delete: (id, path) => remove(api.delete, { params: { id, path } })
       })
     })
   )

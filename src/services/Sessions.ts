@@ -23,7 +23,7 @@ import { Messages } from "./Messages.ts"
 import * as Command from "./session/command.ts"
 import * as Creation from "./session/creation.ts"
 import type { OpenSessionOptions } from "./session/creation.ts"
-import { halting, type SessionsParts, startsSandbox, unwrap } from "./session/parts.ts"
+import { halting, type SessionsParts, unwrap } from "./session/parts.ts"
 import {
   type ListEventsOptions,
   type ListSessionsOptions,
@@ -144,7 +144,7 @@ export class Sessions extends Context.Service<Sessions, {
     Sessions,
     Effect.gen(function*() {
       const { hosted, sessions: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const policy = yield* RequestPolicy
       const gates = yield* SessionGates
       const end = (id: string) =>
         halting(
@@ -152,11 +152,11 @@ export class Sessions extends Context.Service<Sessions, {
           id,
           "ended",
           undefined,
-          Effect.map(call.repeatable("Sessions.end", api.end({ params: { id } })), unwrap)
+          Effect.map(policy.call(api.end, { params: { id } }), unwrap)
         )
       const parts: SessionsParts = {
         api,
-        call,
+        policy,
         gates,
         end,
         attachments: yield* Attachments,
@@ -191,7 +191,7 @@ export class Sessions extends Context.Service<Sessions, {
           handleOf({ id, ignoredSettings: [], after, isClosed: () => false }, options),
         listPage: (options = {}) =>
           Effect.flatMap(
-            call.repeatable("Sessions.listPage", hosted.listSessions({ query: { ...options, includeTotal: true } })),
+            policy.call(hosted.listSessions, { query: { ...options, includeTotal: true } }),
             ({ sessions, total }) => typeof total === "number" ? Effect.succeed({ sessions, total }) : hasNoPages
           ),
         exec: (id, command, options) => Command.execAlone(parts, id, command, options)
@@ -205,7 +205,7 @@ const creatingOf = (parts: SessionsParts) => ({
   scoped: (session: CreateSessionRequest) =>
     Creations.inOwnScope(
       (scope) =>
-        Effect.andThen(parts.call.session, Creation.createIn(parts, session, scope)).pipe(
+        Effect.andThen(parts.policy.session, Creation.createIn(parts, session, scope)).pipe(
           Effect.provideService(Scope.Scope, scope),
           Effect.mapError(renamed("Sessions.scoped"))
         ),
@@ -214,20 +214,17 @@ const creatingOf = (parts: SessionsParts) => ({
   create: (session: CreateSessionRequest) => Creations.inOwnScope((scope) => Creation.createIn(parts, session, scope)),
   fork: (id: string) =>
     Creations.inOwnScope((scope) =>
-      parts.call.once(
-        "Sessions.fork",
-        Effect.map(parts.api.fork({ params: { id } }), unwrap),
-        startsSandbox,
-        (attempt) => parts.creations.attempt(attempt, scope)
-      )
+      parts.policy.call(parts.api.fork, { params: { id } }, {
+        onWire: (attempt) => parts.creations.attempt(attempt, scope)
+      }).pipe(Effect.map(unwrap))
     )
 })
 
-const resume = ({ api, call }: SessionsParts, id: string) =>
-  Effect.map(call.repeatable("Sessions.resume", api.resume({ params: { id } }), startsSandbox), unwrap)
+const resume = ({ api, policy }: SessionsParts, id: string) =>
+  Effect.map(policy.call(api.resume, { params: { id } }), unwrap)
 
-const stop = ({ api, call }: SessionsParts, id: string) =>
-  Effect.map(call.once("Sessions.stop", api.stop({ params: { id } })), unwrap)
+const stop = ({ api, policy }: SessionsParts, id: string) =>
+  Effect.map(policy.call(api.stop, { params: { id } }), unwrap)
 
 /** Makes a session active again; one that a handle has stopped as that handle would, with its workspace. */
 const resumeTold = (parts: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
@@ -243,13 +240,13 @@ const resumeTold = (parts: SessionsParts, id: string): Effect.Effect<Session, As
 
 /** The methods that change the state of a session. */
 const statesOf = (parts: SessionsParts) => {
-  const { api, call, end, gates } = parts
+  const { api, end, gates, policy: { call } } = parts
   return {
     end,
     stop: (id: string) => halting(gates, id, "stopped", "stopped", stop(parts, id)),
     pause: (id: string) =>
       Effect.tap(
-        Effect.map(call.once("Sessions.pause", api.pause({ params: { id } })), unwrap),
+        Effect.map(call(api.pause, { params: { id } }), unwrap),
         () =>
           gates.update(id, (gate) => {
             gate.remember({ halted: "paused" })
@@ -257,7 +254,7 @@ const statesOf = (parts: SessionsParts) => {
       ),
     resume: (id: string) => resumeTold(parts, id),
     updateConfig: (id: string, payload: UpdateSessionConfigRequest) =>
-      Effect.map(call.repeatable("Sessions.updateConfig", api.updateConfig({ params: { id }, payload })), unwrap)
+      Effect.map(call(api.updateConfig, { params: { id }, payload }), unwrap)
   }
 }
 

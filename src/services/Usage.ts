@@ -24,11 +24,10 @@ export class Usage extends Context.Service<Usage, {
     Usage,
     Effect.gen(function*() {
       const { usage: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call } = yield* RequestPolicy
       return Usage.of({
-        listEvents: (query = {}) =>
-          Effect.map(call.repeatable("Usage.listEvents", api.listEvents({ query })), ({ events }) => events),
-        stats: (query = {}) => Effect.map(call.repeatable("Usage.stats", api.stats({ query })), ({ stats }) => stats)
+        listEvents: (query = {}) => Effect.map(call(api.listEvents, { query }), ({ events }) => events),
+        stats: (query = {}) => Effect.map(call(api.stats, { query }), ({ stats }) => stats)
       })
     })
   )

@@ -35,10 +35,10 @@ export class Workspaces extends Context.Service<Workspaces, {
     Workspaces,
     Effect.gen(function*() {
       const { workspaces: api } = yield* AshApiClient
-      const call = yield* RequestPolicy
+      const { call } = yield* RequestPolicy
       const download = (id: string) =>
         Effect.map(
-          call.repeatable("Workspaces.download", api.download({ params: { id } }), { default: "5 minutes" }),
+          call(api.download, { params: { id } }),
           (response) => FileDownload.fromResponse("Workspaces.download", `${id}.tar.gz`, response)
         )
       return Workspaces.of({
@@ -46,9 +46,7 @@ export class Workspaces extends Context.Service<Workspaces, {
         upload: (id, bundle) =>
           Effect.flatMap(gather("Workspaces.upload", bundle, "bundle", Bundle.maxSize), (bundle) =>
             Effect.asVoid(
-              call.repeatable("Workspaces.upload", api.upload({ params: { id }, payload: { bundle } }), {
-                default: "5 minutes"
-              })
+              call(api.upload, { params: { id }, payload: { bundle } })
             )),
         files: (id) =>
           Stream.unwrap(Effect.map(download(id), ({ content }) => Bundle.unpack(content))).pipe(

@@ -10,7 +10,8 @@ import type * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { existsSync, readFileSync } from "node:fs"
 import { resolve } from "node:path"
-import { AshApi, BodyLimit } from "../../src/schema/AshApi.ts"
+import { AshApi } from "../../src/schema/AshApi.ts"
+import { BodyLimit } from "../../src/schema/Operation.ts"
 
 const file = process.env["ASH_ENDPOINTS"] ?? resolve(import.meta.dirname, "../../../shared/ash-api/endpoints.json")
 

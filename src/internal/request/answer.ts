@@ -215,7 +215,3 @@ export const receive = (response: Response, decoder: ContentDecoder, limit: numb
   })
   return answer
 }
-
-/** The response as one of another status. */
-export const withStatus = (response: Response, status: number): Response =>
-  Object.create(response, { status: { value: status } })

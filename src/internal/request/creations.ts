@@ -19,12 +19,16 @@ const grace = "10 seconds"
 /** How long an answer is waited for that nobody waits for any more: a server may take as long to start a sandbox. */
 const longestCreation = "5 minutes"
 
+interface Created {
+  readonly session: Session
+}
+
 export interface Creations {
   /** Makes an attempt to create a session, which from then on ends with the scope, be it closed already. */
   readonly attempt: (
-    create: Effect.Effect<Session, AshError>,
+    create: Effect.Effect<Created, AshError>,
     scope: Scope.Scope
-  ) => Effect.Effect<Session, AshError>
+  ) => Effect.Effect<Created, AshError>
 }
 
 /** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
@@ -32,9 +36,9 @@ export const make = (
   end: (id: string) => Effect.Effect<Session, AshError>
 ): Effect.Effect<Creations, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const fibers = yield* FiberSet.make<Session, AshError>()
-    const unawaited = new Set<Fiber.Fiber<Session, AshError>>()
-    const waitFor = (fiber: Fiber.Fiber<Session, AshError>) =>
+    const fibers = yield* FiberSet.make<Created, AshError>()
+    const unawaited = new Set<Fiber.Fiber<Created, AshError>>()
+    const waitFor = (fiber: Fiber.Fiber<Created, AshError>) =>
       Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), grace), Effect.sync(() => unawaited.delete(fiber)))
     yield* Effect.addFinalizer(() =>
       Effect.forEach([...unawaited], waitFor, { concurrency: "unbounded", discard: true })
@@ -69,7 +73,7 @@ export const make = (
               Effect.uninterruptibleMask((restore) =>
                 Effect.tap(
                   Effect.onInterrupt(restore(Effect.raceFirst(request, limit)), () => isOnWire ? giveUp : Effect.void),
-                  (session) => Scope.addFinalizer(scope, finish(session))
+                  ({ session }) => Scope.addFinalizer(scope, finish(session))
                 )
               )
             )

@@ -23,20 +23,17 @@ const explainExec = (reason: ServerFailure) =>
 
 /** Runs a command, whatever else runs in the session. */
 export const exec = Effect.fnUntraced(function*(
-  { api, call }: SessionsParts,
+  { api, policy }: SessionsParts,
   id: string,
   command: string,
   { timeout }: ExecOptions = {}
 ) {
   const limit = timeout === undefined ? undefined : yield* readDuration("Sessions.exec", "timeout", timeout)
   const control = yield* TurnControl
-  return yield* call.once(
-    "Sessions.exec",
-    control.attempt(api.exec({
-      params: { id },
-      payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) }
-    })),
-    { fixed: Duration.sum(limit ?? Duration.seconds(30), Duration.seconds(10)) }
+  return yield* policy.call(
+    api.exec,
+    { params: { id }, payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) } },
+    { timeLimit: Duration.sum(limit ?? Duration.seconds(30), Duration.seconds(10)), onWire: control.attempt }
   )
 }, Effect.catchReason("AshError", "ServerFailure", (reason) => Effect.fail(explainExec(reason))))
 
@@ -47,7 +44,7 @@ export const execAlone = (
   command: string,
   options: ExecOptions | undefined
 ): Effect.Effect<ExecResult, AshError> =>
-  Effect.flatMap(parts.call.options("Sessions.exec"), ({ exclusive = true }) => {
+  Effect.flatMap(parts.policy.options("Sessions.exec"), ({ exclusive = true }) => {
     const run = exec(parts, id, command, options)
     return !exclusive ? run : Effect.scoped(Effect.flatMap(
       Gated.enterUnfenced(parts.gates, "Sessions.exec", id, "command"),

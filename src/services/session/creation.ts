@@ -7,7 +7,7 @@ import { nothingBefore } from "../../internal/turn/turnUsage.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
 import { ignoredSettings, settingsIgnored, warnOfIgnored } from "./ignoredSettings.ts"
-import { type SessionsParts, startsSandbox, unwrap } from "./parts.ts"
+import { type SessionsParts, unwrap } from "./parts.ts"
 import { cutOff, type Known, type SessionHandleOptions } from "./state.ts"
 import { checkLabel, mark } from "./sweep.ts"
 
@@ -29,20 +29,16 @@ export interface OpenSessionOptions extends SessionHandleOptions {
   readonly requireFreshSandbox?: boolean | undefined
 }
 
-const createsSession = { ...startsSandbox, rateLimit: "sessions" } as const
-
 /** Creates a session that ends with a scope. */
 export const createIn = (
-  { api, call, creations }: SessionsParts,
+  { api, creations, policy }: SessionsParts,
   payload: CreateSessionRequest,
   scope: Scope.Scope
 ): Effect.Effect<Session, AshError> =>
-  call.once(
-    "Sessions.create",
-    Effect.map(api.create({ payload }), unwrap),
-    createsSession,
-    (attempt) => creations.attempt(attempt, scope)
-  ).pipe(Effect.tap((session) => warnOfIgnored(session, ignoredSettings(payload, session))))
+  policy.call(api.create, { payload }, { onWire: (attempt) => creations.attempt(attempt, scope) }).pipe(
+    Effect.map(unwrap),
+    Effect.tap((session) => warnOfIgnored(session, ignoredSettings(payload, session)))
+  )
 
 const freshTries = 3
 
@@ -98,7 +94,7 @@ export const open = (
 ): Effect.Effect<Known, AshError> =>
   Effect.gen(function*() {
     if (label !== undefined) yield* checkLabel("Sessions.open", label)
-    yield* parts.call.session
+    yield* parts.policy.session
     const session = yield* requireFreshSandbox ? createFresh(parts, payload, scope) : createIn(parts, payload, scope)
     const { id } = session
     const isClosed = yield* keepGate(parts, id)

@@ -13,7 +13,7 @@ import type { Attachments } from "../Attachments.ts"
 /** The low-level methods, the policy of calls, and what is known of sessions. */
 export interface SessionsParts {
   readonly api: AshApiClient["Service"]["sessions"]
-  readonly call: RequestPolicy["Service"]
+  readonly policy: RequestPolicy["Service"]
   readonly attachments: Attachments["Service"]
   readonly gates: TurnGates
   readonly creations: Creations
@@ -23,9 +23,6 @@ export interface SessionsParts {
 
 /** The session in an answer. */
 export const unwrap = ({ session }: { readonly session: Session }): Session => session
-
-/** The install and start scripts of an agent may run for two minutes each before the server answers. */
-export const startsSandbox = { default: "5 minutes" } as const
 
 /** A session without a sandbox runs nothing of what was there when it was stopped. */
 export const halting = (

@@ -44,21 +44,21 @@ export interface TailOptions {
 
 /** The methods that read. */
 export const readingOf = (parts: SessionsParts) => {
-  const { api, call } = parts
+  const { api, policy: { call } } = parts
   const listEvents = (id: string, options: ListEventsOptions = {}) =>
     Effect.map(
-      call.repeatable("Sessions.listEvents", api.listEvents({ params: { id }, query: options })),
+      call(api.listEvents, { params: { id }, query: options }),
       ({ events }) => events
     )
   const list = ({ agent, status }: ListSessionsOptions = {}) =>
     Effect.map(
-      call.repeatable("Sessions.list", api.list({ query: { agent } })),
+      call(api.list, { query: { agent } }),
       ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
     )
   return {
     list,
     listEvents,
-    get: (id: string) => Effect.map(call.repeatable("Sessions.get", api.get({ params: { id } })), unwrap),
+    get: (id: string) => Effect.map(call(api.get, { params: { id } }), unwrap),
     events: (id: string, { type, ...paging }: SessionEventsOptions = {}) =>
       Stream.mapError(paginate((page) => listEvents(id, { ...page, type }), paging), renamed("Sessions.events")),
     tail: (id: string, { after = 0, every = "300 millis", type }: TailOptions = {}) =>
@@ -70,7 +70,7 @@ export const readingOf = (parts: SessionsParts) => {
     sweep: (options: SweepOptions) =>
       Effect.mapError(sweep(parts, (agent) => list({ agent }), options), within("Sessions.sweep")),
     logs: (id: string, options: { readonly after?: number | undefined } = {}) =>
-      call.repeatable("Sessions.logs", api.logs({ params: { id }, query: options }))
+      call(api.logs, { params: { id }, query: options })
   }
 }
 

@@ -154,7 +154,7 @@ describe("the error of an answer, by its shape", () => {
   ])("%s", ([, script, status, { code, message, ...expected }]) =>
     Effect.gen(function*() {
       const { operation, reason } = yield* errorOf(script)
-      assert.strictEqual(operation, "sessions.get")
+      assert.strictEqual(operation, "Sessions.get")
       assert.strictEqual(reason._tag, expected._tag)
       assert.strictEqual(reason.message, message)
       assert.strictEqual("field" in reason ? reason.field : undefined, expected.field)
@@ -384,6 +384,6 @@ describe("a stream of bytes", () => {
       const error = yield* Effect.flip(Stream.runDrain(body))
       assert.strictEqual(error.reason._tag, "ConnectionLost")
       assert.strictEqual(error.reason.http?.status, 200)
-      assert.strictEqual(error.operation, "agents.readFile")
+      assert.strictEqual(error.operation, "Agents.readFile")
     }).pipe(Effect.scoped, Effect.provide(Server.make(Server.breaking("part", {})).layer)))
 })

@@ -1,0 +1,181 @@
+/** What an endpoint of the contract sends, and how its answers are read, both made of its schemas when it is first called. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as HttpBody from "effect/http/HttpBody"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as UrlParams from "effect/http/UrlParams"
+import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
+import { ToBase64 } from "../../schema/Bytes.ts"
+import { AnswerInErrors, BodyLimit, CarriesFiles, FilePathParameter } from "../../schema/Operation.ts"
+import { InvalidRequest } from "../../schema/Reasons.ts"
+import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
+import { toBase64 } from "./upload.ts"
+
+/** What a caller gives. */
+export interface Input {
+  readonly params?: unknown
+  readonly query?: unknown
+  readonly payload?: unknown
+}
+
+/** What goes out of it. */
+export interface Encoded {
+  readonly path: string
+  readonly query: UrlParams.UrlParams
+  readonly body: HttpBody.HttpBody
+  /** Large contents, for which there are marks in the body. */
+  readonly contents: ReadonlyArray<Uint8Array>
+}
+
+/** An endpoint, ready to be called. */
+export interface Endpoint {
+  readonly method: HttpApiEndpoint.Top["method"]
+  readonly answersStream: boolean
+  readonly answerInErrors: boolean
+  readonly bodyLimit: number
+  /** The media type that an answer must have; undefined where it may have any. */
+  readonly mediaType: string | undefined
+  readonly encode: (input: Input, mark: string) => Effect.Effect<Encoded, Schema.SchemaError | InvalidRequest>
+  /** Reads a success, of whatever status: a proxy that changed it, say, makes 203 of it. Undefined where it is but a part. */
+  readonly decoderOf: (status: number) => Decode | undefined
+}
+
+type Decode = (
+  response: HttpClientResponse.HttpClientResponse
+) => Effect.Effect<unknown, HttpClientError.HttpClientError | Schema.SchemaError>
+
+const codecOf = ({ ast }: Schema.Constraint): Schema.Codec<unknown> => Schema.make<Schema.Codec<unknown>>(ast)
+
+const recordOf = (value: unknown): Readonly<Record<string, unknown>> => Predicate.isObject(value) ? value : {}
+
+/** Refuses what a URL cannot hold. */
+const checkUrl = (values: unknown) => {
+  for (const [field, value] of Object.entries(recordOf(values))) {
+    if (Predicate.isString(value) && !isWellFormed(value)) {
+      return Effect.fail(new InvalidRequest({ message: `${field} must be ${wellFormed}`, field }))
+    }
+  }
+  return Effect.void
+}
+
+const encodePath = (segments: string) => segments.split("/").map(encodeURIComponent).join("/")
+
+const pathEncoder = ({ params, path }: HttpApiEndpoint.Top, filePath: string | undefined) => {
+  if (params === undefined) return () => Effect.succeed(path)
+  const encode = Schema.encodeUnknownEffect(codecOf(params))
+  return (input: unknown) =>
+    Effect.andThen(checkUrl(input), encode(input)).pipe(
+      Effect.map((encoded) => {
+        const values = recordOf(encoded)
+        return path.replace(/:(\w+)/g, (_, name: string) => {
+          const value = String(values[name])
+          return name === filePath ? encodePath(value) : encodeURIComponent(value)
+        })
+      })
+    )
+}
+
+const queryEncoder = ({ query }: HttpApiEndpoint.Top) => {
+  if (query === undefined) return () => Effect.succeed(UrlParams.empty)
+  const encode = Schema.encodeUnknownEffect(codecOf(query))
+  return (input: unknown) =>
+    Effect.andThen(checkUrl(input), encode(input)).pipe(
+      Effect.map((encoded) =>
+        UrlParams.make(
+          Object.entries(recordOf(encoded)).flatMap(([name, value]): ReadonlyArray<readonly [string, string]> =>
+            value === undefined ? [] : [[name, String(value)]]
+          )
+        )
+      )
+    )
+}
+
+const noJson = new InvalidRequest({ message: "the input must be a JSON-serializable request body", field: "" })
+
+type EncodeBody = (
+  input: unknown,
+  mark: string,
+  contents: Array<Uint8Array>
+) => Effect.Effect<HttpBody.HttpBody, Schema.SchemaError | InvalidRequest>
+
+const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, carriesFiles: boolean): EncodeBody => {
+  if (payloads.length === 0) return () => Effect.succeed(HttpBody.empty)
+  const encode = Schema.encodeUnknownEffect(Schema.Union(payloads.map(codecOf)))
+  return (input, mark, contents) =>
+    Effect.flatMap(
+      carriesFiles ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) : encode(input),
+      (json) => Effect.mapError(HttpBody.json(json), () => noJson)
+    )
+}
+
+const parse = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
+
+const streamDecoder = ({ headers }: HttpApiSchema.WithHeaders<Schema.Top, Schema.Top>): Decode => {
+  const decode = Schema.decodeUnknownEffect(codecOf(headers))
+  return (response) => Effect.map(decode(response.headers), (headers) => ({ body: response.stream, headers }))
+}
+
+const jsonDecoder = (schema: Schema.Constraint): Decode => {
+  const decode = Schema.decodeUnknownEffect(codecOf(schema))
+  const encoded = SchemaAST.toEncoded(schema.ast)
+  const isText = SchemaAST.isString(encoded)
+  const nothing = SchemaAST.isNull(encoded) ? null : undefined
+  return (response) =>
+    Effect.flatMap(
+      response.text,
+      (text) => isText ? decode(text) : text === "" ? decode(nothing) : Effect.flatMap(parse(text), decode)
+    )
+}
+
+const eventStream = "text/event-stream"
+
+/** A part of what was asked for, which nothing here asks for. */
+const partialContent = 206
+
+/** An endpoint with what annotates it and its group. */
+export const make = (
+  endpoint: HttpApiEndpoint.Top,
+  annotations: Context.Context<never>,
+  successes: ReadonlyMap<number, readonly [Schema.Top, ...Array<Schema.Top>]>
+): Endpoint => {
+  // In the contract a response with headers is a stream, and no other is.
+  const streams = [...endpoint.success].filter(HttpApiSchema.isWithHeaders)
+  const isEventStream = streams.some(({ schema }) =>
+    Predicate.hasProperty(schema, "contentType") && schema.contentType === eventStream
+  )
+  const encodePath = pathEncoder(endpoint, Context.get(annotations, FilePathParameter))
+  const encodeQuery = queryEncoder(endpoint)
+  const encodeBody = bodyEncoder(
+    [...endpoint.payload.values()].flatMap(({ schemas }) => schemas),
+    Context.get(annotations, CarriesFiles)
+  )
+  const decoders = new Map([
+    ...streams.map((schema) => [200, streamDecoder(schema)] as const),
+    ...[...successes].map(([status, [schema]]) => [status, jsonDecoder(schema)] as const)
+  ])
+  const [usual] = decoders.values()
+  return {
+    method: endpoint.method,
+    answersStream: streams.length > 0,
+    answerInErrors: Context.get(annotations, AnswerInErrors),
+    bodyLimit: Context.get(annotations, BodyLimit),
+    mediaType: isEventStream ? eventStream : undefined,
+    encode: ({ params, payload, query }, mark) => {
+      const contents: Array<Uint8Array> = []
+      return Effect.flatMap(
+        encodePath(params),
+        (path) =>
+          Effect.flatMap(
+            encodeQuery(query),
+            (query) => Effect.map(encodeBody(payload, mark, contents), (body) => ({ path, query, body, contents }))
+          )
+      )
+    },
+    decoderOf: (status) => decoders.get(status) ?? (status === partialContent ? undefined : usual)
+  }
+}

@@ -1,0 +1,98 @@
+/** What the operations of the API are to those who call them: annotations of endpoints, each with what holds where it is absent. */
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+
+/** What a repetition of a request does: nothing more, the same once more, or nothing where it has deleted something. */
+export type Repetition = "harmless" | "repeats" | "deletes"
+
+const repetitionOf: ReadonlyMap<string, Repetition> = new Map([
+  ["GET", "harmless"],
+  ["PATCH", "harmless"],
+  ["DELETE", "deletes"]
+])
+
+/** The service whose methods a group has, where it has another name than the group. */
+export const ServiceName = Context.Reference<string | undefined>("effect-ash/schema/Operation/ServiceName", {
+  defaultValue: () => undefined
+})
+
+/** The method that an endpoint is, where it has another name than the endpoint; with its service where that differs, too. */
+export const MethodName = Context.Reference<string | undefined>("effect-ash/schema/Operation/MethodName", {
+  defaultValue: () => undefined
+})
+
+/** What a repetition does. By default GET and PATCH are harmless, DELETE deletes, and POST does the same once more. */
+export const Repeats = Context.Reference<Repetition | undefined>("effect-ash/schema/Operation/Repeats", {
+  defaultValue: () => undefined
+})
+
+/** Whether a request starts a turn, so that its answer is a stream, with timers of its own. */
+export const StartsTurn = Context.Reference<boolean>("effect-ash/schema/Operation/StartsTurn", {
+  defaultValue: () => false
+})
+
+/** How long an answer is waited for where a program does not say it. */
+export const TimeLimit = Context.Reference<Duration.Duration>("effect-ash/schema/Operation/TimeLimit", {
+  defaultValue: () => Duration.minutes(1)
+})
+
+/** The rate limit of the server that a request counts for (docs/ash.md 2.3). */
+export const RateLimitBucket = Context.Reference<"agents" | "sessions" | undefined>(
+  "effect-ash/schema/Operation/RateLimitBucket",
+  { defaultValue: () => undefined }
+)
+
+/** The number of bytes that the body of a request may have: 1 MiB. */
+export const BodyLimit = Context.Reference<number>("effect-ash/schema/Operation/BodyLimit", {
+  defaultValue: () => 1_048_576
+})
+
+/** Whether the body holds the contents of files, which are put into it while it goes out. */
+export const CarriesFiles = Context.Reference<boolean>("effect-ash/schema/Operation/CarriesFiles", {
+  defaultValue: () => false
+})
+
+/** The parameter of the path that is the path of a file: its slashes separate segments. */
+export const FilePathParameter = Context.Reference<string | undefined>(
+  "effect-ash/schema/Operation/FilePathParameter",
+  {
+    defaultValue: () => undefined
+  }
+)
+
+/**
+ * Whether an error may keep the start of an answer that cannot be decoded: an annotation of endpoints whose answers hold
+ * no secret, and nothing that users and agents tell each other.
+ */
+export const AnswerInErrors = Context.Reference<boolean>("effect-ash/schema/Operation/AnswerInErrors", {
+  defaultValue: () => false
+})
+
+/** An operation of the API. */
+export interface Operation {
+  /** The method of a service, as errors, spans and logs name it: `Sessions.get`. */
+  readonly name: string
+  readonly repetition: Repetition
+  readonly startsTurn: boolean
+  readonly timeLimit: Duration.Duration
+  readonly rateLimit: "agents" | "sessions" | undefined
+}
+
+const capitalized = (name: string) => `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`
+
+/** The operation of an endpoint, by what annotates it and its group. */
+export const operationOf = (
+  group: { readonly identifier: string },
+  endpoint: { readonly identifier: string; readonly method: string },
+  annotations: Context.Context<never>
+): Operation => {
+  const service = Context.get(annotations, ServiceName) ?? capitalized(group.identifier)
+  const method = Context.get(annotations, MethodName) ?? endpoint.identifier
+  return {
+    name: method.includes(".") ? method : `${service}.${method}`,
+    repetition: Context.get(annotations, Repeats) ?? repetitionOf.get(endpoint.method) ?? "repeats",
+    startsTurn: Context.get(annotations, StartsTurn),
+    timeLimit: Context.get(annotations, TimeLimit),
+    rateLimit: Context.get(annotations, RateLimitBucket)
+  }
+}
