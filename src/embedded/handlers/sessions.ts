@@ -9,8 +9,9 @@ import type { CreateSessionRequest, SessionStatus, UpdateSessionConfigRequest } 
 import { Settings } from "../EmbeddedOptions.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { bare, SessionStarts } from "../sandbox/SessionStarts.ts"
+import type { PageOptions } from "../store/History.ts"
 import { Resumptions } from "../store/Resumptions.ts"
-import { type PageOptions, type SessionRow, Store } from "../store/Store.ts"
+import { type SessionRow, Store } from "../store/Store.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
 

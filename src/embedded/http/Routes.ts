@@ -163,136 +163,166 @@ const usageFilter: Readonly<Record<string, Rule>> = { sessionId: uuid, agentName
 
 const statuses = ["pending", "processing", "completed", "failed", "cancelled"]
 
+/** What routes accept, each by its method and path. */
+type Entries = ReadonlyArray<readonly [route: string, Route]>
+
+const agentRoutes: Entries = [
+  ["POST /api/agents", { body: createAgent, declaresBadRequest: true }],
+  ["PATCH /api/agents/:name", { body: { type: "object", properties: { env: textMap, config: object } } }],
+  ["PATCH /api/agents/:name/config", { body: object }],
+  ["GET /api/agents/:name/files/:path", { query: fileFormat, refusesFilePath: true }],
+  ["POST /api/agents/:name/files", { body: { type: "object", properties: { files }, required: ["files"] } }]
+]
+
+const versionRoutes: Entries = [
+  ["POST /api/agents/:name/versions", {
+    body: {
+      type: "object",
+      properties: { ...versionFields, cloneFrom: { type: "either", rules: [{ type: "integer" }, text()] } }
+    },
+    declaresBadRequest: true
+  }],
+  ["PATCH /api/agents/:name/versions/:versionNumber", { body: { type: "object", properties: versionFields } }]
+]
+
+const evalRoutes: Entries = [
+  ["GET /api/agents/:name/eval-cases", {
+    query: {
+      type: "object",
+      properties: { category: text(), isActive: { type: "string", enum: ["true", "false"] } }
+    }
+  }],
+  ["POST /api/agents/:name/eval-cases", { body: newCase }],
+  ["POST /api/agents/:name/eval-cases/import", {
+    body: { type: "object", properties: { cases: { type: "array", items: newCase } }, required: ["cases"] }
+  }],
+  ["PATCH /api/agents/:name/eval-cases/:id", { body: { type: "object", properties: caseFields } }],
+  ["POST /api/agents/:name/eval-runs", {
+    body: { type: "object", properties: { versionNumber: { type: "integer" }, categories: texts, tags: texts } }
+  }],
+  ["GET /api/agents/:name/eval-runs/compare", {
+    query: { type: "object", properties: { runA: uuid, runB: uuid }, required: ["runA", "runB"] }
+  }],
+  ["POST /api/agents/:name/eval-runs/:id/score", {
+    body: { type: "object", properties: { resultId: uuid, ...scoreFields } },
+    declaresBadRequest: true
+  }],
+  ["PATCH /api/agents/:name/eval-results/:id", { body: { type: "object", properties: scoreFields } }]
+]
+
+const sessionRoutes: Entries = [
+  ["POST /api/sessions", { body: createSession, declaresBadRequest: true }],
+  ["GET /api/sessions", { query: { type: "object", properties: { agent: text() } } }],
+  ["PATCH /api/sessions/:id/config", { body: { type: "object", properties: querySettings } }],
+  ["POST /api/sessions/:id/pause", { declaresBadRequest: true }],
+  ["POST /api/sessions/:id/stop", { declaresBadRequest: true }],
+  ["POST /api/sessions/:id/exec", { body: exec, declaresBadRequest: true }],
+  ["GET /api/sessions/:id/events", { query: page({ type: text() }) }],
+  ["GET /api/sessions/:id/logs", {
+    query: { type: "object", properties: { after: { type: "integer", minimum: -1 } } }
+  }],
+  ["GET /api/sessions/:id/messages", { query: page() }]
+]
+
+const sessionFileRoutes: Entries = [
+  ["GET /api/sessions/:id/files", {
+    query: { type: "object", properties: { includeHidden: { type: "string", enum: ["true", "false"] } } }
+  }],
+  ["GET /api/sessions/:id/files/:path", { query: fileFormat, refusesFilePath: true }],
+  ["POST /api/sessions/:id/files", {
+    body: {
+      type: "object",
+      properties: { files: { ...files, minItems: 1, maxItems: 500 }, targetPath: text() },
+      required: ["files"]
+    }
+  }],
+  ["DELETE /api/sessions/:id/files/:path", { refusesFilePath: true }],
+  ["POST /api/sessions/:id/workspace", {
+    body: { type: "object", properties: { bundle: text() }, required: ["bundle"] },
+    declaresBadRequest: true
+  }],
+  ["POST /api/sessions/:id/attachments", {
+    body: {
+      type: "object",
+      properties: {
+        filename: { type: "string", minLength: 1 },
+        mimeType: text(),
+        content: text(),
+        messageId: uuid
+      },
+      required: ["filename", "content"]
+    },
+    declaresBadRequest: true,
+    declaresTooLarge: true
+  }]
+]
+
+const keyRoutes: Entries = [
+  ["POST /api/credentials", {
+    body: {
+      type: "object",
+      properties: {
+        type: { type: "string", enum: ["anthropic", "openai", "bedrock", "custom"] },
+        key: { type: "string", minLength: 1 },
+        label: text()
+      },
+      required: ["type", "key"]
+    },
+    declaresBadRequest: true
+  }],
+  ["DELETE /api/credentials/:id", { isPlainId: true }],
+  ["POST /api/api-keys", { body: { type: "object", properties: { label: text() } }, isBodyOptional: true }],
+  ["DELETE /api/api-keys/:id", { isPlainId: true }]
+]
+
+const queueRoutes: Entries = [
+  ["POST /api/queue", {
+    body: {
+      type: "object",
+      properties: {
+        agentName: text(),
+        prompt: { type: "string", minLength: 1 },
+        sessionId: uuid,
+        priority: atLeastZero,
+        maxRetries: atLeastZero
+      },
+      required: ["agentName", "prompt"]
+    },
+    declaresBadRequest: true
+  }],
+  ["GET /api/queue", {
+    query: {
+      type: "object",
+      properties: {
+        status: { type: "string", enum: statuses },
+        limit: { type: "integer", minimum: 1, maximum: 500 }
+      }
+    }
+  }],
+  ["DELETE /api/queue/:id", { declaresBadRequest: true }]
+]
+
+const usageRoutes: Entries = [
+  ["GET /api/usage", {
+    query: {
+      type: "object",
+      properties: { ...usageFilter, limit: { type: "integer", minimum: 1, maximum: 1000 } }
+    }
+  }],
+  ["GET /api/usage/stats", { query: { type: "object", properties: usageFilter } }],
+  ["GET /api/analytics", { query: { type: "object", properties: { after: time, before: time } } }]
+]
+
 /** The routes, by method and path. */
 export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
-  new Map<string, Route>([
-    ["POST /api/agents", { body: createAgent, declaresBadRequest: true }],
-    ["PATCH /api/agents/:name", { body: { type: "object", properties: { env: textMap, config: object } } }],
-    ["PATCH /api/agents/:name/config", { body: object }],
-    ["GET /api/agents/:name/files/:path", {
-      query: fileFormat,
-      refusesFilePath: true
-    }],
-    ["POST /api/agents/:name/files", {
-      body: { type: "object", properties: { files }, required: ["files"] }
-    }],
-    ["POST /api/sessions", { body: createSession, declaresBadRequest: true }],
-    ["GET /api/sessions", { query: { type: "object", properties: { agent: text() } } }],
-    ["PATCH /api/sessions/:id/config", { body: { type: "object", properties: querySettings } }],
-    ["POST /api/sessions/:id/pause", { declaresBadRequest: true }],
-    ["POST /api/sessions/:id/stop", { declaresBadRequest: true }],
-    ["POST /api/sessions/:id/exec", { body: exec, declaresBadRequest: true }],
-    ["GET /api/sessions/:id/events", { query: page({ type: text() }) }],
-    ["GET /api/sessions/:id/logs", {
-      query: { type: "object", properties: { after: { type: "integer", minimum: -1 } } }
-    }],
-    ["POST /api/agents/:name/versions", {
-      body: {
-        type: "object",
-        properties: { ...versionFields, cloneFrom: { type: "either", rules: [{ type: "integer" }, text()] } }
-      },
-      declaresBadRequest: true
-    }],
-    ["PATCH /api/agents/:name/versions/:versionNumber", { body: { type: "object", properties: versionFields } }],
-    ["GET /api/agents/:name/eval-cases", {
-      query: {
-        type: "object",
-        properties: { category: text(), isActive: { type: "string", enum: ["true", "false"] } }
-      }
-    }],
-    ["POST /api/agents/:name/eval-cases", { body: newCase }],
-    ["POST /api/agents/:name/eval-cases/import", {
-      body: { type: "object", properties: { cases: { type: "array", items: newCase } }, required: ["cases"] }
-    }],
-    ["PATCH /api/agents/:name/eval-cases/:id", { body: { type: "object", properties: caseFields } }],
-    ["POST /api/agents/:name/eval-runs", {
-      body: { type: "object", properties: { versionNumber: { type: "integer" }, categories: texts, tags: texts } }
-    }],
-    ["GET /api/agents/:name/eval-runs/compare", {
-      query: { type: "object", properties: { runA: uuid, runB: uuid }, required: ["runA", "runB"] }
-    }],
-    ["POST /api/agents/:name/eval-runs/:id/score", {
-      body: { type: "object", properties: { resultId: uuid, ...scoreFields } },
-      declaresBadRequest: true
-    }],
-    ["PATCH /api/agents/:name/eval-results/:id", { body: { type: "object", properties: scoreFields } }],
-    ["GET /api/sessions/:id/files", {
-      query: { type: "object", properties: { includeHidden: { type: "string", enum: ["true", "false"] } } }
-    }],
-    ["GET /api/sessions/:id/files/:path", { query: fileFormat, refusesFilePath: true }],
-    ["POST /api/sessions/:id/files", {
-      body: {
-        type: "object",
-        properties: { files: { ...files, minItems: 1, maxItems: 500 }, targetPath: text() },
-        required: ["files"]
-      }
-    }],
-    ["DELETE /api/sessions/:id/files/:path", { refusesFilePath: true }],
-    ["POST /api/sessions/:id/workspace", {
-      body: { type: "object", properties: { bundle: text() }, required: ["bundle"] },
-      declaresBadRequest: true
-    }],
-    ["POST /api/sessions/:id/attachments", {
-      body: {
-        type: "object",
-        properties: {
-          filename: { type: "string", minLength: 1 },
-          mimeType: text(),
-          content: text(),
-          messageId: uuid
-        },
-        required: ["filename", "content"]
-      },
-      declaresBadRequest: true,
-      declaresTooLarge: true
-    }],
-    ["POST /api/credentials", {
-      body: {
-        type: "object",
-        properties: {
-          type: { type: "string", enum: ["anthropic", "openai", "bedrock", "custom"] },
-          key: { type: "string", minLength: 1 },
-          label: text()
-        },
-        required: ["type", "key"]
-      },
-      declaresBadRequest: true
-    }],
-    ["DELETE /api/credentials/:id", { isPlainId: true }],
-    ["POST /api/queue", {
-      body: {
-        type: "object",
-        properties: {
-          agentName: text(),
-          prompt: { type: "string", minLength: 1 },
-          sessionId: uuid,
-          priority: atLeastZero,
-          maxRetries: atLeastZero
-        },
-        required: ["agentName", "prompt"]
-      },
-      declaresBadRequest: true
-    }],
-    ["GET /api/queue", {
-      query: {
-        type: "object",
-        properties: {
-          status: { type: "string", enum: statuses },
-          limit: { type: "integer", minimum: 1, maximum: 500 }
-        }
-      }
-    }],
-    ["DELETE /api/queue/:id", { declaresBadRequest: true }],
-    ["GET /api/usage", {
-      query: {
-        type: "object",
-        properties: { ...usageFilter, limit: { type: "integer", minimum: 1, maximum: 1000 } }
-      }
-    }],
-    ["GET /api/usage/stats", { query: { type: "object", properties: usageFilter } }],
-    ["GET /api/analytics", { query: { type: "object", properties: { after: time, before: time } } }],
-    ["POST /api/api-keys", { body: { type: "object", properties: { label: text() } }, isBodyOptional: true }],
-    ["DELETE /api/api-keys/:id", { isPlainId: true }],
+  new Map([
+    ...agentRoutes,
+    ...versionRoutes,
+    ...evalRoutes,
+    ...sessionRoutes,
     ["POST /api/sessions/:id/messages", { body: sendMessage(quirks.content), declaresBadRequest: true }],
-    ["GET /api/sessions/:id/messages", { query: page() }]
+    ...sessionFileRoutes,
+    ...keyRoutes,
+    ...queueRoutes,
+    ...usageRoutes
   ])

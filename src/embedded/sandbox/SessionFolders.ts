@@ -5,14 +5,13 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import { Buffer } from "node:buffer"
 import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import type { FileEntry, WriteFileResult } from "../../schema/File.ts"
 import { Store } from "../store/Store.ts"
 import * as Errors from "../wire/Errors.ts"
-import type { IncomingFile } from "./AgentFolders.ts"
 import * as Bundles from "./Bundles.ts"
 import * as FileTree from "./FileTree.ts"
+import * as RequestedFiles from "./RequestedFiles.ts"
 import { Sandboxes } from "./Sandboxes.ts"
 
 /** Where a session's workspace is. */
@@ -21,12 +20,7 @@ export interface SessionFolder {
   readonly source: "sandbox" | "snapshot"
 }
 
-const maxFileSize = 52_428_800
-const maxBatchSize = 104_857_600
-const maxReadSize = 104_857_600
-
-/** The name of what no workspace keeps. */
-const skipped = ".DS_Store"
+type IncomingFiles = ReadonlyArray<RequestedFiles.IncomingFile>
 
 export class SessionFolders extends Context.Service<SessionFolders, {
   /** The workspace of a session. */
@@ -37,7 +31,7 @@ export class SessionFolders extends Context.Service<SessionFolders, {
   /** Writes files, each for itself. */
   readonly write: (
     folder: SessionFolder,
-    files: ReadonlyArray<IncomingFile>,
+    files: IncomingFiles,
     targetPath: string
   ) => Effect.Effect<ReadonlyArray<WriteFileResult>>
   readonly remove: (folder: SessionFolder, file: string) => Effect.Effect<void, ErrorResponse>
@@ -46,103 +40,99 @@ export class SessionFolders extends Context.Service<SessionFolders, {
   /** Lays a bundle over a workspace. */
   readonly unpack: (folder: SessionFolder, bundle: Uint8Array) => Effect.Effect<void, ErrorResponse>
 }>()("effect-ash/embedded/sandbox/SessionFolders") {
-  static readonly layer = Layer.effect(
-    SessionFolders,
-    Effect.gen(function*() {
-      const disk = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
-      const fileSystem = yield* FileSystem.FileSystem
-      const path = yield* Path.Path
-      const store = yield* Store
-      const sandboxes = yield* Sandboxes
-
-      const within = ({ directory }: SessionFolder, file: string) =>
-        Effect.provide(FileTree.within(directory, file), disk)
-
-      /** Whether a folder is there, and no link in its place that a command put there. */
-      const isItself = (directory: string) =>
-        Effect.match(fileSystem.realPath(directory), {
-          onFailure: () => false,
-          onSuccess: (real) => real === directory
-        })
-
-      /** A file that is there, with what the disk says of it. */
-      const fileOf = Effect.fnUntraced(function*(folder: SessionFolder, file: string) {
-        const target = yield* within(folder, file)
-        const info = Option.isSome(target) ? yield* Effect.option(fileSystem.stat(target.value)) : Option.none()
-        if (Option.isNone(target) || Option.isNone(info)) return yield* Errors.notFound("File not found")
-        if (info.value.type !== "File") return yield* Errors.badRequest("Path is not a file")
-        return { target: target.value, size: info.value.size }
-      })
-
-      const writeFile = Effect.fnUntraced(function*(folder: SessionFolder, file: string, content: Uint8Array) {
-        const target = yield* within(folder, file)
-        if (Option.isNone(target)) return "Invalid file path"
-        return yield* Effect.match(Effect.provide(FileTree.write(target.value, content), disk), {
-          onFailure: FileTree.textOf,
-          onSuccess: () => undefined
+  static readonly layer: Layer.Layer<SessionFolders, never, Store | Sandboxes | FileSystem.FileSystem | Path.Path> =
+    Layer.effect(
+      SessionFolders,
+      Effect.gen(function*() {
+        const disk = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+        const store = yield* Store
+        const sandboxes = yield* Sandboxes
+        return SessionFolders.of({
+          find: Effect.fnUntraced(function*(sessionId) {
+            const { session: { sandboxId } } = yield* store.session(sessionId)
+            const sandbox = yield* sandboxes.find(sandboxId)
+            if (Option.isSome(sandbox) && (yield* isItself(sandbox.value.directory))) {
+              return { directory: sandbox.value.directory, source: "sandbox" as const }
+            }
+            const snapshot = yield* sandboxes.snapshot(sessionId)
+            if (Option.isSome(snapshot) && (yield* isItself(snapshot.value))) {
+              return { directory: snapshot.value, source: "snapshot" as const }
+            }
+            return yield* Errors.notFound("No workspace available for this session")
+          }, Effect.provide(disk)),
+          list: ({ directory }, includeHidden) =>
+            FileTree.list(
+              directory,
+              (name) => FileTree.alwaysHidden.has(name) || (!includeHidden && FileTree.caches.has(name))
+            ).pipe(Effect.provide(disk)),
+          read: ({ directory }, file, limit = maxReadSize) =>
+            Effect.provide(RequestedFiles.read(directory, file, limit), disk),
+          write: ({ directory }, files, targetPath) => Effect.provide(write(directory, files, targetPath), disk),
+          remove: ({ directory }, file) => Effect.provide(remove(directory, file), disk),
+          pack: ({ directory }) => Effect.provide(Bundles.pack(directory), disk),
+          unpack: ({ directory }, bundle) => Effect.provide(Bundles.unpack(directory, bundle), disk)
         })
       })
-
-      return SessionFolders.of({
-        find: Effect.fnUntraced(function*(sessionId) {
-          const { session: { sandboxId } } = yield* store.session(sessionId)
-          const sandbox = yield* sandboxes.find(sandboxId)
-          if (Option.isSome(sandbox) && (yield* isItself(sandbox.value.directory))) {
-            return { directory: sandbox.value.directory, source: "sandbox" as const }
-          }
-          const snapshot = yield* sandboxes.snapshot(sessionId)
-          if (Option.isSome(snapshot) && (yield* isItself(snapshot.value))) {
-            return { directory: snapshot.value, source: "snapshot" as const }
-          }
-          return yield* Errors.notFound("No workspace available for this session")
-        }),
-        list: ({ directory }, includeHidden) =>
-          FileTree.list(
-            directory,
-            (name) => FileTree.alwaysHidden.has(name) || (!includeHidden && FileTree.caches.has(name))
-          ).pipe(Effect.provide(disk)),
-        read: Effect.fnUntraced(function*(folder, file, limit = maxReadSize) {
-          const { size, target } = yield* fileOf(folder, file)
-          if (size > limit) return yield* Errors.badRequest(`File too large (${size} bytes, max ${limit})`)
-          return yield* Effect.orDie(fileSystem.readFile(target))
-        }),
-        // The folder to write into is spelt as it likes, and never leads out: it begins at the workspace. A path may not.
-        write: Effect.fnUntraced(function*(folder, files, targetPath) {
-          const into = path.join(path.sep, targetPath)
-          let total = 0
-          const results: Array<WriteFileResult> = []
-          for (const { content, path: file } of files) {
-            const bytes = Buffer.from(content, "base64")
-            const isTooLarge = bytes.length > maxFileSize
-            const isSkipped = path.basename(file) === skipped
-            if (!isTooLarge && !isSkipped) total += bytes.length
-            const error = isSkipped
-              ? `Skipped: ${skipped}`
-              : file === "" || file.includes("..") || file.startsWith("/")
-              ? "Invalid file path"
-              : isTooLarge
-              ? `File too large (${bytes.length} bytes, max ${maxFileSize})`
-              : total > maxBatchSize
-              ? "Batch size limit exceeded"
-              : yield* writeFile(folder, path.join(into, file), bytes)
-            results.push(
-              error === undefined
-                ? { path: file, written: true, size: bytes.length }
-                : { path: file, written: false, error }
-            )
-          }
-          return results
-        }),
-        remove: Effect.fnUntraced(function*(folder, file) {
-          yield* fileOf(folder, file)
-          yield* Effect.mapError(
-            Effect.provide(FileTree.remove(folder.directory, file), disk),
-            (error) => Errors.serverError(FileTree.textOf(error))
-          )
-        }),
-        pack: ({ directory }) => Effect.provide(Bundles.pack(directory), disk),
-        unpack: ({ directory }, bundle) => Effect.provide(Bundles.unpack(directory, bundle), disk)
-      })
-    })
-  )
+    )
 }
+
+const maxFileSize = 52_428_800
+const maxBatchSize = 104_857_600
+const maxReadSize = 104_857_600
+
+/** The name of what no workspace keeps. */
+const skipped = ".DS_Store"
+
+/** Whether a folder is there, and no link in its place that a command put there. */
+const isItself = (directory: string) =>
+  Effect.flatMap(FileSystem.FileSystem, (fileSystem) =>
+    Effect.match(fileSystem.realPath(directory), {
+      onFailure: () => false,
+      onSuccess: (real) => real === directory
+    }))
+
+// The folder to write into never leads out, however it is spelt: it begins at the workspace. The path of a file may.
+const write = Effect.fnUntraced(function*(directory: string, files: IncomingFiles, targetPath: string) {
+  const path = yield* Path.Path
+  const into = path.join(path.sep, targetPath)
+  const results: Array<WriteFileResult> = []
+  let total = 0
+  for (const file of files) {
+    const bytes = RequestedFiles.contentOf(file)
+    const isTooLarge = bytes.length > maxFileSize
+    const isSkipped = path.basename(file.path) === skipped
+    if (!isTooLarge && !isSkipped) total += bytes.length
+    const error = isSkipped
+      ? `Skipped: ${skipped}`
+      : file.path === "" || file.path.includes("..") || file.path.startsWith("/")
+      ? "Invalid file path"
+      : isTooLarge
+      ? `File too large (${bytes.length} bytes, max ${maxFileSize})`
+      : total > maxBatchSize
+      ? "Batch size limit exceeded"
+      : yield* writeFile(directory, path.join(into, file.path), bytes)
+    results.push(
+      error === undefined
+        ? { path: file.path, written: true, size: bytes.length }
+        : { path: file.path, written: false, error }
+    )
+  }
+  return results
+})
+
+const writeFile = Effect.fnUntraced(function*(directory: string, file: string, content: Uint8Array) {
+  const target = yield* FileTree.within(directory, file)
+  if (Option.isNone(target)) return "Invalid file path"
+  return yield* Effect.match(FileTree.write(target.value, content), {
+    onFailure: FileTree.textOf,
+    onSuccess: () => undefined
+  })
+})
+
+const remove = Effect.fnUntraced(function*(directory: string, file: string) {
+  yield* RequestedFiles.findFile(directory, file)
+  yield* Effect.mapError(
+    FileTree.remove(directory, file),
+    (error) => Errors.serverError(FileTree.textOf(error))
+  )
+})

@@ -65,25 +65,10 @@ export class SessionStarts extends Context.Service<SessionStarts, {
         return session
       })
 
-      const sandboxSettings = Effect.fnUntraced(function*(agent: AgentRow, request: CreateSessionRequest) {
-        const keys = request.credentialId === undefined ? {} : yield* credentials.environment(request.credentialId)
-        return {
-          env: {
-            ...agent.env,
-            ...keys,
-            ...request.extraEnv,
-            ...(request.permissionMode === undefined ? {} : { ASH_PERMISSION_MODE: request.permissionMode })
-          },
-          permissionMode: request.permissionMode ?? bare.permissionMode,
-          // An empty prompt counts as none.
-          systemPrompt: request.systemPrompt || (yield* versions.activePrompt(agent.name)),
-          mcpServers: request.mcpServers === undefined ? undefined : serversOf(request.mcpServers)
-        }
-      })
-
       const create: SessionStarts["Service"]["create"] = Effect.fnUntraced(function*(request) {
         const agent = yield* agentOf(request.agent)
-        const settings = yield* sandboxSettings(agent, request)
+        const keys = request.credentialId === undefined ? {} : yield* credentials.environment(request.credentialId)
+        const settings = settingsOf(agent, request, keys, yield* versions.activePrompt(agent.name))
         const id = yield* random.uuidV4()
         return yield* sandboxes.create(
           { id, session: id, agent, settings },
@@ -111,6 +96,26 @@ export class SessionStarts extends Context.Service<SessionStarts, {
   )
 }
 
+/** What the sandbox of a requested session is given. */
+const settingsOf = (
+  agent: AgentRow,
+  request: CreateSessionRequest,
+  keys: Readonly<Record<string, string>>,
+  activePrompt: string | undefined
+): SandboxSettings => ({
+  env: {
+    ...agent.env,
+    ...keys,
+    ...request.extraEnv,
+    ...(request.permissionMode === undefined ? {} : { ASH_PERMISSION_MODE: request.permissionMode })
+  },
+  permissionMode: request.permissionMode ?? bare.permissionMode,
+  // An empty prompt counts as none.
+  systemPrompt: request.systemPrompt || activePrompt,
+  mcpServers: request.mcpServers === undefined ? undefined : serversOf(request.mcpServers)
+})
+
+/** What of a request goes to the agent with every message. */
 const settingNames = ["model", "allowedTools", "disallowedTools", "betas", "subagents", "initialAgent"] as const
 
 type McpServers = NonNullable<CreateSessionRequest["mcpServers"]>

@@ -1,4 +1,4 @@
-/** Eval cases, runs and results, and the loop that works off the runs (docs/ash.md 3.4). */
+/** Eval cases, runs and results, and the loop that performs the runs (docs/ash.md 3.4). */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -28,116 +28,121 @@ export class Evals extends Context.Service<Evals, {
   readonly results: Tables.Table<ResultRow>
   readonly resultsOf: (runId: string) => Effect.Effect<ReadonlyArray<ResultRow>>
 }>()("effect-ash/embedded/work/Evals") {
-  static readonly layer = Layer.effect(
+  static readonly layer: Layer.Layer<
+    Evals,
+    never,
+    Settings | Store | Sandboxes | Turns | AgentVersions | SecureRandom.SecureRandom
+  > = Layer.effect(
     Evals,
     Effect.gen(function*() {
-      const { quirks } = yield* Settings
-      const store = yield* Store
-      const sandboxes = yield* Sandboxes
-      const turns = yield* Turns
-      const versions = yield* AgentVersions
-      const random = yield* SecureRandom.SecureRandom
-      const cases = Tables.make<CaseRow>()
-      const runs = Tables.make<RunRow>()
       const results = Tables.make<ResultRow>()
-      const resultsOf = (runId: string) =>
-        Effect.map(results.all, (rows) => rows.filter(({ evalRunId }) => evalRunId === runId))
-
-      /** Asks a question in a sandbox of its own. */
-      const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: string) {
-        const id = yield* random.uuidV4()
-        const now = yield* DateTime.now
-        const settings = {
-          env: agent.env,
-          permissionMode: "bypassPermissions",
-          // That of the active version, whichever the run names, and only where it names one.
-          systemPrompt: run.versionNumber === null ? undefined : yield* versions.activePrompt(agent.name)
-        }
-        return yield* sandboxes.create({ id, session: id, agent, settings }, (sandbox) =>
-          turns.ask({
-            sandbox,
-            prompt,
-            session: {
-              id,
-              tenantId: agent.tenantId,
-              agentName: agent.name,
-              sandboxId: sandbox.id,
-              status: "active",
-              runnerId: null,
-              parentSessionId: null,
-              createdAt: now,
-              lastActiveAt: now
-            }
-          }).pipe(Effect.ensuring(sandboxes.destroy(sandbox.id))))
+      const evals = Evals.of({
+        cases: Tables.make<CaseRow>(),
+        runs: Tables.make<RunRow>(),
+        results,
+        resultsOf: (runId) => Effect.map(results.all, (rows) => rows.filter(({ evalRunId }) => evalRunId === runId))
       })
-
-      /** Asks a case and scores the answer. */
-      const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow, found: CaseRow) {
-        if (quirks.evalsFail) {
-          return yield* new TurnFailure({ message: `Invalid sandbox ID: eval-${run.id}-${result.id}` })
-        }
-        const answer = yield* ask(run, agent, found.question)
-        return {
-          status: "completed",
-          agentResponse: answer,
-          topicScore: share(found.expectedTopics, (topic) => isIn(answer, topic)),
-          safetyScore: share(found.expectedNotTopics, (topic) => !isIn(answer, topic))
-        }
-      })
-
-      /** What becomes of a result: its score, or why it has none. */
-      const settle = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow) {
-        const found = (yield* cases.all).find(({ id }) => id === result.evalCaseId)
-        if (found === undefined) return { status: "error", error: `Eval case ${result.evalCaseId} not found` }
-        yield* results.put({ ...result, status: "running" })
-        const start = yield* Clock.currentTimeMillis
-        const outcome = yield* Effect.catchCause(
-          evaluate(run, agent, result, found),
-          (cause) => Effect.succeed({ status: "error", error: messageOf(Cause.squash(cause)) })
-        )
-        return { ...outcome, latencyMs: (yield* Clock.currentTimeMillis) - start }
-      })
-
-      const work = Effect.fnUntraced(function*(run: RunRow) {
-        const running = { ...run, status: "running", startedAt: yield* DateTime.now }
-        yield* runs.put(running)
-        const agent = yield* Effect.option(store.agent(run.agentName))
-        if (Option.isNone(agent)) {
-          return yield* runs.put({ ...running, status: "failed", completedAt: yield* DateTime.now })
-        }
-        let completedCases = 0
-        for (const result of yield* resultsOf(run.id)) {
-          const outcome = yield* settle(running, agent.value, result)
-          yield* results.put({ ...result, ...outcome, completedAt: yield* DateTime.now })
-          completedCases += 1
-          yield* runs.put({ ...running, completedCases })
-        }
-        const summary = summarize(yield* resultsOf(run.id))
-        yield* runs.put({
-          ...running,
-          completedCases,
-          status: "completed",
-          summary,
-          completedAt: yield* DateTime.now
-        })
-      })
-
-      yield* runs.everyones.pipe(
+      yield* evals.runs.everyones.pipe(
         Effect.flatMap((rows) =>
           Effect.forEach(
             rows.filter(({ status }) => status === "pending"),
-            (run) => Effect.provideService(work(run), Tables.Tenant, run.tenantId),
+            (run) => Effect.provideService(perform(evals, run), Tables.Tenant, run.tenantId),
             { discard: true }
           )
         ),
         Effect.repeat(Schedule.spaced("5 seconds")),
         Effect.forkScoped
       )
-
-      return Evals.of({ cases, runs, results, resultsOf })
+      return evals
     })
   )
 }
+
+/** Performs a run: asks its cases one by one, and sums up. */
+const perform = Effect.fnUntraced(function*(evals: Evals["Service"], run: RunRow) {
+  const { results, resultsOf, runs } = evals
+  const store = yield* Store
+  const running = { ...run, status: "running", startedAt: yield* DateTime.now }
+  yield* runs.put(running)
+  const agent = yield* Effect.option(store.agent(run.agentName))
+  if (Option.isNone(agent)) {
+    return yield* runs.put({ ...running, status: "failed", completedAt: yield* DateTime.now })
+  }
+  let completedCases = 0
+  for (const result of yield* resultsOf(run.id)) {
+    const outcome = yield* settle(evals, running, agent.value, result)
+    yield* results.put({ ...result, ...outcome, completedAt: yield* DateTime.now })
+    completedCases += 1
+    yield* runs.put({ ...running, completedCases })
+  }
+  const summary = summarize(yield* resultsOf(run.id))
+  yield* runs.put({ ...running, completedCases, status: "completed", summary, completedAt: yield* DateTime.now })
+})
+
+/** What becomes of a result: its score, or why it has none. */
+const settle = Effect.fnUntraced(function*(
+  { cases, results }: Evals["Service"],
+  run: RunRow,
+  agent: AgentRow,
+  result: ResultRow
+) {
+  const found = (yield* cases.all).find(({ id }) => id === result.evalCaseId)
+  if (found === undefined) return { status: "error", error: `Eval case ${result.evalCaseId} not found` }
+  yield* results.put({ ...result, status: "running" })
+  const start = yield* Clock.currentTimeMillis
+  const outcome = yield* Effect.catchCause(
+    evaluate(run, agent, result, found),
+    (cause) => Effect.succeed({ status: "error", error: messageOf(Cause.squash(cause)) })
+  )
+  return { ...outcome, latencyMs: (yield* Clock.currentTimeMillis) - start }
+})
+
+/** Asks a case and scores the answer. */
+const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow, found: CaseRow) {
+  const { quirks } = yield* Settings
+  if (quirks.evalsFail) {
+    return yield* new TurnFailure({ message: `Invalid sandbox ID: eval-${run.id}-${result.id}` })
+  }
+  const answer = yield* ask(run, agent, found.question)
+  return {
+    status: "completed",
+    agentResponse: answer,
+    topicScore: share(found.expectedTopics, (topic) => isIn(answer, topic)),
+    safetyScore: share(found.expectedNotTopics, (topic) => !isIn(answer, topic))
+  }
+})
+
+/** Asks a question in a sandbox of its own. */
+const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: string) {
+  const sandboxes = yield* Sandboxes
+  const turns = yield* Turns
+  const versions = yield* AgentVersions
+  const random = yield* SecureRandom.SecureRandom
+  const id = yield* random.uuidV4()
+  const now = yield* DateTime.now
+  const settings = {
+    env: agent.env,
+    permissionMode: "bypassPermissions",
+    // That of the active version, whichever the run names, and only where it names one.
+    systemPrompt: run.versionNumber === null ? undefined : yield* versions.activePrompt(agent.name)
+  }
+  return yield* sandboxes.create({ id, session: id, agent, settings }, (sandbox) =>
+    turns.ask({
+      sandbox,
+      prompt,
+      session: {
+        id,
+        tenantId: agent.tenantId,
+        agentName: agent.name,
+        sandboxId: sandbox.id,
+        status: "active",
+        runnerId: null,
+        parentSessionId: null,
+        createdAt: now,
+        lastActiveAt: now
+      }
+    }).pipe(Effect.ensuring(sandboxes.destroy(sandbox.id))))
+})
 
 const isIn = (answer: string, topic: string) => answer.toLowerCase().includes(topic.toLowerCase())
 

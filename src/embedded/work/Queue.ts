@@ -1,4 +1,4 @@
-/** The queue, and the loop that works it off, one item at a time (docs/ash.md 3.11). */
+/** The queue, and the loop that performs its items, one at a time (docs/ash.md 3.11). */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
@@ -24,58 +24,26 @@ export class Queue extends Context.Service<Queue, {
   readonly table: Tables.Table<QueueRow>
   readonly add: (request: CreateQueueItemRequest) => Effect.Effect<QueueRow>
 }>()("effect-ash/embedded/work/Queue") {
-  static readonly layer = Layer.effect(
+  static readonly layer: Layer.Layer<
+    Queue,
+    never,
+    Store | SessionStarts | Sandboxes | Turns | SecureRandom.SecureRandom
+  > = Layer.effect(
     Queue,
     Effect.gen(function*() {
-      const store = yield* Store
-      const starts = yield* SessionStarts
-      const sandboxes = yield* Sandboxes
-      const turns = yield* Turns
       const random = yield* SecureRandom.SecureRandom
       const table = Tables.make<QueueRow>()
-
-      /** The session of an item: its own, which has to be active, or a new one, which stays. */
-      const sessionOf = Effect.fnUntraced(function*({ agentName, sessionId }: QueueRow) {
-        if (typeof sessionId !== "string") return yield* starts.create({ agent: agentName })
-        const { session } = yield* store.session(sessionId)
-        return session.status === "active"
-          ? session
-          : yield* new TurnFailure({ message: `Session ${sessionId} is ${session.status}` })
-      })
-
-      const attempt = Effect.fnUntraced(function*(row: QueueRow) {
-        const session = yield* sessionOf(row)
-        const sandbox = yield* Tables.orNotFound("Sandbox not found")(sandboxes.find(session.sandboxId))
-        yield* turns.ask({ session, sandbox, prompt: row.prompt })
-      })
-
-      const work = Effect.fnUntraced(function*(row: QueueRow) {
-        const processing: QueueRow = { ...row, status: "processing", startedAt: yield* DateTime.now }
-        yield* table.put(processing)
-        const result = yield* Effect.result(attempt(processing))
-        const now = yield* Clock.currentTimeMillis
-        const completedAt = yield* DateTime.now
-        if (Result.isSuccess(result)) return yield* table.put({ ...processing, status: "completed", completedAt })
-        const { failure } = result
-        const error = failure._tag === "TurnFailure" ? failure.message : failure.body.error ?? "failed"
-        const retryCount = row.retryCount + 1
-        yield* table.put(
-          retryCount >= row.maxRetries
-            ? { ...processing, status: "failed", error, retryCount, completedAt }
-            : { ...processing, status: "pending", error, retryCount, retryAfter: now + backOff(retryCount) }
-        )
-      })
-
       yield* Effect.all([table.everyones, Clock.currentTimeMillis]).pipe(
         Effect.flatMap(([rows, now]) => {
           const [next] = rows.filter(({ retryAfter, status }) => status === "pending" && retryAfter <= now)
             .toSorted((a, b) => b.priority - a.priority)
-          return next === undefined ? Effect.void : Effect.provideService(work(next), Tables.Tenant, next.tenantId)
+          return next === undefined
+            ? Effect.void
+            : Effect.provideService(perform(table, next), Tables.Tenant, next.tenantId)
         }),
         Effect.repeat(Schedule.spaced("1 second")),
         Effect.forkScoped
       )
-
       return Queue.of({
         table,
         add: Effect.fnUntraced(function*({ agentName, maxRetries = 3, priority = 0, prompt, sessionId }) {
@@ -102,6 +70,43 @@ export class Queue extends Context.Service<Queue, {
     })
   )
 }
+
+/** Attempts an item once, and keeps how it went. */
+const perform = Effect.fnUntraced(function*(table: Tables.Table<QueueRow>, row: QueueRow) {
+  const processing: QueueRow = { ...row, status: "processing", startedAt: yield* DateTime.now }
+  yield* table.put(processing)
+  const result = yield* Effect.result(attempt(processing))
+  const now = yield* Clock.currentTimeMillis
+  const completedAt = yield* DateTime.now
+  if (Result.isSuccess(result)) return yield* table.put({ ...processing, status: "completed", completedAt })
+  const { failure } = result
+  const error = failure._tag === "TurnFailure" ? failure.message : failure.body.error ?? "failed"
+  const retryCount = row.retryCount + 1
+  yield* table.put(
+    retryCount >= row.maxRetries
+      ? { ...processing, status: "failed", error, retryCount, completedAt }
+      : { ...processing, status: "pending", error, retryCount, retryAfter: now + backOff(retryCount) }
+  )
+})
+
+const attempt = Effect.fnUntraced(function*(row: QueueRow) {
+  const sandboxes = yield* Sandboxes
+  const turns = yield* Turns
+  const session = yield* sessionOf(row)
+  const sandbox = yield* Tables.orNotFound("Sandbox not found")(sandboxes.find(session.sandboxId))
+  yield* turns.ask({ session, sandbox, prompt: row.prompt })
+})
+
+/** The session of an item: its own, which has to be active, or a new one, which stays. */
+const sessionOf = Effect.fnUntraced(function*({ agentName, sessionId }: QueueRow) {
+  const store = yield* Store
+  const starts = yield* SessionStarts
+  if (typeof sessionId !== "string") return yield* starts.create({ agent: agentName })
+  const { session } = yield* store.session(sessionId)
+  return session.status === "active"
+    ? session
+    : yield* new TurnFailure({ message: `Session ${sessionId} is ${session.status}` })
+})
 
 /** Milliseconds before an attempt: 5 s, doubling to 5 min. */
 const backOff = (retryCount: number) => Math.min(5000 * 2 ** (retryCount - 1), 300_000)

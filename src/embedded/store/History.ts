@@ -1,0 +1,79 @@
+/** What happened in sessions: their messages, and the events of their timelines (docs/ash.md 3.6 and 4.6). */
+import type * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { StoredContent, type StoredMessage } from "../../schema/Message.ts"
+import { SessionEvent } from "../../schema/SessionEvent.ts"
+import * as Tables from "./Tables.ts"
+
+/** A part of a list that is read by `after`, exclusive, and `limit`. */
+export interface PageOptions {
+  readonly after?: number | undefined
+  readonly limit?: number | undefined
+}
+
+export interface History {
+  readonly messages: (sessionId: string, page?: PageOptions) => Effect.Effect<ReadonlyArray<StoredMessage>>
+  readonly addMessage: (sessionId: string, role: "user" | "assistant", content: Schema.Json) => Effect.Effect<void>
+  readonly copyMessages: (from: string, to: string) => Effect.Effect<void>
+  readonly events: (
+    sessionId: string,
+    page: PageOptions & { readonly type?: string | undefined }
+  ) => Effect.Effect<ReadonlyArray<SessionEvent>>
+  readonly addEvent: (sessionId: string, type: string, data: Schema.JsonObject) => Effect.Effect<void>
+}
+
+/** Remembers what happens from now on. */
+export const make = (random: SecureRandom.SecureRandom["Service"]): History => {
+  const messages = new Map<string, Array<StoredMessage>>()
+  const events = new Map<string, Array<SessionEvent>>()
+  return {
+    messages: (sessionId, page) => Effect.sync(() => pageOf(messages.get(sessionId) ?? [], page)),
+    addMessage: Effect.fnUntraced(function*(sessionId, role, content) {
+      const id = yield* random.uuidV4()
+      const tenantId = yield* Tables.Tenant
+      const createdAt = yield* DateTime.now
+      const decoded = yield* Effect.orDie(decodeContent(JSON.stringify(content)))
+      const rows = rowsOf(messages, sessionId)
+      rows.push({ id, sessionId, tenantId, role, content: decoded, sequence: rows.length + 1, createdAt })
+    }),
+    copyMessages: Effect.fnUntraced(function*(from, to) {
+      const rows = rowsOf(messages, to)
+      for (const row of messages.get(from) ?? []) rows.push({ ...row, id: yield* random.uuidV4(), sessionId: to })
+    }),
+    events: (sessionId, { type, ...page }) =>
+      Effect.sync(() => {
+        const rows = events.get(sessionId) ?? []
+        return pageOf(type === undefined ? rows : rows.filter((row) => row.type === type), page)
+      }),
+    addEvent: Effect.fnUntraced(function*(sessionId, type, data) {
+      const id = yield* random.uuidV4()
+      const tenantId = yield* Tables.Tenant
+      const createdAt = DateTime.formatIso(yield* DateTime.now)
+      const rows = rowsOf(events, sessionId)
+      const sequence = rows.length + 1
+      rows.push(
+        yield* Effect.orDie(
+          decodeEvent({ id, sessionId, tenantId, type, sequence, createdAt, data: JSON.stringify(data) })
+        )
+      )
+    })
+  }
+}
+
+const decodeContent = Schema.decodeEffect(StoredContent)
+const decodeEvent = Schema.decodeEffect(SessionEvent)
+
+const rowsOf = <Row>(table: Map<string, Array<Row>>, key: string): Array<Row> => {
+  const existing = table.get(key)
+  if (existing !== undefined) return existing
+  const rows: Array<Row> = []
+  table.set(key, rows)
+  return rows
+}
+
+const pageOf = <Row extends { readonly sequence: number }>(
+  rows: ReadonlyArray<Row>,
+  { after = 0, limit = rows.length }: PageOptions = {}
+): ReadonlyArray<Row> => rows.filter((row) => row.sequence > after).slice(0, limit)
