@@ -8,8 +8,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpApi from "effect/http-api/HttpApi"
-import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
-import type * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
@@ -18,7 +16,6 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { Simplify } from "effect/Types"
 import * as Endpoint from "../internal/request/endpoint.ts"
 import * as Failures from "../internal/request/failures.ts"
 import { isSurely } from "../internal/request/foreign.ts"
@@ -27,57 +24,19 @@ import { AshApi } from "../schema/AshApi.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
 import { type Operation, operationOf } from "../schema/Operation.ts"
+import type { ApiMethods } from "./ApiMethods.ts"
 import * as Transport from "./transport.ts"
 
+export type { ApiMethod, ApiMethods } from "./ApiMethods.ts"
 export type { ConnectionOptions } from "./transport.ts"
 
-/** What an endpoint answers. */
-type Answer<Success> = Success extends HttpApiSchema.WithHeaders<HttpApiSchema.StreamUint8Array, infer Headers>
-  ? { readonly body: Stream.Stream<Uint8Array, AshError>; readonly headers: Headers["Type"] }
-  : Success extends Schema.Constraint ? Success["Type"]
-  : never
-
-/** What an endpoint takes. */
-type Request<Endpoint extends HttpApiEndpoint.ConstraintRequest> = Simplify<
-  & ([Endpoint["~Params"]["Type"]] extends [never] ? unknown : { readonly params: Endpoint["~Params"]["Type"] })
-  & ([Endpoint["~Query"]["Type"]] extends [never] ? unknown : { readonly query: Endpoint["~Query"]["Type"] })
-  & ([Endpoint["~Payload"]["Type"]] extends [never] ? unknown : { readonly payload: Endpoint["~Payload"]["Type"] })
->
-
-/** One operation of the API: it sends its request once. */
-export interface ApiMethod<Request, Answer, R = never> {
-  (request: Request): Effect.Effect<Answer, AshError, R>
-  /** What the operation is, and how it may be called. */
-  readonly operation: Operation
-}
-
-type Method<Endpoint extends HttpApiEndpoint.ConstraintRequest> = ApiMethod<
-  Request<Endpoint>,
-  Answer<Endpoint["~Success"]>,
-  Endpoint["~Success"] extends HttpApiSchema.WithHeaders<HttpApiSchema.StreamUint8Array, infer _Headers> ? Scope.Scope
-    : never
->
-
-type GroupsOf<Api> = Api extends HttpApi.HttpApi<infer _Id, infer Group> ? Group : never
-
-/** All that a client may ask: of any server, and of the hosted product. */
-type Groups = GroupsOf<typeof AshApi> | GroupsOf<typeof HostedApi>
-
-type Methods = {
-  readonly [Group in Groups as Group["identifier"]]: {
-    readonly [Name in keyof Group["endpoints"]]: Method<
-      Extract<Group["endpoints"][Name], HttpApiEndpoint.ConstraintRequest>
-    >
-  }
-}
-
-const isMethods = (methods: Record<string, Record<string, unknown>>): methods is Methods & typeof methods =>
+const isMethods = (methods: Record<string, Record<string, unknown>>): methods is ApiMethods & typeof methods =>
   Object.entries({ ...AshApi.groups, ...HostedApi.groups }).every(([name, group]) =>
     Object.keys(group.endpoints).every((endpoint) => Predicate.isFunction(methods[name]?.[endpoint]))
   )
 
 /** The low-level client. */
-export class AshApiClient extends Context.Service<AshApiClient, Methods>()("effect-ash/client/AshApiClient") {
+export class AshApiClient extends Context.Service<AshApiClient, ApiMethods>()("effect-ash/client/AshApiClient") {
   /** The client of one server, over the `HttpClient` in context. Fails on a URL or a key that cannot be used. */
   static readonly layer = (
     connection: Transport.ConnectionOptions

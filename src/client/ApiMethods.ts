@@ -1,0 +1,130 @@
+/** The types of the low-level client: a method for each endpoint of the contract. */
+import type * as Effect from "effect/Effect"
+import type * as HttpApi from "effect/http-api/HttpApi"
+import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import type * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import type * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import type { Simplify } from "effect/Types"
+import type { AshApi } from "../schema/AshApi.ts"
+import type { AshError } from "../schema/AshError.ts"
+import type { HostedApi } from "../schema/HostedApi.ts"
+import type { Operation } from "../schema/Operation.ts"
+
+type GroupsOf<Api> = Api extends HttpApi.HttpApi<infer _Id, infer Group> ? Group : never
+
+/** All that a client may ask: of any server, and of the hosted product. */
+type Groups = GroupsOf<typeof AshApi> | GroupsOf<typeof HostedApi>
+
+type GroupId = Groups["identifier"]
+
+type Endpoints<Id extends GroupId> = Extract<Groups, { readonly identifier: Id }>["endpoints"]
+
+type Endpoint<Id extends GroupId, Name extends keyof Endpoints<Id>> = Extract<
+  Endpoints<Id>[Name],
+  HttpApiEndpoint.ConstraintRequest
+>
+
+type Part<Name extends string, S extends Schema.Constraint> = [S["Type"]] extends [never] ? unknown
+  : { readonly [_ in Name]: S["Type"] }
+
+type RequestOf<E extends HttpApiEndpoint.ConstraintRequest> = Simplify<
+  Part<"params", E["~Params"]> & Part<"query", E["~Query"]> & Part<"payload", E["~Payload"]>
+>
+
+type AnswerOf<Success> = Success extends HttpApiSchema.WithHeaders<HttpApiSchema.StreamUint8Array, infer Headers>
+  ? { readonly body: Stream.Stream<Uint8Array, AshError>; readonly headers: Headers["Type"] }
+  : Success extends Schema.Constraint ? Success["Type"]
+  : never
+
+/** A stream holds a connection, which closes with a scope. */
+type ScopeOf<Success> = Success extends HttpApiSchema.WithHeaders<HttpApiSchema.StreamUint8Array, infer _Headers>
+  ? Scope.Scope
+  : never
+
+/** An operation of the API, which sends its request once. */
+export interface Method<Request, Answer, R = never> {
+  (request: Request): Effect.Effect<Answer, AshError, R>
+  /** What the operation is, and how it may be called. */
+  readonly operation: Operation
+}
+
+/** The method of an endpoint, by its group and its name. */
+export interface ApiMethod<Id extends GroupId, Name extends keyof Endpoints<Id>> extends
+  Method<
+    RequestOf<Endpoint<Id, Name>>,
+    AnswerOf<Endpoint<Id, Name>["~Success"]>,
+    ScopeOf<Endpoint<Id, Name>["~Success"]>
+  >
+{}
+
+type MethodsOf<Id extends GroupId> = { readonly [Name in keyof Endpoints<Id>]: ApiMethod<Id, Name> }
+
+/** The methods of the group `health`. */
+export interface HealthMethods extends MethodsOf<"health"> {}
+
+/** The methods of the group `meta`. */
+export interface MetaMethods extends MethodsOf<"meta"> {}
+
+/** The methods of the group `agents`. */
+export interface AgentsMethods extends MethodsOf<"agents"> {}
+
+/** The methods of the group `agentVersions`. */
+export interface AgentVersionsMethods extends MethodsOf<"agentVersions"> {}
+
+/** The methods of the group `evals`. */
+export interface EvalsMethods extends MethodsOf<"evals"> {}
+
+/** The methods of the group `sessions`. */
+export interface SessionsMethods extends MethodsOf<"sessions"> {}
+
+/** The methods of the group `messages`. */
+export interface MessagesMethods extends MethodsOf<"messages"> {}
+
+/** The methods of the group `sessionFiles`. */
+export interface SessionFilesMethods extends MethodsOf<"sessionFiles"> {}
+
+/** The methods of the group `workspaces`. */
+export interface WorkspacesMethods extends MethodsOf<"workspaces"> {}
+
+/** The methods of the group `attachments`. */
+export interface AttachmentsMethods extends MethodsOf<"attachments"> {}
+
+/** The methods of the group `credentials`. */
+export interface CredentialsMethods extends MethodsOf<"credentials"> {}
+
+/** The methods of the group `queue`. */
+export interface QueueMethods extends MethodsOf<"queue"> {}
+
+/** The methods of the group `usage`. */
+export interface UsageMethods extends MethodsOf<"usage"> {}
+
+/** The methods of the group `analytics`. */
+export interface AnalyticsMethods extends MethodsOf<"analytics"> {}
+
+/** The methods of the group `apiKeys`. */
+export interface ApiKeysMethods extends MethodsOf<"apiKeys"> {}
+
+/** The methods of the group `hosted`. */
+export interface HostedMethods extends MethodsOf<"hosted"> {}
+
+/** The methods of the low-level client, by group. */
+export interface ApiMethods {
+  readonly health: HealthMethods
+  readonly meta: MetaMethods
+  readonly agents: AgentsMethods
+  readonly agentVersions: AgentVersionsMethods
+  readonly evals: EvalsMethods
+  readonly sessions: SessionsMethods
+  readonly messages: MessagesMethods
+  readonly sessionFiles: SessionFilesMethods
+  readonly workspaces: WorkspacesMethods
+  readonly attachments: AttachmentsMethods
+  readonly credentials: CredentialsMethods
+  readonly queue: QueueMethods
+  readonly usage: UsageMethods
+  readonly analytics: AnalyticsMethods
+  readonly apiKeys: ApiKeysMethods
+  readonly hosted: HostedMethods
+}
