@@ -61,7 +61,7 @@ const refuses = async (says: RegExp, ...args: ReadonlyArray<string>) => {
 
 const check = async () => {
   const [{ filename }] = JSON.parse(
-    execFileSync("npm", ["pack", "--json", "--pack-destination", root], { encoding: "utf8" })
+    execFileSync("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", root], { encoding: "utf8" })
   )
   execFileSync(
     "npm",

@@ -28,7 +28,7 @@ const blocksOf = (file: string): ReadonlyArray<Block> => {
   }))
 }
 
-const files = ["README.md", "CHANGELOG.md", "AGENTS.md", ...globSync("docs/**/*.md"), ...globSync("src/**/*.ts")]
+const files = [...globSync("*.md"), ...globSync("docs/**/*.md"), ...globSync("src/**/*.ts")]
 const blocks = files.flatMap(blocksOf)
 
 rmSync(folder, { recursive: true, force: true })

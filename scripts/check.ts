@@ -6,8 +6,7 @@ const checks = [
   "check:effect",
   "check:lint",
   "check:format",
-  "build",
-  "check:package",
+  "check:package", // builds as well, before it packs
   "check:command",
   "check:size",
   "check:unused",

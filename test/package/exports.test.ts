@@ -3,6 +3,9 @@ import * as root from "effect-ash"
 import * as embedded from "effect-ash/embedded"
 import * as node from "effect-ash/node"
 import * as schema from "effect-ash/schema"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import manifest from "../../package.json" with { type: "json" }
 
 const schemaNames = [
   "Agent",
@@ -190,4 +193,12 @@ describe("exports", () => {
 
   it("effect-ash/embedded", () =>
     assert.deepStrictEqual(Object.keys(embedded).toSorted(), ["AgentScript", "AshEmbedded", "FaultProxy"]))
+
+  const readme = readFileSync(join(import.meta.dirname, "../../README.md"), "utf8")
+  const modules = Object.entries(manifest.exports).filter(([, target]) => typeof target === "object" && target !== null)
+
+  it.each([
+    ...modules.map(([entry]) => entry.replace(/^\./, "effect-ash")),
+    ...Object.keys(manifest.bin).map((command) => `${command} serve`)
+  ])("%s is told of in the README", (name) => assert.include(readme, `\`${name}\``))
 })
