@@ -16,7 +16,7 @@ import { bare } from "../sandbox/SessionStarts.ts"
 import { type AgentRow, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Bodies from "../wire/Bodies.ts"
-import { disposition, extensionOf } from "../wire/mediaTypes.ts"
+import { disposition, extensionOf } from "../wire/MediaTypes.ts"
 import { ServerApi } from "./ServerApi.ts"
 
 export const AgentHandlers = HttpApiBuilder.group(ServerApi, "agents", (handlers) =>

@@ -9,7 +9,7 @@ import { Attachments } from "../sandbox/Attachments.ts"
 import { Store } from "../store/Store.ts"
 import * as Bodies from "../wire/Bodies.ts"
 import * as Errors from "../wire/Errors.ts"
-import { disposition } from "../wire/mediaTypes.ts"
+import { disposition } from "../wire/MediaTypes.ts"
 import { ServerApi } from "./ServerApi.ts"
 
 export const AttachmentHandlers = HttpApiBuilder.group(ServerApi, "attachments", (handlers) =>

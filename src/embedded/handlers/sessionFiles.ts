@@ -6,7 +6,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import { SessionFolders } from "../sandbox/SessionFolders.ts"
 import * as Bodies from "../wire/Bodies.ts"
-import { disposition, mediaTypeOf } from "../wire/mediaTypes.ts"
+import { disposition, mediaTypeOf } from "../wire/MediaTypes.ts"
 import { ServerApi } from "./ServerApi.ts"
 
 export const SessionFileHandlers = HttpApiBuilder.group(ServerApi, "sessionFiles", (handlers) =>

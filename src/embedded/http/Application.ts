@@ -1,4 +1,4 @@
-/** The embedded server as a function, from a request to its response. What carries the two is up to others. */
+/** The embedded server as a function from a request to its response, without a transport. */
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -84,14 +84,14 @@ const services = (options: EmbeddedOptions) =>
     Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto, NodeHttpServer.layerHttpServices])
   )
 
-/** Builds the server. What it made is gone with the scope: sandboxes, processes, files. */
+/** Builds the server. The scope ends its sandboxes and processes, and removes its files. */
 export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
   const context = yield* Effect.orDie(Layer.build(services(options)))
   const keys = Context.get(context, ApiKeys)
   const { origins } = Context.get(context, Settings)
   const router = yield* HttpRouter.toHttpEffect(Layer.provide(routes, Layer.succeedContext(context))).pipe(
     Effect.provideService(HttpRouter.RouterConfig, {
-      // Slashes and letter case count. The gate refuses parameters that are too long, all but file paths.
+      // Slashes and letter case count. The gate refuses long parameters, except file paths.
       caseSensitive: true,
       ignoreDuplicateSlashes: false,
       ignoreTrailingSlash: false,
@@ -109,7 +109,7 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
         Effect.provideContext(context),
         Effect.provideService(Tables.Tenant, admitted.success)
       )
-    // The stream of a turn is written past the framework, so without its headers.
+    // A real server writes the stream of a turn past its framework, so without these headers.
     return response.headers["content-type"] === "text/event-stream"
       ? response
       : withCommonHeaders(response, Origins.headers(request, origins))
@@ -117,8 +117,7 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
 })
 
 /**
- * The tenant of who asks (docs/ash.md 2.1). The health alone is open, at exactly its own address, and what browsers
- * open.
+ * The tenant of a request's key (docs/ash.md 2.1). Open without a key: exactly `/health`, and the pages for browsers.
  */
 const admit = Effect.fnUntraced(function*(
   { headers, url }: HttpServerRequest.HttpServerRequest,
@@ -145,9 +144,9 @@ const answer = <E, R>(
       if (HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound") {
         return Effect.succeed(respond(Errors.noRoute(request.method, request.url)))
       }
-      // An interrupted request has nobody to answer to.
+      // The client of an interrupted request is gone.
       if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
-      // What a server accepts and the schema of clients refuses is no failure of the server.
+      // A request that passes the gate may still fail the schema of clients. That is no failure of the server.
       return HttpApiError.HttpApiSchemaError.is(error) && requestParts.includes(error.kind)
         ? Effect.succeed(respond(Errors.framework(400, `${error.kind} cannot be handled`, "FST_ERR_VALIDATION")))
         : Effect.succeed(respond(Errors.framework(500, error instanceof Error ? error.message : String(error))))
@@ -156,23 +155,23 @@ const answer = <E, R>(
 
 const requestParts: ReadonlyArray<string> = ["Params", "Headers", "Query", "Payload"]
 
-/** Whether the escapes of a path are those of a text. The router refuses others before anything else is looked at. */
+/** Whether the escapes of a path decode to a text. The router refuses others before any other check. */
 const isDecodable = (url: string) => Result.isSuccess(Result.try(() => decodeURI(url.replace(/[?#].*$/s, ""))))
 
-/** A file path is one parameter of its route: its slashes are escaped, as the router knows no parameter with slashes. */
+/** Escapes the slashes of a file path, which is one parameter of its route: the router's parameters have no slashes. */
 const joinFilePath = (url: string) =>
   url.replace(filePath, (_, start: string, path: string) => start + path.replaceAll("/", "%2F"))
 
 const filePath = /^(\/api\/(?:agents|sessions)\/[^/?]+\/files\/)([^?]+)/
 
-/** What every response has. */
+/** A response with the headers that every response has. */
 const withCommonHeaders = (
   response: HttpServerResponse.HttpServerResponse,
   headers: Readonly<Record<string, string>>
 ) =>
   HttpServerResponse.setHeaders(response, {
     ...headers,
-    // A file has the type that it is kept with.
+    // A file keeps its own type.
     ...(response.headers["content-type"] === "application/json" &&
         response.headers["content-disposition"] === undefined
       ? { "content-type": "application/json; charset=utf-8" }

@@ -1,6 +1,6 @@
 /**
- * What stands before every handler, in the order of the real server: how often a route may be asked (docs/ash.md 2.3),
- * and whether the request is one that it accepts (docs/ash.md 2.2 and 2.5). Behind the gate a request is well-formed.
+ * The checks before every handler, in the order of the real server: the rate limit (docs/ash.md 2.3), then the body, the
+ * path and the query (docs/ash.md 2.2 and 2.5). A request that passes is well-formed.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -24,7 +24,7 @@ import * as Validation from "./Validation.ts"
 
 type Params = Readonly<Record<string, string | undefined>>
 
-/** The length from which a part of a path matches no route. A file path is no such part: it may be of any length. */
+/** The greatest length of a path segment that matches a route. A file path may be of any length. */
 const segmentLimit = 100
 
 /** The number of bytes that a body may have, by route. */
@@ -41,7 +41,7 @@ export const Gate = HttpRouter.middleware(Effect.gen(function*() {
   const store = yield* Store
   const routes = Routes.make(quirks)
 
-  /** The request as the handler gets it, or why it does not get it. */
+  /** The request as its handler receives it, or the error that refuses it. */
   const admit = Effect.fnUntraced(function*(
     request: HttpServerRequest.HttpServerRequest,
     key: string,
@@ -88,7 +88,7 @@ export const Gate = HttpRouter.middleware(Effect.gen(function*() {
           Effect.provideService(HttpServerRequest.HttpServerRequest, admitted.success.request),
           Effect.provideService(HttpServerRequest.ParsedSearchParams, admitted.success.query)
         )
-      // The stream of a turn is written past the framework, so without its headers.
+      // A real server writes the stream of a turn past its framework, so without these headers.
       return response.headers["content-type"] === "text/event-stream"
         ? response
         : HttpServerResponse.setHeaders(response, standing.headers)
@@ -103,7 +103,7 @@ const validate = (rule: Validation.Rule, value: Schema.Json | undefined, path: s
     (message) => Errors.framework(400, message, "FST_ERR_VALIDATION")
   )
 
-/** A query as its handler decodes it: what was bent is spelt plainly, and an empty text filters nothing. */
+/** A query as its handler decodes it: coerced values in their plain form, and no empty text, as it filters nothing. */
 const queryOf = ({ properties = {} }: Validation.Fields, asked: Schema.Json) =>
   Object.fromEntries(
     Object.entries(properties).flatMap(([name, rule]) => {
@@ -118,7 +118,7 @@ const spelt = (rule: Validation.Rule, value: Schema.Json): string => {
   return rule.type === "string" && rule.format === "date-time" ? Validation.instantOf(text) ?? text : text
 }
 
-/** A request with another body: the one that the checks made of its own. Its method has done its work before. */
+/** A request with its coerced body. The method plays no part any more, as the route is chosen. */
 const withBody = (request: HttpServerRequest.HttpServerRequest, body: Schema.Json) =>
   HttpServerRequest.fromClientRequest(
     HttpClientRequest.post(request.url).pipe(
@@ -129,7 +129,7 @@ const withBody = (request: HttpServerRequest.HttpServerRequest, body: Schema.Jso
 /** The response of an error. */
 export const respond = ({ body, status }: ErrorResponse) => {
   const response = HttpServerResponse.jsonUnsafe(body, { status })
-  // The rest of a body that is too large is not read.
+  // The connection closes, as the rest of the body is not read.
   return status === 413 ? HttpServerResponse.setHeader(response, "connection", "close") : response
 }
 

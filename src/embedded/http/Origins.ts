@@ -1,4 +1,4 @@
-/** Which pages in a browser may read what the server answers, and by which names it may be asked. */
+/** Which pages in a browser may read responses of the server, and by which host names it may be reached. */
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 
@@ -14,14 +14,14 @@ const hostOf = (authority: string): string => {
   return /^[\w.:[\]-]+$/.test(authority) && URL.canParse(url) ? new URL(url).hostname : ""
 }
 
-/** Whether a page of an origin may read answers. */
+/** Whether a page of an origin may read responses. */
 const mayRead = (origin: string, origins: ReadonlyArray<string> | undefined): boolean =>
   origins === undefined ? isLoopback(hostOf(origin.replace(/^https?:\/\//i, ""))) : origins.includes(origin)
 
 /**
- * The headers that let a page of another origin read an answer, or keep it from loading one as a script or a picture. A key
- * goes in a header of its own, which needs none of a browser's credentials; origins that were named get them as a real
- * server gives them to all.
+ * The headers that allow a page of another origin to read a response, or forbid it to load one as a script or an image.
+ * Credentials of the browser are not needed, as the key is a header. They are allowed for origins of the options, as a
+ * real server allows them for all.
  */
 const allow = (
   { headers }: HttpServerRequest.HttpServerRequest,
@@ -36,13 +36,13 @@ const allow = (
   }
 }
 
-/** What every response has, except the stream of a turn, which real servers write past their framework. */
+/** The headers of every response but the stream of a turn, which a real server writes past its framework. */
 export const headers = (
   request: HttpServerRequest.HttpServerRequest,
   origins: ReadonlyArray<string> | undefined
 ): Readonly<Record<string, string>> => ({ vary: "Origin", ...allow(request, origins) })
 
-/** The answer to what a browser asks before it sends a request to another origin. */
+/** The response to a preflight request, which a browser sends before a request to another origin. */
 export const preflight = (
   request: HttpServerRequest.HttpServerRequest,
   origins: ReadonlyArray<string> | undefined
@@ -68,8 +68,8 @@ export const preflight = (
 }
 
 /**
- * Whether a request asks for this server by a name of its own. A page whose name was made to lead to this machine has the
- * browser ask by that name, as if the server were its own. An IP address is no such name.
+ * Whether a request reaches this server by a host name of its own. A site can make its name lead to this machine, and then
+ * the browser takes this server for the site's own: such a name is refused. An IP address cannot be misused so.
  */
 export const isOwnName = (
   { headers }: HttpServerRequest.HttpServerRequest,

@@ -1,4 +1,4 @@
-/** Counts requests in fixed windows of 15 minutes (docs/ash.md 2.3). There is one client address only: this machine. */
+/** Counts requests in fixed windows of 15 minutes (docs/ash.md 2.3). All come from one client address, this machine. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -12,7 +12,7 @@ const limits = new Map([["POST /api/sessions", 20], ["POST /api/agents", 20]])
 /** Where a request stands in its window. */
 export interface Standing {
   readonly headers: Readonly<Record<string, string>>
-  /** Whether the request is one too many. */
+  /** Whether the request is over the limit. */
   readonly isExceeded: boolean
   /** Milliseconds until the window ends. */
   readonly rest: number
@@ -39,7 +39,7 @@ export class RateLimits extends Context.Service<RateLimits, {
             windows.set(bucket, { end, count: count + 1 })
             const rest = end - now
             return {
-              // A server without limits speaks of none: clients wait where there is no room left.
+              // A server without limits sends no headers, as a client would wait where they report none left.
               headers: rateLimits
                 ? {
                   "x-ratelimit-limit": String(limit),

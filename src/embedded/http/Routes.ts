@@ -1,24 +1,24 @@
 /**
- * What the real server's routes accept (docs/ash.md 3). The package's own contract does not say it: it declares what
- * clients should send, which is less.
+ * What the real server's routes accept (docs/ash.md 3). It is more than the contract of this package declares, which is
+ * what clients should send.
  */
 import type { Quirks } from "../Quirks.ts"
 import type { Fields, Rule, Typed } from "./Validation.ts"
 
 /** What a route accepts. */
 export interface Route {
-  /** Absent where the route takes no body, and then whatever is sent is ignored. */
+  /** Absent where the route takes no body. Then a body is ignored. */
   readonly body?: Rule
-  /** Whether the body may be left out: what is no object counts as an empty one. */
+  /** Whether the body may be absent: anything but an object counts as an empty object. */
   readonly isBodyOptional?: boolean
   /** Whether the id in the path is any text, not a UUID. */
   readonly isPlainId?: boolean
   readonly query?: Fields
-  /** Whether a bad request is answered without a reason (docs/ash.md 2.2, shape C). */
+  /** Whether the error of a bad request lacks its reason (docs/ash.md 2.2, shape C). */
   readonly declaresBadRequest?: boolean
-  /** Whether a body that is too large is. */
+  /** Whether the error of a body that is too large lacks its reason. */
   readonly declaresTooLarge?: boolean
-  /** Whether a file path is refused for how it is spelt, wherever it leads. */
+  /** Whether a file path with `..` or a slash in front is refused, wherever it leads. */
   readonly refusesFilePath?: boolean
 }
 

@@ -1,6 +1,6 @@
 /**
- * Checks JSON against the schemas of the real server's routes, as AJV does with `coerceTypes: "array"`: values are bent
- * into shape where they can be, the first failure is told in AJV's words. Only rules are walked recursively, never input.
+ * Checks JSON against the schemas of the real server's routes, as AJV does with `coerceTypes: "array"`: values are coerced
+ * where possible, and the first failure has AJV's message. Only rules are walked recursively, never input.
  */
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
@@ -47,11 +47,11 @@ export interface Fields {
 interface Either {
   readonly type: "either"
   readonly rules: ReadonlyArray<Typed>
-  /** Whether nothing is bent, as no known server has it. */
+  /** Whether nothing is coerced. No known server has such a rule. */
   readonly isStrict?: boolean
 }
 
-/** Exactly one of these. What one bends stays bent for the next, and for good, even if it then refuses it. */
+/** Exactly one of these. What one rule coerces stays coerced for the next, even where the rule then refuses it. */
 interface OneOf {
   readonly type: "oneOf"
   readonly rules: ReadonlyArray<Typed>
@@ -59,33 +59,33 @@ interface OneOf {
 
 type Checked = Result.Result<Schema.Json, string>
 
-/** Checks a value; the path is what a failure names, `body/name` for example. */
+/** Checks a value. The path names it in a failure, such as `body/name`. */
 export const check = (rule: Rule, value: Schema.Json | undefined, path: string): Checked => {
   if (rule.type === "oneOf") return checkOneOf(rule, value, path)
-  if (rule.type !== "either") return checkBent([rule], bend([rule], value), path)
+  if (rule.type !== "either") return checkCoerced([rule], coerce([rule], value), path)
   const { isStrict, rules } = rule
-  const bent = isStrict === true ? { rule: rules.find((rule) => hasType(rule, value)), value } : bend(rules, value)
-  return checkBent(rules, bent, path)
+  const coerced = isStrict === true ? { rule: rules.find((rule) => hasType(rule, value)), value } : coerce(rules, value)
+  return checkCoerced(rules, coerced, path)
 }
 
-/** What became of a value, and the rule whose type it has then: none where it has none of the types. */
-interface Bent {
+/** A coerced value, and the rule whose type it has; no rule where it has none of the types. */
+interface Coerced {
   readonly rule: Typed | undefined
   readonly value: Schema.Json | undefined
 }
 
 /**
- * What AJV makes of a value of another type: the only element of a list stands for itself, and is coerced by the first of
- * the types that can be made of it. Nothing is made into an object, or taken out of a list for one. Where there are
- * several types, the element of a list is never taken as it is, only coerced: AJV asks for all the types at once.
+ * What AJV makes of a value of another type: it takes the only element of a list in place of the list, and coerces it to
+ * the first type that it can be. Nothing becomes an object, and no object is taken out of a list. Where there are several
+ * types, the element of a list is never taken as it is, only coerced, as AJV checks all the types at once.
  */
-const bend = (rules: ReadonlyArray<Typed>, value: Schema.Json | undefined): Bent => {
+const coerce = (rules: ReadonlyArray<Typed>, value: Schema.Json | undefined): Coerced => {
   const fitting = rules.find((rule) => hasType(rule, value))
   if (fitting !== undefined || rules.every(({ type }) => type === "object")) return { rule: fitting, value }
   const single = isArray(value) && value.length === 1 ? value.at(0) : value
   if (rules.length === 1 && rules.some((rule) => hasType(rule, single))) return { rule: rules.at(0), value: single }
   for (const rule of rules) {
-    const coerced = coerce(rule.type, single)
+    const coerced = coerceTo(rule.type, single)
     if (coerced !== undefined) return { rule, value: coerced }
   }
   return { rule: undefined, value: single }
@@ -108,8 +108,8 @@ const hasType = ({ type }: Typed, value: Schema.Json | undefined): boolean => {
   }
 }
 
-/** The value as one of the type, if it can be made into one. */
-const coerce = (type: Typed["type"], value: Schema.Json | undefined): Schema.Json | undefined => {
+/** A value as one of a type; absent where it cannot be one. */
+const coerceTo = (type: Typed["type"], value: Schema.Json | undefined): Schema.Json | undefined => {
   const isScalar = value === null || (value !== undefined && typeof value !== "object")
   if (!isScalar) return undefined
   switch (type) {
@@ -133,7 +133,7 @@ const coerce = (type: Typed["type"], value: Schema.Json | undefined): Schema.Jso
   }
 }
 
-/** The number that a text spells. One beyond a double is the largest, as JSON has no other. */
+/** The number of a text. One that is too large for a double becomes the largest double, as JSON has no infinity. */
 const toFinite = (value: string | number): number | undefined => {
   const number = Number(value)
   if (typeof value === "number" || value.trim() === "" || Number.isNaN(number)) return undefined
@@ -142,7 +142,7 @@ const toFinite = (value: string | number): number | undefined => {
 
 const isArray = (value: Schema.Json | undefined): value is Schema.JsonArray => Array.isArray(value)
 
-const checkBent = (rules: ReadonlyArray<Typed>, { rule, value }: Bent, path: string): Checked => {
+const checkCoerced = (rules: ReadonlyArray<Typed>, { rule, value }: Coerced, path: string): Checked => {
   if (rule?.type === "array" && isArray(value)) return checkArray(rule, value, path)
   if (rule?.type === "object" && isObject(value)) return checkObject(rule, value, path)
   if (rule?.type === "string" && typeof value === "string") return checkText(rule, value, path)
@@ -173,7 +173,7 @@ const checkText = (rule: Text, text: string, path: string): Checked => {
   return Result.succeed(text)
 }
 
-/** Whether a text has more characters, of which each is one or two units: a long text is not taken apart. */
+/** Whether a text has more characters. Each is one or two units, so that most long texts need not be split. */
 const hasMore = (text: string, characters: number) =>
   text.length > 2 * characters || (text.length > characters && Array.from(text).length > characters)
 
@@ -185,7 +185,7 @@ const uuid = /^(?:urn:uuid:)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 const instant = /^(\d{4})-(\d\d)-(\d\d)[t\s](\d\d):(\d\d):(\d\d)(\.\d+)?(?:(z)|([+-])(\d\d)(?::?(\d\d))?)$/i
 
 /**
- * The time of a text of the format `date-time`, spelt as `Date` reads it: the format allows for other separators, zones
+ * A text of the format `date-time`, as `Date` reads it; absent where it is none. The format allows other separators, zones
  * without a colon, and a leap second, which becomes the second before it.
  */
 export const instantOf = (text: string): string | undefined => {
@@ -227,7 +227,7 @@ const checkArray = (rule: List, values: ReadonlyArray<Schema.Json>, path: string
   return Result.all(values.map((value, index) => check(rule.items, value, `${path}/${index}`)))
 }
 
-/** Properties are looked at in the order of the rule, after those that it does not know. */
+/** Properties are checked in the order of the rule, after those that it does not name. */
 const checkObject = (
   { others, properties = {}, required = [] }: Fields,
   value: Schema.JsonObject,
@@ -242,21 +242,21 @@ const checkObject = (
   const checked = [...further, ...known].map(([name, rule]) =>
     Result.map(
       check(rule, field(value, name), `${path}/${name.replaceAll("~", "~0").replaceAll("/", "~1")}`),
-      (bent) => [name, bent] as const
+      (coerced) => [name, coerced] as const
     )
   )
-  return Result.map(Result.all(checked), (bent) => Object.fromEntries([...Object.entries(value), ...bent]))
+  return Result.map(Result.all(checked), (coerced) => Object.fromEntries([...Object.entries(value), ...coerced]))
 }
 
 const checkOneOf = ({ rules }: OneOf, value: Schema.Json | undefined, path: string): Checked => {
-  let bent = value
+  let coerced = value
   const passed = rules.filter((rule) => {
-    const next = bend([rule], bent)
-    const checked = checkBent([rule], next, path)
-    bent = Result.getOrElse(checked, () => next.value)
+    const next = coerce([rule], coerced)
+    const checked = checkCoerced([rule], next, path)
+    coerced = Result.getOrElse(checked, () => next.value)
     return Result.isSuccess(checked)
   })
-  return passed.length === 1 && bent !== undefined
-    ? Result.succeed(bent)
+  return passed.length === 1 && coerced !== undefined
+    ? Result.succeed(coerced)
     : Result.fail(`${path} must match exactly one schema in oneOf`)
 }

@@ -16,7 +16,7 @@ import * as RequestedFiles from "./RequestedFiles.ts"
 type IncomingFiles = ReadonlyArray<RequestedFiles.IncomingFile>
 
 export class AgentFolders extends Context.Service<AgentFolders, {
-  /** Lays out the folder of an agent, over the files that are there, and answers its path. */
+  /** Writes the folder of an agent, over the files that are there, and answers its path. */
   readonly deploy: (name: string, options: {
     readonly path?: string | undefined
     readonly systemPrompt?: string | undefined
@@ -26,7 +26,7 @@ export class AgentFolders extends Context.Service<AgentFolders, {
   readonly list: (folder: string) => Effect.Effect<ReadonlyArray<FileEntry>, ErrorResponse>
   /** Reads a file of at most so many bytes. */
   readonly read: (folder: string, file: string, limit: number) => Effect.Effect<Uint8Array, ErrorResponse>
-  /** Writes files one by one, until one would land outside the folder. */
+  /** Writes files in order, up to the first whose path leads out of the folder, and answers how many. */
   readonly write: (folder: string, files: IncomingFiles) => Effect.Effect<number, ErrorResponse>
   readonly remove: (folder: string, file: string) => Effect.Effect<void, ErrorResponse>
 }>()("effect-ash/embedded/sandbox/AgentFolders") {
@@ -90,7 +90,7 @@ const deployFiles = Effect.fnUntraced(function*(
     if (Option.isSome(target)) yield* writeFile(target.value, RequestedFiles.contentOf(file))
   }
   if (!files.some((file) => file.path === claudeFile)) {
-    // A redeployment without a prompt loses the prompt it had, on a real server as well.
+    // A redeployment without a prompt loses the earlier prompt, as on a real server.
     const text = options.systemPrompt ?? `# ${name}\n`
     yield* writeFile(path.join(folder, claudeFile), new TextEncoder().encode(text))
   }
@@ -104,7 +104,7 @@ const list = Effect.fnUntraced(function*(folder: string) {
   return yield* FileTree.list(folder, isHidden)
 })
 
-// Where a path leads decides, however it is spelt: what begins with a slash begins at the folder.
+// Only the place counts to which a path leads: `..` may be in it, and a slash in front begins at the folder.
 const write = Effect.fnUntraced(function*(folder: string, files: IncomingFiles) {
   for (const file of files) {
     const target = yield* FileTree.within(folder, file.path)

@@ -1,4 +1,4 @@
-/** Cleans up where a program ends without closing its scopes: by a signal that it does not handle, or by `process.exit`. */
+/** Cleans up when a program ends without closing its scopes: by a signal that it does not handle, or by `process.exit`. */
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
@@ -6,7 +6,7 @@ import nodeProcess from "node:process"
 
 const cleanups = new Set<() => void>()
 
-// What was made last is cleaned up first: commands before the folder that they run in.
+// The newest first: commands before the folder that they run in.
 const cleanUp = () => {
   for (const cleanup of [...cleanups].toReversed()) Result.try(cleanup)
 }
@@ -31,7 +31,7 @@ const stopListening = () => {
   for (const signal of signals) nodeProcess.off(signal, onSignal)
 }
 
-/** Runs a function, which must end at once, if the process ends before the scope closes. */
+/** Runs a synchronous function if the process ends before the scope closes. */
 export const add = (cleanup: () => void): Effect.Effect<void, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {

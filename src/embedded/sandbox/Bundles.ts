@@ -1,6 +1,6 @@
 /**
- * Workspaces as gzipped tar archives, packed and unpacked as streams. A small archive may hold anything: what comes out of
- * it is bounded in size, entries and depth, and lands nowhere but in the workspace.
+ * Workspaces as gzipped tar archives, packed and unpacked as streams. A small archive may unpack to anything: its content
+ * is bounded in size, entries and depth, and is written only into the workspace.
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
@@ -16,21 +16,22 @@ import * as FileTree from "./FileTree.ts"
 
 /** Bytes of a bundle. */
 const maxSize = 104_857_600
-/** Bytes of the archive in it. */
+/** Bytes of the archive in a bundle. */
 const maxUnpackedSize = 536_870_912
 const maxEntries = 50_000
-/** The bytes from which on a file is written as it is read. */
+/** The size in bytes from which a file is written as it is read. */
 const streamedFrom = 1_048_576
 /** Names in the path of an entry. */
 const maxDepth = 100
 
 const tooLarge = (size: number) => Errors.framework(500, `Bundle too large: ${size} bytes (max ${maxSize})`)
-const beyond = (what: string, limit: number) => Errors.failure(413, `Bundle unpacks to more than ${limit} ${what}`)
+const beyond = (what: string, limit: number) =>
+  Errors.failure(413, `Bundle is not unpacked: it unpacks to more than ${limit} ${what}. Send a smaller one`)
 const broken = Errors.framework(500, "Failed to extract bundle")
 
 const refusal = (error: unknown): ErrorResponse => error instanceof ErrorResponse ? error : broken
 
-/** Passes bytes on, up to so many. */
+/** Passes on bytes up to a limit, and fails beyond it. */
 const upTo =
   (limit: number, refused: (size: number) => ErrorResponse) =>
   <E, R>(self: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E | ErrorResponse, R> =>
@@ -42,11 +43,11 @@ const upTo =
       })
     })
 
-/** What no bundle has. */
+/** Names that no bundle holds. */
 const isKeptBack = (name: string) =>
   FileTree.alwaysHidden.has(name) || FileTree.caches.has(name) || name.startsWith(".env")
 
-/** Packs a folder: the files that lists show, behind links as well. */
+/** Packs a folder: the files that a listing shows, those that links lead to as well. */
 export const pack = Effect.fnUntraced(function*(folder: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const files = yield* FileTree.list(folder, isKeptBack)
@@ -55,7 +56,7 @@ export const pack = Effect.fnUntraced(function*(folder: string) {
   const chunks = yield* Stream.fromIterable(files).pipe(
     Stream.mapEffect(({ path: file }) =>
       Effect.gen(function*() {
-        // What a command has changed meanwhile is read no more than what a list shows.
+        // A command may have changed it since the listing: it is checked again.
         const source = yield* FileTree.within(folder, file)
         if (Option.isNone(source)) return []
         const { mode } = yield* fileSystem.stat(source.value)
@@ -76,8 +77,8 @@ export const pack = Effect.fnUntraced(function*(folder: string) {
 })
 
 /**
- * Lays a bundle over a folder. What leads out of the folder is left out, and so are devices and the like. Links come last:
- * a file of the bundle is never written through one of its own.
+ * Lays a bundle over a folder, without entries that lead out of the folder, devices and the like. Links come last, so that
+ * no file of a bundle is written through a link of the same bundle.
  */
 export const unpack = Effect.fnUntraced(function*(folder: string, bundle: Uint8Array) {
   const fileSystem = yield* FileSystem.FileSystem
@@ -100,7 +101,7 @@ export const unpack = Effect.fnUntraced(function*(folder: string, bundle: Uint8A
     if (header.type !== "File") return
     yield* FileTree.makeWay(target.value)
     const options = { mode: header.mode & 0o777 }
-    // A file for itself costs more as a stream than what is in it.
+    // For a small file a stream costs more than the bytes.
     yield* header.size > streamedFrom
       ? Stream.run(body, fileSystem.sink(target.value, options))
       : Effect.flatMap(
@@ -109,7 +110,7 @@ export const unpack = Effect.fnUntraced(function*(folder: string, bundle: Uint8A
       )
   })
 
-  /** A link that leads out of the folder, or nowhere, is removed again; a hard link has its file by now. */
+  /** Makes a link, and removes it again if it leads out of the folder or nowhere. Hard links have their files by now. */
   const link = Effect.fnUntraced(function*({ linkTarget = "", path: file, type }: Tar.Header) {
     yield* FileTree.remove(folder, file).pipe(Effect.ignore)
     const target = yield* FileTree.within(folder, file)

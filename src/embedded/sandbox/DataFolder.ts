@@ -1,4 +1,4 @@
-/** Where the embedded server keeps its files: one temporary folder of this user's, which goes with the server's scope. */
+/** Where the embedded server keeps its files: one temporary folder of this user, which the server's scope removes. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -14,27 +14,27 @@ import nodeProcess from "node:process"
 import * as AtExit from "./AtExit.ts"
 import * as Processes from "./Processes.ts"
 
-/** The processes of another machine or container, which may share the folder, are not known here. */
+/** Part of the folder's name, as another machine or container may share the temporary folder, and has other processes. */
 const machine = hostname().replace(/[^\w.-]/g, "_")
 
-/** Who made a folder, by its name. */
+/** The process that made a folder, by its name; absent where another machine did. */
 const makerOf = (name: string): number | undefined => {
   const [, host, pid] = /^effect-ash-(.*)-(\d+)-[^-]*$/.exec(name) ?? []
   return host === machine ? Number(pid) : undefined
 }
 
-/** Removes a folder, and tells whether it is gone. */
+/** Removes a folder, and answers whether it is gone. */
 const removeTree = (folder: string): boolean =>
   Result.isSuccess(Result.try(() => rmSync(folder, { recursive: true, force: true })))
 
-/** Lets the folders in a folder be written, as some tools take that from what they keep. */
+/** Makes the folders in a folder writable: some tools make those of their caches read-only. */
 const makeWritable = (folder: string): void => {
   Result.try(() => chmodSync(folder, 0o700))
   const entries = Result.getOrElse(Result.try(() => readdirSync(folder, { withFileTypes: true })), () => [])
   for (const entry of entries) if (entry.isDirectory()) makeWritable(join(folder, entry.name))
 }
 
-/** Removes a folder, ends what runs in it, and tells whether it is gone. */
+/** Ends what runs in a folder, removes it, and answers whether it is gone. */
 const remove = (folder: string): boolean => {
   Processes.endIn(folder)
   if (removeTree(folder)) return true
@@ -45,10 +45,13 @@ const remove = (folder: string): boolean => {
 const removeOrWarn = (folder: string) =>
   Effect.flatMap(
     Effect.sync(() => remove(folder)),
-    (isGone) => isGone ? Effect.void : Effect.logWarning(`${folder} could not be removed`)
+    (isGone) =>
+      isGone
+        ? Effect.void
+        : Effect.logWarning(`The folder ${folder} is not removed: the system refuses it. Remove it by hand`)
   )
 
-/** Removes what processes left behind that were killed. */
+/** Removes the folders of processes that were killed. */
 const sweep = Effect.fnUntraced(function*(parent: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -57,7 +60,7 @@ const sweep = Effect.fnUntraced(function*(parent: string) {
     if (pid === undefined || Processes.isAlive(pid)) continue
     const folder = path.join(parent, name)
     const { type, uid } = yield* fileSystem.lstat(folder)
-    // A link, or what is another user's, may lead anywhere.
+    // A link may lead anywhere, and so may the folder of another user.
     if (type === "Directory" && Option.contains(uid, userInfo().uid)) yield* removeOrWarn(folder)
   }
 })
@@ -74,7 +77,7 @@ export class DataFolder extends Context.Service<DataFolder, string>()("effect-as
       )
       yield* AtExit.add(() => remove(folder))
       yield* Effect.ignore(sweep(path.dirname(folder)))
-      // macOS hands out a link; a shell shows the path behind it.
+      // On macOS the path has a link in it, and a shell shows the resolved one.
       return yield* fileSystem.realPath(folder)
     })
   )

@@ -1,4 +1,4 @@
-/** The files below a folder, as the server lists and packs them (docs/ash.md 3.2, 3.7 and 3.8). */
+/** Paths and files below a folder, as the server follows, lists and packs them (docs/ash.md 3.2, 3.7 and 3.8). */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -9,7 +9,7 @@ import * as Result from "effect/Result"
 import { realpathSync } from "node:fs"
 import type { FileEntry } from "../../schema/File.ts"
 
-/** What no listing shows. */
+/** Names that no listing shows. */
 export const alwaysHidden: ReadonlySet<string> = new Set(["node_modules", ".git", "__pycache__", ".DS_Store"])
 
 /** Folders of caches, which some listings show. */
@@ -26,19 +26,19 @@ export const caches: ReadonlySet<string> = new Set([
 
 const hiddenExtensions: ReadonlyArray<string> = [".sock", ".lock", ".pid"]
 
-/** Whether a name ends in what no listing shows. A name without a dot, or that is nothing else, counts whole. */
+/** Whether a name has an extension that no listing shows. Where the only dot comes first, the whole name is it. */
 const hasHiddenExtension = (name: string) => hiddenExtensions.includes(name.slice(name.lastIndexOf(".")))
 
 const isWithin = (root: string, target: string, separator: string) =>
   target === root || target.startsWith(root.endsWith(separator) ? root : root + separator)
 
-/** Whether a path stays in a folder by its spelling. What begins with a slash begins at the folder. */
+/** Whether the text of a path stays in a folder. A path that begins with a slash begins at the folder. */
 export const isInside = (path: Path.Path, folder: string, file: string): boolean =>
   isWithin(path.resolve(folder), path.resolve(path.join(folder, file)), path.sep)
 
 /**
- * Where a path leads within a folder, whether or not something is there. Commands of agents make links to wherever they
- * like: what is reached through one that leads out of the folder, or nowhere, is as if it were not there.
+ * Where a path leads within a folder, whether or not something is there. Commands of agents may link to any place of the
+ * disk: a path through a link that leads out of the folder, or nowhere, counts as absent.
  */
 export const within = Effect.fnUntraced(function*(folder: string, file: string) {
   const path = yield* Path.Path
@@ -52,7 +52,7 @@ export const within = Effect.fnUntraced(function*(folder: string, file: string) 
     if (Option.isNone(real)) return real
     place = real.value
   }
-  // A file is none where its path ends like that of a folder.
+  // The separator at the end stays: a path with one names no file.
   return Option.some(target.endsWith(path.sep) ? place + path.sep : place)
 })
 
@@ -63,7 +63,7 @@ const isLink = (file: string) =>
       onSuccess: ({ type }) => type === "SymbolicLink"
     }))
 
-/** Where a path leads by the system's own word: others take `..` behind a link for the folder that the link is in. */
+/** Where a path leads, as the system resolves it. Node's own `realpathSync` resolves `..` after a link otherwise. */
 const realPath = (file: string): Option.Option<string> => Result.getSuccess(Result.try(() => realpathSync.native(file)))
 
 /** Where a link leads, if it leads somewhere in the folder. */
@@ -75,7 +75,7 @@ const behind = Effect.fnUntraced(function*(folder: string, link: string) {
   )
 })
 
-/** Makes way for a file: the folders on its way, and nothing in its place that would hold up who writes, as a pipe does. */
+/** Prepares the place of a file: makes its parent folders, and removes what would block a write to it, such as a pipe. */
 export const makeWay = Effect.fnUntraced(function*(file: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -84,7 +84,7 @@ export const makeWay = Effect.fnUntraced(function*(file: string) {
   if (Option.isSome(existing) && !["File", "Directory"].includes(existing.value.type)) yield* fileSystem.remove(file)
 })
 
-/** Writes a file, and the folders on its way. */
+/** Writes a file, and makes its parent folders. */
 export const write = (file: string, content: Uint8Array) =>
   Effect.andThen(
     makeWay(file),
@@ -99,14 +99,14 @@ export const remove = Effect.fnUntraced(function*(folder: string, file: string) 
   if (Option.isSome(parent)) yield* fileSystem.remove(path.join(parent.value, path.basename(file)))
 })
 
-/** What the system told of a failure. */
+/** The system's own message of a failure. */
 export const textOf = (error: PlatformError): string =>
   error.cause instanceof Error ? error.cause.message : error.message
 
 /**
- * The files below a folder, depth first, each folder by name, without those that have a hidden name on their way. Links
- * are followed within the folder alone, and each folder is entered through links but once: links that go round, or lead
- * to one another, would have no end, or one too far away.
+ * The files below a folder, depth first and by name, without those that have a hidden name in their path. Links are
+ * followed only within the folder, and each folder is entered through links once: links in a circle have no end, and
+ * links to one another multiply.
  */
 export const list = (
   folder: string,

@@ -1,4 +1,4 @@
-/** Ends what commands leave behind: processes that went into the background, also those that left their group. */
+/** Ends processes that commands leave in the background, also those that left their process group. */
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { readdirSync, readFileSync, readlinkSync } from "node:fs"
@@ -9,7 +9,7 @@ import nodeProcess from "node:process"
 export const isAlive = (pid: number): boolean =>
   Result.match(Result.try(() => nodeProcess.kill(pid, 0)), {
     onSuccess: () => true,
-    // Only one that is somebody else's refuses to be asked.
+    // The process of another user is there, and refuses the signal.
     onFailure: (error) => error instanceof Error && "code" in error && error.code === "EPERM"
   })
 
@@ -20,17 +20,17 @@ export const kill = (pid: number): void => {
 
 const attempt = <A>(read: () => A): Option.Option<A> => Result.getSuccess(Result.try(read))
 
-/** Whether a process works in a folder and has no terminal, as a shell of the user has that looks into the folder. */
+/** Whether a process works in a folder and has no terminal. A shell in which the user visits the folder has one. */
 const worksIn = (pid: string, folder: string): boolean =>
   Option.exists(
     attempt(() => readlinkSync(join("/proc", pid, "cwd"))),
     (directory) => `${directory}/`.startsWith(`${folder}/`)
   ) &&
   Option.exists(attempt(() => readFileSync(join("/proc", pid, "stat"), "latin1")), (stat) =>
-    // Behind the name, which may hold anything: state, parent, group, session, terminal.
+    // After the name, which may hold any character: state, parent, group, session, terminal.
     stat.slice(stat.lastIndexOf(")") + 2).split(" ").at(4) === "0")
 
-/** Whether a process was started by a command whose workspace is a folder, or lies in it. Known on Linux only. */
+/** Whether a command in a folder, or below it, started a process. Only Linux knows it. */
 const belongsTo = (pid: string, folder: string): boolean =>
   Option.exists(
     attempt(() => readFileSync(join("/proc", pid, "environ"), "utf8")),
@@ -38,7 +38,7 @@ const belongsTo = (pid: string, folder: string): boolean =>
       environment.split("\0").some((variable) => `${variable}/`.startsWith(`ASH_WORKSPACE_DIR=${folder}/`))
   ) || worksIn(pid, folder)
 
-/** Ends what commands of a folder started. A process may start another one meanwhile, so it looks again. */
+/** Ends the processes that commands in a folder started. They may start others meanwhile, so it looks again. */
 export const endIn = (folder: string): void => {
   for (let attempts = 0; attempts < 10; attempts++) {
     const pids = Option.getOrElse(attempt(() => readdirSync("/proc")), () => []).filter((name) =>

@@ -28,7 +28,7 @@ export class SessionFolders extends Context.Service<SessionFolders, {
   readonly list: (folder: SessionFolder, includeHidden: boolean) => Effect.Effect<ReadonlyArray<FileEntry>>
   /** Reads a file of at most so many bytes, and of no more than 100 MiB. */
   readonly read: (folder: SessionFolder, file: string, limit?: number) => Effect.Effect<Uint8Array, ErrorResponse>
-  /** Writes files, each for itself. */
+  /** Writes files. One that is refused does not keep the others from being written. */
   readonly write: (
     folder: SessionFolder,
     files: IncomingFiles,
@@ -80,10 +80,10 @@ const maxFileSize = 52_428_800
 const maxBatchSize = 104_857_600
 const maxReadSize = 104_857_600
 
-/** The name of what no workspace keeps. */
+/** The name of a file that is never written. */
 const skipped = ".DS_Store"
 
-/** Whether a folder is there, and no link in its place that a command put there. */
+/** Whether a folder is there itself. A command may have put a link in its place. */
 const isItself = (directory: string) =>
   Effect.flatMap(FileSystem.FileSystem, (fileSystem) =>
     Effect.match(fileSystem.realPath(directory), {
@@ -91,7 +91,7 @@ const isItself = (directory: string) =>
       onSuccess: (real) => real === directory
     }))
 
-// The folder to write into never leads out, however it is spelt: it begins at the workspace. The path of a file may.
+// The target folder begins at the workspace and cannot lead out of it, unlike the path of a file.
 const write = Effect.fnUntraced(function*(directory: string, files: IncomingFiles, targetPath: string) {
   const path = yield* Path.Path
   const into = path.join(path.sep, targetPath)

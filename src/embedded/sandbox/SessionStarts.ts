@@ -1,4 +1,4 @@
-/** How sessions begin: by a request, and by the queue (docs/ash.md 3.5 and 3.11). */
+/** How sessions start: by a request, and by the queue (docs/ash.md 3.5 and 3.11). */
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
@@ -19,15 +19,15 @@ import { AgentFolders } from "./AgentFolders.ts"
 import type { SandboxSettings } from "./Sandbox.ts"
 import { Sandboxes } from "./Sandboxes.ts"
 
-/** The settings of a sandbox that is given none: those of every cold start, and of every warm one. */
+/** The settings of a sandbox that is started without a request: for a resume, for a fork, or ahead of its session. */
 export const bare: SandboxSettings = { env: {}, permissionMode: "bypassPermissions" }
 
 export class SessionStarts extends Context.Service<SessionStarts, {
-  /** The agent of a session that is about to get a sandbox. */
+  /** The agent for a new sandbox, if its folder is still there. */
   readonly agentOf: (name: string) => Effect.Effect<AgentRow, ErrorResponse>
   /** Starts a session. */
   readonly create: (request: CreateSessionRequest) => Effect.Effect<Session, ErrorResponse>
-  /** Adds a session whose sandbox is there. */
+  /** Adds a session that has its sandbox. */
   readonly add: (session: {
     readonly id: string
     readonly sandboxId: string
@@ -36,6 +36,7 @@ export class SessionStarts extends Context.Service<SessionStarts, {
     readonly parentSessionId: string | null
     readonly settings: SessionRow["settings"]
   }) => Effect.Effect<Session>
+  /** Adds an event `lifecycle` to the timeline of a session. */
   readonly addLifecycle: (id: string, action: string, more?: Schema.JsonObject) => Effect.Effect<void>
 }>()("effect-ash/embedded/sandbox/SessionStarts") {
   static readonly layer = Layer.effect(

@@ -34,7 +34,7 @@ const inherited = [
   "LC_TIME"
 ]
 
-/** What commands have of the environment of this process: where programs are, and the language. Nothing else is theirs. */
+/** What commands have of the environment of this process: where programs are, and the language. */
 export const platformEnvironment: Effect.Effect<Readonly<Record<string, string>>> = Effect.suspend(() =>
   Config.all(Record.fromIterableWith(inherited, (name) => [name, Config.option(Config.String(name))])).parse(
     ConfigProvider.fromEnv()
@@ -42,8 +42,8 @@ export const platformEnvironment: Effect.Effect<Readonly<Record<string, string>>
 ).pipe(Effect.map(Record.getSomes), Effect.orDie)
 
 /**
- * Runs a command to its end, or to that of its time. A time-out and a death by signal both show as exit code 1, with the
- * output so far. What it left in the background ends with the scope, and at once where the command was ended.
+ * Runs a command until it ends or times out. A time-out and a death by signal both have the exit code 1, with the output
+ * so far. Its background processes end with the scope, and at once where the command timed out or was interrupted.
  */
 export const run = Effect.fnUntraced(function*(
   spawner: ChildProcessSpawner["Service"],
@@ -51,7 +51,7 @@ export const run = Effect.fnUntraced(function*(
   options: {
     readonly directory: string
     readonly env: Readonly<Record<string, string>>
-    /** Milliseconds. A command that has some has an input as well, in which nothing comes. */
+    /** In milliseconds. A command with a time-out has a standard input that stays open and empty. */
     readonly timeout?: number
   }
 ): Effect.fn.Return<ExecResult, OutputTooLarge | PlatformError, Scope.Scope> {
@@ -67,7 +67,7 @@ export const run = Effect.fnUntraced(function*(
     }))
     yield* AtExit.add(() => Processes.kill(-process.pid))
     const end = Effect.all([
-      // What ended by a signal has no exit code of its own.
+      // A command that a signal ended has no exit code.
       Effect.orElseSucceed(process.exitCode, () => 1),
       collect(process.stdout, stdout),
       collect(process.stderr, stderr)

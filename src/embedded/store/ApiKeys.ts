@@ -17,7 +17,7 @@ interface KeyRow extends ApiKey {
   readonly digest: Uint8Array
 }
 
-/** Of one length for all keys, so that how long a comparison takes tells nothing of a key. */
+/** Digests have one length, so that the time of a comparison depends on no key. */
 const digestOf = (key: string): Uint8Array => createHash("sha256").update(key).digest()
 
 /** A key that cannot be guessed. */
@@ -27,11 +27,11 @@ export const randomKey: Effect.Effect<string, never, SecureRandom.SecureRandom> 
 )
 
 export class ApiKeys extends Context.Service<ApiKeys, {
-  /** The tenant of a key, if the server takes it. */
+  /** The tenant of a key; absent where the server does not take the key. */
   readonly tenantOf: (key: string) => Effect.Effect<string | undefined>
   readonly create: (label: string) => Effect.Effect<NewApiKey>
   readonly list: Effect.Effect<ReadonlyArray<ApiKey>>
-  /** Removes a key, whosever it is, and tells whether there was one. */
+  /** Removes a key, of any tenant, and answers whether there was one. */
   readonly remove: (id: string) => Effect.Effect<boolean>
 }>()("effect-ash/embedded/store/ApiKeys") {
   static readonly layer: Layer.Layer<ApiKeys, never, SecureRandom.SecureRandom | Settings> = Layer.effect(

@@ -32,7 +32,7 @@ export class Credentials extends Context.Service<Credentials, {
   /** Newest first. */
   readonly list: Effect.Effect<ReadonlyArray<StoredCredential>>
   readonly remove: (id: string) => Effect.Effect<void, ErrorResponse>
-  /** What a session that is given a credential has in its environment. */
+  /** The variables that a credential sets in the environment of a session. */
   readonly environment: (id: string) => Effect.Effect<Readonly<Record<string, string>>, ErrorResponse>
 }>()("effect-ash/embedded/store/Credentials") {
   static readonly layer: Layer.Layer<Credentials, never, SecureRandom.SecureRandom> = Layer.effect(

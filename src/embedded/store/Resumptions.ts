@@ -1,4 +1,4 @@
-/** Counts how sessions were resumed, for the answer of `/health`. */
+/** Counts warm and cold resumes, for the answer of `/health` (docs/ash.md 5.2). */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

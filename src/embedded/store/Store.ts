@@ -25,7 +25,7 @@ export interface AgentRow {
 
 export interface SessionRow {
   readonly session: Session & { readonly tenantId: string }
-  /** What goes to the agent with every message. Never shown. */
+  /** Sent to the agent with every message. No answer has them. */
   readonly settings: UpdateSessionConfigRequest
 }
 

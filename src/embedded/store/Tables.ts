@@ -1,4 +1,4 @@
-/** Tables of rows, each of which belongs to a tenant: whoever asks sees those of the tenant that it asks for. */
+/** Tables of rows, each of which belongs to a tenant. A look-up finds only rows of the current tenant. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
@@ -8,7 +8,7 @@ import * as Errors from "../wire/Errors.ts"
 /** The tenant of the key that a server is started with. */
 export const defaultTenant = "default"
 
-/** The tenant for which something is done: that of the key of a request, that of the row that a loop works on. */
+/** The current tenant: that of a request's key, or that of the row that a loop processes. */
 export class Tenant extends Context.Reference<string>("effect-ash/embedded/store/Tables/Tenant", {
   defaultValue: () => defaultTenant
 }) {}
@@ -28,6 +28,7 @@ export interface Table<A extends Row> {
   readonly everyones: Effect.Effect<ReadonlyArray<A>>
 }
 
+/** Makes an empty table. */
 export const make = <A extends Row>(): Table<A> => {
   const rows = new Map<string, A>()
   return {
@@ -43,7 +44,7 @@ export const make = <A extends Row>(): Table<A> => {
   }
 }
 
-/** The row that there must be, or the answer that there is none. */
+/** The row that is found, else the error `Not Found`. */
 export const orNotFound =
   (message: string) => <A>(found: Effect.Effect<Option.Option<A>>): Effect.Effect<A, ErrorResponse> =>
     Effect.flatMap(

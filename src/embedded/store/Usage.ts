@@ -1,4 +1,4 @@
-/** What turns took, read off the results of the agents (docs/ash.md 3.12). */
+/** What turns used, as the results of agents report it (docs/ash.md 3.12). */
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
@@ -81,7 +81,7 @@ const tokenFields = [
 
 const isCount = Schema.is(Schema.Finite.check(Schema.isGreaterThan(0)))
 
-/** Tokens where there are any, and one message. */
+/** One message, and the tokens that the result reports. */
 const countsOf = (
   result: Schema.JsonObject
 ): ReadonlyArray<readonly [type: UsageEvent["eventType"], value: number]> => [

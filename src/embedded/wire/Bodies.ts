@@ -27,15 +27,15 @@ const badJson = Errors.framework(
 )
 
 /**
- * The levels that JSON may have. Handlers, stores and responses walk it recursively; a real server overflows its stack at
- * some thousands, with a 500 where it keeps the value and not at all where it ignores it.
+ * The levels that JSON may have. Handlers, stores and responses walk it recursively. A real server has no limit: at some
+ * thousands of levels its stack overflows, with a 500, where it keeps the value.
  */
 const maxDepth = 1000
 
 const parse = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
 const decodeJson = Schema.decodeUnknownEffect(Schema.Json)
 
-/** Whether JSON reaches into prototypes, or is deeper than what is handled. It is walked level by level, on no stack. */
+/** Whether JSON reaches into prototypes, or is too deep. It is walked level by level, without recursion. */
 const isRefused = (json: unknown): boolean => {
   let level = [json]
   for (let depth = 0; level.length > 0; depth += 1) {
@@ -45,7 +45,7 @@ const isRefused = (json: unknown): boolean => {
   return false
 }
 
-/** As the JSON parser of the real server's framework decides it, however the names are escaped. */
+/** The rule of the JSON parser of the real server's framework, which sees names with their escapes decoded. */
 const isPoisoned = (value: unknown): boolean => {
   if (!Predicate.isObjectOrArray(value)) return false
   if (Object.hasOwn(value, "__proto__")) return true
@@ -53,7 +53,7 @@ const isPoisoned = (value: unknown): boolean => {
   return Predicate.isObjectOrArray(constructor) && Object.hasOwn(constructor, "prototype")
 }
 
-/** Reads a body of at most so many bytes. None is `undefined`; a text, which no route takes, is itself. */
+/** Reads a body up to a limit in bytes. An absent one is `undefined`. A text stays a text, which no route takes. */
 export const read = Effect.fnUntraced(function*(
   request: HttpServerRequest.HttpServerRequest,
   limit: number
@@ -78,8 +78,8 @@ export const read = Effect.fnUntraced(function*(
 })
 
 /**
- * The body that the gate has checked, for a handler that takes more than the schema of clients allows: what that schema
- * refuses before it is sent, a server may well accept.
+ * The body that the gate has checked, for a handler that accepts more than the schema of clients. A client refuses to send
+ * some bodies that a real server accepts.
  */
 export const accepted = <S extends Schema.Top & { readonly DecodingServices: never }>(schema: S) => {
   const decode = Schema.decodeUnknownEffect(schema)

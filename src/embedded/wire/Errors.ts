@@ -12,17 +12,17 @@ export const serverError = (error: string) => failure(500, error)
 /** Shape F, of a few routes: `{error}` alone. */
 export const bare = (error: string) => new ErrorResponse({ status: 404, body: { error } })
 
-/** Shape B, of the web framework: the useful text is the message. */
+/** Shape B, of the web framework: the reason is in `message`. */
 export const framework = (status: number, message: string, code?: string) =>
   new ErrorResponse({
     status,
     body: { statusCode: status, ...(code === undefined ? {} : { code }), error: phrase(status), message }
   })
 
-/** Shape C, of the web framework on a route that declares the status: message and code are lost. */
+/** Shape C, of the web framework on a route that declares the status: it has neither message nor code. */
 export const stripped = (status: number) => failure(status, phrase(status))
 
-/** The path of a request has escapes that are no text: the answer of the router, in an order of its own. */
+/** The path of a request has escapes that decode to no text. The router's error has its fields in another order. */
 export const badUrl = (url: string) =>
   new ErrorResponse({
     status: 400,

@@ -1,6 +1,6 @@
 /**
- * What the server makes of a message of the Claude Agent SDK: the frames of the stream (docs/ash.md 4.4) and the events
- * of the timeline (docs/ash.md 4.6).
+ * What the server derives from a message of the Claude Agent SDK: the frames of the stream (docs/ash.md 4.4) and the
+ * events of the timeline (docs/ash.md 4.6).
  */
 import type * as Schema from "effect/Schema"
 import { elements, field, isObject, present, textField } from "./Json.ts"
@@ -11,7 +11,7 @@ export interface Frame {
   readonly data: Schema.Json
 }
 
-/** The bytes of a frame. Written by hand: Effect's encoder leaves out `event: message`, its default name. */
+/** The bytes of a frame. Effect's encoder is not used: it omits `event: message`, the default name. */
 export const encode = ({ data, event }: Frame): Uint8Array =>
   encoder.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
 
@@ -72,12 +72,12 @@ const fromBlock = (block: Schema.Json): ReadonlyArray<Frame> => {
       data: present({ id: field(block, "id"), name: field(block, "name"), input: field(block, "input") })
     }]
   }
-  // The whole thinking once more, whether or not it was streamed before.
+  // The thinking is sent whole here, also where it was streamed before.
   if (event === "thinking") return [{ event: "thinking_delta", data: present({ delta: field(block, "thinking") }) }]
   return [{ event, data: block }]
 }
 
-/** The type of a block or a delta, by which its event is named: one that has none makes an event `undefined`. */
+/** The type of a block or a delta, which names its event. Without a type the event is named `undefined`. */
 const typeOf = (value: Schema.Json): string => String(field(value, "type"))
 
 const toolResult = (result: Schema.Json | undefined): ReadonlyArray<Frame> =>
@@ -100,7 +100,7 @@ export interface TimelineEntry {
   readonly data: Schema.JsonObject
 }
 
-/** The events of the timeline that a message leaves. */
+/** The events of the timeline that a message adds. */
 export const timeline = (message: Schema.JsonObject): ReadonlyArray<TimelineEntry> => {
   switch (message["type"]) {
     case "assistant":
@@ -143,11 +143,11 @@ const blockEntry = (block: Schema.Json): ReadonlyArray<TimelineEntry> => {
   }
 }
 
-/** Whether the server keeps a message: what the agent wrote and the result of the turn, nothing else. */
+/** Whether the server stores a message: those of the agent and the result of the turn, no others. */
 export const isStored = (message: Schema.JsonObject): boolean =>
   message["type"] === "assistant" || message["type"] === "result"
 
-/** What the agent says in a message: its texts, one behind the other. */
+/** The text of an agent's message: its text blocks, joined. */
 export const textOf = (message: Schema.JsonObject): string => {
   if (message["type"] !== "assistant") return ""
   const content = field(message["message"], "content")

@@ -1,4 +1,4 @@
-/** What the embedded server asks of JSON values that it knows nothing about. */
+/** Reads JSON values of any shape. */
 import type * as Schema from "effect/Schema"
 
 /** Whether a value is a JSON object: no array, not null. */
@@ -10,7 +10,7 @@ export const field = (value: Schema.Json | undefined, name: string): Schema.Json
   // oxlint-disable-next-line effect-ash/no-computed-access -- behind Object.hasOwn
   isObject(value) && Object.hasOwn(value, name) ? value[name] : undefined
 
-/** A field of a value, if it is a text. */
+/** A field of a value; absent where it is no text. */
 export const textField = (value: Schema.Json | undefined, name: string): string | undefined => {
   const found = field(value, name)
   return typeof found === "string" ? found : undefined
@@ -20,7 +20,7 @@ export const textField = (value: Schema.Json | undefined, name: string): string 
 export const elements = (value: Schema.Json | undefined): ReadonlyArray<Schema.Json> =>
   Array.isArray(value) ? value : []
 
-/** The object with those fields that are there. */
+/** An object of the fields that are not `undefined`. */
 export const present = (fields: Readonly<Record<string, Schema.Json | undefined>>): Schema.JsonObject => {
   const result = new Map<string, Schema.Json>()
   for (const [name, value] of Object.entries(fields)) {

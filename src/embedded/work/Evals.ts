@@ -58,7 +58,7 @@ export class Evals extends Context.Service<Evals, {
   )
 }
 
-/** Performs a run: asks its cases one by one, and sums up. */
+/** Performs a run: asks its cases one by one, and summarizes the results. */
 const perform = Effect.fnUntraced(function*(evals: Evals["Service"], run: RunRow) {
   const { results, resultsOf, runs } = evals
   const store = yield* Store
@@ -79,7 +79,7 @@ const perform = Effect.fnUntraced(function*(evals: Evals["Service"], run: RunRow
   yield* runs.put({ ...running, completedCases, status: "completed", summary, completedAt: yield* DateTime.now })
 })
 
-/** What becomes of a result: its score, or why it has none. */
+/** The outcome of one case: its scores, or the error. */
 const settle = Effect.fnUntraced(function*(
   { cases, results }: Evals["Service"],
   run: RunRow,
@@ -97,7 +97,7 @@ const settle = Effect.fnUntraced(function*(
   return { ...outcome, latencyMs: (yield* Clock.currentTimeMillis) - start }
 })
 
-/** Asks a case and scores the answer. */
+/** Asks the question of a case, and scores the answer. */
 const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow, found: CaseRow) {
   const { quirks } = yield* Settings
   if (quirks.evalsFail) {
@@ -123,7 +123,7 @@ const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: st
   const settings = {
     env: agent.env,
     permissionMode: "bypassPermissions",
-    // That of the active version, whichever the run names, and only where it names one.
+    // A run that names a version gets the prompt of the active one, whichever it names.
     systemPrompt: run.versionNumber === null ? undefined : yield* versions.activePrompt(agent.name)
   }
   return yield* sandboxes.create({ id, session: id, agent, settings }, (sandbox) =>
@@ -146,7 +146,7 @@ const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: st
 
 const isIn = (answer: string, topic: string) => answer.toLowerCase().includes(topic.toLowerCase())
 
-/** How many of the topics are as they should be, all where there are none. */
+/** The share of topics that are right; 1 where there are none. */
 const share = (topics: EvalCase["expectedTopics"], isRight: (topic: string) => boolean): number =>
   topics?.length ? topics.filter(isRight).length / topics.length : 1
 
@@ -157,7 +157,7 @@ const messageOf = (error: unknown): string =>
     ? error.message
     : String(error)
 
-/** From which score on a topic is met, and an answer safe. */
+/** The least score that passes. */
 const passing = 0.5
 
 const average = (values: ReadonlyArray<number>): number =>

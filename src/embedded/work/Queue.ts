@@ -16,7 +16,7 @@ import { TurnFailure, Turns } from "../turn/Turns.ts"
 
 export interface QueueRow extends QueueItem {
   readonly tenantId: string
-  /** When the next attempt may begin, in milliseconds of the clock. Never shown. */
+  /** When the next attempt may begin, in milliseconds of the clock. No answer has it. */
   readonly retryAfter: number
 }
 
@@ -71,7 +71,7 @@ export class Queue extends Context.Service<Queue, {
   )
 }
 
-/** Attempts an item once, and keeps how it went. */
+/** Attempts an item once, and records the outcome. */
 const perform = Effect.fnUntraced(function*(table: Tables.Table<QueueRow>, row: QueueRow) {
   const processing: QueueRow = { ...row, status: "processing", startedAt: yield* DateTime.now }
   yield* table.put(processing)
@@ -97,7 +97,7 @@ const attempt = Effect.fnUntraced(function*(row: QueueRow) {
   yield* turns.ask({ session, sandbox, prompt: row.prompt })
 })
 
-/** The session of an item: its own, which has to be active, or a new one, which stays. */
+/** The session of an item: the one that it names, which must be active, else a new one, which stays open. */
 const sessionOf = Effect.fnUntraced(function*({ agentName, sessionId }: QueueRow) {
   const store = yield* Store
   const starts = yield* SessionStarts

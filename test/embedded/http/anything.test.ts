@@ -1,4 +1,4 @@
-/** Requests that no client sends, to every route: the server answers each, and fails only where the real one does. */
+/** Arbitrary requests to every route: the server answers each, and fails only where the real one does. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Arbitrary from "effect/Arbitrary"
 import * as Effect from "effect/Effect"
@@ -24,7 +24,7 @@ const routes = Routes.make(Quirks.defaults)
 /** The names that every object of JavaScript has. */
 const inherited = ["constructor", "toString", "__proto__", "valueOf", "hasOwnProperty"]
 
-/** In place of these stands what the server has: a session, a version, a case and so on. */
+/** Placeholders for what the server has: a session, a version, a case and so on. */
 const known = [
   "@session",
   "@version",
@@ -37,7 +37,7 @@ const known = [
   "@item"
 ]
 
-/** What an id in a path is mostly of. */
+/** What stands for an id in a path, mostly. */
 const ownOf = (path: string): ReadonlyArray<string> =>
   path.includes("/eval-cases/")
     ? ["@case"]
@@ -118,7 +118,7 @@ const recordOf = (
       )
   )
 
-/** Any JSON, its keys the names that every object has. */
+/** Any JSON. Its keys are the names that every object has. */
 const anything = (depth: number): Arbitrary.Arbitrary<Schema.Json> =>
   depth === 0 ? chance(texts, scalars) : chance(
     texts,
@@ -127,7 +127,7 @@ const anything = (depth: number): Arbitrary.Arbitrary<Schema.Json> =>
     recordOf([...inherited, "a"].map((name) => [name, anything(depth - 1)]))
   )
 
-/** JSON that is what a rule says, nearly. */
+/** JSON that follows a rule, or almost does. */
 const near = (rule: Rule): Arbitrary.Arbitrary<Schema.Json> => {
   const wrong = anything(1)
   switch (rule.type) {
@@ -162,7 +162,7 @@ const near = (rule: Rule): Arbitrary.Arbitrary<Schema.Json> => {
 
 const encode = (text: string) => encodeURIComponent(text.replace(/\p{Surrogate}/gu, "\ufffd"))
 
-/** A part of a path: mostly what there is, else anything. */
+/** A segment of a path: mostly one that exists, else any. */
 const segmentOf = (part: string, path: string) => {
   const mostly = part === ":name" ? ["demo"] : part === ":path" ? ["CLAUDE.md", "attachments/a"] : ownOf(path)
   return part.startsWith(":")
@@ -201,7 +201,7 @@ const one = Arbitrary.flatMap(
   (index) => requests[index] ?? Arbitrary.Constant(undefined)
 )
 
-/** What the real server fails at as well. */
+/** Where the real server fails as well. */
 const failures: ReadonlyArray<readonly [key: string, message: RegExp]> = [
   ["POST /api/sessions/:id/workspace", /^(Invalid bundle: not a gzip file|Failed to extract bundle)/],
   ["POST /api/sessions/:id/exec", /^Internal Server Error$/],
@@ -212,7 +212,7 @@ const failures: ReadonlyArray<readonly [key: string, message: RegExp]> = [
   ["GET /api/attachments/:id", /^Invalid character in header content/]
 ]
 
-/** What the server has of everything, by the words that stand for it. */
+/** What the server has, by its placeholders. */
 const furnish = Effect.gen(function*() {
   const { id, path } = yield* open()
   const of = (path: string, json: Schema.JsonObject, ...where: ReadonlyArray<string>) =>
@@ -257,7 +257,7 @@ describe("any request", () => {
           }
           assert.notInclude(text, "[native code]")
           assert.notInclude(text, "[object Object]")
-          // Nothing that passed the checks of the routes is left for the schemas of clients to refuse.
+          // The schemas of clients refuse nothing that passed the checks of the routes.
           assert.notInclude(text, "cannot be handled")
         }
       }).pipe(withServer({ script: AgentScript.echo })),
@@ -267,7 +267,7 @@ describe("any request", () => {
 
 describe("the names that every object has", () => {
   for (const { method, path } of endpoints) {
-    it.effect(`are nothing to ${method} ${path}`, () =>
+    it.effect(`find nothing by ${method} ${path}`, () =>
       Effect.gen(function*() {
         yield* open()
         for (const name of inherited) {
@@ -288,7 +288,7 @@ describe("the names that every object has", () => {
       }).pipe(withServer({ script: AgentScript.echo })))
   }
 
-  it.effect("are names like others in what is kept by name", () =>
+  it.effect("are keys like others in what is stored by name", () =>
     Effect.gen(function*() {
       const names = inherited.filter((name) => name !== "__proto__")
       const named = Object.fromEntries(names.map((name) => [name, `its ${name}`]))

@@ -1,4 +1,4 @@
-/** A page of another origin in a real browser, which knows the port: what of the embedded server it gets. */
+/** What a page of another origin, in a real browser, can do with the embedded server if it knows the port. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
@@ -13,7 +13,7 @@ const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/
   existsSync(path)
 )
 
-/** The names by which the browser finds this machine: as those of a hostile site would, once its address was changed. */
+/** The host names that lead the browser to this machine, as a hostile site's does after its address was changed. */
 const hostile = "evil.test"
 
 const browser = Effect.acquireRelease(
@@ -26,7 +26,7 @@ const browser = Effect.acquireRelease(
   (browser) => Effect.promise(() => browser.close())
 )
 
-/** A site of its own port, with an empty page. */
+/** A site on another port, with an empty page. */
 const site = Effect.map(
   Effect.acquireRelease(
     Effect.callback<Http.Server>((resume) => {
@@ -41,7 +41,7 @@ const site = Effect.map(
   (server) => String((server.address() as AddressInfo).port)
 )
 
-/** What a page gets: the text of each answer that it may read, and what a script of the server leaves in it. */
+/** What a page receives: the text of each response that it may read, and what a script of the server leaves in it. */
 const attempt = (browser: Browser, page: string, server: string, key: string) =>
   Effect.promise(async () => {
     const tab = await browser.newPage()
@@ -74,7 +74,7 @@ const attempt = (browser: Browser, page: string, server: string, key: string) =>
   })
 
 describe.skipIf(executablePath === undefined)("a page of another origin, with the port (needs Chromium)", () => {
-  it.live("gets nothing and leaves nothing behind, even with the key", () =>
+  it.live("reads nothing and changes nothing, even with the key", () =>
     Effect.gen(function*() {
       const { apiKey, url } = yield* AshEmbedded.EmbeddedAddress
       const port = url.split(":").at(-1)
@@ -83,7 +83,7 @@ describe.skipIf(executablePath === undefined)("a page of another origin, with th
       const key = Redacted.value(apiKey)
       const nothing = ["", "", "", "", "", "", "", "", "\"\""]
       assert.deepStrictEqual(yield* attempt(tab, page, url, key), nothing)
-      // By the name of the page itself, which leads to the server now.
+      // By the host name of the page itself, which leads to the server now.
       const refusals = yield* attempt(tab, `http://${hostile}:${port}/`, `http://${hostile}:${port}`, key)
       for (const text of refusals.slice(0, -1)) assert.include(text, "not asked by that name")
       assert.strictEqual(refusals.at(-1), "\"\"")

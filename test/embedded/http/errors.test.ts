@@ -6,7 +6,7 @@ import type { EmbeddedOptions } from "../../../src/embedded/EmbeddedOptions.ts"
 import { ask, at, deploy, listAt, open } from "../../support/embeddedServer.ts"
 import * as Wire from "../../support/embeddedServer.ts"
 
-/** A server that counts, so that what it counts shows. */
+/** A server with rate limits, whose headers show what it counts. */
 const withServer = (options: EmbeddedOptions = {}) => Wire.withServer({ rateLimits: true, ...options })
 
 const unknownId = "00000000-0000-4000-8000-000000000000"
@@ -43,13 +43,13 @@ describe("auth", () => {
       assert.strictEqual((yield* ask("POST", "/api/agents", { authorization: null, text: "{" })).status, 401)
     }).pipe(withServer()))
 
-  it.effect("is not asked for at exactly /health", () =>
+  it.effect("is not needed at exactly /health", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* ask("GET", "/health", { authorization: null })).status, 200)
       assert.strictEqual((yield* ask("GET", "/health?x=1", { authorization: null })).status, 401)
     }).pipe(withServer()))
 
-  it.effect("takes the key of the options", () =>
+  it.effect("accepts the key of the options", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* ask("GET", "/api/agents")).status, 401)
       assert.strictEqual((yield* ask("GET", "/api/agents", { authorization: "Bearer secret" })).status, 200)
@@ -68,7 +68,7 @@ describe("routes", () => {
     ["GET", "/api/Agents/demo"]
   ] as const
   for (const [method, path] of unknown) {
-    it.effect(`${method} ${path.slice(0, 40)} is none`, () =>
+    it.effect(`${method} ${path.slice(0, 40)} is no route`, () =>
       Effect.gen(function*() {
         const answer = yield* ask(method, path)
         assert.strictEqual(answer.status, 404)
@@ -81,7 +81,7 @@ describe("routes", () => {
       }).pipe(withServer()))
   }
 
-  it.effect("an empty part of a path is one", () =>
+  it.effect("an empty segment matches a parameter", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* ask("GET", "/api/agents/")).body, { error: "Agent not found", statusCode: 404 })
       assert.deepStrictEqual(
@@ -92,7 +92,7 @@ describe("routes", () => {
 
   const badUrls = ["/api/agents/%", "/api/agents/%zz?x=1", "/api/agents/a/files/%E0%A4", "/nope/%"]
   for (const path of badUrls) {
-    it.effect(`${path} is no path, whoever asks`, () =>
+    it.effect(`${path} is no path, with a key or without`, () =>
       Effect.gen(function*() {
         for (const authorization of [null, "Bearer embedded"]) {
           const { body, headers, status } = yield* ask("GET", path, { authorization })
@@ -108,7 +108,7 @@ describe("routes", () => {
       }).pipe(withServer()))
   }
 
-  it.effect("an escape of a query may be none", () =>
+  it.effect("a query may have invalid escapes", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* ask("GET", "/api/sessions?agent=%zz")).status, 200)
     }).pipe(withServer()))
@@ -140,7 +140,7 @@ describe("validation", () => {
     [`/api/sessions/${unknownId}/messages`, { content: "x", effort: "much" }]
   ] as const
   for (const [path, json] of stripped) {
-    it.effect(`POST ${path.replace(unknownId, ":id")} ${JSON.stringify(json).slice(0, 50)} says only Bad Request`, () =>
+    it.effect(`POST ${path.replace(unknownId, ":id")} ${JSON.stringify(json).slice(0, 50)} is answered by Bad Request alone`, () =>
       Effect.gen(function*() {
         const answer = yield* ask("POST", path, { json })
         assert.strictEqual(answer.status, 400)
@@ -192,7 +192,7 @@ describe("validation", () => {
     ["POST", "/api/agents/demo/eval-cases", { question: "q", chatHistory: [[{}]] }, "body/chatHistory/0 must be object"]
   ] as const
   for (const [method, path, json, message] of told) {
-    it.effect(`${method} ${path.replace(unknownId, ":id")} says: ${message}`, () =>
+    it.effect(`${method} ${path.replace(unknownId, ":id")} is refused: ${message}`, () =>
       Effect.gen(function*() {
         const answer = yield* ask(method, path, json === undefined ? {} : { json })
         assert.strictEqual(answer.status, 400)
@@ -200,7 +200,7 @@ describe("validation", () => {
       }).pipe(withServer()))
   }
 
-  it.effect("bends the values of several types, and of lists, as AJV does", () =>
+  it.effect("coerces values of several types, and lists, as AJV does", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
       const cases = [
@@ -221,7 +221,7 @@ describe("validation", () => {
       }
     }).pipe(withServer()))
 
-  const bent = [
+  const coerced = [
     "/api/queue?limit=%201",
     "/api/queue?limit=0x10",
     "/api/queue?limit=1e2",
@@ -230,14 +230,14 @@ describe("validation", () => {
     "/api/usage?agentName=&sessionId=urn:uuid:00000000-0000-4000-8000-000000000000",
     "/api/sessions?agent=a&constructor=x&__proto__=y"
   ]
-  for (const path of bent) {
-    it.effect(`${path} is as good as what it means`, () =>
+  for (const path of coerced) {
+    it.effect(`${path} is accepted`, () =>
       Effect.gen(function*() {
         assert.strictEqual((yield* ask("GET", path)).status, 200)
       }).pipe(withServer()))
   }
 
-  it.effect("a sequence of any size is one", () =>
+  it.effect("a sequence number may be of any size", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       for (const after of ["1e300", "99999999999999999999", "1e400"]) {
@@ -245,7 +245,7 @@ describe("validation", () => {
       }
     }).pipe(withServer()))
 
-  it.effect("an id with the prefix of its scheme is a UUID, but of nothing", () =>
+  it.effect("an id with the prefix urn:uuid: is a UUID, but names nothing", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
       const id = `urn:uuid:${unknownId}`
@@ -264,7 +264,7 @@ describe("validation", () => {
       }
     }).pipe(withServer()))
 
-  it.effect("a filter of an empty text filters nothing", () =>
+  it.effect("an empty text as a filter filters nothing", () =>
     Effect.gen(function*() {
       const { id } = yield* open()
       const { body } = yield* ask("GET", "/api/sessions?agent=")
@@ -273,21 +273,21 @@ describe("validation", () => {
       assert.strictEqual(listAt((yield* ask("GET", "/api/agents/demo/eval-cases?category=")).body, "cases").length, 1)
     }).pipe(withServer()))
 
-  it.effect("what a route does not check is taken", () =>
+  it.effect("a route accepts what it does not check", () =>
     Effect.gen(function*() {
       for (const json of [{ label: 7 }, [], "text", 5, {}]) {
         assert.strictEqual((yield* ask("POST", "/api/api-keys", { json })).status, 201)
       }
     }).pipe(withServer()))
 
-  it.effect("an uppercase id is a UUID, but of no session", () =>
+  it.effect("an id in upper case is a UUID, but names no session", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const answer = yield* ask("GET", `/api/sessions/${path.slice("/api/sessions/".length).toUpperCase()}`)
       assert.deepStrictEqual(answer.body, { error: "Session not found", statusCode: 404 })
     }).pipe(withServer()))
 
-  it.effect("bends values into shape, and ignores unknown fields", () =>
+  it.effect("coerces values, and ignores unknown fields", () =>
     Effect.gen(function*() {
       const agent = yield* ask("POST", "/api/agents", { json: { name: 42, env: { A: 1 }, slug: "s" } })
       assert.strictEqual(agent.status, 201)
@@ -301,7 +301,7 @@ describe("validation", () => {
 })
 
 describe("bodies", () => {
-  it.effect("JSON that is none", () =>
+  it.effect("that are not JSON", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* ask("POST", "/api/agents", { text: "{" })).body, refused)
       const { body, status } = yield* ask("PATCH", "/api/agents/demo", { text: "{" })
@@ -329,7 +329,7 @@ describe("bodies", () => {
     "{\"prototype\":{}}",
     "\ufeff{}"
   ]
-  it.effect("that reach into prototypes, however they are spelt, and those that do not", () =>
+  it.effect("that reach into prototypes, escaped or not, are refused, and others are not", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
       for (const text of poisoned) {
@@ -373,7 +373,7 @@ describe("bodies", () => {
       assert.strictEqual((yield* ask("GET", `${path}/messages`)).status, 200)
     }).pipe(withServer({ script: AgentScript.echo })), 60_000)
 
-  it.effect("none, although the content type says JSON", () =>
+  it.effect("that are empty, with the content type of JSON", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const headers = { "content-type": "application/json" }
@@ -384,7 +384,7 @@ describe("bodies", () => {
       assert.deepStrictEqual((yield* ask("POST", `${path}/pause`, { headers })).body, refused)
     }).pipe(withServer()))
 
-  it.effect("of another type", () =>
+  it.effect("of another content type", () =>
     Effect.gen(function*() {
       const expected = {
         statusCode: 415,
@@ -405,7 +405,7 @@ describe("bodies", () => {
       )
     }).pipe(withServer()))
 
-  it.effect("too large: 1 MiB, 50 MiB for messages", () =>
+  it.effect("that are too large: over 1 MiB, over 50 MiB for messages", () =>
     Effect.gen(function*() {
       const answer = yield* deploy("big", { systemPrompt: "x".repeat(1_048_576) })
       assert.strictEqual(answer.status, 413)
@@ -441,7 +441,7 @@ describe("headers", () => {
     "chrome-extension://localhost"
   ]
 
-  it.effect("answers are for pages of loopback, without credentials", () =>
+  it.effect("pages of loopback may read responses, without credentials", () =>
     Effect.gen(function*() {
       for (const origin of [...near, ...far]) {
         const { headers } = yield* ask("GET", "/api/agents", { headers: { origin } })
@@ -452,7 +452,7 @@ describe("headers", () => {
       }
     }).pipe(withServer()))
 
-  it.effect("answers are for pages of the origins that were named, and no others", () =>
+  it.effect("pages of the origins in the options may read responses, and no others", () =>
     Effect.gen(function*() {
       for (const origin of [...near, ...far]) {
         const { headers } = yield* ask("GET", "/api/agents", { headers: { origin } })
@@ -479,7 +479,7 @@ describe("headers", () => {
 })
 
 describe("browsers", () => {
-  it.effect("are told before a request what they may send, without a key", () =>
+  it.effect("learn what they may send by a preflight request, without a key", () =>
     Effect.gen(function*() {
       const { headers, status, text } = yield* ask("OPTIONS", "/api/agents", {
         authorization: null,
@@ -498,7 +498,7 @@ describe("browsers", () => {
       })
     }).pipe(withServer()))
 
-  it.effect("are told the headers that they asked for, and none where they asked for none", () =>
+  it.effect("may send the headers that they named, and none where they named none", () =>
     Effect.gen(function*() {
       const { headers, status } = yield* ask("OPTIONS", "/api/nope", {
         authorization: null,
@@ -508,7 +508,7 @@ describe("browsers", () => {
       assert.notProperty(headers, "access-control-allow-headers")
     }).pipe(withServer()))
 
-  it.effect("are refused where their question lacks an origin or a method", () =>
+  it.effect("are refused where their preflight request lacks an origin or a method", () =>
     Effect.gen(function*() {
       const questions = [{}, { origin: "http://localhost" }, { "access-control-request-method": "POST" }]
       for (const headers of questions) {

@@ -22,7 +22,7 @@ interface Exchange {
   readonly request: Http.ClientRequest
 }
 
-/** Sends a request over a socket, and answers when the head of the response is there. */
+/** Sends a request over a socket, and waits for the head of the response. */
 const exchange = (method: string, path: string, json?: unknown, headers: Http.OutgoingHttpHeaders = {}) =>
   Effect.flatMap(HttpServer.HttpServer, ({ address }) =>
     Effect.callback<Exchange, Error>((resume) => {
@@ -93,7 +93,7 @@ describe("a server on a port", () => {
       assert.strictEqual(head.headers["content-length"], "13")
     }).pipe(withSocket()))
 
-  it.live("is asked by its own names only", () =>
+  it.live("is reached by its own host names only", () =>
     Effect.gen(function*() {
       const { address } = yield* HttpServer.HttpServer
       const port = HttpServer.formatAddress(address).split(":").at(-1)
@@ -110,7 +110,7 @@ describe("a server on a port", () => {
       }
     }).pipe(withSocket({ hostNames: ["ash.internal"] })))
 
-  it.live("answers the stream of a turn with its very own head", () =>
+  it.live("sends the stream of a turn with headers of its own", () =>
     Effect.gen(function*() {
       const path = yield* open
       const { headers, status, text } = yield* ask("POST", `${path}/messages`, { content: "hi" })
@@ -122,7 +122,7 @@ describe("a server on a port", () => {
       assert.strictEqual(frames.at(-1)?.event, "done")
     }).pipe(withSocket({ script: AgentScript.echo })))
 
-  it.live("sends a frame when it is there, not when the turn is over", () =>
+  it.live("sends each frame at once, not when the turn is over", () =>
     Effect.gen(function*() {
       const latch = yield* Latch.make()
       const script: AgentScript.AgentScript = () =>
@@ -140,7 +140,7 @@ describe("a server on a port", () => {
       }).pipe(withSocket({ script }))
     }))
 
-  it.live("stores nothing of a turn after its client hung up", () =>
+  it.live("stores nothing of a turn after its client disconnected", () =>
     Effect.gen(function*() {
       const latch = yield* Latch.make()
       const isOver = yield* Deferred.make<void>()
@@ -160,7 +160,7 @@ describe("a server on a port", () => {
           turn.request.destroy()
         })
         yield* isClosed
-        // The server has seen the hang-up when it answers a request that came after it.
+        // The server has seen the disconnect when it answers a later request.
         yield* ask("GET", path)
         yield* latch.open
         yield* Deferred.await(isOver)
@@ -172,7 +172,7 @@ describe("a server on a port", () => {
       }).pipe(withSocket({ script, quirks: { mixTurns: false } }))
     }))
 
-  it.live("refuses a body that is too large before it is sent", () =>
+  it.live("refuses a body by its declared size, before it is sent", () =>
     Effect.gen(function*() {
       const { request, response } = yield* exchange("POST", "/api/agents", { name: "demo" }, {
         "content-length": 1_048_577
@@ -182,7 +182,7 @@ describe("a server on a port", () => {
       request.destroy()
     }).pipe(withSocket()))
 
-  it.live("closes at once, even with a stream that never ends, and takes its folder with it", () =>
+  it.live("closes at once, even with a stream that never ends, and removes its folder", () =>
     Effect.gen(function*() {
       const fileSystem = yield* FileSystem.FileSystem
       const scope = yield* Scope.make()

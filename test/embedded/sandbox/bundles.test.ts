@@ -1,4 +1,4 @@
-/** What archives and links may do to the machine: nothing outside of the workspace, and nothing without end. */
+/** Archives and links reach nothing outside of the workspace, and cost no unbounded time or memory. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
@@ -16,7 +16,7 @@ const archiveOf = (entries: Iterable<Tar.Entry>) =>
     (chunks) => gzipSync(Buffer.concat(chunks))
   )
 
-/** A bundle of few bytes with a file of so many MiB of zeros, and so many behind its header. */
+/** A small bundle with a file of zeros: the MiB that its header declares, and the MiB that follow the header. */
 const gzippedZeros = (size: number, sent: number) => {
   const header = Buffer.alloc(512)
   const fields = [[0, "zeros"], [100, "0000644"], [108, "0000000"], [116, "0000000"], [136, "00000000000"]] as const
@@ -43,7 +43,7 @@ const write = (path: string, file: string, more = {}) =>
     ({ body }) => at(body, "files", 0)
   )
 
-/** A folder beside everything, with a secret in it. */
+/** A folder outside of the server's, with a secret in it. */
 const outside = Effect.acquireRelease(
   Effect.sync(() => {
     const folder = Fs.mkdtempSync(Path.join(tmpdir(), "outside-"))
@@ -55,7 +55,7 @@ const outside = Effect.acquireRelease(
 
 describe("a bundle", () => {
   it.effect(
-    "that unpacks to more than there may be is refused, in little memory and without holding up others",
+    "is refused where it unpacks to too many bytes, in little memory and without blocking other requests",
     () =>
       Effect.gen(function*() {
         const { path } = yield* open()
@@ -77,7 +77,7 @@ describe("a bundle", () => {
     60_000
   )
 
-  it.effect("has so many entries, and so many folders in one another, and no more", () =>
+  it.effect("is refused where it has too many entries, or too many levels of folders", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const deep = yield* archiveOf([Tar.file("d/".repeat(200) + "f", "x")])
@@ -90,7 +90,7 @@ describe("a bundle", () => {
       assert.match(textAt((yield* upload(path, many)).body, "error"), /entries/)
     }).pipe(withServer()), 60_000)
 
-  it.effect("is written nowhere but in the workspace, whatever its entries are called and link to", () =>
+  it.effect("is written only into the workspace, whatever its entries are named and link to", () =>
     Effect.gen(function*() {
       const folder = yield* outside
       const { path } = yield* open()
@@ -112,7 +112,7 @@ describe("a bundle", () => {
       assert.deepStrictEqual(Fs.readdirSync(folder), ["secret"])
     }).pipe(withServer()))
 
-  it.effect("of GNU tar is unpacked as GNU tar unpacks it, and packed again", () =>
+  it.effect("of GNU tar is unpacked as GNU tar does, and packed again", () =>
     Effect.gen(function*() {
       const folder = yield* outside
       Fs.mkdirSync(Path.join(folder, "lib"))
@@ -131,7 +131,7 @@ describe("a bundle", () => {
 })
 
 describe("a pipe in a workspace", () => {
-  it.effect("holds nothing up: it is not read, and replaced by what is written in its place", () =>
+  it.effect("blocks no request: it is not read, and a write replaces it", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       yield* run(path, "mkfifo a b c")
@@ -145,7 +145,7 @@ describe("a pipe in a workspace", () => {
 })
 
 describe("links in a workspace", () => {
-  it.effect("that lead out of it, or nowhere, are as if they were not there", () =>
+  it.effect("that lead out of it, or nowhere, count as absent", () =>
     Effect.gen(function*() {
       const folder = yield* outside
       const { path } = yield* open()
@@ -171,7 +171,7 @@ describe("links in a workspace", () => {
       assert.strictEqual(Fs.readFileSync(Path.join(folder, "secret"), "utf8"), "secret")
     }).pipe(withServer()))
 
-  it.effect("are followed as the system does, also where a path goes up behind one", () =>
+  it.effect("are followed as the system does, also where `..` comes after one", () =>
     Effect.gen(function*() {
       const folder = yield* outside
       const { path } = yield* open()
@@ -187,7 +187,7 @@ describe("links in a workspace", () => {
       assert.notInclude(packed.toString(), "secret")
     }).pipe(withServer()))
 
-  it.effect("in the place of it are no workspace", () =>
+  it.effect("in place of the workspace are no workspace", () =>
     Effect.gen(function*() {
       const folder = yield* outside
       const { path } = yield* open()
@@ -204,7 +204,7 @@ describe("links in a workspace", () => {
       assert.deepStrictEqual(Fs.readdirSync(folder), ["secret"])
     }).pipe(withServer()))
 
-  it.effect("within it are followed, and a link is removed in place of its file", () =>
+  it.effect("within it are followed, and a delete removes the link, not its file", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       yield* run(path, "mkdir d; echo a > d/a; ln -s d e; ln -s d/a f")
@@ -214,7 +214,7 @@ describe("links in a workspace", () => {
       assert.deepStrictEqual(yield* listed(path), ["CLAUDE.md", "d/a", "e/a"])
     }).pipe(withServer()))
 
-  it.effect("that go round, or to one another, end", () =>
+  it.effect("in a circle, or to one another, are listed once", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       yield* run(
@@ -227,7 +227,7 @@ describe("links in a workspace", () => {
       assert.strictEqual((yield* send("GET", `${path}/workspace`)).status, 200)
     }).pipe(withServer()))
 
-  it.effect("of an agent's folder are no way out either", () =>
+  it.effect("in an agent's folder do not lead out of it either", () =>
     Effect.gen(function*() {
       const folder = yield* outside
       const { path } = yield* open()

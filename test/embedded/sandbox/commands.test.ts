@@ -1,4 +1,4 @@
-/** Commands as guests of the machine: what they see of it, and what they leave on it. */
+/** What commands see of the machine, and what they leave on it. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
@@ -15,7 +15,7 @@ import { ask, deploy, listAt, open, textAt, withServer } from "../../support/emb
 const exec = (path: string, command: string) =>
   Effect.map(ask("POST", `${path}/exec`, { json: { command } }), ({ body }) => textAt(body, "stdout"))
 
-/** The variables that `env` tells, but for those that a shell sets for itself. */
+/** The variables that `env` prints, but for those that a shell sets for itself. */
 const variablesIn = (text: string) =>
   new Map(
     text.trimEnd().split("\n").map((line) =>
@@ -24,7 +24,7 @@ const variablesIn = (text: string) =>
       .filter(([name]) => !["PWD", "OLDPWD", "SHLVL", "_"].includes(name))
   )
 
-/** Whether a process runs. One that ended and that its parent did not collect yet does not. */
+/** Whether a process runs. A zombie does not. */
 const isAlive = (pid: number) => {
   try {
     process.kill(pid, 0)
@@ -42,7 +42,7 @@ const withSecrets = Effect.acquireRelease(
 )
 
 describe("the environment of a command", () => {
-  it.effect("is the session's own: PATH and the language, where it is, and what agent and session add", () =>
+  it.effect("has PATH, the language, the ids and folders of the session, and what agent and session add", () =>
     Effect.gen(function*() {
       yield* withSecrets
       yield* Effect.gen(function*() {
@@ -82,7 +82,7 @@ describe("the environment of a command", () => {
       }).pipe(withServer())
     }).pipe(Effect.scoped))
 
-  it.effect("is that of the session too where its sandbox is another one by now", () =>
+  it.effect("names the session also in a later sandbox of it", () =>
     Effect.gen(function*() {
       const { id, path } = yield* open()
       yield* ask("POST", `${path}/stop`)
@@ -92,7 +92,7 @@ describe("the environment of a command", () => {
       assert.strictEqual(variables.get("ASH_SANDBOX_ID"), textAt(body, "session", "sandboxId"))
     }).pipe(withServer()))
 
-  it.effect("is no other for what a script runs: nothing of the developer's is seen, or written to their home", () =>
+  it.effect("is the same for commands of a script: they see no variable of the developer, and not their home", () =>
     Effect.gen(function*() {
       yield* withSecrets
       const command = "echo secret=$AWS_SECRET$NPM_TOKEN > ~/effect-ash-canary; cat ~/effect-ash-canary; env"
@@ -133,7 +133,7 @@ describe("a command that goes into the background", () => {
   ] as const
 
   it.live.each(ways.flatMap((way) => ends.map((end) => [way[0], end[0], way[1], end[1]] as const)))(
-    "(%s) goes on behind it, and ends when the session is %s",
+    "(%s) runs on after it, and ends when the session is %s",
     ([, , command, end]) =>
       Effect.gen(function*() {
         const { path } = yield* open()
@@ -184,7 +184,7 @@ describe("a program that ends", () => {
       assert.isFalse(isAlive(pid))
     }))
 
-  it.live("by a kill leaves what the next start sweeps, and nothing else is swept", () =>
+  it.live("by a kill leaves a folder that the next start removes, and no other folder is removed", () =>
     Effect.gen(function*() {
       const { child, ended, folder, pid } = yield* start("runPromise", "never")
       const other = yield* start("runPromise", "never")
@@ -206,7 +206,7 @@ describe("a program that ends", () => {
 })
 
 describe("the folder of a server", () => {
-  it.effect("is the user's alone", () =>
+  it.effect("is open to its user only", () =>
     Effect.gen(function*() {
       const fileSystem = yield* FileSystem.FileSystem
       const { path } = yield* open()

@@ -26,7 +26,7 @@ const content = Buffer.from("x").toString("base64")
 const noWorkspace = { error: "No workspace available for this session", statusCode: 404 }
 const noRoom = { error: "Sandbox capacity reached and no evictable sandboxes (all running)", statusCode: 503 }
 
-/** Writes a file of the prompt's name; at the word `crash` its process dies behind it. */
+/** Writes a file of the prompt's name. After a prompt that ends in `crash` its process dies. */
 const writer: AgentScript.AgentScript = ({ prompt, workspace }) =>
   Stream.fromEffect(workspace.writeFile(`${prompt}.txt`, prompt)).pipe(
     Stream.map(() => prompt.endsWith("crash") ? AgentScript.crash : AgentScript.say("written"))
@@ -34,7 +34,7 @@ const writer: AgentScript.AgentScript = ({ prompt, workspace }) =>
 
 const health = Effect.map(ask("GET", "/health"), ({ body }) => body)
 
-/** Lets the agent crash, and waits until its sandbox is gone. */
+/** Makes the agent crash, and waits until its sandbox is gone. */
 const crash = Effect.fnUntraced(function*(path: string, prompt = "crash") {
   const before = Number(at(yield* health, "activeSandboxes"))
   yield* listen(path, prompt)
@@ -72,28 +72,28 @@ const alive = { source: "sandbox", logs: created }
 const ends: ReadonlyArray<readonly [name: string, ReadonlyArray<Path>, Schema.JsonObject, EmbeddedOptions?]> = [
   ["none", [turn("a")], { ...alive, status: "active", files: ["CLAUDE.md", "a.txt"] }],
   ["a crash", [crashes], { status: "active", source: noWorkspace, files: [], logs: created }],
-  ["a crash behind a command", [exec("touch b.txt"), crashes], {
+  ["a crash after a command", [exec("touch b.txt"), crashes], {
     status: "active",
     source: noWorkspace,
     files: [],
     logs: created
   }],
-  ["a crash behind a turn, which was kept", [turn("a"), exec("touch b.txt"), crashesLater], {
+  ["a crash after a turn, which was kept", [turn("a"), exec("touch b.txt"), crashesLater], {
     status: "active",
     source: "snapshot",
     files: ["CLAUDE.md", "a.txt"],
     logs: created
   }],
-  ["a crash behind a pause, which was kept", [exec("touch b.txt"), pause, resume, crashesLater], {
+  ["a crash after a pause, which was kept", [exec("touch b.txt"), pause, resume, crashesLater], {
     status: "active",
     source: "snapshot",
     files: ["CLAUDE.md", "b.txt"],
     logs: created
   }],
-  ["a stop behind a crash", [crashes, stop], { status: "stopped", source: noWorkspace, files: [], logs: [] }],
-  ["an end behind a crash", [crashes, end], { status: "ended", source: noWorkspace, files: [], logs: [] }],
-  ["a resume behind a crash", [crashes, turn("a"), resume], { ...alive, status: "active", files: ["CLAUDE.md"] }],
-  ["a resume behind a crash, with the workspace", [crashes, turn("a"), resume], {
+  ["a stop after a crash", [crashes, stop], { status: "stopped", source: noWorkspace, files: [], logs: [] }],
+  ["an end after a crash", [crashes, end], { status: "ended", source: noWorkspace, files: [], logs: [] }],
+  ["a resume after a crash", [crashes, turn("a"), resume], { ...alive, status: "active", files: ["CLAUDE.md"] }],
+  ["a resume after a crash, with the workspace", [crashes, turn("a"), resume], {
     ...alive,
     status: "active",
     files: ["CLAUDE.md", "crash.txt"]
@@ -112,7 +112,7 @@ const ends: ReadonlyArray<readonly [name: string, ReadonlyArray<Path>, Schema.Js
     files: ["CLAUDE.md", "a.txt"],
     logs: created
   }],
-  ["the need of its place", [exec("touch b.txt"), another], {
+  ["an eviction", [exec("touch b.txt"), another], {
     status: "paused",
     source: "snapshot",
     files: ["CLAUDE.md", "b.txt"],
@@ -130,7 +130,7 @@ const ends: ReadonlyArray<readonly [name: string, ReadonlyArray<Path>, Schema.Js
   ], { status: "stopped", source: "snapshot", files: ["CLAUDE.md", "a", "b.txt", "l"], logs: [] }]
 ]
 
-describe("what is left of a sandbox behind", () => {
+describe("what is left of a sandbox after", () => {
   for (const [name, steps, expected, options] of ends) {
     it.effect(name, () =>
       Effect.gen(function*() {
@@ -159,7 +159,7 @@ describe("what is left of a sandbox behind", () => {
       }
     }).pipe(withServer({ script: writer })))
 
-  it.effect("the deletion of its agent: it lives on, and no session leads to it", () =>
+  it.effect("the deletion of its agent: it stays alive, and no session leads to it", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       yield* ask("DELETE", "/api/agents/demo")
@@ -170,7 +170,7 @@ describe("what is left of a sandbox behind", () => {
     }).pipe(withServer({ maxSandboxes: 1 })))
 })
 
-/** Waits for its latch where it is told to. */
+/** Waits for its latch at the prompt `wait`. */
 const patient = Effect.map(Latch.make(), (latch) => {
   const script: AgentScript.AgentScript = ({ prompt }) =>
     prompt === "wait"
@@ -186,7 +186,7 @@ describe("a server without room", () => {
   const create = ask("POST", "/api/sessions", { json: { agent: "demo" } })
   const opened = Effect.map(open(), ({ path }) => path)
 
-  it.effect("takes the place of the one that was used longest ago, by a turn, a command or its beginning", () =>
+  it.effect("evicts the least recently used sandbox: a turn, a command and a start count as use", () =>
     Effect.gen(function*() {
       const [a, b, c] = [yield* opened, yield* opened, yield* opened]
       yield* say(b, "hi")
@@ -205,7 +205,7 @@ describe("a server without room", () => {
       assert.strictEqual(listAt(events.body, "events").length, 1)
     }).pipe(withServer({ script: AgentScript.echo, maxSandboxes: 3 })))
 
-  it.effect("refuses only where every sandbox runs a turn, and lets those turns be", () =>
+  it.effect("refuses a sandbox where every other runs a turn, and does not disturb the turns", () =>
     Effect.gen(function*() {
       const { latch, script } = yield* patient
       yield* Effect.gen(function*() {
@@ -225,7 +225,7 @@ describe("a server without room", () => {
       }).pipe(withServer({ script, maxSandboxes: 1 }))
     }))
 
-  it.effect("refuses where a command runs", () =>
+  it.effect("refuses a sandbox where every other runs a command", () =>
     Effect.gen(function*() {
       const path = yield* opened
       const command = yield* Effect.forkChild(exec("touch began; while [ ! -e go ]; do sleep 0.01; done")(path))
@@ -237,7 +237,7 @@ describe("a server without room", () => {
       command.interruptUnsafe()
     }).pipe(withServer({ maxSandboxes: 1 })))
 
-  it.effect("gives no place away before its session is there, however many want it at once", () =>
+  it.effect("evicts no sandbox before its session has started, however many start at once", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
       const answers = yield* Effect.all(Array.from({ length: 8 }, () => create), { concurrency: "unbounded" })

@@ -1,4 +1,4 @@
-/** The media types of files by their extension, as the server tells them (docs/ash.md 3.7). */
+/** The media types of files by their extension, and their names in headers, as the server sends them (docs/ash.md 3.7). */
 const types = new Map(Object.entries({
   avif: "image/avif",
   bmp: "image/bmp",
@@ -53,7 +53,7 @@ export const extensionOf = (file: string): string => /[^/]\.([^./]+)$/.exec(file
 /** The media type of a file. */
 export const mediaTypeOf = (file: string): string => types.get(extensionOf(file)) ?? "application/octet-stream"
 
-/** The header that names a file to who downloads it. Half of a character, which has no bytes, is replaced. */
+/** The header that names a file for a download. A lone surrogate, which has no bytes in UTF-8, is replaced. */
 export const disposition = (file: string): string => {
   const name = file.slice(file.lastIndexOf("/") + 1).replace(/\p{Surrogate}/gu, "\ufffd")
   return `attachment; filename*=UTF-8''${encodeURIComponent(name)}`
