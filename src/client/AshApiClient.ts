@@ -55,7 +55,7 @@ const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpCl
  * errors of the stream in its answer. One that was read to its end holds nothing, and to abort it costs as much as to make it.
  */
 const holdStream =
-  (toError: (error: HttpClientError.HttpClientError) => AshError) =>
+  (received: () => HttpClientResponse.HttpClientResponse | undefined, toError: (reason: AshErrorReason) => AshError) =>
   <E, R>(attempt: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
     Effect.gen(function*() {
       const scope = Scope.makeUnsafe()
@@ -65,14 +65,17 @@ const holdStream =
         Effect.provideService(Scope.Scope, scope),
         Effect.onError(() => Scope.close(scope, Exit.void))
       )
-      if (!Predicate.hasProperty(answer, "body") || !isByteStream(answer.body)) return answer
+      const response = received()
+      if (response === undefined || !Predicate.hasProperty(answer, "body") || !isByteStream(answer.body)) return answer
+      const { request } = response
       const body = Stream.transformPull(answer.body, (pull) =>
         Effect.succeed(Effect.mapError(pull, (error) => {
-          if (!Cause.isDone(error)) return toError(error)
+          if (!Cause.isDone(error)) return toError(Failures.fromHttpClientError(Failures.ofClient(error, request)))
           isRead = true
           return error
         })))
-      return { ...answer, body }
+      const redact = redactOf(request)
+      return { ...answer, body, http: Failures.exchange(response, "", redact), redact }
     })
 
 /** Why an answer cannot be read. */
@@ -119,12 +122,7 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
         Effect.flatMap((response) => read(endpoint, received = response)),
         Effect.mapError(toError)
       )
-      if (!endpoint.answersStream) return Effect.scoped(answer)
-      return holdStream((error) =>
-        toError(
-          Failures.fromHttpClientError(received === undefined ? error : Failures.ofClient(error, received.request))
-        )
-      )(answer)
+      return endpoint.answersStream ? holdStream(() => received, toError)(answer) : Effect.scoped(answer)
     })
   return Object.assign(method, { operation })
 }

@@ -9,6 +9,7 @@ import type * as Redacted from "effect/Redacted"
 import { AshApiClient, type ConnectionOptions } from "../client/AshApiClient.ts"
 import { RequestOptions, type RequestOptionsInput } from "../client/RequestOptions.ts"
 import { RequestPolicy, type SharedLimits } from "../client/RequestPolicy.ts"
+import { TurnTransport } from "../client/TurnTransport.ts"
 import { MayRepeat } from "../internal/request/sendOnce.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Agents } from "../services/Agents.ts"
@@ -101,7 +102,10 @@ export const layerWithClient = (
       )
     )),
     Layer.provide(
-      RequestPolicy.layer({ maxRateLimitWait, maxSessions, maxStreams, retryBudget, whenRateLimited }).pipe(
+      TurnTransport.layer.pipe(
+        Layer.provideMerge(
+          RequestPolicy.layer({ maxRateLimitWait, maxSessions, maxStreams, retryBudget, whenRateLimited })
+        ),
         Layer.provide(Layer.succeed(RequestOptions, requestOptions)),
         Layer.merge(SessionGates.layerInherited)
       )

@@ -6,6 +6,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
+import { TurnTransport } from "../client/TurnTransport.ts"
 import * as Creations from "../internal/request/creations.ts"
 import { renamed, within } from "../internal/request/operations.ts"
 import { AshError } from "../schema/AshError.ts"
@@ -139,7 +140,15 @@ export class Sessions extends Context.Service<Sessions, {
   static readonly layer: Layer.Layer<
     Sessions,
     never,
-    AshApiClient | Attachments | Messages | RequestPolicy | SessionFiles | SessionGates | Usage | Workspaces
+    | AshApiClient
+    | Attachments
+    | Messages
+    | RequestPolicy
+    | SessionFiles
+    | SessionGates
+    | TurnTransport
+    | Usage
+    | Workspaces
   > = Layer.effect(
     Sessions,
     Effect.gen(function*() {
@@ -167,11 +176,12 @@ export class Sessions extends Context.Service<Sessions, {
       const handleServices: HandleServices = {
         gates,
         sessions: { ...reading, ...states },
-        exec: (id, command, options) => Command.exec(parts, id, command, options),
+        exec: (control, id, command, options) => Command.exec(parts, control, id, command, options),
         resume: (id) => resume(parts, id),
         stop: (id) => stop(parts, id),
         files: yield* SessionFiles,
         messages: yield* Messages,
+        turns: yield* TurnTransport,
         usage: yield* Usage,
         workspaces: yield* Workspaces
       }

@@ -4,8 +4,8 @@ import * as Predicate from "effect/Predicate"
 import { AshError } from "../../schema/AshError.ts"
 
 /** The failure as that of another method, which does the same. */
-export const renamed = (operation: string) => ({ during, reason }: AshError): AshError =>
-  new AshError({ operation, during, reason })
+export const renamed = (operation: string) => (error: AshError): AshError =>
+  error.operation === operation ? error : new AshError({ operation, during: error.during, reason: error.reason })
 
 /** The failure as that of a method on whose way another failed. */
 export const within = (operation: string) => (error: AshError): AshError =>

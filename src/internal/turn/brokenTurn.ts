@@ -89,9 +89,12 @@ const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason =
   }
 }
 
-/** The failure with what is known of its turn; a failure of something else as it is. */
-export const withKnown = ({ during, operation, reason }: AshError, known: Known): AshError =>
-  new AshError({ operation, during, reason: withKnownReason(reason, known) })
+/** The failure, of a method, with what is known of its turn. A failure of something else has no room for that. */
+export const withKnown = (
+  { during, operation, reason }: AshError,
+  known: Known,
+  calledAs: string = operation
+): AshError => new AshError({ operation: calledAs, during, reason: withKnownReason(reason, known) })
 
 /**
  * Whether it is certain that a turn has not begun. A server at its capacity has made no session; of a turn that is not

@@ -1,8 +1,12 @@
 /**
  * In what form content reaches the agent as it was given. Servers differ (docs/ash.md 6.1), and which one is which
- * shows only in what they refuse.
+ * shows only in what they refuse: a server is asked before the first message, by messages to no session.
  */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
+import type { AshError } from "../../schema/AshError.ts"
 import type { ContentBlock, MessageContent } from "../../schema/Message.ts"
 import { besideBlock, toTwoTexts } from "../../schema/promptText.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
@@ -50,3 +54,68 @@ export const toForm = (content: MessageContent, form: ContentForm): Result.Resul
       return asText(content)
   }
 }
+
+/** Whether a message to no session is refused for its session, so that its content is in order. */
+const isAccepted = <A>(attempt: Effect.Effect<A, AshError>): Effect.Effect<boolean, AshError> =>
+  attempt.pipe(
+    Effect.as(true),
+    Effect.catchReason("AshError", "NotFound", () => Effect.succeed(true)),
+    Effect.catchReason("AshError", "InvalidRequest", ({ http }, error) =>
+      http === undefined ? Effect.fail(error) : Effect.succeed(false))
+  )
+
+const probeForm = Effect.fnUntraced(function*<A>(
+  attempt: (content: MessageContent) => Effect.Effect<A, AshError>
+): Effect.fn.Return<ContentForm, AshError> {
+  const block = { type: "text", text: "-" } as const
+  if (yield* isAccepted(attempt([block]))) return "AsGiven"
+  return (yield* isAccepted(attempt([block, block]))) ? "SeveralBlocks" : "TextOnly"
+})
+
+/** Whether this is a page in a browser, or a worker of one. Its console shows each refusal, so that it does not ask. */
+const isPage = () => "location" in globalThis
+
+/** The form that a server takes, once it is known. */
+export interface ContentForms {
+  /** The form, where it is known. */
+  readonly known: () => ContentForm | undefined
+  /** The form, asked for until a server has answered. A page knows none until a message was taken. */
+  readonly find: Effect.Effect<ContentForm | undefined, AshError>
+  /** Sends content in a form, or where none is known in the first one that the server takes. */
+  readonly send: <A, R>(
+    form: ContentForm | undefined,
+    sendAs: (form: ContentForm) => Effect.Effect<A, AshError, R>
+  ) => Effect.Effect<A, AshError, R>
+}
+
+/** Learns which form a server takes, by messages to no session. */
+export const makeForms = <A>(
+  attempt: (content: MessageContent) => Effect.Effect<A, AshError>
+): Effect.Effect<ContentForms> =>
+  Effect.map(
+    Effect.cachedWithTTL(
+      probeForm(attempt),
+      (exit) => Exit.isSuccess(exit) ? Duration.infinity : Duration.zero
+    ),
+    (ask): ContentForms => {
+      let known: ContentForm | undefined
+      const learn = (form: ContentForm) =>
+        Effect.sync(() => {
+          known = form
+        })
+      return {
+        known: () => known,
+        find: Effect.suspend(() => isPage() ? Effect.succeed(known) : Effect.tap(ask, learn)),
+        send: (form, sendAs) => {
+          const sending = (form: ContentForm) => Effect.tap(sendAs(form), () => learn(form))
+          return form !== undefined ? sending(form) : sending("SeveralBlocks").pipe(
+            // A server that takes no blocks does nothing with them; neither does one that refuses something else.
+            Effect.catchReason("AshError", "InvalidRequest", (_, error) =>
+              sending("TextOnly").pipe(
+                Effect.catchReason("AshError", "InvalidRequest", () => Effect.fail(error))
+              ))
+          )
+        }
+      }
+    }
+  )

@@ -12,8 +12,8 @@ import { renamed, within } from "../request/operations.ts"
 import { whenSent } from "../request/responses.ts"
 import { startedNothing, withKnown } from "./brokenTurn.ts"
 import type { Fence, Gate, Guest, SessionMemory } from "./gate.ts"
-import { TurnControl } from "./turnControl.ts"
-import * as TurnFold from "./turnFold.ts"
+import type { Control, TurnControl } from "./turnControl.ts"
+import type * as TurnFold from "./turnFold.ts"
 import type { TurnGates } from "./turnGates.ts"
 import { begun, usageOf } from "./turnUsage.ts"
 
@@ -140,12 +140,12 @@ export interface GuestOptions {
 }
 
 /** Until its request goes out a guest does not run; from then on it may, unless it is certain that it does not. */
-const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, sessionId }: GuestOptions) => {
+const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, sessionId }: GuestOptions): Control => {
   const onRequest = () => {
     gate.sent(guest)
     onSend?.()
   }
-  const attempt = <A, R>(sending: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
+  const attempt: Control["attempt"] = (sending) =>
     Effect.flatMap(Deferred.isDone(guest.cancelled), (isCancelled) => {
       if (isCancelled) return Deferred.await(guest.cancelled)
       const refused = refusal?.() ?? (gate.fence !== undefined && gate.isShut
@@ -186,9 +186,10 @@ const isStored = (event: StreamEvent) =>
 /** Streams a turn in a session that was entered alone. What it leaves behind stands in the gate before the next one enters. */
 export const gatedTurn = (
   options: GuestOptions,
-  send: Stream.Stream<StreamEvent, AshError>
+  makeFold: TurnFold.Make,
+  send: (control: TurnControl) => Stream.Stream<StreamEvent, AshError>
 ): Stream.Stream<StreamEvent, AshError> =>
-  Stream.unwrap(Effect.map(TurnFold.Folding, (folding) => {
+  Stream.suspend(() => {
     const { gate, guest, operation } = options
     const { lastSequence: begin, usageBefore } = gate.memory
     let stored = 1
@@ -229,19 +230,14 @@ export const gatedTurn = (
         gate.over(guest)
         gate.remember({ lastSequence: undefined })
       }
-      const known = withKnown(renamed(operation)(error), { lastSequence: begin })
+      const known = withKnown(error, { lastSequence: begin }, operation)
       return leave(options, known, hasSpoken, error.reason.message)
     }
-    return send.pipe(
-      Stream.provideService(
-        TurnFold.Folding,
-        (options: TurnFold.StateOptions) => folding({ ...options, before: usageBefore })
-      ),
-      Stream.provideService(TurnControl, control),
+    return send({ ...control, makeFold: (options) => makeFold({ ...options, before: usageBefore }) }).pipe(
       Stream.mapArray(heard),
       Stream.mapError(failed)
     )
-  }))
+  })
 
 /**
  * The time after a command in which nothing else begins. Its end is told to whoever listens then: a turn would be ended
@@ -252,7 +248,7 @@ const quiet = 200_000_000n
 /** Runs a command in a session that was entered alone. One that is not answered fences the session. */
 export const gatedCommand = <A>(
   options: GuestOptions,
-  command: Effect.Effect<A, AshError>
+  command: (control: Control) => Effect.Effect<A, AshError>
 ): Effect.Effect<A, AshError> => {
   const { gate, guest, operation } = options
   let hasRun = false
@@ -265,7 +261,7 @@ export const gatedCommand = <A>(
       hasRun = false
     }
   })
-  return Effect.raceFirst(Effect.provideService(command, TurnControl, control), control.abort).pipe(
+  return Effect.raceFirst(command(control), Deferred.await(guest.cancelled)).pipe(
     Effect.tap(() =>
       Effect.sync(() => {
         gate.over(guest)

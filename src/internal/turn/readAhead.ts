@@ -17,7 +17,6 @@ import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
 import { BufferFull, TimedOut } from "../../schema/Reasons.ts"
 import { takeIn } from "../request/eventLoop.ts"
-import { TurnControl } from "./turnControl.ts"
 import type { TurnLimits } from "./turnLimits.ts"
 
 const lineFeed = 10
@@ -90,11 +89,13 @@ export interface ReadAheadOptions {
   /** When the turn began, by the clock's nanoseconds. */
   readonly startedAt: bigint
   readonly progress: TurnProgress
+  /** Fails when the turn is to end. */
+  readonly abort?: Effect.Effect<never, AshError> | undefined
 }
 
 /** Reads bytes ahead, and hands out whatever has arrived. */
 export const readAhead =
-  ({ limits, operation, progress, sessionId, startedAt }: ReadAheadOptions) =>
+  ({ abort, limits, operation, progress, sessionId, startedAt }: ReadAheadOptions) =>
   <R>(bytes: Stream.Stream<Uint8Array, AshError, R>): Stream.Stream<Uint8Array, AshError, R> =>
     Stream.transformPull(bytes, (pull, scope) =>
       Clock.clockWith((clock) =>
@@ -179,9 +180,8 @@ export const readAhead =
               Effect.onError((cause) => Effect.andThen(finish(Exit.failCause(cause)), Fiber.interrupt(reader))),
               Effect.forkIn(scope)
             )
-          const { abort } = yield* TurnControl
           yield* watch(watchLimits)
-          if (abort !== Effect.never) yield* watch(abort)
+          if (abort !== undefined) yield* watch(abort)
 
           const canBeLate = Duration.isFinite(limits.done)
           let awaitsDone = false

@@ -1,19 +1,24 @@
-/** Lets the gate of a session hold back a turn before it is sent, know when it runs, and end it from outside its stream. */
-import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+/** What a turn is handed by who streams it: what holds it back and ends it, and what its events are folded into. */
+import type * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type { AshError } from "../../schema/AshError.ts"
+import * as TurnFold from "./turnFold.ts"
 
-export interface TurnControlService {
-  /** Surrounds each sending of the message; where it fails by itself, nothing is sent. */
+/** Holds back a turn or a command before it is sent, and ends it from outside. */
+export interface Control {
+  /** Surrounds each sending; where it fails by itself, nothing is sent. */
   readonly attempt: <A, R>(send: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
-  /** Fails when the turn is to end. */
-  readonly abort: Effect.Effect<never, AshError>
+  /** Fails when the turn or the command is to end; absent where nothing ends it. */
+  readonly abort: Effect.Effect<never, AshError> | undefined
 }
 
-/** What controls the turn that is streamed in this fiber. */
-export class TurnControl
-  extends Context.Reference<TurnControlService>("effect-ash/internal/turn/turnControl/TurnControl", {
-    defaultValue: () => ({ attempt: identity, abort: Effect.never })
-  })
-{}
+/** Of a turn or a command that nothing holds back. */
+export const uncontrolled: Control = { attempt: identity, abort: undefined }
+
+export interface TurnControl extends Control {
+  /** Makes what the events are folded into. */
+  readonly makeFold: TurnFold.Make
+}
+
+/** Of a turn that nothing holds back, and of which no more is kept than its failure needs. */
+export const uncontrolledTurn: TurnControl = { ...uncontrolled, makeFold: TurnFold.foldForFailure }

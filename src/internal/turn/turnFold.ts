@@ -1,5 +1,4 @@
 /** Folds the events of a turn into one value. */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import { identity } from "effect/Function"
@@ -280,9 +279,5 @@ export const fold = <E, R, E2 = never, R2 = never>(
 /** Makes what a turn is folded into. */
 export type Make = (options: StateOptions) => State
 
+/** Keeps as much of a turn as its failure needs. */
 export const foldForFailure: Make = (options) => initial({ size: keptOfTurn, ...options })
-
-/** What the stream of a turn folds it into; one who wants the whole of it gives a state of his own. */
-export class Folding extends Context.Reference<Make>("effect-ash/internal/turn/turnFold/Folding", {
-  defaultValue: () => foldForFailure
-}) {}

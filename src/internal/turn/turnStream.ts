@@ -8,6 +8,7 @@ import * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
 import type { ClaudeMessage } from "../../schema/ClaudeMessage.ts"
+import type { HttpExchange } from "../../schema/HttpExchange.ts"
 import { StreamTruncated, TurnFailed, TurnMixed, Undecodable } from "../../schema/Reasons.ts"
 import {
   type DoneEvent,
@@ -139,8 +140,10 @@ export interface EndTurnOptions {
   readonly progress?: TurnProgress
   /** Takes secrets out of what the server says of a failure. */
   readonly redact?: Redact
+  /** The exchange that the turn is the answer of. */
+  readonly http?: HttpExchange | undefined
   /** Makes what the turn is folded into. */
-  readonly folding?: TurnFold.Make
+  readonly makeFold?: TurnFold.Make
 }
 
 /**
@@ -150,14 +153,19 @@ export interface EndTurnOptions {
 export const endTurn = (
   operation: string,
   sessionId: string,
-  { folding = TurnFold.foldForFailure, onTurnError = "fail", progress = initialProgress(), redact = identity }:
-    EndTurnOptions = {}
+  {
+    http,
+    makeFold = TurnFold.foldForFailure,
+    onTurnError = "fail",
+    progress = initialProgress(),
+    redact = identity
+  }: EndTurnOptions = {}
 ) =>
 <R>(events: Stream.Stream<StreamEvent, AshError, R>): Stream.Stream<StreamEvent, AshError, R> =>
   Stream.transformPull(events, (pull) =>
     Effect.sync(() => {
       const replaced: Array<StreamEvent> = []
-      const heard = folding({
+      const heard = makeFold({
         redact,
         listener: {
           replaced: (kind, abandoned, text) => {
@@ -258,11 +266,12 @@ export const endTurn = (
         return Effect.andThen(hearEnd(progress), Effect.fail(end))
       })
       return Effect.mapError(next, (error) =>
-        // Of turns that are mixed it is not known which one was heard.
-        Cause.isDone(error) || error.reason._tag === "TurnMixed"
-          ? error
-          : withKnown(
-            error.reason._tag === "ConnectionLost" ? truncated(operation, sessionId, error.reason.message) : error,
-            { partialTurn: hideTurn(TurnFold.toTurn(heard)) }
-          ))
+        Cause.isDone(error) ? error : withKnown(
+          error.reason._tag === "ConnectionLost" ? truncated(operation, sessionId, error.reason.message) : error,
+          {
+            http: error.reason.http ?? http,
+            // Of turns that are mixed it is not known which one was read.
+            ...(error.reason._tag === "TurnMixed" ? {} : { partialTurn: hideTurn(TurnFold.toTurn(heard)) })
+          }
+        ))
     }))

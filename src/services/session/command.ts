@@ -3,7 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { readDuration } from "../../internal/request/durations.ts"
 import * as Gated from "../../internal/turn/gated.ts"
-import { TurnControl } from "../../internal/turn/turnControl.ts"
+import { type Control, uncontrolled } from "../../internal/turn/turnControl.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { ServerFailure } from "../../schema/Reasons.ts"
 import type { ExecResult } from "../../schema/Session.ts"
@@ -21,15 +21,15 @@ const explainExec = (reason: ServerFailure) =>
       : reason
   })
 
-/** Runs a command, whatever else runs in the session. */
+/** Runs a command, as soon as its control lets it begin. */
 export const exec = Effect.fnUntraced(function*(
   { api, policy }: SessionsParts,
+  control: Control,
   id: string,
   command: string,
   { timeout }: ExecOptions = {}
 ) {
   const limit = timeout === undefined ? undefined : yield* readDuration("Sessions.exec", "timeout", timeout)
-  const control = yield* TurnControl
   return yield* policy.call(
     api.exec,
     { params: { id }, payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) } },
@@ -45,8 +45,8 @@ export const execAlone = (
   options: ExecOptions | undefined
 ): Effect.Effect<ExecResult, AshError> =>
   Effect.flatMap(parts.policy.options("Sessions.exec"), ({ exclusive = true }) => {
-    const run = exec(parts, id, command, options)
-    return !exclusive ? run : Effect.scoped(Effect.flatMap(
+    const run = (control: Control) => exec(parts, control, id, command, options)
+    return !exclusive ? run(uncontrolled) : Effect.scoped(Effect.flatMap(
       Gated.enterUnfenced(parts.gates, "Sessions.exec", id, "command"),
       (guest) => Gated.gatedCommand({ ...guest, operation: "Sessions.exec", sessionId: id }, run)
     ))

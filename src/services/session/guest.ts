@@ -81,7 +81,8 @@ export const stream = (
   handle: HandleState,
   operation: string,
   content: MessageContent,
-  sendOptions: SendMessageOptions | undefined
+  sendOptions: SendMessageOptions = {},
+  makeFold: TurnFold.Make = TurnFold.foldForFailure
 ): Stream.Stream<StreamEvent | SessionRestarted, AshError> =>
   Stream.unwrap(Effect.gen(function*() {
     const { after, id, options: { buffer, onInterrupt, timeouts }, services } = handle
@@ -95,12 +96,12 @@ export const stream = (
     const onSend = () => {
       handle.latest = { said: saidOf(content), sentAt: clock.currentTimeMillisUnsafe() }
     }
-    const turn = Gated.gatedTurn({ ...guest, onSend }, services.messages.send(id, content, sendOptions)).pipe(
-      Stream.updateService(
-        RequestOptions,
-        (own) => RequestOptions.merge({ ...own, exclusive: false })({ timeouts, buffer })
-      )
-    )
+    const request = { operation, sessionId: id, content, options: sendOptions, onTurnError: "fail" } as const
+    const turn = Gated.gatedTurn(
+      { ...guest, onSend },
+      makeFold,
+      (control) => services.turns.stream(request, control)
+    ).pipe(Stream.updateService(RequestOptions, (own) => RequestOptions.merge(own)({ timeouts, buffer })))
     return withRestarts(handle, guest, turn, restarted, [])
   }))
 
@@ -114,12 +115,11 @@ export const ask = (
     const operation = "SessionHandle.ask"
     let state = TurnFold.initial()
     // What is kept for a failure's sake is the turn itself: it is folded once.
-    const folding: TurnFold.Make = (options) => {
+    const makeFold: TurnFold.Make = (options) => {
       state = TurnFold.initial(options)
       return state
     }
-    return stream(handle, operation, content, sendOptions).pipe(
-      Stream.provideService(TurnFold.Folding, folding),
+    return stream(handle, operation, content, sendOptions, makeFold).pipe(
       Stream.runDrain,
       Effect.andThen(Effect.suspend(() => successful(operation, handle.id, TurnFold.toTurn(state), state.redact)))
     )
@@ -135,7 +135,7 @@ export const exec = (
     const { guest } = yield* enter(handle, "SessionHandle.exec", "command")
     const attempt = (tried: ReadonlyArray<Fence["_tag"]>): Effect.Effect<ExecResult, AshError> =>
       Effect.catch(
-        Gated.gatedCommand(guest, handle.services.exec(handle.id, command, execOptions)),
+        Gated.gatedCommand(guest, (control) => handle.services.exec(control, handle.id, command, execOptions)),
         (error) => Effect.flatMap(usableAgain(handle, guest, error, tried), ([, tried]) => attempt(tried))
       )
     return yield* attempt([])

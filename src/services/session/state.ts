@@ -2,7 +2,9 @@
 import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { BufferOptions, TurnTimeouts } from "../../client/RequestOptions.ts"
+import type { TurnTransport } from "../../client/TurnTransport.ts"
 import type { Fence } from "../../internal/turn/gate.ts"
+import type { Control } from "../../internal/turn/turnControl.ts"
 import type { BusyOptions, TurnGates } from "../../internal/turn/turnGates.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { TurnCancelled, WrongState } from "../../schema/Reasons.ts"
@@ -71,12 +73,18 @@ export interface HandleServices {
     readonly resume: ById
     readonly listEvents: (id: string, page?: EventPage) => Effect.Effect<ReadonlyArray<SessionEvent>, AshError>
   }
-  /** As those of `Sessions`, but past the gate, and without a word of it in the gate. */
-  readonly exec: (id: string, command: string, options?: ExecOptions) => Effect.Effect<ExecResult, AshError>
+  /** As those of `Sessions`, but past the gate, which does not change by them. */
+  readonly exec: (
+    control: Control,
+    id: string,
+    command: string,
+    options?: ExecOptions
+  ) => Effect.Effect<ExecResult, AshError>
   readonly resume: ById
   readonly stop: ById
   readonly files: SessionFiles["Service"]
-  readonly messages: Pick<Messages["Service"], "list" | "send">
+  readonly messages: Pick<Messages["Service"], "list">
+  readonly turns: TurnTransport["Service"]
   readonly usage: Usage["Service"]
   readonly workspaces: Workspaces["Service"]
   readonly gates: TurnGates

@@ -1,0 +1,129 @@
+/**
+ * How a turn gets from a message to the stream of its events. One function for all that send messages, as what a server
+ * takes is asked once for all of them.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { limitOrElse } from "../internal/request/eventLoop.ts"
+import { fromInput } from "../internal/request/failures.ts"
+import { renamed } from "../internal/request/operations.ts"
+import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
+import { initialProgress, readAhead, timedOut } from "../internal/turn/readAhead.ts"
+import type { TurnControl } from "../internal/turn/turnControl.ts"
+import { type TurnLimits, turnLimits } from "../internal/turn/turnLimits.ts"
+import { decodeEvents, endTurn, type OnTurnError } from "../internal/turn/turnStream.ts"
+import { AshError, type AshErrorReason } from "../schema/AshError.ts"
+import { SessionId } from "../schema/Ids.ts"
+import { type MessageContent, type SendMessageOptions, SendMessageRequest } from "../schema/Message.ts"
+import type { StreamEvent } from "../schema/StreamEvent.ts"
+import { AshApiClient } from "./AshApiClient.ts"
+import { RequestOptions } from "./RequestOptions.ts"
+import { RequestPolicy } from "./RequestPolicy.ts"
+
+/** A message, and what is to become of its turn. */
+export interface TurnRequest {
+  /** The method that was called, for its failures. */
+  readonly operation: string
+  readonly sessionId: string
+  readonly content: MessageContent
+  readonly options: SendMessageOptions
+  readonly onTurnError: OnTurnError
+}
+
+/** What the sending of turns needs. */
+interface Parts {
+  readonly api: AshApiClient["Service"]["messages"]
+  readonly policy: RequestPolicy["Service"]
+  readonly forms: ContentForms
+}
+
+/** The id of no session: servers give random ids. */
+const noSession = "00000000-0000-0000-0000-000000000000"
+
+const refused = ({ operation }: TurnRequest, reason: AshErrorReason) => new AshError({ operation, reason })
+
+const decodeRequest = Schema.decodeUnknownEffect(
+  Schema.toType(Schema.Struct({ params: Schema.Struct({ id: SessionId }), payload: SendMessageRequest }))
+)
+
+const checkRequest = (request: TurnRequest) =>
+  Effect.mapError(
+    decodeRequest({
+      params: { id: request.sessionId },
+      payload: { ...request.options, content: request.content }
+    }),
+    (error) => refused(request, fromInput(error))
+  )
+
+/** Sends the message, when there is room for another stream. */
+const send = Effect.fnUntraced(function*(
+  { api, forms, policy }: Parts,
+  request: TurnRequest,
+  { attempt }: TurnControl,
+  limits: TurnLimits
+) {
+  const { content, operation, options, sessionId } = request
+  yield* policy.stream
+  const sendAs = (form: ContentForm) =>
+    Effect.mapError(Effect.fromResult(toForm(content, form)), (reason) => refused(request, reason)).pipe(
+      Effect.flatMap((content) => api.send({ params: { id: sessionId }, payload: { ...options, content } }))
+    )
+  const sending = forms.send(yield* forms.find, sendAs)
+  const limited = Duration.isFinite(limits.turn)
+    ? limitOrElse({
+      duration: limits.turn,
+      orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn))
+    })(sending)
+    : sending
+  // The turn begins with the sending that is answered: what was refused before was none.
+  const started = Effect.flatMap(
+    Clock.currentTimeNanos,
+    (startedAt) => Effect.map(limited, (answer) => ({ ...answer, startedAt }))
+  )
+  return yield* Effect.mapError(policy.attempt(api.send.operation, attempt(started)), renamed(operation))
+})
+
+/** Sends messages, and reads the turns that answer them. */
+export class TurnTransport extends Context.Service<TurnTransport, {
+  /** Streams a turn. The message is sent when the stream is run, and never twice in one run. */
+  readonly stream: (request: TurnRequest, control: TurnControl) => Stream.Stream<StreamEvent, AshError>
+}>()("effect-ash/client/TurnTransport") {
+  static readonly layer: Layer.Layer<TurnTransport, never, AshApiClient | RequestPolicy> = Layer.effect(
+    TurnTransport,
+    Effect.gen(function*() {
+      const { messages: api } = yield* AshApiClient
+      const policy = yield* RequestPolicy
+      const forms = yield* makeForms((content) =>
+        // Its refusals are by design, so in no trace; and it is the question of the layer, not of the first caller.
+        Effect.scoped(
+          policy.call(api.send, { params: { id: noSession }, payload: { content } }, { repetition: "harmless" })
+        ).pipe(Effect.provideService(RequestOptions, {}), Effect.withTracerEnabled(false))
+      )
+      return {
+        stream: (request, control) =>
+          Stream.unwrap(Effect.gen(function*() {
+            const { onTurnError, operation, sessionId } = request
+            const { abort, makeFold } = control
+            // What is sent as given is checked where it is encoded; else the form is asked for, or changed, before.
+            if (forms.known() !== "AsGiven") yield* checkRequest(request)
+            const limits = turnLimits(yield* policy.options(operation))
+            const start = send({ api, forms, policy }, request, control, limits)
+            const { body, http, redact, startedAt } = yield* abort === undefined
+              ? start
+              : Effect.raceFirst(start, abort)
+            const progress = initialProgress()
+            return body.pipe(
+              readAhead({ abort, operation, sessionId, limits, startedAt, progress }),
+              decodeEvents(operation, limits.maxEventSize),
+              endTurn(operation, sessionId, { http, makeFold, onTurnError, progress, redact })
+            )
+          }))
+      }
+    })
+  )
+}
