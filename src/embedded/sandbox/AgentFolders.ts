@@ -22,12 +22,15 @@ export class AgentFolders extends Context.Service<AgentFolders, {
     readonly systemPrompt?: string | undefined
     readonly files?: IncomingFiles | undefined
   }) => Effect.Effect<string, ErrorResponse>
+  /** Whether a folder is there. */
   readonly exists: (folder: string) => Effect.Effect<boolean>
+  /** The files of a folder, without hidden ones. */
   readonly list: (folder: string) => Effect.Effect<ReadonlyArray<FileEntry>, ErrorResponse>
   /** Reads a file of at most so many bytes. */
   readonly read: (folder: string, file: string, limit: number) => Effect.Effect<Uint8Array, ErrorResponse>
   /** Writes files in order, up to the first whose path leads out of the folder, and answers how many. */
   readonly write: (folder: string, files: IncomingFiles) => Effect.Effect<number, ErrorResponse>
+  /** Removes a file. */
   readonly remove: (folder: string, file: string) => Effect.Effect<void, ErrorResponse>
 }>()("effect-ash/embedded/sandbox/AgentFolders") {
   static readonly layer: Layer.Layer<AgentFolders, never, Settings | DataFolder | FileSystem.FileSystem | Path.Path> =

@@ -32,7 +32,9 @@ export interface Places {
   readonly reserve: () => void
   /** Ends a reservation: the sandbox has its place, or did not start. */
   readonly release: () => void
+  /** Puts a sandbox among those alive. */
   readonly add: (id: string, resident: Resident) => void
+  /** A sandbox that is alive. */
   readonly find: (id: string) => Resident | undefined
   /** Takes a sandbox out of those alive. */
   readonly remove: (id: string) => Resident | undefined
@@ -44,7 +46,9 @@ export interface Places {
   readonly assign: (agentName: string, session: string) => Resident | undefined
   /** Keeps the log of a sandbox that is no longer alive, and whose session may be resumed. */
   readonly keepLog: (id: string, logs: Logs) => void
+  /** Forgets a kept log. */
   readonly dropLog: (id: string) => void
+  /** The kept log of a sandbox. */
   readonly keptLog: (id: string) => Logs | undefined
   readonly stats: () => SandboxStats
 }

@@ -45,10 +45,13 @@ export interface Sandbox {
   readonly settings: SandboxSettings
   /** The id of the agent's conversation, which ends with the process. */
   readonly conversation: string
+  /** Publishes what the agent emits in a turn; 0 is no turn. */
   readonly speak: (turn: number, speech: Speech) => Effect.Effect<void>
+  /** Subscribes to what the agent emits from now on. */
   readonly listen: Effect.Effect<PubSub.Subscription<Utterance>, never, Scope.Scope>
   /** Whether an utterance is new: true once for each, so that one that two subscriptions receive is stored once. */
   readonly claim: (utterance: Utterance) => Effect.Effect<boolean>
+  /** The number of a new turn. */
   readonly nextTurn: Effect.Effect<number>
   /** Runs a turn in the background, until it ends or the sandbox does. */
   readonly start: (turn: Effect.Effect<void>) => Effect.Effect<void>
@@ -61,7 +64,9 @@ export interface Sandbox {
     command: string,
     timeout?: number
   ) => Effect.Effect<ExecResult, Shell.OutputTooLarge | PlatformError | SandboxDied>
+  /** Adds a line to the log. */
   readonly log: (level: "stdout" | "stderr" | "system", text: string) => Effect.Effect<void>
+  /** The newest lines of the log, oldest first. */
   readonly logs: Effect.Effect<ReadonlyArray<SandboxLogEntry>>
 }
 

@@ -1,4 +1,4 @@
-/** The sandboxes of the embedded server: those that are alive, and what is left of those that were. */
+/** The sandboxes of the embedded server, put together from their parts: places, folders, snapshots, ends and starts. */
 import * as Context from "effect/Context"
 import type * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
@@ -26,11 +26,13 @@ type Ends = Omit<SandboxEnds.SandboxEnds, "evict">
 export class Sandboxes extends Context.Service<
   Sandboxes,
   Starts & Ends & {
+    /** A sandbox that is alive. */
     readonly find: (id: string) => Effect.Effect<Option.Option<Sandbox>>
     /** What a sandbox has logged, alive or crashed. */
     readonly logs: (id: string) => Effect.Effect<ReadonlyArray<SandboxLogEntry>>
     /** The kept workspace of a session. */
     readonly snapshot: (session: string) => Effect.Effect<Option.Option<string>>
+    /** How many sandboxes there are, by state. */
     readonly stats: Effect.Effect<Places.SandboxStats>
   }
 >()("effect-ash/embedded/sandbox/Sandboxes") {

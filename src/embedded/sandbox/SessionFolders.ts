@@ -25,6 +25,7 @@ type IncomingFiles = ReadonlyArray<RequestedFiles.IncomingFile>
 export class SessionFolders extends Context.Service<SessionFolders, {
   /** The workspace of a session. */
   readonly find: (sessionId: string) => Effect.Effect<SessionFolder, ErrorResponse>
+  /** The files of a workspace. Hidden ones are those of caches; some are never listed. */
   readonly list: (folder: SessionFolder, includeHidden: boolean) => Effect.Effect<ReadonlyArray<FileEntry>>
   /** Reads a file of at most so many bytes, and of no more than 100 MiB. */
   readonly read: (folder: SessionFolder, file: string, limit?: number) => Effect.Effect<Uint8Array, ErrorResponse>
@@ -34,6 +35,7 @@ export class SessionFolders extends Context.Service<SessionFolders, {
     files: IncomingFiles,
     targetPath: string
   ) => Effect.Effect<ReadonlyArray<WriteFileResult>>
+  /** Removes a file. */
   readonly remove: (folder: SessionFolder, file: string) => Effect.Effect<void, ErrorResponse>
   /** Packs a workspace. */
   readonly pack: (folder: SessionFolder) => Effect.Effect<Uint8Array, ErrorResponse>

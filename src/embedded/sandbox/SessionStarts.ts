@@ -39,7 +39,11 @@ export class SessionStarts extends Context.Service<SessionStarts, {
   /** Adds an event `lifecycle` to the timeline of a session. */
   readonly addLifecycle: (id: string, action: string, more?: Schema.JsonObject) => Effect.Effect<void>
 }>()("effect-ash/embedded/sandbox/SessionStarts") {
-  static readonly layer = Layer.effect(
+  static readonly layer: Layer.Layer<
+    SessionStarts,
+    never,
+    Store | Sandboxes | AgentFolders | AgentVersions | Credentials | SecureRandom.SecureRandom
+  > = Layer.effect(
     SessionStarts,
     Effect.gen(function*() {
       const store = yield* Store

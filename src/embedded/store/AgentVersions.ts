@@ -14,8 +14,11 @@ export interface VersionRow extends AgentVersion {
 export class AgentVersions extends Context.Service<AgentVersions, {
   /** The highest number first. */
   readonly list: (agentName: string) => Effect.Effect<ReadonlyArray<VersionRow>>
+  /** A version, by its number or its id. */
   readonly find: (agentName: string, version: AgentVersionReference) => Effect.Effect<Option.Option<VersionRow>>
+  /** Adds a version, or replaces the one of its id. */
   readonly put: (row: VersionRow) => Effect.Effect<void>
+  /** Removes a version. */
   readonly remove: (id: string) => Effect.Effect<void>
   /** Makes one version the active one. */
   readonly activate: (row: VersionRow) => Effect.Effect<void>

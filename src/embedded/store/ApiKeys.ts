@@ -29,7 +29,9 @@ export const randomKey: Effect.Effect<string, never, SecureRandom.SecureRandom> 
 export class ApiKeys extends Context.Service<ApiKeys, {
   /** The tenant of a key; absent where the server does not take the key. */
   readonly tenantOf: (key: string) => Effect.Effect<string | undefined>
+  /** Makes a key of the current tenant. It is shown here alone. */
   readonly create: (label: string) => Effect.Effect<NewApiKey>
+  /** The keys of the current tenant, oldest first. */
   readonly list: Effect.Effect<ReadonlyArray<ApiKey>>
   /** Removes a key, of any tenant, and answers whether there was one. */
   readonly remove: (id: string) => Effect.Effect<boolean>

@@ -28,9 +28,11 @@ interface Sealed {
 }
 
 export class Credentials extends Context.Service<Credentials, {
+  /** Adds a credential, and encrypts its key. */
   readonly create: (request: CreateCredentialRequest) => Effect.Effect<StoredCredential>
   /** Newest first. */
   readonly list: Effect.Effect<ReadonlyArray<StoredCredential>>
+  /** Removes a credential, else the error 404. */
   readonly remove: (id: string) => Effect.Effect<void, ErrorResponse>
   /** The variables that a credential sets in the environment of a session. */
   readonly environment: (id: string) => Effect.Effect<Readonly<Record<string, string>>, ErrorResponse>

@@ -14,13 +14,18 @@ export interface PageOptions {
 }
 
 export interface History {
+  /** The messages of a session, oldest first. */
   readonly messages: (sessionId: string, page?: PageOptions) => Effect.Effect<ReadonlyArray<StoredMessage>>
+  /** Adds a message of the session, with the next number. */
   readonly addMessage: (sessionId: string, role: "user" | "assistant", content: Schema.Json) => Effect.Effect<void>
+  /** Copies the messages of a session to another one. */
   readonly copyMessages: (from: string, to: string) => Effect.Effect<void>
+  /** The events of a session's timeline, oldest first, of one type or of all. */
   readonly events: (
     sessionId: string,
     page: PageOptions & { readonly type?: string | undefined }
   ) => Effect.Effect<ReadonlyArray<SessionEvent>>
+  /** Adds an event to the timeline, with the next number. */
   readonly addEvent: (sessionId: string, type: string, data: Schema.JsonObject) => Effect.Effect<void>
 }
 

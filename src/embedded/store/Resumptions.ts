@@ -4,7 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 
 export class Resumptions extends Context.Service<Resumptions, {
+  /** Counts a resume. */
   readonly count: (path: "warm" | "cold") => Effect.Effect<void>
+  /** How many there were, under their names in the answer. */
   readonly counts: Effect.Effect<{ readonly resumeWarmHits: number; readonly resumeColdHits: number }>
 }>()("effect-ash/embedded/store/Resumptions") {
   static readonly layer: Layer.Layer<Resumptions> = Layer.sync(Resumptions, () => {

@@ -34,13 +34,17 @@ export class Store extends Context.Service<
   History.History & {
     /** By name. */
     readonly agents: Effect.Effect<ReadonlyArray<AgentRow>>
+    /** An agent, if there is one of this name. */
     readonly findAgent: (name: string) => Effect.Effect<Option.Option<AgentRow>>
+    /** An agent, else the error 404. */
     readonly agent: (name: string) => Effect.Effect<AgentRow, ErrorResponse>
+    /** Adds an agent, or replaces the one of its id. */
     readonly putAgent: (row: AgentRow) => Effect.Effect<void>
     /** Removes an agent, and all its sessions with it. */
     readonly removeAgent: (name: string) => Effect.Effect<void>
     /** Newest first. */
     readonly sessions: Effect.Effect<ReadonlyArray<SessionRow>>
+    /** A session, else the error 404. */
     readonly session: (id: string) => Effect.Effect<SessionRow, ErrorResponse>
     /** Adds a session, or replaces the one of its id. */
     readonly addSession: (row: SessionRow) => Effect.Effect<void>

@@ -20,9 +20,13 @@ interface Row {
 
 /** Rows by id, in the order in which they were added. */
 export interface Table<A extends Row> {
+  /** The rows of the current tenant. */
   readonly all: Effect.Effect<ReadonlyArray<A>>
+  /** A row of the current tenant. */
   readonly find: (id: string) => Effect.Effect<Option.Option<A>>
+  /** Adds a row, or replaces the one of its id. */
   readonly put: (row: A) => Effect.Effect<void>
+  /** Removes a row, of any tenant. */
   readonly remove: (id: string) => Effect.Effect<void>
   /** The rows of all tenants. */
   readonly everyones: Effect.Effect<ReadonlyArray<A>>

@@ -21,6 +21,7 @@ export class Usage extends Context.Service<Usage, {
   ) => Effect.Effect<void>
   /** Newest first. */
   readonly list: (filter: UsageFilter) => Effect.Effect<ReadonlyArray<UsageEvent>>
+  /** The sums of the events that pass the filter. */
   readonly stats: (filter: UsageFilter) => Effect.Effect<UsageStats>
 }>()("effect-ash/embedded/store/Usage") {
   static readonly layer: Layer.Layer<Usage, never, SecureRandom.SecureRandom> = Layer.effect(

@@ -26,6 +26,7 @@ export class Evals extends Context.Service<Evals, {
   readonly cases: Tables.Table<CaseRow>
   readonly runs: Tables.Table<RunRow>
   readonly results: Tables.Table<ResultRow>
+  /** The results of a run, in the order of its cases. */
   readonly resultsOf: (runId: string) => Effect.Effect<ReadonlyArray<ResultRow>>
 }>()("effect-ash/embedded/work/Evals") {
   static readonly layer: Layer.Layer<

@@ -21,7 +21,9 @@ export interface QueueRow extends QueueItem {
 }
 
 export class Queue extends Context.Service<Queue, {
+  /** The items, those that are done as well. */
   readonly table: Tables.Table<QueueRow>
+  /** Adds an item, to be attempted by the loop. */
   readonly add: (request: CreateQueueItemRequest) => Effect.Effect<QueueRow>
 }>()("effect-ash/embedded/work/Queue") {
   static readonly layer: Layer.Layer<
