@@ -1,6 +1,6 @@
 /** Versions of an agent: numbered prompts, of which one may be active. */
 import * as Schema from "effect/Schema"
-import { nullish, omittable, WellFormed } from "./Wire.ts"
+import { harmless, nullish, omittable, WellFormed } from "./Wire.ts"
 
 /** A version of an agent. */
 export interface AgentVersion extends Schema.Schema.Type<typeof AgentVersion> {}
@@ -30,7 +30,9 @@ const upTo = (count: number, text: string) =>
 export interface UpdateAgentVersionRequest extends Schema.Schema.Type<typeof UpdateAgentVersionRequest> {}
 export const UpdateAgentVersionRequest = Schema.Struct({
   /** At most 255 characters. */
-  name: omittable(WellFormed.check(Schema.isMaxLength(255, { expected: "at most 255 characters" }))),
+  name: omittable(
+    WellFormed.check(Schema.isMaxLength(255, { expected: "at most 255 characters" })).annotate(harmless)
+  ),
   /** At most 1,000,000 characters. */
   systemPrompt: upTo(1_000_000, "1,000,000"),
   /** At most 10,000 characters. */
@@ -44,5 +46,5 @@ export const CreateAgentVersionRequest = Schema.Struct({
   /** By default `v` and the version's number. */
   ...UpdateAgentVersionRequest.fields,
   /** The number or the id of a version whose prompt and knowledge files are taken where none are given. */
-  cloneFrom: omittable(Schema.Union([Schema.Int, WellFormed]))
+  cloneFrom: omittable(Schema.Union([Schema.Int, WellFormed]).annotate(harmless))
 }).annotate({ identifier: "CreateAgentVersionRequest" })

@@ -56,7 +56,7 @@ import {
 } from "./Session.ts"
 import { SessionEvent, SessionEventType } from "./SessionEvent.ts"
 import { timeSpan, UsageEvent, UsageFilter, UsageStats } from "./Usage.ts"
-import { JsonObject, JsonObjectInput, omittable, WellFormed } from "./Wire.ts"
+import { harmless, JsonObject, JsonObjectInput, omittable, WellFormed } from "./Wire.ts"
 
 const error = ErrorResponses
 const created = HttpApiSchema.status(201)
@@ -394,7 +394,7 @@ class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
             { expected: "files of 104857600 bytes together" }
           )
         ),
-        targetPath: omittable(WellFormed)
+        targetPath: omittable(WellFormed.annotate(harmless))
       }),
       success: Schema.Struct({ files: Schema.Array(WriteFileResult) }),
       error

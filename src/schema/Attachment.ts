@@ -2,7 +2,7 @@
 import * as Schema from "effect/Schema"
 import { bytesUpTo } from "./File.ts"
 import { Uuid } from "./Ids.ts"
-import { nullish, omittable, WellFormed } from "./Wire.ts"
+import { harmless, nullish, omittable, WellFormed } from "./Wire.ts"
 
 /** A file that is kept with a session. */
 export interface Attachment extends Schema.Schema.Type<typeof Attachment> {}
@@ -24,7 +24,7 @@ export const Attachment = Schema.Struct({
 export interface CreateAttachmentRequest extends Schema.Schema.Type<typeof CreateAttachmentRequest> {}
 export const CreateAttachmentRequest = Schema.Struct({
   /** The server keeps what stands behind the last `/`. */
-  filename: WellFormed.check(Schema.isNonEmpty({ expected: "not empty" })),
+  filename: WellFormed.check(Schema.isNonEmpty({ expected: "not empty" })).annotate(harmless),
   /** On the wire base64. Empty content is refused. */
   content: bytesUpTo(786_432).check(
     Schema.makeFilter((bytes: Uint8Array) => bytes.byteLength > 0, { expected: "at least one byte" })
@@ -32,6 +32,7 @@ export const CreateAttachmentRequest = Schema.Struct({
   /** A header carries it when the attachment is read, so it has visible ASCII characters only. */
   mimeType: omittable(
     Schema.String.check(Schema.isPattern(/^[\x20-\x7e]+$/, { expected: "a media type, such as image/png" }))
+      .annotate(harmless)
   ),
   messageId: omittable(Uuid)
 }).annotate({ identifier: "CreateAttachmentRequest" })

@@ -3,13 +3,16 @@
  * `..` would reach another route.
  */
 import * as Schema from "effect/Schema"
-import { isWellFormed } from "./Wire.ts"
+import { harmless, isWellFormed } from "./Wire.ts"
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
 /** The id that a server gives to most things. */
 export type Uuid = typeof Uuid.Type
-export const Uuid = Schema.String.check(Schema.isPattern(uuid, { expected: "a UUID" })).annotate({ identifier: "Uuid" })
+export const Uuid = Schema.String.check(Schema.isPattern(uuid, { expected: "a UUID" })).annotate({
+  identifier: "Uuid",
+  ...harmless
+})
 
 /** The id of a session: a UUID. */
 export type SessionId = typeof SessionId.Type
@@ -24,21 +27,25 @@ export type NewAgentName = typeof NewAgentName.Type
 export const NewAgentName = Schema.String.check(
   Schema.isPattern(agentName, { expected: "one or more letters, digits, _ or -" }),
   Schema.isMaxLength(255, { expected: "at most 255 characters" })
-).annotate({ identifier: "NewAgentName" })
+).annotate({ identifier: "NewAgentName", ...harmless })
 
 /** The name of an agent in a path: as {@link NewAgentName}, but at most 100 characters, the longest that servers route. */
 export type AgentName = typeof AgentName.Type
 export const AgentName = Schema.String.check(
   Schema.isPattern(agentName, { expected: "one or more letters, digits, _ or -" }),
   Schema.isMaxLength(100, { expected: "at most 100 characters, the longest name that a server routes" })
-).annotate({ identifier: "AgentName" })
+).annotate({ identifier: "AgentName", ...harmless })
 
 /** A version of an agent, by its number or its id. */
 export type AgentVersionReference = typeof AgentVersionReference.Type
 export const AgentVersionReference = Schema.Union([
   Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a number from 1 on" })),
   Uuid
-]).annotate({ identifier: "AgentVersionReference", expected: "the number of a version, from 1 on, or its id" })
+]).annotate({
+  ...harmless,
+  identifier: "AgentVersionReference",
+  expected: "the number of a version, from 1 on, or its id"
+})
 
 const isSegment = (segment: string) => segment !== "" && segment !== "." && segment !== ".."
 
@@ -48,7 +55,7 @@ export const FilePath = Schema.String.check(
   Schema.makeFilter((path: string) => isWellFormed(path) && path.split("/").every(isSegment), {
     expected: "a relative path of well-formed text, without empty, . or .. segments"
   })
-).annotate({ identifier: "FilePath" })
+).annotate({ identifier: "FilePath", ...harmless })
 
 /** An id of whatever form, as credentials and keys have it: one segment of a path. */
 export type ResourceId = typeof ResourceId.Type
@@ -56,4 +63,4 @@ export const ResourceId = Schema.String.check(
   Schema.makeFilter((id: string) => isSegment(id) && isWellFormed(id) && id.length <= 100, {
     expected: "an id of 1 to 100 characters"
   })
-).annotate({ identifier: "ResourceId" })
+).annotate({ identifier: "ResourceId", ...harmless })

@@ -5,11 +5,11 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import { BytesFromBase64 } from "./Bytes.ts"
 import { claudeMessageFromJson, ClaudeMessageType, withRaw } from "./ClaudeMessage.ts"
 import { jsonDecoder } from "./compiled.ts"
-import { JsonObjectInput, JsonText, nullish, omittable, open, UnknownJson, WellFormed } from "./Wire.ts"
+import { harmless, JsonObjectInput, JsonText, nullish, omittable, open, UnknownJson, WellFormed } from "./Wire.ts"
 
 const Base64Source = Schema.Struct({
   type: Schema.Literal("base64"),
-  media_type: Schema.String,
+  media_type: Schema.String.annotate(harmless),
   data: BytesFromBase64
 })
 const UrlSource = Schema.Struct({ type: Schema.Literal("url"), url: Schema.String })
@@ -60,7 +60,9 @@ export const SendMessageOptions = Schema.Struct({
   /** Whether the agent's words arrive piece by piece, as `TextDelta` events and `Partial` messages. */
   includePartialMessages: omittable(Schema.Boolean),
   /** The model of this turn; at most 100 characters. */
-  model: omittable(WellFormed.check(Schema.isMaxLength(100, { expected: "at most 100 characters" }))),
+  model: omittable(
+    WellFormed.check(Schema.isMaxLength(100, { expected: "at most 100 characters" })).annotate(harmless)
+  ),
   /** The number of model calls after which the turn ends with `error_max_turns`; at least 1. */
   maxTurns: omittable(
     Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number of at least 1" }))
@@ -71,9 +73,9 @@ export const SendMessageOptions = Schema.Struct({
   ),
   effort: omittable(Schema.Literals(["low", "medium", "high", "max"])),
   /** For example `{ type: "enabled", budgetTokens: 2000 }`. */
-  thinking: omittable(Schema.Struct({ type: Schema.String, budgetTokens: omittable(Schema.Int) })),
+  thinking: omittable(Schema.Struct({ type: Schema.String.annotate(harmless), budgetTokens: omittable(Schema.Int) })),
   /** A JSON schema for the answer: `{ type: "json_schema", schema }`. It comes back as `structured_output`. */
-  outputFormat: omittable(Schema.Struct({ type: Schema.String, schema: JsonObjectInput }))
+  outputFormat: omittable(Schema.Struct({ type: Schema.String.annotate(harmless), schema: JsonObjectInput }))
 }).annotate({ identifier: "SendMessageOptions" })
 
 /** The body of `POST /api/sessions/:id/messages`. */

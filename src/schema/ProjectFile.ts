@@ -1,7 +1,7 @@
 /** Files of a project: a part of the hosted product. The open server has no route for them. */
 import * as Schema from "effect/Schema"
 import { BytesFromBase64 } from "./Bytes.ts"
-import { nullish, omittable, open, WellFormed } from "./Wire.ts"
+import { harmless, nullish, omittable, open, WellFormed } from "./Wire.ts"
 
 const lifetimes = ["1h", "24h", "7d", "30d", "permanent"] as const
 
@@ -24,9 +24,9 @@ export const ProjectFile = Schema.Struct({
 /** The body of `POST /api/files`. */
 export interface CreateProjectFileRequest extends Schema.Schema.Type<typeof CreateProjectFileRequest> {}
 export const CreateProjectFileRequest = Schema.Struct({
-  filename: WellFormed.check(Schema.isNonEmpty({ expected: "not empty" })),
+  filename: WellFormed.check(Schema.isNonEmpty({ expected: "not empty" })).annotate(harmless),
   /** On the wire base64. */
   content: BytesFromBase64,
-  mimeType: omittable(Schema.String),
+  mimeType: omittable(Schema.String.annotate(harmless)),
   ttl: omittable(Schema.Literals(lifetimes))
 }).annotate({ identifier: "CreateProjectFileRequest" })

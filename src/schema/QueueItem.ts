@@ -1,7 +1,7 @@
 /** The queue: prompts that the server works off one after the other, with retries. */
 import * as Schema from "effect/Schema"
 import { SessionId } from "./Ids.ts"
-import { nullish, omittable, open, WellFormed } from "./Wire.ts"
+import { harmless, nullish, omittable, open, WellFormed } from "./Wire.ts"
 
 const statuses = ["pending", "processing", "completed", "failed", "cancelled"] as const
 
@@ -40,7 +40,7 @@ const AtLeastZero = Schema.Int.check(
 export interface CreateQueueItemRequest extends Schema.Schema.Type<typeof CreateQueueItemRequest> {}
 export const CreateQueueItemRequest = Schema.Struct({
   /** The server does not check that there is such an agent. */
-  agentName: WellFormed.check(Schema.isNonEmpty({ expected: "not empty" })),
+  agentName: WellFormed.check(Schema.isNonEmpty({ expected: "not empty" })).annotate(harmless),
   prompt: Schema.NonEmptyString,
   /** A session that is active. Without one the server starts a session for each attempt, and ends none of them. */
   sessionId: omittable(SessionId),

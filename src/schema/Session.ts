@@ -1,6 +1,16 @@
 /** Sessions: an agent at work in a sandbox of its own. */
 import * as Schema from "effect/Schema"
-import { anyFields, JsonObjectInput, nullish, objectInput, omittable, open, StringMap, WellFormed } from "./Wire.ts"
+import {
+  anyFields,
+  harmless,
+  JsonObjectInput,
+  nullish,
+  objectInput,
+  omittable,
+  open,
+  StringMap,
+  WellFormed
+} from "./Wire.ts"
 
 /** The state of a session. Open: a newer server may send others. */
 export type SessionStatus = typeof SessionStatus.Type
@@ -35,7 +45,7 @@ export const McpServer = objectInput(Schema.StructWithRest(
   [anyFields]
 )).annotate({ identifier: "McpServer" })
 
-const Model = WellFormed.check(Schema.isMaxLength(100, { expected: "at most 100 characters" }))
+const Model = WellFormed.check(Schema.isMaxLength(100, { expected: "at most 100 characters" })).annotate(harmless)
 
 /** Settings that go with every message of a session; they hold whatever sandbox the session runs in. */
 const querySettings = {
@@ -46,7 +56,7 @@ const querySettings = {
   betas: omittable(Schema.Array(Schema.String)),
   /** Subagents by name, as the Claude Agent SDK defines them. */
   subagents: omittable(JsonObjectInput),
-  initialAgent: omittable(WellFormed)
+  initialAgent: omittable(WellFormed.annotate(harmless))
 }
 
 /**
@@ -58,8 +68,10 @@ const querySettings = {
 export interface CreateSessionRequest extends Schema.Schema.Type<typeof CreateSessionRequest> {}
 export const CreateSessionRequest = Schema.Struct({
   /** The agent's name; 1 to 255 characters. */
-  agent: WellFormed.check(Schema.isBetweenLength(1, 255, { expected: "1 to 255 characters" })),
-  credentialId: omittable(WellFormed.check(Schema.isMaxLength(255, { expected: "at most 255 characters" }))),
+  agent: WellFormed.check(Schema.isBetweenLength(1, 255, { expected: "1 to 255 characters" })).annotate(harmless),
+  credentialId: omittable(
+    WellFormed.check(Schema.isMaxLength(255, { expected: "at most 255 characters" })).annotate(harmless)
+  ),
   /** Environment variables, over the agent's and the credential's. */
   extraEnv: omittable(StringMap),
   mcpServers: omittable(Schema.Record(WellFormed, McpServer)),

@@ -48,6 +48,12 @@ export const isWellFormed = (text: string): boolean => !/\p{Surrogate}/u.test(te
 /** What a text must be that names something outside of JSON. */
 export const wellFormed = "well-formed text, without half of a character"
 
+/**
+ * Annotates a text of requests that a message may repeat: a name, an id, a path, a media type. Every other text in the body
+ * of a request is secret, but for the values of closed enums.
+ */
+export const harmless = { isHarmless: true } as const
+
 /** A text that is well-formed. */
 export const WellFormed = Schema.String.check(Schema.makeFilter(isWellFormed, { expected: wellFormed }))
 

@@ -14,7 +14,7 @@ import { ToBase64 } from "../../schema/Bytes.ts"
 import { AnswerInErrors, BodyLimit, CarriesFiles, FilePathParameter } from "../../schema/Operation.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
-import { toBase64 } from "./upload.ts"
+import { jsonBody, toBase64 } from "./upload.ts"
 
 /** What a caller gives. */
 export interface Input {
@@ -95,6 +95,26 @@ const queryEncoder = ({ query }: HttpApiEndpoint.Top) => {
     )
 }
 
+const isHarmless = SchemaAST.resolveAt<boolean>("isHarmless")
+
+/** Whether texts are those of a closed enum, or annotated as harmless. */
+const isNoSecret = (ast: SchemaAST.AST): boolean =>
+  isHarmless(ast) === true || ast._tag === "Literal" || (ast._tag === "Union" && ast.types.every(isNoSecret))
+
+/** The paths of the fields whose texts are no secrets. The items of a list have the path of the list. */
+const harmlessIn = function*(schema: SchemaAST.AST, path: string): Generator<string> {
+  const ast = SchemaAST.toEncoded(schema)
+  if (isNoSecret(ast)) yield path
+  else if (ast._tag === "Union") {
+    for (const type of ast.types) if (type._tag !== "Literal") yield* harmlessIn(type, path)
+  } else if (ast._tag === "Arrays") { for (const item of [...ast.elements, ...ast.rest]) yield* harmlessIn(item, path) }
+  else if (ast._tag === "Objects") {
+    for (const { name, type } of ast.propertySignatures) {
+      yield* harmlessIn(type, path === "" ? String(name) : `${path}.${String(name)}`)
+    }
+  }
+}
+
 const noJson = new InvalidRequest({ message: "the input must be a JSON-serializable request body", field: "" })
 
 type EncodeBody = (
@@ -105,11 +125,14 @@ type EncodeBody = (
 
 const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, carriesFiles: boolean): EncodeBody => {
   if (payloads.length === 0) return () => Effect.succeed(HttpBody.empty)
-  const encode = Schema.encodeUnknownEffect(Schema.Union(payloads.map(codecOf)))
+  const payload = Schema.Union(payloads.map(codecOf))
+  const encode = Schema.encodeUnknownEffect(payload)
+  const harmless = new Set(harmlessIn(payload.ast, ""))
   return (input, mark, contents) =>
     Effect.flatMap(
       carriesFiles ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) : encode(input),
-      (json) => Effect.mapError(HttpBody.json(json), () => noJson)
+      (json) =>
+        Effect.mapBoth(HttpBody.json(json), { onFailure: () => noJson, onSuccess: (body) => jsonBody(body, harmless) })
     )
 }
 

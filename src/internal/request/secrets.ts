@@ -20,50 +20,20 @@ export const harmful =
 /** Headers of a request that tell nothing of who sends it; what a caller sends under another name is nobody else's. */
 const ownHeader = /^(?:accept|accept-encoding|b3|content-length|content-type|traceparent|tracestate)$/i
 
-/** Fields of bodies that are names, ids and enums. */
-const harmless: ReadonlySet<string> = new Set([
-  "agent",
-  "agentName",
-  "cloneFrom",
-  "content.source.media_type",
-  "content.source.type",
-  "content.type",
-  "credentialId",
-  "effort",
-  "filename",
-  "files.path",
-  "initialAgent",
-  "messageId",
-  "mimeType",
-  "model",
-  "name",
-  "outputFormat.type",
-  "path",
-  "permissionMode",
-  "resultId",
-  "sessionId",
-  "targetPath",
-  "thinking.type",
-  "type"
-])
-
-/** A body whose fields are all the caller's own. */
-const free = /\/api\/agents\/[^/]+\/config$/
-
 /** The fewest digits of a number that is looked for. */
 const longNumber = 1e7
 
-const textsIn = function*(value: unknown, path: string, isFree: boolean): Generator<string> {
-  if (!isFree && harmless.has(path)) return
+const textsIn = function*(value: unknown, path: string, harmless: ReadonlySet<string>): Generator<string> {
+  if (harmless.has(path)) return
   if (Predicate.isString(value)) {
     if (path === "key" || !ordinary.test(value)) yield value
   } else if (typeof value === "number" && Math.abs(value) >= longNumber) {
     yield String(value)
   } else if (Array.isArray(value)) {
-    for (const item of value) yield* textsIn(item, path, isFree)
+    for (const item of value) yield* textsIn(item, path, harmless)
   } else if (Predicate.isObject(value)) {
     for (const [name, field] of Object.entries(value)) {
-      yield* textsIn(field, path === "" ? name : `${path}.${name}`, isFree)
+      yield* textsIn(field, path === "" ? name : `${path}.${name}`, harmless)
     }
   }
 }
@@ -87,7 +57,7 @@ const piecesOf = function*(name: string, value: string): Generator<string> {
   yield* token.split(/[\s;,]+/)
 }
 
-const secretsOf = function*({ body, headers, url, urlParams }: HttpClientRequest.HttpClientRequest): Generator<string> {
+const secretsOf = function*({ body, headers, urlParams }: HttpClientRequest.HttpClientRequest): Generator<string> {
   for (const [name, value] of Object.entries(headers)) {
     if (ownHeader.test(name) || value === userAgent) continue
     for (const piece of piecesOf(name, value)) if (isAuthorization(name) || !ordinary.test(piece)) yield piece
@@ -96,10 +66,10 @@ const secretsOf = function*({ body, headers, url, urlParams }: HttpClientRequest
     const text = Redacted.isRedacted(value) ? Redacted.value(value) : value
     if (harmful.test(name) && !ordinary.test(text)) yield text
   }
-  const { contents, json } = partsOf(body)
+  const { contents, harmless, json } = partsOf(body)
   for (const content of contents) yield* Spellings.inBase64(content)
   if (json._tag !== "Uint8Array" || !json.contentType.startsWith("application/json")) return
-  yield* textsIn(parseJson(new TextDecoder().decode(json.body)), "", free.test(url))
+  yield* textsIn(parseJson(new TextDecoder().decode(json.body)), "", harmless)
 }
 
 /** A secret is found by any so many characters of it that follow each other; a shorter one as a whole, between others. */

@@ -19,12 +19,21 @@ const pieceSize = 49_152
 export interface Parts {
   readonly json: HttpBody.HttpBody
   readonly contents: ReadonlyArray<Uint8Array>
+  /** The fields of the JSON whose texts a message may repeat, as paths with dots. */
+  readonly harmless: ReadonlySet<string>
 }
 
 const partsIn = new WeakMap<HttpBody.HttpBody, Parts>()
 
 /** What a body was made of; one without large contents is its JSON. */
-export const partsOf = (body: HttpBody.HttpBody): Parts => partsIn.get(body) ?? { json: body, contents: [] }
+export const partsOf = (body: HttpBody.HttpBody): Parts =>
+  partsIn.get(body) ?? { json: body, contents: [], harmless: new Set() }
+
+/** A body of JSON, of which these fields are harmless. */
+export const jsonBody = (json: HttpBody.HttpBody, harmless: ReadonlySet<string>): HttpBody.HttpBody => {
+  partsIn.set(json, { json, contents: [], harmless })
+  return json
+}
 
 const encoder = new TextEncoder()
 
@@ -71,6 +80,6 @@ export const bodyOf = (
       body.contentType,
       length
     )
-  partsIn.set(uploaded, { json: body, contents })
+  partsIn.set(uploaded, { ...partsOf(body), contents })
   return uploaded
 }

@@ -1,12 +1,18 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import { redactOf } from "../../../src/internal/request/secrets.ts"
+import { jsonBody } from "../../../src/internal/request/upload.ts"
 import { userAgent } from "../../../src/internal/request/version.ts"
 
 const headed = (headers: Record<string, string>) =>
   redactOf(HttpClientRequest.setHeaders(HttpClientRequest.get("http://ash.test/api/sessions"), headers))
-const carrying = (body: object, url = "http://ash.test/api/sessions") =>
-  redactOf(HttpClientRequest.bodyJsonUnsafe(HttpClientRequest.post(url), body))
+const carrying = (body: object, harmless: ReadonlyArray<string> = []) =>
+  redactOf(
+    HttpClientRequest.post("http://ash.test/api/sessions", {
+      body: jsonBody(HttpBody.jsonUnsafe(body), new Set(harmless))
+    })
+  )
 
 const base64 = (text: string) => Buffer.from(text).toString("base64")
 
@@ -49,7 +55,7 @@ describe("a message of ordinary words", () => {
     ["headers/x-flag must be true or false", headed({ "x-flag": "true" })],
     ["the default agent is missing", headed({ "x-tenant": "default" })],
     ["must be a string", headed({ "x-kind": "string" })],
-    ["Agent directory for support-agent not found", carrying({ name: "support-agent" })],
+    ["Agent directory for support-agent not found", carrying({ name: "support-agent" }, ["name"])],
     ["unknown tool WebSearch", carrying({ agent: "a", allowedTools: ["WebSearch"] })],
     ["not allowed in production mode", carrying({ extraEnv: { NODE_ENV: "production" } })],
     ["connect ECONNREFUSED localhost:5432", carrying({ extraEnv: { DB: "localhost" } })],
@@ -64,8 +70,8 @@ describe("what a body holds", () => {
     assert.strictEqual(carrying({ pin: 123456789012345 })("bad 123456789012345"), "bad <redacted>")
   })
 
-  it("is hidden whatever its field is called, where all fields are the caller's own", () => {
-    const redact = carrying({ path: "secret-root-path-value" }, "http://ash.test/api/agents/demo/config")
+  it("is hidden whatever its field is called, where the schema does not call it harmless", () => {
+    const redact = carrying({ path: "secret-root-path-value" })
     assert.strictEqual(redact("bad secret-root-path-value"), "bad <redacted>")
   })
 
