@@ -54,7 +54,7 @@ export interface Sandbox {
   /** The number of a new turn. */
   readonly nextTurn: Effect.Effect<number>
   /** Runs a turn in the background, until it ends or the sandbox does. */
-  readonly start: (turn: Effect.Effect<void>) => Effect.Effect<void>
+  readonly start: <R>(turn: Effect.Effect<void, never, R>) => Effect.Effect<void, never, R>
   /** Runs a turn in the fiber of the caller. */
   readonly run: <A, E, R>(turn: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   /** A turn holds it where turns are kept apart. */

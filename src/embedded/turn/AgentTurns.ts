@@ -1,0 +1,58 @@
+/** What an agent knows when a turn begins. */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
+import type * as Schema from "effect/Schema"
+import type { StoredMessage } from "../../schema/Message.ts"
+import { fromTexts } from "../../schema/promptText.ts"
+import type { Session } from "../../schema/Session.ts"
+import type { AgentTurn, TurnOptions, Workspace } from "../AgentScript.ts"
+import type { Sandbox } from "../sandbox/Sandboxes.ts"
+import { elements, textField } from "../wire/Json.ts"
+
+/** Describes a turn in a sandbox, whose files are read now. */
+export const describe = Effect.fnUntraced(function*({ content, history, options, sandbox, session }: {
+  readonly content: Schema.Json
+  readonly history: ReadonlyArray<StoredMessage>
+  readonly options: TurnOptions
+  readonly sandbox: Sandbox
+  readonly session: Session
+}) {
+  const workspace = yield* workspaceOf(sandbox)
+  const turn: AgentTurn = {
+    prompt: promptOf(content),
+    content,
+    options,
+    history,
+    workspace,
+    session,
+    agent: {
+      name: session.agentName,
+      systemPrompt: yield* Effect.orElseSucceed(workspace.readFile("CLAUDE.md"), () => "")
+    }
+  }
+  return turn
+})
+
+const workspaceOf = Effect.fnUntraced(function*({ directory, exec }: Sandbox) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const workspace: Workspace = {
+    directory,
+    exec: (command) => exec(command),
+    readFile: (file) => fileSystem.readFileString(path.join(directory, file)),
+    writeFile: (file, text) =>
+      Effect.andThen(
+        fileSystem.makeDirectory(path.dirname(path.join(directory, file)), { recursive: true }),
+        fileSystem.writeFileString(path.join(directory, file), text)
+      )
+  }
+  return workspace
+})
+
+/** What an agent reads in a content: its texts, one behind the other. */
+const promptOf = (content: Schema.Json): string =>
+  typeof content === "string" ? content : fromTexts(elements(content).map(textIn)).join("")
+
+const textIn = (block: Schema.Json): string | undefined =>
+  typeof block === "string" ? block : textField(block, "type") === "text" ? textField(block, "text") : undefined

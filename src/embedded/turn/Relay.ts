@@ -1,0 +1,70 @@
+/** The server's part of a turn: reads what the agent of a sandbox says, stores what is new, and sends it as frames. */
+import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
+import type * as Schema from "effect/Schema"
+import type { Session } from "../../schema/Session.ts"
+import { Settings } from "../EmbeddedOptions.ts"
+import { type Sandbox, Sandboxes, type Utterance } from "../sandbox/Sandboxes.ts"
+import { Store } from "../store/Store.ts"
+import { Usage } from "../store/Usage.ts"
+import * as Frames from "../wire/Frames.ts"
+import type * as Outflow from "./Outflow.ts"
+
+/** The way of a turn's utterances: from which sandbox to which stream. */
+export interface Relay {
+  readonly session: Session
+  readonly sandbox: Sandbox
+  /** The number of the turn in its sandbox. */
+  readonly turn: number
+  readonly subscription: PubSub.Subscription<Utterance>
+  readonly outflow: Outflow.Outflow
+}
+
+/** Relays utterances until the turn ends, as far as its reader can tell. */
+export const run = Effect.fnUntraced(function*(relay: Relay) {
+  const { quirks } = yield* Settings
+  const isOfTurn = ({ _tag, turn }: Utterance) => quirks.mixTurns || turn === relay.turn || _tag === "Died"
+  yield* PubSub.take(relay.subscription).pipe(
+    Effect.flatMap((utterance) => isOfTurn(utterance) ? pass(relay, utterance) : Effect.succeed(true)),
+    Effect.repeat({ while: (goesOn) => goesOn })
+  )
+})
+
+/** Sends an utterance, stores it if it is new, and answers whether others may follow. */
+const pass = Effect.fnUntraced(function*({ outflow, sandbox, session }: Relay, utterance: Utterance) {
+  const { quirks } = yield* Settings
+  const store = yield* Store
+  const sandboxes = yield* Sandboxes
+  const isNew = sandbox.claim(utterance)
+  switch (utterance._tag) {
+    case "Message": {
+      const isTaken = yield* Effect.interruptible(outflow.write(Frames.fromMessage(utterance.message)))
+      // What the reader does not take is not stored, nor what follows.
+      if (!isTaken) yield* outflow.end([Frames.error("Client write timeout — closing stream"), Frames.done(session.id)])
+      else if (yield* isNew) yield* remember(session, utterance.message)
+      return isTaken
+    }
+    case "Failed":
+      if (yield* isNew) yield* store.addEvent(session.id, "error", { error: utterance.error })
+      yield* outflow.end([Frames.error(utterance.error)])
+      return false
+    case "Done":
+      if (yield* isNew) yield* sandboxes.persist(sandbox.id)
+      yield* outflow.end([Frames.done(utterance.sessionId)])
+      return false
+    case "Died":
+      if (quirks.hangOnDeadSandbox) return true
+      yield* outflow.end([Frames.error("Sandbox died"), Frames.done(session.id)])
+      return false
+  }
+  // What was sent is stored, even where the reader disconnects at once.
+}, Effect.uninterruptible)
+
+/** Stores what a server keeps of a message: its usage, itself, and its events of the timeline. */
+const remember = Effect.fnUntraced(function*(session: Session, message: Schema.JsonObject) {
+  const store = yield* Store
+  const usage = yield* Usage
+  if (message["type"] === "result") yield* usage.count(session, message)
+  if (Frames.isStored(message)) yield* store.addMessage(session.id, "assistant", message)
+  for (const { data, type } of Frames.timeline(message)) yield* store.addEvent(session.id, type, data)
+})
