@@ -9,11 +9,12 @@ export {
   type RetryOptions,
   type TurnTimeouts
 } from "./client/RequestOptions.ts"
-export * from "./client/RequestPolicy.ts"
+export type { SharedLimits } from "./client/RequestPolicy.ts"
 export * as Bundle from "./functions/Bundle.ts"
 export * as MessageReader from "./functions/MessageReader.ts"
 export * as TurnStream from "./functions/TurnStream.ts"
 export * as Ash from "./layers/Ash.ts"
+export * as AshCore from "./layers/AshCore.ts"
 export * from "./schema/index.ts"
 export * from "./services/Agents.ts"
 export * from "./services/AgentVersions.ts"

@@ -1,16 +1,13 @@
 /** How a program gets the services of an Ash server. */
 import * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
-import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Redacted from "effect/Redacted"
-import { AshApiClient, type ConnectionOptions } from "../client/AshApiClient.ts"
-import { RequestOptions, type RequestOptionsInput } from "../client/RequestOptions.ts"
-import { RequestPolicy, type SharedLimits } from "../client/RequestPolicy.ts"
-import { TurnTransport } from "../client/TurnTransport.ts"
-import { MayRepeat } from "../internal/request/sendOnce.ts"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import type { RequestOptionsInput } from "../client/RequestOptions.ts"
+import type { SharedLimits } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Agents } from "../services/Agents.ts"
 import { AgentVersions } from "../services/AgentVersions.ts"
@@ -25,10 +22,13 @@ import { Messages } from "../services/Messages.ts"
 import { ProjectFiles } from "../services/ProjectFiles.ts"
 import { QueueItems } from "../services/QueueItems.ts"
 import { SessionFiles } from "../services/SessionFiles.ts"
-import { SessionGates } from "../services/SessionGates.ts"
 import { Sessions } from "../services/Sessions.ts"
 import { Usage } from "../services/Usage.ts"
 import { Workspaces } from "../services/Workspaces.ts"
+import * as AshCore from "./AshCore.ts"
+
+/** Where the server is, the key to it, and how requests are made. */
+export type AshOptions = AshCore.AshOptions
 
 /** Every service of the package. */
 export type AshServices =
@@ -50,9 +50,6 @@ export type AshServices =
   | Usage
   | Workspaces
 
-/** Where the server is, the key to it, and how requests are made. */
-export interface AshOptions extends ConnectionOptions, RequestOptionsInput, SharedLimits {}
-
 /**
  * Builds a layer once, and what it is made of for it alone. The layers of the services are constants: shared, as layers
  * otherwise are, they would be those of whichever server a program was given first.
@@ -71,46 +68,28 @@ const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
  *
  * Fails with `InvalidRequest` for a URL or a key that cannot be used; nothing is sent before a service is.
  */
-export const layerWithClient = (
-  {
-    allowPlainHttp,
-    apiKey,
-    maxRateLimitWait,
-    maxSessions,
-    maxStreams,
-    retryBudget,
-    url,
-    whenRateLimited,
-    ...requestOptions
-  }: AshOptions
-): Layer.Layer<AshServices, AshError, HttpClient.HttpClient> =>
+export const layerWithClient = (options: AshOptions): Layer.Layer<AshServices, AshError, HttpClient.HttpClient> =>
   AshClient.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(
       Agents.layer,
       AgentVersions.layer,
       Analytics.layer,
       ApiKeys.layer,
+      Attachments.layer,
       Credentials.layer,
       Evals.layer,
       Health.layer,
+      Messages.layer,
       ProjectFiles.layer,
       QueueItems.layer,
-      Sessions.layer.pipe(
-        Layer.provideMerge(
-          Layer.mergeAll(Attachments.layer, Messages.layer, SessionFiles.layer, Usage.layer, Workspaces.layer)
-        )
-      )
+      SessionFiles.layer,
+      Sessions.layer,
+      Usage.layer,
+      Workspaces.layer
     )),
-    Layer.provide(
-      TurnTransport.layer.pipe(
-        Layer.provideMerge(
-          RequestPolicy.layer({ maxRateLimitWait, maxSessions, maxStreams, retryBudget, whenRateLimited })
-        ),
-        Layer.provide(Layer.succeed(RequestOptions, requestOptions)),
-        Layer.merge(SessionGates.layerInherited)
-      )
-    ),
-    Layer.provideMerge(AshApiClient.layer({ allowPlainHttp, apiKey, url })),
+    // Of the core, the client alone is given on: gates that a program has are those that it provides itself.
+    Layer.merge(Layer.effect(AshApiClient, AshApiClient)),
+    Layer.provide(AshCore.layerWithClient(options)),
     isolated
   )
 
@@ -122,7 +101,7 @@ export const layerWithClient = (
  * server that serves both, and adds the key, which is public once it is in a page.
  */
 export const layer = (options: AshOptions): Layer.Layer<AshServices, AshError> =>
-  layerWithClient(options).pipe(Layer.provide([FetchHttpClient.layer, Layer.succeed(MayRepeat, false)]))
+  layerWithClient(options).pipe(Layer.provide(AshCore.fetchClient))
 
 /** The options that the environment gives: `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`. */
 export const config: Config.Config<AshOptions & { readonly apiKey: Redacted.Redacted<string> | undefined }> = Config
@@ -141,6 +120,6 @@ export const fromConfig =
     Layer.unwrap(Effect.map(config, (connection) => make({ ...options, ...connection })))
 
 /** As `layer`, from {@link config}: `Ash.layerConfig()`, or with further options `Ash.layerConfig({ maxStreams: 5 })`. */
-export const layerConfig: (
+export const layerConfig = (
   options?: LayerConfigOptions
-) => Layer.Layer<AshServices, AshError | Config.ConfigError> = fromConfig(layer)
+): Layer.Layer<AshServices, AshError | Config.ConfigError> => fromConfig(layer)(options)

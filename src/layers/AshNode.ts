@@ -15,6 +15,7 @@ import { type ContentDecoder, ContentDecoding, formatOf } from "../internal/requ
 import { MayRepeat } from "../internal/request/sendOnce.ts"
 import type { AshError } from "../schema/AshError.ts"
 import * as Ash from "./Ash.ts"
+import * as AshCore from "./AshCore.ts"
 
 /**
  * Milliseconds that a free connection is kept: servers close one after 72 seconds, proxies before them after 60 or more, and
@@ -78,17 +79,24 @@ const decoder: ContentDecoder = (coding, start) =>
 /** Decodes answers as `layer` does, with `br`, `zstd` and a `gzip` of several members where Node can, for clients of your own that leave them coded. */
 export const contentDecoding: Layer.Layer<never> = Layer.succeed(ContentDecoding, decoder)
 
+/** It repeats nothing, and decodes what a server codes. */
+const transport = Layer.mergeAll(nodeClient, contentDecoding, Layer.succeed(MayRepeat, false))
+
 /**
  * The services over `node:http`. The choice for servers and command lines on Node, from version 20 on. It goes through the
  * proxies of the environment where Node does: from version 24 on, with `NODE_USE_ENV_PROXY=1`.
  */
 export const layer = (options: Ash.AshOptions): Layer.Layer<Ash.AshServices, AshError> =>
-  Ash.layerWithClient(options).pipe(Layer.provide([nodeClient, contentDecoding, Layer.succeed(MayRepeat, false)]))
+  Ash.layerWithClient(options).pipe(Layer.provide(transport))
+
+/** What the services stand on, over `node:http`, as `AshCore.layer` over `fetch`. */
+export const layerCore = (options: Ash.AshOptions): Layer.Layer<AshCore.AshCore, AshError> =>
+  AshCore.layerWithClient(options).pipe(Layer.provide(transport))
 
 /**
  * As `layer`, from `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`: `AshNode.layerConfig()`, or with
  * further options `AshNode.layerConfig({ maxSessions: 5 })`.
  */
-export const layerConfig: (
+export const layerConfig = (
   options?: Ash.LayerConfigOptions
-) => Layer.Layer<Ash.AshServices, AshError | Config.ConfigError> = Ash.fromConfig(layer)
+): Layer.Layer<Ash.AshServices, AshError | Config.ConfigError> => Ash.fromConfig(layer)(options)

@@ -64,45 +64,44 @@ export class Messages extends Context.Service<Messages, {
   /** Streams the whole conversation, oldest first, page by page. */
   readonly history: (sessionId: string, options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
 }>()("effect-ash/services/Messages") {
-  static readonly layer: Layer.Layer<Messages, never, AshApiClient | RequestPolicy | SessionGates | TurnTransport> =
-    Layer.effect(
-      Messages,
-      Effect.gen(function*() {
-        const { messages: api } = yield* AshApiClient
-        const policy = yield* RequestPolicy
-        const gates = yield* SessionGates
-        const transport = yield* TurnTransport
-        const stream = (operation: string, onTurnError: OnTurnError) =>
-        (
-          sessionId: string,
-          content: MessageContent,
-          options: SendMessageOptions = {}
-        ): Stream.Stream<StreamEvent, AshError> =>
-          Stream.unwrap(Effect.gen(function*() {
-            const request = { operation, sessionId, content, options, onTurnError }
-            const { exclusive = true } = yield* policy.options(operation)
-            if (!exclusive) return transport.stream(request, uncontrolledTurn)
-            const guest = yield* Gated.enterUnfenced(gates, operation, sessionId, "turn")
-            return Gated.gatedTurn(
-              { ...guest, operation, sessionId },
-              uncontrolledTurn.makeFold,
-              (control) => transport.stream(request, control)
-            )
-          }))
-
-        const list = (id: string, options: ListMessagesOptions = {}) =>
-          Effect.map(
-            policy.call(api.list, { params: { id }, query: options }),
-            ({ messages }) => messages
+  static readonly layer: Layer.Layer<Messages, never, AshApiClient | RequestPolicy | SessionGates> = Layer.effect(
+    Messages,
+    Effect.gen(function*() {
+      const { messages: api } = yield* AshApiClient
+      const policy = yield* RequestPolicy
+      const gates = yield* SessionGates
+      const transport = yield* TurnTransport
+      const stream = (operation: string, onTurnError: OnTurnError) =>
+      (
+        sessionId: string,
+        content: MessageContent,
+        options: SendMessageOptions = {}
+      ): Stream.Stream<StreamEvent, AshError> =>
+        Stream.unwrap(Effect.gen(function*() {
+          const request = { operation, sessionId, content, options, onTurnError }
+          const { exclusive = true } = yield* policy.options(operation)
+          if (!exclusive) return transport.stream(request, uncontrolledTurn)
+          const guest = yield* Gated.enterUnfenced(gates, operation, sessionId, "turn")
+          return Gated.gatedTurn(
+            { ...guest, operation, sessionId },
+            uncontrolledTurn.makeFold,
+            (control) => transport.stream(request, control)
           )
+        }))
 
-        return Messages.of({
-          send: stream("Messages.send", "fail"),
-          sendWithErrors: stream("Messages.sendWithErrors", "emit"),
-          list,
-          history: (id, options) =>
-            Stream.mapError(paginate((page) => list(id, page), options), renamed("Messages.history"))
-        })
+      const list = (id: string, options: ListMessagesOptions = {}) =>
+        Effect.map(
+          policy.call(api.list, { params: { id }, query: options }),
+          ({ messages }) => messages
+        )
+
+      return Messages.of({
+        send: stream("Messages.send", "fail"),
+        sendWithErrors: stream("Messages.sendWithErrors", "emit"),
+        list,
+        history: (id, options) =>
+          Stream.mapError(paginate((page) => list(id, page), options), renamed("Messages.history"))
       })
-    )
+    })
+  ).pipe(Layer.provide(TurnTransport.layer))
 }

@@ -137,19 +137,7 @@ export class Sessions extends Context.Service<Sessions, {
   /** Reads the logs of a session's sandbox, those behind the index `after`. */
   readonly logs: (id: string, options?: { readonly after?: number | undefined }) => Effect.Effect<SandboxLogs, AshError>
 }>()("effect-ash/services/Sessions") {
-  static readonly layer: Layer.Layer<
-    Sessions,
-    never,
-    | AshApiClient
-    | Attachments
-    | Messages
-    | RequestPolicy
-    | SessionFiles
-    | SessionGates
-    | TurnTransport
-    | Usage
-    | Workspaces
-  > = Layer.effect(
+  static readonly layer: Layer.Layer<Sessions, never, AshApiClient | RequestPolicy | SessionGates> = Layer.effect(
     Sessions,
     Effect.gen(function*() {
       const { hosted, sessions: api } = yield* AshApiClient
@@ -207,6 +195,15 @@ export class Sessions extends Context.Service<Sessions, {
         exec: (id, command, options) => Command.execAlone(parts, id, command, options)
       })
     })
+  ).pipe(
+    Layer.provide([
+      Attachments.layer,
+      Messages.layer,
+      SessionFiles.layer,
+      TurnTransport.layer,
+      Usage.layer,
+      Workspaces.layer
+    ])
   )
 }
 

@@ -13,6 +13,7 @@ import * as Redacted from "effect/Redacted"
 import { TestClock } from "effect/testing"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import * as Ash from "../../src/layers/Ash.ts"
+import * as AshCore from "../../src/layers/AshCore.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
@@ -117,6 +118,18 @@ describe("layer", () => {
       const outer = yield* AshApiClient
       assert.strictEqual(yield* Effect.provide(AshApiClient, server.layer), outer)
     }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("a service stands on the core alone, and what it uses of others is theirs", () => {
+    const server = Server.make(Server.json({ sessions: [session] }))
+    const core = AshCore.layerWithClient({ url: "http://ash.test", apiKey: "key", allowPlainHttp: true }).pipe(
+      Layer.provide(server.http)
+    )
+    return Effect.gen(function*() {
+      assert.strictEqual((yield* (yield* Sessions).list()).length, 1)
+      assert.strictEqual(yield* Effect.provide(Messages, Layer.provide(Messages.layer, core)), yield* Messages)
+      assert.deepStrictEqual(server.requests.map(({ path }) => path), ["/api/sessions"])
+    }).pipe(Effect.provide(Layer.mergeAll(Sessions.layer, Messages.layer).pipe(Layer.provide(core))))
   })
 
   it.effect("AshClient holds the services themselves", () =>

@@ -1,0 +1,65 @@
+/** What every service stands on, for programs that are to hold only the services that they use. */
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import type * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import { AshApiClient, type ConnectionOptions } from "../client/AshApiClient.ts"
+import { RequestOptions, type RequestOptionsInput } from "../client/RequestOptions.ts"
+import { RequestPolicy, type SharedLimits } from "../client/RequestPolicy.ts"
+import { MayRepeat } from "../internal/request/sendOnce.ts"
+import type { AshError } from "../schema/AshError.ts"
+import { SessionGates } from "../services/SessionGates.ts"
+
+/**
+ * What every service stands on: the client, the policy and the gates of sessions, which services that work with one server
+ * share. `Sessions.layer`, for example, needs these alone.
+ */
+export type AshCore = AshApiClient | RequestPolicy | SessionGates
+
+/** Where the server is, the key to it, and how requests are made. */
+export interface AshOptions extends ConnectionOptions, RequestOptionsInput, SharedLimits {}
+
+/** What the services stand on, over the `HttpClient` in context. */
+export const layerWithClient = (
+  {
+    allowPlainHttp,
+    apiKey,
+    maxRateLimitWait,
+    maxSessions,
+    maxStreams,
+    retryBudget,
+    url,
+    whenRateLimited,
+    ...requestOptions
+  }: AshOptions
+): Layer.Layer<AshCore, AshError, HttpClient.HttpClient> =>
+  Layer.mergeAll(
+    AshApiClient.layer({ allowPlainHttp, apiKey, url }),
+    RequestPolicy.layer({ maxRateLimitWait, maxSessions, maxStreams, retryBudget, whenRateLimited }).pipe(
+      Layer.provide(Layer.succeed(RequestOptions, requestOptions))
+    ),
+    SessionGates.layerInherited
+  )
+
+/** It repeats nothing. */
+export const fetchClient = Layer.merge(FetchHttpClient.layer, Layer.succeed(MayRepeat, false))
+
+/**
+ * What the services stand on, over `fetch`: for a program that is to be small, with the layers of the services that it
+ * uses. `Ash.layer` has all of them.
+ *
+ * A program that uses several servers makes each of its layers with `Layer.fresh`: the layers of the services are
+ * constants, and shared they would be those of one server.
+ *
+ * **Example** (A program that needs sessions alone)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { AshCore, Sessions } from "effect-ash"
+ *
+ * const layer = Sessions.layer.pipe(Layer.provide(AshCore.layer({ url: "https://ash.example.com", apiKey: "a key" })))
+ *
+ * const program = Effect.flatMap(Sessions, (sessions) => sessions.list()).pipe(Effect.provide(layer))
+ * ```
+ */
+export const layer = (options: AshOptions): Layer.Layer<AshCore, AshError> =>
+  layerWithClient(options).pipe(Layer.provide(fetchClient))
