@@ -146,7 +146,7 @@ describe("layer", () => {
       const failing = Server.make(Server.json({ error: "x" }, 500))
       const get = Effect.flatMap(AshApiClient, ({ sessions }) => sessions.get({ params: { id: sessionId } }))
       const error = yield* Effect.flip(get).pipe(Effect.provide(failing.layer))
-      assert.strictEqual(error.operation, "sessions.get")
+      assert.strictEqual(error.operation, "Sessions.get")
       assert.strictEqual(failing.requests.length, 1)
       const fiber = yield* Effect.forkChild(get.pipe(Effect.provide(Server.make(Server.silent).layer)))
       yield* TestClock.adjust("10 days")
