@@ -143,11 +143,11 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       const send = (endpoint.answersStream ? scopedClient : client).execute(request)
       const received = yield* (mayRepeat ? sendOnce(request)(send) : send).pipe(
         Effect.catch((error) => {
-          const { reason } = Failures.ofClient(error, request)
+          const failure = Failures.ofClient(error, request)
           // A client that takes a status for a failure has an answer all the same.
-          return reason._tag === "StatusCodeError"
-            ? Effect.succeed(reason.response)
-            : Effect.fail(Failures.fromHttpClientError(Failures.ofClient(error, request)))
+          return failure.reason._tag === "StatusCodeError"
+            ? Effect.succeed(failure.reason.response)
+            : Effect.fail(Failures.fromHttpClientError(failure))
         })
       )
       const { responseLimits } = yield* RequestOptions

@@ -91,17 +91,6 @@ export class SessionFiles extends Context.Service<SessionFiles, {
           call(api.read, { params: { id, path }, query: { format: "raw" } }),
           (response) => FileDownload.fromResponse("SessionFiles.read", path, response)
         )
-      const writeBatch = (id: string, files: ReadonlyArray<FileUpload>, targetPath: string | undefined) =>
-        Effect.suspend(() => {
-          let redact: Redact = identity
-          return call(api.write, { params: { id }, payload: { files, targetPath } }).pipe(
-            Effect.provideService(OnResponse, ({ request }) => {
-              redact = redactOf(request)
-            }),
-            Effect.map((response) => withoutSecrets(response.files, redact))
-          )
-        })
-
       return SessionFiles.of({
         list: (id, query = {}) => call(api.list, { params: { id }, query }),
         read,
@@ -110,52 +99,71 @@ export class SessionFiles extends Context.Service<SessionFiles, {
             Effect.scoped(
               Effect.flatMap(read(id, path), FileDownload.text("SessionFiles.readText", responseLimits?.text))
             )),
-        write: <E, R, E2, R2>(
-          id: string,
-          files: ReadonlyArray<NewSessionFile<E, R>>,
-          { onProgress, targetPath }: WriteFilesOptions<E2, R2> = {}
-        ) =>
-          Effect.gen(function*() {
-            yield* checkPaths(files)
-            const results: Array<WriteFileResult> = []
-            let bytesWritten = 0
-            let batch: Array<FileUpload> = []
-            let batchSize = 0
-            const report = (bytesSent: number) =>
-              onProgress?.({
-                filesWritten: results.filter(({ written }) => written).length,
-                bytesWritten,
-                bytesSent: bytesWritten + bytesSent,
-                totalFiles: files.length
-              }) ?? Effect.void
-            const flush = Effect.gen(function*() {
-              if (batch.length === 0) return
-              results.push(...(yield* telling(writeBatch(id, batch, targetPath), report)))
-              bytesWritten += batchSize
-              batch = []
-              batchSize = 0
-              yield* report(0)
-            })
-            for (const [index, file] of files.entries()) {
-              const content = yield* gather(
-                "SessionFiles.write",
-                file.content,
-                `files[${index}].content`,
-                maxFileSize
-              )
-              if (batch.length === maxFiles || batchSize + content.length > maxBatchSize) yield* flush
-              batch.push({ path: file.path, content })
-              batchSize += content.length
-            }
-            yield* flush
-            const refused = results.filter(({ written }) => !written)
-            return refused.length === 0 ? results : yield* refuse(refused, results.length)
-          }),
+        write: (id, files, { onProgress, targetPath } = {}) =>
+          Effect.andThen(
+            checkPaths(files),
+            writeAll(
+              files,
+              (batch) => writeBatch(call(api.write, { params: { id }, payload: { files: batch, targetPath } })),
+              onProgress
+            )
+          ),
         delete: (id, path) => remove(api.delete, { params: { id, path } })
       })
     })
   )
 }
+
+/** A request that writes files, which answers what became of each without what the server repeats of them. */
+const writeBatch = (
+  request: Effect.Effect<{ readonly files: ReadonlyArray<WriteFileResult> }, AshError>
+): Effect.Effect<ReadonlyArray<WriteFileResult>, AshError> =>
+  Effect.suspend(() => {
+    let redact: Redact = identity
+    return request.pipe(
+      Effect.provideService(OnResponse, ({ request }) => {
+        redact = redactOf(request)
+      }),
+      Effect.map(({ files }) => withoutSecrets(files, redact))
+    )
+  })
+
+/** Writes files in as many requests as they need. */
+const writeAll = <E, R, E2, R2>(
+  files: ReadonlyArray<NewSessionFile<E, R>>,
+  write: (batch: ReadonlyArray<FileUpload>) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError>,
+  onProgress: WriteFilesOptions<E2, R2>["onProgress"]
+): Effect.Effect<ReadonlyArray<WriteFileResult>, AshError | E | E2, R | R2> =>
+  Effect.gen(function*() {
+    const results: Array<WriteFileResult> = []
+    let bytesWritten = 0
+    let batch: Array<FileUpload> = []
+    let batchSize = 0
+    const report = (bytesSent: number) =>
+      onProgress?.({
+        filesWritten: results.filter(({ written }) => written).length,
+        bytesWritten,
+        bytesSent: bytesWritten + bytesSent,
+        totalFiles: files.length
+      }) ?? Effect.void
+    const flush = Effect.gen(function*() {
+      if (batch.length === 0) return
+      results.push(...(yield* telling(write(batch), report)))
+      bytesWritten += batchSize
+      batch = []
+      batchSize = 0
+      yield* report(0)
+    })
+    for (const [index, file] of files.entries()) {
+      const content = yield* gather("SessionFiles.write", file.content, `files[${index}].content`, maxFileSize)
+      if (batch.length === maxFiles || batchSize + content.length > maxBatchSize) yield* flush
+      batch.push({ path: file.path, content })
+      batchSize += content.length
+    }
+    yield* flush
+    const refused = results.filter(({ written }) => !written)
+    return refused.length === 0 ? results : yield* refuse(refused, results.length)
+  })
 
 /** Between texts that are looked through at once, as all that was sent is looked for in them. */
 const separator = "\u001f"

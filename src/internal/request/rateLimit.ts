@@ -42,127 +42,172 @@ export type RateLimit = (
   around: (attempt: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
 ) => Effect.Effect<A, AshError, R>
 
+/** What is known of the server's window. */
+interface Window {
+  readonly longestWait: Duration.Duration
+  sent: number
+  /** Sent and not yet answered: what a server says is left does not count them. */
+  inFlight: number
+  /** Which of the requests told what is known: answers can overtake each other. */
+  told: number
+  remaining: number
+  resetAt: bigint | undefined
+  /** When one was last sent though another was not answered. */
+  hurriedAt: bigint
+  changed: Deferred.Deferred<void>
+}
+
+/** One call on its way through the window. */
+interface Passage {
+  readonly window: Window
+  readonly clock: Clock.Clock
+  /** Reports that the call waits so many nanoseconds. */
+  readonly warn: (wait: bigint) => Effect.Effect<void>
+  /** Whether there is room for the attempt that it does not use yet. */
+  hasRoom: boolean
+  /** Which request the last attempt was. */
+  order: number
+}
+
+const makeWindow = (longestWait: Duration.Duration): Window => ({
+  longestWait,
+  sent: 0,
+  inFlight: 0,
+  told: 0,
+  remaining: assumed,
+  resetAt: undefined,
+  hurriedAt: -Duration.toNanosUnsafe(patience),
+  changed: Deferred.makeUnsafe()
+})
+
+const notify = (window: Window) => {
+  const waiting = window.changed
+  window.changed = Deferred.makeUnsafe()
+  Deferred.doneUnsafe(waiting, Effect.void)
+}
+
+/** Learns from an answer what is left. */
+const observe = (
+  { clock, window }: Passage,
+  order: number,
+  response: HttpClientResponse.HttpClientResponse
+) => {
+  if (order < window.told) return
+  window.told = order
+  const left = leftOf(response)
+  const reset = resetOf(response)
+  // What does not tell when there is room again, in a time that can be waited for, is not waited for. It is rounded up.
+  const isTold = left !== undefined && reset !== undefined && reset - 1 <= Duration.toSeconds(window.longestWait)
+  window.remaining = isTold ? Math.max(0, left - window.inFlight) : Infinity
+  window.resetAt = isTold ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
+}
+
+/** Learns from a refusal that tells a time otherwise, as a date for example; whether it is known when there is room again. */
+const observeRefusal = ({ clock, window }: Passage, { reason, retryAfter }: AshError): boolean => {
+  if (reason._tag !== "RateLimited") return false
+  const { longestWait, resetAt } = window
+  if (resetAt === undefined && retryAfter !== undefined && Duration.isLessThanOrEqualTo(retryAfter, longestWait)) {
+    window.remaining = 0
+    window.resetAt = clock.currentTimeNanosUnsafe() + Duration.toNanosUnsafe(retryAfter)
+  }
+  return window.resetAt !== undefined
+}
+
+/** Waits for the answer to another call, which would tell what is left; not for ever. */
+const awaitAnswer = ({ clock, window }: Passage): Effect.Effect<void> =>
+  Effect.map(Effect.timeoutOption(Deferred.await(window.changed), patience), (isChanged) => {
+    if (Option.isSome(isChanged) || window.resetAt !== undefined || window.remaining > 0) return
+    const now = clock.currentTimeNanosUnsafe()
+    if (now < window.hurriedAt + Duration.toNanosUnsafe(patience)) return
+    window.hurriedAt = now
+    window.remaining = assumed
+  })
+
+/** Waits until there may be room again. Programs that were refused at one time must not all come back at another. */
+const awaitReset = ({ warn, window }: Passage, wait: bigint): Effect.Effect<void> =>
+  warn(wait).pipe(
+    Effect.andThen(Random.next),
+    Effect.flatMap((random) =>
+      Effect.timeoutOption(Deferred.await(window.changed), Duration.nanos(wait + BigInt(Math.floor(random * 1e9))))
+    ),
+    Effect.asVoid
+  )
+
+/** Enters the window when there is room. */
+const enter = (passage: Passage): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    const { clock, window } = passage
+    const now = clock.currentTimeNanosUnsafe()
+    if (window.resetAt !== undefined && now >= window.resetAt) {
+      window.remaining = assumed
+      window.resetAt = undefined
+    }
+    if (window.remaining > 0) {
+      window.remaining -= 1
+      passage.hasRoom = true
+      return Effect.void
+    }
+    const wait = window.resetAt === undefined ? awaitAnswer(passage) : awaitReset(passage, window.resetAt - now)
+    return Effect.andThen(wait, enter(passage))
+  })
+
+/** Counts an attempt until it is answered, wherever that is waited for. */
+const counted = <A, R>(passage: Passage, attempt: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
+  Effect.suspend(() => {
+    const { window } = passage
+    const order = ++window.sent
+    passage.hasRoom = false
+    passage.order = order
+    window.inFlight += 1
+    let isAnswered = false
+    const answered = () => {
+      if (!isAnswered) window.inFlight -= 1
+      isAnswered = true
+    }
+    const onResponse = (response: HttpClientResponse.HttpClientResponse) => {
+      answered()
+      observe(passage, order, response)
+    }
+    return Effect.ensuring(Effect.provideService(attempt, OnResponse, onResponse), Effect.sync(answered))
+  })
+
+/** Nothing was told by an attempt, as a rule because nothing was sent: there is room for another. */
+const giveBack = (passage: Passage) => {
+  const { window } = passage
+  if (passage.hasRoom || (window.told < passage.order && window.remaining < assumed)) window.remaining += 1
+  passage.hasRoom = false
+  notify(window)
+}
+
+/** Reports once that a call waits, however often it looks. */
+const makeWarning = (operation: string, limited: string): Passage["warn"] => {
+  let hasWarned = false
+  return (wait) => {
+    if (hasWarned) return Effect.void
+    hasWarned = true
+    const seconds = Duration.seconds(Number((wait + 999_999_999n) / 1_000_000_000n))
+    return Effect.logWarning(`${operation} waits ${Duration.format(seconds)} for the server's limit of ${limited}`)
+  }
+}
+
 /** The limit of what is named so, of which a wait may take so long. */
 export const make = (limited: string, longestWait: Duration.Duration): RateLimit => {
-  let sent = 0
-  /** Sent and not yet answered: what a server says is left does not count them. */
-  let inFlight = 0
-  /** Which of the requests told what is known: answers can overtake each other. */
-  let told = 0
-  let remaining = assumed
-  let resetAt: bigint | undefined
-  /** When one was last sent though another was not answered. */
-  let hurriedAt = -Duration.toNanosUnsafe(patience)
-  let changed = Deferred.makeUnsafe<void>()
-
-  const notify = () => {
-    const waiting = changed
-    changed = Deferred.makeUnsafe()
-    Deferred.doneUnsafe(waiting, Effect.void)
-  }
-
-  const observe = (clock: Clock.Clock, order: number, response: HttpClientResponse.HttpClientResponse) => {
-    if (order < told) return
-    told = order
-    const left = leftOf(response)
-    const reset = resetOf(response)
-    // What does not tell when there is room again, in a time that can be waited for, is not waited for. It is rounded up.
-    const isTold = left !== undefined && reset !== undefined && reset - 1 <= Duration.toSeconds(longestWait)
-    remaining = isTold ? Math.max(0, left - inFlight) : Infinity
-    resetAt = isTold ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
-  }
-
-  /** A refusal that tells a time otherwise, as a date for example. */
-  const observeRefusal = (clock: Clock.Clock, { reason, retryAfter }: AshError): boolean => {
-    if (reason._tag !== "RateLimited") return false
-    if (resetAt === undefined && retryAfter !== undefined && Duration.isLessThanOrEqualTo(retryAfter, longestWait)) {
-      remaining = 0
-      resetAt = clock.currentTimeNanosUnsafe() + Duration.toNanosUnsafe(retryAfter)
-    }
-    return resetAt !== undefined
-  }
-
+  const window = makeWindow(longestWait)
   return (operation) => (attempt, around) =>
     Clock.clockWith((clock) => {
-      /** Whether there is room for the attempt that it does not use yet. */
-      let hasRoom = false
-      /** A call says once that it waits, however often it looks. */
-      let hasWarned = false
-      const warn = (wait: bigint) => {
-        if (hasWarned) return Effect.void
-        hasWarned = true
-        const seconds = Duration.seconds(Number((wait + 999_999_999n) / 1_000_000_000n))
-        return Effect.logWarning(`${operation} waits ${Duration.format(seconds)} for the server's limit of ${limited}`)
-      }
-
-      /** Enters the window when there is room. */
-      const enter: Effect.Effect<void> = Effect.suspend(() => {
-        const now = clock.currentTimeNanosUnsafe()
-        if (resetAt !== undefined && now >= resetAt) {
-          remaining = assumed
-          resetAt = undefined
-        }
-        if (remaining > 0) {
-          remaining -= 1
-          hasRoom = true
-          return Effect.void
-        }
-        if (resetAt === undefined) {
-          return Effect.timeoutOption(Deferred.await(changed), patience).pipe(
-            Effect.map((isChanged) => {
-              if (Option.isSome(isChanged) || resetAt !== undefined || remaining > 0) return
-              const later = clock.currentTimeNanosUnsafe()
-              if (later < hurriedAt + Duration.toNanosUnsafe(patience)) return
-              hurriedAt = later
-              remaining = assumed
-            }),
-            Effect.andThen(enter)
-          )
-        }
-        const wait = resetAt - now
-        return warn(wait).pipe(
-          // Programs that were refused at one time must not all come back at another.
-          Effect.andThen(Random.next),
-          Effect.flatMap((random) =>
-            Effect.timeoutOption(Deferred.await(changed), Duration.nanos(wait + BigInt(Math.floor(random * 1e9))))
-          ),
-          Effect.andThen(enter)
-        )
-      })
-
-      const make = (refusals: number): ReturnType<typeof around> =>
+      const warn = makeWarning(operation, limited)
+      const pass = (refusals: number): ReturnType<typeof around> =>
         Effect.suspend(() => {
-          let order = 0
-          /** Counts the attempt until it is answered, wherever that is waited for. */
-          const counted = Effect.suspend(() => {
-            hasRoom = false
-            const own = ++sent
-            order = own
-            inFlight += 1
-            let isAnswered = false
-            const answered = () => {
-              if (!isAnswered) inFlight -= 1
-              isAnswered = true
-            }
-            const onResponse = (response: HttpClientResponse.HttpClientResponse) => {
-              answered()
-              observe(clock, own, response)
-            }
-            return Effect.ensuring(Effect.provideService(attempt, OnResponse, onResponse), Effect.sync(answered))
-          })
-          // Nothing was told by it, as a rule because nothing was sent: there is room for another try.
-          const giveBack = Effect.sync(() => {
-            if (hasRoom || (told < order && remaining < assumed)) remaining += 1
-            hasRoom = false
-            notify()
-          })
-          return Effect.ensuring(Effect.andThen(enter, around(counted)), giveBack).pipe(
+          const passage: Passage = { window, clock, warn, hasRoom: false, order: 0 }
+          return enter(passage).pipe(
+            Effect.andThen(around(counted(passage, attempt))),
+            Effect.ensuring(Effect.sync(() => giveBack(passage))),
             Effect.catchIf(
-              (error) => refusals < mostRefusals && observeRefusal(clock, error),
-              () => make(refusals + 1)
+              (error) => refusals < mostRefusals && observeRefusal(passage, error),
+              () => pass(refusals + 1)
             )
           )
         })
-      return make(0)
+      return pass(0)
     })
 }

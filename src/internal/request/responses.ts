@@ -1,4 +1,7 @@
-/** Tells whoever makes a call when it goes out, and what answered it. */
+/**
+ * Reports to who makes a call when a request of it goes out, and what answers it. This rides the fiber, as between the two
+ * stand the limits, the repetitions and the gates, each of which watches for itself and none of which knows the request.
+ */
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
