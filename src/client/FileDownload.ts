@@ -60,7 +60,7 @@ const within = ({ content, name }: FileDownload, operation: string, limit: numbe
 /** The whole content as UTF-8 text. */
 export const text =
   (operation: string, limit = defaultTextLimit) => (file: FileDownload): Effect.Effect<string, AshError> =>
-    within(file, operation, limit).pipe(Stream.decodeText, Stream.runFold(() => "", (text, piece) => text + piece))
+    within(file, operation, limit).pipe(Stream.decodeText, Stream.mkString)
 
 /** The whole content, of at most so many bytes. */
 export const bytes = (operation: string, limit: number) => (file: FileDownload): Effect.Effect<Uint8Array, AshError> =>

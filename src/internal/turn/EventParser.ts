@@ -4,22 +4,13 @@
  * a character, and a rest is kept as it is until its line ends. Once there is a carriage return, which no known server
  * sends, each that ends a line is replaced first.
  */
+import * as Bytes from "effect/Bytes"
 import { startsAt } from "../../schema/Wire.ts"
 
 const lineFeed = 10
 const carriageReturn = 13
 const space = 32
 const byteOrderMark = 0xfeff
-
-const join = (pieces: ReadonlyArray<Uint8Array>, size: number): Uint8Array => {
-  const joined = new Uint8Array(size)
-  let position = 0
-  for (const piece of pieces) {
-    joined.set(piece, position)
-    position += piece.length
-  }
-  return joined
-}
 
 const hasMark = (pieces: ReadonlyArray<Uint8Array>): boolean => {
   const [first, second, third] = pieces.slice(0, 3).flatMap((piece) => [...piece.subarray(0, 3)])
@@ -119,7 +110,7 @@ export class EventParser<A> {
   }
 
   #joined(bytes: Uint8Array): Uint8Array {
-    return this.#restSize === 0 ? bytes : join([...this.#rest, bytes], this.#restSize + bytes.length)
+    return this.#restSize === 0 ? bytes : Bytes.concat([...this.#rest, bytes])
   }
 
   #lengthOfRest(): number {

@@ -16,7 +16,7 @@ import { afford, type Beginning, type Budget, bytesOf, type Listener, Strand } f
 /** The blocks of a message; a content that is a text counts as one. */
 export const blocksOf = (message: AssistantMessage | UserMessage): ReadonlyArray<MessageBlock> => {
   const { content } = message.message
-  return typeof content === "string" ? [{ _tag: "Text", type: "text", text: content }] : content
+  return Predicate.isString(content) ? [{ _tag: "Text", type: "text", text: content }] : content
 }
 
 /** An id or a reference; an empty one is none. */
@@ -52,7 +52,7 @@ const field = (json: unknown, name: string): unknown => Predicate.hasProperty(js
 
 const stringField = (json: unknown, name: string): string | undefined => {
   const value = field(json, name)
-  return typeof value === "string" && value !== "" ? value : undefined
+  return Predicate.isString(value) && value !== "" ? value : undefined
 }
 
 const mayHaveWords = /text_delta|thinking_delta/
@@ -61,7 +61,7 @@ const mayHaveWords = /text_delta|thinking_delta/
 const wordsIn = (delta: unknown): string | undefined => stringField(delta, "text") ?? stringField(delta, "thinking")
 
 /** Whether the agent used a tool there: its own, a server's or an API's. */
-const isToolUse = (type: unknown) => typeof type === "string" && /^(?:\w+_)?tool_use$/.test(type)
+const isToolUse = (type: unknown) => Predicate.isString(type) && /^(?:\w+_)?tool_use$/.test(type)
 
 const wordsOf = (block: MessageBlock): string =>
   block._tag === "Text" ? block.text : block._tag === "Thinking" ? block.thinking : ""

@@ -5,6 +5,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { AshError } from "../../schema/AshError.ts"
 import type { ContentBlock, MessageContent } from "../../schema/Message.ts"
@@ -22,7 +23,7 @@ export type ContentForm = "AsGiven" | "SeveralBlocks" | "TextOnly"
 const text = (text: string): ContentBlock => ({ type: "text", text })
 
 const inSeveralBlocks = (content: MessageContent): MessageContent => {
-  if (typeof content === "string") return toTwoTexts(content).map(text)
+  if (Predicate.isString(content)) return toTwoTexts(content).map(text)
   const [block, ...others] = content
   if (block === undefined || others.length > 0) return content
   return block.type === "text" ? toTwoTexts(block.text).map(text) : [block, text(besideBlock)]
@@ -31,10 +32,10 @@ const inSeveralBlocks = (content: MessageContent): MessageContent => {
 const refuse = (message: string) => Result.fail(new InvalidRequest({ message, field: "content" }))
 
 const asText = (content: MessageContent): Result.Result<MessageContent, InvalidRequest> => {
-  const texts = typeof content === "string"
+  const texts = Predicate.isString(content)
     ? [content]
     : content.flatMap((block) => block.type === "text" ? [block.text] : [])
-  if (typeof content !== "string" && texts.length < content.length) {
+  if (!Predicate.isString(content) && texts.length < content.length) {
     return refuse("content must be text: this server takes no images and no documents")
   }
   const joined = texts.join("")

@@ -66,7 +66,7 @@ const markOf = (block: unknown): ReadonlyArray<unknown> => {
 
 /** What was said, to be compared, however a server was sent it and keeps it. */
 export const saidOf = (content: MessageContent | UserPrompt["content"]): string =>
-  JSON.stringify([textsOf(content).join(""), typeof content === "string" ? [] : [...content].flatMap(markOf)])
+  JSON.stringify([textsOf(content).join(""), Predicate.isString(content) ? [] : [...content].flatMap(markOf)])
 
 const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
 const isResult = ({ content }: StoredMessage) => content._tag === "Result"

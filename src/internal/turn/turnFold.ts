@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import { identity } from "effect/Function"
+import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { AssistantMessage, ClaudeMessage, ToolResultBlock } from "../../schema/ClaudeMessage.ts"
@@ -74,7 +75,7 @@ const sizeOf = (json: unknown): number => {
   while (rest.length > 0) {
     const value = rest.pop()
     size += 16
-    if (typeof value === "string") size += bytesOf(value)
+    if (Predicate.isString(value)) size += bytesOf(value)
     else if (typeof value === "object" && value !== null) {
       for (const [name, inner] of Object.entries(value)) {
         size += name.length
@@ -127,7 +128,7 @@ const isAnswerOf = ({ content = null, tool_use_id }: ToolResultBlock, call: Tool
   call?.id === (tool_use_id ?? "") && Equal.equals(call.result?.content, content)
 
 const addUser = (state: State, { message, raw, uuid }: Extract<ClaudeMessage, { readonly _tag: "User" }>) => {
-  if (typeof message.content === "string") return
+  if (Predicate.isString(message.content)) return
   const results = message.content.filter((block) => block._tag === "ToolResult")
   if (results.length === 0) return
   const id = present(uuid)
@@ -173,7 +174,7 @@ const errorsOf = ({ errors, raw }: NonNullable<Turn["result"]>): ReadonlyArray<S
   return said === null ? [] : [said]
 }
 
-const textOf = (json: Schema.Json): string => typeof json === "string" ? json : JSON.stringify(json)
+const textOf = (json: Schema.Json): string => Predicate.isString(json) ? json : JSON.stringify(json)
 
 export const outcomeOf = (result: Turn["result"]): TurnOutcome => {
   if (result === undefined) return { _tag: "NoResult" }
