@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync } from "node:fs"
 import { builtinModules } from "node:module"
 import { dirname, join, relative, resolve } from "node:path"
 
@@ -97,6 +97,18 @@ describe("rooms", () => {
       importsOf(file).filter(isNodeOnly).map((name) => `${file}: ${name}`)
     )
     assert.deepStrictEqual(found, [])
+  })
+
+  it("docs/architecture.md and AGENTS.md name files and rooms that there are", () => {
+    const root = resolve(source, "..")
+    const named = ["docs/architecture.md", "AGENTS.md"].flatMap((document) =>
+      [...readFileSync(join(root, document), "utf8").matchAll(/[\w/]+\/(?:\w+\.)+(?:ts|md)\b|`src\/[\w/]+`/g)].map((
+        [name]
+      ) => name.replaceAll("`", ""))
+    )
+    assert.isAbove(named.length, 40)
+    const absent = named.filter((name) => !existsSync(join(root, name)) && !existsSync(join(source, name)))
+    assert.deepStrictEqual(absent, [])
   })
 
   it("modules of effect/ai are for those alone who put a model behind an agent: none is imported with an entry", () => {
