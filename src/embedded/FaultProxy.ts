@@ -1,6 +1,6 @@
 /**
- * A proxy on a port of this machine that spoils what passes: for tests of how a program takes the faults of a network, of
- * a server and of what stands between. Which request meets which fault is told by a script, or left to chance.
+ * A proxy on a port of this machine that spoils what passes, for tests of a program under the faults of a network, of a
+ * server and of what stands between. A script decides which request meets which fault, or chance does.
  *
  * ```ts
  * import { Effect, Stream } from "effect"
@@ -60,10 +60,10 @@ export interface Exchange extends ProxiedRequest {
   readonly fault: Faults.Fault | undefined
 }
 
-/** Which fault a request meets; none, if nothing is answered. */
+/** Decides which fault a request meets; `undefined` is none. */
 export type FaultScript = (request: ProxiedRequest) => Faults.Fault | undefined
 
-/** How faults are left to chance. */
+/** How chance decides on faults. */
 export interface RandomOptions {
   /** The same seed gives the same faults to the same requests in the same order. */
   readonly seed: string | number
@@ -75,7 +75,7 @@ export interface RandomOptions {
   readonly phases?: ReadonlyArray<Faults.FaultPhase> | undefined
 }
 
-/** A script that leaves faults to chance. */
+/** A script by which chance decides on faults. */
 export const random = (
   { kinds = Faults.kinds, phases: among = phases, probability = 0.2, seed }: RandomOptions
 ): Effect.Effect<FaultScript> =>
@@ -143,7 +143,7 @@ const breaks: ReadonlySet<Faults.FaultKind> = new Set<Faults.FaultKind>([
   "endInCharacter"
 ])
 
-/** Takes a body to its end, or to the connection's. */
+/** Reads a body. */
 const readBody = (request: Http.IncomingMessage) =>
   Effect.callback<Uint8Array>((resume) => {
     const chunks: Array<Uint8Array> = []
@@ -155,6 +155,16 @@ const write = (response: Http.ServerResponse, bytes: Uint8Array) =>
   Effect.callback<void>((resume) => {
     if (response.write(bytes)) resume(Effect.void)
     else response.once("drain", () => resume(Effect.void))
+  })
+
+const end = (response: Http.ServerResponse) =>
+  Effect.sync(() => {
+    response.end()
+  })
+
+const reset = (response: Http.ServerResponse) =>
+  Effect.sync(() => {
+    response.socket?.resetAndDestroy()
   })
 
 const sessionOf = (path: string) => /\/sessions\/([^/?]+)/.exec(path)?.[1] ?? ""
@@ -170,7 +180,7 @@ const closed = (server: Http.Server) =>
     server.closeAllConnections()
   })
 
-/** A port that was let go of may be taken for a moment, by a connection that goes out from it. */
+/** Listens on a port. One that was closed may be in use for a moment, by a connection that goes out from it. */
 const listening = (server: Http.Server, port: number) =>
   Effect.callback<number, Error>((resume) => {
     server.once("error", (error) => resume(Effect.fail(error)))
@@ -185,119 +195,140 @@ const listening = (server: Http.Server, port: number) =>
 export const make = (options: FaultProxyOptions): Effect.Effect<FaultProxy, never, Scope.Scope> =>
   Effect.provide(start(options), NodeHttpClient.layerNodeHttp)
 
-const start = Effect.fnUntraced(function*({ script, target }: FaultProxyOptions) {
-  const client = yield* HttpClient.HttpClient
-  const random = yield* Random.Random
-  const scope = yield* Effect.scope
-  const run = Effect.runForkWith(yield* Effect.context<never>())
-  const base = String(target).replace(/\/+$/, "")
-  const exchanges: Array<Exchange> = []
-  const sockets = new Set<Socket>()
+/** A proxy while it runs. */
+interface Proxy {
+  readonly script: FaultScript
+  /** The URL of the server, without a slash at its end. */
+  readonly target: string
+  readonly client: HttpClient.HttpClient
+  readonly server: Http.Server
+  readonly port: number
+  readonly scope: Scope.Scope
+  readonly exchanges: Array<Exchange>
+}
 
+const start = Effect.fnUntraced(function*(options: FaultProxyOptions) {
+  const run = Effect.runForkWith(yield* Effect.context<never>())
   const server = Http.createServer()
+  const sockets = new Set<Socket>()
   server.on("connection", (socket) => {
     sockets.add(socket)
     socket.on("close", () => sockets.delete(socket))
   })
-  const port = yield* Effect.acquireRelease(listening(server, 0), () => closed(server))
-
-  const goDown = Effect.uninterruptible(
-    Effect.andThen(closed(server), Effect.andThen(Effect.sleep(downTime), listening(server, port)))
-  ).pipe(Effect.forkIn(scope), Effect.asVoid)
-
-  const reset = (response: Http.ServerResponse) =>
-    Effect.sync(() => {
-      response.socket?.resetAndDestroy()
-    })
-
-  const end = (response: Http.ServerResponse) =>
-    Effect.sync(() => {
-      response.end()
-    })
-
-  const send = (response: Http.ServerResponse, body: Stream.Stream<Uint8Array, Faults.Cut | HttpClientError>) =>
-    Stream.runForEach(body, (bytes) => write(response, bytes)).pipe(
-      Effect.matchEffect({
-        onFailure: (error) =>
-          error._tag === "Cut" && error.by === "end"
-            ? end(response)
-            : error._tag === "Cut" && error.by === "down"
-            ? goDown
-            : reset(response),
-        onSuccess: () => end(response)
-      })
-    )
-
-  const passOn = (
-    { headers, method, path }: ProxiedRequest & { readonly headers: Http.IncomingHttpHeaders },
-    body: Uint8Array
-  ) =>
-    client.execute(HttpClientRequest.makeWith(
-      method,
-      `${base}${path}`,
-      UrlParams.empty,
-      Option.none(),
-      Headers.fromInput(passedOn(headers)),
-      body.length === 0 ? HttpBody.empty : HttpBody.uint8Array(body, headers["content-type"])
-    ))
-
-  const answer = (response: Http.ServerResponse, kind: Faults.FaultKind) =>
-    Effect.sync(() => {
-      const [status, headers, body] = answers.get(kind) ?? [502, {}, ""]
-      response.writeHead(status, headers).end(body)
-    })
-
-  const serve = Effect.fnUntraced(function*(
-    request: Http.IncomingMessage,
-    response: Http.ServerResponse
-  ): Effect.fn.Return<void, never, Scope.Scope> {
-    const body = yield* readBody(request)
-    const proxied = { method: request.method ?? "GET", path: request.url ?? "/", index: exchanges.length }
-    const fault = script?.(proxied)
-    exchanges.push({ ...proxied, fault })
-    // A server that refuses a request for its number has done nothing: such an answer is never that of a turn that runs.
-    const isEarly = fault !== undefined &&
-      (fault.phase === "beforeHeaders" || (fault.kind === "rateLimited" && fault.phase === "afterHeaders"))
-    const strike = { sessionId: sessionOf(proxied.path), delay: 50 + random.nextDoubleUnsafe() * 100 }
-    if (isEarly) {
-      const { kind } = fault
-      if (answers.has(kind)) return yield* answer(response, kind)
-      if (kind === "down") return yield* goDown
-      if (kind === "timeout") return yield* Effect.never
-      if (kind === "reset") return yield* reset(response)
-      if (breaks.has(kind)) {
-        response.socket?.destroy()
-        return
-      }
-      if (ownStreams.has(kind)) {
-        response.writeHead(200, eventStream)
-        return yield* send(response, Faults.spoil(fault, strike)(Stream.make(new Uint8Array(0))))
-      }
-      if (kind === "latency") yield* Effect.sleep(strike.delay)
-    }
-    const received = yield* Effect.result(passOn({ ...proxied, headers: request.headers }, body))
-    if (Result.isFailure(received)) {
-      response.writeHead(502, { "content-type": "text/plain" }).end(`no answer from ${base}`)
-      return
-    }
-    const { headers, status, stream } = received.success
-    if (fault?.phase === "afterHeaders" && answers.has(fault.kind)) return yield* answer(response, fault.kind)
-    response.writeHead(status, passedOn(headers))
-    response.flushHeaders()
-    const frames = headers["content-type"]?.startsWith("text/event-stream") === true
-      ? Faults.splitFrames(stream)
-      : stream
-    yield* send(response, fault === undefined ? stream : Faults.spoil(fault, strike)(frames))
-  })
-
+  const proxy: Proxy = {
+    script: options.script ?? (() => undefined),
+    target: String(options.target).replace(/\/+$/, ""),
+    client: yield* HttpClient.HttpClient,
+    server,
+    port: yield* Effect.acquireRelease(listening(server, 0), () => closed(server)),
+    scope: yield* Effect.scope,
+    exchanges: []
+  }
   server.on("request", (request, response) => {
-    const fiber = run(Effect.scoped(serve(request, response)))
+    const fiber = run(Effect.scoped(serve(proxy, request, response)))
     response.on("close", () => fiber.interruptUnsafe())
   })
-
   return {
-    url: `http://127.0.0.1:${port}`,
-    exchanges: Effect.sync(() => [...exchanges]),
+    url: `http://127.0.0.1:${proxy.port}`,
+    exchanges: Effect.sync(() => [...proxy.exchanges]),
     connections: Effect.sync(() => sockets.size)
   }
 })
+
+const serve = Effect.fnUntraced(function*(
+  proxy: Proxy,
+  request: Http.IncomingMessage,
+  response: Http.ServerResponse
+) {
+  const body = yield* readBody(request)
+  const { exchanges, script } = proxy
+  const proxied = { method: request.method ?? "GET", path: request.url ?? "/", index: exchanges.length }
+  const fault = script(proxied)
+  exchanges.push({ ...proxied, fault })
+  const strike = { sessionId: sessionOf(proxied.path), delay: yield* Random.nextBetween(50, 150) }
+  if (fault !== undefined && isEarly(fault) && (yield* answerEarly(proxy, response, fault, strike))) return
+  const received = yield* Effect.result(forward(proxy, proxied, request.headers, body))
+  if (Result.isFailure(received)) {
+    response.writeHead(502, { "content-type": "text/plain" }).end(`no answer from ${proxy.target}`)
+    return
+  }
+  const { headers, status, stream } = received.success
+  if (fault?.phase === "afterHeaders" && answers.has(fault.kind)) return yield* answer(response, fault.kind)
+  response.writeHead(status, passedOn(headers))
+  response.flushHeaders()
+  const frames = headers["content-type"]?.startsWith("text/event-stream") === true ? Faults.splitFrames(stream) : stream
+  yield* send(proxy, response, fault === undefined ? stream : Faults.spoil(fault, strike)(frames))
+})
+
+/** Sends a request to the server. */
+const forward = (
+  { client, target }: Proxy,
+  { method, path }: ProxiedRequest,
+  headers: Http.IncomingHttpHeaders,
+  body: Uint8Array
+) =>
+  client.execute(HttpClientRequest.makeWith(
+    method,
+    `${target}${path}`,
+    UrlParams.empty,
+    Option.none(),
+    Headers.fromInput(passedOn(headers)),
+    body.length === 0 ? HttpBody.empty : HttpBody.uint8Array(body, headers["content-type"])
+  ))
+
+/** A server that refuses a request by its rate limit has done nothing: such an answer never follows a turn that runs. */
+const isEarly = ({ kind, phase }: Faults.Fault) =>
+  phase === "beforeHeaders" || (kind === "rateLimited" && phase === "afterHeaders")
+
+/** Lets a fault strike before the response, and answers whether it takes the place of the response. */
+const answerEarly = Effect.fnUntraced(function*(
+  proxy: Proxy,
+  response: Http.ServerResponse,
+  fault: Faults.Fault,
+  strike: Faults.StrikeOptions
+) {
+  const { kind } = fault
+  if (answers.has(kind)) yield* answer(response, kind)
+  else if (kind === "down") yield* goDown(proxy)
+  else if (kind === "timeout") yield* Effect.never
+  else if (kind === "reset") yield* reset(response)
+  else if (breaks.has(kind)) response.socket?.destroy()
+  else if (ownStreams.has(kind)) {
+    response.writeHead(200, eventStream)
+    yield* send(proxy, response, Faults.spoil(fault, strike)(Stream.make(new Uint8Array(0))))
+  } else {
+    if (kind === "latency") yield* Effect.sleep(strike.delay)
+    return false
+  }
+  return true
+})
+
+const answer = (response: Http.ServerResponse, kind: Faults.FaultKind) =>
+  Effect.sync(() => {
+    const [status, headers, body] = answers.get(kind) ?? [502, {}, ""]
+    response.writeHead(status, headers).end(body)
+  })
+
+/** Sends a body, and ends it as its cut demands. */
+const send = (
+  proxy: Proxy,
+  response: Http.ServerResponse,
+  body: Stream.Stream<Uint8Array, Faults.Cut | HttpClientError>
+) =>
+  Stream.runForEach(body, (bytes) => write(response, bytes)).pipe(
+    Effect.matchEffect({
+      onFailure: (error) =>
+        error._tag === "Cut" && error.by === "end"
+          ? end(response)
+          : error._tag === "Cut" && error.by === "down"
+          ? goDown(proxy)
+          : reset(response),
+      onSuccess: () => end(response)
+    })
+  )
+
+/** Closes every connection, and refuses new ones for a while. */
+const goDown = ({ port, scope, server }: Proxy) =>
+  Effect.uninterruptible(
+    Effect.andThen(closed(server), Effect.andThen(Effect.sleep(downTime), listening(server, port)))
+  ).pipe(Effect.forkIn(scope), Effect.asVoid)

@@ -41,9 +41,10 @@ export const kinds = [
  * - `timeout`: silence. `reset`: the connection is reset. `limitData`: it breaks after 100 bytes. `down`: the proxy closes
  *   every connection and refuses new ones for half a second.
  * - `endAtEvent`, `endInEvent`, `endInCharacter`: a clean end of the body, but too early.
- * - `errorOnly`, `errorThenDone`: the turn's own failures, in the place of what it had yet to say. `writeTimeout`: how a server lets go of a slow reader.
- *   `foreignDone`: events of another turn, and its end.
- * - `html`: a page of a proxy. `empty`: no content. `rateLimited`: 429 with a `Retry-After` of 900 seconds. `atCapacity`: 503.
+ * - `errorOnly`, `errorThenDone`: failures of the turn itself, in place of the rest of its events. `writeTimeout`: how a
+ *   server closes the stream of a slow reader. `foreignDone`: events of another turn, and its end.
+ * - `html`: a page of a proxy. `empty`: no content. `rateLimited`: 429 with a `Retry-After` of 900 seconds.
+ *   `atCapacity`: 503.
  * - `retryLine`, `unknownEvent`, `unknownValues`, `hugeEvent` of 11 MiB: unexpected, and no reason to fail.
  *   `comments`: from here on comments only, 20 a second.
  */
@@ -110,72 +111,88 @@ const slowly = (frame: Uint8Array): Stream.Stream<Uint8Array> =>
   )
 
 /** What a fault makes of a frame: of the first that it strikes, and of those behind it. */
-const strike =
-  (kind: FaultKind, sessionId: string, delay: number) => (frame: Uint8Array, isFirst: boolean): Bytes<never> => {
-    const passed = Stream.succeed(frame)
-    const before = (...frames: ReadonlyArray<Uint8Array>) => isFirst ? Stream.fromIterable([...frames, frame]) : passed
-    switch (kind) {
-      case "latency":
-        return Stream.fromEffect(Effect.as(Effect.sleep(delay), frame))
-      case "bandwidth":
-        return slowly(frame)
-      case "slowClose":
-        return passed
-      case "slice":
-        return Stream.mapEffect(Stream.fromIterable(slices(frame, 7)), (piece) => Effect.as(Effect.yieldNow, piece))
-      case "timeout":
-        return Stream.never
-      case "reset":
-        return cut("reset")
-      case "limitData":
-        return cut("reset", frame.subarray(0, 100))
-      case "down":
-        return cut("down")
-      case "endAtEvent":
-        return cut("end")
-      case "endInEvent":
-        return cut("end", frame.subarray(0, frame.length >> 1))
-      case "endInCharacter":
-        return cut("end", textOf("event: text_delta\ndata: {\"delta\":\""), textOf("é").subarray(0, 1))
-      case "errorOnly":
-      case "errorThenDone":
-        return Stream.empty
-      case "writeTimeout":
-        return cut(
-          "end",
-          Frames.encode(Frames.error("Client write timeout — closing stream")),
-          Frames.encode(Frames.done(sessionId))
-        )
-      case "foreignDone":
-        return cut("end", say("of another turn"), Frames.encode(Frames.done(anotherSession)))
-      case "html":
-        return cut("end", textOf(page))
-      case "rateLimited":
-        return cut("end", textOf(rateLimited))
-      case "atCapacity":
-        return cut("end", textOf(atCapacity))
-      case "empty":
-        return cut("end")
-      case "retryLine":
-        return before(textOf("retry: 3000\n\n"))
-      case "comments":
-        return Stream.forever(Stream.fromEffect(Effect.as(Effect.sleep("50 millis"), textOf(": still here\n\n"))))
-      case "unknownEvent":
-        return before(Frames.encode({ event: "event_of_the_future", data: { a: 1 } }))
-      case "unknownValues":
-        return isFirst
-          ? Stream.make(
-            Frames.encode({ event: "message", data: { type: "type_of_the_future" } }),
-            withUnknownValues(frame)
-          )
-          : Stream.succeed(withUnknownValues(frame))
-      case "hugeEvent":
-        return before(Frames.encode({
-          event: "message",
-          data: { type: "type_of_the_future", text: "x".repeat(11 * 1024 * 1024) }
-        }))
-    }
+const strike = (kind: FaultKind, { delay, sessionId }: StrikeOptions) => (frame: Uint8Array, isFirst: boolean) =>
+  cutBy(kind, frame, sessionId) ??
+    (isFirst
+      ? Stream.concat(Stream.fromIterable(sentAhead(kind)), altered(kind, frame, delay))
+      : altered(kind, frame, delay))
+
+/** The end of the body, where the fault cuts it before its time, and what comes before that end. */
+const cutBy = (kind: FaultKind, frame: Uint8Array, sessionId: string): Bytes<never> | undefined => {
+  switch (kind) {
+    case "reset":
+      return cut("reset")
+    case "limitData":
+      return cut("reset", frame.subarray(0, 100))
+    case "down":
+      return cut("down")
+    case "endAtEvent":
+    case "empty":
+      return cut("end")
+    case "endInEvent":
+      return cut("end", frame.subarray(0, frame.length >> 1))
+    case "endInCharacter":
+      return cut("end", textOf("event: text_delta\ndata: {\"delta\":\""), textOf("é").subarray(0, 1))
+    case "writeTimeout":
+      return cut(
+        "end",
+        Frames.encode(Frames.error("Client write timeout — closing stream")),
+        Frames.encode(Frames.done(sessionId))
+      )
+    case "foreignDone":
+      return cut("end", say("of another turn"), Frames.encode(Frames.done(anotherSession)))
+    case "html":
+      return cut("end", textOf(page))
+    case "rateLimited":
+      return cut("end", textOf(rateLimited))
+    case "atCapacity":
+      return cut("end", textOf(atCapacity))
+    default:
+      return undefined
   }
+}
+
+/** What the fault sends ahead of the first frame that it strikes. */
+const sentAhead = (kind: FaultKind): ReadonlyArray<Uint8Array> => {
+  switch (kind) {
+    case "retryLine":
+      return [textOf("retry: 3000\n\n")]
+    case "unknownEvent":
+      return [Frames.encode({ event: "event_of_the_future", data: { a: 1 } })]
+    case "unknownValues":
+      return [Frames.encode({ event: "message", data: { type: "type_of_the_future" } })]
+    case "hugeEvent":
+      return [Frames.encode({
+        event: "message",
+        data: { type: "type_of_the_future", text: "x".repeat(11 * 1024 * 1024) }
+      })]
+    default:
+      return []
+  }
+}
+
+/** A frame as the fault sends it: late, in pieces, changed, replaced, or not at all. */
+const altered = (kind: FaultKind, frame: Uint8Array, delay: number): Stream.Stream<Uint8Array> => {
+  switch (kind) {
+    case "latency":
+      return Stream.fromEffect(Effect.as(Effect.sleep(delay), frame))
+    case "bandwidth":
+      return slowly(frame)
+    case "slice":
+      return Stream.mapEffect(Stream.fromIterable(slices(frame, 7)), (piece) => Effect.as(Effect.yieldNow, piece))
+    case "timeout":
+      return Stream.never
+    case "errorOnly":
+    case "errorThenDone":
+      return Stream.empty
+    case "comments":
+      return Stream.forever(Stream.fromEffect(Effect.as(Effect.sleep("50 millis"), textOf(": still here\n\n"))))
+    case "unknownValues":
+      return Stream.succeed(withUnknownValues(frame))
+    default:
+      return Stream.succeed(frame)
+  }
+}
 
 /** What a fault needs to know of the exchange that it strikes. */
 export interface StrikeOptions {
@@ -186,20 +203,20 @@ export interface StrikeOptions {
 
 /** The body of a response as the fault leaves it. */
 export const spoil =
-  ({ after = 2, kind, phase = "midStream" }: Fault, { delay, sessionId }: StrikeOptions) =>
+  ({ after = 2, kind, phase = "midStream" }: Fault, options: StrikeOptions) =>
   <E>(frames: Stream.Stream<Uint8Array, E>): Bytes<E> => {
     const passing = phase === "midStream" ? after : 0
-    const struck = strike(kind, sessionId, delay)
+    const struck = strike(kind, options)
     const spoilt = frames.pipe(
       Stream.zipWithIndex,
       Stream.flatMap(([frame, index]): Bytes<E> =>
         index < passing ? Stream.succeed(frame) : struck(frame, index === passing)
       )
     )
-    return Stream.concat(spoilt, end(kind, sessionId))
+    return Stream.concat(spoilt, end(kind, options.sessionId))
   }
 
-/** What comes behind the body. A turn's own failure comes when the turn is over: the agent does not work on. */
+/** What follows the body. A failure of the turn itself is sent when the turn is over, as no agent works on behind one. */
 const end = (kind: FaultKind, sessionId: string): Stream.Stream<Uint8Array> => {
   switch (kind) {
     case "slowClose":
@@ -217,7 +234,7 @@ const lineFeed = 10
 
 const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => new Uint8Array(Buffer.concat(pieces))
 
-/** Cuts bytes into the frames of an event stream; what is behind the last one is a piece of its own. */
+/** Cuts bytes into the frames of an event stream; what follows the last one is a piece of its own. */
 export const splitFrames = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
   Stream.mapAccum(
     bytes,
