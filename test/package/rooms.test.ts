@@ -32,6 +32,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "services": ["services/session", "client", "internal/request", "internal/turn", "internal/files", "schema"],
   "node": ["services", "internal/files", "internal/request", "schema"],
   "embedded/wire": ["schema"],
+  "embedded/model": ["embedded", "schema"],
   "embedded/store": ["embedded", "embedded/wire", "schema"],
   "embedded/sandbox": ["embedded", "embedded/store", "embedded/wire", "schema"],
   "embedded/turn": ["embedded", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
@@ -55,7 +56,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "embedded/wire",
     "schema"
   ],
-  "embedded": ["embedded/http", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
+  "embedded": ["embedded/http", "embedded/model", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
   "layers": ["services", "client", "embedded", "internal/request", "schema"],
   "command": ["layers", "node", "embedded", "internal/request"],
   "entry": ["layers", "node", "services", "functions", "client", "embedded", "schema"]

@@ -1,0 +1,67 @@
+/** The conversation of a session, as a model takes it. */
+import type * as Prompt from "effect/ai/Prompt"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import { type StoredMessage, UserPrompt } from "../../schema/Message.ts"
+import { besideBlock, textsOf } from "../../schema/promptText.ts"
+import type { AgentTurn } from "../AgentScript.ts"
+
+/** The conversation up to this turn. What the session keeps has the calls of tools, but not what they gave: it goes without. */
+export const messagesOf = (turn: AgentTurn, system: string): ReadonlyArray<Prompt.MessageEncoded> => {
+  const told = [system, turn.agent.systemPrompt].filter((text) => text.trim() !== "").join("\n\n")
+  return [
+    ...(told === "" ? [] : [{ role: "system" as const, content: told }]),
+    ...turn.history.flatMap(messageOf),
+    ...userMessage(Option.match(decodePrompt({ type: "user", content: turn.content }), {
+      onNone: () => turn.prompt,
+      onSome: ({ content }) => content
+    }))
+  ]
+}
+
+const decodePrompt = Schema.decodeUnknownOption(UserPrompt)
+
+const messageOf = ({ content: stored }: StoredMessage): ReadonlyArray<Prompt.MessageEncoded> => {
+  if (stored._tag === "UserPrompt") return userMessage(stored.content)
+  if (stored._tag !== "Assistant") return []
+  const { content } = stored.message
+  const text = typeof content === "string"
+    ? content
+    : content.map((block) => block._tag === "Text" ? block.text : "").join("")
+  return text === "" ? [] : [{ role: "assistant", content: text }]
+}
+
+const userMessage = (content: UserPrompt["content"]): ReadonlyArray<Prompt.MessageEncoded> => {
+  const hasMore = typeof content !== "string" && content.some((block) => typeof block !== "string" && "source" in block)
+  const said = hasMore ? content.flatMap(partOf) : textsOf(content).join("")
+  return said.length === 0 ? [] : [{ role: "user", content: said }]
+}
+
+/** A block of what was said as a model takes it. */
+const partOf = (
+  block: Exclude<UserPrompt["content"], string>[number]
+): ReadonlyArray<Prompt.UserMessagePartEncoded> => {
+  if (typeof block === "string") return textPart(block)
+  if (!("type" in block)) return []
+  if (block.type === "text") return textPart(block.text)
+  const { source } = block
+  const name = block.type === "document" && typeof block.title === "string" ? { fileName: block.title } : {}
+  switch (source.type) {
+    case "base64":
+      return [{ type: "file", mediaType: source.media_type, data: source.data, ...name }]
+    case "url":
+      return URL.canParse(source.url)
+        ? [{
+          type: "file",
+          mediaType: block.type === "image" ? "image/*" : "application/pdf",
+          data: new URL(source.url),
+          ...name
+        }]
+        : []
+    case "text":
+      // Not every model takes a text as a file.
+      return textPart(source.data)
+  }
+}
+
+const textPart = (text: string) => text === besideBlock ? [] : [{ type: "text" as const, text }]
