@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-/** The command `effect-ash`. Bundled with all that it needs: it runs where there is Node alone. */
+/** The command `effect-ash`. It is bundled with all that it needs, and runs with only Node. */
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Cause from "effect/Cause"
@@ -23,7 +23,7 @@ const command = Command.make("effect-ash").pipe(
 
 const complain = (message: string) => Console.error(`effect-ash: ${message}`)
 
-/** Says what is wrong with an invocation in a line, without the help. */
+/** Prints what is wrong with an invocation in one line, without the help. */
 const presenter = CliOutput.layerPresenter({
   present: (event) =>
     event._tag === "InvalidInvocation"

@@ -61,7 +61,7 @@ const quirksFrom = (values: Readonly<Record<string, string>>) =>
 const logExchange = ({ duration, method, path, status }: Exchange) =>
   Console.log(`${method} ${path} ${status} ${duration} ms`)
 
-/** Deploys a folder, and says so. */
+/** Deploys a folder, and prints that. */
 const deploy = Effect.fnUntraced(function*(folder: string) {
   const agent = yield* deployDirectory(folder)
   yield* Console.log(`Agent ${agent.name}, version ${agent.version}, from ${folder}`)
@@ -71,7 +71,7 @@ const deploy = Effect.fnUntraced(function*(folder: string) {
 /** Folders whose changes change no agent. */
 const isElsewhere = (path: string) => /(?:^|[\\/])(?:\.git|node_modules)(?:[\\/]|$)/.test(path)
 
-/** Deploys a folder anew behind each change, from now on. What fails then is said, and the next change is waited for. */
+/** Deploys a folder again after each change. It prints a failure, and waits for the next change. */
 const watch = Effect.fnUntraced(function*(folder: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const ready = yield* Deferred.make<void>()

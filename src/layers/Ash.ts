@@ -51,20 +51,20 @@ export type AshServices =
   | Workspaces
 
 /**
- * Builds a layer once, and what it is made of for it alone. The layers of the services are constants: shared, as layers
- * otherwise are, they would be those of whichever server a program was given first.
+ * Builds a layer once, with its own instances of the layers in it. The layers of the services are constants. If they were
+ * shared, as layers are by default, all would talk to the first server of a program.
  */
 const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
   Layer.fromBuildMemo((memoMap, scope) => Layer.buildWithMemoMap(Layer.fresh(layer), memoMap, scope))
 
 /**
  * The services over the `HttpClient` in context. For a client of your own: another transport, a proxy, a recorder. It
- * must follow no redirect, as that would carry the key and the body elsewhere: clients over `fetch` are told so with each
+ * must follow no redirect, as that would carry the key and the body elsewhere: clients over `fetch` get that option with each
  * request, and Effect's other ones follow none unless `HttpClient.followRedirects` makes them.
  *
- * It should repeat nothing either, as by `HttpClient.retryTransient`: a message that is sent twice is two turns. What is
- * not safe to repeat is kept from being sent a second time, and fails with `ConnectionLost`; but not where the client is
- * not one of Effect's, such as a `fetch` that repeats by itself, changes the body and the address, or sets its own tracing.
+ * It should not retry either, as `HttpClient.retryTransient` does: a message that is sent twice is two turns. A request that
+ * is not safe to repeat fails with `ConnectionLost` instead of being sent again. That is not possible for a client that is
+ * not one of Effect's, such as a `fetch` that retries by itself, changes the body and the address, or sets its own tracing.
  *
  * Fails with `InvalidRequest` for a URL or a key that cannot be used; nothing is sent before a service is.
  */
@@ -110,7 +110,7 @@ export const config: Config.Config<AshOptions & { readonly apiKey: Redacted.Reda
     apiKey: Config.Redacted("ASH_API_KEY").pipe(Config.option, Config.map(Option.getOrUndefined))
   })
 
-/** What the environment does not tell. */
+/** The options that the environment does not set. */
 export interface LayerConfigOptions extends RequestOptionsInput, SharedLimits {}
 
 /** The layer that is made so, with {@link config} laid under further options. */

@@ -49,7 +49,7 @@ const scriptOf = ({ agents = {}, script = AgentScript.offline }: AshEmbeddedOpti
   return (turn) => (scripts.get(turn.agent.name) ?? script)(turn)
 }
 
-/** Says which of the agents it is that cannot be had. */
+/** Adds to a failure which of the agents is invalid. */
 const ofAgent = (name: string) => (error: AshError): AshError => {
   const { reason } = error
   if (reason._tag !== "InvalidRequest") return error
@@ -96,13 +96,13 @@ export const layer = (options: AshEmbeddedOptions = {}): Layer.Layer<Ash.AshServ
         )
   )
 
-/** Where an embedded server listens, and the key that it takes: for clients other than these services. */
+/** The address of an embedded server, and its key: for clients other than these services. */
 export class EmbeddedAddress extends Context.Service<EmbeddedAddress, {
   readonly url: string
   readonly apiKey: Redacted.Redacted<string>
 }>()("effect-ash/layers/AshEmbedded/EmbeddedAddress") {}
 
-/** The key of a server on a port. Whoever has it runs commands, so that it is never one that others know. */
+/** The key of a server on a port. It allows running commands, so it is random by default. */
 const portKeyOf = (
   { apiKey, host = defaultHost }: AshEmbeddedHttpOptions
 ): Effect.Effect<Redacted.Redacted<string>, AshError> =>
@@ -134,8 +134,8 @@ const address = (apiKey: Redacted.Redacted<string>) =>
  * The services over `node:http`, talking to an embedded server on a port of this machine: by default a free one of
  * 127.0.0.1. For what needs a socket: other clients, other processes, tests of a network's faults.
  *
- * Who has the key runs commands with the rights of the user. It is random at each start unless `apiKey` sets it, and an
- * interface that is not loopback needs one: else `InvalidRequest`. `EmbeddedAddress` tells it.
+ * A client with the key can run commands with the rights of the user. The key is random at each start, unless `apiKey` sets
+ * it. An interface other than loopback needs an `apiKey`, or fails with `InvalidRequest`. `EmbeddedAddress` has the key.
  */
 export const layerHttp = (
   options: AshEmbeddedHttpOptions = {}

@@ -18,12 +18,12 @@ import * as Ash from "./Ash.ts"
 import * as AshCore from "./AshCore.ts"
 
 /**
- * Milliseconds that a free connection is kept: servers close one after 72 seconds, proxies before them after 60 or more, and
- * what is sent over it at that moment is lost. Where a server announces less, Node keeps to that.
+ * Milliseconds that an idle connection is kept. Servers close one after 72 seconds, proxies before them after 60 or more, and
+ * a request sent at that moment is lost. Node obeys a server that announces less.
  */
 const idleTime = 50_000
 
-/** The proxies that Node's own clients go through, where Node was told to use those of the environment. */
+/** The proxies that Node's own clients use, if Node is configured to use those of the environment. */
 const proxyEnv = (): unknown => {
   const agent: object = Http.globalAgent
   return Predicate.hasProperty(agent, "options") && Predicate.hasProperty(agent.options, "proxyEnv")
@@ -31,7 +31,7 @@ const proxyEnv = (): unknown => {
     : undefined
 }
 
-/** Says in a failure that there is a proxy, which the failure may be of: the proxy's host, and nothing else of its URL. */
+/** Adds the proxy, a possible cause, to a failure: its host, and nothing else of its URL. */
 const withProxy = (proxies: object) => (error: HttpClientError.HttpClientError) => {
   const { reason } = error
   if (reason._tag !== "TransportError") return error

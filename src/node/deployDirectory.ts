@@ -44,10 +44,10 @@ export interface DeployDirectoryOptions extends FolderOptions {
  *   what has to go.
  * - what is of no use: `node_modules`, `.git`, `__pycache__`, `.cache`, `.npm`, `.pnpm-store`, `.yarn`, `.venv`, `venv`, `.tmp`
  *   and `tmp`, `.DS_Store`, and what ends in `.sock` or `.pid`.
- * - what `.ashignore` says, a file with the syntax of `.gitignore`, in folders within it as well, and what `exclude` says
+ * - what `.ashignore` names, a file with the syntax of `.gitignore`, in folders within it as well, and what `exclude` names
  *   after it. Their `!pattern` takes back what is of no use.
  * - with a warning, links that lead out of the folder, unless `followLinks` is true; links that lead nowhere or into a folder
- *   around them, and of those to folders behind other links all after 1,000; what is neither file nor folder; files whose
+ *   around them, and, of links to folders that are reached through a link, all after 1,000; what is neither file nor folder; files whose
  *   names are not UTF-8; and folders of which nothing is sent.
  *
  * A server takes 1 MiB a request; more is sent in several, so that a session that starts meanwhile may see only a part.

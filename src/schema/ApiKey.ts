@@ -18,13 +18,13 @@ export const ApiKey = Schema.Struct({
   /** `env` is the key that the server was started with. */
   id: Schema.String,
   label: Schema.String,
-  /** Bullets, behind the first characters where they are known. */
+  /** Bullets, after the first characters if they are known. */
   keyPrefix: nullish(Schema.String),
   /** Null for the key that the server was started with. */
   createdAt: TimeOrNone
 }).annotate({ identifier: "ApiKey" })
 
-/** A new key. The server tells it this once. */
+/** A new key. The server returns it only once. */
 export interface NewApiKey extends Schema.Schema.Type<typeof NewApiKey> {}
 export const NewApiKey = Schema.Struct({
   id: Schema.String,

@@ -92,7 +92,7 @@ const CasesResponse = Schema.Struct({ cases: Schema.Array(EvalCase) })
 const RunResponse = Schema.Struct({ run: EvalRun })
 const ItemResponse = Schema.Struct({ item: QueueItem })
 
-/** Bytes, and the headers that tell what they are. */
+/** Bytes, and the headers that describe them. */
 const Download = HttpApiSchema.WithHeaders(
   HttpApiSchema.StreamUint8Array(),
   Schema.Struct({

@@ -43,7 +43,7 @@ export const AshErrorReason = Schema.Union([
 export class AshError extends Schema.TaggedError<AshError>()("AshError", {
   /** The method that was called, such as `Sessions.get`. */
   operation: Schema.String,
-  /** What it was doing, where that is another method of the package, such as `Attachments.upload` in `Sessions.open`. */
+  /** The method that failed within it, if another of this package, such as `Attachments.upload` in `Sessions.open`. */
   during: omittable(Schema.String),
   reason: AshErrorReason
 }) {
@@ -52,10 +52,10 @@ export class AshError extends Schema.TaggedError<AshError>()("AshError", {
     this.during === undefined ? "" : `${this.during}: `
   }${this.reason.message}`
 
-  /** Where in this package the error was made tells a caller nothing, so there is no trace; spans tell who called. */
+  /** There is no trace: the place in this package does not help a caller. Spans have the callers. */
   override readonly stack = `${this.name}: ${this.message}`
 
-  /** Whether the same call may succeed later. It says nothing of what a repeated call would do twice. */
+  /** Whether the same call may succeed later. A repeated call may still do its work twice: see `nothingHappened`. */
   get isRetryable(): boolean {
     return this.reason.isRetryable
   }
@@ -65,7 +65,7 @@ export class AshError extends Schema.TaggedError<AshError>()("AshError", {
     return this.reason.nothingHappened
   }
 
-  /** How long the server asks to wait, where it says so. */
+  /** How long the server asks to wait, if it does. */
   get retryAfter(): Duration.Duration | undefined {
     return "retryAfter" in this.reason ? this.reason.retryAfter : undefined
   }
@@ -77,7 +77,7 @@ export class AshError extends Schema.TaggedError<AshError>()("AshError", {
       : undefined
   }
 
-  /** The sequence number of the last message that was stored before the turn, where a session handle knows it. */
+  /** The sequence number of the last message that was stored before the turn, if a session handle knows it. */
   get lastSequence(): number | undefined {
     return "lastSequence" in this.reason ? this.reason.lastSequence : undefined
   }

@@ -23,7 +23,7 @@ export const Attachment = Schema.Struct({
 /** The body of `POST /api/sessions/:id/attachments`. As JSON at most 1 MiB, so some 768 KiB of content. */
 export interface CreateAttachmentRequest extends Schema.Schema.Type<typeof CreateAttachmentRequest> {}
 export const CreateAttachmentRequest = Schema.Struct({
-  /** The server keeps what stands behind the last `/`. */
+  /** The server keeps only the part after the last `/`. */
   filename: WellFormed.check(Schema.isNonEmpty({ expected: "not empty" })).annotate(harmless),
   /** On the wire base64. Empty content is refused. */
   content: bytesUpTo(786_432).check(

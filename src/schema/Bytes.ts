@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 
-/** What only a buffer has, of whatever realm: its name alone anything can have. */
+/** Only a buffer has this, of any realm; any object can have its name. */
 const lengths = [ArrayBuffer, ...("SharedArrayBuffer" in globalThis ? [SharedArrayBuffer] : [])].flatMap((type) =>
   Object.getOwnPropertyDescriptor(type.prototype, "byteLength")?.get ?? []
 )

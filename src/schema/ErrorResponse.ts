@@ -6,7 +6,7 @@ import { nullish } from "./Wire.ts"
 
 /**
  * The body of an error, whatever its shape: handlers send `{error, statusCode}`, the web framework adds a `message` and
- * perhaps a `code`, some routes send `{error}` alone.
+ * perhaps a `code`, some routes send only `{error}`.
  */
 export interface ErrorBody extends Schema.Schema.Type<typeof ErrorBody> {}
 export const ErrorBody = Schema.Struct({

@@ -61,7 +61,7 @@ export const UpdateEvalCaseRequest = Schema.Struct({
 /** The body of `POST /api/agents/:name/eval-runs`. */
 export interface StartEvalRunRequest extends Schema.Schema.Type<typeof StartEvalRunRequest> {}
 export const StartEvalRunRequest = Schema.Struct({
-  /** Recorded with the run. The prompt is that of the active version, whatever is said here. */
+  /** Recorded with the run. It does not select the prompt, which is always that of the active version. */
   versionNumber: omittable(Schema.Int),
   /** Ask only cases of these categories. */
   categories: omittable(Schema.Array(Schema.String)),

@@ -1,4 +1,4 @@
-/** The state of a server, as `GET /health` tells it without a key. */
+/** The state of a server: the response of `GET /health`, which needs no key. */
 import * as Schema from "effect/Schema"
 import { nullish } from "./Wire.ts"
 

@@ -1,4 +1,4 @@
-/** What goes to an agent, and what the server keeps of a conversation. */
+/** What is sent to an agent, and what the server stores of a conversation. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
@@ -47,7 +47,7 @@ export const ContentBlock = Schema.Union([TextContent, ImageContent, DocumentCon
   identifier: "ContentBlock"
 })
 
-/** What is said to an agent: a text of at most 500,000 characters, or 1 to 20 blocks; at most 50 MiB as JSON. */
+/** A prompt: a text of at most 500,000 characters, or 1 to 20 blocks; at most 50 MiB as JSON. */
 export type MessageContent = string | ReadonlyArray<ContentBlock>
 export const MessageContent = Schema.Union([
   Schema.String.check(Schema.isMaxLength(500_000, { expected: "at most 500,000 characters" })),
@@ -57,7 +57,7 @@ export const MessageContent = Schema.Union([
 /** Options of one turn. */
 export interface SendMessageOptions extends Schema.Schema.Type<typeof SendMessageOptions> {}
 export const SendMessageOptions = Schema.Struct({
-  /** Whether the agent's words arrive piece by piece, as `TextDelta` events and `Partial` messages. */
+  /** Whether the agent's text also arrives in pieces, as `TextDelta` and `Partial` events. */
   includePartialMessages: omittable(Schema.Boolean),
   /** The model of this turn; at most 100 characters. */
   model: omittable(
@@ -84,7 +84,7 @@ export const SendMessageRequest = Schema.Struct({ content: MessageContent, ...Se
   identifier: "SendMessageRequest"
 })
 
-/** A document as the server keeps it. */
+/** A document as the server stores it. */
 const StoredDocument = Schema.Struct({
   ...DocumentContent.fields,
   title: nullish(Schema.String),
@@ -93,7 +93,7 @@ const StoredDocument = Schema.Struct({
 
 const PromptBlock = Schema.Union([Schema.String, TextContent, ImageContent, StoredDocument, UnknownJson])
 
-/** What a user said, as the server keeps it. One release of the server turns a text into a list with that text. */
+/** A user's prompt, as the server stores it. One release of the server turns a text into a list with that text. */
 export interface UserPrompt extends Schema.Schema.Type<typeof UserPrompt> {}
 export const UserPrompt = Schema.Struct({
   _tag: Schema.tagDefaultOmit("UserPrompt"),

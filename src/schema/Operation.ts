@@ -1,8 +1,8 @@
-/** What the operations of the API are to those who call them: annotations of endpoints, each with what holds where it is absent. */
+/** What callers need to know of the operations of the API: annotations of endpoints, each with its default. */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 
-/** What a repetition of a request does: nothing more, the same once more, or nothing where it has deleted something. */
+/** What a repeated request does: nothing more, the same again, or nothing after a deletion. */
 export type Repetition = "harmless" | "repeats" | "deletes"
 
 const repetitionOf: ReadonlyMap<string, Repetition> = new Map([
@@ -11,12 +11,12 @@ const repetitionOf: ReadonlyMap<string, Repetition> = new Map([
   ["DELETE", "deletes"]
 ])
 
-/** The service whose methods a group has, where it has another name than the group. */
+/** The service that has a group's methods, if its name differs from the group's. */
 export const ServiceName = Context.Reference<string | undefined>("effect-ash/schema/Operation/ServiceName", {
   defaultValue: () => undefined
 })
 
-/** The method that an endpoint is, where it has another name than the endpoint; with its service where that differs, too. */
+/** The method of an endpoint, if its name differs from the endpoint's; with the service, if that differs too. */
 export const MethodName = Context.Reference<string | undefined>("effect-ash/schema/Operation/MethodName", {
   defaultValue: () => undefined
 })
@@ -31,7 +31,7 @@ export const StartsTurn = Context.Reference<boolean>("effect-ash/schema/Operatio
   defaultValue: () => false
 })
 
-/** How long an answer is waited for where a program does not say it. */
+/** The default time-out of a response. */
 export const TimeLimit = Context.Reference<Duration.Duration>("effect-ash/schema/Operation/TimeLimit", {
   defaultValue: () => Duration.minutes(1)
 })
@@ -42,12 +42,12 @@ export const RateLimitBucket = Context.Reference<"agents" | "sessions" | undefin
   { defaultValue: () => undefined }
 )
 
-/** The number of bytes that the body of a request may have: 1 MiB. */
+/** The most bytes in the body of a request: 1 MiB. */
 export const BodyLimit = Context.Reference<number>("effect-ash/schema/Operation/BodyLimit", {
   defaultValue: () => 1_048_576
 })
 
-/** Whether the body holds the contents of files, which are put into it while it goes out. */
+/** Whether the body holds the contents of files, which are added while it is sent. */
 export const CarriesFiles = Context.Reference<boolean>("effect-ash/schema/Operation/CarriesFiles", {
   defaultValue: () => false
 })
@@ -62,7 +62,7 @@ export const FilePathParameter = Context.Reference<string | undefined>(
 
 /**
  * Whether an error may keep the start of an answer that cannot be decoded: an annotation of endpoints whose answers hold
- * no secret, and nothing that users and agents tell each other.
+ * neither secrets nor conversations.
  */
 export const AnswerInErrors = Context.Reference<boolean>("effect-ash/schema/Operation/AnswerInErrors", {
   defaultValue: () => false

@@ -14,7 +14,7 @@ export interface QueueItem extends Schema.Schema.Type<typeof QueueItem> {}
 export const QueueItem = Schema.Struct({
   id: Schema.String,
   tenantId: nullish(Schema.String),
-  /** As it was given; a session that the server makes for the item is not told. */
+  /** As it was given; absent for a session that the server makes for the item. */
   sessionId: nullish(Schema.String),
   agentName: Schema.String,
   prompt: Schema.String,

@@ -18,11 +18,11 @@ const turnFields = {
    * the JSON of an error that its schema encodes: keep that JSON only where conversations may be kept.
    */
   partialTurn: omittable(Schema.Redacted(Turn)),
-  /** The sequence number of the last message that was stored before the turn, where a session handle knows it. */
+  /** The sequence number of the last message that was stored before the turn, if a session handle knows it. */
   lastSequence: omittable(Schema.Finite)
 }
 
-/** The key is missing, malformed, unknown or revoked (401), or may not do this (403). */
+/** The key is missing, malformed, unknown or revoked (401), or lacks the permission (403). */
 export class Unauthorized extends Schema.TaggedClass<Unauthorized>("effect-ash/Unauthorized")("Unauthorized", fields) {
   get isRetryable(): boolean {
     return false
@@ -33,7 +33,7 @@ export class Unauthorized extends Schema.TaggedClass<Unauthorized>("effect-ash/U
   }
 }
 
-/** There is no such thing, or not for this key (404). */
+/** It does not exist, or not for this key (404). */
 export class NotFound extends Schema.TaggedClass<NotFound>("effect-ash/NotFound")("NotFound", fields) {
   get isRetryable(): boolean {
     return false
@@ -44,10 +44,10 @@ export class NotFound extends Schema.TaggedClass<NotFound>("effect-ash/NotFound"
   }
 }
 
-/** The input is not acceptable: refused here before it was sent (then `http` is absent), or by the server. */
+/** The input is invalid: refused here before it was sent (then `http` is absent), or by the server. */
 export class InvalidRequest extends Schema.TaggedClass<InvalidRequest>("effect-ash/InvalidRequest")("InvalidRequest", {
   ...fields,
-  /** The field at fault, `files[0].path` for example; absent where the server does not say. */
+  /** The field at fault, `files[0].path` for example; absent if the server does not report it. */
   field: omittable(Schema.String)
 }) {
   get isRetryable(): boolean {
@@ -62,7 +62,7 @@ export class InvalidRequest extends Schema.TaggedClass<InvalidRequest>("effect-a
 /** The state of a session or an item does not allow this: a message to a paused session, a resume of an ended one. */
 export class WrongState extends Schema.TaggedClass<WrongState>("effect-ash/WrongState")("WrongState", {
   ...fields,
-  /** The state that it is in, where the server says it. */
+  /** Its current state, if the server reports it. */
   status: omittable(Schema.String)
 }) {
   get isRetryable(): boolean {
@@ -103,7 +103,7 @@ export class AtCapacity extends Schema.TaggedClass<AtCapacity>("effect-ash/AtCap
   }
 }
 
-/** The server, or a proxy before it, failed (5xx). What was asked may have been done. */
+/** The server, or a proxy before it, failed (5xx). The operation may have been done. */
 export class ServerFailure extends Schema.TaggedClass<ServerFailure>("effect-ash/ServerFailure")("ServerFailure", {
   ...fields,
   retryAfter: omittable(Schema.Duration)
@@ -128,7 +128,7 @@ export class NotReached extends Schema.TaggedClass<NotReached>("effect-ash/NotRe
   }
 }
 
-/** The connection broke after the request was sent. What was asked may have been done. */
+/** The connection broke after the request was sent. The operation may have been done. */
 export class ConnectionLost extends Schema.TaggedClass<ConnectionLost>("effect-ash/ConnectionLost")(
   "ConnectionLost",
   turnFields
@@ -142,7 +142,7 @@ export class ConnectionLost extends Schema.TaggedClass<ConnectionLost>("effect-a
   }
 }
 
-/** A timer ran out. What was asked may have been done. */
+/** A timer ran out. The operation may have been done. */
 export class TimedOut extends Schema.TaggedClass<TimedOut>("effect-ash/TimedOut")("TimedOut", {
   ...turnFields,
   /**
@@ -162,7 +162,7 @@ export class TimedOut extends Schema.TaggedClass<TimedOut>("effect-ash/TimedOut"
   }
 }
 
-/** The server answered something that is not what it should be; `message` says where. */
+/** The response is not what the API declares; `message` has the place in it. */
 export class Undecodable extends Schema.TaggedClass<Undecodable>("effect-ash/Undecodable")("Undecodable", turnFields) {
   get isRetryable(): boolean {
     return false
@@ -173,7 +173,7 @@ export class Undecodable extends Schema.TaggedClass<Undecodable>("effect-ash/Und
   }
 }
 
-/** The stream of a turn ended without `done` or `error`. The turn may go on; what it says is lost to this program. */
+/** The stream of a turn ended without `done` or `error`. The turn may run on; this program loses its further output. */
 export class StreamTruncated extends Schema.TaggedClass<StreamTruncated>("effect-ash/StreamTruncated")(
   "StreamTruncated",
   { ...turnFields, sessionId: Schema.String }
@@ -187,7 +187,7 @@ export class StreamTruncated extends Schema.TaggedClass<StreamTruncated>("effect
   }
 }
 
-/** More arrived than the stream's buffer holds, and it was not to wait. The turn goes on; what it says is lost. */
+/** The buffer of the stream is full, and `buffer.whenFull` is `fail`. The turn runs on; its further output is lost. */
 export class BufferFull extends Schema.TaggedClass<BufferFull>("effect-ash/BufferFull")("BufferFull", {
   ...turnFields,
   sessionId: Schema.String,
@@ -221,7 +221,7 @@ export class TurnCancelled extends Schema.TaggedClass<TurnCancelled>("effect-ash
 export class TurnFailed extends Schema.TaggedClass<TurnFailed>("effect-ash/TurnFailed")("TurnFailed", {
   ...turnFields,
   sessionId: Schema.String,
-  /** What the server said of it; empty where it said nothing. */
+  /** The reason that the server gives; empty if there is none. */
   error: Schema.String
 }) {
   get isRetryable(): boolean {
@@ -233,7 +233,7 @@ export class TurnFailed extends Schema.TaggedClass<TurnFailed>("effect-ash/TurnF
   }
 }
 
-/** Another turn ran in the session at the same time, and what arrived is of both. What this turn says is lost. */
+/** Another turn ran in the session at the same time, and the stream has events of both. The output of this turn is lost. */
 export class TurnMixed extends Schema.TaggedClass<TurnMixed>("effect-ash/TurnMixed")("TurnMixed", {
   ...turnFields,
   sessionId: Schema.String
@@ -256,7 +256,7 @@ export class TurnUnsuccessful extends Schema.TaggedClass<TurnUnsuccessful>("effe
   {
     ...turnFields,
     sessionId: Schema.String,
-    /** How it ended; `partialTurn.outcome` has what the agent says of it. */
+    /** How it ended; `partialTurn.outcome` has the details. */
     outcome: Schema.Literals(TurnOutcome.members.map((member) => member.fields._tag.schema.literal))
   }
 ) {
@@ -269,7 +269,7 @@ export class TurnUnsuccessful extends Schema.TaggedClass<TurnUnsuccessful>("effe
   }
 }
 
-/** The server does not have this route: it is of another release, or the route is the hosted product's alone (404). */
+/** The server does not have this route: it is of another release, or only the hosted product has the route (404). */
 export class NotSupported extends Schema.TaggedClass<NotSupported>("effect-ash/NotSupported")("NotSupported", fields) {
   get isRetryable(): boolean {
     return false
@@ -326,7 +326,7 @@ export class SessionFenced extends Schema.TaggedClass<SessionFenced>("effect-ash
   }
 }
 
-/** The session got a sandbox that was made before it and ignores these settings, and a fresh one was required. It was ended. */
+/** The session got a prepared sandbox, which ignores these settings, and a fresh one was required. It was ended. */
 export class SettingsIgnored extends Schema.TaggedClass<SettingsIgnored>("effect-ash/SettingsIgnored")(
   "SettingsIgnored",
   { ...fields, sessionId: Schema.String, settings: Schema.Array(Schema.String) }

@@ -1,4 +1,4 @@
-/** The timeline of a session, as the server keeps it: what the agent said and did, and what became of the session. */
+/** The timeline of a session, as the server stores it: what the agent wrote and did, and changes of the session's state. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
@@ -60,7 +60,7 @@ const data = {
   })
 }
 
-/** What a session event tells. A kind that is not known here, or not as expected, is `Unknown`. */
+/** The data of a session event. A kind that is unknown here, or has unexpected data, is `Unknown`. */
 export type SessionEventData = typeof SessionEventData.Type
 export const SessionEventData = Schema.Union([
   Schema.toType(data.text),
@@ -95,7 +95,7 @@ const row = {
   createdAt: Schema.DateTimeUtcFromString
 }
 
-/** An event of a session's timeline: its row, and what it tells in `data`, whose JSON is kept in `raw`. */
+/** An event of a session's timeline: its row, and its data, whose JSON is in `raw`. */
 export interface SessionEvent extends Schema.Schema.Type<typeof SessionEvent> {}
 export const SessionEvent = Schema.Struct({ ...row, data: nullish(JsonText) }).pipe(
   Schema.decodeTo(Schema.toType(Schema.Struct({ ...row, data: SessionEventData, raw: Schema.Json })), {

@@ -1,9 +1,9 @@
-/** A whole turn as one value: what an agent said and did. */
+/** A whole turn as one value: what an agent wrote and did. */
 import * as Schema from "effect/Schema"
 import { ResultMessage, TokenUsage, withRaw } from "./ClaudeMessage.ts"
 import { orUndefined } from "./Wire.ts"
 
-/** A call of a tool, with its answer where there was one. */
+/** A call of a tool, with its result if there was one. */
 export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
 export const ToolCall = Schema.Struct({
   id: Schema.String,
@@ -26,51 +26,50 @@ export const TurnOutcome = Schema.Union([
   Schema.TaggedStruct("MaxStructuredOutputRetries", {}),
   /** The agent failed, with these errors. */
   Schema.TaggedStruct("ErrorDuringExecution", { errors: Schema.Array(Schema.Json) }),
-  /** The result says that it is an error, as where the model's API failed; `error` is what it says instead of an answer. */
+  /** The result is marked as an error, such as a failure of the model's API; `error` is its text instead of an answer. */
   Schema.TaggedStruct("IsError", { error: Schema.String }),
-  /** An end that is not known here, as the server names it. */
+  /** An end that this package does not know, by the server's name for it. */
   Schema.TaggedStruct("Other", { subtype: Schema.String }),
   /** No result came: another turn or an `exec` on the same session can end a stream early. */
   Schema.TaggedStruct("NoResult", {})
 ]).annotate({ identifier: "TurnOutcome" })
 
 /**
- * What `usage` and `costUsd` of a turn count: the turn, or at most the SDK's session until then, where the turns before it
- * are not known.
+ * What `usage` and `costUsd` of a turn count: the turn, or, if the previous turns are unknown, at most the SDK's session
+ * up to it.
  */
 export type UsageScope = typeof UsageScope.Type
 export const UsageScope = Schema.Literals(["turn", "session"])
 
-/** What an agent said and did in a turn. Subagents count in `toolCalls`, `usage` and `costUsd` only. */
+/** What an agent wrote and did in a turn. Subagents count in `toolCalls`, `usage` and `costUsd` only. */
 export interface Turn extends Schema.Schema.Type<typeof Turn> {}
 export const Turn = Schema.Struct({
   /**
-   * Everything that the agent wrote; a blank line separates what it wrote before and after it used tools. It is what
-   * complete messages say, and pieces only where no complete message came for them. The final answer alone is
-   * `result.result`.
+   * All text of the agent. A blank line separates text before and after tool calls. It is the text of complete messages, and
+   * of pieces only if no complete message came for them. `result.result` is only the final answer.
    */
   text: Schema.String,
   thinking: Schema.String,
-  /** In their order; calls without an id of their own are kept apart. */
+  /** In their order; calls without a unique id are kept apart. */
   toolCalls: Schema.Array(ToolCall),
   /** How the turn ended. `SessionHandle.ask` fails with `TurnUnsuccessful` unless it is `Success`. */
   outcome: TurnOutcome,
   /** The answer to an `outputFormat`. */
   structuredOutput: orUndefined(Schema.Json),
-  /** Tokens, those of subagents included. The server's own statistics (`Usage`) leave subagents out. */
+  /** Tokens, including those of subagents, which the server's own statistics (`Usage`) omit. */
   usage: orUndefined(TokenUsage),
-  /** US dollars: an estimate by the SDK's price table, not to bill from. */
+  /** US dollars: an estimate by the SDK's price table; do not bill from it. */
   costUsd: orUndefined(Schema.Finite),
   /**
-   * What `usage` and `costUsd` count. A session handle knows the turn before, and takes its figures off where the SDK sums
-   * them up; elsewhere `session` says that they may be sums over the session until then, and the turn's own are at most that.
+   * What `usage` and `costUsd` count. If the SDK sums figures over a session, a session handle subtracts those of the turn
+   * before. If that turn is unknown, this is `session`: the figures may be sums, and the turn used at most that.
    */
   usageScope: UsageScope,
   /** Turns as the SDK counts them, tool results among them: not the number of model calls. */
   numTurns: orUndefined(Schema.Finite),
   stopReason: orUndefined(Schema.String),
-  /** How the turn ended, with the whole JSON in `raw`. Without one the turn is not known to be complete. */
+  /** The message that ended the turn, with its whole JSON in `raw`. Without it, the turn may be incomplete. */
   result: orUndefined(withRaw(ResultMessage)),
-  /** Whether something is left out, as of what an error carries of a turn (`AshError.partialTurn`) 1 MiB is kept. */
+  /** Whether something is left out: the turn of an error (`AshError.partialTurn`) keeps 1 MiB. */
   isPartial: Schema.Boolean
 }).annotate({ identifier: "Turn" })

@@ -183,11 +183,11 @@ const hasFields = (json: Schema.Json | undefined): json is Schema.JsonObject => 
 export const jsonAt = (json: Schema.Json, ...path: ReadonlyArray<string | number>): Schema.Json | undefined =>
   path.reduce((inner: Schema.Json | undefined, key) => hasFields(inner) ? inner[key] : undefined, json)
 
-/** Whether a flag of an error says so: what is of another type than false, and so is absent where it is decoded, does. */
+/** Whether a flag marks an error: `true` does, and so does a value of another type, which decodes as absent. */
 export const saysError = (flag: boolean | null | undefined, raw: () => Schema.Json | undefined): boolean =>
   flag ?? Predicate.isNotNullish(raw())
 
-/** Where a block of a message says whether a tool failed. */
+/** The field of a message block that marks a failed tool. */
 export const toolError = (block: number) => ["message", "content", block, "is_error"] as const
 
 /** As `startsWith`, which costs more than the rest of what is done with a short line. */

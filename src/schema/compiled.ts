@@ -4,7 +4,7 @@
  *
  * `compile` is for what servers answer, lists above all. Effect generates code that checks and copies JSON fast where a
  * schema transforms nothing. So it gets the schema of the JSON, and what is transformed, times above all, is put into the
- * copy. `jsonDecoder` is for what agents say, which has JSON of any shape in it, for which no code is generated.
+ * copy. `jsonDecoder` is for messages of agents. They hold JSON of any shape, for which no code is generated.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -123,7 +123,7 @@ const finisher = (schema: SchemaAST.AST): Decode | undefined => {
   return decoder(ordinary(ast))
 }
 
-/** Decodes by a decoder of one's own, made when it is first needed, and tells by Effect's what is not as expected. */
+/** Decodes by generated code, made when it is first needed. Effect's decoder reports what is not as expected. */
 const install = (ast: SchemaAST.AST, makeDecode: () => Decode | undefined): void =>
   set(ast, {
     get decode() {
@@ -253,7 +253,7 @@ const reader = (schema: SchemaAST.AST): Decode => {
   return decoder(ordinary(ast))
 }
 
-/** A decoder of what agents say, of which a turn has thousands. It decodes as Effect's own does. */
+/** A decoder for messages of agents, of which a turn has thousands. It decodes as Effect's own does. */
 export const jsonDecoder = <S extends Schema.Decoder<unknown>>(schema: S) => {
   const own = Schema.Union([schema])
   install(own.ast, () => reader(schema.ast))

@@ -10,7 +10,7 @@ const joiner = "\u2060"
 
 const hasSomethingToRead = (text: string): boolean => /[^\s\p{C}\p{Z}]/u.test(text)
 
-/** Where a text may be cut: at the first end of a line, or else of a word, with more to read behind it. */
+/** Where a text may be cut: after the first line, or else the first word, if visible text follows. */
 const cut = (text: string): readonly [string, string] | undefined => {
   const end = /\S(?=[^\S\n]*\n\s*\S)/u.exec(text) ?? /\S(?=\s+\S)/u.exec(text)
   if (end === null) return undefined
@@ -34,7 +34,7 @@ export const fromTexts = (blocks: ReadonlyArray<string | undefined>): ReadonlyAr
   return (isWhole ? [first] : hadNothing ? [first?.slice(0, -1)] : blocks).filter(Predicate.isNotUndefined)
 }
 
-/** The texts of what was said, in whatever form a server was sent it and keeps it. */
+/** The texts of a prompt, in any form in which it is sent or stored. */
 export const textsOf = (content: MessageContent | UserPrompt["content"]): ReadonlyArray<string> =>
   typeof content === "string" ?
     [content] :

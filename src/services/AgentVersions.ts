@@ -1,4 +1,4 @@
-/** Versions of an agent: creates them, and says which one is in force. */
+/** Versions of an agent: creates them, and activates one. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

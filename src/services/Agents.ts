@@ -105,7 +105,7 @@ export class Agents extends Context.Service<Agents, {
           const uploads = yield* gatherFiles("Agents.writeFiles", files)
           const tooLarge = uploads.findIndex(isTooLarge)
           if (tooLarge >= 0) return yield* refuse(`files[${tooLarge}].content`)
-          // A list without files is a request as well: it tells whether there is such an agent.
+          // An empty list is sent as well: the response shows whether the agent exists.
           const written = yield* Effect.forEach(
             files.length === 0 ? [[]] : batches(uploads),
             (files) => call(api.writeFiles, { params: { name }, payload: { files } })

@@ -14,7 +14,7 @@ export interface AnalyticsOptions {
   readonly before?: DateTime.Utc | undefined
 }
 
-/** Tells the numbers of a server. */
+/** Reads the numbers of a server. */
 export class Analytics extends Context.Service<Analytics, {
   /** Counts agents, sessions, usage and evals. */
   readonly get: (options?: AnalyticsOptions) => Effect.Effect<AnalyticsSummary, AshError>

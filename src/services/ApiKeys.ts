@@ -9,7 +9,7 @@ import type { AshError } from "../schema/AshError.ts"
 
 /** Manages the keys of the tenant of the key in use. */
 export class ApiKeys extends Context.Service<ApiKeys, {
-  /** Makes a key. The server tells it this once; it may do all that the key in use may do. */
+  /** Creates a key with the permissions of the key in use. The server returns it only once. */
   readonly create: (options?: { readonly label?: string | undefined }) => Effect.Effect<NewApiKey, AshError>
   /** Lists keys, without what opens the server. The one with the id `env` is what the server was started with. */
   readonly list: () => Effect.Effect<ReadonlyArray<ApiKey>, AshError>

@@ -12,7 +12,7 @@ import type { Attachment } from "../schema/Attachment.ts"
 
 /** A file to attach. */
 export interface NewAttachment<E = never, R = never> {
-  /** The server keeps what stands behind the last `/`. */
+  /** The server keeps only the part after the last `/`. */
   readonly filename: string
   /** Bytes, text, or a stream of bytes; 1 byte to some 768 KiB. */
   readonly content: FileContent<E, R>
@@ -22,7 +22,7 @@ export interface NewAttachment<E = never, R = never> {
   readonly messageId?: string | undefined
 }
 
-/** Attaches files to sessions. The sandbox has a copy in `attachments/`; the model is not told of it. */
+/** Attaches files to sessions. The sandbox has a copy in `attachments/`; the model is not informed. */
 export class Attachments extends Context.Service<Attachments, {
   /** Attaches a file. */
   readonly upload: <E = never, R = never>(

@@ -1,4 +1,4 @@
-/** The state of a server, and what it says of itself. */
+/** The state of a server, its metrics and its documents. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -12,7 +12,7 @@ import type { ServerHealth } from "../schema/Health.ts"
 export class Health extends Context.Service<Health, {
   /** The server's version, sessions and sandboxes. Needs no key. */
   readonly get: () => Effect.Effect<ServerHealth, AshError>
-  /** The server's gauges and counters as Prometheus reads them. Needs a key, whatever the server's documents say. */
+  /** The server's gauges and counters as Prometheus reads them. Needs a key, although the server's documents deny it. */
   readonly metrics: () => Effect.Effect<string, AshError>
   /** The server's own description of its API, in OpenAPI 3; a server in production has none. */
   readonly openApi: () => Effect.Effect<Schema.JsonObject, AshError>

@@ -17,24 +17,24 @@ import { isOpen, SessionGates } from "./SessionGates.ts"
 /** Which items to list. */
 export interface ListQueueItemsOptions {
   readonly status?: QueueItemStatus | undefined
-  /** At most so many items, 1 to 500; there is no way to get at the rest. @default 50 */
+  /** The most items to list, 1 to 500; the rest cannot be listed. @default 50 */
   readonly limit?: number | undefined
 }
 
 /** How an item is awaited. */
 export interface AwaitQueueItemOptions {
-  /** The time between two looks. @default "1 second" */
+  /** The time between two polls. @default "1 second" */
   readonly every?: Duration.Input | undefined
 }
 
 /**
- * Enqueues prompts. The server works off one item at a time. It keeps nothing of what the agent answers, and does not
- * tell in which session: for an answer, give the item a session and let the agent write a file there.
+ * Enqueues prompts. The server runs one item at a time. It does not store the agent's answer, nor report the session that it
+ * used. To get an answer, give the item a session and have the agent write a file there.
  */
 export class QueueItems extends Context.Service<QueueItems, {
   /**
-   * Puts a prompt into the queue. One for a session that a handle of this program has open is refused with `SessionBusy`,
-   * unless `RequestOptions.exclusive` is false: the server would run it whenever it comes to it, in the middle of a turn.
+   * Puts a prompt into the queue. It fails with `SessionBusy` for a session that a handle of this program has open, unless
+   * `RequestOptions.exclusive` is false: the server could run the prompt in the middle of a turn.
    */
   readonly enqueue: (item: CreateQueueItemRequest) => Effect.Effect<QueueItem, AshError>
   /** Lists items, the newest first. */
@@ -42,9 +42,8 @@ export class QueueItems extends Context.Service<QueueItems, {
   /** Fetches one item. */
   readonly get: (id: string) => Effect.Effect<QueueItem, AshError>
   /**
-   * Polls an item until it is `completed`, `failed` or `cancelled`, and answers it as it is then; its failure is a
-   * result, not a failure of this effect. An item that a server left behind when it died stays `processing` for ever:
-   * bound the wait in time.
+   * Polls an item until it is `completed`, `failed` or `cancelled`, and returns it. An item that failed is a result, not a
+   * failure of this effect. An item stays `processing` for ever if its server crashed: limit the wait in time.
    */
   readonly await: (id: string, options?: AwaitQueueItemOptions) => Effect.Effect<QueueItem, AshError>
   /** Cancels an item that is still pending. */

@@ -52,7 +52,7 @@ export interface WriteFilesOptions<E = never, R = never> {
 /** Reads and writes the files of workspaces. Those of a stopped or ended session are read from what was kept of it. */
 export class SessionFiles extends Context.Service<SessionFiles, {
   /**
-   * Lists files, and says where they were read. Never listed are `node_modules`, `.git`, `__pycache__`, `.DS_Store`, and
+   * Lists files, and where they were read. Never listed are `node_modules`, `.git`, `__pycache__`, `.DS_Store`, and
    * files that end in `.sock`, `.lock` or `.pid`; without hidden ones, folders of caches neither.
    */
   readonly list: (

@@ -13,7 +13,7 @@ export interface ListUsageEventsOptions extends UsageFilter {
   readonly limit?: number | undefined
 }
 
-/** Tells what turns took. Both ends of a span of time belong to it. */
+/** Reads the usage of turns. A span of time includes both of its ends. */
 export class Usage extends Context.Service<Usage, {
   /** Lists counts, the newest first. There are no pages: narrow the span of time to see more. */
   readonly listEvents: (options?: ListUsageEventsOptions) => Effect.Effect<ReadonlyArray<UsageEvent>, AshError>

@@ -27,7 +27,7 @@ export class Workspaces extends Context.Service<Workspaces, {
   /**
    * Fetches the files of a workspace, one after the other, each of at most 100 MiB, and all of at most 1 GiB and 100,000 files
    * and folders; beyond it fails with `Undecodable`. What is neither file nor folder is passed over with a warning. A hard
-   * link has the content of its file, unless more than 100 MiB of files came since: then a warning tells.
+   * link has the content of its file, unless more than 100 MiB of files came since: then a warning reports it.
    */
   readonly files: (sessionId: string) => Stream.Stream<Bundle.BundleFile & { readonly content: Uint8Array }, AshError>
 }>()("effect-ash/services/Workspaces") {

@@ -167,7 +167,7 @@ describe("archives of GNU tar", () => {
       const bundle = yield* written("printf 1 > x; tar -czf t x; cat t; printf trash")
       const { files, warnings } = yield* unpack(bundle)
       assert.deepStrictEqual([...files], [["x", "1"]])
-      assert.deepStrictEqual(warnings, ["what stands behind the gzipped data is left out"])
+      assert.deepStrictEqual(warnings, ["what follows the gzipped data is left out"])
       const two = yield* written("printf 1 > x; printf 2 > y; tar -czf t x; tar -czf u y; cat t u")
       assert.deepStrictEqual((yield* unpack(two)).warnings, ["what follows the end of the archive is left out"])
     }))

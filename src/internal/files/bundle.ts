@@ -41,7 +41,7 @@ const maxPath = 4096
 /** Characters that the names of a bundle may have, each folder on the way to a file counted once. */
 const maxNames = 67_108_864
 
-/** Bytes of files that are kept for the hard links behind them: at least the last file. */
+/** Bytes of files that are kept for hard links after them: at least the last file. */
 const maxKept = maxSize
 
 const broken = (why: string) =>
@@ -119,17 +119,17 @@ const permissions = (mode: number) => (mode & 0o755) | 0o600
 /** A path as disks have it that know neither letter case nor forms of characters. */
 const fold = (path: string) => path.normalize("NFD").toLowerCase().toUpperCase().normalize("NFD")
 
-/** Takes the paths of a bundle, as many as it may have, and tells of those that are one on some disks. */
+/** Checks the number of paths in a bundle, and warns of paths that are one on some disks. */
 const makeNames = () => {
   const names = new Map<string, string>()
-  const told = new Set<string>()
+  const warned = new Set<string>()
   let length = 0
   return Effect.fnUntraced(function*(path: string) {
     if (path.split("/").length > maxDepth + 1) {
       return yield* tooMuch(`a file lies in more than ${maxDepth} folders, one within the other`)
     }
     // The folders above one that is known are known as well.
-    for (let name = path; name !== "" && !told.has(name); name = name.slice(0, Math.max(name.lastIndexOf("/"), 0))) {
+    for (let name = path; name !== "" && !warned.has(name); name = name.slice(0, Math.max(name.lastIndexOf("/"), 0))) {
       const folded = fold(name)
       const known = names.get(folded)
       if (known === name) break
@@ -137,11 +137,11 @@ const makeNames = () => {
       if (known === undefined) {
         names.set(folded, name)
       } else {
-        told.add(name)
+        warned.add(name)
         yield* Effect.logWarning(`${printable(known)} and ${printable(name)} are one name on some disks`)
       }
     }
-    if (names.size + told.size > maxEntries || length > maxNames) return yield* tooMany
+    if (names.size + warned.size > maxEntries || length > maxNames) return yield* tooMany
   })
 }
 

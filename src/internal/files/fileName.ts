@@ -10,7 +10,7 @@ const decodeText = (charset: string, bytes: Uint8Array): Option.Option<string> =
 
 const latin1 = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0))
 
-/** What a percent-encoded value says, where it says so in a charset that is known. */
+/** Decodes a percent-encoded value, if its charset is known. */
 const decodeExtended = (value: string): Option.Option<string> => {
   const match = /^([\w.:+-]+)'[\w-]*'((?:%[\da-f]{2}|[\w!#$&+.^`|~-])*)$/i.exec(value)
   if (match === null) return Option.none()
@@ -26,14 +26,14 @@ const decodePlain = (value: string): string =>
 /** What is not seen in a name, or turns the direction of what is. */
 const unsafe = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
-/** The last segment of what may be a path, of any system. Windows writes beside a file what comes behind a colon. */
+/** The last segment of what may be a path, of any system. Windows treats the part after a colon as a stream of the file. */
 export const lastSegment = (text: string): Option.Option<string> => {
   const segment = text.replaceAll(unsafe, "").split(/[/\\]/).at(-1) ?? ""
   const name = segment.trim().replace(/^(?:[a-z]:\s*)+/i, "").replaceAll(":", "_").trim()
   return /^[. ]*$/.test(name) ? Option.none() : Option.some(name)
 }
 
-/** The name in a header, by the parameter that can say it best. */
+/** The file name in a header, from the parameter that encodes it best. */
 export const inHeader = (header: string): Option.Option<string> => {
   const values = new Map<string, string>()
   for (

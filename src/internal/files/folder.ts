@@ -99,7 +99,7 @@ interface Place {
   readonly rules: FolderRules
 }
 
-/** What an entry of a folder turns out to be, behind its link if it is one. */
+/** An entry of a folder, with its link resolved if it is one. */
 interface Found {
   /** The path under which it is sent. */
   readonly sent: string
@@ -115,8 +115,8 @@ const isWithin = (path: Path.Path, root: string, source: string): boolean =>
   source === root || source.startsWith(path.join(root, path.sep))
 
 /**
- * Whether a path, or the real one behind it, has a name that secrets have. The names count from the folder itself, which may
- * have such a name; or from the root of the disk where a link leads out of the folder.
+ * Whether a path, or the real path that it resolves to, has a name that secrets have. The names count from the folder
+ * itself, which may have such a name; or from the root of the disk if a link leads out of the folder.
  */
 const isSecret = (path: Path.Path, root: string, { real, sent }: Found): boolean => {
   const start = isWithin(path, root, real) ? path.dirname(path.dirname(root)) : path.parse(real).root

@@ -7,7 +7,7 @@ import { members } from "./inflate.ts"
 
 const none: Uint8Array = new Uint8Array()
 
-/** What the members of a gzipped file hold. What is behind them stays unread; that it is no padding, a warning tells. */
+/** The content of the members of a gzipped file. What follows them is not read; a warning reports it unless it is padding. */
 export const gunzip =
   <E2>(broken: (why: string) => E2) =>
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E | E2, R> =>
@@ -25,7 +25,7 @@ export const gunzip =
             return yield* value === "moreOrEnd" ? Cause.done() : Effect.fail(broken("it is cut off"))
           }
           if ("broken" in value) return yield* Effect.fail(broken(value.broken))
-          if (value.trailing) yield* Effect.logWarning("what stands behind the gzipped data is left out")
+          if (value.trailing) yield* Effect.logWarning("what follows the gzipped data is left out")
           return yield* Cause.done()
         }
       })
