@@ -48,7 +48,7 @@ export const ToolResultBlock = Schema.Struct({
 }).annotate({ identifier: "ToolResultBlock" })
 
 /** A block of a message. A type that is not known here, or not as expected, is kept as `Unknown`. */
-export type MessageBlock = typeof MessageBlock.Type
+export type MessageBlock = TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock | UnknownJson
 export const MessageBlock = Schema.Union([TextBlock, ThinkingBlock, ToolUseBlock, ToolResultBlock, UnknownJson])
   .annotate({
     identifier: "MessageBlock"
@@ -162,6 +162,9 @@ export const PartialMessage = Schema.Struct({
 
 const known = [SystemInit, AssistantMessage, UserMessage, ResultMessage, PartialMessage] as const
 
+/** A decoded message with its whole JSON. */
+export type WithRaw<Message> = Message & { readonly raw: Schema.Json }
+
 /** The type of a decoded message that keeps its whole JSON. */
 export const withRaw = <Fields extends Schema.Struct.Fields>(member: Schema.Struct<Fields>) =>
   Schema.toType(Schema.Struct({ ...member.fields, raw: Schema.Json }))
@@ -188,7 +191,13 @@ export const claudeMessageFromJson = (raw: Schema.Json): ClaudeMessage =>
  * | `Partial` | a piece of a message, read from a `Partial` event by `MessageReader.readPartial`; only with `includePartialMessages` |
  * | `Unknown` | any other message, or one with unexpected fields, as its JSON in `raw` |
  */
-export type ClaudeMessage = typeof ClaudeMessageType.Type
+export type ClaudeMessage =
+  | WithRaw<SystemInit>
+  | WithRaw<AssistantMessage>
+  | WithRaw<UserMessage>
+  | WithRaw<ResultMessage>
+  | WithRaw<PartialMessage>
+  | UnknownJson
 export const ClaudeMessageType = Schema.Union([
   withRaw(SystemInit),
   withRaw(AssistantMessage),

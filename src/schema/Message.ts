@@ -3,7 +3,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { BytesFromBase64 } from "./Bytes.ts"
-import { claudeMessageFromJson, ClaudeMessageType, withRaw } from "./ClaudeMessage.ts"
+import { type ClaudeMessage, claudeMessageFromJson, ClaudeMessageType, type WithRaw, withRaw } from "./ClaudeMessage.ts"
 import { jsonDecoder } from "./compiled.ts"
 import { harmless, JsonObjectInput, JsonText, nullish, omittable, open, UnknownJson, WellFormed } from "./Wire.ts"
 
@@ -110,7 +110,7 @@ const storedContentFromJson = (raw: Schema.Json): StoredContent =>
   })
 
 /** The content of a stored message: a user's prompt, or a message of the Claude Agent SDK. Each keeps its JSON in `raw`. */
-export type StoredContent = typeof StoredContentType.Type
+export type StoredContent = WithRaw<UserPrompt> | ClaudeMessage
 const StoredContentType = Schema.Union([withRaw(UserPrompt), ClaudeMessageType])
 export const StoredContent = JsonText.pipe(
   Schema.decodeTo(StoredContentType, {

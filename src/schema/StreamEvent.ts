@@ -144,7 +144,21 @@ export const UnknownEvent = Schema.TaggedStruct("Unknown", {
  * | `SessionEnd` | declared by the server's types; no known server sends it |
  * | `Unknown` | any other event, or one with unexpected data: its name and its JSON |
  */
-export type StreamEvent = typeof StreamEvent.Type
+export type StreamEvent =
+  | SessionStartEvent
+  | ClaudeMessageEvent
+  | PartialEvent
+  | TextDeltaEvent
+  | ThinkingDeltaEvent
+  | TextReplacedEvent
+  | ThinkingReplacedEvent
+  | ToolUseEvent
+  | ToolResultEvent
+  | TurnCompleteEvent
+  | TurnErrorEvent
+  | DoneEvent
+  | SessionEndEvent
+  | UnknownEvent
 export const StreamEvent = Schema.Union([
   Schema.toType(SessionStartEvent),
   Schema.toType(ClaudeMessageEvent),

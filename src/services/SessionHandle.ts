@@ -25,15 +25,20 @@ export type { ReconcileOutcome, ReconcileQuery, SessionHandleOptions, SessionRes
 
 /** The files of a session's workspace, as `SessionFiles` has them. */
 export interface SessionHandleFiles {
+  /** Lists the files, and says where they were read. `includeHidden` is true by default. */
   readonly list: (
     options?: { readonly includeHidden?: boolean | undefined }
   ) => Effect.Effect<SessionFileList, AshError>
+  /** Reads a file of at most 100 MiB. The connection is held until the content is read or the scope closes. */
   readonly read: (path: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
+  /** Reads a file as UTF-8 text, of at most 100 MiB: `responseLimits.text`. */
   readonly readText: (path: string) => Effect.Effect<string, AshError>
+  /** Writes files over those that are there. Fails with `FilesRefused` where the server refuses some of them. */
   readonly write: <E = never, R = never, E2 = never, R2 = never>(
     files: ReadonlyArray<NewSessionFile<E, R>>,
     options?: WriteFilesOptions<E2, R2>
   ) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError | E | E2, R | R2>
+  /** Deletes a file. */
   readonly delete: (path: string) => Effect.Effect<void, AshError>
 }
 
@@ -42,6 +47,7 @@ export interface SessionHandleFiles {
  * one waits, or fails with `SessionBusy`. Other programs are not kept out.
  */
 export interface SessionHandle {
+  /** The id of the session, as the services take it. */
   readonly id: string
   /**
    * Those settings that the session was opened with and its sandbox ignores, as it was made before the session: a
@@ -63,6 +69,7 @@ export interface SessionHandle {
   readonly ask: (content: MessageContent, options?: SendMessageOptions) => Effect.Effect<Turn, AshError>
   /** Runs a shell command, as `Sessions.exec`, when no turn runs. One that was not answered leaves the session fenced. */
   readonly exec: (command: string, options?: ExecOptions) => Effect.Effect<ExecResult, AshError>
+  /** The files of its workspace. */
   readonly files: SessionHandleFiles
   /** Streams the conversation, oldest first. */
   readonly history: (options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
