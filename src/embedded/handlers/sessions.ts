@@ -195,7 +195,7 @@ const exec = Effect.fnUntraced(function*(id: string, request: HttpServerRequest)
     SandboxDied: ({ message }) => Effect.fail(Errors.serverError(message))
   })
   // The readers of the sandbox take the end of a command for that of a turn.
-  if (quirks.mixTurns) yield* sandbox.value.speak(0, { _tag: "Done", sessionId: "" })
+  if (quirks.mixTurns) yield* sandbox.value.emit(0, { _tag: "Done", sessionId: "" })
   yield* store.updateSession(session.id, {})
   return result
 })

@@ -16,7 +16,7 @@ import * as Processes from "./Processes.ts"
 import * as Shell from "./Shell.ts"
 
 /** What the agent of a sandbox emits. Every subscription receives all of it, that of other turns as well. */
-export type Utterance =
+export type AgentOutput =
   & { readonly number: number; readonly turn: number }
   & (
     | { readonly _tag: "Message"; readonly message: Schema.JsonObject }
@@ -25,8 +25,8 @@ export type Utterance =
     | { readonly _tag: "Died" }
   )
 
-/** An utterance before it is numbered. */
-type Speech = Utterance extends infer U ? U extends Utterance ? Omit<U, "number" | "turn"> : never : never
+/** An output before it is numbered. */
+type Unnumbered = AgentOutput extends infer U ? U extends AgentOutput ? Omit<U, "number" | "turn"> : never : never
 
 /** What a sandbox is given when it starts. None of it can be changed later. */
 export interface SandboxSettings {
@@ -46,11 +46,11 @@ export interface Sandbox {
   /** The id of the agent's conversation, which ends with the process. */
   readonly conversation: string
   /** Publishes what the agent emits in a turn; 0 is no turn. */
-  readonly speak: (turn: number, speech: Speech) => Effect.Effect<void>
+  readonly emit: (turn: number, output: Unnumbered) => Effect.Effect<void>
   /** Subscribes to what the agent emits from now on. */
-  readonly listen: Effect.Effect<PubSub.Subscription<Utterance>, never, Scope.Scope>
-  /** Whether an utterance is new: true once for each, so that one that two subscriptions receive is stored once. */
-  readonly claim: (utterance: Utterance) => Effect.Effect<boolean>
+  readonly subscribe: Effect.Effect<PubSub.Subscription<AgentOutput>, never, Scope.Scope>
+  /** Whether an output is new: true once for each, so that one that two subscriptions receive is stored once. */
+  readonly claim: (output: AgentOutput) => Effect.Effect<boolean>
   /** The number of a new turn. */
   readonly nextTurn: Effect.Effect<number>
   /** Runs a turn in the background, until it ends or the sandbox does. */
@@ -97,7 +97,7 @@ export const make = Effect.fnUntraced(function*({ count, directory, env, id, sco
     directory,
     settings,
     conversation: yield* random.uuidV4(),
-    ...(yield* makeSpeech),
+    ...(yield* makeOutputs),
     ...(yield* makeTurns(scope, count)),
     exec: yield* makeExec(directory, env, scope, count),
     ...makeLog()
@@ -106,21 +106,24 @@ export const make = Effect.fnUntraced(function*({ count, directory, env, id, sco
   return sandbox
 })
 
-const makeSpeech = Effect.map(PubSub.unbounded<Utterance>(), (hub): Pick<Sandbox, "speak" | "listen" | "claim"> => {
-  let published = 0
-  let claimed = 0
-  return {
-    speak: (turn, speech) =>
-      Effect.suspend(() => Effect.asVoid(PubSub.publish(hub, { ...speech, turn, number: ++published }))),
-    listen: PubSub.subscribe(hub),
-    claim: ({ number }) =>
-      Effect.sync(() => {
-        const isNew = number > claimed
-        claimed = Math.max(claimed, number)
-        return isNew
-      })
+const makeOutputs = Effect.map(
+  PubSub.unbounded<AgentOutput>(),
+  (hub): Pick<Sandbox, "emit" | "subscribe" | "claim"> => {
+    let published = 0
+    let claimed = 0
+    return {
+      emit: (turn, output) =>
+        Effect.suspend(() => Effect.asVoid(PubSub.publish(hub, { ...output, turn, number: ++published }))),
+      subscribe: PubSub.subscribe(hub),
+      claim: ({ number }) =>
+        Effect.sync(() => {
+          const isNew = number > claimed
+          claimed = Math.max(claimed, number)
+          return isNew
+        })
+    }
   }
-})
+)
 
 const makeTurns = (scope: Scope.Scope, count: Count) =>
   Effect.map(Semaphore.make(1), (turnLock): Pick<Sandbox, "nextTurn" | "start" | "run" | "turnLock"> => {

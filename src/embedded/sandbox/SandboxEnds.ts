@@ -37,7 +37,7 @@ export const make = Effect.fnUntraced(function*(places: Places, folders: Sandbox
   /** Ends what runs in a sandbox that is no longer among those alive. */
   const close = Effect.fnUntraced(function*({ sandbox, scope }: Resident) {
     yield* Scope.close(scope, Exit.void)
-    yield* sandbox.speak(0, { _tag: "Died" })
+    yield* sandbox.emit(0, { _tag: "Died" })
   })
 
   const persist = (resident: Resident | undefined, whole: boolean) =>

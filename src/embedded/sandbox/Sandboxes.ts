@@ -18,8 +18,6 @@ import * as SandboxFolders from "./SandboxFolders.ts"
 import * as SandboxStarts from "./SandboxStarts.ts"
 import * as Snapshots from "./Snapshots.ts"
 
-export type { Sandbox, Utterance } from "./Sandbox.ts"
-
 type Starts = SandboxStarts.SandboxStarts
 type Ends = Omit<SandboxEnds.SandboxEnds, "evict">
 

@@ -7,7 +7,7 @@ import type { StoredMessage } from "../../schema/Message.ts"
 import { fromTexts } from "../../schema/promptText.ts"
 import type { Session } from "../../schema/Session.ts"
 import type { AgentTurn, TurnOptions, Workspace } from "../AgentScript.ts"
-import type { Sandbox } from "../sandbox/Sandboxes.ts"
+import type { Sandbox } from "../sandbox/Sandbox.ts"
 import { elements, textField } from "../wire/Json.ts"
 
 /** Describes a turn in a sandbox, whose files are read now. */

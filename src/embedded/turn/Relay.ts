@@ -4,53 +4,54 @@ import * as PubSub from "effect/PubSub"
 import type * as Schema from "effect/Schema"
 import type { Session } from "../../schema/Session.ts"
 import { Settings } from "../EmbeddedOptions.ts"
-import { type Sandbox, Sandboxes, type Utterance } from "../sandbox/Sandboxes.ts"
+import type { AgentOutput, Sandbox } from "../sandbox/Sandbox.ts"
+import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { Store } from "../store/Store.ts"
 import { Usage } from "../store/Usage.ts"
 import * as Frames from "../wire/Frames.ts"
 import type * as Outflow from "./Outflow.ts"
 
-/** The way of a turn's utterances: from which sandbox to which stream. */
+/** The way of a turn's outputs: from which sandbox to which stream. */
 export interface Relay {
   readonly session: Session
   readonly sandbox: Sandbox
   /** The number of the turn in its sandbox. */
   readonly turn: number
-  readonly subscription: PubSub.Subscription<Utterance>
+  readonly subscription: PubSub.Subscription<AgentOutput>
   readonly outflow: Outflow.Outflow
 }
 
-/** Relays utterances until the turn ends, as far as its reader can tell. */
+/** Relays outputs until the turn ends, as far as its reader can tell. */
 export const run = Effect.fnUntraced(function*(relay: Relay) {
   const { quirks } = yield* Settings
-  const isOfTurn = ({ _tag, turn }: Utterance) => quirks.mixTurns || turn === relay.turn || _tag === "Died"
+  const isOfTurn = ({ _tag, turn }: AgentOutput) => quirks.mixTurns || turn === relay.turn || _tag === "Died"
   yield* PubSub.take(relay.subscription).pipe(
-    Effect.flatMap((utterance) => isOfTurn(utterance) ? pass(relay, utterance) : Effect.succeed(true)),
+    Effect.flatMap((output) => isOfTurn(output) ? pass(relay, output) : Effect.succeed(true)),
     Effect.repeat({ while: (goesOn) => goesOn })
   )
 })
 
-/** Sends an utterance, stores it if it is new, and answers whether others may follow. */
-const pass = Effect.fnUntraced(function*({ outflow, sandbox, session }: Relay, utterance: Utterance) {
+/** Sends an output, stores it if it is new, and answers whether others may follow. */
+const pass = Effect.fnUntraced(function*({ outflow, sandbox, session }: Relay, output: AgentOutput) {
   const { quirks } = yield* Settings
   const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const isNew = sandbox.claim(utterance)
-  switch (utterance._tag) {
+  const isNew = sandbox.claim(output)
+  switch (output._tag) {
     case "Message": {
-      const isTaken = yield* Effect.interruptible(outflow.write(Frames.fromMessage(utterance.message)))
+      const isTaken = yield* Effect.interruptible(outflow.write(Frames.fromMessage(output.message)))
       // What the reader does not take is not stored, nor what follows.
       if (!isTaken) yield* outflow.end([Frames.error("Client write timeout — closing stream"), Frames.done(session.id)])
-      else if (yield* isNew) yield* remember(session, utterance.message)
+      else if (yield* isNew) yield* remember(session, output.message)
       return isTaken
     }
     case "Failed":
-      if (yield* isNew) yield* store.addEvent(session.id, "error", { error: utterance.error })
-      yield* outflow.end([Frames.error(utterance.error)])
+      if (yield* isNew) yield* store.addEvent(session.id, "error", { error: output.error })
+      yield* outflow.end([Frames.error(output.error)])
       return false
     case "Done":
       if (yield* isNew) yield* sandboxes.persist(sandbox.id)
-      yield* outflow.end([Frames.done(utterance.sessionId)])
+      yield* outflow.end([Frames.done(output.sessionId)])
       return false
     case "Died":
       if (quirks.hangOnDeadSandbox) return true

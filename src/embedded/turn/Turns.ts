@@ -13,7 +13,8 @@ import type * as Stream from "effect/Stream"
 import type { Session } from "../../schema/Session.ts"
 import type { AgentTurn, TurnOptions } from "../AgentScript.ts"
 import { Settings } from "../EmbeddedOptions.ts"
-import { type Sandbox, Sandboxes } from "../sandbox/Sandboxes.ts"
+import type { Sandbox } from "../sandbox/Sandbox.ts"
+import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { type SessionRow, Store } from "../store/Store.ts"
 import { Usage } from "../store/Usage.ts"
 import * as Frames from "../wire/Frames.ts"
@@ -87,7 +88,7 @@ const start = Effect.fnUntraced(function*({ capacity, content, options, row, san
   // The end of the connection ends the relay, and with it what is stored.
   const owner = quirks.dropAfterDisconnect ? yield* Effect.scope : yield* ServerScope
   const relayScope = yield* Scope.fork(owner)
-  const subscription = yield* Scope.provide(sandbox.listen, relayScope)
+  const subscription = yield* Scope.provide(sandbox.subscribe, relayScope)
   const outflow = yield* Outflow.make(quirks.cutStalledReaders ? capacity : undefined)
   yield* Effect.addFinalizer(() => outflow.abandon)
   const number = yield* sandbox.nextTurn
@@ -110,13 +111,13 @@ const perform = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, n
   const sandboxes = yield* Sandboxes
   const ending = yield* Performance.perform(script, turn, {
     ...stageOf(sandbox),
-    emit: (message) => sandbox.speak(number, { _tag: "Message", message })
+    emit: (message) => sandbox.emit(number, { _tag: "Message", message })
   })
   switch (ending._tag) {
     case "Finished":
-      return yield* sandbox.speak(number, { _tag: "Done", sessionId: turn.session.id })
+      return yield* sandbox.emit(number, { _tag: "Done", sessionId: turn.session.id })
     case "Failed":
-      return yield* sandbox.speak(number, { _tag: "Failed", error: ending.error })
+      return yield* sandbox.emit(number, { _tag: "Failed", error: ending.error })
     case "Crashed":
       // Not in this fiber: the end of the sandbox waits for its turns, and this is one of them.
       yield* Effect.forkIn(sandboxes.crash(sandbox.id), yield* ServerScope)
