@@ -17,7 +17,7 @@ import { oneSession, sessionId, shortTurn, turn } from "./frames.ts"
 const events = 10_000
 const turns = 200
 const eventsBeforeSilence = 400
-const unheardOf = Buffer.from("event: of_a_newer_server\ndata: {}\n\n")
+const unknownEvent = Buffer.from("event: of_a_newer_server\ndata: {}\n\n")
 const cutOff = Buffer.from("event: text_delta\ndata: {\"del")
 const frames = Buffer.concat(turn(events))
 const writes = Array.from(
@@ -110,7 +110,7 @@ const keptByTurn = Effect.gen(function*() {
 const report = Effect.gen(function*() {
   const long = serving(() => body(writes, true))
   const short = serving(() => body([Buffer.concat(shortTurn)], true))
-  const beforeSilence = [...turn(eventsBeforeSilence + 2).slice(0, -3), unheardOf, cutOff]
+  const beforeSilence = [...turn(eventsBeforeSilence + 2).slice(0, -3), unknownEvent, cutOff]
   const silent = serving(() => body([Buffer.concat(beforeSilence)], false))
   return {
     perEvent: Math.round((yield* Effect.provide(allocatedBy(aTurn), long)) / events),

@@ -10,7 +10,7 @@ export interface EntryCost {
   readonly size: number
   /** Milliseconds to import the whole entry, bundled; by round. */
   readonly entry: ReadonlyArray<number>
-  /** Milliseconds to import the modules of effect that it needs, alone; by round. */
+  /** Milliseconds to import the modules of effect that it needs, and nothing else; by round. */
   readonly effect: ReadonlyArray<number>
 }
 

@@ -8,7 +8,7 @@ import { pathToFileURL } from "node:url"
 import { sessionId } from "./frames.ts"
 import type { Consumption, Transport } from "./sdk.ts"
 
-/** Sees each piece of text as it arrives; a client that reads bytes alone sees an empty one when the first arrive. */
+/** Sees each piece of text as it arrives; for a client that reads only bytes, an empty one when the first arrive. */
 export type OnText = (text: string) => void
 
 /** A client that is connected to a server. */

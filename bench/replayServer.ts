@@ -1,8 +1,8 @@
 /**
  * Answers as Ash does, and as the servers of the peers do, from bodies that are made once. Run as a process of its own;
- * tells its origin to the process that started it.
+ * sends its origin to the process that started it.
  *
- * The path says what is sent, ahead of the API's own: `/<number>/<cut>/api/sessions/...`. The cut is how many bytes a
+ * The path selects what is sent, before the API's own path: `/<number>/<cut>/api/sessions/...`. The cut is how many bytes a
  * write has, or `event` (one event a write), `short` (the same, of six events), `live` (a delta each 5 ms), `idle` (the first
  * events, and then nothing) or `mebibytes` (one event of so many). A write is a chunk of HTTP's chunked encoding, which is what a client sees of it;
  * the chunks are joined into one buffer, so that the server costs the machine next to nothing.

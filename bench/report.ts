@@ -35,7 +35,7 @@ type Measure = (sample: Sample) => number
 
 const medianOf = (result: Result, measure: Measure) => spread(result.samples.map(measure)).median
 
-/** How many times the reference's value a result's is, or the other way round, from rounds that ran beside each other. */
+/** The ratio of a result to the reference, or of the reference to the result, from rounds that ran side by side. */
 const ratio = (result: Result, results: ReadonlyArray<Result>, measure: Measure, inverted = false): Spread => {
   const reference = results.find(({ contender }) => contender.label === result.contender.reference)
   return spread(result.samples.flatMap((sample, round) => {
@@ -137,7 +137,7 @@ export const entryTitle = "Having the package"
 const entryTable = (entries: ReadonlyArray<readonly [name: string, cost: EntryCost]>): ReadonlyArray<string> => [
   `## ${entryTitle}`,
   table([
-    ["package", "program, bundled, min+gzip, beyond effect", "import", "import of its effect modules alone", "ratio"],
+    ["package", "program, bundled, min+gzip, beyond effect", "import", "import of only its effect modules", "ratio"],
     ...entries.map(([name, { effect, entry, size }]) => [
       name,
       `${(size / 1000).toFixed(1)} kB`,

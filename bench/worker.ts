@@ -1,4 +1,4 @@
-/** One peer at one scenario, in a process of its own: connects, then runs a round each time it is told to. */
+/** One peer at one scenario, in a process of its own: connects, then runs a round on each request. */
 import { setImmediate } from "node:timers/promises"
 import { type Client, NotInstalled, peers } from "./peers.ts"
 import type { Work } from "./scenarios.ts"

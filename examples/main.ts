@@ -93,7 +93,7 @@ const command = Command.make("start", {
     Flag.withDefault("assistant")
   ),
   prompt: Flag.String("prompt").pipe(
-    Flag.withDescription("What to say to the agent"),
+    Flag.withDescription("The prompt for the agent"),
     Flag.withDefault("Hello! What is in your workspace?")
   )
 }, ({ agent, prompt }) =>

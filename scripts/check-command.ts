@@ -50,11 +50,11 @@ const start = (...args: ReadonlyArray<string>) => {
   return { child, ended, printed, prints }
 }
 
-/** It says in a line why it does not run. */
-const refuses = async (says: RegExp, ...args: ReadonlyArray<string>) => {
+/** It prints in one line why it does not run. */
+const refuses = async (message: RegExp, ...args: ReadonlyArray<string>) => {
   const { ended, printed } = start(...args)
   assert.equal(await ended, 1)
-  assert.match(printed.stderr, says)
+  assert.match(printed.stderr, message)
   assert.equal(printed.stderr.trimEnd().split("\n").length, 1, printed.stderr)
   assert.equal(printed.stdout, "")
 }
@@ -124,7 +124,7 @@ const check = async () => {
   assert.equal(await server.ended, 0)
   assert.deepEqual(readdirSync(temporary), [])
   const node = execFileSync("node", ["--version"], { encoding: "utf8", env }).trim()
-  console.log(`effect-ash serve runs from the package alone, on Node ${node}`)
+  console.log(`effect-ash serve runs from only the package, on Node ${node}`)
 }
 
 const killAll = () => {

@@ -1,4 +1,4 @@
-/** Runs every check but the tests, one after another, and fails at the first that fails or leaves something behind. */
+/** Runs every check but the tests, one after another, and fails at the first that fails or changes the tree. */
 import { execFileSync, spawnSync } from "node:child_process"
 
 const checks = [
