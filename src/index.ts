@@ -1,4 +1,5 @@
 /** The Effect SDK for Ash: layers, services and the nouns that they work with. */
+export type * from "./client/ApiMethods.ts"
 export * from "./client/AshApiClient.ts"
 export type { FileDownload } from "./client/FileDownload.ts"
 export {

@@ -10,6 +10,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
+import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import * as Ash from "../../src/layers/Ash.ts"
@@ -139,6 +140,18 @@ describe("layer", () => {
       assert.strictEqual(ash.health, yield* Health)
       assert.strictEqual(ash.messages, yield* Messages)
       assert.strictEqual(ash.sessions, yield* Sessions)
+    }).pipe(Effect.provide(Server.make(Server.json(health)).layer)))
+
+  it.effect("whatever sends a request is a function: no service has an effect or a stream as a property", () =>
+    Effect.gen(function*() {
+      const ash = yield* AshClient
+      const handle = (yield* Sessions).attach(sessionId)
+      const properties = Object.entries({ ...ash, handle, handleFiles: handle.files }).flatMap(([name, methods]) =>
+        Object.entries(methods).flatMap(([method, value]) =>
+          Effect.isEffect(value) || Stream.isStream(value) ? [`${name}.${method}`] : []
+        )
+      )
+      assert.deepStrictEqual(properties, ["handle.fence"])
     }).pipe(Effect.provide(Server.make(Server.json(health)).layer)))
 
   it.effect("the low-level client repeats nothing and limits nothing", () =>
