@@ -115,7 +115,11 @@ const check = async () => {
 
   const server = start("--port", "0")
   const [, port] = await server.prints(/:(\d+)\nASH_API_KEY=/)
-  await refuses(/^effect-ash: port \d+ of 127\.0\.0\.1 cannot be listened on: it is in use\n$/, "--port", port!)
+  await refuses(
+    /^effect-ash: cannot listen on port \d+ of 127\.0\.0\.1: it is in use; choose another with --port\n$/,
+    "--port",
+    port!
+  )
   await refuses(/--what/, "--what")
   await refuses(/^effect-ash: --quirks takes .*mixTurns/, "--port", "0", "--quirks", "mix=true")
   await refuses(/is no agent: it has no CLAUDE\.md/, "--port", "0", "--agent", folder)

@@ -43,7 +43,7 @@ Command.run(command, { version }).pipe(
   )),
   NodeRuntime.runMain({
     disableErrorReporting: true,
-    // To be ended by a signal is the end that a server has.
+    // A server has no other end than a signal: it is no failure.
     teardown: (exit, onExit) =>
       Exit.isFailure(exit) && Cause.hasInterruptsOnly(exit.cause) ? onExit(0) : Runtime.defaultTeardown(exit, onExit)
   })

@@ -79,7 +79,9 @@ const watch = Effect.fnUntraced(function*(folder: string) {
     Stream.filter(({ path }) => !isElsewhere(path)),
     Stream.debounce("200 millis"),
     Stream.runForEach(() => Effect.catch(deploy(folder), (error) => Console.error(lineOf(error)))),
-    Effect.catch((error) => Console.error(`${folder} is not watched: ${lineOf(error)}`)),
+    Effect.catch((error) =>
+      Console.error(`${folder} cannot be watched: ${lineOf(error)}; start again to deploy its changes`)
+    ),
     Effect.ensuring(Deferred.succeed(ready, undefined)),
     Effect.forkScoped
   )
@@ -89,20 +91,20 @@ const watch = Effect.fnUntraced(function*(folder: string) {
 const run = Effect.fnUntraced(function*(folders: ReadonlyArray<string>) {
   const names = yield* Effect.forEach(folders, deploy)
   const twice = names.find((name, index) => names.indexOf(name) < index)
-  if (twice !== undefined) return yield* refuse(`two of the folders are of an agent named ${twice}`)
+  if (twice !== undefined) return yield* refuse(`two folders deploy an agent named ${twice}: rename one of them`)
   yield* Effect.forEach(folders, watch)
   const { apiKey, url } = yield* AshEmbedded.EmbeddedAddress
   yield* Console.log(`The embedded Ash server listens:\nASH_SERVER_URL=${url}\nASH_API_KEY=${Redacted.value(apiKey)}`)
   return yield* Effect.never
 }, Effect.scoped)
 
-/** Why a port cannot be listened on. It comes as a defect, as for a program it is one. */
+/** Why the server cannot listen on a port. The server reports it as a defect. */
 const listening = (host: string, port: number) => (cause: Cause.Cause<unknown>) => {
   const error = Cause.squash(cause)
   if (Cause.hasInterrupts(cause) || !(error instanceof HttpServerError.ServeError)) return undefined
   const code = Predicate.hasProperty(error.cause, "code") ? error.cause.code : undefined
   const why = code === "EADDRINUSE" ? "it is in use" : lineOf(error.cause)
-  return new CommandError({ message: `port ${port} of ${host} cannot be listened on: ${why}` })
+  return new CommandError({ message: `cannot listen on port ${port} of ${host}: ${why}; choose another with --port` })
 }
 
 /** The command. */
@@ -117,7 +119,7 @@ export const serve = Command.make("serve", {
     Flag.withDefault(4100)
   ),
   host: Flag.String("host").pipe(
-    Flag.withDescription("The interface to listen on: who reaches it and has the key runs commands here"),
+    Flag.withDescription("The interface to listen on: a client that reaches it and has the key runs commands here"),
     Flag.withDefault("127.0.0.1")
   ),
   key: Flag.String("key").pipe(Flag.withDescription("The key that clients must send"), Flag.optional),
@@ -126,7 +128,7 @@ export const serve = Command.make("serve", {
     Flag.withDefault({})
   ),
   rateLimits: Flag.Boolean("rate-limits").pipe(
-    Flag.withDescription("Refuses what goes beyond the rate limits of real servers"),
+    Flag.withDescription("Refuses requests beyond the rate limits of real servers"),
     Flag.withDefault(false)
   )
 }, ({ agent, host, key, port, quirks, rateLimits }) =>

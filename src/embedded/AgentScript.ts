@@ -1,6 +1,6 @@
 /**
- * What an agent of the embedded server answers. A script is a function from a turn to a stream of steps: to say a text,
- * think, call a tool, finish, fail, fall silent or crash. The server makes of them what a real agent sends.
+ * What an agent of the embedded server answers. A script is a function from a turn to a stream of steps: say a text,
+ * think, call a tool, finish, fail, fall silent or crash. The server turns them into the messages of a real agent.
  *
  * ```ts
  * import { Stream } from "effect"
@@ -32,14 +32,14 @@ export interface Workspace {
   readonly writeFile: (path: string, text: string) => Effect.Effect<void, Error>
 }
 
-/** What an agent works by in a turn: the session's settings, and over them those of the message. */
+/** The settings of a turn: those of the message, and those of the session where the message has none. */
 export type TurnOptions = Omit<SendMessageRequest, "content"> & UpdateSessionConfigRequest
 
 /** What an agent knows when a turn begins. */
 export interface AgentTurn {
   /** The text of `content`: its texts one behind the other. */
   readonly prompt: string
-  /** What was said, as it reached the agent: under the quirk `content: "mangled"` a text is a list with that text. */
+  /** The content of the prompt as it reached the agent: under the quirk `content: "mangled"` a text is a list of it. */
   readonly content: Schema.Json
   readonly options: TurnOptions
   /** The stored messages of the session before this turn. */
@@ -68,12 +68,12 @@ export interface ToolOutcome {
 export interface TurnResult {
   /** @default "success" */
   readonly subtype?: string
-  /** The answer; by default the text that was said last, and none unless the subtype is `success`. */
+  /** The answer; by default the last text, and none unless the subtype is `success`. */
   readonly result?: string
   /** @default made up from the number of model calls and the length of the texts */
   readonly usage?: TokenUsage
   /**
-   * US dollars, of the whole turn: what came before costs nothing until it is told here. Where it reaches the
+   * US dollars, of the whole turn: earlier steps cost nothing until this result counts them. Where it reaches the
    * `maxBudgetUsd` of the message, the turn ends with `error_max_budget_usd` in place of this result.
    *
    * @default 0
@@ -126,9 +126,9 @@ export const say = (text: string, options?: SpeechOptions): AgentStep => ({ _tag
 export const think = (text: string, options?: SpeechOptions): AgentStep => ({ _tag: "Think", ...speech(text, options) })
 
 /**
- * Calls a tool, runs `result` and hands the agent what it gave. A failure is an error of the tool, not of the turn. What
- * follows is another model call, and with it another turn by the count of `maxTurns`: behind the last one the turn ends
- * with `error_max_turns`, and what follows in the script is not run.
+ * Calls a tool: runs `result` and gives its outcome to the agent. A failure is an error of the tool, not of the turn. The
+ * steps that follow are another model call, which `maxTurns` counts as another turn. After the last of them the turn ends
+ * with `error_max_turns`, and the rest of the script is not run.
  */
 export const useTool = (options: {
   readonly name: string
@@ -154,13 +154,13 @@ export const message = (message: Schema.JsonObject): AgentStep => ({ _tag: "Mess
 /** Writes a line to the log of the sandbox. */
 export const log = (text: string, level: "stdout" | "stderr" = "stdout"): AgentStep => ({ _tag: "Log", level, text })
 
-/** Ends the turn with a result. What follows in the script is not run. */
+/** Ends the turn with a result. The rest of the script is not run. */
 export const finish = (result: TurnResult = {}): AgentStep => ({ _tag: "Finish", result })
 
 /** Ends the turn with an `error` event, after which no `done` comes. */
 export const fail = (message: string): AgentStep => ({ _tag: "Fail", message })
 
-/** Never says anything again: the stream stays open. */
+/** Sends nothing further: the stream stays open. */
 export const silence: AgentStep = { _tag: "Silence" }
 
 /** The process of the sandbox dies. */
@@ -169,7 +169,7 @@ export const crash: AgentStep = { _tag: "Crash" }
 /** Answers with the prompt, and nothing else. */
 export const echo: AgentScript = (turn) => Stream.make(say(turn.prompt))
 
-/** The default: says what it is and what it was told, looks into the workspace with a command, and repeats the prompt. */
+/** The default: says what it is and how its instructions begin, lists the workspace with a command, and repeats the prompt. */
 export const offline: AgentScript = (turn) =>
   Stream.make(
     say(

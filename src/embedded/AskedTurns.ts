@@ -1,4 +1,4 @@
-/** What the agents of an embedded server were asked, for tests to look at. */
+/** The turns that the agents of an embedded server ran, for tests to look at. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Context from "effect/Context"
@@ -16,11 +16,11 @@ export interface AskedTurn extends AgentTurn {
   readonly files: ReadonlyArray<string>
 }
 
-/** The turns that the agents of a server were given: by messages, by the queue and by evals. */
+/** The turns that the agents of a server ran: of messages, of the queue and of evals. */
 export class AskedTurns extends Context.Service<AskedTurns, {
   /** All turns so far, in the order in which they began. */
   readonly all: Effect.Effect<ReadonlyArray<AskedTurn>>
-  /** The first turns, so many of them, once they have begun: for what a program asks in the background. */
+  /** The first turns, so many of them, once they have begun: for prompts that a program sends in the background. */
   readonly first: (count: number) => Effect.Effect<ReadonlyArray<AskedTurn>>
 }>()("effect-ash/embedded/AskedTurns") {}
 
@@ -29,7 +29,7 @@ const isHidden = (name: string) => FileTree.alwaysHidden.has(name) || FileTree.c
 const filesOf = ({ workspace }: AgentTurn) =>
   FileTree.list(workspace.directory, isHidden).pipe(
     Effect.map((entries) => entries.map(({ path }) => path)),
-    // A workspace that goes away meanwhile has none.
+    // A workspace that is removed meanwhile has none.
     Effect.orElseSucceed((): ReadonlyArray<string> => []),
     Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
   )

@@ -36,7 +36,7 @@ export interface EmbeddedOptions {
   readonly quirks?: Partial<Quirks.Quirks> | undefined
   /**
    * Whether the server refuses what goes beyond 20 new sessions, 20 deployments and 1500 other requests in 15 minutes,
-   * and tells in the headers of its answers how many are left.
+   * and reports in the headers of its answers how many are left.
    *
    * @default false
    */

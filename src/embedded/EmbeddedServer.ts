@@ -23,7 +23,9 @@ import * as Errors from "./wire/Errors.ts"
 export { isLoopback } from "./http/Origins.ts"
 export { randomKey } from "./store/ApiKeys.ts"
 
-const otherName = respond(Errors.failure(403, "This server is not asked by that name: name it in `hostNames`"))
+const otherName = respond(
+  Errors.failure(403, "The host of the request is not a name of this server: add it to `hostNames`")
+)
 
 /**
  * An `HttpClient` whose every request, to whatever host, is answered by an embedded server in this process. To interrupt
@@ -38,7 +40,7 @@ export const layerHttpClient = (options: EmbeddedOptions = {}): Layer.Layer<Http
       const run = Effect.runForkWith(yield* Effect.context<never>())
       return HttpClient.make((request, _url, signal) =>
         Effect.gen(function*() {
-          // Open as long as a socket would be: until the response is read to its end, or nobody reads it any more.
+          // Open as long as a socket would be: until the response is read to its end, or its reader disconnects.
           const connection = yield* Scope.fork(serverScope)
           const close = Scope.close(connection, Exit.void)
           const onAbort = () => run(close)
@@ -69,7 +71,7 @@ export interface Exchange {
   readonly method: string
   /** Without its query. */
   readonly path: string
-  /** 499 where the client left before there was a response. */
+  /** 499 where the client disconnected before the response. */
   readonly status: number
   /** Until the head of the response is there, in milliseconds. */
   readonly duration: number
@@ -111,7 +113,7 @@ export const layerHttpServer = (
   const server = NodeHttpServer.layerServer(() => createServer({ keepAliveTimeout: 72_000 }), {
     host,
     port,
-    // A stream of a dead sandbox never ends: waiting for it would be waiting for ever.
+    // The stream of a dead sandbox never ends, so that a shutdown would wait for ever.
     disablePreemptiveShutdown: true
   })
   const serve = Effect.gen(function*() {

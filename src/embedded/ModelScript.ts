@@ -1,6 +1,6 @@
 /**
- * A script that a language model of `effect/ai` is behind. Of that, modules are imported when such a script is made: a
- * program without one loads none of them.
+ * A script with a language model of `effect/ai` behind it. The modules of `effect/ai` are imported when such a script is
+ * made: a program without one loads none of them.
  */
 import type { LanguageModel } from "effect/ai/LanguageModel"
 import type * as Prompt from "effect/ai/Prompt"
@@ -21,7 +21,7 @@ import { objectSchema } from "./model/objectSchema.ts"
 
 /** How a model is asked. */
 export interface LanguageModelOptions {
-  /** What the model is told, in addition to the agent's `CLAUDE.md`. */
+  /** Instructions for the model, in addition to the agent's `CLAUDE.md`. */
   readonly system?: string | undefined
 }
 
@@ -43,8 +43,8 @@ type Tools = Record<
 
 /**
  * A script whose turns are made by the `LanguageModel` in context: its text and its thinking as they arrive, its calls of
- * tools and what they gave, its usage, and an object where the message asks for an `outputFormat`. The model is asked again
- * with what its tools gave until it calls none. It is told the `CLAUDE.md` of the agent, and the texts of the session's
+ * tools and their results, its usage, and an object where the message asks for an `outputFormat`. The model is asked again
+ * with the results of its tools until it calls none. It gets the `CLAUDE.md` of the agent, and the texts of the session's
  * stored messages. Where it fails, the turn fails with the kind of the failure.
  *
  * ```ts
@@ -130,7 +130,7 @@ const answerTurn = Effect.fnUntraced(
   }
 )
 
-/** Asks the model, and again with what its tools gave, until it calls none; answers with the whole conversation. */
+/** Asks the model, and again with the results of its tools, until it calls none; answers with the whole conversation. */
 const ask = Effect.fnUntraced(function*(asked: Asked, prompt: Prompt.Prompt, answer: Answer.Answer) {
   let conversation = prompt
   while (true) {

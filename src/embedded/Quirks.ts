@@ -1,12 +1,12 @@
 /**
  * What a real Ash server does that a client does not expect. The embedded server does the same, so that a program meets
- * it in a test; each quirk can be switched off, and then the server does what one would expect of it.
+ * it in a test. Each quirk can be switched off; the server then does what a client expects.
  */
 
 /** The quirks of a server. */
 export interface Quirks {
   /**
-   * Turns of one session are not kept apart (docs/ash.md 5.4): two that run at once see each other's frames, the end of
+   * Turns of one session are not kept apart (docs/ash.md 5.4): two that run at once receive each other's frames, the end of
    * the first ends both streams, and an `exec` ends the stream of a running turn with `done {"sessionId":""}`. Off: a
    * second message waits for the first, and `exec` disturbs no turn.
    *
@@ -21,7 +21,8 @@ export interface Quirks {
    */
   readonly hangOnDeadSandbox: boolean
   /**
-   * The turn of a client that left runs on, but nothing that it says is stored (docs/ash.md 5.5). Off: it is stored.
+   * The turn of a client that disconnects runs on, but the server stores nothing further of it (docs/ash.md 5.5). Off: it
+   * stores all.
    *
    * @default true
    */
@@ -29,7 +30,7 @@ export interface Quirks {
   /**
    * The stream of a turn whose reader takes nothing for 30 seconds, while more waits for it than a socket holds, ends with
    * the error `Client write timeout` and a `done` behind what is on its way (docs/ash.md 4.5). The turn runs on, and nothing further
-   * of it is stored. In process 4 MiB may wait. Off: all that the turn says waits for its reader.
+   * of it is stored. Without a socket 4 MiB may wait. Off: all frames of the turn wait for their reader.
    *
    * @default true
    */
@@ -44,7 +45,7 @@ export interface Quirks {
   /**
    * A new session gets a sandbox that was made before it (docs/ash.md 5.3), when its agent was deployed or another
    * session got the one before: its `sandboxId` differs from its `id`, the files are those that the agent had then, and
-   * `systemPrompt`, `mcpServers`, `extraEnv`, `credentialId` and `permissionMode` are dropped without a word. What a
+   * `systemPrompt`, `mcpServers`, `extraEnv`, `credentialId` and `permissionMode` are dropped silently. What a
    * session asks for of environment and permissions the next session of an agent of that name has, of whichever tenant.
    * On a real server it is a race whether this happens; here it always does while there is room, or never.
    *

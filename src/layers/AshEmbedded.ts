@@ -83,8 +83,8 @@ const furnished = <Options extends AshEmbeddedOptions, A>(
   )
 
 /**
- * The services, talking to an embedded server without a socket. For tests, first tries and demonstrations; whatever the
- * server made, the workspaces of its sessions too, is gone with the scope. `AskedTurns` has what its agents were asked.
+ * The services, talking to an embedded server without a socket. For tests, first tries and demonstrations; the end of
+ * the scope removes all that the server made, workspaces of sessions included. `AskedTurns` has the turns of its agents.
  */
 export const layer = (options: AshEmbeddedOptions = {}): Layer.Layer<Ash.AshServices | AskedTurns, AshError> =>
   furnished(
@@ -115,7 +115,7 @@ const portKeyOf = (
         operation: "AshEmbedded.layerHttp",
         reason: new InvalidRequest({
           message:
-            `host ${host} is open to other machines, and the server runs commands for who has its key: set an apiKey`,
+            `host ${host} is open to other machines, and the server runs commands for any holder of its key: set an apiKey`,
           field: "apiKey"
         })
       })

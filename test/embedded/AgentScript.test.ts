@@ -38,7 +38,7 @@ describe("steps", () => {
         )
     })))
 
-  it.effect("a tool is really used, and its answer tells of which call", () =>
+  it.effect("a tool runs, and its result names its call", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const frames = yield* say(path, "hi")
@@ -81,7 +81,7 @@ describe("steps", () => {
       result: Effect.succeed({ content: "" })
     })))))
 
-  it.effect("thinking is streamed, and told once more as a whole", () =>
+  it.effect("thinking is streamed, and sent once more as a whole", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const deltas = (frames: ReadonlyArray<Frame>) =>
@@ -90,7 +90,7 @@ describe("steps", () => {
       assert.deepStrictEqual(deltas(yield* say(path, "hi", { includePartialMessages: true })), ["hm", " so", "hm so"])
     }).pipe(withServer(scripted(AgentScript.think("hm so")))))
 
-  it.effect("pieces are as they are given, else the words", () =>
+  it.effect("the pieces of a text are those of the script, or its words", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const frames = yield* say(path, "hi", { includePartialMessages: true })
@@ -106,7 +106,7 @@ describe("steps", () => {
       AgentScript.say(" two\n words \n")
     ))))
 
-  it.effect("a result tells what it is told to tell", () =>
+  it.effect("a result has the fields that the script sets", () =>
     Effect.gen(function*() {
       const { path } = yield* open({ model: "m" })
       const frames = yield* say(path, "hi")
@@ -179,14 +179,14 @@ describe("steps", () => {
       }).pipe(withServer(threeCalls)))
   }
 
-  it.effect("a turn without a tool is one turn, however much is said", () =>
+  it.effect("a turn without a tool is one turn, however many texts it has", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const frames = yield* say(path, "hi", { maxTurns: 1 })
       assert.deepInclude(resultOf(frames), { subtype: "success", num_turns: 1, result: "b" })
     }).pipe(withServer(scripted(AgentScript.say("a"), AgentScript.think("hm"), AgentScript.say("b")))))
 
-  it.effect("a script that sets no end is cut", () =>
+  it.effect("a script without an end is cut at a limit", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const frames = yield* say(path, "hi", { maxTurns: 5 })
@@ -255,7 +255,7 @@ describe("the default script", () => {
       assert.deepStrictEqual(saidIn(frames).at(-1), "You said: Good morning")
     }).pipe(withServer()))
 
-  it.live("is as short for a long prompt: less than two seconds at 25 milliseconds a piece", () =>
+  it.live("takes less than two seconds for a long prompt, at 25 milliseconds a piece", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const frames = yield* say(path, "word ".repeat(10_000), { includePartialMessages: true })

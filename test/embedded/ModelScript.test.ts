@@ -118,7 +118,7 @@ const equipped = Layer.unwrap(Effect.map(AgentScript.languageModel({ toolkit }),
 const open = Effect.flatMap(Sessions, (sessions) => sessions.open({ agent: "helper" }))
 
 describe("a language model behind an agent", () => {
-  it.effect("thinks and says what it does, and uses what it does", () => {
+  it.effect("streams the thinking and the text of the model, and counts its usage", () => {
     const model = scripted(Stream.fromIterable([
       ...thinking("hm", " so"),
       ...text("It is", " sunny."),
@@ -138,7 +138,7 @@ describe("a language model behind an agent", () => {
     }).pipe(Effect.scoped, Effect.provide(plain.pipe(Layer.provide(model.layer))))
   })
 
-  it.effect("is read piece by piece, while it goes on", () =>
+  it.effect("is read piece by piece, as it arrives", () =>
     Effect.gen(function*() {
       const read = yield* Deferred.make<void>()
       const [start, first, second, end] = text("It is", " sunny.")
@@ -157,7 +157,7 @@ describe("a language model behind an agent", () => {
       assert.deepStrictEqual(pieces, ["It is", " sunny."])
     }))
 
-  it.effect("calls tools, and goes on with what they gave, until it calls none", () => {
+  it.effect("calls tools, and goes on with their results, until it calls none", () => {
     const model = scripted(
       Stream.fromIterable([
         // Without its end: that of the answer is one.
@@ -189,7 +189,7 @@ describe("a language model behind an agent", () => {
     }).pipe(Effect.scoped, Effect.provide(equipped.pipe(Layer.provide(model.layer))))
   })
 
-  it.effect("is not asked again before what it called is looked at", () =>
+  it.effect("is not asked again before the script has played its calls", () =>
     Effect.gen(function*() {
       const gate = yield* Deferred.make<void>()
       const held = yield* Deferred.make<void>()
@@ -229,7 +229,7 @@ describe("a language model behind an agent", () => {
     }).pipe(Effect.scoped, Effect.provide(equipped.pipe(Layer.provide(model.layer))))
   })
 
-  it.effect("knows what was said before, and is shown pictures and documents", () => {
+  it.effect("gets the conversation so far, with pictures and documents", () => {
     const model = scripted(
       Stream.fromIterable([...thinking("hm"), ...text("Hello."), finish(1, 1)]),
       Stream.fromIterable([...text("Seen."), finish(1, 1)])
@@ -255,7 +255,7 @@ describe("a language model behind an agent", () => {
   const schema = { type: "object", properties: { degrees: { type: "number" } }, required: ["degrees"] }
   const outputFormat = { type: "json_schema", schema }
 
-  it.effect("answers with an object, where one is asked for", () => {
+  it.effect("answers with an object, where the message asks for one", () => {
     const model = scripted(Stream.fromIterable([...text("{\"degrees\":21}"), finish(7, 3)]))
     return Effect.gen(function*() {
       const { result, text, usage } = yield* (yield* open).ask("How is it?", { outputFormat })
@@ -303,7 +303,7 @@ describe("a language model behind an agent", () => {
     [
       "breaks off",
       Stream.make<[Response.StreamPartEncoded]>({ type: "error", error: "sk-123" }),
-      "the model broke off its answer"
+      "the model aborted its answer"
     ],
     ["calls what is no tool", Stream.make(call("a", "Nothing", {})), "the model failed: InvalidOutputError"],
     ["calls a tool that fails", Stream.make(call("a", "Break", {})), "a tool failed: Broken"],
@@ -319,7 +319,7 @@ describe("a language model behind an agent", () => {
     }).pipe(Effect.scoped, Effect.provide(equipped.pipe(Layer.provide(model.layer))))
   })
 
-  it.effect("that fails within a text leaves it without its end", () => {
+  it.effect("that fails within a text leaves the text unfinished", () => {
     const model = scripted(
       Stream.concat(Stream.fromIterable(text("It is").slice(0, 2)), failed(new AiError.RateLimitError({})))
     )
@@ -338,8 +338,8 @@ describe("a language model behind an agent", () => {
   })
 
   it.effect.each<readonly [what: string, schema: Record<string, boolean | string>, says: string]>([
-    ["of no object", { type: "string" }, "the schema of outputFormat is that of no object"],
-    ["that nobody knows", { type: "object", unevaluatedProperties: false }, "models are not asked for"]
+    ["of no object", { type: "string" }, "the schema of outputFormat is not that of an object: ask for an object"],
+    ["with an unknown keyword", { type: "object", unevaluatedProperties: false }, "is not supported"]
   ])("is not asked for a schema %s", ([, schema, says]) => {
     const model = scripted()
     return Effect.gen(function*() {

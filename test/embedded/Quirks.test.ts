@@ -47,7 +47,7 @@ const stored = (path: string) =>
   )
 
 describe("mixTurns", () => {
-  it.effect("on: turns hear each other, and the first to end ends both", () =>
+  it.effect("on: turns receive each other's frames, and the first to end ends both", () =>
     Effect.gen(function*() {
       const { latches, script } = yield* makeAgent
       yield* Effect.gen(function*() {
@@ -57,10 +57,10 @@ describe("mixTurns", () => {
         const b = yield* listen(path, "b")
         yield* b.until(says("b-1"))
         yield* latches.b.open
-        const [heardByA, heardByB] = yield* Effect.all([a.until(named("done")), b.until(named("done"))])
-        assert.deepStrictEqual(saidIn(heardByA), ["b-1", "b-2"])
-        assert.deepStrictEqual(saidIn(heardByB), ["b-2"])
-        assert.deepStrictEqual(heardByA.at(-1)?.data, { sessionId: id })
+        const [framesOfA, framesOfB] = yield* Effect.all([a.until(named("done")), b.until(named("done"))])
+        assert.deepStrictEqual(saidIn(framesOfA), ["b-1", "b-2"])
+        assert.deepStrictEqual(saidIn(framesOfB), ["b-2"])
+        assert.deepStrictEqual(framesOfA.at(-1)?.data, { sessionId: id })
         yield* Effect.all([Fiber.join(a.fiber), Fiber.join(b.fiber)])
         assert.deepStrictEqual(yield* stored(path), ["a", "a-1", "b", "b-1", "b-2", "b-2"])
       }).pipe(withServer({ script }))
@@ -107,7 +107,7 @@ describe("mixTurns", () => {
       }).pipe(withServer({ script }))
     }))
 
-  it.effect("off: a command disturbs nobody", () =>
+  it.effect("off: a command disturbs no turn", () =>
     Effect.gen(function*() {
       const { latches, script } = yield* makeAgent
       yield* Effect.gen(function*() {
@@ -122,7 +122,7 @@ describe("mixTurns", () => {
       }).pipe(withServer({ script, quirks: { mixTurns: false } }))
     }))
 
-  it.effect("on: after a disconnect the next turn hears the old one, which ends it", () =>
+  it.effect("on: after a disconnect the next turn receives the frames of the old one, which ends it", () =>
     Effect.gen(function*() {
       const { latches, script } = yield* makeAgent
       yield* Effect.gen(function*() {
@@ -161,19 +161,19 @@ describe("dropAfterDisconnect", () => {
     }))
   })
 
-  it.effect("on: what the turn says after the client left is not stored", () =>
+  it.effect("on: what the turn sends after the client disconnected is not stored", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* turn(true), ["a", "a-1", "z", "z", "z"])
     }))
 
-  it.effect("off: it is", () =>
+  it.effect("off: it is stored", () =>
     Effect.gen(function*() {
       const rows = yield* turn(false)
       assert.includeOrderedMembers(rows, ["a", "a-1"])
       assert.strictEqual(rows.filter((row) => row === "a-2").length, 2)
     }))
 
-  it.effect("on: the agent goes on working, whoever listens", () =>
+  it.effect("on: the agent works on without a reader", () =>
     Effect.gen(function*() {
       const { latches, script } = yield* makeAgent
       const isOver = yield* Deferred.make<void>()
@@ -205,7 +205,7 @@ describe("hangOnDeadSandbox", () => {
       return fiber.pollUnsafe() === undefined
     })
 
-  it.effect("on: a stream whose sandbox crashed stays open; the next message fails, and a resume helps", () =>
+  it.effect("on: a stream whose sandbox crashed stays open; the next message fails, and succeeds after a resume", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const turn = yield* listen(path, "hi")
@@ -257,7 +257,7 @@ describe("hangOnDeadSandbox", () => {
       assert.deepInclude(at((yield* ask("GET", "/health")).body, "pool"), { running: 1, waiting: 0 })
     }).pipe(withServer({ ...silent, quirks: { hangOnDeadSandbox: false } })))
 
-  it.effect("a pause lets the turn end", () =>
+  it.effect("a pause does not interrupt the turn", () =>
     Effect.gen(function*() {
       const { latches, script } = yield* makeAgent
       yield* Effect.gen(function*() {
@@ -294,7 +294,7 @@ describe("coldResumeLosesWorkspace", () => {
       assert.strictEqual(yield* stopAndResume, "mineCLAUDE.md\nfile\n")
     }).pipe(withServer({ quirks: { coldResumeLosesWorkspace: false } })))
 
-  it.effect("off: with what was written and deleted meanwhile, and what can be made again", () =>
+  it.effect("off: with the changes since the last snapshot, and with caches and dependencies", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const made = "mkdir -p node_modules/m; touch node_modules/m/a gone; ln -s CLAUDE.md link"
@@ -378,7 +378,7 @@ describe("warmPool", () => {
       assert.deepStrictEqual(modes, ["bypassPermissions", "default", "bypassPermissions", "bypassPermissions"])
     }).pipe(withServer(warm)))
 
-  it.effect("on: what was made before is counted, at the deployment and behind each session", () =>
+  it.effect("on: sandboxes that were made before are counted, at the deployment and after each session", () =>
     Effect.gen(function*() {
       assert.deepInclude(yield* pool, { total: 0, warm: 0, preWarmHits: 0 })
       yield* deploy("demo")
@@ -407,7 +407,7 @@ describe("warmPool", () => {
       assert.deepStrictEqual(found, ["first a\n", "second b\n", "second b\n"])
     }).pipe(withServer({ ...warm, tenants: { other: "other" } })))
 
-  it.effect("on: a session reports no MCP servers that it has not got", () =>
+  it.effect("on: a session reports no MCP servers that it does not have", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
       const { path } = yield* start({ mcpServers: { m: { url: "http://127.0.0.1:1" } } })
@@ -416,7 +416,7 @@ describe("warmPool", () => {
       assert.strictEqual((yield* ask("GET", `${path}/files/.mcp.json`)).status, 404)
     }).pipe(withServer(warm)))
 
-  it.effect("on: a server without room gives what was made before away first, and then what a session asks for", () =>
+  it.effect("on: a server without room evicts the sandboxes that were made before first", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
       yield* deploy("other")

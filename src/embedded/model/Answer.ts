@@ -123,7 +123,7 @@ export const play = (answer: Answer, part: Response.AnyPart): Effect.Effect<void
     case "tool-approval-request":
       return Effect.fail(new ModelFailure({ message: "a tool needs an approval, and an agent cannot ask for one" }))
     case "error":
-      return Effect.fail(new ModelFailure({ message: "the model broke off its answer" }))
+      return Effect.fail(new ModelFailure({ message: "the model aborted its answer" }))
     case "finish":
       return answer.addUsage(part.usage)
     default:

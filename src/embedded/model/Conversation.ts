@@ -6,11 +6,11 @@ import { type StoredMessage, UserPrompt } from "../../schema/Message.ts"
 import { besideBlock, textsOf } from "../../schema/promptText.ts"
 import type { AgentTurn } from "../AgentScript.ts"
 
-/** The conversation up to this turn. What the session keeps has the calls of tools, but not what they gave: it goes without. */
+/** The conversation up to this turn, without calls of tools: the session stores them, but not their results. */
 export const messagesOf = (turn: AgentTurn, system: string): ReadonlyArray<Prompt.MessageEncoded> => {
-  const told = [system, turn.agent.systemPrompt].filter((text) => text.trim() !== "").join("\n\n")
+  const instructions = [system, turn.agent.systemPrompt].filter((text) => text.trim() !== "").join("\n\n")
   return [
-    ...(told === "" ? [] : [{ role: "system" as const, content: told }]),
+    ...(instructions === "" ? [] : [{ role: "system" as const, content: instructions }]),
     ...turn.history.flatMap(messageOf),
     ...userMessage(Option.match(decodePrompt({ type: "user", content: turn.content }), {
       onNone: () => turn.prompt,
@@ -33,11 +33,11 @@ const messageOf = ({ content: stored }: StoredMessage): ReadonlyArray<Prompt.Mes
 
 const userMessage = (content: UserPrompt["content"]): ReadonlyArray<Prompt.MessageEncoded> => {
   const hasMore = typeof content !== "string" && content.some((block) => typeof block !== "string" && "source" in block)
-  const said = hasMore ? content.flatMap(partOf) : textsOf(content).join("")
-  return said.length === 0 ? [] : [{ role: "user", content: said }]
+  const parts = hasMore ? content.flatMap(partOf) : textsOf(content).join("")
+  return parts.length === 0 ? [] : [{ role: "user", content: parts }]
 }
 
-/** A block of what was said as a model takes it. */
+/** A block of a prompt, as a model takes it. */
 const partOf = (
   block: Exclude<UserPrompt["content"], string>[number]
 ): ReadonlyArray<Prompt.UserMessagePartEncoded> => {

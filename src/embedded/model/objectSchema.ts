@@ -15,10 +15,11 @@ export const objectSchema = (schema: Schema.JsonObject) =>
           JsonSchema.fromSchemaDraft2020_12(schema),
           { patterns: "ignore" }
         ),
-      catch: () => new ModelFailure({ message: "the schema of outputFormat has what models are not asked for" })
+      catch: () =>
+        new ModelFailure({ message: "the schema of outputFormat has a part that is not supported: simplify it" })
     }),
     isObjectSchema,
-    () => new ModelFailure({ message: "the schema of outputFormat is that of no object" })
+    () => new ModelFailure({ message: "the schema of outputFormat is not that of an object: ask for an object" })
   )
 
 const isObjectSchema = (schema: Schema.Top): schema is Schema.Codec<Schema.JsonObject> =>

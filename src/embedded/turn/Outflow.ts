@@ -1,4 +1,4 @@
-/** The frames of a stream on the way to its reader, who may be slow, or take none at all. */
+/** The frames of a stream on the way to a reader that may be slow, or stalled. */
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,21 +11,21 @@ import * as Frames from "../wire/Frames.ts"
 export interface Outflow {
   /** The bytes of the frames. */
   readonly stream: Stream.Stream<Uint8Array>
-  /** Sends frames, and waits for the reader while too many bytes wait: whether the reader takes them. */
+  /** Sends frames, and waits while too many bytes are unread: whether the reader reads on in time. */
   readonly write: (frames: ReadonlyArray<Frames.Frame>) => Effect.Effect<boolean>
   /** Sends the last frames, without a wait. */
   readonly end: (frames: ReadonlyArray<Frames.Frame>) => Effect.Effect<void>
-  /** The reader is gone: nothing waits for it any more. */
+  /** The reader is gone: from now on nothing waits for it. */
   readonly abandon: Effect.Effect<void>
 }
 
-/** For how long a reader may take nothing while too many bytes wait for it. */
-const patience = Duration.seconds(30)
+/** How long a reader may stall while too many bytes are unread. */
+const stallTime = Duration.seconds(30)
 
-/** What the reader takes at once, in bytes: about what a socket of Node does. */
+/** How many bytes the reader reads at once: about as many as a socket of Node. */
 export const portion = 65_536
 
-/** Holds so many bytes for the reader before it waits for it; all there are, where that is `undefined`. */
+/** Makes an outflow of which so many bytes may be unread before a write waits; `undefined` is no limit. */
 export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
   const queue = yield* Queue.unbounded<Uint8Array, Cause.Done>()
   const taken = yield* Latch.make()
@@ -55,12 +55,12 @@ export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
     }
   }
 
-  /** Waits until so little is left that more may follow: each portion that is taken earns the reader more time. */
+  /** Waits until more may follow. Each portion that is read starts the time of the reader anew. */
   const drain: Effect.Effect<boolean> = Effect.suspend(() => {
     if (waiting <= limit) return Effect.succeed(true)
     taken.closeUnsafe()
     return Effect.flatMap(
-      Effect.timeoutOption(taken.await, patience),
+      Effect.timeoutOption(taken.await, stallTime),
       (read) => Option.isSome(read) ? drain : Effect.succeed(false)
     )
   })

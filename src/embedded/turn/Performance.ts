@@ -31,7 +31,7 @@ interface Performance {
   readonly calls: ModelCalls.ModelCalls
   /** When it began, in milliseconds of the clock. */
   readonly start: number
-  /** The text that was said last. */
+  /** The last text that the script said. */
   answer: string
 }
 

@@ -1,4 +1,4 @@
-/** The server's part of a turn: reads what the agent of a sandbox says, stores what is new, and sends it as frames. */
+/** The server's part of a turn: reads the output of a sandbox, stores the new ones, and sends them as frames. */
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import type * as Schema from "effect/Schema"
@@ -21,7 +21,7 @@ export interface Relay {
   readonly outflow: Outflow.Outflow
 }
 
-/** Relays outputs until the turn ends, as far as its reader can tell. */
+/** Relays outputs until one ends the stream: under the quirk `mixTurns` that may be one of another turn. */
 export const run = Effect.fnUntraced(function*(relay: Relay) {
   const { quirks } = yield* Settings
   const isOfTurn = ({ _tag, turn }: AgentOutput) => quirks.mixTurns || turn === relay.turn || _tag === "Died"

@@ -19,7 +19,7 @@ const zeroUsage = {
   service_tier: "standard"
 }
 
-/** What the result of a turn tells of its usage beside the tokens. */
+/** What the result of a turn reports of its usage beside the tokens. */
 const noUsage = {
   input_tokens: 0,
   cache_creation_input_tokens: 0,
@@ -112,7 +112,7 @@ export const toolResult = (voice: Voice, options: {
   tool_use_result: options.raw
 })
 
-/** How the turn ended. */
+/** The last message of a turn, with its result. */
 export const result = (voice: Voice, options: {
   readonly turn: TurnResult
   readonly answer: string

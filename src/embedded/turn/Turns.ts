@@ -1,4 +1,4 @@
-/** Runs the turns of sessions: an agent performs its script in a sandbox, and the server relays what it says. */
+/** Runs the turns of sessions: an agent performs its script in a sandbox, and the server relays its messages. */
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Data from "effect/Data"
@@ -45,7 +45,7 @@ interface AskOptions {
 export class Turns extends Context.Service<Turns, {
   /** Starts a turn. The frames end with it; the scope is that of the client's connection. */
   readonly start: (options: StartOptions) => Effect.Effect<Stream.Stream<Uint8Array>, never, Scope.Scope>
-  /** Runs a turn without a reader, and answers what the agent said. Nothing of it is stored. */
+  /** Runs a turn without a reader, and answers with the texts of the agent. Nothing of it is stored. */
   readonly ask: (options: AskOptions) => Effect.Effect<string, TurnFailure>
 }>()("effect-ash/embedded/turn/Turns") {
   static readonly layer = Layer.effect(

@@ -54,7 +54,7 @@ describe("versions", () => {
       assert.deepStrictEqual(none.body, { error: "Agent not found", statusCode: 404 })
     }).pipe(withServer()))
 
-  it.effect("begin as a copy, but for the notes", () =>
+  it.effect("begin as a copy, without the notes", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
       const { body } = yield* create({ systemPrompt: "p", releaseNotes: "n", knowledgeFiles: ["a"] })
@@ -81,7 +81,7 @@ describe("versions", () => {
       assert.strictEqual(at((yield* create()).body, "version", "versionNumber"), 2)
     }).pipe(withServer()))
 
-  it.effect("one is active, and its prompt is that of new sessions that bring none", () =>
+  it.effect("one is active, and new sessions without a prompt get its prompt", () =>
     Effect.gen(function*() {
       yield* deploy("demo", { systemPrompt: "the agent's" })
       yield* create({ systemPrompt: "one" })

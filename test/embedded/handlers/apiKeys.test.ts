@@ -61,7 +61,7 @@ describe("keys", () => {
     }).pipe(withServer({ tenants: { "other-key": "tenant-b" } })))
 })
 
-describe("what a server says of itself", () => {
+describe("what a server reports of itself", () => {
   it.effect("its metrics, for a key", () =>
     Effect.gen(function*() {
       yield* open()
@@ -83,20 +83,20 @@ describe("what a server says of itself", () => {
       assert.deepStrictEqual(body, { error: "Missing Authorization header", statusCode: 401 })
     }).pipe(withServer()))
 
-  it.effect("its routes, and the settings of its dashboard without the key, for everybody", () =>
+  it.effect("its routes, and the settings of its dashboard without the key, for any client", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
-      const nobody = { authorization: null }
-      const { body, status } = yield* ask("GET", "/docs/json", nobody)
+      const anonymous = { authorization: null }
+      const { body, status } = yield* ask("GET", "/docs/json", anonymous)
       assert.strictEqual(status, 200)
       assert.isObject(at(body, "paths", "/api/agents/{name}/eval-runs/{id}/score"))
-      const config = yield* ask("GET", "/dashboard/config.js", nobody)
+      const config = yield* ask("GET", "/dashboard/config.js", anonymous)
       assert.match(config.headers["content-type"] ?? "", /^application\/javascript/)
       assert.match(
         config.text,
         /^window\.__ASH_CONFIG__ = \{"apiKey":null,"serverVersion":"0\.2\.0","serverUrl":".*"\};$/
       )
-      assert.strictEqual((yield* ask("GET", "/favicon.ico", nobody)).status, 404)
-      assert.strictEqual((yield* ask("GET", "/api/nope", nobody)).status, 401)
+      assert.strictEqual((yield* ask("GET", "/favicon.ico", anonymous)).status, 404)
+      assert.strictEqual((yield* ask("GET", "/api/nope", anonymous)).status, 401)
     }).pipe(withServer()))
 })

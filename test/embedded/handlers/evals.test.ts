@@ -8,7 +8,7 @@ import * as AgentScript from "../../../src/embedded/AgentScript.ts"
 import { ask, at, becomes, deploy, listAt, textAt, withServer } from "../../support/embeddedServer.ts"
 
 const agent = "/api/agents/demo"
-const nobody = "00000000-0000-4000-8000-000000000000"
+const unknownId = "00000000-0000-4000-8000-000000000000"
 
 const addCase = (json: Schema.JsonObject) =>
   Effect.map(ask("POST", `${agent}/eval-cases`, { json }), ({ body }) => textAt(body, "case", "id"))
@@ -168,7 +168,7 @@ describe("runs", () => {
       }))
   }
 
-  it.effect("score all that is said, whatever the result tells, and tell how long it took", () =>
+  it.effect("score all texts, whatever the result has, and report the latency", () =>
     Effect.gen(function*() {
       yield* deploy("demo")
       yield* addCase({ question: "slow" })
@@ -189,7 +189,7 @@ describe("runs", () => {
         )
     })))
 
-  it.effect("are worked off in one go, all that are pending", () =>
+  it.effect("are worked off in one pass, all that are pending", () =>
     Effect.gen(function*() {
       const asked = yield* Queue.unbounded<string>()
       yield* Effect.gen(function*() {
@@ -223,7 +223,7 @@ describe("runs", () => {
       assert.deepInclude(yield* runOf(orphan), { status: "failed", summary: null })
     }).pipe(withServer({ script })))
 
-  it.effect("ask what their categories and tags say, and know their version", () =>
+  it.effect("ask the cases of their categories and tags, and know their version", () =>
     Effect.gen(function*() {
       yield* finished
       const totals = yield* Effect.forEach(
@@ -240,7 +240,7 @@ describe("runs", () => {
       assert.strictEqual(at(runs[0], "versionNumber"), 1)
     }).pipe(withServer({ script })))
 
-  it.effect("are set side by side", () =>
+  it.effect("are compared case by case", () =>
     Effect.gen(function*() {
       const a = yield* finished
       const b = yield* start({ tags: ["x"] })
@@ -250,7 +250,7 @@ describe("runs", () => {
       assert.deepStrictEqual(rows.map((row) => at(row, "question")), ["good", "bad", "odd"])
       assert.strictEqual(at(rows[0], "resultB", "status"), "pending")
       assert.isNull(at(rows[1], "resultB"))
-      const none = yield* ask("GET", `${agent}/eval-runs/compare?runA=${a}&runB=${nobody}`)
+      const none = yield* ask("GET", `${agent}/eval-runs/compare?runA=${a}&runB=${unknownId}`)
       assert.deepStrictEqual(none.body, { error: "Eval run B not found", statusCode: 404 })
     }).pipe(withServer({ script })))
 
@@ -270,12 +270,14 @@ describe("runs", () => {
       assert.deepStrictEqual(empty.body, { error: "Provide humanScore and/or humanNotes", statusCode: 400 })
       const high = yield* ask("PATCH", `${agent}/eval-results/${resultId}`, { json: { humanScore: 9 } })
       assert.strictEqual(at(high.body, "message"), "body/humanScore must be <= 5")
-      const none = yield* ask("POST", `${agent}/eval-runs/${nobody}/score`, { json: { humanScore: 3 } })
+      const none = yield* ask("POST", `${agent}/eval-runs/${unknownId}/score`, { json: { humanScore: 3 } })
       assert.deepStrictEqual(none.body, { error: "Eval run not found", statusCode: 404 })
-      const other = yield* ask("POST", `${agent}/eval-runs/${id}/score`, { json: { resultId: nobody, humanScore: 3 } })
+      const other = yield* ask("POST", `${agent}/eval-runs/${id}/score`, {
+        json: { resultId: unknownId, humanScore: 3 }
+      })
       assert.deepStrictEqual(other.body, { error: "Eval result not found in this run", statusCode: 404 })
       // What there is not is missed before what is said of it.
-      for (const path of [`eval-runs/${nobody}/score`, `eval-results/${nobody}`]) {
+      for (const path of [`eval-runs/${unknownId}/score`, `eval-results/${unknownId}`]) {
         const method = path.startsWith("eval-runs") ? "POST" : "PATCH"
         assert.strictEqual((yield* ask(method, `${agent}/${path}`, { json: {} })).status, 404)
         assert.deepStrictEqual((yield* ask(method, `/api/agents/nosuch/${path}`, { json: {} })).body, {

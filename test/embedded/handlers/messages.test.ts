@@ -172,7 +172,7 @@ describe("the stream of a turn", () => {
     ["a result without an answer", { type: "result", subtype: "error_max_turns", num_turns: 2 }, [
       { event: "turn_complete", data: { numTurns: 2 } }
     ]],
-    ["what nobody knows", { type: "rate_limit_event" }, []]
+    ["a type that is unknown", { type: "rate_limit_event" }, []]
   ]
   for (const [name, message, expected] of mapping) {
     it.effect(name, () =>
@@ -183,7 +183,7 @@ describe("the stream of a turn", () => {
       }).pipe(withServer(scripted(AgentScript.message(message), AgentScript.fail("end")))))
   }
 
-  it.effect("ends with the error of an agent, after which nothing is done", () =>
+  it.effect("ends with the error of an agent, without a done", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const frames = yield* say(path, "hi")
@@ -264,7 +264,7 @@ describe("stored messages", () => {
 })
 
 describe("the timeline", () => {
-  it.effect("has what the agent said and did, numbered apart from the messages", () =>
+  it.effect("has the texts and tool calls of the agent, numbered apart from the messages", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       yield* say(path, "hi")

@@ -42,7 +42,7 @@ describe("the queue", () => {
       }
     }).pipe(withServer()))
 
-  it.effect("works items off by priority, then by age, in sessions that stay and that it does not tell", () => {
+  it.effect("works items off by priority, then by age, in sessions that stay and that it does not report", () => {
     const asked: Array<string> = []
     const script: AgentScript.AgentScript = ({ prompt }) => {
       asked.push(prompt)

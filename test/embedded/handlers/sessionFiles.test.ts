@@ -77,7 +77,7 @@ describe("session files", () => {
       assert.include((yield* pathsOf(path)).paths, "sub/dir/c.txt")
     }).pipe(withServer()))
 
-  it.effect("are written below the workspace wherever the folder to write into is said to be", () =>
+  it.effect("are written below the workspace, whatever the target folder is", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       for (const targetPath of ["/abs", "x/../y", "../y2", "../../..", "./z/"]) {
@@ -207,7 +207,7 @@ describe("session files", () => {
       assert.strictEqual(at(body, "message"), "querystring/includeHidden must be equal to one of the allowed values")
     }).pipe(withServer()))
 
-  it.effect("of a session that was stopped, or ended, are read from what was kept", () =>
+  it.effect("of a session that was stopped, or ended, are read from its snapshot", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       yield* write(path, [file("kept.txt")])
@@ -257,8 +257,8 @@ describe("workspaces", () => {
       assert.strictEqual((yield* upload(base64(gzipSync("no archive").subarray(0, 12)))).status, 500)
       const missing = yield* ask("POST", `${path}/workspace`, { json: {} })
       assert.deepStrictEqual(missing.body, { error: "Bad Request", statusCode: 400 })
-      const nobody = yield* ask("GET", "/api/sessions/00000000-0000-4000-8000-000000000000/workspace")
-      assert.deepStrictEqual(nobody.body, { error: "Session not found", statusCode: 404 })
+      const unknown = yield* ask("GET", "/api/sessions/00000000-0000-4000-8000-000000000000/workspace")
+      assert.deepStrictEqual(unknown.body, { error: "Session not found", statusCode: 404 })
     }).pipe(withServer()))
 })
 

@@ -247,7 +247,7 @@ describe("a command", () => {
       assert.deepStrictEqual((yield* exec(path, "kill -9 $$")).body, { exitCode: 1, stdout: "", stderr: "" })
     }).pipe(withServer()))
 
-  it.effect("that takes too long has exit code 1, and what it said so far", () =>
+  it.effect("that takes too long has exit code 1, and its output so far", () =>
     Effect.gen(function*() {
       const fileSystem = yield* FileSystem.FileSystem
       const folder = yield* fileSystem.makeTempDirectoryScoped()
@@ -262,7 +262,7 @@ describe("a command", () => {
       assert.deepStrictEqual(body, { exitCode: 1, stdout: "begun\n", stderr: "" })
     }).pipe(withServer(), Effect.provide(NodeFileSystem.layer)))
 
-  it.effect("fails if it is empty, or says more than 10 MiB", () =>
+  it.effect("fails if it is empty, or prints more than 10 MiB", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const failed = { error: "Internal Server Error", statusCode: 500 }
@@ -306,7 +306,7 @@ describe("the workspace", () => {
       assert.match(folder, /effect-ash-.*workspace$/)
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
-  it.live("takes what runs in it with it", () =>
+  it.live("ends the processes that run in it", () =>
     Effect.gen(function*() {
       const fileSystem = yield* FileSystem.FileSystem
       const folder = yield* fileSystem.makeTempDirectoryScoped()
@@ -320,7 +320,7 @@ describe("the workspace", () => {
       assert.isFalse(isAlive(pid))
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
-  it.effect("is there while the server is, and another one's after a stop", () =>
+  it.effect("exists while the server does, and is a new one after a stop", () =>
     Effect.gen(function*() {
       const { id, path } = yield* open()
       yield* exec(path, "echo kept > file")

@@ -65,7 +65,7 @@ describe("usage", () => {
       assert.strictEqual(at(analytics.body, "usage", "totalMessages"), 1)
     }).pipe(withServer({ script })))
 
-  it.effect("wants times as they should be", () =>
+  it.effect("refuses times that are none", () =>
     Effect.gen(function*() {
       for (
         const path of ["/api/usage?after=yesterday", "/api/usage/stats?after=x", "/api/analytics?after=2020-01-01"]

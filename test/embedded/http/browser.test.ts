@@ -85,7 +85,7 @@ describe.skipIf(executablePath === undefined)("a page of another origin, with th
       assert.deepStrictEqual(yield* attempt(tab, page, url, key), nothing)
       // By the host name of the page itself, which leads to the server now.
       const refusals = yield* attempt(tab, `http://${hostile}:${port}/`, `http://${hostile}:${port}`, key)
-      for (const text of refusals.slice(0, -1)) assert.include(text, "not asked by that name")
+      for (const text of refusals.slice(0, -1)) assert.include(text, "not a name of this server")
       assert.strictEqual(refusals.at(-1), "\"\"")
       assert.deepStrictEqual(yield* Effect.flatMap(Agents, ({ list }) => list()), [])
     }).pipe(Effect.provide(AshEmbedded.layerHttp()), Effect.scoped))

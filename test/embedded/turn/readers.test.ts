@@ -27,7 +27,7 @@ import {
 const mebibyte = 1_048_576
 const cut = { event: "error", data: { error: "Client write timeout — closing stream" } }
 
-/** Says so many texts of a mebibyte each, numbered, and writes a file behind them. */
+/** Sends so many texts of a mebibyte each, numbered, and then writes a file. */
 const talkative = Effect.fnUntraced(function*(texts: number) {
   const isOver = yield* Deferred.make<void>()
   const script: AgentScript.AgentScript = ({ prompt, workspace }) =>
@@ -52,7 +52,7 @@ const stored = (path: string) =>
 
 const message = (path: string) => send("POST", `${path}/messages`, { json: { content: "long" } })
 
-/** Lets the clock go on, and gives what waits for nothing but its turn the time that it takes. */
+/** Moves the clock on, and lets all that is ready run in between. */
 const pass = (seconds: number) =>
   Effect.repeat(
     Effect.andThen(
@@ -62,7 +62,7 @@ const pass = (seconds: number) =>
     { times: seconds - 1 }
   )
 
-describe("a reader who takes nothing", () => {
+describe("a reader that stalls", () => {
   const stalled = Effect.fnUntraced(function*(options: {
     readonly texts: number
     readonly seconds: number
@@ -86,7 +86,7 @@ describe("a reader who takes nothing", () => {
     }).pipe(withServer({ script, quirks: { cutStalledReaders: options.cutStalledReaders ?? true } }))
   })
 
-  it.effect("is cut off after 30 seconds, behind what is on its way, and nothing further is stored", () =>
+  it.effect("is cut off after 30 seconds, behind the frames that are on their way, and nothing further is stored", () =>
     Effect.gen(function*() {
       const { after, before, frames, texts } = yield* stalled({ texts: 9, seconds: 31 })
       assert.deepStrictEqual(texts, [1, 2, 3, 4])
@@ -106,7 +106,7 @@ describe("a reader who takes nothing", () => {
       assert.deepStrictEqual(after, texts)
     }))
 
-  it.effect("is not cut off as long as all that is said can wait", () =>
+  it.effect("is not cut off as long as all frames can wait", () =>
     Effect.gen(function*() {
       const { after, before, texts } = yield* stalled({ texts: 3, seconds: 4000 })
       assert.deepStrictEqual(texts, [1, 2, 3])
@@ -122,7 +122,7 @@ describe("a reader who takes nothing", () => {
       assert.deepStrictEqual(after, texts)
     }))
 
-  it.effect("and leaves, has no part in what is stored without the quirk of disconnects", () =>
+  it.effect("and disconnects, changes nothing of what is stored without the quirk of disconnects", () =>
     Effect.gen(function*() {
       const { isOver, script } = yield* talkative(9)
       yield* Effect.gen(function*() {
