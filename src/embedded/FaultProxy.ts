@@ -288,9 +288,9 @@ const answerEarly = Effect.fnUntraced(function*(
   strike: Faults.StrikeOptions
 ) {
   const { kind } = fault
+  if (kind === "timeout") return yield* Effect.never
   if (answers.has(kind)) yield* answer(response, kind)
   else if (kind === "down") yield* goDown(proxy)
-  else if (kind === "timeout") yield* Effect.never
   else if (kind === "reset") yield* reset(response)
   else if (breaks.has(kind)) response.socket?.destroy()
   else if (ownStreams.has(kind)) {

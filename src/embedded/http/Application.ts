@@ -86,7 +86,7 @@ const services = (options: EmbeddedOptions) =>
 
 /** Builds the server. The scope ends its sandboxes and processes, and removes its files. */
 export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
-  const context = yield* Effect.orDie(Layer.build(services(options)))
+  const context = yield* Layer.build(services(options))
   const keys = Context.get(context, ApiKeys)
   const { origins } = Context.get(context, Settings)
   const router = yield* HttpRouter.toHttpEffect(Layer.provide(routes, Layer.succeedContext(context))).pipe(
@@ -96,8 +96,7 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
       ignoreDuplicateSlashes: false,
       ignoreTrailingSlash: false,
       maxParamLength: Number.MAX_SAFE_INTEGER
-    }),
-    Effect.orDie
+    })
   )
   return Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
     if (!isDecodable(request.url)) return respond(Errors.badUrl(request.url))
@@ -114,7 +113,7 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
       ? response
       : withCommonHeaders(response, Origins.headers(request, origins))
   })
-})
+}, Effect.orDie)
 
 /**
  * The tenant of a request's key (docs/ash.md 2.1). Open without a key: exactly `/health`, and the pages for browsers.
