@@ -1,4 +1,4 @@
-/** The server's part of a turn: reads the output of a sandbox, stores the new ones, and sends them as frames. */
+/** The server's part of a turn: reads the output of a sandbox, stores what is new of it, and sends it as frames. */
 import * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import type * as Schema from "effect/Schema"
