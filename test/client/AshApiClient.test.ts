@@ -227,7 +227,7 @@ describe("a key that is an Effect", () => {
 
 describe("a redirect", () => {
   it.live.each([301, 302, 303, 307, 308])(
-    "%i is not followed by a client of one's own over fetch",
+    "%i is not followed by a custom client over fetch",
     (status) =>
       Effect.gen(function*() {
         const here = yield* Server.listen

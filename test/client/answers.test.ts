@@ -515,8 +515,8 @@ describe.each(Object.entries({
   fetch: FetchHttpClient.layer,
   "node:http": NodeHttpClient.layerNodeHttp,
   undici: NodeHttpClient.layerUndici
-}))("a client of one's own that takes a status for a failure (%s)", (_, transport) => {
-  it.live("is told of what the server says, and sends nothing again", () =>
+}))("a custom client that takes a status for a failure (%s)", (_, transport) => {
+  it.live("reports the server's message, and sends nothing again", () =>
     Effect.gen(function*() {
       const asked: Array<string | undefined> = []
       const url = yield* serve((request, response) => {

@@ -120,7 +120,7 @@ describe("lists of sessions", () => {
       assert.deepStrictEqual(server.requests.map(query), [{ agent: "demo" }])
     }))
 
-  it.effect("have pages and a total on the hosted product alone", () =>
+  it.effect("have pages and a total only on the hosted product", () =>
     Effect.gen(function*() {
       const page = Effect.flatMap(Sessions, ({ listPage }) => listPage({ status: "paused", limit: 1, offset: 2 }))
       const hosted = Server.make(Server.json({ sessions: [paused], total: 7 }))

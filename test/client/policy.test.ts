@@ -411,7 +411,7 @@ describe("withHeaders", () => {
     }))
 })
 
-describe("a rate limit that is told oddly", () => {
+describe("a rate limit in odd headers", () => {
   it.effect.each([
     { "x-ratelimit-remaining": "0" },
     { "x-ratelimit-remaining": "0", "x-ratelimit-reset": "12.5" },

@@ -14,7 +14,7 @@ import type { TestContext } from "vitest"
 
 const isEmbedded = process.env["ASH_SERVER_URL"] === undefined
 
-/** Says again what it is told, with whatever a test asks of it by its first word. */
+/** Repeats the prompt, or does what the prompt's first word requests. */
 const script: AgentScript.AgentScript = ({ prompt, workspace }) =>
   prompt.startsWith("tool ")
     ? Stream.make(
@@ -478,20 +478,20 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
         const { agent, session } = yield* Shared
         const name = yield* agent
         const id = yield* session
-        const nobody = "00000000-0000-4000-8000-000000000000"
+        const absentId = "00000000-0000-4000-8000-000000000000"
         const version = yield* ask("POST", `/api/agents/${name}/versions`, {})
         assert.strictEqual(version.status, 201)
         const rows = [
           [404, "GET", "/API/agents"],
           [404, "GET", `/api/agents/${name}/files/CLAUDE.md/`],
-          [404, "GET", `/api/sessions/urn:uuid:${nobody}`],
+          [404, "GET", `/api/sessions/urn:uuid:${absentId}`],
           [404, "DELETE", "/api/credentials/.."],
           [404, "DELETE", "/api/api-keys/constructor"],
           [404, "GET", `/api/agents/${name}/versions/99999999999999999999`],
           [404, "GET", "/api/agents/constructor"],
-          [404, "GET", `/api/agents/${name}/eval-runs/${nobody}`],
-          [404, "PATCH", `/api/agents/${name}/eval-results/${nobody}`, {}],
-          [404, "POST", `/api/agents/${name}/eval-runs/${nobody}/score`, {}],
+          [404, "GET", `/api/agents/${name}/eval-runs/${absentId}`],
+          [404, "PATCH", `/api/agents/${name}/eval-results/${absentId}`, {}],
+          [404, "POST", `/api/agents/${name}/eval-runs/${absentId}/score`, {}],
           [400, "GET", "/api/agents/%"],
           [400, "GET", "/api/usage?after=2026-13-01"],
           [400, "GET", "/api/usage?after=2026-13-01T00:00:00Z"],

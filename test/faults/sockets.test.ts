@@ -92,21 +92,27 @@ describe("sockets", () => {
           const letGo = Effect.fnUntraced(function*(index: number) {
             const id = randomUUID()
             const stream = messages.send(id, "hello")
-            const heard = yield* Deferred.make<void>()
-            const isHeard = Stream.runForEach(Stream.drop(stream, index % 5), () => Deferred.succeed(heard, undefined))
+            const received = yield* Deferred.make<void>()
+            const isReceived = Stream.runForEach(Stream.drop(stream, index % 5), () =>
+              Deferred.succeed(received, undefined))
             switch (index % 3) {
               case 0:
                 return yield* Stream.runDrain(Stream.take(stream, 1 + index % 5))
               case 1:
-                return yield* interrupted(isHeard, Deferred.await(heard))
+                return yield* interrupted(isReceived, Deferred.await(received))
               default:
                 return yield* interrupted(Stream.runDrain(stream), server.arrived(id))
             }
           })
-          yield* Effect.forEach(Array.from({ length: size }, (_, index) => index), letGo, {
-            concurrency: 30,
-            discard: true
-          })
+          yield* Effect.forEach(
+            Array.from({ length: size }, (_, index) =>
+              index),
+            letGo,
+            {
+              concurrency: 30,
+              discard: true
+            }
+          )
           yield* eventually(() => server.streams() === 0)
           return { cases: size, failures: server.streams() === 0 ? [] : [`${server.streams()} sockets are open`] }
         })

@@ -67,7 +67,7 @@ const decoded = (chunks: ReadonlyArray<Uint8Array>) =>
   Effect.runSync(Stream.runCollect(decodeEvents("test")(Stream.fromIterable(chunks))))
 
 /** The pipeline of a turn, on bytes that are there. */
-const heard = (chunks: ReadonlyArray<Uint8Array>): Effect.Effect<Exit.Exit<ReadonlyArray<StreamEvent>, AshError>> =>
+const received = (chunks: ReadonlyArray<Uint8Array>): Effect.Effect<Exit.Exit<ReadonlyArray<StreamEvent>, AshError>> =>
   Stream.fromIterable(chunks).pipe(
     readAhead({ operation: "test", sessionId, limits: turnLimits({}), startedAt: 0n, progress: initialProgress() }),
     decodeEvents("test"),
@@ -123,7 +123,7 @@ describe("bytes to events", () => {
           ? Uint8Array.from({ length: Math.floor(random() * 300) }, byte)
           : source.slice(from, from + Math.floor(random() * 600))
         for (let mutation = 0; mutation < 6; mutation++) body[Math.floor(random() * body.length)] = byte()
-        const exit = yield* heard(cutAt(body, [Math.floor(random() * body.length)]))
+        const exit = yield* received(cutAt(body, [Math.floor(random() * body.length)]))
         if (Exit.isFailure(exit) && Cause.hasDies(exit.cause)) failures.push(`${index}: ${Cause.pretty(exit.cause)}`)
       }
       return { cases: size, failures }
@@ -138,7 +138,7 @@ describe("bytes to events", () => {
         const stream = utf8(frames(["text_delta", { delta }], ["done", { sessionId }]))
         for (const chunkSize of [1024, 65_536]) {
           const places = Array.from({ length: Math.floor(stream.length / chunkSize) }, (_, index) => index * chunkSize)
-          const exit = yield* heard(cutAt(stream, places))
+          const exit = yield* received(cutAt(stream, places))
           cases += 1
           const [first] = Exit.isSuccess(exit) ? exit.value : []
           if (first?._tag !== "TextDelta" || first.delta.length !== delta.length) {
@@ -166,7 +166,7 @@ describe("bytes to events", () => {
           const end = terminal + (text.includes("\r\n") ? 3 : 2)
           const step = Math.max(1, Math.floor(stream.length / size))
           for (let cut = 0; cut <= stream.length; cut += cut > end - 20 ? 1 : step) {
-            const exit = yield* heard([stream.subarray(0, cut)])
+            const exit = yield* received([stream.subarray(0, cut)])
             cases += 1
             const outcome = Exit.isSuccess(exit) ? "success" : Cause.squash(exit.cause)
             const isTruncated = typeof outcome === "object" && outcome !== null && "reason" in outcome &&

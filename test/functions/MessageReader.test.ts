@@ -22,9 +22,9 @@ const greet: AgentScript.AgentScript = () => Stream.make(AgentScript.say("Hi."))
 
 describe("MessageReader.promptOf", () => {
   it.effect.each(["mangled", "strings", "intact"] as const)("reads a prompt as it was sent: content %s", (form) => {
-    const heard: Array<string> = []
+    const received: Array<string> = []
     const script: AgentScript.AgentScript = (turn) => {
-      heard.push(turn.prompt)
+      received.push(turn.prompt)
       return greet(turn)
     }
     return Effect.gen(function*() {
@@ -36,7 +36,7 @@ describe("MessageReader.promptOf", () => {
       const rows = yield* Stream.runCollect((yield* Messages).history(session.id))
       const prompts = rows.flatMap(({ content }) => Option.toArray(MessageReader.promptOf(content)))
       assert.deepStrictEqual(prompts, [...sent, ...texts])
-      assert.deepStrictEqual(heard, prompts)
+      assert.deepStrictEqual(received, prompts)
     }).pipe(Effect.scoped, Effect.provide(AshEmbedded.layer({ script, quirks: { content: form } })))
   })
 

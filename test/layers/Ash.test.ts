@@ -121,7 +121,7 @@ describe("layer", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
-  it.effect("a service stands on the core alone, and what it uses of others is theirs", () => {
+  it.effect("a service needs only the core, and what it uses of others is theirs", () => {
     const server = Server.make(Server.json({ sessions: [session] }))
     const core = AshCore.layerWithClient({ url: "http://ash.test", apiKey: "key", allowPlainHttp: true }).pipe(
       Layer.provide(server.http)
@@ -177,7 +177,7 @@ describe("layer", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
-  it.effect("a client of one's own gets each request as it is to be sent, once", () => {
+  it.effect("a custom client gets each request as it is to be sent, once", () => {
     const server = Server.make(Server.json(health), { url: "http://ash.test/base" })
     const seen: Array<string> = []
     const recorded = Layer.effect(
@@ -277,7 +277,7 @@ describe("layerConfig", () => {
       assert.isUndefined(options.apiKey)
     }))
 
-  it.effect("holds the key back from whoever prints it", () =>
+  it.effect("hides the key when it is printed", () =>
     Effect.gen(function*() {
       const options = yield* Ash.config.pipe(withEnv({ ASH_API_KEY: Server.apiKey }))
       assert.strictEqual(options.apiKey === undefined ? "" : Redacted.value(options.apiKey), Server.apiKey)

@@ -17,7 +17,7 @@ describe("a free connection", () => {
   it.live.each<readonly [header: string]>([
     ["timeout=2"],
     ["timeout=2, max=100"]
-  ])("is let go of before the server does so, by its header: %s", ([header]) =>
+  ])("is closed before the server closes it, by its header: %s", ([header]) =>
     Effect.gen(function*() {
       const closed = yield* Deferred.make<void>()
       const url = yield* serve((request, response) => {
@@ -88,17 +88,17 @@ const run = (url: string, env: Record<string, string>, flags: ReadonlyArray<stri
   })
 
 describe("the proxies of the environment", () => {
-  it.live("are used where Node was told to, and by its rules", () =>
+  it.live("are used where Node is configured to, and by its rules", () =>
     Effect.gen(function*() {
       const { asked, url } = yield* proxy
       const direct = yield* proxy
       const server = "http://ash.invalid:4100"
-      const told = { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: url }
+      const configured = { NODE_USE_ENV_PROXY: "1", HTTP_PROXY: url }
       const outputs = yield* Effect.all([
-        run(server, told),
+        run(server, configured),
         run(server, { HTTP_PROXY: url }, ["--use-env-proxy"]),
         run(server, { NODE_USE_ENV_PROXY: "1", http_proxy: url }),
-        run(direct.url, { ...told, NO_PROXY: "127.0.0.1" }),
+        run(direct.url, { ...configured, NO_PROXY: "127.0.0.1" }),
         run(direct.url, { HTTP_PROXY: url })
       ], { concurrency: 2 })
       assert.deepStrictEqual(outputs.map((output) => output.trim()), ["ok", "ok", "ok", "ok", "ok"])

@@ -132,8 +132,10 @@ describe("archives of GNU tar", () => {
         const downloaded = yield* download(bundle, directory)
         assert.deepStrictEqual(sorted(filesIn(directory)), [["a/1", "1"], ["a/7", "7"]])
         assert.deepStrictEqual(readdirSync(`${directory}/a`), ["1", "7"])
-        for (const told of [warnings, downloaded.warnings]) {
-          for (const path of left) assert.isTrue(told.some((warning) => warning.includes(`${path} is left out`)), path)
+        for (const reported of [warnings, downloaded.warnings]) {
+          for (const path of left) {
+            assert.isTrue(reported.some((warning) => warning.includes(`${path} is left out`)), path)
+          }
         }
       }
     })))
@@ -390,7 +392,7 @@ describe("archives", () => {
       assert.deepStrictEqual(readdirSync(directory), [])
     })))
 
-  it.live("that fail leave a folder as it was, and one in the way is told before anything is written", () =>
+  it.live("that fail leave a folder as it was, and one in the way is reported before anything is written", () =>
     Effect.scoped(Effect.gen(function*() {
       const directory = yield* folder
       run(directory, "printf old > a; mkdir b c; printf kept > c/kept; printf shared > shared; ln shared c/shared")

@@ -4,7 +4,7 @@ import * as Path from "node:path"
 
 const program = Path.join(import.meta.dirname, "../../bench/allocation.ts")
 
-/** One thread, the interpreter alone, and room for all that is allocated. */
+/** One thread, only the interpreter, and room for all that is allocated. */
 const flags = [
   "--predictable",
   "--single-threaded",

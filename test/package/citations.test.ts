@@ -16,8 +16,8 @@ const commentsOf = (code: string) =>
 const code = globSync(["{src,test,bench,scripts,examples}/**/*.ts"], { cwd: root })
 const documents = globSync(["*.md", "docs/**/*.md"], { cwd: root })
 
-/** What a reader is told, by the file that tells it. */
-const told = [
+/** The prose of the project, by file. */
+const prose = [
   ...code.map((file) => ({ file, text: unbroken(commentsOf(read(file))) })),
   ...documents.map((file) => ({ file, text: unbroken(read(file)) }))
 ]
@@ -51,7 +51,7 @@ describe("citations of what is known of servers", () => {
   })
 
   it("lead to a section", () => {
-    const all = told.flatMap(({ file, text }) => cited(text).map((number) => ({ file, number })))
+    const all = prose.flatMap(({ file, text }) => cited(text).map((number) => ({ file, number })))
     assert.isAbove(all.length, 0)
     assert.deepStrictEqual(all.filter(({ number }) => !sections.has(number)), [])
   })
@@ -64,7 +64,7 @@ describe("citations of what is known of servers", () => {
   })
 
   it("are of nothing that is not here", () => {
-    assert.deepStrictEqual(told.flatMap(({ file, text }) => foreign(file, text).map((what) => ({ file, what }))), [])
+    assert.deepStrictEqual(prose.flatMap(({ file, text }) => foreign(file, text).map((what) => ({ file, what }))), [])
   })
 
   it.each(["the contract 3.2", "(contract 3)", "as told (2.1, 5.5)", "lost.md, section 6", "see docs/lost.md 6.1"])(

@@ -200,7 +200,7 @@ describe("exports", () => {
   it.each([
     ...modules.map(([entry]) => entry.replace(/^\./, "effect-ash")),
     ...Object.keys(manifest.bin).map((command) => `${command} serve`)
-  ])("%s is told of in the README", (name) => assert.include(readme, `\`${name}\``))
+  ])("%s is in the README", (name) => assert.include(readme, `\`${name}\``))
 
   it("the README is under 250 lines", () => assert.isBelow(readme.split("\n").length - 1, 250))
 })

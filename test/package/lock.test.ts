@@ -64,7 +64,7 @@ describe("the lock file", () => {
     assert.deepStrictEqual(withoutIntegrity(lock.packages), notServed)
   })
 
-  it.each(notServed)("installs %s for development alone, and only where it fits", (path) => {
+  it.each(notServed)("installs %s only for development, and only where it fits", (path) => {
     const { cpu = [], dev, optional, os = [] } = lock.packages[path]!
     assert.deepStrictEqual({ dev, optional }, { dev: true, optional: true })
     assert.isFalse(os.includes("linux") && cpu.includes("x64"))

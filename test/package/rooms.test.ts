@@ -112,7 +112,7 @@ describe("rooms", () => {
     assert.deepStrictEqual(absent, [])
   })
 
-  it("modules of effect/ai are for those alone who put a model behind an agent: none is imported with an entry", () => {
+  it("modules of effect/ai are only for programs that use a model as an agent: none is imported with an entry", () => {
     const imports = files.flatMap((file) =>
       [...codeOf(file).matchAll(/^import (?!type )[^"]*? from "(effect\/ai[^"]*)"/gm)].map(([, name]) =>
         `${file}: ${name}`

@@ -74,7 +74,7 @@ describe("of the TypeScript client", () => {
       assert.strictEqual(answer.reason._tag, "NotSupported")
     }))
 
-  it.effect("T-7: a route that a server does not have is told from a thing that it does not have", () =>
+  it.effect("T-7: a missing route is distinguished from a missing resource", () =>
     Effect.gen(function*() {
       const tagOf = (body: object) =>
         Effect.map(

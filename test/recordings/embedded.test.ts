@@ -14,7 +14,7 @@ import { bytesOf, found, none, type Recording, recordings } from "../support/rec
 const base64 = (text: string) => Buffer.from(text, "latin1").toString("base64")
 const file = (path: string, content = "alpha") => ({ path, content: base64(content) })
 
-const nobody = /^00000000-0000-/
+const absentId = /^00000000-0000-/
 const uuid = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/gi
 
 /** The state that a session has to be in, as the recording tells it. */
@@ -184,7 +184,7 @@ const renamed = (text: string, { file, response: { body } }: Recording, names: N
   isOfNothing.test(textAt(body as Schema.Json, "error")) && !file.includes("compare") ?
     text :
     text.replace(uuid, (id, offset: number) => {
-      if (nobody.test(id)) return id
+      if (absentId.test(id)) return id
       const before = text.slice(0, offset)
       const kind = ([
         [/attachments\/$/, "attachment"],

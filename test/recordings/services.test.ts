@@ -453,11 +453,11 @@ describe.skipIf(!found)(`recordings, through the services${none}`, () => {
           ? "TurnFailed"
           : undefined
         assert.strictEqual(error?.reason._tag, expected)
-        const heard = frames.slice(
+        const received = frames.slice(
           0,
           mixed !== -1 ? mixed : end === -1 ? undefined : expected === undefined ? end + 1 : end
         )
-        assert.deepStrictEqual(events.filter(({ _tag }) => _tag !== "TextReplaced").map(frameOf), heard)
+        assert.deepStrictEqual(events.filter(({ _tag }) => _tag !== "TextReplaced").map(frameOf), received)
         return
       }
       if (refusesFiles(response)) return assert.strictEqual(error?.reason._tag, "FilesRefused")

@@ -79,7 +79,7 @@ describe("what is undefined in JSON that a caller gives is left out, as JSON doe
     }
   })
 
-  it.each(fields)("%s: what is no JSON is refused, and told where", (name, schema, make) => {
+  it.each(fields)("%s: what is no JSON is refused, with its place", (name, schema, make) => {
     const encode = Schema.encodeUnknownExit(Schema.toCodecJson(schema))
     for (const value of [new Date(), Number.NaN, () => 1, Symbol("s"), 1n, new Map(), round, throwing]) {
       const exit = encode(make({ a: { b: value } }))

@@ -8,7 +8,7 @@ import { ApiKeys } from "../../src/services/ApiKeys.ts"
 import { Health } from "../../src/services/Health.ts"
 
 describe("ApiKeys", () => {
-  it.live("makes a key that opens the server until it is deleted, and shows it to nobody else", () =>
+  it.live("makes a key that the server accepts until it is deleted, and prints it nowhere", () =>
     Effect.gen(function*() {
       const keys = yield* ApiKeys
       const { url } = yield* AshEmbedded.EmbeddedAddress

@@ -40,7 +40,7 @@ describe("Credentials", () => {
       assert.deepStrictEqual(yield* credentials.list(), [])
     }).pipe(Effect.provide(AshEmbedded.layer())))
 
-  it.effect("tells a key to nobody but the server", () => {
+  it.effect("sends a key only to the server", () => {
     const server = Server.make(Server.json({ error: "Bad Request", statusCode: 400 }, 400))
     return Effect.gen(function*() {
       const { createAnthropic } = yield* Credentials

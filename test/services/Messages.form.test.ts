@@ -94,7 +94,7 @@ describe("the form of content, of a page", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
-  it.effect("a server that takes only text gets it when it has refused blocks, and text alone from then on", () => {
+  it.effect("a server that takes only text gets it when it has refused blocks, and only text from then on", () => {
     const server = serving(takesText)
     return Effect.gen(function*() {
       assert.strictEqual((yield* send("hello")).length, 2)
@@ -120,7 +120,7 @@ describe("the form of content, of a page", () => {
   it.effect.each<readonly [what: string, content: MessageContent, requests: number]>([
     ["a text", "hello", 2],
     ["an image", image, 1]
-  ])("of a server that refuses every form the first refusal is told: %s", ([, content, requests]) => {
+  ])("of a server that refuses every form the first refusal is reported: %s", ([, content, requests]) => {
     const server = serving(Server.inOrder(Server.json({ error: "the first" }, 400), refusal))
     return Effect.gen(function*() {
       const error = yield* Effect.flip(send(content))

@@ -98,12 +98,12 @@ describe.each(clients)("over %s", (_name, layer) => {
     Effect.gen(function*() {
       const server = yield* listening
       yield* Effect.gen(function*() {
-        const heard = yield* Deferred.make<void>()
+        const received = yield* Deferred.make<void>()
         const fiber = yield* Effect.forkChild(
-          Stream.runForEach(events, () => Deferred.succeed(heard, undefined))
+          Stream.runForEach(events, () => Deferred.succeed(received, undefined))
         )
         begin(yield* server.next, start)
-        yield* Deferred.await(heard)
+        yield* Deferred.await(received)
         yield* Fiber.interrupt(fiber)
         assert.deepStrictEqual(yield* server.nextClosed, { url: turnPath, complete: false })
       }).pipe(services(server.url))
@@ -136,13 +136,13 @@ describe.each(clients)("over %s", (_name, layer) => {
   it.live("a connection that breaks in mid-turn is a truncated stream, behind the events that came", () =>
     Effect.gen(function*() {
       const server = yield* listening
-      let heard = 0
+      let received = 0
       const both = yield* Deferred.make<void>()
       const fiber = yield* Effect.forkChild(
         Effect.flip(
           Stream.runForEach(
             events,
-            () => Effect.suspend(() => ++heard === 2 ? Deferred.succeed(both, undefined) : Effect.void)
+            () => Effect.suspend(() => ++received === 2 ? Deferred.succeed(both, undefined) : Effect.void)
           )
         ).pipe(
           services(server.url)
@@ -167,7 +167,7 @@ describe.each(clients)("over %s", (_name, layer) => {
       assert.isFalse(error.nothingHappened)
     }))
 
-  it.live("a port where nobody listens is not reached", () =>
+  it.live("a closed port is not reached", () =>
     Effect.gen(function*() {
       const scope = yield* Scope.make()
       const { url } = yield* Server.listen.pipe(Effect.provideService(Scope.Scope, scope))

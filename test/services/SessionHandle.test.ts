@@ -82,7 +82,7 @@ describe("turns", () => {
       }).pipe(Effect.scoped, provideServer(script))
     }))
 
-  it.effect("wait no longer than they are told", () =>
+  it.effect("wait no longer than `waitAtMost`", () =>
     Effect.gen(function*() {
       const { begun, goOn, script } = yield* waiting
       yield* Effect.gen(function*() {
@@ -152,17 +152,17 @@ describe("commands", () => {
 
 /** Interrupts a turn in its middle. */
 const interrupted = Effect.fnUntraced(function*(handle: ReturnType<Sessions["Service"]["attach"]>) {
-  const heard = yield* Deferred.make<void>()
+  const received = yield* Deferred.make<void>()
   const fiber = yield* Effect.forkChild(
     Stream.runForEach(
       handle.stream("slow one"),
       (event) =>
         event._tag === "Message" && event.message._tag === "Assistant"
-          ? Deferred.succeed(heard, undefined)
+          ? Deferred.succeed(received, undefined)
           : Effect.void
     )
   )
-  yield* Deferred.await(heard)
+  yield* Deferred.await(received)
   yield* Fiber.interrupt(fiber)
 })
 
@@ -730,7 +730,7 @@ describe("a sandbox that was made before its session", () => {
   const settings = { agent: "demo", extraEnv: { A: "1" }, systemPrompt: "x" }
   const warm = Effect.provide(AshEmbedded.layer({ script: echo, quirks: { warmPool: true } }))
 
-  it.effect("is told by the handle", () =>
+  it.effect("is reported by the handle", () =>
     Effect.gen(function*() {
       yield* (yield* Agents).create({ name: "demo" })
       const sessions = yield* Sessions

@@ -204,7 +204,7 @@ describe("Sessions.scoped", () => {
       }).pipe(Effect.provide(layer))
     }))
 
-  it.effect("waits once, and no longer than its layer, where both are let go of at once", () =>
+  it.effect("waits once, and no longer than its layer, where both close at once", () =>
     Effect.gen(function*() {
       const arrived = yield* Deferred.make<void>()
       const { alive, layer } = counting({ create: Effect.andThen(Deferred.succeed(arrived, undefined), Effect.never) })

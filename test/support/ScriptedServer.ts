@@ -117,7 +117,7 @@ export const breaking =
 /** A connection that breaks before an answer. */
 export const lost: Script = () => Effect.fail(Object.assign(new Error("socket hang up"), { code: "ECONNRESET" }))
 
-/** A port where nobody listens. */
+/** A closed port. */
 export const refused: Script = () =>
   Effect.fail(Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:4100"), { code: "ECONNREFUSED" }))
 

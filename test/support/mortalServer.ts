@@ -1,9 +1,9 @@
-/** A scripted server with one session that may come to harm while nobody of this program uses it. */
+/** A scripted server with one session that may come to harm while this program does not use it. */
 import type { AshOptions } from "../../src/layers/Ash.ts"
 import { noSession, session, sessionId } from "./fixtures.ts"
 import * as Server from "./ScriptedServer.ts"
 
-/** What may happen to a session while nobody of this program uses it. */
+/** What may happen to a session while this program does not use it. */
 export type Accident = "server restarted" | "sandbox killed" | "sandbox gone" | "paused" | "stopped" | "in error"
 
 /**

@@ -1,5 +1,5 @@
 /**
- * What an event stream means, told by slower ways than the package takes: by the standard (HTML, section 9.2.6), written as
+ * What an event stream means, by slower ways than the package's: by the standard (HTML, section 9.2.6), written as
  * it has it, for a text as a whole; and by Effect's own parser, piece by piece. Events are decoded by their schemas.
  */
 import * as Sse from "effect/encoding/Sse"

@@ -1,4 +1,4 @@
-/** What is told while something runs. */
+/** The warnings that are logged while something runs. */
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
 
