@@ -149,7 +149,7 @@ describe("validation", () => {
       }).pipe(withServer()))
   }
 
-  const told = [
+  const explained = [
     ["GET", "/api/sessions/not-a-uuid", undefined, "params/id must match format \"uuid\""],
     ["GET", `/api/sessions/${unknownId}/messages?limit=0`, undefined, "querystring/limit must be >= 1"],
     ["GET", `/api/sessions/${unknownId}/messages?limit=1001`, undefined, "querystring/limit must be <= 1000"],
@@ -191,7 +191,7 @@ describe("validation", () => {
     ["POST", "/api/agents/demo/eval-cases", { question: "q", tags: {} }, "body/tags must be array"],
     ["POST", "/api/agents/demo/eval-cases", { question: "q", chatHistory: [[{}]] }, "body/chatHistory/0 must be object"]
   ] as const
-  for (const [method, path, json, message] of told) {
+  for (const [method, path, json, message] of explained) {
     it.effect(`${method} ${path.replace(unknownId, ":id")} is refused: ${message}`, () =>
       Effect.gen(function*() {
         const answer = yield* ask(method, path, json === undefined ? {} : { json })
