@@ -60,11 +60,17 @@ const checkPlaces = Effect.fnUntraced(function*(root: string, staged: Staged) {
   for (const [name, kind] of staged) {
     const target = path.join(root, name)
     if (yield* Effect.isSuccess(fileSystem.readLink(target))) {
-      return yield* refuse(operation, `${printable(name)} is a link in the folder`)
+      return yield* refuse(
+        operation,
+        `the workspace is not written: ${printable(name)} is a link in the folder; remove it`
+      )
     }
     const info = yield* Effect.option(fileSystem.stat(target))
     if (Option.isSome(info) && (info.value.type === "Directory") !== (kind === "folder")) {
-      return yield* refuse(operation, `${printable(name)} is no ${kind} in the folder`)
+      return yield* refuse(
+        operation,
+        `the workspace is not written: ${printable(name)} is no ${kind} in the folder; remove it`
+      )
     }
   }
 })

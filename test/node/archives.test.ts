@@ -85,8 +85,8 @@ describe("archives of GNU tar", () => {
     ],
     ["entries that were appended", `${tree} tar -cf t a; printf new > a/run; tar -rf t a/run; gzip -c t`],
     ["several members", `${tree} tar -cf t a; split -b 70000 t part.; for p in part.*; do gzip -c $p; done`],
-    ["two archives, one behind the other", `${tree} tar -czf one a/b; tar -czf two a/run; cat one two`],
-    ["zeros behind the members", `${tree} tar -czf t a; cat t; head -c 10240 /dev/zero`],
+    ["two archives, one after the other", `${tree} tar -czf one a/b; tar -czf two a/run; cat one two`],
+    ["zeros after the members", `${tree} tar -czf t a; cat t; head -c 10240 /dev/zero`],
     ["no blocks at the end", `mkdir a; printf 1 > a/x; tar -b1 -cf t a; head -c 1536 t | gzip -c`],
     ["one block at the end", `mkdir a; printf 1 > a/x; tar -b1 -cf t a; head -c 2048 t | gzip -c`],
     ["the names of their members", `${tree} tar -cf t a; gzip -N t; cat t.gz`],
@@ -112,7 +112,7 @@ describe("archives of GNU tar", () => {
       }))
   )
 
-  it.live("what is no file is passed over by a warning that names it, and what is behind it is there", () =>
+  it.live("what is no file is skipped with a warning that names it, and what follows it is there", () =>
     Effect.scoped(Effect.gen(function*() {
       const devices = process.getuid?.() === 0
       for (const format of ["gnu", "pax", "posix --sparse-version=0.0", "posix --sparse-version=0.1"]) {

@@ -72,7 +72,10 @@ export const textOf = Effect.fnUntraced(function*(operation: string, file: Folde
   const text = decodeText(yield* collect(contentOf(file)))
   return Option.isSome(text)
     ? text.value
-    : yield* refuse(operation, `${file.path} is no text in UTF-8, nor in UTF-16 with a byte order mark`)
+    : yield* refuse(
+      operation,
+      `${file.path} is no text in UTF-8, nor in UTF-16 with a byte order mark: save it as UTF-8`
+    )
 })
 
 /** A folder that is read, and what is found in it. */
@@ -162,7 +165,10 @@ const readEntry = Effect.fnUntraced(function*(
   const why = whyNot(path, reading, found, isTaken)
   if (why !== undefined) return yield* leftOut(sent, why)
   if (entries.length >= maxEntries) {
-    return yield* refuse(operation, `more than ${maxEntries} files and folders are in it or behind its links`)
+    return yield* refuse(
+      operation,
+      `the folder, with its links, holds more than ${maxEntries} files and folders: exclude some`
+    )
   }
   if (info?.type === "Directory") return yield* readWithin(reading, place, found)
   if (info?.type !== "File") return yield* leftOut(sent, `it is no file, but a ${kind}`)
@@ -177,7 +183,7 @@ const readWithin = Effect.fnUntraced(function*(
 ): Read<unknown> {
   if (around.includes(real)) return yield* leftOut(sent, "it is a link into a folder around it")
   if (isLink && isLinked && ++reading.nestedLinks > maxNestedLinks) {
-    return yield* leftOut(sent, `it is a link behind another, of more than ${maxNestedLinks}`)
+    return yield* leftOut(sent, `it is one of more than ${maxNestedLinks} links that are reached through a link`)
   }
   return yield* readPlace(reading, {
     source: real,
@@ -204,7 +210,7 @@ const readPlace = Effect.fnUntraced(function*(reading: Reading, place: Place): R
   const { entries, operation } = reading
   const { around, prefix, source } = place
   if (around.length > maxDepth) {
-    return yield* refuse(operation, `folders lie in it, or behind its links, more than ${maxDepth} deep`)
+    return yield* refuse(operation, `the folder, with its links, is more than ${maxDepth} folders deep: exclude some`)
   }
   const before = entries.length
   const found = yield* (yield* FileSystem.FileSystem).readDirectoryEntries(source)
