@@ -11,12 +11,14 @@ import type { ReconcileOutcome, ReconcileQuery } from "../internal/turn/reconcil
 import type { AshError } from "../schema/AshError.ts"
 import type { SessionFileList, WriteFileResult } from "../schema/File.ts"
 import type { MessageContent, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
-import type { ExecResult, Session } from "../schema/Session.ts"
+import type { ExecResult, SandboxLogs, Session, UpdateSessionConfigRequest } from "../schema/Session.ts"
+import type { SessionEvent } from "../schema/SessionEvent.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { UsageStats } from "../schema/Usage.ts"
 import * as Guest from "./session/guest.ts"
 import { outcome } from "./session/outcome.ts"
+import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
 import * as Recovery from "./session/recovery.ts"
 import type { ExecOptions, HandleServices, HandleState, Known, SessionHandleOptions } from "./session/state.ts"
 import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
@@ -25,7 +27,7 @@ export type { ReconcileOutcome, ReconcileQuery, SessionHandleOptions, SessionRes
 
 /** The files of a session's workspace, as `SessionFiles` has them. */
 export interface SessionHandleFiles {
-  /** Lists the files, and says where they were read. `includeHidden` is true by default. */
+  /** Lists files, and where they were read: in the sandbox, or in what was kept of it. `includeHidden` is true by default. */
   readonly list: (
     options?: { readonly includeHidden?: boolean | undefined }
   ) => Effect.Effect<SessionFileList, AshError>
@@ -33,7 +35,10 @@ export interface SessionHandleFiles {
   readonly read: (path: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
   /** Reads a file as UTF-8 text, of at most 100 MiB: `responseLimits.text`. */
   readonly readText: (path: string) => Effect.Effect<string, AshError>
-  /** Writes files over those that are there. Fails with `FilesRefused` where the server refuses some of them. */
+  /**
+   * Writes files over those that are there, each of at most 50 MiB. Not all or nothing: where the server refuses files, the
+   * others are written, and the effect fails with `FilesRefused`, which names them.
+   */
   readonly write: <E = never, R = never, E2 = never, R2 = never>(
     files: ReadonlyArray<NewSessionFile<E, R>>,
     options?: WriteFilesOptions<E2, R2>
@@ -47,7 +52,7 @@ export interface SessionHandleFiles {
  * one waits, or fails with `SessionBusy`. Other programs are not kept out.
  */
 export interface SessionHandle {
-  /** The id of the session, as the services take it. */
+  /** The session's id. */
   readonly id: string
   /**
    * Those settings that the session was opened with and its sandbox ignores, as it was made before the session: a
@@ -69,7 +74,7 @@ export interface SessionHandle {
   readonly ask: (content: MessageContent, options?: SendMessageOptions) => Effect.Effect<Turn, AshError>
   /** Runs a shell command, as `Sessions.exec`, when no turn runs. One that was not answered leaves the session fenced. */
   readonly exec: (command: string, options?: ExecOptions) => Effect.Effect<ExecResult, AshError>
-  /** The files of its workspace. */
+  /** The files of the session's workspace. */
   readonly files: SessionHandleFiles
   /** Streams the conversation, oldest first. */
   readonly history: (options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
@@ -79,8 +84,24 @@ export interface SessionHandle {
   readonly get: () => Effect.Effect<Session, AshError>
   /** Pauses the session. A running turn is not interrupted. */
   readonly pause: () => Effect.Effect<Session, AshError>
-  /** Makes the session active again. */
+  /** Makes the session active again. After a stop the workspace and the memory may be gone. */
   readonly resume: () => Effect.Effect<Session, AshError>
+  /** Stops the session: its sandbox is destroyed, and with it a running turn, whose stream fails with `TurnCancelled`. */
+  readonly stop: () => Effect.Effect<Session, AshError>
+  /** Ends the session for good, and its running turn as `stop` does. Its record stays readable. */
+  readonly end: () => Effect.Effect<Session, AshError>
+  /** Makes a paused copy of the session with its messages and settings, not its files nor its memory. */
+  readonly fork: () => Effect.Effect<Session, AshError>
+  /** Merges into the session's settings, in force from the next message on. They cannot be read back. */
+  readonly updateConfig: (config: UpdateSessionConfigRequest) => Effect.Effect<Session, AshError>
+  /** Lists rows of the session's timeline, oldest first. */
+  readonly listEvents: (options?: ListEventsOptions) => Effect.Effect<ReadonlyArray<SessionEvent>, AshError>
+  /** Streams the whole timeline of the session, oldest first, page by page. */
+  readonly events: (options?: SessionEventsOptions) => Stream.Stream<SessionEvent, AshError>
+  /** Streams the timeline of the session, and what is added to it, by polling, until the session ends. */
+  readonly tail: (options?: TailOptions) => Stream.Stream<SessionEvent, AshError>
+  /** Reads the logs of the session's sandbox, those behind the index `after`. */
+  readonly logs: (options?: { readonly after?: number | undefined }) => Effect.Effect<SandboxLogs, AshError>
   /**
    * Ends whatever runs in the session, by stopping and resuming it: a server has no gentle way. The stream of a running
    * turn fails with `TurnCancelled`; the answer says what is lost. A command that runs is cut off, and fails. Two at once are
@@ -116,6 +137,14 @@ const filesOf = (id: string, files: SessionFiles["Service"]): SessionHandleFiles
   delete: (path) => named("files.delete")(files.delete(id, path))
 })
 
+const timelineOf = (id: string, sessions: HandleServices["sessions"]) => ({
+  listEvents: (options?: ListEventsOptions) => named("listEvents")(sessions.listEvents(id, options)),
+  events: (options?: SessionEventsOptions) =>
+    Stream.mapError(sessions.events(id, options), renamed("SessionHandle.events")),
+  tail: (options?: TailOptions) => Stream.mapError(sessions.tail(id, options), renamed("SessionHandle.tail")),
+  logs: (options?: { readonly after?: number | undefined }) => named("logs")(sessions.logs(id, options))
+})
+
 /** Makes the handle of a session. */
 export const make = (services: HandleServices, known: Known, options: SessionHandleOptions = {}): SessionHandle => {
   const { files, gates, messages, sessions, usage } = services
@@ -134,6 +163,11 @@ export const make = (services: HandleServices, known: Known, options: SessionHan
     get: () => named("get")(sessions.get(id)),
     pause: () => named("pause")(sessions.pause(id)),
     resume: () => named("resume")(sessions.resume(id)),
+    stop: () => named("stop")(sessions.stop(id)),
+    end: () => named("end")(sessions.end(id)),
+    fork: () => named("fork")(sessions.fork(id)),
+    updateConfig: (config) => named("updateConfig")(sessions.updateConfig(id, config)),
+    ...timelineOf(id, sessions),
     cancel: () => inside("cancel")(Recovery.cancel(handle)),
     recover: () => inside("recover")(Recovery.recover(handle)),
     fence: Effect.sync(() => {

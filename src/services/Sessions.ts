@@ -2,13 +2,14 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { TurnTransport } from "../client/TurnTransport.ts"
 import * as Creations from "../internal/request/creations.ts"
-import { renamed, within } from "../internal/request/operations.ts"
+import { renamed } from "../internal/request/operations.ts"
 import { AshError } from "../schema/AshError.ts"
 import { NotSupported } from "../schema/Reasons.ts"
 import type {
@@ -24,6 +25,7 @@ import { Messages } from "./Messages.ts"
 import * as Command from "./session/command.ts"
 import * as Creation from "./session/creation.ts"
 import type { OpenSessionOptions } from "./session/creation.ts"
+import { lifecycleOf, resume, stop } from "./session/lifecycle.ts"
 import { halting, type SessionsParts, unwrap } from "./session/parts.ts"
 import {
   type ListEventsOptions,
@@ -160,10 +162,10 @@ export class Sessions extends Context.Service<Sessions, {
         creations: yield* Creations.make(end)
       }
       const reading = readingOf(parts)
-      const states = statesOf(parts)
+      const lifecycle = lifecycleOf(parts)
       const handleServices: HandleServices = {
         gates,
-        sessions: { ...reading, ...states },
+        sessions: { ...reading, ...lifecycle },
         exec: (control, id, command, options) => Command.exec(parts, control, id, command, options),
         resume: (id) => resume(parts, id),
         stop: (id) => stop(parts, id),
@@ -179,7 +181,7 @@ export class Sessions extends Context.Service<Sessions, {
       return Sessions.of({
         ...creatingOf(parts),
         ...reading,
-        ...states,
+        ...lifecycle,
         open: (session, options = {}) =>
           Creations.inOwnScope(
             (scope) => Effect.map(Creation.open(parts, session, options, scope), (known) => handleOf(known, options)),
@@ -190,7 +192,7 @@ export class Sessions extends Context.Service<Sessions, {
         listPage: (options = {}) =>
           Effect.flatMap(
             policy.call(hosted.listSessions, { query: { ...options, includeTotal: true } }),
-            ({ sessions, total }) => typeof total === "number" ? Effect.succeed({ sessions, total }) : hasNoPages
+            ({ sessions, total }) => Predicate.isNumber(total) ? Effect.succeed({ sessions, total }) : hasNoPages
           ),
         exec: (id, command, options) => Command.execAlone(parts, id, command, options)
       })
@@ -218,52 +220,8 @@ const creatingOf = (parts: SessionsParts) => ({
         ),
       childScope
     ),
-  create: (session: CreateSessionRequest) => Creations.inOwnScope((scope) => Creation.createIn(parts, session, scope)),
-  fork: (id: string) =>
-    Creations.inOwnScope((scope) =>
-      parts.policy.call(parts.api.fork, { params: { id } }, {
-        onWire: (attempt) => parts.creations.attempt(attempt, scope)
-      }).pipe(Effect.map(unwrap))
-    )
+  create: (session: CreateSessionRequest) => Creations.inOwnScope((scope) => Creation.createIn(parts, session, scope))
 })
-
-const resume = ({ api, policy }: SessionsParts, id: string) =>
-  Effect.map(policy.call(api.resume, { params: { id } }), unwrap)
-
-const stop = ({ api, policy }: SessionsParts, id: string) =>
-  Effect.map(policy.call(api.stop, { params: { id } }), unwrap)
-
-/** Makes a session active again; one that a handle has stopped as that handle would, with its workspace. */
-const resumeTold = (parts: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
-  Effect.scoped(Effect.flatMap(parts.gates.use(id), (gate) =>
-    gate.restarting.withPermits(1)(Effect.suspend(() => {
-      const { fence } = gate
-      if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
-      return Effect.tap(resume(parts, id), () =>
-        Effect.sync(() => {
-          gate.resumed()
-        }))
-    })))).pipe(Effect.mapError(within("Sessions.resume")))
-
-/** The methods that change the state of a session. */
-const statesOf = (parts: SessionsParts) => {
-  const { api, end, gates, policy: { call } } = parts
-  return {
-    end,
-    stop: (id: string) => halting(gates, id, "stopped", "stopped", stop(parts, id)),
-    pause: (id: string) =>
-      Effect.tap(
-        Effect.map(call(api.pause, { params: { id } }), unwrap),
-        () =>
-          gates.update(id, (gate) => {
-            gate.remember({ halted: "paused" })
-          })
-      ),
-    resume: (id: string) => resumeTold(parts, id),
-    updateConfig: (id: string, payload: UpdateSessionConfigRequest) =>
-      Effect.map(call(api.updateConfig, { params: { id }, payload }), unwrap)
-  }
-}
 
 /** A scope of its own that closes with the caller's. */
 const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))

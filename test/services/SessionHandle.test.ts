@@ -15,11 +15,12 @@ import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { Agents } from "../../src/services/Agents.ts"
+import { AshClient } from "../../src/services/AshClient.ts"
 import { Attachments } from "../../src/services/Attachments.ts"
 import { Messages } from "../../src/services/Messages.ts"
-import type { SessionHandleOptions } from "../../src/services/SessionHandle.ts"
+import type { SessionHandle, SessionHandleOptions } from "../../src/services/SessionHandle.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { noSession, result, session, sessionId, storedMessage } from "../support/fixtures.ts"
+import { noSession, result, session, sessionEvent, sessionId, storedMessage } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const echo: AgentScript.AgentScript = ({ prompt }) => Stream.make(AgentScript.say(`You said: ${prompt}`))
@@ -338,6 +339,95 @@ describe("a handle", () => {
       yield* handle.ask("one")
       assert.isAbove((yield* Stream.runCollect(handle.history())).length, 1)
     }).pipe(provideServer(echo)))
+
+  /** Each method that a service has for an id, by the service and by the handle. */
+  type Use = (id: string) => Effect.Effect<readonly [service: Called, handle: Called], never, AshClient>
+  type Called = Effect.Effect<unknown, AshError>
+  const asService = (
+    call: (service: AshClient["Service"], id: string) => Called,
+    ofHandle: (handle: SessionHandle) => Called
+  ): Use =>
+  (id) => Effect.map(AshClient, (ash) => [call(ash, id), ofHandle(ash.sessions.attach(id))])
+  const row = sessionEvent(3, "lifecycle", "{\"action\":\"ended\"}")
+  const config = { model: "m", systemPrompt: "p" }
+  const files = [{ path: "a.txt", content: "a" }]
+  const equals: Record<string, Use> = {
+    get: asService(({ sessions }, id) => sessions.get(id), (handle) => handle.get()),
+    pause: asService(({ sessions }, id) => sessions.pause(id), (handle) => handle.pause()),
+    resume: asService(({ sessions }, id) => sessions.resume(id), (handle) => handle.resume()),
+    stop: asService(({ sessions }, id) => sessions.stop(id), (handle) => handle.stop()),
+    end: asService(({ sessions }, id) => sessions.end(id), (handle) => handle.end()),
+    fork: asService(({ sessions }, id) => sessions.fork(id), (handle) => handle.fork()),
+    updateConfig: asService(({ sessions }, id) => sessions.updateConfig(id, config), (_) => _.updateConfig(config)),
+    exec: asService(
+      ({ sessions }, id) => sessions.exec(id, "ls", { timeout: "1 second" }),
+      (handle) => handle.exec("ls", { timeout: "1 second" })
+    ),
+    listEvents: asService(
+      ({ sessions }, id) => sessions.listEvents(id, { limit: 5, after: 2, type: "text" }),
+      (handle) => handle.listEvents({ limit: 5, after: 2, type: "text" })
+    ),
+    events: asService(
+      ({ sessions }, id) => Stream.runCollect(sessions.events(id, { pageSize: 5, type: "lifecycle" })),
+      (handle) => Stream.runCollect(handle.events({ pageSize: 5, type: "lifecycle" }))
+    ),
+    tail: asService(
+      ({ sessions }, id) => Stream.runCollect(sessions.tail(id, { after: 2, type: "lifecycle" })),
+      (handle) => Stream.runCollect(handle.tail({ after: 2, type: "lifecycle" }))
+    ),
+    logs: asService(({ sessions }, id) => sessions.logs(id, { after: 3 }), (handle) => handle.logs({ after: 3 })),
+    history: asService(
+      ({ messages }, id) => Stream.runCollect(messages.history(id, { pageSize: 5 })),
+      (handle) => Stream.runCollect(handle.history({ pageSize: 5 }))
+    ),
+    usage: asService(({ usage }, id) => usage.stats({ sessionId: id }), (handle) => handle.usage()),
+    "files.list": asService(
+      ({ sessionFiles }, id) => sessionFiles.list(id, { includeHidden: false }),
+      (handle) => handle.files.list({ includeHidden: false })
+    ),
+    "files.readText": asService(({ sessionFiles }, id) => sessionFiles.readText(id, "a"), (_) => _.files.readText("a")),
+    "files.write": asService(({ sessionFiles }, id) => sessionFiles.write(id, files), (_) => _.files.write(files)),
+    "files.delete": asService(({ sessionFiles }, id) => sessionFiles.delete(id, "a"), (_) => _.files.delete("a"))
+  }
+  const answers: Record<string, Server.Script> = {
+    "POST exec": Server.json({ exitCode: 0, stdout: "", stderr: "" }),
+    "POST fork": Server.json({ session }, 201),
+    "GET events": Server.json({ events: [row] }),
+    "GET logs": Server.json({ logs: [], source: "sandbox" }),
+    "GET messages": Server.json({ messages: [] })
+  }
+  it.effect.each(Object.entries(equals))("asks as the service does for its id: %s", ([, use]) => {
+    const server = Server.make((request) => {
+      const key = `${request.method} ${request.path.split("?")[0]?.split("/").at(-1)}`
+      return (answers[key] ?? Server.json({ session }))(request)
+    }, { retry: { times: 0 } })
+    return Effect.gen(function*() {
+      const sent = (call: Called) =>
+        Effect.gen(function*() {
+          const from = server.requests.length
+          const exit = yield* Effect.exit(call)
+          // A session rests for a moment behind a command.
+          yield* TestClock.adjust("1 second")
+          return {
+            requests: server.requests.slice(from).map(({ body, method, path }) => [method, path, body]),
+            result: Exit.isSuccess(exit) ? exit.value : "failed"
+          }
+        })
+      const [service, handle] = yield* use(sessionId)
+      const expected = yield* sent(service)
+      assert.isAbove(expected.requests.length, 0)
+      assert.deepStrictEqual(yield* sent(handle), expected)
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("has each method that Sessions has for an id", () =>
+    Effect.gen(function*() {
+      const { sessions } = yield* AshClient
+      const handle = sessions.attach(sessionId)
+      const ofNoId = ["scoped", "open", "attach", "create", "list", "listPage", "sweep"]
+      const missing = Object.keys(sessions).filter((name) => !ofNoId.includes(name) && !(name in handle))
+      assert.deepStrictEqual(missing, [])
+    }).pipe(Effect.provide(Server.make(Server.json({})).layer)))
 
   it.effect("streams as Messages does", () =>
     Effect.gen(function*() {

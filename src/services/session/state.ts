@@ -9,11 +9,12 @@ import type { BusyOptions, TurnGates } from "../../internal/turn/turnGates.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { TurnCancelled, WrongState } from "../../schema/Reasons.ts"
 import type { ExecResult, Session } from "../../schema/Session.ts"
-import type { SessionEvent } from "../../schema/SessionEvent.ts"
 import type { Messages } from "../Messages.ts"
 import type { SessionFiles } from "../SessionFiles.ts"
 import type { Usage } from "../Usage.ts"
 import type { Workspaces } from "../Workspaces.ts"
+import type { lifecycleOf } from "./lifecycle.ts"
+import type { readingOf } from "./reading.ts"
 
 /** How a session is used. */
 export interface SessionHandleOptions extends BusyOptions {
@@ -51,12 +52,6 @@ export interface SessionHandleOptions extends BusyOptions {
   readonly buffer?: BufferOptions | undefined
 }
 
-/** A page of a timeline. */
-interface EventPage {
-  readonly after?: number | undefined
-  readonly limit?: number | undefined
-}
-
 /** How a command is run. */
 export interface ExecOptions {
   /** The limit of the command, 1 ms to 5 minutes. @default "30 seconds" */
@@ -67,12 +62,7 @@ type ById = (id: string) => Effect.Effect<Session, AshError>
 
 /** What a handle is made of. */
 export interface HandleServices {
-  readonly sessions: {
-    readonly get: ById
-    readonly pause: ById
-    readonly resume: ById
-    readonly listEvents: (id: string, page?: EventPage) => Effect.Effect<ReadonlyArray<SessionEvent>, AshError>
-  }
+  readonly sessions: ReturnType<typeof readingOf> & ReturnType<typeof lifecycleOf>
   /** As those of `Sessions`, but past the gate, which does not change by them. */
   readonly exec: (
     control: Control,
