@@ -9,6 +9,7 @@ import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { gunzipSync, gzipSync } from "node:zlib"
 import * as Bundle from "../../src/functions/Bundle.ts"
 import { downloadWorkspace } from "../../src/node/downloadWorkspace.ts"
+import { archive } from "../support/archive.ts"
 import { sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 import { folder, run, unpackedByTar, written } from "../support/shell.ts"
@@ -41,12 +42,6 @@ const unpack = (bundle: Uint8Array, piece = 1000) =>
 
 const download = (bundle: Uint8Array, directory: string) =>
   withWarnings(Effect.result(Effect.provide(downloadWorkspace(sessionId, directory), serving(bundle))))
-
-const archive = (entries: ReadonlyArray<Tar.Entry>) =>
-  Stream.runCollect(Stream.pipeThroughChannel(Stream.fromIterable(entries), Tar.encode())).pipe(
-    Effect.map((chunks) => new Uint8Array(gzipSync(Buffer.concat(chunks)))),
-    Effect.orDie
-  )
 
 const filesIn = (directory: string): ReadonlyMap<string, string> =>
   new Map(
