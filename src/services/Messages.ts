@@ -1,4 +1,4 @@
-/** Messages: what is said to an agent, the turn that it answers with, and the conversation that the server keeps. */
+/** Messages: what is sent to an agent, the turn that it answers with, and the conversation that the server keeps. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -31,10 +31,10 @@ export class Messages extends Context.Service<Messages, {
    * and never twice in one: whatever happens after it went out is a failure of the stream.
    *
    * `Done` ends the stream. An `error` event fails it with `TurnFailed`, an end without either with `StreamTruncated`.
-   * Interrupting the stream closes the connection; the server has no way to cancel a turn, so the turn runs on, unheard.
+   * Interrupting the stream closes the connection; the server has no way to cancel a turn, so the turn runs on without a reader.
    *
    * Turns of one session do not mix: the message waits until no turn and no command of this program runs there, and fails
-   * with `SessionFenced` behind one that was not heard to its end, as with a session handle; `RequestOptions.exclusive`
+   * with `SessionFenced` behind one that was not read to its end, as with a session handle; `RequestOptions.exclusive`
    * switches that off.
    *
    * The content reaches the agent as given, though servers differ in the forms that they deliver intact: before the

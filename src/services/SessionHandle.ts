@@ -48,8 +48,8 @@ export interface SessionHandleFiles {
 }
 
 /**
- * A session to work with. In this program one turn or command runs in it at a time, whoever holds a handle to it; the next
- * one waits, or fails with `SessionBusy`. Other programs are not kept out.
+ * A session to work with. In this program one turn or command runs in it at a time, of all handles to it; the next one
+ * waits, or fails with `SessionBusy`. Other programs are not kept out.
  */
 export interface SessionHandle {
   /** The session's id. */
@@ -104,7 +104,7 @@ export interface SessionHandle {
   readonly logs: (options?: { readonly after?: number | undefined }) => Effect.Effect<SandboxLogs, AshError>
   /**
    * Ends whatever runs in the session, by stopping and resuming it: a server has no gentle way. The stream of a running
-   * turn fails with `TurnCancelled`; the answer says what is lost. A command that runs is cut off, and fails. Two at once are
+   * turn fails with `TurnCancelled`; the answer has what is lost. A command that runs is cut off, and fails. Two at once are
    * one restart. A turn of which nothing was sent, or that waits to be sent again, is just not sent: nothing is lost.
    */
   readonly cancel: () => Effect.Effect<SessionRestarted, AshError>

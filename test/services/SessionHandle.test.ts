@@ -205,7 +205,7 @@ describe("the fence", () => {
       }).pipe(Effect.scoped, provideServer(script))
     }))
 
-  it.effect("is passed by a restart where that is chosen, and the stream says so", () =>
+  it.effect("is passed by a restart where that is chosen, and is an event of the stream", () =>
     Effect.gen(function*() {
       const { script } = yield* waiting
       yield* Effect.gen(function*() {
@@ -465,7 +465,7 @@ describe("a handle", () => {
       }).pipe(provideServer(script))
     }))
 
-  it.effect("reads and writes files, and tells what was used", () =>
+  it.effect("reads and writes files, and reports usage", () =>
     Effect.gen(function*() {
       const handle = yield* opened()
       yield* handle.files.write([{ path: "a.txt", content: "alpha" }])
@@ -479,7 +479,7 @@ describe("a handle", () => {
 })
 
 describe("cancel", () => {
-  it.effect("fails the running turn, says what is lost, and leaves the session usable", () =>
+  it.effect("fails the running turn, reports what is lost, and leaves the session usable", () =>
     Effect.gen(function*() {
       const { begun, script } = yield* waiting
       yield* Effect.gen(function*() {
@@ -730,7 +730,7 @@ describe("what is known of a turn that broke off", () => {
       }).pipe(Effect.scoped, provideServer(script))
     }))
 
-  it.effect("tells a turn that never arrived from the one before it", () => {
+  it.effect("distinguishes a turn that never arrived from the one before it", () => {
     const rows = [
       storedMessage(1, "user", "{\"type\":\"user\",\"content\":\"one\"}"),
       storedMessage(2, "assistant", JSON.stringify(result))

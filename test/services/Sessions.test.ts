@@ -110,7 +110,7 @@ describe("Sessions", () => {
       assert.strictEqual(logs.result.logs[0]?.text, "l")
     }))
 
-  it.effect("tells the state that a session is in", () =>
+  it.effect("reports the state that a session is in", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip(exchange(
         Server.json({ error: "Cannot stop session with status \"paused\"", statusCode: 400 }, 400),

@@ -22,7 +22,7 @@ export const blocksOf = (message: AssistantMessage | UserMessage): ReadonlyArray
 /** An id or a reference; an empty one is none. */
 export const present = (id: string | null | undefined): string | undefined => id === null || id === "" ? undefined : id
 
-/** Where known servers say what a piece is, of which there are thousands, and whose. Others are read as a whole. */
+/** Where the pieces of known servers, of which there are thousands, have their type and their author. Others are parsed whole. */
 const deltaType = "\"content_block_delta\""
 const deltaTypeAt = "{\"type\":\"stream_event\",\"event\":{\"type\":".length
 const ownMark = "\"parent_tool_use_id\":null,\"uuid\":\""
@@ -57,7 +57,7 @@ const stringField = (json: unknown, name: string): string | undefined => {
 
 const mayHaveWords = /text_delta|thinking_delta/
 
-/** What a piece says, as the API has it. */
+/** The words of a piece, as the API has them. */
 const wordsIn = (delta: unknown): string | undefined => stringField(delta, "text") ?? stringField(delta, "thinking")
 
 /** Whether the agent used a tool there: its own, a server's or an API's. */
@@ -66,16 +66,16 @@ const isToolUse = (type: unknown) => Predicate.isString(type) && /^(?:\w+_)?tool
 const wordsOf = (block: MessageBlock): string =>
   block._tag === "Text" ? block.text : block._tag === "Thinking" ? block.thinking : ""
 
-/** Whether a message of the SDK's says that the model is asked once more. */
+/** Whether a message of the SDK's reports that the model is asked once more. */
 const isRetry = ({ raw }: Extract<ClaudeMessage, { readonly _tag: "Unknown" }>) =>
   field(raw, "type") === "system" && field(raw, "subtype") === "api_retry" &&
   stringField(raw, "parent_tool_use_id") === undefined
 
 export interface AgentTextOptions {
   readonly listener?: Listener
-  /** For what complete messages say, and to know those that are delivered twice. */
+  /** For the text of complete messages, and to know those that are delivered twice. */
   readonly budget?: Budget
-  /** Whether what complete messages say is kept. @default true */
+  /** Whether the text of complete messages is kept. @default true */
   readonly keepsText?: boolean
   /** Characters of text, and of thinking, that no complete message has confirmed. */
   readonly pendingLimit?: number
@@ -88,7 +88,7 @@ export class AgentText {
   readonly #seen = new Set<string>()
   readonly #budget: Budget
   #message: Beginning = { id: undefined }
-  /** A piece in an event of its own does not say whose it is: its twin does, a `Partial` event right behind it. */
+  /** A piece in an event of its own has no author: its twin has, a `Partial` event right behind it. */
   #loose: Strand | undefined
   #looseText = ""
   #isLooseCounted = false
@@ -97,7 +97,7 @@ export class AgentText {
   #lastSaid: string | undefined
   /** Whether the agent's own message has begun that its pieces belong to; behind a result none has. */
   #hasBegun = false
-  /** Whether a message has begun at all: there are servers that do not say so. */
+  /** Whether a message has begun at all: there are servers that send no beginnings. */
   #saysBeginnings = false
   /** Whether there was a piece without a beginning. */
   #isUnbegun = false
@@ -127,7 +127,7 @@ export class AgentText {
 
   /**
    * Whether another turn writes here, too: there are two first messages, unless one was delivered twice, or something was
-   * said before the first one, or pieces have no beginning though the server says beginnings.
+   * said before the first one, or pieces have no beginning though the server sends beginnings.
    */
   get isMixed(): boolean {
     return this.#isMixed
@@ -279,7 +279,7 @@ export class AgentText {
     this.#isMixed ||= this.#isUnbegun
   }
 
-  /** A piece that no message began before. It is another turn's, unless the server says no beginnings. */
+  /** A piece that no message began before. It is another turn's, unless the server sends no beginnings. */
   #takeUnbegun() {
     this.#isUnbegun = true
     this.#hasSpoken = true
@@ -325,7 +325,7 @@ export class AgentText {
       if (block._tag === "ToolUse" || (block._tag === "Unknown" && isToolUse(field(block.raw, "type")))) {
         isBehindTool = true
         this.#text.useTool()
-        // Nothing else says where a block of text ends.
+        // Nothing else shows where a block of text ends.
         if (!this.#saysBeginnings) this.#text.close()
       }
       const isFollowed = blocks.some(({ _tag }, other) => other > index && _tag === block._tag)
@@ -336,7 +336,7 @@ export class AgentText {
     return true
   }
 
-  /** A message is delivered twice if both its id and what it says are the same. */
+  /** A message is delivered twice if both its id and its text are the same. */
   #isSeen({ message, uuid }: AssistantMessage): boolean {
     const id = present(uuid)
     if (id === undefined) return false

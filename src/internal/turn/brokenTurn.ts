@@ -1,4 +1,4 @@
-/** What is known of a turn that broke off: what was heard of it, and whether it can run at all. */
+/** What is known of a turn that broke off: what was received of it, and whether it can run at all. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import { AshError, type AshErrorReason } from "../../schema/AshError.ts"
@@ -28,7 +28,7 @@ const endings: Readonly<Record<TurnUnsuccessful["outcome"], string>> = {
   NoResult: "without a result; another program's turn or command may have ended it"
 }
 
-/** Characters of what the agent says in the place of an answer. */
+/** Characters of the agent's text in the place of an answer. */
 const saidLimit = 1000
 
 /** What the agent said instead of an answer, where it did. */

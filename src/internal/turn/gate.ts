@@ -1,5 +1,5 @@
 /**
- * The gate of a session: a state machine that tells what may be sent to the session, and why not. Its states change by
+ * The gate of a session: a state machine that decides what may be sent to the session. Its states change by
  * the methods of {@link Gate} alone; other files call these and read.
  *
  * | State      | Carries                               | What may be sent                                         |
@@ -44,7 +44,7 @@ export interface SessionRestarted {
   readonly session: Session
   /** What is known to be gone: the agent's memory of the conversation, the files of the workspace. */
   readonly lost: ReadonlyArray<Losable>
-  /** What may be gone, as far as the server tells. */
+  /** What may be gone: the server does not report it. */
   readonly mayBeLost: ReadonlyArray<Losable>
   /** Why the workspace could not be saved before, where `keepWorkspace` was to. */
   readonly notSaved?: string | undefined

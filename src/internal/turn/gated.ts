@@ -1,4 +1,4 @@
-/** Turns and commands that go through the gate of their session: alone, and fencing it if they are not heard to their end. */
+/** Turns and commands that go through the gate of their session: alone, and fencing it unless they are read to their end. */
 import type * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -33,7 +33,7 @@ export const fenced = (operation: string, sessionId: string, { why }: Fence) =>
 export const cancelled = (operation: string, sessionId: string, how: string) =>
   new AshError({ operation, reason: new TurnCancelled({ message: `it was ended: ${how}`, sessionId }) })
 
-/** What a server says when the sandbox of an active session is gone, before anything of a turn has run. */
+/** The error of a server when the sandbox of an active session is gone, before anything of a turn has run. */
 const sandboxGone = /^(?:Not connected|Sandbox not found)$/
 
 const wayOut = {
@@ -48,7 +48,7 @@ const sandboxIsGone = "the session's sandbox is gone: recover it (recover, or th
 
 const wayOutOf = new Map(Object.entries(wayOut))
 
-/** What the failure of something that has said nothing tells of its session: nothing of it has run. */
+/** The fence that the failure of a turn or a command shows, which has answered nothing: nothing of it has run. */
 const unusable = ({ reason }: AshError): Fence | undefined => {
   switch (reason._tag) {
     case "WrongState":
@@ -169,14 +169,14 @@ const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, session
 const leave = (
   { gate, guest }: GuestOptions,
   error: AshError,
-  hasSpoken: boolean,
+  hasAnswered: boolean,
   why: string
 ): AshError => {
-  const fence = hasSpoken ? undefined : unusable(error)
+  const fence = hasAnswered ? undefined : unusable(error)
   if (fence !== undefined) gate.unusable(guest, fence)
   else if (startedNothing(error)) gate.over(guest)
   else gate.broke(guest, why)
-  return hasSpoken ? error : advised(error, gate.memory)
+  return hasAnswered ? error : advised(error, gate.memory)
 }
 
 /** Servers store the answers of an agent and the result, each as a message (docs/ash.md 3.6). */
@@ -193,7 +193,7 @@ export const gatedTurn = (
     const { gate, guest, operation } = options
     const { lastSequence: begin, usageBefore } = gate.memory
     let stored = 1
-    let hasSpoken = false
+    let hasAnswered = false
 
     const control = controlOf({
       ...options,
@@ -205,7 +205,7 @@ export const gatedTurn = (
         gate.remember({ usageBefore })
       }
     })
-    const heard = (batch: Arr.NonEmptyReadonlyArray<StreamEvent>) => {
+    const receive = (batch: Arr.NonEmptyReadonlyArray<StreamEvent>) => {
       for (const event of batch) {
         if (isStored(event)) stored += 1
         if (event._tag === "Message" && event.message._tag === "Result") {
@@ -220,7 +220,7 @@ export const gatedTurn = (
           // The session is active again, also where another program made it so.
           gate.remember({ halted: undefined })
         } else {
-          hasSpoken = true
+          hasAnswered = true
         }
       }
       return batch
@@ -231,17 +231,17 @@ export const gatedTurn = (
         gate.remember({ lastSequence: undefined })
       }
       const known = withKnown(error, { lastSequence: begin }, operation)
-      return leave(options, known, hasSpoken, error.reason.message)
+      return leave(options, known, hasAnswered, error.reason.message)
     }
     return send({ ...control, makeFold: (options) => makeFold({ ...options, before: usageBefore }) }).pipe(
-      Stream.mapArray(heard),
+      Stream.mapArray(receive),
       Stream.mapError(failed)
     )
   })
 
 /**
- * The time after a command in which nothing else begins. Its end is told to whoever listens then: a turn would be ended
- * by it, and a command would be answered with its result. Servers were seen to need 50 ms to 80 ms.
+ * The time after a command in which nothing else begins. Servers send its end to what runs then: it would end a turn, and
+ * answer a command with its result. Servers were seen to need 50 ms to 80 ms.
  */
 const quiet = 200_000_000n
 

@@ -1,4 +1,4 @@
-/** What became of a turn, told by what the server keeps of the conversation. Nothing is sent to the agent. */
+/** What became of a turn, by what the server keeps of the conversation. Nothing is sent to the agent. */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
@@ -43,7 +43,7 @@ export interface AskedTurn {
   readonly isLast?: boolean
 }
 
-/** The rows of a conversation, and how far the server's clock is ahead of this program's, if it says so: a second or less too little. */
+/** The rows of a conversation, and how far the server's clock is ahead of this program's, if it sends its time: a second or less too little. */
 interface Rows {
   readonly rows: ReadonlyArray<StoredMessage>
   readonly clockAhead: number | undefined
@@ -56,7 +56,7 @@ export interface Conversation {
 
 const edge = 32
 
-/** What tells a block that is no text from another. */
+/** What distinguishes a block that is no text from another. */
 const markOf = (block: unknown): ReadonlyArray<unknown> => {
   if (!Predicate.hasProperty(block, "source") || !Predicate.hasProperty(block, "type")) return []
   const { source, type } = block
@@ -72,17 +72,17 @@ const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
 const isResult = ({ content }: StoredMessage) => content._tag === "Result"
 const timeOf = ({ createdAt }: StoredMessage | SessionEvent) => createdAt.epochMilliseconds
 
-/** How many turns run when a row is stored: before it there were prompts, and results, and what the timeline tells of others. */
+/** How many turns run when a row is stored: before it there were prompts, and results, and what the timeline has of others. */
 const runningAt = (
   row: StoredMessage,
   rows: ReadonlyArray<StoredMessage>,
   timeline: ReadonlyArray<SessionEvent>
 ): number => {
   let running = 0
-  let told = 0
+  let seen = 0
   for (const next of rows.slice(0, rows.indexOf(row) + 1)) {
-    for (; told < timeline.length; told++) {
-      const event = timeline[told]
+    for (; seen < timeline.length; seen++) {
+      const event = timeline[seen]
       if (event === undefined || timeOf(event) >= timeOf(next)) break
       const { data } = event
       if (data._tag === "Error") running = Math.max(0, running - 1)

@@ -2,7 +2,7 @@
 
 export type Kind = "text" | "thinking"
 
-/** Is told what the agent writes, as it becomes known. */
+/** Receives what the agent writes, as it becomes known. */
 export interface Listener {
   /** More was written: a piece, a block, or what a block has beyond its pieces. */
   readonly written?: (kind: Kind, text: string, isBehindTool: boolean) => void
@@ -39,7 +39,7 @@ interface Part {
   text: string
   /** How long it is, though not all of it may be kept. */
   length: number
-  /** How much of the end of the text no twin has told to be the agent's own. */
+  /** How much of the end of the text no twin has confirmed as the agent's own. */
   untold: number
   /** Of pieces: whether more may follow, whether the model was asked again. */
   state: "open" | "closed" | "retried" | "complete"
@@ -91,7 +91,7 @@ export class Strand {
   }
 
   /**
-   * A block of a complete message; one that is empty says nothing of what is pending. Behind it in the message there may be
+   * A block of a complete message; one that is empty confirms nothing of what is pending. Behind it in the message there may be
    * another one, which goes on where it ends; before it a tool may have been used.
    */
   block(message: Beginning, id: string | undefined, text: string, isFollowed: boolean, isBehindTool: boolean) {
@@ -152,7 +152,7 @@ export class Strand {
     for (const part of this.#pending) if (part.state === "retried") this.#drop(part, part.text)
   }
 
-  /** Whether this is what no twin told to be the agent's own, at the end of what has arrived. */
+  /** Whether this is what no twin has confirmed as the agent's own, at the end of what has arrived. */
   takeBack(text: string) {
     const part = this.#pending.at(-1)
     if (part?.state !== "open" || text === "" || part.untold < text.length || !part.text.endsWith(text)) return
@@ -223,7 +223,7 @@ export class Strand {
 
   /**
    * The pieces of a block: those of the message that it has the id of, or else of the one that began last; of several blocks
-   * those that say the same.
+   * those with the same text.
    */
   #partOf(message: Beginning, id: string | undefined, text: string): Part | undefined {
     if (this.#pending.length === 0) return undefined

@@ -65,7 +65,7 @@ export type OnTurnError = "fail" | "emit"
 export interface EndTurnOptions {
   readonly onTurnError?: OnTurnError
   readonly progress?: TurnProgress
-  /** Takes secrets out of what the server says of a failure. */
+  /** Takes secrets out of the server's text of a failure. */
   readonly redact?: Redact
   /** The exchange that the turn is the answer of. */
   readonly http?: HttpExchange | undefined
@@ -142,7 +142,8 @@ class TurnEnding {
     return new AshError({
       operation: this.#operation,
       reason: new StreamTruncated({
-        message: `the stream ended before the turn did (${how}); the turn may still run, and what it says is lost here`,
+        message:
+          `the stream ended before the turn did (${how}); the turn may still run, and the rest of it is lost here`,
         sessionId: this.#sessionId
       })
     })

@@ -20,7 +20,7 @@ export { blocksOf }
 /** How much of a turn is kept where it is not asked for as a whole, in bytes. */
 const keptOfTurn = 1_048_576
 
-/** An event of a turn, and what a session handle says before the first of them, which adds nothing to the turn. */
+/** An event of a turn, and the one that a session handle puts before them, which adds nothing to the turn. */
 export type TurnEvent = StreamEvent | { readonly _tag: "SessionRestarted" }
 
 /** Where the calls of an id are, and how many of them are answered: the first ones. */
@@ -39,7 +39,7 @@ export interface State {
   readonly budget: Budget
   /** What is known of the turns before. */
   readonly before: UsageBefore
-  /** Takes secrets out of what is told of the turn. */
+  /** Takes secrets out of messages about the turn. */
   readonly redact: Redact
   result: Turn["result"]
 }
@@ -167,7 +167,7 @@ const limits: Readonly<Record<string, TurnOutcome>> = {
   error_max_structured_output_retries: { _tag: "MaxStructuredOutputRetries" }
 }
 
-/** What a result says of its errors, be it a list or not. */
+/** The errors of a result, be they a list or not. */
 const errorsOf = ({ errors, raw }: NonNullable<Turn["result"]>): ReadonlyArray<Schema.Json> => {
   if (errors !== undefined && errors !== null) return errors
   const said = jsonAt(raw, "errors") ?? null

@@ -1,6 +1,6 @@
 /**
  * Lets one turn, or one command, at a time into a session, and keeps the gates of sessions: who uses them, who waits. What
- * may be sent to a session is told by its {@link Gate}. A server has no lock, and mixes what runs at once
+ * may be sent to a session is decided by its {@link Gate}. A server has no lock, and mixes what runs at once
  * (docs/ash.md 5.4).
  */
 import * as Clock from "effect/Clock"

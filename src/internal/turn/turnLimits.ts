@@ -22,7 +22,7 @@ export interface TurnLimits {
   readonly headers: Duration.Duration
   readonly firstEvent: Duration.Duration
   readonly idle: Duration.Duration
-  /** Whether silence counts only once a heartbeat was heard. */
+  /** Whether silence counts only once a heartbeat was received. */
   readonly idleAfterHeartbeat: boolean
   readonly done: Duration.Duration
   readonly turn: Duration.Duration

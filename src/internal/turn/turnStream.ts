@@ -36,7 +36,7 @@ export const decodeEvents =
         const parser = new EventParser(streamEventKind, maxEventSize + envelope)
 
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError | E, void, R> = Effect.suspend(() => {
-          // A batch at a time, however much has arrived: events that are soon let go of cost the collector nothing.
+          // A batch at a time, however much has arrived: events that are soon dropped cost the collector nothing.
           for (
             let chunk = chunks[position];
             chunk !== undefined && !isTooLarge && parser.size < batchSize;

@@ -65,7 +65,7 @@ const covers = (one: TokenUsage, other: TokenUsage) =>
 /** Differences of sums of fractions, without what such sums are off by. */
 const cents = (usd: number): number => Number(usd.toFixed(12))
 
-/** From one result to the next one: what can be told, as any figure may be missing. */
+/** From one result to the next one: what is known, as any figure may be missing. */
 interface Growth {
   readonly tokens: Tokens
   readonly costUsd: number | undefined
@@ -94,7 +94,7 @@ const growthOf = (now: Figures, before: Figures): Growth => {
   return { tokens, costUsd, hasShrunk }
 }
 
-/** By what the main loop used, where both are known, whether figures that grew so can be sums; undefined if that says nothing. */
+/** By what the main loop used, where both are known, whether figures that grew so can be sums; undefined if that shows nothing. */
 const canBeSums = ({ tokens }: Growth, own: TokenUsage): boolean | undefined => {
   const used = counters.filter(([, name]) => countOf(own, name) > 0 && tokens[name] !== undefined)
   return used.length === 0 ? undefined : used.every(([, name]) => countOf(tokens, name) >= countOf(own, name))

@@ -11,7 +11,7 @@ import type { SessionsParts } from "./parts.ts"
 import type { ExecOptions } from "./state.ts"
 
 /**
- * What a server says of a command that writes too much is said of any that it could not run (docs/ash.md 2.2, shape C).
+ * A server gives one error to a command that writes too much and to any that it could not run (docs/ash.md 2.2, shape C).
  */
 const explainExec = (reason: ServerFailure) =>
   new AshError({

@@ -58,7 +58,7 @@ const stopTurn = (handle: HandleState, gate: Gate) =>
     )
   )
 
-/** Runs a turn again where it could not begin, behind a restart, which the stream tells. */
+/** Runs a turn again where it could not begin, behind a restart, which is an event of the stream. */
 const withRestarts = (
   handle: HandleState,
   guest: Gated.GuestOptions,

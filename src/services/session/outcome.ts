@@ -35,11 +35,11 @@ const readMessages = ({ id, services }: HandleState) =>
 
 /** The turn that is asked about: a given one, or else the last one that broke off, the last one, the last of the session. */
 const askedTurn = ({ after = 0, broken, latest }: HandleState, asked: ReconcileQuery | undefined): AskedTurn => {
-  const told = broken ?? latest
+  const known = broken ?? latest
   if (asked !== undefined) {
     return { after: asked.after ?? 0, said: asked.content === undefined ? undefined : saidOf(asked.content) }
   }
-  return told !== undefined ? { after, ...told } : { after, said: undefined, isLast: true }
+  return known !== undefined ? { after, ...known } : { after, said: undefined, isLast: true }
 }
 
 /** Finds what became of a turn. */

@@ -81,7 +81,7 @@ const stopAndResume = Effect.fnUntraced(function*(handle: HandleState, gate: Gat
   if (kept !== undefined && !isSame) yield* services.workspaces.upload(id, kept)
   handle.saved = undefined
   const lost = isSame ? [] : ["memory"] as const
-  // Servers resume into the workspace as it was, or into that of a new sandbox, and do not tell.
+  // Servers resume into the workspace as it was, or into that of a new sandbox, and do not report which.
   const mayBeLost = isSame || kept !== undefined ? [] : ["workspace"] as const
   const restarted: SessionRestarted = {
     _tag: "SessionRestarted",
@@ -99,7 +99,7 @@ const stopAndResume = Effect.fnUntraced(function*(handle: HandleState, gate: Gat
   return restarted
 })
 
-/** Makes the session usable again, for the reason that the fence tells. */
+/** Makes the session usable again, for the reason that the fence has. */
 export const restart = (handle: HandleState, gate: Gate, fence: Fence): Effect.Effect<SessionRestarted, AshError> =>
   Effect.suspend(() => {
     gate.restart()

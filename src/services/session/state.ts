@@ -22,9 +22,9 @@ export interface SessionHandleOptions extends BusyOptions {
    * What to do where a turn or a command cannot begin: the stream of the turn before was cut off, the server has paused
    * the session, or its sandbox is gone.
    *
-   * - `"none"`: fail, with `SessionFenced`, `WrongState`, or what the server says. The error says what to do.
+   * - `"none"`: fail, with `SessionFenced`, `WrongState`, or the server's own error. The message has what to do.
    * - `"restart"`: resume the session, behind a stop where something may still run in it. The conversation's memory is lost
-   *   then, the workspace as a rule too; the stream says so by `SessionRestarted`. A session that this program has paused
+   *   then, the workspace as a rule too; the stream has `SessionRestarted` then. A session that this program has paused
    *   or stopped is left as it is.
    *
    * @default "none"
@@ -32,7 +32,7 @@ export interface SessionHandleOptions extends BusyOptions {
   readonly recovery?: "none" | "restart" | undefined
   /**
    * Whether a restart saves the workspace before and brings it back after: at most 100 MiB, without folders of
-   * dependencies and caches and without `.env*`. Where there is nothing left to save, `SessionRestarted.notSaved` says so.
+   * dependencies and caches and without `.env*`. Where there is nothing left to save, `SessionRestarted.notSaved` has the reason.
    *
    * @default false
    */
@@ -48,7 +48,7 @@ export interface SessionHandleOptions extends BusyOptions {
   readonly onInterrupt?: "detach" | "stop" | undefined
   /** The limits of the handle's turns, over those of the layer. */
   readonly timeouts?: TurnTimeouts | undefined
-  /** What is read ahead of a slow consumer of the handle's turns, over what the layer says. */
+  /** What is read ahead of a slow consumer of the handle's turns, over the options of the layer. */
   readonly buffer?: BufferOptions | undefined
 }
 
@@ -91,8 +91,8 @@ export interface Known {
 }
 
 /** A turn of a handle. */
-interface Told {
-  /** What was said, as reconciling compares it. */
+interface SentTurn {
+  /** Its content, as reconciling compares it. */
   readonly said: string
   /** When it was sent, in milliseconds of this program's clock. */
   readonly sentAt: number
@@ -105,8 +105,8 @@ export interface HandleState extends Known {
   /** The workspace, saved before the restart that a fence needs, and not yet brought back. */
   saved: { readonly fence: Fence; readonly workspace: Uint8Array } | undefined
   /** The last turn of the handle, and the last one that broke off. */
-  latest: Told | undefined
-  broken: Told | undefined
+  latest: SentTurn | undefined
+  broken: SentTurn | undefined
 }
 
 /** The failure of a handle whose session has ended with its scope. */

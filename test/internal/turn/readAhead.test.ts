@@ -199,7 +199,7 @@ describe("a turn whose result has arrived", () => {
       }).pipe(Effect.scoped)
   )
 
-  it.effect("waits for it as long as it is told to", () =>
+  it.effect("waits for it as long as its option allows", () =>
     Effect.gen(function*() {
       const { fiber, outcome, say } = yield* turn({ timeouts: { done: "off", idle: "5 minutes" } })
       yield* say(withResult)

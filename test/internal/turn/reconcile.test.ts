@@ -117,7 +117,7 @@ describe("a turn that is asked about", () => {
       assert.strictEqual(textOf(yield* ask(rows, asked)), expected)
     }))
 
-  it.effect("may follow one that failed, which has no result, as the timeline tells", () =>
+  it.effect("may follow one that failed, which has no result, by the timeline", () =>
     Effect.gen(function*() {
       const rows = [prompt("b"), answer("b"), prompt("a"), end("a")]
       assert.strictEqual(textOf(yield* ask(rows, { after: 2, said: "a" })), "OutcomeUnknown")
@@ -156,7 +156,7 @@ describe("a turn that is asked about", () => {
       assert.strictEqual(textOf(unknown), "OutcomeUnknown")
     }))
 
-  it.effect("is told by its pictures too, in whatever form they are given", () =>
+  it.effect("is recognised by its pictures too, in whatever form they are given", () =>
     Effect.sync(() => {
       const picture = (data: Uint8Array) =>
         [{ type: "image", source: { type: "base64", media_type: "image/png", data } }] as const
@@ -167,7 +167,7 @@ describe("a turn that is asked about", () => {
       assert.strictEqual(saidOf("one two"), saidOf([{ type: "text", text: "one" }, { type: "text", text: " two" }]))
     }))
 
-  it.effect("of which the time of sending is not known is found, whatever the clocks say", () =>
+  it.effect("of which the time of sending is not known is found, whatever the clocks show", () =>
     Effect.gen(function*() {
       assert.strictEqual(textOf(yield* ask(turn("a"), { after: 0, said: "a" }, [], start * 2)), "a")
     }))

@@ -87,7 +87,7 @@ describe("text", () => {
       assert.strictEqual((yield* Stream.runCollect(TurnStream.textDeltas(events(...all, done)))).join(""), deltas)
     }))
 
-  it.effect("that is taken back is told before the message that says otherwise", () =>
+  it.effect("that is taken back is reported before the message that replaces it", () =>
     Effect.gen(function*() {
       const all = yield* Stream.runCollect(events(
         delta("I think"),
@@ -211,7 +211,7 @@ describe("pieces", () => {
       }
     }))
 
-  it.effect("that say the same are both said, those that were delivered twice once", () =>
+  it.effect("with the same text both count, those that were delivered twice once", () =>
     Effect.gen(function*() {
       for (const from of [0, 1]) {
         const same = (uuid: string) => piece("ha", uuid).slice(from)
@@ -345,13 +345,16 @@ describe("two turns in one stream", () => {
     ["pieces behind a result", start("m"), ...piece("mine"), says("mine"), message(result), ...piece("foreign")],
     ["input behind a result", start("m"), ...piece("mine"), says("mine"), message(result), pieceOfInput]
   ]
-  it.effect.each(mixed)("are told by what comes before their beginnings: %s", ([, ...all]) =>
-    Effect.gen(function*() {
-      const outcome = yield* Effect.result(turnOf(...all))
-      const error = Result.isFailure(outcome) ? outcome.failure : undefined
-      assert.strictEqual(error?.reason._tag, "TurnMixed")
-      assert.isUndefined(error?.partialTurn)
-    }))
+  it.effect.each(mixed)(
+    "are recognised by what comes before their beginnings: %s",
+    ([, ...all]) =>
+      Effect.gen(function*() {
+        const outcome = yield* Effect.result(turnOf(...all))
+        const error = Result.isFailure(outcome) ? outcome.failure : undefined
+        assert.strictEqual(error?.reason._tag, "TurnMixed")
+        assert.isUndefined(error?.partialTurn)
+      })
+  )
 
   const one: ReadonlyArray<readonly [name: string, ...frames: ReadonlyArray<Frame>]> = [
     ["pieces alone", delta("a")],
@@ -367,7 +370,7 @@ describe("two turns in one stream", () => {
     ],
     ["another message behind the first", init({}), start("m"), ...piece("a"), says("a"), start("n")]
   ]
-  it.effect.each(one)("are one where nothing says otherwise: %s", ([, ...all]) =>
+  it.effect.each(one)("are one where nothing shows otherwise: %s", ([, ...all]) =>
     Effect.gen(function*() {
       assert.strictEqual((yield* turnOf(...all, message(result))).text, "a")
     }))
@@ -380,7 +383,7 @@ describe("two turns in one stream", () => {
 })
 
 describe("what is kept of a turn for its failure's sake", () => {
-  it.effect("is bounded, and says so", () =>
+  it.effect("is bounded, and reports it", () =>
     Effect.gen(function*() {
       const large = "x".repeat(40_000)
       const all = Array.from({ length: 300 }, (_, index): ReadonlyArray<Frame> => [

@@ -27,7 +27,7 @@ const setFence = (why: string | undefined) => (gate: Gate) => {
 }
 
 describe("the gates of sessions", () => {
-  it.effect("that nobody uses take no memory, but for those that must not be entered", () =>
+  it.effect("that are not in use take no memory, but for those that must not be entered", () =>
     Effect.gen(function*() {
       const gates = TurnGates.make()
       for (let session = 0; session < 10_000; session++) yield* visit(gates, `s${session}`)
@@ -58,7 +58,7 @@ describe("the gates of sessions", () => {
     }))
 
   /** A model of one gate: who is inside, who waits in which order, and whether it is fenced. */
-  it.effect("let one in at a time, in the order in which they came, whoever is interrupted, and forget no fence", () =>
+  it.effect("let one in at a time, in the order in which they came, whichever is interrupted, and forget no fence", () =>
     Effect.gen(function*() {
       const random = chance(30)
       for (let round = 0; round < 500; round++) {

@@ -170,7 +170,7 @@ describe("the wait for a limit", () => {
       return yield* Fiber.await(fiber)
     })
 
-  it.effect("is told once, also to the one that was refused first", () => {
+  it.effect("is logged once, also for the one that was refused first", () => {
     const lines: Array<string> = []
     const logger = Logger.layer([Logger.make(({ message }) => {
       lines.push(String(message))
@@ -191,7 +191,7 @@ describe("the wait for a limit", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
-  it.effect("also for a time that is told as a date", () => {
+  it.effect("also for a time that is given as a date", () => {
     const date = Server.json({ error: "x" }, 429, {
       date: "Mon, 23 Nov 2026 12:00:00 GMT",
       "retry-after": "Mon, 23 Nov 2026 12:10:00 GMT"

@@ -126,7 +126,7 @@ describe("a session that this program", () => {
 })
 
 describe("a restart that cannot save the workspace", () => {
-  it.effect("says so", () =>
+  it.effect("reports why", () =>
     use((server, { sessions }) =>
       Effect.gen(function*() {
         const handle = sessions.attach(sessionId, { recovery: "restart", keepWorkspace: true })
@@ -184,7 +184,7 @@ describe("a handle that is made for each request", () => {
 })
 
 describe("Messages.send", () => {
-  it.effect("goes through the gate of its session, unless it is told otherwise", () =>
+  it.effect("goes through the gate of its session, unless exclusive is false", () =>
     use((server, { messages, sessions }) =>
       Effect.gen(function*() {
         const send = Stream.runDrain(messages.send(sessionId, "break"))
@@ -203,7 +203,7 @@ describe("Messages.send", () => {
 })
 
 describe("QueueItems.enqueue", () => {
-  it.effect("refuses a session that a handle has open, unless it is told otherwise", () => {
+  it.effect("refuses a session that a handle has open, unless exclusive is false", () => {
     const item = {
       id: sessionId,
       agentName: "demo",

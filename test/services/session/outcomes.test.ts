@@ -70,7 +70,7 @@ describe("ask", () => {
     }
   )
 
-  it.each([{ is_error: false }, { is_error: null }, {}])("is a success where it says %j", (flag) => {
+  it.each([{ is_error: false }, { is_error: null }, {}])("is a success where its flag is %j", (flag) => {
     const { is_error: _, ...said } = result
     const answer = user([{ type: "tool_result", tool_use_id: "t", ...flag }])
     const call = assistant([{ type: "tool_use", id: "t", name: "Bash" }])
@@ -93,7 +93,7 @@ describe("ask", () => {
     assert.isNull(turn.structuredOutput)
   })
 
-  it.effect("says what the agent said in the place of an answer, without secrets, in one line that ends", () =>
+  it.effect("has the agent's text in the place of an answer, without secrets, in one line that ends", () =>
     Effect.gen(function*() {
       const error = yield* Effect.flip((yield* Sessions).attach(sessionId).ask(`hello ${secret}`))
       assert.include(error.message, "(API Error: 529\\n")

@@ -170,7 +170,7 @@ describe("an open that fails", () => {
     return Effect.scoped(Effect.retry(open(), { times: 1 })).pipe(Effect.provide(server.layer))
   })
 
-  it.effect("for its label ends its session, and says what it was doing", () => {
+  it.effect("for its label ends its session, and reports what it was doing", () => {
     const server = serverOf({ label: Server.json({ error: "boom" }, 500) })
     return Effect.gen(function*() {
       const error = yield* Effect.flip(open({ label: "worker" }))
@@ -289,7 +289,7 @@ describe("the server's limit of creations", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
-  it.effect("is told once by each that waits, in whole seconds", () => {
+  it.effect("is logged once by each that waits, in whole seconds", () => {
     const lines: Array<string> = []
     const logger = Logger.layer([Logger.make(({ message }) => {
       lines.push(String(message))
@@ -418,7 +418,7 @@ const ways: ReadonlyArray<readonly [string, (ash: AshClient["Service"]) => Effec
 describe.each(ways)("a turn of %s that is interrupted", (_, way) => {
   const fence = Effect.flatMap(AshClient, ({ sessions }) => sessions.attach(sessionId).fence)
 
-  it.effect("while it waits for the turn before it lets go at once, and fences nothing", () => {
+  it.effect("while it waits for the turn before it ends at once, and fences nothing", () => {
     const answer = Deferred.makeUnsafe<void>()
     const slow: Server.Script = () => Effect.as(Deferred.await(answer), turnOf("Hi.")())
     const server = serverOf({ send: Server.inOrder(slow, turnOf("Hi.")) })
@@ -440,7 +440,7 @@ describe.each(ways)("a turn of %s that is interrupted", (_, way) => {
     ["its next event", endless, true],
     ["a repetition", Server.refused, false]
   ]
-  it.effect.each(points)("while it waits for %s lets go at once, and is known for what it is", ([, send, runs]) => {
+  it.effect.each(points)("while it waits for %s ends at once, and is known for what it is", ([, send, runs]) => {
     const server = serverOf({ send: Server.inOrder(send, turnOf("Hi.")) }, { retry: { delay: "1 minute" } })
     return Effect.gen(function*() {
       const ash = yield* AshClient
@@ -537,7 +537,7 @@ describe("repetitions", () => {
     })
   })
 
-  it.effect("of many callers that were told one time do not come at one time", () => {
+  it.effect("of many callers that were given one time do not come at one time", () => {
     let count = 0
     const server = Server.make(() =>
       count++ < 20 ? Server.json({ error: "x" }, 429, { "retry-after": "30" })() : Server.json({ session })()
