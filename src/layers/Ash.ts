@@ -87,7 +87,7 @@ export const layerWithClient = (options: AshOptions): Layer.Layer<AshServices, A
       Usage.layer,
       Workspaces.layer
     )),
-    // Of the core, the client alone is given on: gates that a program has are those that it provides itself.
+    // Of the core, only the client is in the output: a program provides gates itself if it needs them.
     Layer.merge(Layer.effect(AshApiClient, AshApiClient)),
     Layer.provide(AshCore.layerWithClient(options)),
     isolated

@@ -11,7 +11,7 @@ import { SessionGates } from "../services/SessionGates.ts"
 
 /**
  * What every service stands on: the client, the policy and the gates of sessions, which services that work with one server
- * share. `Sessions.layer`, for example, needs these alone.
+ * share. `Sessions.layer`, for example, needs only these.
  */
 export type AshCore = AshApiClient | RequestPolicy | SessionGates
 
@@ -50,7 +50,7 @@ export const fetchClient = Layer.merge(FetchHttpClient.layer, Layer.succeed(MayR
  * A program that uses several servers makes each of its layers with `Layer.fresh`: the layers of the services are
  * constants, and shared they would be those of one server.
  *
- * **Example** (A program that needs sessions alone)
+ * **Example** (A program that needs only sessions)
  *
  * ```ts
  * import { Effect, Layer } from "effect"

@@ -1,6 +1,6 @@
 /**
  * Fast decoders of JSON, which decode as Effect's ordinary decoder does: what they do not take goes to that one, which
- * tells what is wrong, and where.
+ * reports what is wrong, and where.
  *
  * `compile` is for what servers answer, lists above all. Effect generates code that checks and copies JSON fast where a
  * schema transforms nothing. So it gets the schema of the JSON, and what is transformed, times above all, is put into the
