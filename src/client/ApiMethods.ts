@@ -73,52 +73,52 @@ export interface ApiMethod<Id extends GroupId, Name extends keyof Endpoints<Id>>
 type MethodsOf<Id extends GroupId> = { readonly [Name in keyof Endpoints<Id>]: ApiMethod<Id, Name> }
 
 /** The methods of the group `health`. */
-export interface HealthMethods extends MethodsOf<"health"> {}
+interface HealthMethods extends MethodsOf<"health"> {}
 
 /** The methods of the group `meta`. */
-export interface MetaMethods extends MethodsOf<"meta"> {}
+interface MetaMethods extends MethodsOf<"meta"> {}
 
 /** The methods of the group `agents`. */
-export interface AgentsMethods extends MethodsOf<"agents"> {}
+interface AgentsMethods extends MethodsOf<"agents"> {}
 
 /** The methods of the group `agentVersions`. */
-export interface AgentVersionsMethods extends MethodsOf<"agentVersions"> {}
+interface AgentVersionsMethods extends MethodsOf<"agentVersions"> {}
 
 /** The methods of the group `evals`. */
-export interface EvalsMethods extends MethodsOf<"evals"> {}
+interface EvalsMethods extends MethodsOf<"evals"> {}
 
 /** The methods of the group `sessions`. */
-export interface SessionsMethods extends MethodsOf<"sessions"> {}
+interface SessionsMethods extends MethodsOf<"sessions"> {}
 
 /** The methods of the group `messages`. */
-export interface MessagesMethods extends MethodsOf<"messages"> {}
+interface MessagesMethods extends MethodsOf<"messages"> {}
 
 /** The methods of the group `sessionFiles`. */
-export interface SessionFilesMethods extends MethodsOf<"sessionFiles"> {}
+interface SessionFilesMethods extends MethodsOf<"sessionFiles"> {}
 
 /** The methods of the group `workspaces`. */
-export interface WorkspacesMethods extends MethodsOf<"workspaces"> {}
+interface WorkspacesMethods extends MethodsOf<"workspaces"> {}
 
 /** The methods of the group `attachments`. */
-export interface AttachmentsMethods extends MethodsOf<"attachments"> {}
+interface AttachmentsMethods extends MethodsOf<"attachments"> {}
 
 /** The methods of the group `credentials`. */
-export interface CredentialsMethods extends MethodsOf<"credentials"> {}
+interface CredentialsMethods extends MethodsOf<"credentials"> {}
 
 /** The methods of the group `queue`. */
-export interface QueueMethods extends MethodsOf<"queue"> {}
+interface QueueMethods extends MethodsOf<"queue"> {}
 
 /** The methods of the group `usage`. */
-export interface UsageMethods extends MethodsOf<"usage"> {}
+interface UsageMethods extends MethodsOf<"usage"> {}
 
 /** The methods of the group `analytics`. */
-export interface AnalyticsMethods extends MethodsOf<"analytics"> {}
+interface AnalyticsMethods extends MethodsOf<"analytics"> {}
 
 /** The methods of the group `apiKeys`. */
-export interface ApiKeysMethods extends MethodsOf<"apiKeys"> {}
+interface ApiKeysMethods extends MethodsOf<"apiKeys"> {}
 
 /** The methods of the group `hosted`. */
-export interface HostedMethods extends MethodsOf<"hosted"> {}
+interface HostedMethods extends MethodsOf<"hosted"> {}
 
 /** The methods of the low-level client, by group. */
 export interface ApiMethods {

@@ -166,14 +166,15 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
               maxDelay: Duration.fromInputUnsafe(options.retry?.maxDelay ?? defaultMaxDelay),
               maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? defaultMaxRetryAfter),
               budget,
+              provide: (context) =>
+                Context.add(context, RequestOptions, options),
               rateLimit: operation.rateLimit && rateLimits[operation.rateLimit]
             }
-            return applyPolicy(operation.name, policy, Effect.provideService(attempt, RequestOptions, options), onWire)
+            return applyPolicy(operation.name, policy, attempt, onWire)
           })
         return RequestPolicy.of({
           attempt,
-          call: (method, request, options) =>
-            attempt(method.operation, method(request), options),
+          call: (method, request, options) => attempt(method.operation, method(request), options),
           remove: (method, request) =>
             Effect.suspend(() => Effect.asVoid(attempt(method.operation, doneIfGone(method(request))))),
           options,

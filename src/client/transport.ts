@@ -17,6 +17,7 @@ import * as Failures from "../internal/request/failures.ts"
 import { OnRequest, OnResponse, OnSent } from "../internal/request/responses.ts"
 import { harmful, redactOf } from "../internal/request/secrets.ts"
 import { MayRepeat, sendOnce } from "../internal/request/sendOnce.ts"
+import { hasTracer } from "../internal/request/traced.ts"
 import { bodyOf } from "../internal/request/upload.ts"
 import type { AshErrorReason } from "../schema/AshError.ts"
 import { InvalidRequest } from "../schema/Reasons.ts"
@@ -65,13 +66,17 @@ const followNoRedirect = (
   })
 
 /**
- * What spans tell of a query and of headers is what is known to be harmless; and where `fetch` cannot send a body in pieces,
- * it is sent whole.
+ * What spans tell of a query and of headers is what is known to be harmless; without a tracer there is no span of a client
+ * either. Where `fetch` cannot send a body in pieces, it is sent whole.
  */
-const always = Context.make(UrlParams.CurrentRedactedNames, [harmful]).pipe(
-  Context.add(Headers.CurrentRedactedNames, [harmful]),
-  Context.add(FetchHttpClient.StreamBodyFallback, "buffer")
-)
+const provide = <R>(context: Context.Context<R>): Context.Context<R> => {
+  const sending = Context.add(context, FetchHttpClient.StreamBodyFallback, "buffer")
+  return hasTracer(context)
+    ? Context.add(sending, UrlParams.CurrentRedactedNames, [harmful]).pipe(
+      Context.add(Headers.CurrentRedactedNames, [harmful])
+    )
+    : Context.add(sending, HttpClient.TracerDisabledWhen, () => true)
+}
 
 /** The way to one server. */
 export interface Transport {
@@ -156,7 +161,7 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       const onResponse = yield* OnResponse
       onResponse(response)
       return yield* succeed(endpoint, response)
-    }, Effect.provideContext(always))
+    }, Effect.updateContext(provide))
   }
   return transport
 })

@@ -1,6 +1,9 @@
 /** A limit that lets the event loop take in what has arrived, before it says that nothing has. */
-import type * as Duration from "effect/Duration"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 
 /** Turns of the event loop in which nothing arrives: bytes pass through some on their way from the socket. */
 const quietTurns = 8
@@ -26,10 +29,51 @@ export const takeIn = (arrivals: () => number = () => 0): Effect.Effect<void> =>
     return next
   })
 
+interface Limit<E> {
+  readonly duration: Duration.Duration
+  readonly orElse: () => Effect.Effect<never, E>
+}
+
+/** The longest time that a timer of the platform takes. */
+const longest = 2_147_483_647
+
+/** Runs an effect as a fiber of its own beside a timer of the platform: a race would be two fibers more for each call. */
+const beside = <A, E, R, E2>(self: Effect.Effect<A, E, R>, { duration, orElse }: Limit<E2>) =>
+  Effect.contextWith((context: Context.Context<R>) =>
+    Effect.callback<A, E | E2>((resume) => {
+      const fiber = Effect.runForkWith(context)(self)
+      const early = fiber.pollUnsafe()
+      if (early !== undefined) return resume(early)
+      // oxlint-disable-next-line no-restricted-globals -- this is the platform's clock, as Effect's own is
+      const timer = setTimeout(() => {
+        resume(Effect.andThen(
+          takeIn(),
+          Effect.suspend(() => {
+            const exit: Effect.Effect<A, E | E2> | undefined = fiber.pollUnsafe()
+            return exit ?? Effect.andThen(Fiber.interrupt(fiber), orElse())
+          })
+        ))
+      }, Math.min(longest, Duration.toMillis(duration)))
+      fiber.addObserver((exit) => {
+        clearTimeout(timer)
+        resume(exit)
+      })
+      return Effect.suspend(() => {
+        clearTimeout(timer)
+        return Fiber.interrupt(fiber)
+      })
+    })
+  )
+
 /** As `Effect.timeoutOrElse`, but what has arrived by then is taken in, and may still be the answer. */
-export const limitOrElse = <E2>(
-  { duration, orElse }: { readonly duration: Duration.Input; readonly orElse: () => Effect.Effect<never, E2> }
-) =>
-<A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
-  // @effect-diagnostics-next-line raceFirstWithSleepToTimeout:off - that one interrupts before what has arrived is taken in
-  Effect.raceFirst(self, Effect.sleep(duration).pipe(Effect.andThen(takeIn()), Effect.andThen(Effect.suspend(orElse))))
+export const limitOrElse =
+  <E2>(limit: Limit<E2>) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
+    Effect.withFiber(({ context }) =>
+      Context.getOrUndefined(context, Clock.Clock) === undefined
+        ? beside(self, limit)
+        // @effect-diagnostics-next-line raceFirstWithSleepToTimeout:off - that one interrupts before what has arrived is taken in
+        : Effect.raceFirst(
+          self,
+          Effect.sleep(limit.duration).pipe(Effect.andThen(takeIn()), Effect.andThen(Effect.suspend(limit.orElse)))
+        )
+    )

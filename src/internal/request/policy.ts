@@ -1,4 +1,5 @@
 /** How one call is made: its time-out, its repetitions, its name. */
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -7,10 +8,10 @@ import * as Schedule from "effect/Schedule"
 import { AshError } from "../../schema/AshError.ts"
 import { TimedOut, Unauthorized } from "../../schema/Reasons.ts"
 import { limitOrElse } from "./eventLoop.ts"
-import { renamed } from "./operations.ts"
 import type { RateLimit } from "./rateLimit.ts"
-import { whenSent } from "./responses.ts"
+import { OnRequest } from "./responses.ts"
 import type { RetryBudget } from "./retryBudget.ts"
+import { withSpan } from "./traced.ts"
 
 export interface Policy {
   /** The limit of one attempt. */
@@ -25,6 +26,8 @@ export interface Policy {
   /** Whether the call may be sent again after a failure, as far as what it does is concerned. */
   readonly isHarmless: (error: AshError) => boolean
   readonly budget: RetryBudget
+  /** Gives an attempt what it needs of its own. */
+  readonly provide: <R>(context: Context.Context<R>) => Context.Context<R>
   /** What each attempt waits for, if for anything; the limit does not count that. */
   readonly rateLimit: RateLimit | undefined
 }
@@ -97,13 +100,18 @@ export const applyPolicy = <A, R>(
       return isRepeated
     }
     const limited: OnWire<A, R> = (attempt) => {
-      if (!Duration.isFinite(policy.timeout)) return Effect.mapError(onWire(attempt), renamed(operation))
+      if (!Duration.isFinite(policy.timeout)) {
+        return onWire(Effect.updateContext(attempt, (context: Context.Context<R>) => policy.provide(context)))
+      }
       let isSent = false
-      const watched = whenSent(() => {
-        isSent = true
-      })(attempt)
+      const watched = Effect.updateContext(attempt, (context: Context.Context<R>) => {
+        const others = Context.get(context, OnRequest)
+        return Context.add(policy.provide(context), OnRequest, () => {
+          others()
+          isSent = true
+        })
+      })
       return onWire(watched).pipe(
-        Effect.mapError(renamed(operation)),
         limitOrElse({ duration: policy.timeout, orElse: () => Effect.fail(timedOut(operation, policy, isSent)) })
       )
     }
@@ -115,4 +123,4 @@ export const applyPolicy = <A, R>(
           Effect.sync(() => policy.budget.giveBack(repetitions))
         )
       )
-  }).pipe(Effect.withSpan(operation, {}, { captureStackTrace: false }))
+  }).pipe(withSpan(operation))
