@@ -7,12 +7,12 @@ import { collect, upTo } from "../internal/request/answer.ts"
 import { AshError } from "../schema/AshError.ts"
 import { Undecodable } from "../schema/Reasons.ts"
 
-/** A file: what the server says of it, and its bytes. The connection is held until the bytes are read or the scope closes. */
+/** A file, as the server describes it, and its bytes. The connection is held until the bytes are read or the scope closes. */
 export interface FileDownload {
   /** As the server names it, and without folders; the end of its path where the server names none. */
   readonly name: string
   readonly mediaType: string
-  /** Bytes, where the server says it. */
+  /** In bytes, where the server reports it. */
   readonly size: number | undefined
   /** Of a session's file: read in the live sandbox, or in what was kept of it. */
   readonly source: string | undefined
@@ -45,7 +45,7 @@ export const fromResponse = (
   }
 }
 
-/** The bytes of a file that is read as text, where no option says otherwise. */
+/** The bytes of a file that is read as text, unless an option sets another limit. */
 const defaultTextLimit = 104_857_600
 
 const within = ({ content, name }: FileDownload, operation: string, limit: number): FileDownload["content"] =>

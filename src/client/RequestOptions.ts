@@ -45,7 +45,7 @@ export interface TurnTimeouts {
   readonly turn?: Duration.Input | "off" | undefined
 }
 
-/** What is read ahead of a consumer that is slower than the stream: a server cuts off who does not read for 30 seconds. */
+/** What is read ahead of a consumer that is slower than the stream: a server cuts off a client that does not read for 30 seconds. */
 export interface BufferOptions {
   /** Bytes. @default 16 MiB */
   readonly size?: number | undefined

@@ -30,8 +30,8 @@ export interface SharedLimits {
   readonly retryBudget?: number | undefined
   /**
    * What creations of sessions and agents do, of which a server allows 20 each in 15 minutes, where it refuses them, or its
-   * headers tell that it would: wait for their turn, or fail with `RateLimited`. Those that wait let the first one of each
-   * 15 minutes go alone, as its answer tells how many may follow. One that is refused three times has waited enough.
+   * headers show that it would: wait for their turn, or fail with `RateLimited`. Those that wait let the first one of each
+   * 15 minutes go alone, as its answer shows how many may follow. One that is refused three times has waited enough.
    *
    * @default "wait"
    */

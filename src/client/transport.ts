@@ -29,16 +29,15 @@ export interface ConnectionOptions {
   readonly url: string | URL
   /**
    * Sent as a bearer token. Without one only `Health.get` works. A plain text shows wherever the options are printed, a
-   * `Redacted` does not. An `Effect`, which a `Config` is too, is run before each
-   * request, so that a key may change: `Effect.cachedWithTTL` asks less often. Where it fails, the call fails with
-   * `Unauthorized`, and nothing is sent.
+   * `Redacted` does not. An `Effect`, which a `Config` is too, is run before each request, so that a key may change:
+   * `Effect.cachedWithTTL` asks less often. Where it fails, the call fails with `Unauthorized`, and nothing is sent.
    */
   readonly apiKey?: Connection.KeySource | undefined
-  /** Whether `http` to another machine is meant: whoever is on the way can read the key. Without it a warning is logged. @default false */
+  /** Whether `http` to another machine is meant: the network between can read the key. Without it a warning is logged. @default false */
   readonly allowPlainHttp?: boolean | undefined
 }
 
-/** Whether a header says that type and no other, by type and subtype, which are all that tells one from another. */
+/** Whether a header has that type and no other. Types are compared by type and subtype alone. */
 const hasType = (header: string | undefined, mediaType: string) =>
   (header ?? "").replaceAll(/"(?:[^"\\]|\\.)*"/g, "").split(",")
     .every((type) => type.split(";")[0]?.trim().toLowerCase() === mediaType)
@@ -66,7 +65,7 @@ const followNoRedirect = (
   })
 
 /**
- * What spans tell of a query and of headers is what is known to be harmless; without a tracer there is no span of a client
+ * Spans hold of a query and of headers only what is known to be harmless; without a tracer there is no span of a client
  * either. Where `fetch` cannot send a body in pieces, it is sent whole.
  */
 const provide = <R>(context: Context.Context<R>): Context.Context<R> => {
@@ -119,7 +118,7 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   if (Connection.isExposed(url) && connection.allowPlainHttp !== true) yield* warnOfPlainHttp(url)
 
   const client = HttpClient.mapRequestEffect(yield* HttpClient.HttpClient, followNoRedirect)
-  // For what a stream answers. Whoever reads an answer whole is done with it by then, and binds it to no scope.
+  // For answers that are streams. An answer that is read as a whole is complete by then, and needs no scope.
   const scopedClient = HttpClient.withScope(client)
   const decoder = yield* Answer.ContentDecoding
   const mayRepeat = yield* MayRepeat

@@ -100,7 +100,7 @@ const say = (text: string): Uint8Array =>
 const slices = (bytes: Uint8Array, size: number): ReadonlyArray<Uint8Array> =>
   Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size))
 
-/** Adds a field and a value that no client knows to the data of an event. */
+/** Adds a field and a value that is unknown to clients to the data of an event. */
 const withUnknownValues = (frame: Uint8Array): Uint8Array =>
   textOf(new TextDecoder().decode(frame).replace(/^(data: \{)/m, "$1\"fieldOfTheFuture\":{\"a\":[1]},"))
 

@@ -31,7 +31,7 @@ const decoder = (schema: Schema.Decoder<unknown>): Decode => {
   }
 }
 
-/** A time as servers write it, but for the last days of months: which of them there are the platform knows. */
+/** A time as servers write it, but for the last days of months: these are left to the platform. */
 const usualTime = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
 
 const twoDigits = (text: string, position: number): number =>

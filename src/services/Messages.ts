@@ -38,12 +38,13 @@ export class Messages extends Context.Service<Messages, {
    * switches that off.
    *
    * The content reaches the agent as given, though servers differ in the forms that they deliver intact: before the
-   * first message of a layer the server is asked which it does, by one or two requests that change nothing. A page in a browser does not ask, as its console shows each refusal: content
-   * goes in several blocks, and, where a server has never taken blocks and refuses them, as a text. A server
-   * that mangles a lone text and refuses a single block gets a text as two blocks, cut between lines or words; a single
-   * word, image or document whole, with a word joiner (U+2060), which is not seen, as the second block. `MessageReader.promptOf`
-   * reads either as the text that it was. A server that takes only text gets the text of the blocks joined; an
-   * image or a document for such a server fails with `InvalidRequest`.
+   * first message of a layer the server is asked which it does, by one or two requests that change nothing. A page in a
+   * browser does not ask, as its console shows each refusal: content goes in several blocks, and, where a server has
+   * never taken blocks and refuses them, as a text. A server that mangles a lone text and refuses a single block gets a
+   * text as two blocks, cut between lines or words; a single word, image or document whole, with a word joiner (U+2060),
+   * which is not seen, as the second block. `MessageReader.promptOf` reads either as the text that it was. A server that
+   * takes only text gets the text of the blocks joined; an image or a document for such a server fails with
+   * `InvalidRequest`.
    */
   readonly send: (
     sessionId: string,

@@ -133,7 +133,8 @@ export class Sessions extends Context.Service<Sessions, {
   readonly tail: (id: string, options?: TailOptions) => Stream.Stream<SessionEvent, AshError>
   /**
    * Ends the sessions of a label that were left behind, by a process that was killed for example, and answers them; not those
-   * that a handle of this layer has open. One that was killed between a creation and its label leaves none to find. Asks for the attachments of every session that was not active for as long, so narrow it to an agent where there are many.
+   * that a handle of this layer has open. One that was killed between a creation and its label leaves none to find. Asks
+   * for the attachments of every session that was not active for as long, so narrow it to an agent where there are many.
    */
   readonly sweep: (options: SweepOptions) => Effect.Effect<ReadonlyArray<Session>, AshError>
   /** Reads the logs of a session's sandbox, those behind the index `after`. */

@@ -261,7 +261,7 @@ describe("Retry-After", () => {
       assert.isAtLeast((times[1] ?? 0) - (times[0] ?? 0), 100)
     }))
 
-  it.effect("of 60 seconds is waited for, above it the call fails at once and says how long", () =>
+  it.effect("of 60 seconds is waited for, above it the call fails at once and reports how long", () =>
     Effect.gen(function*() {
       assert.strictEqual((yield* run(Server.inOrder(limited(60), found), get)).times.length, 2)
       const { error, times } = yield* run(limited(61), get)

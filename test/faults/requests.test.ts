@@ -103,7 +103,7 @@ describe("requests", () => {
           failures.push(`${name}: waited ${waited} ms`)
         }
       }
-      return { cases: cases.length, failures, note: "0 to 60 s waited, more is told at once" }
+      return { cases: cases.length, failures, note: "0 to 60 s waited, more fails at once" }
     }), it.effect)
 
   promise("P18", "no storm of repetitions", { fast: 100, full: 1000 }, (size) =>

@@ -458,7 +458,7 @@ describe("secrets", () => {
       }
     }))
 
-  it.effect("what a server says of files is told without them, and on one line", () =>
+  it.effect("a server's text on files is shown without them, and on one line", () =>
     Effect.gen(function*() {
       const content = "CANARY-file: a line\nand \u202eanother one"
       const spelled = Object.values(spellings).map((spell) => spell(content))

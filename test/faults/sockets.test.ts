@@ -74,7 +74,7 @@ describe("sockets", () => {
   for (const client of clientNames) {
     promise(
       "P10",
-      `letting go of a stream frees its socket (${client})`,
+      `an interrupted stream closes its socket (${client})`,
       { fast: 30, full: 1800 },
       (size) =>
         Effect.gen(function*() {

@@ -180,7 +180,7 @@ const generate = (seed: number) => {
 
 const countOf = (text: string, part: string) => text.split(part).length - 1
 
-describe("what the agent says", () => {
+describe("the agent's text", () => {
   promise(
     "P25",
     "a turn's text is what the agent's own complete messages say",

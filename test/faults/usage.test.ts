@@ -75,7 +75,7 @@ describe("usage and cost", () => {
       }))
   )
 
-  it("of a session whose turns before are not known is at most what is said, unless nothing else fits", () => {
+  it("of a session whose turns before are not known is at most what is reported, unless nothing else fits", () => {
     assert.deepStrictEqual<object>(run("session", unknownBefore, [{ own: 7, sub: 2 }, { own: 5 }]), [
       { tokens: 9, out: 9, costUsd: 0.9, scope: "session" },
       { tokens: 5, out: 5, costUsd: 0.5, scope: "turn" }
@@ -159,7 +159,7 @@ describe("usage and cost", () => {
     )
   })
 
-  it("keep a cost that is missing as missing: the next one is at most what is said", () => {
+  it("keep a cost that is missing as missing: the next one is at most what is reported", () => {
     const [, ...later] = turns
     assert.deepStrictEqual<object>(costs([sums("0.1", one, one), ...later]).slice(0, 3), [
       { costUsd: undefined, scope: "turn" },
@@ -168,12 +168,12 @@ describe("usage and cost", () => {
     ])
   })
 
-  it("are as they are said once a figure was less than before, which no sum is", () => {
+  it("are as they are reported once a figure was less than before, which no sum is", () => {
     const turn = (usd: number, count: number) => sums(usd, times(count), times(count))
     assert.deepStrictEqual<object>(costs([turn(0.3, 3), turn(0.1, 1), turn(0.2, 2)]), all(0.3, 0.1, 0.2))
   })
 
-  it("of a budget that is used up, where it is not known how the SDK counts, is at most what is said", () => {
+  it("of a budget that is used up, where it is not known how the SDK counts, is at most what is reported", () => {
     const [, second] = run("turn", nothingBefore, [{ own: 10 }, { own: 14, isOver: true }])
     assert.deepStrictEqual<object>(second ?? {}, { tokens: 14, out: 14, costUsd: 1.4, scope: "session" })
   })

@@ -167,7 +167,7 @@ describe("layer", () => {
       yield* Fiber.interrupt(fiber)
     }))
 
-  it.effect("the low-level client is as the contract says", () => {
+  it.effect("the low-level client has the methods of the contract", () => {
     const server = Server.make(Server.json({ session }, 201))
     return Effect.gen(function*() {
       const { sessions } = yield* AshApiClient

@@ -184,7 +184,7 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
       }
     })))
 
-  it.live("leave out what an ignore file says, in folders within it as well, and then what is excluded", () =>
+  it.live("leave out what an ignore file names, in folders within it as well, and then what is excluded", () =>
     Effect.scoped(Effect.gen(function*() {
       const directory = yield* folder
       write(directory, {

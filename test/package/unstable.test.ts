@@ -121,7 +121,7 @@ describe("unstable parts of Effect", () => {
     assert.includeMembers(uses, ["Struct", "decodeUnknownEffect"])
   })
 
-  it("are told from stable ones by module and by member", () => {
+  it("are distinguished from stable ones by module and by member", () => {
     assert.isFalse(isStableModule(sourceOf("effect/http/HttpClient")))
     assert.isTrue(isStableModule(sourceOf("effect/Effect")))
     assert.isTrue(isStableModule(sourceOf("effect/Schema")))

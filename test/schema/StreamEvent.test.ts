@@ -100,7 +100,7 @@ describe("streamEventFromText", () => {
     ["[".repeat(20_000) + "]".repeat(20_000), "[".repeat(20_000) + "]".repeat(20_000)]
   ]
 
-  it.each(reasons)("error of any shape has what the server says: %.60s", (data, error) => {
+  it.each(reasons)("error of any shape has the server's text: %.60s", (data, error) => {
     const event = streamEventFromText("error", data)
     assert.strictEqual(event._tag, "TurnError")
     assert.strictEqual(event._tag === "TurnError" ? event.error : undefined, error)

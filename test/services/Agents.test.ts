@@ -204,7 +204,7 @@ describe("files", () => {
       return { file, bytes: Buffer.concat(bytes) }
     }))
 
-  it.effect("readFile gives the bytes, and what the server says of them", () =>
+  it.effect("readFile gives the bytes, and what the server reports of them", () =>
     Effect.gen(function*() {
       const bytes = new Uint8Array(70_000).map((_, index) => index % 256)
       const { answer, request } = yield* exchange(() =>
@@ -225,7 +225,7 @@ describe("files", () => {
       assert.isTrue(answer.bytes.equals(bytes))
     }))
 
-  it.effect("readFile of a server that says nothing", () =>
+  it.effect("readFile of a server that reports nothing", () =>
     Effect.gen(function*() {
       const { answer } = yield* exchange(
         () => new Response(new Uint8Array([1])),

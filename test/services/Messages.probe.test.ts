@@ -78,7 +78,7 @@ describe("the question for the form of content", () => {
       assert.deepStrictEqual(server.counted(), { probes: 1, turns: 3 })
     }))
 
-  it.effect("is taken up by another when the one who asked is interrupted", () =>
+  it.effect("is taken up by another caller when the first one is interrupted", () =>
     Effect.gen(function*() {
       const asked = yield* Deferred.make<void>()
       const server = serving(Server.inOrder(

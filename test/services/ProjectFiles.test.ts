@@ -34,7 +34,7 @@ describe("ProjectFiles", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
-  it.effect("says so on a server that has none", () =>
+  it.effect("fails with NotSupported on a server that has none", () =>
     Effect.gen(function*() {
       const files = yield* ProjectFiles
       for (

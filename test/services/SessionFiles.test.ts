@@ -68,7 +68,7 @@ describe("SessionFiles", () => {
   const steps = (size: number, before: number) =>
     Array.from({ length: Math.floor(size / 196_608) }, (_, index) => before + (index + 1) * 196_608)
 
-  it.effect("sends as many requests as the files need, and tells how far it is", () =>
+  it.effect("sends as many requests as the files need, and reports how far it is", () =>
     Effect.gen(function*() {
       const server = Server.make(accept)
       const progress: Array<WriteProgress> = []
@@ -90,7 +90,7 @@ describe("SessionFiles", () => {
       for (const request of server.requests) assert.deepInclude(Server.jsonOf(request), { targetPath: "sub" })
     }))
 
-  it.effect("tells no number twice, and none that falls, where a request is repeated, and sends the same again", () =>
+  it.effect("reports no number twice, and none that falls, where a request is repeated, and sends the same again", () =>
     Effect.gen(function*() {
       const server = Server.make(Server.inOrder(Server.lost, Server.json({ error: "x" }, 503), accept), {
         retry: { delay: 0 }

@@ -30,7 +30,7 @@ const worksIn = (pid: string, folder: string): boolean =>
     // After the name, which may hold any character: state, parent, group, session, terminal.
     stat.slice(stat.lastIndexOf(")") + 2).split(" ").at(4) === "0")
 
-/** Whether a command in a folder, or below it, started a process. Only Linux knows it. */
+/** Whether a command in a folder, or below it, started a process. Only Linux reports it. */
 const belongsTo = (pid: string, folder: string): boolean =>
   Option.exists(
     attempt(() => readFileSync(join("/proc", pid, "environ"), "utf8")),

@@ -60,7 +60,7 @@ const isForeignToWindows = (name: string) =>
   /^(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\u00b9\u00b2\u00b3]) *(?:\.|$)/i.test(name)
 
 /**
- * Why a relative path, its segments separated by `/`, is not to be written on a system, which its separator tells. Undefined
+ * Why a relative path, its segments separated by `/`, is not to be written on a system, which its separator shows. Undefined
  * where it may be.
  */
 export const unwritable = (path: string, { sep }: { readonly sep: string }): string | undefined => {

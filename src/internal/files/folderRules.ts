@@ -165,7 +165,7 @@ const make = (lines: ReadonlyArray<string>, exclude: ReadonlyArray<string>): Fol
 }
 
 /**
- * The rules of a folder: what is of no use, then what ignore files say, the inner ones later, then what is excluded. The
+ * The rules of a folder: what is of no use, then what ignore files name, the inner ones later, then what is excluded. The
  * last one that fits decides, so that each can take back what those before it leave out.
  */
 export const makeRules = (exclude: ReadonlyArray<string> = []): FolderRules => make([], exclude)

@@ -17,7 +17,7 @@ import { type ByteTransform, through } from "./through.ts"
 type Response = HttpClientResponse.HttpClientResponse
 type Bytes = Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
 
-/** Decodes bytes, and tells what is wrong with them by an error of the caller's. */
+/** Decodes bytes, and reports what is wrong with them by an error of the caller's. */
 type Decode = (bytes: Bytes, onError: (cause: unknown) => HttpClientError.HttpClientError) => Bytes
 
 /** How a content is decoded that has a coding and begins so; none where the platform cannot. */
@@ -30,7 +30,7 @@ export const formatOf = (coding: string, start: Uint8Array): string => {
     case "x-gzip":
       return "gzip"
     case "deflate":
-      // Some servers send what is meant by the name, and some what RFC 9110 says: with the header of zlib.
+      // Some servers send what is meant by the name, and some what RFC 9110 defines: with the header of zlib.
       return ((start[0] ?? 0) & 0x0f) === 8 ? "deflate" : "deflate-raw"
     case "br":
       return "brotli"
@@ -68,7 +68,7 @@ const ofAllFetches: ReadonlySet<string> = new Set(["gzip", "x-gzip", "deflate", 
 
 const ofSomeFetches: ReadonlySet<string> = new Set([...ofAllFetches, "zstd", "identity"])
 
-/** How contents begin that have a coding, where that can be told. */
+/** How contents begin that have a coding, where a beginning shows it. */
 const signs: ReadonlyMap<string, ReadonlyArray<number>> = new Map([
   ["gzip", [0x1f, 0x8b]],
   ["x-gzip", [0x1f, 0x8b]],
@@ -96,7 +96,7 @@ const fetched = (response: Response, codings: ReadonlyArray<string>): Bytes =>
       : error
   })
 
-/** Goes on with a stream as its first bytes tell, so many of them if there are; one without any is none. */
+/** Goes on with a stream as its first bytes decide, so many of them if there are; one without any is none. */
 const byStart = (bytes: Bytes, length: number, onStart: (start: Uint8Array, bytes: Bytes) => Bytes): Bytes =>
   Stream.unwrap(Effect.gen(function*() {
     const pull = yield* Stream.toPull(bytes)
@@ -166,13 +166,13 @@ const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyAr
 const hidesCoding = (response: Response) =>
   Option.exists(HttpClientResponse.toWeb(response), ({ type }) => type === "cors")
 
-/** Whether the content is said to have at most so many bytes. */
+/** Whether the content is declared to have at most so many bytes. */
 const isWithin = ({ headers }: Response, limit: number) => {
   const length = headers["content-length"]
   return limit === Infinity || (length !== undefined && /^\d+$/.test(length) && Number(length) <= limit)
 }
 
-/** The bytes of an answer that is read as a whole, where no option says otherwise. */
+/** The bytes of an answer that is read as a whole, unless an option sets another limit. */
 export const defaultLimit = 67_108_864
 
 /** Lets at most so many bytes pass. */
@@ -191,7 +191,7 @@ export const upTo =
 export const collect = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Effect.Effect<Uint8Array<ArrayBuffer>, E, R> =>
   Effect.map(Stream.runCollect(bytes), concat)
 
-/** The response with its content decoded, and read as a whole up to a limit. What the headers say of the content is so. */
+/** The response with its content decoded, and read as a whole up to a limit. The headers agree with the content. */
 export const receive = (response: Response, decoder: ContentDecoder, limit: number): Response => {
   const codings = codingsOf(response)
   const isAsSent = codings.every((coding) => coding === "identity") && !hidesCoding(response)

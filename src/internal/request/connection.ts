@@ -27,7 +27,7 @@ export const baseUrl = (input: string | URL): Effect.Effect<string, InvalidReque
 /** The machine itself: what is sent there passes no network. */
 const loopback = /^(?:(?:.*\.)?localhost|127(?:\.\d+){3}|\[::1\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])\.?$/
 
-/** Whether whoever is on the way can read what is sent to a URL, the key above all. */
+/** Whether the network between can read what is sent to a URL, the key above all. */
 export const isExposed = (url: string): boolean => {
   const { hostname, protocol } = new URL(url)
   return protocol === "http:" && !loopback.test(hostname)
@@ -70,7 +70,7 @@ export const keyFrom = <E>(
     }).pipe(Effect.provideService(ConfigProvider.ConfigProvider, provider)))
 }
 
-/** Headers that are about the connection, the body or the key, all of which are this package's to say. */
+/** Headers that are about the connection, the body or the key, all of which this package sets. */
 const reserved =
   /^(?:authorization|connection|content-(?:encoding|length|type)|expect|host|http2-settings|keep-alive|proxy-.+|te|trailer|transfer-encoding|upgrade)$/i
 
@@ -83,7 +83,7 @@ const problemOf = (name: string, value: unknown): string | undefined =>
     ? "must be a text of Latin-1 characters in one line"
     : undefined
 
-/** Refuses a caller's headers that cannot be sent, or not by a caller. Their values are told to nobody. */
+/** Refuses a caller's headers that cannot be sent, or not by a caller. The failure never holds a value. */
 export const checkHeaders = (headers: Readonly<Record<string, string>> = {}): Effect.Effect<void, InvalidRequest> => {
   for (const [name, value] of Object.entries(headers)) {
     const problem = problemOf(name, value)

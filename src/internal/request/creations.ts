@@ -1,6 +1,6 @@
 /**
  * Sessions on their way. Whether a server has created one shows only in its answer, so that an attempt that is on the wire
- * goes on when whoever asked for it has gone, and what comes of it is ended.
+ * goes on when its caller is interrupted, and a session that comes of it is ended.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -16,7 +16,7 @@ import { whenSent } from "./responses.ts"
 /** How long the end of a session may hold up the end of its scope. */
 const grace = "10 seconds"
 
-/** How long an answer is waited for that nobody waits for any more: a server may take as long to start a sandbox. */
+/** How long an answer is awaited after its caller was interrupted: a server may take as long to start a sandbox. */
 const longestCreation = "5 minutes"
 
 interface Created {
@@ -52,7 +52,7 @@ export const make = (
         )
       )
     const giveUp = Effect.logWarning(
-      "a session was asked for that nobody wants any more, and its answer is no longer waited for: it may be alive"
+      `the creation of a session was interrupted, and not answered within ${longestCreation}: the session may be alive; see Sessions.list`
     )
 
     return {

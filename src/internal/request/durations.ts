@@ -18,7 +18,7 @@ const units: ReadonlySet<string> = new Set([
 
 const isNumber = (value: unknown) => typeof value !== "number" || !Number.isNaN(value)
 
-/** Whether an input means what it says: `Duration` itself reads what is no number, and units that it does not know, as 0. */
+/** Whether an input is a duration: `Duration` itself reads what is no number, and unknown units, as 0. */
 const isMeant = (input: Duration.Input): boolean =>
   typeof input !== "object" || Duration.isDuration(input)
     ? isNumber(input)

@@ -1,4 +1,4 @@
-/** A limit that lets the event loop take in what has arrived, before it says that nothing has. */
+/** A limit that lets the event loop take in what has arrived, before it reports that nothing has. */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"

@@ -94,7 +94,7 @@ const requestIdOf = (headers: Headers.Headers, redact: Redact): Pick<HttpExchang
   return id === undefined ? {} : { requestId: printable(redact(id)).slice(0, requestIdLimit) }
 }
 
-/** The exchange that a response belongs to, with the start of its body where that is told. */
+/** The exchange that a response belongs to, with the start of its body where that may be shown. */
 export const exchange = (
   response: HttpClientResponse.HttpClientResponse,
   body: string,
@@ -149,7 +149,7 @@ const millisOf = (header: string | undefined): Option.Option<number> =>
 /** When a server sent its answer, by its own clock, in milliseconds. */
 export const sentAt = (headers: Headers.Headers): Option.Option<number> => millisOf(headers["date"])
 
-/** Seconds, or a date (RFC 9110, section 10.2.3), which is held against the server's own clock where it tells it. */
+/** Seconds, or a date (RFC 9110, section 10.2.3), which is compared to the server's own clock where it has sent that. */
 const retryAfterOf = (headers: Headers.Headers, now: number) => {
   const header = headers["retry-after"]
   if (header !== undefined && /^\d+$/.test(header)) return { retryAfter: Duration.seconds(Number(header)) }
@@ -168,31 +168,31 @@ const fieldOf = (message: string, redact: Redact) => {
 }
 
 /**
- * What servers say in words of their own alone (docs/ash.md 2.2), which hold nothing of a request, whatever it says.
+ * Messages of servers in fixed words (docs/ash.md 2.2), which hold nothing of a request.
  */
 const fixed =
   /^(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d+ (?:seconds|minutes?)|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)$/
 
-/** The longest message of a server that is told, in characters. */
+/** The longest message of a server that an error shows, in characters. */
 const messageLimit = 2_000
 
 const stateOf = (message: string): string | undefined =>
   /^Session is (\w+)$/.exec(message)?.[1] ?? /with status "(\w+)"/.exec(message)?.[1]
 
 /**
- * What a server says of a route that it does not have, with and without its dashboard (docs/ash.md 2.2, shapes D and
+ * What a server answers for a route that it does not have, with and without its dashboard (docs/ash.md 2.2, shapes D and
  * E).
  */
 const isUnknownRoute = ({ error, message, statusCode }: ErrorBody): boolean =>
   /^Route \S+ not found$/.test(message ?? "") || (error === "Not found" && (statusCode ?? undefined) === undefined)
 
-/** Why a response that is no success is one, told by its status and, where it has one, the server's own message. */
+/** Why a response is no success, by its status and, where it has one, the server's own message. */
 export const fromResponse = (
   response: HttpClientResponse.HttpClientResponse,
   read: ReadBody,
   redact: Redact,
   now: number,
-  /** Whether what is no error of Ash's may be told: where an answer holds secrets, it may be one. */
+  /** Whether the text of what is no error of Ash's may be shown: where answers hold secrets, it may hold one. */
   isTold = true
 ): AshErrorReason => {
   const { status } = response
@@ -228,7 +228,7 @@ export const fromResponse = (
         : new ServerFailure({ message, http, ...retryAfter })
   }
   if (status >= 500 || status === 408 || status === 425) return new ServerFailure({ message, http, ...retryAfter })
-  // What is not said by an Ash server, a proxy's page of 404 above all, is no word on what it has.
+  // What no Ash server has sent, a proxy's page of 404 above all, does not show what the server has.
   if (said === undefined) return new Undecodable({ message, http })
   switch (status) {
     case 404:
@@ -249,7 +249,7 @@ export const undecodable = (
   response: HttpClientResponse.HttpClientResponse,
   read: ReadBody,
   redact: Redact,
-  /** Whether what such an answer holds may be told; a page, which no Ash server answers, always is. */
+  /** Whether the content of such an answer may be shown; a page, which no Ash server answers, always is. */
   isTold: boolean,
   where?: string
 ): AshErrorReason =>
@@ -273,7 +273,7 @@ export const noEventStream = (
     http: exchange(response, read.text, redact)
   })
 
-/** What a schema says of a response's body. The keys of maps in it are the server's own words. */
+/** What a schema finds in a response's body. The keys of maps in it are the server's own words. */
 export const describeBody = (error: Schema.SchemaError, redact: Redact): string => {
   const { expected, field: path } = problemOf(error.issue)
   const field = printable(redact(path)).slice(0, messageLimit)
@@ -322,7 +322,7 @@ const describeCause = (cause: unknown, redact: Redact): string => {
   return printable(redact(words)).slice(0, excerptLimit) || "no reason given"
 }
 
-/** Whether a page asks a server of another origin; a browser tells it nothing of an answer that it keeps from it. */
+/** Whether a page asks a server of another origin; a browser reports nothing of an answer that it keeps from the page. */
 const isCrossOrigin = (origin: string): boolean =>
   Predicate.hasProperty(globalThis, "location") &&
   Predicate.hasProperty(globalThis.location, "origin") &&

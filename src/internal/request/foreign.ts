@@ -2,7 +2,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 
-/** What an error, or what caused it, says of itself. */
+/** The text of an error, or of what caused it. */
 export interface ErrorLink {
   readonly name: string | undefined
   readonly code: string | undefined

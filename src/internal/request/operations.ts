@@ -1,4 +1,4 @@
-/** How failures are told to who called: by the method that was called, and what it was doing. */
+/** Names failures for the caller: by the method that was called, and what it was doing. */
 import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import { AshError } from "../../schema/AshError.ts"

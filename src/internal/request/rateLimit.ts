@@ -1,6 +1,6 @@
 /**
  * Lets calls wait for their turn in the window of a server's rate limit (docs/ash.md 2.3), as the headers of its
- * answers tell it, where they would be refused otherwise.
+ * answers show it, where they would be refused otherwise.
  */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
@@ -19,7 +19,7 @@ const assumed = 1
 /** How often a call that was refused waits for the next window. */
 const mostRefusals = 3
 
-/** How long the answer to another call is waited for, which would tell what is left; then one more is sent. */
+/** How long the answer to another call is waited for, which would show what is left; then one more is sent. */
 const patience = Duration.minutes(1)
 
 const numberOf = (headers: Headers.Headers, name: string): number | undefined => {
@@ -27,7 +27,7 @@ const numberOf = (headers: Headers.Headers, name: string): number | undefined =>
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined
 }
 
-/** When a server says that there is room again, in seconds. */
+/** When there is room again as the server reports it, in seconds. */
 const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
   numberOf(headers, "x-ratelimit-reset") ?? (status === 429 ? numberOf(headers, "retry-after") : undefined)
 
@@ -46,9 +46,9 @@ export type RateLimit = (
 interface Window {
   readonly longestWait: Duration.Duration
   sent: number
-  /** Sent and not yet answered: what a server says is left does not count them. */
+  /** Sent and not yet answered: what a server reports as left does not count them. */
   inFlight: number
-  /** Which of the requests told what is known: answers can overtake each other. */
+  /** Which of the requests reported what is known: answers can overtake each other. */
   told: number
   remaining: number
   resetAt: bigint | undefined
@@ -96,13 +96,13 @@ const observe = (
   window.told = order
   const left = leftOf(response)
   const reset = resetOf(response)
-  // What does not tell when there is room again, in a time that can be waited for, is not waited for. It is rounded up.
+  // What does not report when there is room again, in a time that can be waited for, is not waited for. It is rounded up.
   const isTold = left !== undefined && reset !== undefined && reset - 1 <= Duration.toSeconds(window.longestWait)
   window.remaining = isTold ? Math.max(0, left - window.inFlight) : Infinity
   window.resetAt = isTold ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
 }
 
-/** Learns from a refusal that tells a time otherwise, as a date for example; whether it is known when there is room again. */
+/** Learns from a refusal that has a time in another form, as a date for example; whether it is known when there is room again. */
 const observeRefusal = ({ clock, window }: Passage, { reason, retryAfter }: AshError): boolean => {
   if (reason._tag !== "RateLimited") return false
   const { longestWait, resetAt } = window
@@ -113,7 +113,7 @@ const observeRefusal = ({ clock, window }: Passage, { reason, retryAfter }: AshE
   return window.resetAt !== undefined
 }
 
-/** Waits for the answer to another call, which would tell what is left; not for ever. */
+/** Waits for the answer to another call, which would show what is left; not for ever. */
 const awaitAnswer = ({ clock, window }: Passage): Effect.Effect<void> =>
   Effect.map(Effect.timeoutOption(Deferred.await(window.changed), patience), (isChanged) => {
     if (Option.isSome(isChanged) || window.resetAt !== undefined || window.remaining > 0) return
@@ -171,7 +171,7 @@ const counted = <A, R>(passage: Passage, attempt: Effect.Effect<A, AshError, R>)
     return Effect.ensuring(Effect.provideService(attempt, OnResponse, onResponse), Effect.sync(answered))
   })
 
-/** Nothing was told by an attempt, as a rule because nothing was sent: there is room for another. */
+/** An attempt reported nothing, as a rule because nothing was sent: there is room for another. */
 const giveBack = (passage: Passage) => {
   const { window } = passage
   if (passage.hasRoom || (window.told < passage.order && window.remaining < assumed)) window.remaining += 1

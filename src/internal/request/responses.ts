@@ -1,6 +1,6 @@
 /**
- * Reports to who makes a call when a request of it goes out, and what answers it. This rides the fiber, as between the two
- * stand the limits, the repetitions and the gates, each of which watches for itself and none of which knows the request.
+ * Reports to the maker of a call when a request of it goes out, and what answers it. This rides the fiber, as between the two
+ * stand the limits, the repetitions and the gates, each of which watches for itself and none of which has the request.
  */
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -35,7 +35,7 @@ export const whenSent = (callBack: () => void) =>
 /** So many bytes are a step. */
 const step = 196_608
 
-/** Runs a call, and tells meanwhile how many bytes of its contents have gone out: never fewer than before, as it may be repeated. */
+/** Runs a call, and reports meanwhile how many bytes of its contents have gone out: never fewer than before, as it may be repeated. */
 export const telling = <A, E, R, E2, R2>(
   call: Effect.Effect<A, E, R>,
   tell: (bytes: number) => Effect.Effect<unknown, E2, R2>

@@ -1,4 +1,4 @@
-/** Tells what is wrong with a value, and where, without telling the value: it may be a secret. */
+/** Describes what is wrong with a value, and where, without the value: it may be a secret. */
 import type * as SchemaAST from "effect/SchemaAST"
 import type * as SchemaIssue from "effect/SchemaIssue"
 

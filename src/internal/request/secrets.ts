@@ -17,7 +17,7 @@ export type Redact = (text: string) => string
 export const harmful =
   /^(?!(?:accept|accept-encoding|after|b3|cache-control|cf-ray|connection|content-encoding|content-length|content-type|date|fly-request-id|format|includehidden|includetotal|keep-alive|limit|offset|request-id|retry-after|server|status|traceparent|tracestate|transfer-encoding|type|user-agent|vary|x-amz-cf-id|x-amz-request-id|x-amzn-requestid|x-cloud-trace-context|x-correlation-id|x-ratelimit-\w+|x-request-id|x-requestid|x-trace-id|x-vercel-id)$)/i
 
-/** Headers of a request that tell nothing of who sends it; what a caller sends under another name is nobody else's. */
+/** Headers of a request that identify no client. The value of any other header may be the caller's secret. */
 const ownHeader = /^(?:accept|accept-encoding|b3|content-length|content-type|traceparent|tracestate)$/i
 
 /** The fewest digits of a number that is looked for. */
@@ -110,7 +110,7 @@ const eachRun = (text: string, onRun: (hash: number, from: number) => void): voi
   }
 }
 
-/** Tells fast of most hashes that they are none of those that were added. */
+/** Excludes most hashes that were not added, at little cost. */
 const makeFilter = (size: number) => {
   const shift = 32 - Math.min(21, Math.ceil(Math.log2(size + 16)) + 4)
   const marks = new Uint8Array(2 ** (32 - shift))
@@ -158,7 +158,7 @@ const decodedOf = ({ placeOf, text }: Spellings.Reading, depth = deepest): Reado
     [] :
     Spellings.encodings.flatMap(({ decode, pattern }) =>
       Array.from(text.matchAll(pattern)).flatMap(({ 0: match, index }) => {
-        // Nobody reads it, so all of it may go.
+        // Encoded text is not for readers, so all of it may go.
         const place = placeOf(index, index + match.length)
         // What is no text has no secret in it.
         const texts = decode(match).flatMap((text) => text.split(/[^\P{Cc}\s]+|\ufffd+/u))

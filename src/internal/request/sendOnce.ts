@@ -50,7 +50,7 @@ const isSameBody = (body: HttpBody.HttpBody, other: HttpBody.HttpBody): boolean 
 const isSame = (sending: HttpClientRequest.HttpClientRequest, request: HttpClientRequest.HttpClientRequest): boolean =>
   notIdempotent.has(sending.method) && (sending.url === request.url || isSameBody(sending.body, request.body))
 
-/** A sending, and its span, which tells the status of its answer. */
+/** A sending, and its span, which has the status of its answer. */
 interface Sending {
   readonly url: string
   span: Tracer.Span | undefined
@@ -70,7 +70,7 @@ const watch = (request: HttpClientRequest.HttpClientRequest, { context }: Fiber.
   const isTraced = Context.get(context, References.TracerEnabled) && !Context.get(context, Tracer.DisablePropagation)
   const isUntraced = Context.get(context, HttpClient.TracerDisabledWhen)
   const tracer = Context.get(context, Tracer.Tracer)
-  /** What was sent within each span; those that are not to be traced are made all the same, and shown to nobody. */
+  /** What was sent within each span; those that are not to be traced are made all the same, and exported nowhere. */
   const sendings = new Map<Tracer.AnySpan | undefined, Sending>()
   const parents = new Map<Tracer.AnySpan, Tracer.AnySpan | undefined>()
   const hidden = new Set<Tracer.AnySpan>()

@@ -111,7 +111,7 @@ export const unescape = (text: string, times = mostTimes): string => {
   return read === text ? text : unescape(read, times - 1)
 }
 
-/** A text without its escapes, and where each character of it begins, which is told of the text before. */
+/** A text without its escapes, and where each character of it begins, as an index of the text before. */
 const readOnce = (text: string, starts: ReadonlyArray<number> | undefined) => {
   const readStarts: Array<number> = []
   let read = ""
@@ -168,7 +168,7 @@ const fromBase64 = (text: string): ReadonlyArray<string> =>
 /** The text that a whole text is the base64 of, if it is of one, and not of a picture. */
 export const fromWholeBase64 = (text: string): ReadonlyArray<string> => {
   if (text.length < 8 || text.length % 4 !== 0 || /[^\w+/=-]/.test(text)) return []
-  // The start tells, at little cost. It may be the rest of a character.
+  // The start shows it, at little cost. It may be the rest of a character.
   const isText = textsOf([bytesOf(text.slice(0, 64).replace(/={1,2}$/, ""))]).every((start) =>
     !/[^\ufffd]\ufffd./.test(start)
   )

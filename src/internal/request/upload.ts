@@ -46,7 +46,7 @@ export const toBase64 = (mark: string, contents: Array<Uint8Array>) => (bytes: U
   return mark
 }
 
-/** The body with all contents in it. `onSent` is told, each time that it is sent, how many of their bytes were taken. */
+/** The body with all contents in it. `onSent` is called, each time that it is sent, with how many of their bytes were taken. */
 export const bodyOf = (
   body: HttpBody.HttpBody,
   mark: string,
@@ -56,7 +56,7 @@ export const bodyOf = (
   if (contents.length === 0 || body._tag !== "Uint8Array") return body
   const texts = new TextDecoder().decode(body.body).split(mark)
   const length = contents.reduce((size, bytes) => size + lengthOf(bytes) - mark.length, body.contentLength)
-  // What was taken of the contents is told when more is asked for.
+  // What was taken of the contents is reported when more is asked for.
   const pieces = function*(onSent: (bytes: number) => void) {
     let sent = 0
     for (const [index, text] of texts.entries()) {

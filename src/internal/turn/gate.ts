@@ -140,7 +140,7 @@ export class Gate {
   #guest: Guest | undefined
   /** Whether nothing more of the guest is to be sent. */
   #isOver = false
-  /** Held while the session is stopped or resumed, so that those who wait find it as it was left. */
+  /** Held while the session is stopped or resumed, so that what waits finds it as it was left. */
   readonly restarting: Semaphore.Semaphore = Semaphore.makeUnsafe(1)
 
   constructor({ fence, halted }: Known) {

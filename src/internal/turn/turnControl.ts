@@ -1,4 +1,4 @@
-/** What a turn is handed by who streams it: what holds it back and ends it, and what its events are folded into. */
+/** What a turn is handed by its caller: what holds it back and ends it, and what its events are folded into. */
 import type * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type { AshError } from "../../schema/AshError.ts"

@@ -1,5 +1,5 @@
 /**
- * Lets one turn, or one command, at a time into a session, and keeps the gates of sessions: who uses them, who waits. What
+ * Lets one turn, or one command, at a time into a session, and keeps the gates of sessions: what uses them, what waits. What
  * may be sent to a session is decided by its {@link Gate}. A server has no lock, and mixes what runs at once
  * (docs/ash.md 5.4).
  */
@@ -25,9 +25,9 @@ export interface BusyOptions {
 interface Entry {
   readonly gate: Gate
   readonly lock: Semaphore.Semaphore
-  /** Handles that keep it, those inside and those who wait. */
+  /** Handles that keep it, guests inside and guests that wait. */
   users: number
-  /** Those inside and those who wait. */
+  /** Guests inside and guests that wait. */
   queued: number
 }
 
@@ -105,7 +105,7 @@ class Registry {
   }
 }
 
-/** Counts those inside and those who wait, until the scope closes. */
+/** Counts guests inside and guests that wait, until the scope closes. */
 const queue = (entry: Entry) =>
   Effect.acquireRelease(
     Effect.sync(() => {

@@ -29,7 +29,7 @@ const readWorkspace = ({ id, services }: HandleState) =>
     Effect.flatMap(services.workspaces.download(id), FileDownload.bytes("Workspaces.download", maxBundleSize))
   ).pipe(Effect.timeoutOrElse({ duration: saveAtMost, orElse: () => Effect.fail(saveTimedOut) }))
 
-/** Saves the workspace, where that is wanted; answers why it could not be, where there may be nothing left to save. */
+/** Saves the workspace, if `keepWorkspace` is set; answers why it could not be, where there may be nothing left to save. */
 const save = Effect.fnUntraced(function*(handle: HandleState, fence: Fence) {
   if (handle.options.keepWorkspace !== true || handle.saved?.fence === fence) return undefined
   handle.saved = undefined

@@ -312,7 +312,7 @@ describe("no answer", () => {
       assert.isTrue(nothingHappened)
     }))
 
-  it.effect("a cause that says nothing is a lost connection: something may have been sent", () =>
+  it.effect("a cause without a text is a lost connection: something may have been sent", () =>
     Effect.gen(function*() {
       const { nothingHappened, reason } = yield* errorOf(() => Effect.fail(Object.assign(new Error(""), { code: "" })))
       assert.strictEqual(reason._tag, "ConnectionLost")

@@ -231,7 +231,7 @@ describe("QueueItems.enqueue", () => {
   })
 })
 
-describe("an error of the agent that speaks of a connection", () => {
+describe("an error of the agent whose text has a connection in it", () => {
   it.effect("is not a sandbox that is gone: the turn is sent once, and the session is left as it is", () => {
     const server = Server.make(({ path }) =>
       path.includes(noSession)

@@ -179,7 +179,7 @@ describe("the cost of a turn", () => {
       )
     ))
 
-  it.effect("behind a turn without a result is at most what is said", () =>
+  it.effect("behind a turn without a result is at most what is reported", () =>
     Effect.gen(function*() {
       const handle = yield* (yield* Sessions).open({ agent: "demo" })
       yield* handle.ask("1")

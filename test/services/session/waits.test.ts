@@ -108,7 +108,7 @@ describe("an open that is interrupted", () => {
     }]
   ]
   it.effect.each(waits)(
-    "while it waits %s lets go at once, and nothing is sent for it later",
+    "while it waits %s ends at once, and nothing is sent for it later",
     ([, answers, options]) => {
       const server = serverOf(answers, options)
       return Effect.gen(function*() {
