@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { existsSync, globSync, readFileSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
+import { defaults } from "../../src/embedded/Quirks.ts"
 import { AshApi } from "../../src/schema/AshApi.ts"
 import { HostedApi } from "../../src/schema/HostedApi.ts"
 
@@ -93,6 +94,20 @@ describe("what is known of servers", () => {
     }
   ])("has the routes of $api, and no other", ({ chapter, routes }) => {
     assert.deepStrictEqual([...new Set(routesIn(chapter.exec(facts)?.[0] ?? ""))].toSorted(), routes.toSorted())
+  })
+
+  it("has the quirks that can be switched, each with its default", () => {
+    const rows = [
+      ...(/^### 6\.2 [^]*?(?=^### 6\.3 )/m.exec(facts)?.[0] ?? "").matchAll(/^\| `(\w+)` +\|.*?\| (\S+) +\| see/gm)
+    ]
+    assert.deepStrictEqual(
+      Object.fromEntries(rows.map(([, quirk, byDefault = ""]) => [quirk, byDefault.replaceAll("`", "")])),
+      Object.fromEntries(
+        Object.entries(defaults).map((
+          [quirk, value]
+        ) => [quirk, value === true ? "on" : value === false ? "off" : value])
+      )
+    )
   })
 
   it("names files that are here", () => {

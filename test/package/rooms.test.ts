@@ -20,7 +20,10 @@ const roomOf = (file: string) => file.includes("/") ? dirname(file) : "entry"
 
 const resolveImport = (file: string, name: string) => relative(source, resolve(source, dirname(file), name))
 
-/** Each room may import the rooms before it that it names, and itself. */
+/**
+ * Each room may import the rooms that it names, and itself. Where two name each other, as `embedded` holds what users touch
+ * and what puts the rooms below it together, files still never reach themselves.
+ */
 const mayImport: Record<string, ReadonlyArray<string>> = {
   "schema": [],
   "internal/request": ["schema"],

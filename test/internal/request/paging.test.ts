@@ -3,10 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { Messages } from "../../src/services/Messages.ts"
-import { Sessions } from "../../src/services/Sessions.ts"
-import { session, sessionEvent, sessionId, storedMessage } from "../support/fixtures.ts"
-import * as Server from "../support/ScriptedServer.ts"
+import { Messages } from "../../../src/services/Messages.ts"
+import { Sessions } from "../../../src/services/Sessions.ts"
+import { session, sessionEvent, sessionId, storedMessage } from "../../support/fixtures.ts"
+import * as Server from "../../support/ScriptedServer.ts"
 
 const query = ({ path }: Server.Received) => Object.fromEntries(new URL(path, "http://x").searchParams)
 

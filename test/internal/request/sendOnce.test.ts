@@ -10,10 +10,10 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
-import * as Ash from "../../src/layers/Ash.ts"
-import { AshClient } from "../../src/services/AshClient.ts"
-import { noSession, session, sessionId } from "../support/fixtures.ts"
-import { frames, serve } from "../support/ScriptedServer.ts"
+import * as Ash from "../../../src/layers/Ash.ts"
+import { AshClient } from "../../../src/services/AshClient.ts"
+import { noSession, session, sessionId } from "../../support/fixtures.ts"
+import { frames, serve } from "../../support/ScriptedServer.ts"
 
 const transports = {
   fetch: FetchHttpClient.layer,
