@@ -10,7 +10,8 @@ export {
   type RetryOptions,
   type TurnTimeouts
 } from "./client/RequestOptions.ts"
-export type { SharedLimits } from "./client/RequestPolicy.ts"
+// Of the policy only the type, which the layers of services name.
+export type { RequestPolicy, SharedLimits } from "./client/RequestPolicy.ts"
 export * as Bundle from "./functions/Bundle.ts"
 export * as MessageReader from "./functions/MessageReader.ts"
 export * as TurnStream from "./functions/TurnStream.ts"

@@ -55,7 +55,7 @@ type ScopeOf<Success> = Success extends HttpApiSchema.WithHeaders<HttpApiSchema.
   : never
 
 /** An operation of the API, which sends its request once. */
-export interface Method<Request, Answer, R = never> {
+export interface ApiCall<Request, Answer, R = never> {
   (request: Request): Effect.Effect<Answer, AshError, R>
   /** What the operation is, and how it may be called. */
   readonly operation: Operation
@@ -63,7 +63,7 @@ export interface Method<Request, Answer, R = never> {
 
 /** The method of an endpoint, by its group and its name. */
 export interface ApiMethod<Id extends GroupId, Name extends keyof Endpoints<Id>> extends
-  Method<
+  ApiCall<
     RequestOf<Endpoint<Id, Name>>,
     AnswerOf<Endpoint<Id, Name>["~Success"]>,
     ScopeOf<Endpoint<Id, Name>["~Success"]>
@@ -73,52 +73,52 @@ export interface ApiMethod<Id extends GroupId, Name extends keyof Endpoints<Id>>
 type MethodsOf<Id extends GroupId> = { readonly [Name in keyof Endpoints<Id>]: ApiMethod<Id, Name> }
 
 /** The methods of the group `health`. */
-interface HealthMethods extends MethodsOf<"health"> {}
+export interface HealthMethods extends MethodsOf<"health"> {}
 
 /** The methods of the group `meta`. */
-interface MetaMethods extends MethodsOf<"meta"> {}
+export interface MetaMethods extends MethodsOf<"meta"> {}
 
 /** The methods of the group `agents`. */
-interface AgentsMethods extends MethodsOf<"agents"> {}
+export interface AgentsMethods extends MethodsOf<"agents"> {}
 
 /** The methods of the group `agentVersions`. */
-interface AgentVersionsMethods extends MethodsOf<"agentVersions"> {}
+export interface AgentVersionsMethods extends MethodsOf<"agentVersions"> {}
 
 /** The methods of the group `evals`. */
-interface EvalsMethods extends MethodsOf<"evals"> {}
+export interface EvalsMethods extends MethodsOf<"evals"> {}
 
 /** The methods of the group `sessions`. */
-interface SessionsMethods extends MethodsOf<"sessions"> {}
+export interface SessionsMethods extends MethodsOf<"sessions"> {}
 
 /** The methods of the group `messages`. */
-interface MessagesMethods extends MethodsOf<"messages"> {}
+export interface MessagesMethods extends MethodsOf<"messages"> {}
 
 /** The methods of the group `sessionFiles`. */
-interface SessionFilesMethods extends MethodsOf<"sessionFiles"> {}
+export interface SessionFilesMethods extends MethodsOf<"sessionFiles"> {}
 
 /** The methods of the group `workspaces`. */
-interface WorkspacesMethods extends MethodsOf<"workspaces"> {}
+export interface WorkspacesMethods extends MethodsOf<"workspaces"> {}
 
 /** The methods of the group `attachments`. */
-interface AttachmentsMethods extends MethodsOf<"attachments"> {}
+export interface AttachmentsMethods extends MethodsOf<"attachments"> {}
 
 /** The methods of the group `credentials`. */
-interface CredentialsMethods extends MethodsOf<"credentials"> {}
+export interface CredentialsMethods extends MethodsOf<"credentials"> {}
 
 /** The methods of the group `queue`. */
-interface QueueMethods extends MethodsOf<"queue"> {}
+export interface QueueMethods extends MethodsOf<"queue"> {}
 
 /** The methods of the group `usage`. */
-interface UsageMethods extends MethodsOf<"usage"> {}
+export interface UsageMethods extends MethodsOf<"usage"> {}
 
 /** The methods of the group `analytics`. */
-interface AnalyticsMethods extends MethodsOf<"analytics"> {}
+export interface AnalyticsMethods extends MethodsOf<"analytics"> {}
 
 /** The methods of the group `apiKeys`. */
-interface ApiKeysMethods extends MethodsOf<"apiKeys"> {}
+export interface ApiKeysMethods extends MethodsOf<"apiKeys"> {}
 
 /** The methods of the group `hosted`. */
-interface HostedMethods extends MethodsOf<"hosted"> {}
+export interface HostedMethods extends MethodsOf<"hosted"> {}
 
 /** The methods of the low-level client, by group. */
 export interface ApiMethods {

@@ -27,7 +27,6 @@ import { type Operation, operationOf } from "../schema/Operation.ts"
 import type { ApiMethods } from "./ApiMethods.ts"
 import * as Transport from "./transport.ts"
 
-export type { ApiMethod, ApiMethods } from "./ApiMethods.ts"
 export type { ConnectionOptions } from "./transport.ts"
 
 const isMethods = (methods: Record<string, Record<string, unknown>>): methods is ApiMethods & typeof methods =>

@@ -16,7 +16,7 @@ import { startedNothing } from "../internal/turn/brokenTurn.ts"
 import { turnLimits } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Operation, Repetition } from "../schema/Operation.ts"
-import type { Method } from "./ApiMethods.ts"
+import type { ApiCall } from "./ApiMethods.ts"
 import { checkOptions, RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 
 /** What the calls of a layer share. */
@@ -122,12 +122,12 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
    * rate limit, and again after a failure where a repetition is harmless, or where it is certain that nothing happened.
    */
   readonly call: <Request, A, R>(
-    method: Method<Request, A, R>,
+    method: ApiCall<Request, A, R>,
     request: Request,
     options?: CallOptions<A, R>
   ) => Effect.Effect<A, AshError, R>
   /** Calls a method that deletes something. Repeated after an attempt that may have done it, it is done if nothing is there. */
-  readonly remove: <Request, A>(method: Method<Request, A>, request: Request) => Effect.Effect<void, AshError>
+  readonly remove: <Request, A>(method: ApiCall<Request, A>, request: Request) => Effect.Effect<void, AshError>
   /** Makes an attempt of an operation, as `call` does. */
   readonly attempt: <A, R>(
     operation: Operation,

@@ -16,6 +16,8 @@ import type { MessageContent, SendMessageOptions, StoredMessage } from "../schem
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { SessionGates } from "./SessionGates.ts"
 
+export type { PagingOptions }
+
 /** Which rows of a conversation to list. */
 export interface ListMessagesOptions {
   /** At most so many rows, 1 to 1,000. @default 100 */

@@ -12,6 +12,11 @@ import { type FileContent, gather } from "../internal/request/content.ts"
 import { within } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
 
+/** A file of a workspace. */
+export interface WorkspaceFile extends Bundle.BundleFile {
+  readonly content: Uint8Array
+}
+
 /** Sends and fetches workspaces. */
 export class Workspaces extends Context.Service<Workspaces, {
   /**
@@ -29,7 +34,7 @@ export class Workspaces extends Context.Service<Workspaces, {
    * and folders; beyond it fails with `Undecodable`. What is neither file nor folder is passed over with a warning. A hard
    * link has the content of its file, unless more than 100 MiB of files came since: then a warning reports it.
    */
-  readonly files: (sessionId: string) => Stream.Stream<Bundle.BundleFile & { readonly content: Uint8Array }, AshError>
+  readonly files: (sessionId: string) => Stream.Stream<WorkspaceFile, AshError>
 }>()("effect-ash/services/Workspaces") {
   static readonly layer: Layer.Layer<Workspaces, never, AshApiClient | RequestPolicy> = Layer.effect(
     Workspaces,
