@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
+import { renamed } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { CreateCredentialRequest, StoredCredential } from "../schema/Credential.ts"
 
@@ -49,16 +50,16 @@ export class Credentials extends Context.Service<Credentials, {
       const { credentials: api } = yield* AshApiClient
       const { call, remove } = yield* RequestPolicy
       const create =
-        (type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> => (key, { label } = {}) =>
-          Effect.map(
-            call(api.create, { payload: { type, key, label } }),
-            ({ credential }) => credential
+        (operation: string, type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> =>
+        (key, { label } = {}) =>
+          call(api.create, { payload: { type, key, label } }).pipe(
+            Effect.mapBoth({ onFailure: renamed(operation), onSuccess: ({ credential }) => credential })
           )
       return Credentials.of({
-        createAnthropic: create("anthropic"),
-        createOpenAi: create("openai"),
-        createCustom: create("custom"),
-        createBedrock: (key, options) => create("bedrock")(bedrockKey(key), options),
+        createAnthropic: create("Credentials.createAnthropic", "anthropic"),
+        createOpenAi: create("Credentials.createOpenAi", "openai"),
+        createCustom: create("Credentials.createCustom", "custom"),
+        createBedrock: (key, options) => create("Credentials.createBedrock", "bedrock")(bedrockKey(key), options),
         list: () => Effect.map(call(api.list, {}), ({ credentials }) => credentials),
         delete: (id) => remove(api.delete, { params: { id } })
       })

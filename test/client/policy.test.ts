@@ -101,7 +101,7 @@ const once: ReadonlyArray<readonly [name: string, call: Effect.Effect<unknown, A
     "Attachments.upload",
     Effect.flatMap(AshClient, (_) => _.attachments.upload(sessionId, { filename: "a", content: "a" }))
   ],
-  ["Credentials.create", Effect.flatMap(AshClient, (_) => _.credentials.createCustom(Redacted.make("k")))],
+  ["Credentials.createCustom", Effect.flatMap(AshClient, (_) => _.credentials.createCustom(Redacted.make("k")))],
   ["QueueItems.enqueue", Effect.flatMap(AshClient, (_) => _.queueItems.enqueue({ agentName: "a", prompt: "p" }))],
   ["QueueItems.cancel", Effect.flatMap(AshClient, (_) => _.queueItems.cancel(sessionId))],
   ["ApiKeys.create", Effect.flatMap(AshClient, (_) => _.apiKeys.create())],

@@ -1,0 +1,71 @@
+/** The operations of the contract are the methods of the services. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import { AshApiClient } from "../../src/client/AshApiClient.ts"
+import * as Ash from "../../src/layers/Ash.ts"
+import type { Operation } from "../../src/schema/Operation.ts"
+import { AshClient } from "../../src/services/AshClient.ts"
+
+const operationsOf = (api: object): ReadonlyArray<Operation> =>
+  Object.values(api).flatMap((group: object) =>
+    Object.values(group).map((method: { readonly operation: Operation }) => method.operation)
+  )
+
+const serviceOf = (name: string) => `${name.slice(0, 1).toLowerCase()}${name.slice(1)}`
+
+describe("operations", () => {
+  const layer = Ash.layer({ url: "http://localhost:4100" })
+
+  it.effect("are named after methods that a program can call", () =>
+    Effect.gen(function*() {
+      const services: object = yield* AshClient
+      const operations = operationsOf(yield* AshApiClient)
+      assert.isAbove(operations.length, 70)
+      const absent = operations.map(({ name }) => name).filter((name) => {
+        const [service = "", method = ""] = name.split(".")
+        const methods = Predicate.hasProperty(services, serviceOf(service)) ? services[serviceOf(service)] : undefined
+        return !(Predicate.hasProperty(methods, method) && Predicate.isFunction(methods[method]))
+      })
+      // One that several methods call, which name its failures, and one of the low-level client only.
+      assert.deepStrictEqual(absent, ["Credentials.create", "Meta.dashboardConfig"])
+      assert.lengthOf(new Set(operations.map(({ name }) => name)), operations.length)
+    }).pipe(Effect.provide(layer)))
+
+  it.effect("that are not to be repeated, that take long, and that have a rate limit", () =>
+    Effect.gen(function*() {
+      const operations = operationsOf(yield* AshApiClient)
+      const named = (is: (operation: Operation) => boolean) => operations.filter(is).map(({ name }) => name).toSorted()
+      assert.deepStrictEqual(named(({ repetition }) => repetition === "repeats"), [
+        "AgentVersions.create",
+        "Agents.create",
+        "ApiKeys.create",
+        "Attachments.upload",
+        "Credentials.create",
+        "Evals.createCase",
+        "Evals.importCases",
+        "Evals.startRun",
+        "Messages.send",
+        "ProjectFiles.create",
+        "QueueItems.cancel",
+        "QueueItems.enqueue",
+        "Sessions.create",
+        "Sessions.exec",
+        "Sessions.fork",
+        "Sessions.pause",
+        "Sessions.stop"
+      ])
+      assert.deepStrictEqual(named(({ startsTurn }) => startsTurn), ["Messages.send"])
+      assert.deepStrictEqual(named(({ rateLimit }) => rateLimit !== undefined), ["Agents.create", "Sessions.create"])
+      assert.deepStrictEqual(named(({ timeLimit }) => Duration.toMinutes(timeLimit) > 1), [
+        "Agents.create",
+        "SessionFiles.write",
+        "Sessions.create",
+        "Sessions.fork",
+        "Sessions.resume",
+        "Workspaces.download",
+        "Workspaces.upload"
+      ])
+    }).pipe(Effect.provide(layer)))
+})
