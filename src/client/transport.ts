@@ -126,7 +126,8 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
 
   const prepare = Effect.fnUntraced(
     function*({ bodyLimit, method }: Endpoint, { body, contents, path, query }: Encoded) {
-      const { headers = {} } = yield* RequestOptions
+      const { headers } = yield* RequestOptions
+      if (headers !== undefined) yield* Connection.checkHeaders(headers)
       const request = HttpClientRequest.make(method)(url + path, {
         urlParams: query,
         body: bodyOf(body, mark, contents, yield* OnSent),

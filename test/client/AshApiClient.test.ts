@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { readFileSync } from "node:fs"
 import { inspect } from "node:util"
+import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import { RequestOptions } from "../../src/client/RequestOptions.ts"
 import { version } from "../../src/internal/request/version.ts"
 import * as Ash from "../../src/layers/Ash.ts"
@@ -105,6 +106,26 @@ describe("a caller's headers", () => {
         })
     )
   }
+
+  it.effect.each(badHeaders)(
+    "%j: %j is refused by the low-level client, before the key is asked for",
+    ([name, value]) =>
+      Effect.gen(function*() {
+        const server = Server.make(found)
+        const apiKey = Effect.die(new Error("the key is asked for"))
+        const error = yield* Effect.flatMap(AshApiClient, (api) => api.sessions.get({ params: { id: sessionId } }))
+          .pipe(
+            Effect.flip,
+            RequestOptions.withHeaders({ [name]: value }),
+            Effect.provide(
+              AshApiClient.layer({ url: "http://localhost:4100", apiKey }).pipe(Layer.provide(server.http))
+            )
+          )
+        assert.deepStrictEqual(invalid(error), [name === "x\r\ny" ? "x\\r\\ny" : name, undefined])
+        assert.notInclude(error.message, "geheim")
+        assert.deepStrictEqual(server.requests, [])
+      })
+  )
 
   it.effect.each(badHeaders)("%j: %j is refused when the layer is built", ([name, value]) =>
     Effect.gen(function*() {
