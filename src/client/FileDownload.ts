@@ -48,19 +48,27 @@ export const fromResponse = (
 /** The bytes of a file that is read as text, unless an option sets another limit. */
 const defaultTextLimit = 104_857_600
 
-const within = ({ content, name }: FileDownload, operation: string, limit: number): FileDownload["content"] =>
+const within = (
+  { content, name }: FileDownload,
+  operation: string,
+  limit: number,
+  advice = ""
+): FileDownload["content"] =>
   content.pipe(
     upTo(limit, () =>
       new AshError({
         operation,
-        reason: new Undecodable({ message: `${name} is larger than the limit of ${limit} bytes` })
+        reason: new Undecodable({ message: `${name} is larger than the limit of ${limit} bytes${advice}` })
       }))
   )
 
 /** The whole content as UTF-8 text. */
 export const text =
   (operation: string, limit = defaultTextLimit) => (file: FileDownload): Effect.Effect<string, AshError> =>
-    within(file, operation, limit).pipe(Stream.decodeText, Stream.mkString)
+    within(file, operation, limit, "; read it as a stream, or allow more by responseLimits.text").pipe(
+      Stream.decodeText,
+      Stream.mkString
+    )
 
 /** The whole content, of at most so many bytes. */
 export const bytes = (operation: string, limit: number) => (file: FileDownload): Effect.Effect<Uint8Array, AshError> =>

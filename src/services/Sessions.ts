@@ -230,6 +230,8 @@ const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
 const hasNoPages = Effect.fail(
   new AshError({
     operation: "Sessions.listPage",
-    reason: new NotSupported({ message: "this server lists all sessions at once; only the hosted product has pages" })
+    reason: new NotSupported({
+      message: "this server lists all sessions at once, and only the hosted product has pages; use Sessions.list"
+    })
   })
 )

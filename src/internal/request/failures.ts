@@ -312,7 +312,10 @@ const notConnected = new Map([
 /** What a client of HTTP does by itself, so that it looks as if the connection had broken. */
 const ownLimits = new Map([
   ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
-  ["UND_ERR_HEADERS_TIMEOUT", "Node's fetch waits 300 seconds for an answer; AshNode.layer waits as long as it is told"]
+  [
+    "UND_ERR_HEADERS_TIMEOUT",
+    "Node's fetch waits 300 seconds for an answer; AshNode.layer waits as long as the timeouts allow"
+  ]
 ])
 
 /** The innermost words on what broke a connection. */

@@ -143,7 +143,7 @@ class TurnEnding {
       operation: this.#operation,
       reason: new StreamTruncated({
         message:
-          `the stream ended before the turn did (${how}); the turn may still run, and the rest of it is lost here`,
+          `the stream ended before the turn did (${how}); the turn may still run, and the rest of it is lost here. SessionHandle.reconcile reports what is known of it`,
         sessionId: this.#sessionId
       })
     })
@@ -181,7 +181,7 @@ class TurnEnding {
       operation: this.#operation,
       reason: new TurnMixed({
         message: `another turn runs in the session ${this.#sessionId}, of another program or from before: ` +
-          "what arrives is of both",
+          "what arrives is of both. Wait for its end, or use another session",
         sessionId: this.#sessionId
       })
     })

@@ -15,7 +15,9 @@ const envelope = 1024
 const tooLarge = (operation: string, maxEventSize: number) =>
   new AshError({
     operation,
-    reason: new Undecodable({ message: `an event of the stream is larger than ${maxEventSize} characters` })
+    reason: new Undecodable({
+      message: `an event of the stream is larger than ${maxEventSize} characters; maxEventSize allows more`
+    })
   })
 
 /** Events in a batch, unless a single piece of the stream has more. */

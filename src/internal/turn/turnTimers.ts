@@ -16,10 +16,13 @@ import type { TurnProgress } from "./turnProgress.ts"
 const aLittle = 1_000_000_000n
 
 const limitPassed = {
-  firstEvent: (limit: string) => `no event within ${limit} of the server's answer; the turn may still run`,
-  idle: (limit: string) => `the stream was silent for ${limit}; its sandbox may be dead, or a tool may still run`,
-  done: (limit: string) => `the turn gave its result, and did not end within ${limit}; its sandbox may be dead`,
-  turn: (limit: string) => `the turn took longer than ${limit}; it may still run`
+  firstEvent: (limit: string) =>
+    `no event within ${limit} of the server's answer; the turn may still run. timeouts.firstEvent allows more`,
+  idle: (limit: string) =>
+    `the stream was silent for ${limit}; its sandbox may be dead, or a tool may still run. timeouts.idle allows more`,
+  done: (limit: string) =>
+    `the turn gave its result, and did not end within ${limit}; its sandbox may be dead. Recover the session, or use another one`,
+  turn: (limit: string) => `the turn took longer than ${limit}; it may still run. timeouts.turn allows more`
 }
 
 /** A turn that did not begin, was silent, or took, for too long. */

@@ -17,7 +17,10 @@ const explainExec = (reason: ServerFailure) =>
   new AshError({
     operation: "Sessions.exec",
     reason: reason.message.startsWith("Internal Server Error")
-      ? new ServerFailure({ ...reason, message: `${reason.message}; so ends a command that writes more than 10 MiB` })
+      ? new ServerFailure({
+        ...reason,
+        message: `${reason.message}; so ends a command that writes more than 10 MiB, which can go to a file`
+      })
       : reason
   })
 

@@ -18,7 +18,8 @@ const saveAtMost = "5 minutes"
 const saveTimedOut = new AshError({
   operation: "Workspaces.download",
   reason: new TimedOut({
-    message: `the workspace was not saved within ${saveAtMost}; the session was not restarted`,
+    message:
+      `the workspace was not saved within ${saveAtMost}; the session was not restarted. Try again, or without keepWorkspace`,
     timer: "attempt",
     duration: Duration.fromInputUnsafe(saveAtMost)
   })

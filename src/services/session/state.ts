@@ -114,7 +114,8 @@ export const closed = (operation: string, sessionId: string) =>
   new AshError({
     operation,
     reason: new WrongState({
-      message: `the session ${sessionId} has ended with the scope that it was opened in; nothing was sent`,
+      message:
+        `the session ${sessionId} has ended with the scope that it was opened in; nothing was sent. Open another one`,
       status: "ended"
     })
   })
