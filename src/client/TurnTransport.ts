@@ -112,8 +112,8 @@ export class TurnTransport extends Context.Service<TurnTransport, {
           Stream.unwrap(Effect.gen(function*() {
             const { onTurnError, operation, sessionId } = request
             const { abort, makeFold } = control
-            // What is sent as given is checked where it is encoded; else the form is asked for, or changed, before.
-            if (forms.known() !== "AsGiven") yield* checkRequest(request)
+            // Before it waits for room, and before the server is asked for the form that it takes.
+            yield* checkRequest(request)
             const limits = turnLimits(yield* policy.options(operation))
             const start = send({ api, forms, policy }, request, control, limits)
             const { body, http, redact, startedAt } = yield* abort === undefined

@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
@@ -502,6 +503,25 @@ describe("limits of a layer", () => {
       assert.strictEqual(requests.length, 5)
       assert.strictEqual(most, 2)
     }))
+
+  it.effect("a message that is not in order does not wait for a stream to end", () => {
+    const begun = Latch.makeUnsafe()
+    const endless: Server.Script = () => {
+      begun.openUnsafe()
+      return new Response(new ReadableStream({}), { headers: { "content-type": "text/event-stream" } })
+    }
+    const server = Server.make(Server.inOrder(Server.sse(Server.frames(["done", {}])), endless), {
+      exclusive: false,
+      maxStreams: 1
+    })
+    return Effect.gen(function*() {
+      const { messages } = yield* AshClient
+      yield* Effect.forkChild(Stream.runDrain(messages.send(sessionId, "Hello!")))
+      yield* begun.await
+      const error = yield* Effect.flip(Stream.runDrain(messages.send(sessionId, "Hello!", { maxTurns: 0 })))
+      assert.strictEqual(error.reason._tag, "InvalidRequest")
+    }).pipe(Effect.provide(server.layer))
+  })
 
   it.effect.each([{ maxSessions: 0 }, { maxStreams: 1.5 }, { maxSessions: Number.NaN }])(
     "%j are refused",

@@ -78,8 +78,6 @@ const isPage = () => "location" in globalThis
 
 /** The form that a server takes, once it is known. */
 export interface ContentForms {
-  /** The form, where it is known. */
-  readonly known: () => ContentForm | undefined
   /** The form, asked for until a server has answered. A page knows none until a message was taken. */
   readonly find: Effect.Effect<ContentForm | undefined, AshError>
   /** Sends content in a form, or where none is known in the first one that the server takes. */
@@ -105,8 +103,7 @@ export const makeForms = <A>(
           known = form
         })
       return {
-        known: () => known,
-        find: Effect.suspend(() => isPage() ? Effect.succeed(known) : Effect.tap(ask, learn)),
+        find: Effect.suspend(() => isPage() ? Effect.succeed(known) : ask),
         send: (form, sendAs) => {
           const sending = (form: ContentForm) => Effect.tap(sendAs(form), () => learn(form))
           return form !== undefined ? sending(form) : sending("SeveralBlocks").pipe(
