@@ -28,7 +28,7 @@ const httpClients = {
 const layerOf = (transport: Transport, options: Ash.AshOptions) => {
   if (transport === "fetch") return Ash.layer(options)
   if (transport === "node:http") return AshNode.layer(options)
-  return Ash.layerWithClient(options).pipe(Layer.provide(httpClients.undici))
+  return AshNode.layerUndici(options)
 }
 
 type Turn<E> = Stream.Stream<StreamEvent, E>
