@@ -16,7 +16,9 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import * as Endpoint from "../internal/request/endpoint.ts"
+import { exchange } from "../internal/request/exchange.ts"
 import * as Failures from "../internal/request/failures.ts"
 import { isSurely } from "../internal/request/foreign.ts"
 import { redactOf } from "../internal/request/secrets.ts"
@@ -69,12 +71,14 @@ const holdStream =
       const { request } = response
       const body = Stream.transformPull(answer.body, (pull) =>
         Effect.succeed(Effect.mapError(pull, (error) => {
-          if (!Cause.isDone(error)) return toError(Failures.fromHttpClientError(Failures.ofClient(error, request)))
+          if (!Cause.isDone(error)) {
+            return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
+          }
           isRead = true
           return error
         })))
       const redact = redactOf(request)
-      return { ...answer, body, http: Failures.exchange(response, "", redact), redact }
+      return { ...answer, body, http: exchange(response, "", redact), redact }
     })
 
 /** Why an answer cannot be read. */
@@ -84,7 +88,7 @@ const unread = (
   { answerInErrors }: Endpoint.Endpoint
 ): Effect.Effect<AshErrorReason> => {
   if (!isSurely(error, Schema.isSchemaError)) {
-    return Effect.succeed(Failures.fromHttpClientError(Failures.ofClient(error, response.request)))
+    return Effect.succeed(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, response.request)))
   }
   const redact = redactOf(response.request)
   return Effect.map(

@@ -12,6 +12,7 @@ import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Answer from "../internal/request/answer.ts"
 import * as Connection from "../internal/request/connection.ts"
+import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import type { Encoded, Endpoint } from "../internal/request/endpoint.ts"
 import * as Failures from "../internal/request/failures.ts"
 import { OnRequest, OnResponse, OnSent } from "../internal/request/responses.ts"
@@ -148,11 +149,11 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       const send = (endpoint.answersStream ? scopedClient : client).execute(request)
       const received = yield* (mayRepeat ? sendOnce(request)(send) : send).pipe(
         Effect.catch((error) => {
-          const failure = Failures.ofClient(error, request)
+          const failure = ConnectionFailures.ofClient(error, request)
           // A client that takes a status for a failure has an answer all the same.
           return failure.reason._tag === "StatusCodeError"
             ? Effect.succeed(failure.reason.response)
-            : Effect.fail(Failures.fromHttpClientError(failure))
+            : Effect.fail(ConnectionFailures.fromHttpClientError(failure))
         })
       )
       const { responseLimits } = yield* RequestOptions

@@ -1,25 +1,20 @@
-/** From what went wrong on the way to an {@link AshErrorReason}. */
+/** From an answer, or an input, that is not as it should be to an {@link AshErrorReason}. */
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
 import * as HttpClientError from "effect/http/HttpClientError"
-import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { AshErrorReason } from "../../schema/AshError.ts"
 import { ErrorBody } from "../../schema/ErrorResponse.ts"
-import type { HttpExchange } from "../../schema/HttpExchange.ts"
 import {
   AtCapacity,
-  ConnectionLost,
   InvalidRequest,
   NotFound,
-  NotReached,
   NotSupported,
   RateLimited,
   ServerFailure,
@@ -27,15 +22,15 @@ import {
   Undecodable,
   WrongState
 } from "../../schema/Reasons.ts"
+import { ofClient } from "./connectionFailures.ts"
 import { limitOrElse } from "./eventLoop.ts"
-import { asInstance, isSurely, linksOf } from "./foreign.ts"
-import { printable, printableLines } from "./printable.ts"
+import { exchange } from "./exchange.ts"
+import { asInstance } from "./foreign.ts"
+import { printable } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
 import { type Redact, redactOf } from "./secrets.ts"
 
 const bodyLimit = 65_536
-const excerptLimit = 1_000
-const requestIdLimit = 200
 
 /** What could be read of a response's body, and why it could not be. */
 export interface ReadBody {
@@ -68,46 +63,6 @@ export const readText = (response: HttpClientResponse.HttpClientResponse): Effec
       Effect.catch(() => Effect.succeed<ReadBody>({ text, problem: "its body did not come to an end" }))
     )
   })
-
-const pathOf = (request: HttpClientRequest.HttpClientRequest): string =>
-  UrlParams.redactUrl(request.url).replace(/^https?:\/\/[^/]*/, "")
-
-/** Where servers and proxies put the name by which their logs know a request; the nearest to the server first. */
-const requestIdHeaders = [
-  "x-request-id",
-  "request-id",
-  "x-requestid",
-  "x-correlation-id",
-  "x-amzn-requestid",
-  "x-amz-request-id",
-  "x-amz-cf-id",
-  "x-vercel-id",
-  "fly-request-id",
-  "cf-ray",
-  "x-cloud-trace-context",
-  "x-trace-id",
-  "traceparent"
-]
-
-const requestIdOf = (headers: Headers.Headers, redact: Redact): Pick<HttpExchange, "requestId"> => {
-  const id = requestIdHeaders.map((name) => headers[name]).find((value) => value !== undefined && value !== "")
-  return id === undefined ? {} : { requestId: printable(redact(id)).slice(0, requestIdLimit) }
-}
-
-/** The exchange that a response belongs to, with the start of its body where that may be shown. */
-export const exchange = (
-  response: HttpClientResponse.HttpClientResponse,
-  body: string,
-  redact: Redact,
-  code?: string
-): HttpExchange => ({
-  method: response.request.method,
-  path: pathOf(response.request),
-  status: response.status,
-  ...requestIdOf(response.headers, redact),
-  ...(code === undefined ? {} : { code: printable(redact(code)) }),
-  ...(body === "" ? {} : { body: printableLines(redact(body)).slice(0, excerptLimit) })
-})
 
 /** The failure of a body that cannot be read, or not as a whole, though its connection is sound. */
 export const unreadable = (
@@ -287,123 +242,4 @@ export const fromInput = (error: Schema.SchemaError): AshErrorReason => {
   const { expected, field } = problemOf(error.issue)
   const name = field.replace(/^(?:params|payload|query|headers)\./, "")
   return new InvalidRequest({ message: `${name === "" ? "the input" : name} must be ${expected}`, field: name })
-}
-
-const notConnected = new Map([
-  ["ECONNREFUSED", "connection refused"],
-  ["ConnectionRefused", "connection refused"],
-  ["ENOTFOUND", "no such host"],
-  ["EAI_AGAIN", "the host's name could not be looked up"],
-  ["FailedToOpenSocket", "no such host"],
-  ["EHOSTUNREACH", "host unreachable"],
-  ["ENETUNREACH", "network unreachable"],
-  ["EADDRNOTAVAIL", "address not available"],
-  ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
-  ["ERR_SSL_WRONG_VERSION_NUMBER", "the server does not speak TLS"],
-  ["EPROTO", "the TLS handshake failed"],
-  ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
-  ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
-  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "the server's certificate cannot be verified"],
-  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "the server's certificate cannot be verified"],
-  ["CERT_HAS_EXPIRED", "the server's certificate has expired"],
-  ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another name"]
-])
-
-/** What a client of HTTP does by itself, so that it looks as if the connection had broken. */
-const ownLimits = new Map([
-  ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
-  [
-    "UND_ERR_HEADERS_TIMEOUT",
-    "Node's fetch waits 300 seconds for an answer; AshNode.layer waits as long as the timeouts allow"
-  ]
-])
-
-/** The innermost words on what broke a connection. */
-const describeCause = (cause: unknown, redact: Redact): string => {
-  const last = linksOf(cause).findLast(({ code, message }) => code !== undefined || (message ?? "") !== "")
-  const words = [last?.code, last?.message, ownLimits.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(": ")
-  return printable(redact(words)).slice(0, excerptLimit) || "no reason given"
-}
-
-/** Whether a page asks a server of another origin; a browser reports nothing of an answer that it keeps from the page. */
-const isCrossOrigin = (origin: string): boolean =>
-  Predicate.hasProperty(globalThis, "location") &&
-  Predicate.hasProperty(globalThis.location, "origin") &&
-  globalThis.location.origin !== origin
-
-const crossOrigin =
-  "; a browser keeps from a page what a server of another origin does not share with it, and servers share no turn: serve both from one origin, by a proxy before the server"
-
-const isResponse = (value: unknown) => Predicate.hasProperty(value, "stream") && Predicate.hasProperty(value, "status")
-
-const isClientError = (error: unknown): error is HttpClientError.HttpClientError => {
-  if (!HttpClientError.isHttpClientError(error)) return false
-  const { reason } = error
-  if (!Predicate.hasProperty(reason, "request") || !HttpClientRequest.isHttpClientRequest(reason.request)) return false
-  switch (reason._tag) {
-    case "TransportError":
-    case "InvalidUrlError":
-    case "EncodeError":
-      return true
-    case "StatusCodeError":
-    case "EmptyBodyError":
-    case "DecodeError":
-      return isResponse(reason.response)
-    default:
-      return false
-  }
-}
-
-/** What a client failed with, which one of other code may do with anything. */
-export const ofClient = (
-  error: unknown,
-  request: HttpClientRequest.HttpClientRequest
-): HttpClientError.HttpClientError =>
-  isSurely(error, isClientError)
-    ? error
-    : new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause: error }) })
-
-/** A request that got no response, or a response whose body broke off. */
-export const fromHttpClientError = (error: HttpClientError.HttpClientError): AshErrorReason => {
-  const { reason } = error
-  const own = asInstance(reason.cause, Undecodable) ?? asInstance(reason.cause, ConnectionLost)
-  if (own !== undefined) return own
-  const http = { method: reason.request.method, path: pathOf(reason.request) }
-  const redact = redactOf(reason.request)
-  switch (reason._tag) {
-    case "TransportError": {
-      // Node's fetch decodes up to five codings, and fails otherwise before there is an answer.
-      if (linksOf(reason.cause).some(({ message }) => /^too many content-encodings\b/.test(message ?? ""))) {
-        return new Undecodable({
-          message: `the body cannot be decoded here (${describeCause(reason.cause, redact)})`,
-          http
-        })
-      }
-      const codes = linksOf(reason.cause).map(({ code }) => code).filter(Predicate.isNotUndefined)
-      const why = codes.map((code) => notConnected.get(code)).find(Predicate.isNotUndefined)
-      const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
-      const further = reason.description === undefined ? "" : `; ${printable(redact(reason.description))}`
-      return why === undefined
-        ? new ConnectionLost({
-          message: `the connection to ${origin} broke (${describeCause(reason.cause, redact)})${
-            codes.length === 0 && isCrossOrigin(origin) ? crossOrigin : ""
-          }${further}`,
-          http
-        })
-        : new NotReached({ message: `no server reached at ${origin} (${why})${further}`, http })
-    }
-    case "InvalidUrlError":
-    case "EncodeError":
-      return new InvalidRequest({
-        message: `the request could not be made (${describeCause(reason.cause, redact)})`,
-        http
-      })
-    case "StatusCodeError":
-    case "EmptyBodyError":
-    case "DecodeError":
-      return new ConnectionLost({
-        message: `the connection broke while the response was read (${describeCause(reason.cause, redact)})`,
-        http: { ...http, status: reason.response.status, ...requestIdOf(reason.response.headers, redact) }
-      })
-  }
 }

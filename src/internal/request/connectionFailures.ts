@@ -1,0 +1,130 @@
+/** From what broke a request, or the body of its answer, to an {@link AshErrorReason}. */
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as UrlParams from "effect/http/UrlParams"
+import * as Predicate from "effect/Predicate"
+import type { AshErrorReason } from "../../schema/AshError.ts"
+import { ConnectionLost, InvalidRequest, NotReached, Undecodable } from "../../schema/Reasons.ts"
+import { excerptLimit, pathOf, requestIdOf } from "./exchange.ts"
+import { asInstance, isSurely, linksOf } from "./foreign.ts"
+import { printable } from "./printable.ts"
+import { type Redact, redactOf } from "./secrets.ts"
+
+const notConnected = new Map([
+  ["ECONNREFUSED", "connection refused"],
+  ["ConnectionRefused", "connection refused"],
+  ["ENOTFOUND", "no such host"],
+  ["EAI_AGAIN", "the host's name could not be looked up"],
+  ["FailedToOpenSocket", "no such host"],
+  ["EHOSTUNREACH", "host unreachable"],
+  ["ENETUNREACH", "network unreachable"],
+  ["EADDRNOTAVAIL", "address not available"],
+  ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", "the server does not speak TLS"],
+  ["EPROTO", "the TLS handshake failed"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
+  ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "the server's certificate cannot be verified"],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "the server's certificate cannot be verified"],
+  ["CERT_HAS_EXPIRED", "the server's certificate has expired"],
+  ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another name"]
+])
+
+/** What a client of HTTP does by itself, so that it looks as if the connection had broken. */
+const ownLimits = new Map([
+  ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
+  [
+    "UND_ERR_HEADERS_TIMEOUT",
+    "Node's fetch waits 300 seconds for an answer; AshNode.layer waits as long as the timeouts allow"
+  ]
+])
+
+/** The innermost words on what broke a connection. */
+const describeCause = (cause: unknown, redact: Redact): string => {
+  const last = linksOf(cause).findLast(({ code, message }) => code !== undefined || (message ?? "") !== "")
+  const words = [last?.code, last?.message, ownLimits.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(": ")
+  return printable(redact(words)).slice(0, excerptLimit) || "no reason given"
+}
+
+/** Whether a page asks a server of another origin; a browser reports nothing of an answer that it keeps from the page. */
+const isCrossOrigin = (origin: string): boolean =>
+  Predicate.hasProperty(globalThis, "location") &&
+  Predicate.hasProperty(globalThis.location, "origin") &&
+  globalThis.location.origin !== origin
+
+const crossOrigin =
+  "; a browser keeps from a page what a server of another origin does not share with it, and servers share no turn: serve both from one origin, by a proxy before the server"
+
+const isResponse = (value: unknown) => Predicate.hasProperty(value, "stream") && Predicate.hasProperty(value, "status")
+
+const isClientError = (error: unknown): error is HttpClientError.HttpClientError => {
+  if (!HttpClientError.isHttpClientError(error)) return false
+  const { reason } = error
+  if (!Predicate.hasProperty(reason, "request") || !HttpClientRequest.isHttpClientRequest(reason.request)) return false
+  switch (reason._tag) {
+    case "TransportError":
+    case "InvalidUrlError":
+    case "EncodeError":
+      return true
+    case "StatusCodeError":
+    case "EmptyBodyError":
+    case "DecodeError":
+      return isResponse(reason.response)
+    default:
+      return false
+  }
+}
+
+/** What a client failed with, which one of other code may do with anything. */
+export const ofClient = (
+  error: unknown,
+  request: HttpClientRequest.HttpClientRequest
+): HttpClientError.HttpClientError =>
+  isSurely(error, isClientError)
+    ? error
+    : new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause: error }) })
+
+/** A request that got no response, or a response whose body broke off. */
+export const fromHttpClientError = (error: HttpClientError.HttpClientError): AshErrorReason => {
+  const { reason } = error
+  const own = asInstance(reason.cause, Undecodable) ?? asInstance(reason.cause, ConnectionLost)
+  if (own !== undefined) return own
+  const http = { method: reason.request.method, path: pathOf(reason.request) }
+  const redact = redactOf(reason.request)
+  switch (reason._tag) {
+    case "TransportError": {
+      // Node's fetch decodes up to five codings, and fails otherwise before there is an answer.
+      if (linksOf(reason.cause).some(({ message }) => /^too many content-encodings\b/.test(message ?? ""))) {
+        return new Undecodable({
+          message: `the body cannot be decoded here (${describeCause(reason.cause, redact)})`,
+          http
+        })
+      }
+      const codes = linksOf(reason.cause).map(({ code }) => code).filter(Predicate.isNotUndefined)
+      const why = codes.map((code) => notConnected.get(code)).find(Predicate.isNotUndefined)
+      const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
+      const further = reason.description === undefined ? "" : `; ${printable(redact(reason.description))}`
+      return why === undefined
+        ? new ConnectionLost({
+          message: `the connection to ${origin} broke (${describeCause(reason.cause, redact)})${
+            codes.length === 0 && isCrossOrigin(origin) ? crossOrigin : ""
+          }${further}`,
+          http
+        })
+        : new NotReached({ message: `no server reached at ${origin} (${why})${further}`, http })
+    }
+    case "InvalidUrlError":
+    case "EncodeError":
+      return new InvalidRequest({
+        message: `the request could not be made (${describeCause(reason.cause, redact)})`,
+        http
+      })
+    case "StatusCodeError":
+    case "EmptyBodyError":
+    case "DecodeError":
+      return new ConnectionLost({
+        message: `the connection broke while the response was read (${describeCause(reason.cause, redact)})`,
+        http: { ...http, status: reason.response.status, ...requestIdOf(reason.response.headers, redact) }
+      })
+  }
+}
