@@ -36,7 +36,6 @@ import { SendMessageRequest, StoredMessage } from "./Message.ts"
 import {
   AnswerInErrors,
   BodyLimit,
-  CarriesFiles,
   FilePathParameter,
   MethodName,
   RateLimitBucket,
@@ -129,7 +128,7 @@ class AgentsGroup extends HttpApiGroup.make("agents")
       payload: CreateAgentRequest,
       success: AgentResponse.pipe(created),
       error
-    }).annotate(RateLimitBucket, "agents").annotate(TimeLimit, startsSandbox).annotate(CarriesFiles, true),
+    }).annotate(RateLimitBucket, "agents").annotate(TimeLimit, startsSandbox),
     HttpApiEndpoint.get("list", "/api/agents", { success: Schema.Struct({ agents: Schema.Array(Agent) }), error }),
     HttpApiEndpoint.get("get", "/api/agents/:name", { params: agent, success: AgentResponse, error }),
     HttpApiEndpoint.patch("update", "/api/agents/:name", {
@@ -166,7 +165,7 @@ class AgentsGroup extends HttpApiGroup.make("agents")
       payload: Schema.Struct({ files: Schema.Array(FileUpload) }),
       success: Schema.Struct({ written: Schema.Finite }),
       error
-    }).annotate(Repeats, "harmless").annotate(CarriesFiles, true),
+    }).annotate(Repeats, "harmless"),
     HttpApiEndpoint.delete("deleteFile", "/api/agents/:name/files/:path", {
       params: agentFile,
       success: Schema.Struct({ deleted: Schema.Boolean }),
@@ -398,7 +397,7 @@ class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
       }),
       success: Schema.Struct({ files: Schema.Array(WriteFileResult) }),
       error
-    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(CarriesFiles, true).annotate(
+    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(
       BodyLimit,
       209_715_200
     ),
@@ -419,7 +418,7 @@ class WorkspacesGroup extends HttpApiGroup.make("workspaces")
       payload: Schema.Struct({ bundle: bytesUpTo(104_857_600) }),
       success: Schema.Struct({ message: Schema.String }),
       error
-    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(CarriesFiles, true).annotate(
+    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(
       BodyLimit,
       140_509_184
     )
@@ -433,7 +432,7 @@ class AttachmentsGroup extends HttpApiGroup.make("attachments")
       payload: CreateAttachmentRequest,
       success: Schema.Struct({ attachment: Attachment }).pipe(created),
       error
-    }).annotate(CarriesFiles, true),
+    }),
     HttpApiEndpoint.get("list", "/api/sessions/:id/attachments", {
       params: session,
       success: Schema.Struct({ attachments: Schema.Array(Attachment) }),

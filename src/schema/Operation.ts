@@ -47,11 +47,6 @@ export const BodyLimit = Context.Reference<number>("effect-ash/schema/Operation/
   defaultValue: () => 1_048_576
 })
 
-/** Whether the body holds the contents of files, which are added while it is sent. */
-export const CarriesFiles = Context.Reference<boolean>("effect-ash/schema/Operation/CarriesFiles", {
-  defaultValue: () => false
-})
-
 /** The parameter of the path that is the path of a file: its slashes separate segments. */
 export const FilePathParameter = Context.Reference<string | undefined>(
   "effect-ash/schema/Operation/FilePathParameter",

@@ -116,6 +116,25 @@ const answerTo = (url: string): { readonly status: number; readonly type: string
     }
 
 describe("what carries files", () => {
+  it.effect.each(uploads)("goes out in pieces where it is large: %s", ([, send, expected]) => {
+    const bodies: Array<HttpClientRequest.HttpClientRequest["body"]> = []
+    const client = HttpClient.make((request) => {
+      bodies.push(request.body)
+      const { body, status, type } = answerTo(request.url)
+      return Effect.succeed(
+        HttpClientResponse.fromWeb(request, new Response(body, { status, headers: { "content-type": type } }))
+      )
+    })
+    const layer = Ash.layerWithClient({ url: "http://localhost", apiKey: "key" }).pipe(
+      Layer.provide(Layer.succeed(HttpClient.HttpClient, client))
+    )
+    return Effect.gen(function*() {
+      yield* Effect.provide(send, layer)
+      const isLarge = JSON.stringify(expected).split("\"").some((text) => text.length > 1_048_576)
+      assert.deepStrictEqual(bodies.map(({ _tag }) => _tag), [isLarge ? "Stream" : "Uint8Array"])
+    })
+  })
+
   for (const client of clientNames) {
     it.live.each(uploads)(`arrives as JSON over ${client}: %s`, ([, send, expected]) =>
       Effect.gen(function*() {

@@ -11,10 +11,10 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { ToBase64 } from "../../schema/Bytes.ts"
-import { AnswerInErrors, BodyLimit, CarriesFiles, FilePathParameter } from "../../schema/Operation.ts"
+import { AnswerInErrors, BodyLimit, FilePathParameter } from "../../schema/Operation.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
-import { jsonBody, toBase64 } from "./upload.ts"
+import { hasRoomForPieces, jsonBody, toBase64 } from "./upload.ts"
 
 /** What a caller gives. */
 export interface Input {
@@ -123,14 +123,15 @@ type EncodeBody = (
   contents: Array<Uint8Array>
 ) => Effect.Effect<HttpBody.HttpBody, Schema.SchemaError | InvalidRequest>
 
-const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, carriesFiles: boolean): EncodeBody => {
+const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number): EncodeBody => {
   if (payloads.length === 0) return () => Effect.succeed(HttpBody.empty)
   const payload = Schema.Union(payloads.map(codecOf))
   const encode = Schema.encodeUnknownEffect(payload)
   const harmless = new Set(harmlessIn(payload.ast, ""))
+  const isInPieces = hasRoomForPieces(limit)
   return (input, mark, contents) =>
     Effect.flatMap(
-      carriesFiles ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) : encode(input),
+      isInPieces ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) : encode(input),
       (json) =>
         Effect.mapBoth(HttpBody.json(json), { onFailure: () => noJson, onSuccess: (body) => jsonBody(body, harmless) })
     )
@@ -173,10 +174,8 @@ export const make = (
   )
   const encodePath = pathEncoder(endpoint, Context.get(annotations, FilePathParameter))
   const encodeQuery = queryEncoder(endpoint)
-  const encodeBody = bodyEncoder(
-    [...endpoint.payload.values()].flatMap(({ schemas }) => schemas),
-    Context.get(annotations, CarriesFiles)
-  )
+  const bodyLimit = Context.get(annotations, BodyLimit)
+  const encodeBody = bodyEncoder([...endpoint.payload.values()].flatMap(({ schemas }) => schemas), bodyLimit)
   const decoders = new Map([
     ...streams.map((schema) => [200, streamDecoder(schema)] as const),
     ...[...successes].map(([status, [schema]]) => [status, jsonDecoder(schema)] as const)
@@ -186,7 +185,7 @@ export const make = (
     method: endpoint.method,
     answersStream: streams.length > 0,
     answerInErrors: Context.get(annotations, AnswerInErrors),
-    bodyLimit: Context.get(annotations, BodyLimit),
+    bodyLimit,
     mediaType: isEventStream ? eventStream : undefined,
     encode: ({ params, payload, query }, mark) => {
       const contents: Array<Uint8Array> = []

@@ -37,7 +37,10 @@ export const jsonBody = (json: HttpBody.HttpBody, harmless: ReadonlySet<string>)
 
 const encoder = new TextEncoder()
 
-const lengthOf = ({ length }: Uint8Array): number => Math.ceil(length / 3) * 4
+const lengthOf = ({ length }: { readonly length: number }): number => Math.ceil(length / 3) * 4
+
+/** Whether a body of at most so many bytes has room for a content that is sent in pieces. */
+export const hasRoomForPieces = (bodyLimit: number): boolean => bodyLimit > lengthOf({ length: smallest })
 
 /** The base64 of bytes; of many, which are kept, the mark that stands for it until {@link bodyOf}. */
 export const toBase64 = (mark: string, contents: Array<Uint8Array>) => (bytes: Uint8Array): string => {
