@@ -20,7 +20,7 @@ import * as Guest from "./session/guest.ts"
 import { outcome } from "./session/outcome.ts"
 import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
 import * as Recovery from "./session/recovery.ts"
-import type { ExecOptions, HandleServices, HandleState, Known, SessionHandleOptions } from "./session/state.ts"
+import type { ExecOptions, HandleServices, HandleState, KnownSession, SessionHandleOptions } from "./session/state.ts"
 import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
 
 export type { ReconcileOutcome, ReconcileQuery, SessionHandleOptions, SessionRestarted }
@@ -146,7 +146,11 @@ const timelineOf = (id: string, sessions: HandleServices["sessions"]) => ({
 })
 
 /** Makes the handle of a session. */
-export const make = (services: HandleServices, known: Known, options: SessionHandleOptions = {}): SessionHandle => {
+export const make = (
+  services: HandleServices,
+  known: KnownSession,
+  options: SessionHandleOptions = {}
+): SessionHandle => {
   const { files, gates, messages, sessions, usage } = services
   const { id, ignoredSettings } = known
   const handle: HandleState = { ...known, services, options, saved: undefined, latest: undefined, broken: undefined }

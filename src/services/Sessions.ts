@@ -34,7 +34,7 @@ import {
   type SessionEventsOptions,
   type TailOptions
 } from "./session/reading.ts"
-import type { ExecOptions, HandleServices, Known, SessionHandleOptions } from "./session/state.ts"
+import type { ExecOptions, HandleServices, KnownSession, SessionHandleOptions } from "./session/state.ts"
 import type { SweepOptions } from "./session/sweep.ts"
 import { SessionFiles } from "./SessionFiles.ts"
 import { SessionGates } from "./SessionGates.ts"
@@ -176,7 +176,7 @@ export class Sessions extends Context.Service<Sessions, {
         usage: yield* Usage,
         workspaces: yield* Workspaces
       }
-      const handleOf = (known: Known, options?: SessionHandleOptions) =>
+      const handleOf = (known: KnownSession, options?: SessionHandleOptions) =>
         SessionHandle.make(handleServices, known, options)
 
       return Sessions.of({

@@ -62,9 +62,9 @@ export const successful = (
   )
 }
 
-type Known = Partial<Pick<StreamTruncated, "partialTurn" | "http" | "lastSequence">>
+type KnownOfTurn = Partial<Pick<StreamTruncated, "partialTurn" | "http" | "lastSequence">>
 
-const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason => {
+const withKnownReason = (reason: AshErrorReason, known: KnownOfTurn): AshErrorReason => {
   switch (reason._tag) {
     case "ConnectionLost":
       return new ConnectionLost({ ...reason, ...known })
@@ -92,7 +92,7 @@ const withKnownReason = (reason: AshErrorReason, known: Known): AshErrorReason =
 /** The failure, of a method, with what is known of its turn. A failure of something else has no room for that. */
 export const withKnown = (
   { during, operation, reason }: AshError,
-  known: Known,
+  known: KnownOfTurn,
   calledAs: string = operation
 ): AshError => new AshError({ operation: calledAs, during, reason: withKnownReason(reason, known) })
 

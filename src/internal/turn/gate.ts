@@ -96,7 +96,7 @@ export interface SessionMemory {
 }
 
 /** What stays known of a session that is not in use. */
-export interface Known {
+export interface KnownGate {
   readonly fence: Fence | undefined
   readonly halted: SessionMemory["halted"]
 }
@@ -143,7 +143,7 @@ export class Gate {
   /** Held while the session is stopped or resumed, so that what waits finds it as it was left. */
   readonly restarting: Semaphore.Semaphore = Semaphore.makeUnsafe(1)
 
-  constructor({ fence, halted }: Known) {
+  constructor({ fence, halted }: KnownGate) {
     this.#state = settled(fence, undefined)
     this.#memory = {
       halted,

@@ -11,7 +11,7 @@ import * as Semaphore from "effect/Semaphore"
 import { AshError } from "../../schema/AshError.ts"
 import { SessionBusy } from "../../schema/Reasons.ts"
 import { readDuration } from "../request/durations.ts"
-import { Gate, type Known } from "./gate.ts"
+import { Gate, type KnownGate } from "./gate.ts"
 
 /** What to do where a session is in use. */
 export interface BusyOptions {
@@ -38,7 +38,7 @@ export interface TurnGates {
   /** Enters a session alone, until the scope closes. */
   readonly enter: (operation: string, id: string, options: BusyOptions) => Effect.Effect<Gate, AshError, Scope.Scope>
   /** What is known of a session, if anything, and how many keep its gate. */
-  readonly find: (id: string) => Readonly<Known & Pick<Entry, "users">> | undefined
+  readonly find: (id: string) => Readonly<KnownGate & Pick<Entry, "users">> | undefined
   /** Changes what is known of a session. */
   readonly update: (id: string, change: (gate: Gate) => void) => Effect.Effect<void>
   /** How many sessions something is known of. */
@@ -48,13 +48,13 @@ export interface TurnGates {
 const busy = (operation: string, sessionId: string, message: string) =>
   new AshError({ operation, reason: new SessionBusy({ message, sessionId }) })
 
-const knownOf = ({ fence, memory: { halted } }: Gate): Known => ({ fence, halted })
+const knownOf = ({ fence, memory: { halted } }: Gate): KnownGate => ({ fence, halted })
 
 /** The gates that are kept: those in use, and of other sessions what has to be known. */
 class Registry {
   readonly #entries = new Map<string, Entry>()
   /** What has to be known of sessions that are not in use. */
-  readonly #known = new Map<string, Known>()
+  readonly #known = new Map<string, KnownGate>()
   /** Gates that are kept for their quiet alone, the earliest first. */
   readonly #resting: Array<{ readonly id: string; readonly entry: Entry; readonly until: bigint }> = []
 
@@ -62,7 +62,7 @@ class Registry {
     return this.#entries.size + this.#known.size
   }
 
-  find(id: string): Readonly<Known & Pick<Entry, "users">> | undefined {
+  find(id: string): Readonly<KnownGate & Pick<Entry, "users">> | undefined {
     const entry = this.#entries.get(id)
     const known = entry === undefined ? this.#known.get(id) : knownOf(entry.gate)
     return known === undefined ? undefined : { ...known, users: entry?.users ?? 0 }

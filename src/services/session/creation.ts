@@ -8,7 +8,7 @@ import type { AshError } from "../../schema/AshError.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
 import { ignoredSettings, settingsIgnored, warnOfIgnored } from "./ignoredSettings.ts"
 import { type SessionsParts, unwrap } from "./parts.ts"
-import { cutOff, type Known, type SessionHandleOptions } from "./state.ts"
+import { cutOff, type KnownSession, type SessionHandleOptions } from "./state.ts"
 import { checkLabel, mark } from "./sweep.ts"
 
 /** How a session is opened and used. */
@@ -91,7 +91,7 @@ export const open = (
   payload: CreateSessionRequest,
   { label, requireFreshSandbox = false }: OpenSessionOptions,
   scope: Scope.Scope
-): Effect.Effect<Known, AshError> =>
+): Effect.Effect<KnownSession, AshError> =>
   Effect.gen(function*() {
     if (label !== undefined) yield* checkLabel("Sessions.open", label)
     yield* parts.policy.session

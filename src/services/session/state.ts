@@ -81,7 +81,7 @@ export interface HandleServices {
 }
 
 /** What a handle knows of its session. */
-export interface Known {
+export interface KnownSession {
   readonly id: string
   readonly ignoredSettings: ReadonlyArray<string>
   /** The sequence number of the last message before the turns of this handle, where it is known. */
@@ -99,7 +99,7 @@ interface SentTurn {
 }
 
 /** A handle, as its parts see it. */
-export interface HandleState extends Known {
+export interface HandleState extends KnownSession {
   readonly services: HandleServices
   readonly options: SessionHandleOptions
   /** The workspace, saved before the restart that a fence needs, and not yet brought back. */
