@@ -16,11 +16,17 @@ import type { SessionEvent } from "../schema/SessionEvent.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { UsageStats } from "../schema/Usage.ts"
-import * as Guest from "./session/guest.ts"
-import { outcome } from "./session/outcome.ts"
+import * as Recovery from "./session/handleCancel.ts"
+import { outcome } from "./session/handleReconcile.ts"
+import type {
+  ExecOptions,
+  HandleServices,
+  HandleState,
+  KnownSession,
+  SessionHandleOptions
+} from "./session/handleState.ts"
+import * as Guest from "./session/handleTurn.ts"
 import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
-import * as Recovery from "./session/recovery.ts"
-import type { ExecOptions, HandleServices, HandleState, KnownSession, SessionHandleOptions } from "./session/state.ts"
 import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
 
 export type { ReconcileOutcome, ReconcileQuery, SessionHandleOptions, SessionRestarted }

@@ -25,8 +25,8 @@ import { Messages } from "./Messages.ts"
 import * as Command from "./session/command.ts"
 import * as Creation from "./session/creation.ts"
 import type { OpenSessionOptions } from "./session/creation.ts"
+import type { ExecOptions, HandleServices, KnownSession, SessionHandleOptions } from "./session/handleState.ts"
 import { lifecycleOf, resume, stop } from "./session/lifecycle.ts"
-import { halting, type SessionsParts, unwrap } from "./session/parts.ts"
 import {
   type ListEventsOptions,
   type ListSessionsOptions,
@@ -34,7 +34,7 @@ import {
   type SessionEventsOptions,
   type TailOptions
 } from "./session/reading.ts"
-import type { ExecOptions, HandleServices, KnownSession, SessionHandleOptions } from "./session/state.ts"
+import { halting, type SessionsParts, unwrap } from "./session/sessionsParts.ts"
 import type { SweepOptions } from "./session/sweep.ts"
 import { SessionFiles } from "./SessionFiles.ts"
 import { SessionGates } from "./SessionGates.ts"

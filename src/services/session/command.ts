@@ -7,8 +7,8 @@ import { type Control, uncontrolled } from "../../internal/turn/turnControl.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { ServerFailure } from "../../schema/Reasons.ts"
 import type { ExecResult } from "../../schema/Session.ts"
-import type { SessionsParts } from "./parts.ts"
-import type { ExecOptions } from "./state.ts"
+import type { ExecOptions } from "./handleState.ts"
+import type { SessionsParts } from "./sessionsParts.ts"
 
 /**
  * A server gives one error to a command that writes too much and to any that it could not run (docs/ash.md 2.2, shape C).

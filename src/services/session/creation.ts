@@ -6,9 +6,9 @@ import { within } from "../../internal/request/operations.ts"
 import { nothingBefore } from "../../internal/turn/turnUsage.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
+import { cutOff, type KnownSession, type SessionHandleOptions } from "./handleState.ts"
 import { ignoredSettings, settingsIgnored, warnOfIgnored } from "./ignoredSettings.ts"
-import { type SessionsParts, unwrap } from "./parts.ts"
-import { cutOff, type KnownSession, type SessionHandleOptions } from "./state.ts"
+import { type SessionsParts, unwrap } from "./sessionsParts.ts"
 import { checkLabel, mark } from "./sweep.ts"
 
 /** How a session is opened and used. */

@@ -4,7 +4,7 @@ import * as Creations from "../../internal/request/creations.ts"
 import { within } from "../../internal/request/operations.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
-import { halting, type SessionsParts, unwrap } from "./parts.ts"
+import { halting, type SessionsParts, unwrap } from "./sessionsParts.ts"
 
 /** Resumes a session, without a change of its gate. */
 export const resume = ({ api, policy }: SessionsParts, id: string): Effect.Effect<Session, AshError> =>

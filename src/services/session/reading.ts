@@ -7,7 +7,7 @@ import { renamed, within } from "../../internal/request/operations.ts"
 import { follow, paginate, type PagingOptions } from "../../internal/request/paging.ts"
 import type { SessionStatus } from "../../schema/Session.ts"
 import type { SessionEvent, SessionEventType } from "../../schema/SessionEvent.ts"
-import { type SessionsParts, unwrap } from "./parts.ts"
+import { type SessionsParts, unwrap } from "./sessionsParts.ts"
 import { sweep, type SweepOptions } from "./sweep.ts"
 
 /** Which rows of a session's timeline to list. */

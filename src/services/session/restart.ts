@@ -10,7 +10,7 @@ import type { Fence, Gate, Losable, SessionRestarted } from "../../internal/turn
 import * as Gated from "../../internal/turn/gated.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { TimedOut } from "../../schema/Reasons.ts"
-import { closed, type HandleState } from "./state.ts"
+import { closed, type HandleState } from "./handleState.ts"
 
 /** How long the saving of a workspace may take. */
 const saveAtMost = "5 minutes"

@@ -9,7 +9,7 @@ import { AshError } from "../../schema/AshError.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import type { Session } from "../../schema/Session.ts"
 import { isOpen } from "../SessionGates.ts"
-import type { SessionsParts } from "./parts.ts"
+import type { SessionsParts } from "./sessionsParts.ts"
 
 /** Which sessions to end. */
 export interface SweepOptions {

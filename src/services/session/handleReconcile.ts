@@ -15,7 +15,7 @@ import {
   saidOf
 } from "../../internal/turn/reconcile.ts"
 import type { AshError } from "../../schema/AshError.ts"
-import type { HandleState } from "./state.ts"
+import type { HandleState } from "./handleState.ts"
 
 /** The conversation, and how far the server's clock is ahead of this program's. */
 const readMessages = ({ id, services }: HandleState) =>

@@ -16,8 +16,8 @@ import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts
 import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { Turn } from "../../schema/Turn.ts"
+import { closed, type ExecOptions, type HandleState } from "./handleState.ts"
 import { ready, restart, stop, usableAgain } from "./restart.ts"
-import { closed, type ExecOptions, type HandleState } from "./state.ts"
 
 /** Enters the session alone, in a state in which a turn or a command may begin. */
 const enter = Effect.fnUntraced(function*(
