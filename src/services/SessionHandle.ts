@@ -8,7 +8,7 @@ import { renamed, within } from "../internal/request/operations.ts"
 import { paginate, type PagingOptions } from "../internal/request/paging.ts"
 import type { SessionRestarted } from "../internal/turn/gate.ts"
 import type { ReconcileOutcome, ReconcileQuery } from "../internal/turn/reconcile.ts"
-import type { AshError } from "../schema/AshError.ts"
+import { AshError } from "../schema/AshError.ts"
 import type { SessionFileList, WriteFileResult } from "../schema/File.ts"
 import type { MessageContent, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
 import type { ExecResult, SandboxLogs, Session, UpdateSessionConfigRequest } from "../schema/Session.ts"
@@ -139,7 +139,12 @@ const filesOf = (id: string, files: SessionFiles["Service"]): SessionHandleFiles
   list: (listOptions) => named("files.list")(files.list(id, listOptions)),
   read: (path) => named("files.read")(files.read(id, path)),
   readText: (path) => named("files.readText")(files.readText(id, path)),
-  write: (newFiles, writeOptions) => files.write(id, newFiles, writeOptions),
+  write: (newFiles, writeOptions) =>
+    Effect.mapError(files.write(id, newFiles, writeOptions), (error) =>
+      // The contents and the progress of the caller fail with errors of their own.
+      error instanceof AshError && error.operation === "SessionFiles.write"
+        ? renamed("SessionHandle.files.write")(error)
+        : error),
   delete: (path) => named("files.delete")(files.delete(id, path))
 })
 

@@ -299,7 +299,10 @@ describe("an error", () => {
     "SessionHandle.cancel": (ash) => handleOf(ash).cancel(),
     "SessionHandle.recover": (ash) => handleOf(ash).recover(),
     "SessionHandle.reconcile": (ash) => handleOf(ash).reconcile(),
-    "SessionHandle.files.list": (ash) => handleOf(ash).files.list()
+    "SessionHandle.files.list": (ash) => handleOf(ash).files.list(),
+    "SessionHandle.files.readText": (ash) => handleOf(ash).files.readText("a"),
+    "SessionHandle.files.write": (ash) => handleOf(ash).files.write([{ path: "a", content: "x" }]),
+    "SessionHandle.files.delete": (ash) => handleOf(ash).files.delete("a")
   }
   it.effect.each(Object.entries(methods))("names the method that was called: %s", ([name, call]) => {
     const server = Server.make(Server.json({ error: "boom" }, 500), { retry: { times: 0 } })
