@@ -88,7 +88,7 @@ const send = Effect.fnUntraced(function*(
     Clock.currentTimeNanos,
     (startedAt) => Effect.map(limited, (answer) => ({ ...answer, startedAt }))
   )
-  return yield* Effect.mapError(policy.attempt(api.send.operation, attempt(started)), renamed(operation))
+  return yield* policy.attempt(api.send.operation, attempt(started))
 })
 
 /** Sends messages, and reads the turns that answer them. */
@@ -125,7 +125,7 @@ export class TurnTransport extends Context.Service<TurnTransport, {
               decodeEvents(operation, limits.maxEventSize),
               endTurn(operation, sessionId, { http, makeFold, onTurnError, progress, redact })
             )
-          }))
+          })).pipe(Stream.mapError(renamed(request.operation)))
       }
     })
   )

@@ -504,6 +504,15 @@ describe("limits of a layer", () => {
       assert.strictEqual(most, 2)
     }))
 
+  it.effect("a turn fails as the method that was called, also where the question for the form of content does", () =>
+    Effect.gen(function*() {
+      const server = Server.make(failing, { exclusive: false, retry: { times: 0 } })
+      const { messages } = yield* Effect.provide(AshClient, server.layer)
+      const error = yield* Effect.flip(Stream.runDrain(messages.sendWithErrors(sessionId, "Hello!")))
+      assert.strictEqual(error.operation, "Messages.sendWithErrors")
+      assert.isTrue(server.requests.every(({ path }) => path.includes(noSession)))
+    }))
+
   it.effect("a message that is not in order does not wait for a stream to end", () => {
     const begun = Latch.makeUnsafe()
     const endless: Server.Script = () => {
