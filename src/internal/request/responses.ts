@@ -1,6 +1,7 @@
 /**
- * Reports to the maker of a call when a request of it goes out, and what answers it. This rides the fiber, as between the two
- * stand the limits, the repetitions and the gates, each of which watches for itself and none of which has the request.
+ * Reports when a request of a call goes out, and what answers it. This rides the fiber, as between the call and its request
+ * stand limits, repetitions and gates. Each of them watches for itself: rate limits the headers, gates and creations the
+ * sending, the writing of files what its answer must not repeat, and the reconciling of a turn the server's clock.
  */
 import type * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
