@@ -53,7 +53,7 @@ const beside = <A, E, R, E2>(self: Effect.Effect<A, E, R>, { duration, orElse }:
             return exit ?? Effect.andThen(Fiber.interrupt(fiber), orElse())
           })
         ))
-      }, Math.min(longest, Duration.toMillis(duration)))
+      }, Duration.toMillis(duration))
       fiber.addObserver((exit) => {
         clearTimeout(timer)
         resume(exit)
@@ -69,7 +69,7 @@ const beside = <A, E, R, E2>(self: Effect.Effect<A, E, R>, { duration, orElse }:
 export const limitOrElse =
   <E2>(limit: Limit<E2>) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
     Effect.withFiber(({ context }) =>
-      Context.getOrUndefined(context, Clock.Clock) === undefined
+      Context.getOrUndefined(context, Clock.Clock) === undefined && Duration.toMillis(limit.duration) <= longest
         ? beside(self, limit)
         // @effect-diagnostics-next-line raceFirstWithSleepToTimeout:off - that one interrupts before what has arrived is taken in
         : Effect.raceFirst(
