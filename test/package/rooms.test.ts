@@ -15,15 +15,18 @@ const importsOf = (file: string): ReadonlyArray<string> =>
     name ?? inline!
   )
 
+/** What stands beside the rooms of its folder, and above or below them. */
+const apart: ReadonlyMap<string, string> = new Map([
+  ...["AgentScript", "EmbeddedOptions", "Quirks"].map((name) => [`embedded/${name}.ts`, "embedded options"] as const),
+  ...["AshClient", "SessionHandle", "Sessions"].map((name) => [`services/${name}.ts`, "services of sessions"] as const)
+])
+
 /** The folder of a file; `entry` for those beside the rooms. */
-const roomOf = (file: string) => file.includes("/") ? dirname(file) : "entry"
+const roomOf = (file: string) => apart.get(file) ?? (file.includes("/") ? dirname(file) : "entry")
 
 const resolveImport = (file: string, name: string) => relative(source, resolve(source, dirname(file), name))
 
-/**
- * Each room may import the rooms that it names, and itself. Where two name each other, as `embedded` holds what users touch
- * and what puts the rooms below it together, files still never reach themselves.
- */
+/** Each room may import itself, and the rooms that it names, all of which stand above it. */
 const mayImport: Record<string, ReadonlyArray<string>> = {
   "schema": [],
   "internal/request": ["schema"],
@@ -31,17 +34,19 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "internal/files": ["internal/request", "schema"],
   "client": ["internal/request", "internal/turn", "internal/files", "schema"],
   "functions": ["internal/turn", "internal/files", "schema"],
+  "services": ["client", "internal/request", "internal/turn", "internal/files", "schema"],
   "services/session": ["services", "client", "internal/request", "internal/turn", "internal/files", "schema"],
-  "services": ["services/session", "client", "internal/request", "internal/turn", "internal/files", "schema"],
+  "services of sessions": ["services/session", "services", "client", "internal/request", "internal/turn", "schema"],
   "node": ["services", "internal/files", "internal/request", "schema"],
+  "embedded options": ["schema"],
   "embedded/wire": ["schema"],
-  "embedded/model": ["embedded", "schema"],
-  "embedded/store": ["embedded", "embedded/wire", "schema"],
-  "embedded/sandbox": ["embedded", "embedded/store", "embedded/wire", "schema"],
-  "embedded/turn": ["embedded", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
-  "embedded/work": ["embedded", "embedded/turn", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
+  "embedded/model": ["embedded options", "schema"],
+  "embedded/store": ["embedded options", "embedded/wire", "schema"],
+  "embedded/sandbox": ["embedded options", "embedded/store", "embedded/wire", "schema"],
+  "embedded/turn": ["embedded options", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
+  "embedded/work": ["embedded options", "embedded/turn", "embedded/sandbox", "embedded/store", "schema"],
   "embedded/handlers": [
-    "embedded",
+    "embedded options",
     "embedded/work",
     "embedded/turn",
     "embedded/sandbox",
@@ -50,7 +55,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "schema"
   ],
   "embedded/http": [
-    "embedded",
+    "embedded options",
     "embedded/handlers",
     "embedded/work",
     "embedded/turn",
@@ -59,10 +64,37 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "embedded/wire",
     "schema"
   ],
-  "embedded": ["embedded/http", "embedded/model", "embedded/sandbox", "embedded/store", "embedded/wire", "schema"],
-  "layers": ["services", "client", "embedded", "internal/request", "schema"],
+  "embedded": [
+    "embedded options",
+    "embedded/http",
+    "embedded/model",
+    "embedded/sandbox",
+    "embedded/store",
+    "embedded/wire",
+    "schema"
+  ],
+  "layers": [
+    "services of sessions",
+    "services",
+    "client",
+    "embedded options",
+    "embedded",
+    "internal/request",
+    "schema"
+  ],
   "command": ["layers", "node", "embedded", "internal/request"],
-  "entry": ["layers", "node", "services", "functions", "client", "embedded", "schema"]
+  "entry": [
+    "layers",
+    "node",
+    "services of sessions",
+    "services/session",
+    "services",
+    "functions",
+    "client",
+    "embedded options",
+    "embedded",
+    "schema"
+  ]
 }
 
 /** Every file that an entry reaches, itself included. */
@@ -84,6 +116,16 @@ describe("rooms", () => {
     )
     const own = roomOf(file)
     assert.deepStrictEqual(rooms.filter((room) => room !== own && !mayImport[own]?.includes(room)), [])
+  })
+
+  it("arrows run one way: a room imports only rooms above it", () => {
+    const order = Object.keys(mayImport)
+    const upwards = order.flatMap((room, index) =>
+      (mayImport[room] ?? []).filter((imported) => !order.slice(0, index).includes(imported)).map((to) =>
+        `${room}: ${to}`
+      )
+    )
+    assert.deepStrictEqual(upwards, [])
   })
 
   it.each(files)("%s does not reach itself", (file) => {
