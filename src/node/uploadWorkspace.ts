@@ -33,11 +33,11 @@ export const uploadWorkspace: (
     const files = entries.filter((entry) => entry.kind === "file")
     const tooLarge = files.find(({ size }) => size > maxSize)
     if (tooLarge !== undefined) {
-      return yield* refuse(operation, `${tooLarge.path} has ${tooLarge.size} bytes, of at most ${maxSize}`)
+      return yield* refuse(operation, `${tooLarge.path} has ${tooLarge.size} bytes, of at most ${maxSize}; exclude it`)
     }
     const size = files.reduce((sum, file) => sum + file.size, 0)
     if (size > maxUnpackedSize) {
-      return yield* refuse(operation, `the files have ${size} bytes, of at most ${maxUnpackedSize}`)
+      return yield* refuse(operation, `the files have ${size} bytes, of at most ${maxUnpackedSize}; exclude some`)
     }
     const bundle = yield* packEntries(
       Stream.map(Stream.fromIterable(entries), (entry) =>

@@ -122,6 +122,9 @@ const refuse = (field: string) =>
   Effect.fail(
     new AshError({
       operation: "Agents.writeFiles",
-      reason: new InvalidRequest({ message: `${field} is too large: a request carries some 750,000 bytes`, field })
+      reason: new InvalidRequest({
+        message: `${field} is too large: a request carries some 750,000 bytes; leave it out, or split it`,
+        field
+      })
     })
   )

@@ -203,7 +203,7 @@ const refuse = (refused: ReadonlyArray<WriteFileResult>, total: number) =>
       reason: new FilesRefused({
         message: `the server refused ${refused.length} of ${total} files: ${
           refused.slice(0, 3).map(({ error, path }) => `${path} (${error})`).join(", ")
-        }`,
+        }; the other ${total - refused.length} are written`,
         refused
       })
     })

@@ -67,7 +67,7 @@ export const contentOf = ({ size, source }: FolderFile) =>
 /** The text of a file of a folder. */
 export const textOf = Effect.fnUntraced(function*(operation: string, file: FolderFile) {
   if (file.size > maxTextSize) {
-    return yield* refuse(operation, `${file.path} has ${file.size} bytes, of at most ${maxTextSize}`)
+    return yield* refuse(operation, `${file.path} has ${file.size} bytes, of at most ${maxTextSize}; shorten it`)
   }
   const text = decodeText(yield* collect(contentOf(file)))
   return Option.isSome(text)

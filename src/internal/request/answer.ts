@@ -200,7 +200,14 @@ export const receive = (response: Response, decoder: ContentDecoder, limit: numb
   const stream = decoded(response, decoder, codings)
   let whole: ArrayBuffer | undefined
   const read = stream.pipe(
-    upTo(limit, () => unreadable(response, `the body is larger than the limit of ${limit} bytes`)),
+    upTo(
+      limit,
+      () =>
+        unreadable(
+          response,
+          `the body is larger than the limit of ${limit} bytes; raise responseLimits.body to read it`
+        )
+    ),
     collect
   )
   const arrayBuffer = Effect.suspend(() =>

@@ -111,7 +111,10 @@ export const fromHttpClientError = (error: HttpClientError.HttpClientError): Ash
           }${further}`,
           http
         })
-        : new NotReached({ message: `no server reached at ${origin} (${why})${further}`, http })
+        : new NotReached({
+          message: `no server reached at ${origin} (${why})${further}; start it, or mend the url`,
+          http
+        })
     }
     case "InvalidUrlError":
     case "EncodeError":

@@ -66,10 +66,14 @@ const timedOut = (operation: string, { timeout, timer }: Policy, isSent: boolean
     // Before it is sent a request waits for nothing but its key.
     reason: !isSent ?
       new Unauthorized({
-        message: `there was no key within ${Duration.format(timeout)}; nothing was sent`
+        message: `there was no key within ${
+          Duration.format(timeout)
+        }; nothing was sent; give the effect of apiKey a limit of its own, or raise the time-out`
       }) :
       new TimedOut({
-        message: `no answer within ${Duration.format(timeout)}; the server may still be at work on it`,
+        message: `no answer within ${
+          Duration.format(timeout)
+        }; the server may still be at work on it; look what became of it before you send it again`,
         timer,
         duration: timeout
       })
