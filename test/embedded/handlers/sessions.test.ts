@@ -2,7 +2,6 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -21,6 +20,7 @@ import {
   textAt,
   withServer
 } from "../../support/embeddedServer.ts"
+import { isAlive, isGone } from "../../support/processes.ts"
 
 const echo = { script: AgentScript.echo }
 const unknown = "/api/sessions/00000000-0000-4000-8000-000000000000"
@@ -32,8 +32,6 @@ const lifecycle = (path: string) =>
     ask("GET", `${path}/events?type=lifecycle`),
     ({ body }) => listAt(body, "events").map((event) => textAt(event, "data"))
   )
-
-const isAlive = (pid: number) => Result.isSuccess(Result.try(() => process.kill(pid, 0)))
 
 describe("a session", () => {
   it.effect("is created active, in a sandbox of its own", () =>
@@ -317,7 +315,7 @@ describe("the workspace", () => {
         assert.isTrue(isAlive(Number(pid)))
         return Number(pid)
       }).pipe(withServer())
-      assert.isFalse(isAlive(pid))
+      yield* isGone(pid)
     }).pipe(Effect.provide(NodeFileSystem.layer)))
 
   it.effect("exists while the server does, and is a new one after a stop", () =>

@@ -6,11 +6,12 @@ import * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdirSync, readFileSync, rmSync } from "node:fs"
+import { existsSync, mkdirSync, rmSync } from "node:fs"
 import { homedir, hostname, tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import * as AgentScript from "../../../src/embedded/AgentScript.ts"
 import { ask, deploy, listAt, open, textAt, withServer } from "../../support/embeddedServer.ts"
+import { isAlive, isGone } from "../../support/processes.ts"
 
 const exec = (path: string, command: string) =>
   Effect.map(ask("POST", `${path}/exec`, { json: { command } }), ({ body }) => textAt(body, "stdout"))
@@ -23,16 +24,6 @@ const variablesIn = (text: string) =>
     )
       .filter(([name]) => !["PWD", "OLDPWD", "SHLVL", "_"].includes(name))
   )
-
-/** Whether a process runs. A zombie does not. */
-const isAlive = (pid: number) => {
-  try {
-    process.kill(pid, 0)
-    return !/^\d+ \(.*\) Z/.test(readFileSync(`/proc/${pid}/stat`, "utf8"))
-  } catch (error) {
-    return error instanceof Error && "path" in error && process.platform !== "linux"
-  }
-}
 
 const isLocale = (name: string) => /^(?:LANG|LANGUAGE|LC_[A-Z]+)$/.test(name)
 
@@ -141,7 +132,7 @@ describe("a command that goes into the background", () => {
         yield* exec(path, "true")
         assert.isTrue(isAlive(pid))
         yield* end(path)
-        assert.isFalse(isAlive(pid))
+        yield* isGone(pid)
       }).pipe(withServer())
   )
 })
@@ -181,7 +172,7 @@ describe("a program that ends", () => {
       if (end === "exit") assert.strictEqual(code, 3)
       assert.match(folder, /effect-ash-/)
       assert.isFalse(existsSync(folder))
-      assert.isFalse(isAlive(pid))
+      yield* isGone(pid)
     }))
 
   it.live("by a kill leaves a folder that the next start removes, and no other folder is removed", () =>
@@ -195,7 +186,7 @@ describe("a program that ends", () => {
       mkdirSync(foreign)
       yield* withServer()(open())
       assert.isFalse(existsSync(folder))
-      assert.isFalse(isAlive(pid))
+      yield* isGone(pid)
       assert.isTrue(existsSync(other.folder))
       assert.isTrue(isAlive(other.pid))
       assert.isTrue(existsSync(foreign))
