@@ -93,7 +93,7 @@ const finisher = (schema: SchemaAST.AST): Decode | undefined => {
   if (SchemaAST.toEncoded(ast) === ast) return undefined
   if (ast.encoding === undefined && ast.checks === undefined) {
     switch (ast._tag) {
-      // Such as any JSON.
+      // JSON of whatever shape, for example.
       case "Declaration":
         return undefined
       case "Union": {

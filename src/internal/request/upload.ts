@@ -9,7 +9,7 @@ import * as Stream from "effect/Stream"
 import { isBrowser } from "./connection.ts"
 import { join } from "./content.ts"
 
-/** Up to so many bytes, whose base64 has 1 MiB, a content is in the JSON as any other text. */
+/** Up to so many bytes, whose base64 has 1 MiB, a content is a text of the JSON like the others. */
 const smallest = 786_432
 
 /** So many bytes of a content are sent at once: a multiple of 3, as their base64 is a part of the whole one. */

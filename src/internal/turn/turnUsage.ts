@@ -65,7 +65,7 @@ const covers = (one: TokenUsage, other: TokenUsage) =>
 /** Differences of sums of fractions, without what such sums are off by. */
 const cents = (usd: number): number => Number(usd.toFixed(12))
 
-/** From one result to the next one: what is known, as any figure may be missing. */
+/** From one result to the next one: what is known, since each figure may be missing. */
 interface Growth {
   readonly tokens: Tokens
   readonly costUsd: number | undefined
