@@ -55,31 +55,31 @@ const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpCl
  * Releases what an attempt holds as soon as it fails, not only when the scope around its repetitions closes; and maps the
  * errors of the stream in its answer. One that was read to its end holds nothing, and to abort it costs as much as to make it.
  */
-const holdStream =
-  (received: () => HttpClientResponse.HttpClientResponse | undefined, toError: (reason: AshErrorReason) => AshError) =>
-  <E, R>(attempt: Effect.Effect<unknown, E, R>): Effect.Effect<unknown, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
-    Effect.gen(function*() {
-      const scope = Scope.makeUnsafe()
-      let isRead = false
-      yield* Effect.addFinalizer((exit) => isRead ? Effect.void : Scope.close(scope, exit))
-      const answer = yield* attempt.pipe(
-        Effect.provideService(Scope.Scope, scope),
-        Effect.onError(() => Scope.close(scope, Exit.void))
-      )
-      const response = received()
-      if (response === undefined || !Predicate.hasProperty(answer, "body") || !isByteStream(answer.body)) return answer
-      const { request } = response
-      const body = Stream.transformPull(answer.body, (pull) =>
-        Effect.succeed(Effect.mapError(pull, (error) => {
-          if (!Cause.isDone(error)) {
-            return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
-          }
-          isRead = true
-          return error
-        })))
-      const redact = redactOf(request)
-      return { ...answer, body, http: exchange(response, "", redact), redact }
-    })
+const holdStream = (toError: (reason: AshErrorReason) => AshError) =>
+<E, R>(
+  attempt: Effect.Effect<readonly [answer: unknown, response: HttpClientResponse.HttpClientResponse], E, R>
+): Effect.Effect<unknown, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  Effect.gen(function*() {
+    const scope = Scope.makeUnsafe()
+    let isRead = false
+    yield* Effect.addFinalizer((exit) => isRead ? Effect.void : Scope.close(scope, exit))
+    const [answer, response] = yield* attempt.pipe(
+      Effect.provideService(Scope.Scope, scope),
+      Effect.onError(() => Scope.close(scope, Exit.void))
+    )
+    if (!Predicate.hasProperty(answer, "body") || !isByteStream(answer.body)) return answer
+    const { request } = response
+    const body = Stream.transformPull(answer.body, (pull) =>
+      Effect.succeed(Effect.mapError(pull, (error) => {
+        if (!Cause.isDone(error)) {
+          return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
+        }
+        isRead = true
+        return error
+      })))
+    const redact = redactOf(request)
+    return { ...answer, body, http: exchange(response, "", redact), redact }
+  })
 
 /** Why an answer cannot be read. */
 const unread = (
@@ -118,14 +118,21 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
   const method = (input: Endpoint.Input) =>
     Effect.suspend(() => {
       const endpoint = made ??= makeEndpoint()
-      let received: HttpClientResponse.HttpClientResponse | undefined
-      const answer = endpoint.encode(input, transport.mark).pipe(
+      const received = endpoint.encode(input, transport.mark).pipe(
         Effect.mapError((error) => isSurely(error, Schema.isSchemaError) ? Failures.fromInput(error) : error),
-        Effect.flatMap((encoded) => transport.send(endpoint, encoded)),
-        Effect.flatMap((response) => read(endpoint, received = response)),
-        Effect.mapError(toError)
+        Effect.flatMap((encoded) => transport.send(endpoint, encoded))
       )
-      return endpoint.answersStream ? holdStream(() => received, toError)(answer) : Effect.scoped(answer)
+      return endpoint.answersStream
+        ? received.pipe(
+          Effect.flatMap((response) => Effect.map(read(endpoint, response), (answer) => [answer, response] as const)),
+          Effect.mapError(toError),
+          holdStream(toError)
+        )
+        : received.pipe(
+          Effect.flatMap((response) => read(endpoint, response)),
+          Effect.mapError(toError),
+          Effect.scoped
+        )
     })
   return Object.assign(method, { operation })
 }
