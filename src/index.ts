@@ -36,8 +36,10 @@ export type {
   ReconcileOutcome,
   ReconcileQuery,
   SessionHandle,
+  SessionHandleAttachments,
   SessionHandleFiles,
   SessionHandleOptions,
+  SessionHandleWorkspace,
   SessionRestarted
 } from "./services/SessionHandle.ts"
 export * from "./services/Sessions.ts"

@@ -4,11 +4,13 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as FileDownload from "../client/FileDownload.ts"
+import type { FileContent } from "../internal/request/content.ts"
 import { renamed, within } from "../internal/request/operations.ts"
 import { paginate, type PagingOptions } from "../internal/request/paging.ts"
 import type { SessionRestarted } from "../internal/turn/gate.ts"
 import type { ReconcileOutcome, ReconcileQuery } from "../internal/turn/reconcile.ts"
 import { AshError } from "../schema/AshError.ts"
+import type { Attachment } from "../schema/Attachment.ts"
 import type { SessionFileList, WriteFileResult } from "../schema/File.ts"
 import type { MessageContent, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
 import type { ExecResult, SandboxLogs, Session, UpdateSessionConfigRequest } from "../schema/Session.ts"
@@ -16,6 +18,8 @@ import type { SessionEvent } from "../schema/SessionEvent.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { UsageStats } from "../schema/Usage.ts"
+import type { Attachments, NewAttachment } from "./Attachments.ts"
+import type { ListMessagesOptions } from "./Messages.ts"
 import * as Recovery from "./session/handleCancel.ts"
 import { outcome } from "./session/handleReconcile.ts"
 import type {
@@ -28,6 +32,7 @@ import type {
 import * as Guest from "./session/handleTurn.ts"
 import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
 import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
+import type { WorkspaceFile, Workspaces } from "./Workspaces.ts"
 
 export type { ReconcileOutcome, ReconcileQuery, SessionHandleOptions, SessionRestarted }
 
@@ -51,6 +56,30 @@ export interface SessionHandleFiles {
   ) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError | E | E2, R | R2>
   /** Deletes a file. */
   readonly delete: (path: string) => Effect.Effect<void, AshError>
+}
+
+/** The session's workspace as a whole, as `Workspaces` has it. */
+export interface SessionHandleWorkspace {
+  /** Fetches the workspace as a bundle of at most 100 MiB. The connection is held until the content is read or the scope closes. */
+  readonly download: () => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
+  /** Lays a bundle of at most 100 MiB over the workspace. What is there and not in the bundle stays. */
+  readonly upload: <E = never, R = never>(
+    bundle: Exclude<FileContent<E, R>, string>
+  ) => Effect.Effect<void, AshError | E, R>
+  /** Fetches the files of the workspace, one after the other, within the limits of `Workspaces.files`. */
+  readonly files: () => Stream.Stream<WorkspaceFile, AshError>
+}
+
+/** The session's attachments, as `Attachments` has them. */
+export interface SessionHandleAttachments {
+  /** Attaches a file. */
+  readonly upload: <E = never, R = never>(attachment: NewAttachment<E, R>) => Effect.Effect<Attachment, AshError | E, R>
+  /** Lists the session's attachments, oldest first. */
+  readonly list: () => Effect.Effect<ReadonlyArray<Attachment>, AshError>
+  /** Fetches an attachment by its own id. The connection is held until the content is read or the scope closes. */
+  readonly download: (attachmentId: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
+  /** Deletes an attachment by its own id. */
+  readonly delete: (attachmentId: string) => Effect.Effect<void, AshError>
 }
 
 /**
@@ -82,7 +111,13 @@ export interface SessionHandle {
   readonly exec: (command: string, options?: ExecOptions) => Effect.Effect<ExecResult, AshError>
   /** The files of the session's workspace. */
   readonly files: SessionHandleFiles
-  /** Streams the conversation, oldest first. */
+  /** The session's workspace as a whole. */
+  readonly workspace: SessionHandleWorkspace
+  /** The session's attachments. */
+  readonly attachments: SessionHandleAttachments
+  /** Lists stored messages, oldest first. A page may be stale while a turn runs. */
+  readonly listMessages: (options?: ListMessagesOptions) => Effect.Effect<ReadonlyArray<StoredMessage>, AshError>
+  /** Streams the whole conversation, oldest first, page by page. */
   readonly history: (options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
   /** What the session used so far, as the server counts it: turns whose streams were read to their end. */
   readonly usage: () => Effect.Effect<UsageStats, AshError>
@@ -135,17 +170,34 @@ const named = (method: string) => <A, R>(call: Effect.Effect<A, AshError, R>) =>
 const inside = (method: string) => <A>(call: Effect.Effect<A, AshError>) =>
   Effect.mapError(call, within(`SessionHandle.${method}`))
 
+/** As `named`, for a call that may also fail with an error of the caller's own, which is left as it is. */
+const namedOf = (operation: string, method: string) => <A, E, R>(call: Effect.Effect<A, AshError | E, R>) =>
+  Effect.mapError(
+    call,
+    (error) =>
+      error instanceof AshError && error.operation === operation ? renamed(`SessionHandle.${method}`)(error) : error
+  )
+
 const filesOf = (id: string, files: SessionFiles["Service"]): SessionHandleFiles => ({
   list: (listOptions) => named("files.list")(files.list(id, listOptions)),
   read: (path) => named("files.read")(files.read(id, path)),
   readText: (path) => named("files.readText")(files.readText(id, path)),
   write: (newFiles, writeOptions) =>
-    Effect.mapError(files.write(id, newFiles, writeOptions), (error) =>
-      // The contents and the progress of the caller fail with errors of their own.
-      error instanceof AshError && error.operation === "SessionFiles.write"
-        ? renamed("SessionHandle.files.write")(error)
-        : error),
+    namedOf("SessionFiles.write", "files.write")(files.write(id, newFiles, writeOptions)),
   delete: (path) => named("files.delete")(files.delete(id, path))
+})
+
+const workspaceOf = (id: string, workspaces: Workspaces["Service"]): SessionHandleWorkspace => ({
+  download: () => named("workspace.download")(workspaces.download(id)),
+  upload: (bundle) => namedOf("Workspaces.upload", "workspace.upload")(workspaces.upload(id, bundle)),
+  files: () => Stream.mapError(workspaces.files(id), renamed("SessionHandle.workspace.files"))
+})
+
+const attachmentsOf = (id: string, attachments: Attachments["Service"]): SessionHandleAttachments => ({
+  upload: (attachment) => namedOf("Attachments.upload", "attachments.upload")(attachments.upload(id, attachment)),
+  list: () => named("attachments.list")(attachments.list(id)),
+  download: (attachmentId) => named("attachments.download")(attachments.download(attachmentId)),
+  delete: (attachmentId) => named("attachments.delete")(attachments.delete(attachmentId))
 })
 
 const timelineOf = (id: string, sessions: HandleServices["sessions"]) => ({
@@ -162,7 +214,7 @@ export const make = (
   known: KnownSession,
   options: SessionHandleOptions = {}
 ): SessionHandle => {
-  const { files, gates, messages, sessions, usage } = services
+  const { attachments, files, gates, messages, sessions, usage, workspaces } = services
   const { id, ignoredSettings } = known
   const handle: HandleState = { ...known, services, options, saved: undefined, latest: undefined, broken: undefined }
   return {
@@ -172,6 +224,9 @@ export const make = (
     ask: (content, sendOptions) => Guest.ask(handle, content, sendOptions),
     exec: (command, execOptions) => Guest.exec(handle, command, execOptions),
     files: filesOf(id, files),
+    workspace: workspaceOf(id, workspaces),
+    attachments: attachmentsOf(id, attachments),
+    listMessages: (page) => named("listMessages")(messages.list(id, page)),
     history: (paging) =>
       Stream.mapError(paginate((page) => messages.list(id, page), paging), renamed("SessionHandle.history")),
     usage: () => named("usage")(usage.stats({ sessionId: id })),

@@ -154,12 +154,13 @@ export class Sessions extends Context.Service<Sessions, {
           undefined,
           Effect.map(policy.call(api.end, { params: { id } }), unwrap)
         )
+      const attachments = yield* Attachments
       const parts: SessionsParts = {
         api,
         policy,
         gates,
         end,
-        attachments: yield* Attachments,
+        attachments,
         creations: yield* Creations.make(end)
       }
       const reading = readingOf(parts)
@@ -170,6 +171,7 @@ export class Sessions extends Context.Service<Sessions, {
         exec: (control, id, command, options) => Command.exec(parts, control, id, command, options),
         resume: (id) => resume(parts, id),
         stop: (id) => stop(parts, id),
+        attachments,
         files: yield* SessionFiles,
         messages: yield* Messages,
         turns: yield* TurnTransport,

@@ -4,23 +4,28 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as HttpApi from "effect/http-api/HttpApi"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
+import type { FileDownload } from "../../src/client/FileDownload.ts"
 import { RequestOptions } from "../../src/client/RequestOptions.ts"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import { AshApi } from "../../src/schema/AshApi.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
+import { operationOf } from "../../src/schema/Operation.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { Attachments } from "../../src/services/Attachments.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import type { SessionHandle, SessionHandleOptions } from "../../src/services/SessionHandle.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { noSession, result, session, sessionEvent, sessionId, storedMessage } from "../support/fixtures.ts"
+import { noSession, otherId, result, session, sessionEvent, sessionId, storedMessage } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const echo: AgentScript.AgentScript = ({ prompt }) => Stream.make(AgentScript.say(`You said: ${prompt}`))
@@ -348,9 +353,13 @@ describe("a handle", () => {
     ofHandle: (handle: SessionHandle) => Called
   ): Use =>
   (id) => Effect.map(AshClient, (ash) => [call(ash, id), ofHandle(ash.sessions.attach(id))])
+  const received = (download: Effect.Effect<FileDownload, AshError, Scope.Scope>): Called =>
+    Effect.scoped(Effect.flatMap(download, ({ content }) => Stream.runCollect(content)))
   const row = sessionEvent(3, "lifecycle", "{\"action\":\"ended\"}")
   const config = { model: "m", systemPrompt: "p" }
   const files = [{ path: "a.txt", content: "a" }]
+  const attachment = { filename: "a.txt", content: "a" }
+  const bundle = new Uint8Array([1, 2, 3])
   const equals: Record<string, Use> = {
     get: asService(({ sessions }, id) => sessions.get(id), (handle) => handle.get()),
     pause: asService(({ sessions }, id) => sessions.pause(id), (handle) => handle.pause()),
@@ -385,9 +394,42 @@ describe("a handle", () => {
       ({ sessionFiles }, id) => sessionFiles.list(id, { includeHidden: false }),
       (handle) => handle.files.list({ includeHidden: false })
     ),
+    "files.read": asService(
+      ({ sessionFiles }, id) => received(sessionFiles.read(id, "a")),
+      (_) => received(_.files.read("a"))
+    ),
     "files.readText": asService(({ sessionFiles }, id) => sessionFiles.readText(id, "a"), (_) => _.files.readText("a")),
     "files.write": asService(({ sessionFiles }, id) => sessionFiles.write(id, files), (_) => _.files.write(files)),
-    "files.delete": asService(({ sessionFiles }, id) => sessionFiles.delete(id, "a"), (_) => _.files.delete("a"))
+    "files.delete": asService(({ sessionFiles }, id) => sessionFiles.delete(id, "a"), (_) => _.files.delete("a")),
+    "workspace.download": asService(
+      ({ workspaces }, id) => received(workspaces.download(id)),
+      (_) => received(_.workspace.download())
+    ),
+    "workspace.upload": asService(
+      ({ workspaces }, id) => workspaces.upload(id, bundle),
+      (_) => _.workspace.upload(bundle)
+    ),
+    "workspace.files": asService(
+      ({ workspaces }, id) => Stream.runCollect(workspaces.files(id)),
+      (handle) => Stream.runCollect(handle.workspace.files())
+    ),
+    "attachments.upload": asService(
+      ({ attachments }, id) => attachments.upload(id, attachment),
+      (_) => _.attachments.upload(attachment)
+    ),
+    "attachments.list": asService(({ attachments }, id) => attachments.list(id), (_) => _.attachments.list()),
+    "attachments.download": asService(
+      ({ attachments }) => received(attachments.download(otherId)),
+      (_) => received(_.attachments.download(otherId))
+    ),
+    "attachments.delete": asService(
+      ({ attachments }) => attachments.delete(otherId),
+      (_) => _.attachments.delete(otherId)
+    ),
+    listMessages: asService(
+      ({ messages }, id) => messages.list(id, { limit: 5, after: 2 }),
+      (handle) => handle.listMessages({ limit: 5, after: 2 })
+    )
   }
   const answers: Record<string, Server.Script> = {
     "POST exec": Server.json({ exitCode: 0, stdout: "", stderr: "" }),
@@ -420,13 +462,57 @@ describe("a handle", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
-  it.effect("has each method that Sessions has for an id", () =>
+  it.effect("fails in its own name, whatever the method", () => {
+    const server = Server.make(Server.json({ error: "no" }, 404), { retry: { times: 0 } })
+    return Effect.gen(function*() {
+      for (const [name, use] of Object.entries(equals)) {
+        const [, call] = yield* use(sessionId)
+        const error = yield* Effect.flip(call)
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual(error.operation, `SessionHandle.${name}`)
+      }
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("has a method for each operation of a session, and for each method of their services", () =>
     Effect.gen(function*() {
-      const { sessions } = yield* AshClient
-      const handle = sessions.attach(sessionId)
-      const ofNoId = ["scoped", "open", "attach", "create", "list", "listPage", "sweep"]
-      const missing = Object.keys(sessions).filter((name) => !ofNoId.includes(name) && !(name in handle))
-      assert.deepStrictEqual(missing, [])
+      const places = new Map([["Sessions", ""], ["Messages", ""], ["SessionFiles", "files."], [
+        "Workspaces",
+        "workspace."
+      ]])
+      const renamed = new Map([["Messages.send", "stream"], ["Messages.list", "listMessages"]])
+      const exceptions = new Map([
+        ...["scoped", "open", "attach", "create", "list", "listPage", "sweep"].map((name) =>
+          [`Sessions.${name}`, "is for no session in particular"] as const
+        ),
+        ["Messages.sendWithErrors", "an error may be what a restart mends, so the handle needs it as a failure"]
+      ])
+      const operations: Array<string> = []
+      HttpApi.reflect(AshApi, {
+        onGroup: () => {},
+        onEndpoint: ({ endpoint, group, mergedAnnotations }) => {
+          if (endpoint.path.startsWith("/api/sessions/:id")) {
+            operations.push(operationOf(group, endpoint, mergedAnnotations).name)
+          }
+        }
+      })
+      const ash: object = yield* AshClient
+      const services = [...new Set(operations.map((name) => name.slice(0, name.indexOf("."))))]
+      const methods = services.flatMap((service) => {
+        const key = service[0]?.toLowerCase() + service.slice(1)
+        const methods = Predicate.hasProperty(ash, key) && Predicate.isObject(ash[key]) ? Object.keys(ash[key]) : []
+        return methods.map((method) => `${service}.${method}`)
+      })
+      const placed = [...new Set([...operations, ...methods])].filter((name) => !exceptions.has(name)).map((name) => {
+        const [service = "", method = ""] = name.split(".")
+        return renamed.get(name) ?? (places.get(service) ?? `${service.toLowerCase()}.`) + method
+      })
+      assert.isAbove(placed.length, 25)
+      const handle: unknown = (yield* AshClient).sessions.attach(sessionId)
+      const valueAt = (path: string) =>
+        path.split(".").reduce((value, key) => Predicate.hasProperty(value, key) ? value[key] : undefined, handle)
+      assert.deepStrictEqual(placed.filter((path) => !Predicate.isFunction(valueAt(path))), [])
+      assert.sameMembers(placed, ["stream", ...Object.keys(equals).filter((name) => name !== "usage")])
     }).pipe(Effect.provide(Server.make(Server.json({})).layer)))
 
   it.effect("streams as Messages does", () =>

@@ -9,6 +9,7 @@ import type { BusyOptions, TurnGates } from "../../internal/turn/turnGates.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { TurnCancelled, WrongState } from "../../schema/Reasons.ts"
 import type { ExecResult, Session } from "../../schema/Session.ts"
+import type { Attachments } from "../Attachments.ts"
 import type { Messages } from "../Messages.ts"
 import type { SessionFiles } from "../SessionFiles.ts"
 import type { Usage } from "../Usage.ts"
@@ -72,6 +73,7 @@ export interface HandleServices {
   ) => Effect.Effect<ExecResult, AshError>
   readonly resume: ById
   readonly stop: ById
+  readonly attachments: Attachments["Service"]
   readonly files: SessionFiles["Service"]
   readonly messages: Pick<Messages["Service"], "list">
   readonly turns: TurnTransport["Service"]
