@@ -1,13 +1,8 @@
 /** How a program gets the services of an Ash server. */
-import * as Config from "effect/Config"
-import * as Effect from "effect/Effect"
+import type * as Config from "effect/Config"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
-import type * as Redacted from "effect/Redacted"
 import { AshApiClient } from "../client/AshApiClient.ts"
-import type { RequestOptionsInput } from "../client/RequestOptions.ts"
-import type { SharedLimits } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Agents } from "../services/Agents.ts"
 import { AgentVersions } from "../services/AgentVersions.ts"
@@ -26,9 +21,9 @@ import { Sessions } from "../services/Sessions.ts"
 import { Usage } from "../services/Usage.ts"
 import { Workspaces } from "../services/Workspaces.ts"
 import * as AshCore from "./AshCore.ts"
+import { type AshOptions, fromConfig, type LayerConfigOptions } from "./AshOptions.ts"
 
-/** Where the server is, the key to it, and how requests are made. */
-export type AshOptions = AshCore.AshOptions
+export { type AshOptions, config, fromConfig, type LayerConfigOptions } from "./AshOptions.ts"
 
 /** Every service of the package. */
 export type AshServices =
@@ -102,22 +97,6 @@ export const layerWithClient = (options: AshOptions): Layer.Layer<AshServices, A
  */
 export const layer = (options: AshOptions): Layer.Layer<AshServices, AshError> =>
   layerWithClient(options).pipe(Layer.provide(AshCore.fetchClient))
-
-/** The options that the environment gives: `ASH_SERVER_URL`, by default `http://localhost:4100`, and `ASH_API_KEY`. */
-export const config: Config.Config<AshOptions & { readonly apiKey: Redacted.Redacted<string> | undefined }> = Config
-  .all({
-    url: Config.String("ASH_SERVER_URL").pipe(Config.withDefault("http://localhost:4100")),
-    apiKey: Config.Redacted("ASH_API_KEY").pipe(Config.option, Config.map(Option.getOrUndefined))
-  })
-
-/** The options that the environment does not set. */
-export interface LayerConfigOptions extends RequestOptionsInput, SharedLimits {}
-
-/** The layer that is made so, with {@link config} laid under further options. */
-export const fromConfig =
-  <E>(make: (options: AshOptions) => Layer.Layer<AshServices, E>) =>
-  (options: LayerConfigOptions = {}): Layer.Layer<AshServices, E | Config.ConfigError> =>
-    Layer.unwrap(Effect.map(config, (connection) => make({ ...options, ...connection })))
 
 /** As `layer`, from {@link config}: `Ash.layerConfig()`, or with further options `Ash.layerConfig({ maxStreams: 5 })`. */
 export const layerConfig = (

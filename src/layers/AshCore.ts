@@ -1,22 +1,23 @@
 /** What every service stands on, for programs that are to hold only the services that they use. */
+import type * as Config from "effect/Config"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
-import { AshApiClient, type ConnectionOptions } from "../client/AshApiClient.ts"
-import { RequestOptions, type RequestOptionsInput } from "../client/RequestOptions.ts"
-import { RequestPolicy, type SharedLimits } from "../client/RequestPolicy.ts"
+import { AshApiClient } from "../client/AshApiClient.ts"
+import { RequestOptions } from "../client/RequestOptions.ts"
+import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { MayRepeat } from "../internal/request/sendOnce.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { SessionGates } from "../services/SessionGates.ts"
+import { type AshOptions, fromConfig, type LayerConfigOptions } from "./AshOptions.ts"
+
+export type { AshOptions, LayerConfigOptions }
 
 /**
  * What every service stands on: the client, the policy and the gates of sessions, which services that work with one server
  * share. `Sessions.layer`, for example, needs only these.
  */
 export type AshCore = AshApiClient | RequestPolicy | SessionGates
-
-/** Where the server is, the key to it, and how requests are made. */
-export interface AshOptions extends ConnectionOptions, RequestOptionsInput, SharedLimits {}
 
 /** What the services stand on, over the `HttpClient` in context. */
 export const layerWithClient = (
@@ -63,3 +64,8 @@ export const fetchClient = Layer.merge(FetchHttpClient.layer, Layer.succeed(MayR
  */
 export const layer = (options: AshOptions): Layer.Layer<AshCore, AshError> =>
   layerWithClient(options).pipe(Layer.provide(fetchClient))
+
+/** As `layer`, from `Ash.config`: `AshCore.layerConfig()`, or with further options `AshCore.layerConfig({ maxStreams: 5 })`. */
+export const layerConfig = (
+  options?: LayerConfigOptions
+): Layer.Layer<AshCore, AshError | Config.ConfigError> => fromConfig(layer)(options)

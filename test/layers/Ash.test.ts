@@ -29,7 +29,13 @@ const getHealth = Effect.flatMap(Health, ({ get }) => get())
 const withEnv = (env: Record<string, string>) =>
   Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(env))
 
-const layers = [["Ash", Ash.layer, Ash.layerConfig], ["AshNode", AshNode.layer, AshNode.layerConfig]] as const
+const healthOf = <E>(core: Layer.Layer<AshCore.AshCore, E>) => Layer.provide(Health.layer, core)
+
+const layers = [
+  ["Ash", Ash.layer, Ash.layerConfig],
+  ["AshNode", AshNode.layer, AshNode.layerConfig],
+  ["AshCore", (options: Ash.AshOptions) => healthOf(AshCore.layer(options)), () => healthOf(AshCore.layerConfig())]
+] as const
 
 describe("url", () => {
   it.effect.each<readonly [given: string | URL, sent: string]>([

@@ -2,9 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { spawn } from "node:child_process"
 import * as Path from "node:path"
 import * as Ash from "../../src/layers/Ash.ts"
+import * as AshCore from "../../src/layers/AshCore.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { Health } from "../../src/services/Health.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
@@ -61,6 +63,7 @@ const proxy = Effect.gen(function*() {
 
 const program = `
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { Health } from "effect-ash"
 import { AshNode } from "effect-ash/node"
 const get = Effect.flatMap(Health, ({ get }) => get())
@@ -127,8 +130,20 @@ describe("a proxy of the environment that is dead", () => {
     }), 60_000)
 })
 
-describe.each([["Ash", Ash.layerConfig], ["AshNode", AshNode.layerConfig]] as const)(
-  "%s.layerConfig",
+const sessionsOf =
+  <E>(core: (options: Ash.LayerConfigOptions) => Layer.Layer<AshCore.AshCore, E>) =>
+  (options: Ash.LayerConfigOptions) => Layer.provide(Sessions.layer, core(options))
+
+describe.each(
+  [
+    ["Ash.layerConfig", Ash.layerConfig],
+    ["AshNode.layerConfig", AshNode.layerConfig],
+    ["AshCore.layerConfig", sessionsOf(AshCore.layerConfig)],
+    ["Ash.fromConfig(AshNode.layerCore)", sessionsOf(Ash.fromConfig(AshNode.layerCore))],
+    ["Ash.fromConfig(AshNode.layerUndici)", Ash.fromConfig(AshNode.layerUndici)]
+  ] as const
+)(
+  "%s",
   (_, layerConfig) => {
     it.live("lays options over the environment", () =>
       Effect.gen(function*() {
