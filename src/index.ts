@@ -2,13 +2,13 @@
 export type * from "./client/ApiMethods.ts"
 export * from "./client/AshApiClient.ts"
 export type { FileDownload } from "./client/FileDownload.ts"
-export {
-  type BufferOptions,
-  RequestOptions,
-  type RequestOptionsInput,
-  type ResponseLimits,
-  type RetryOptions,
-  type TurnTimeouts
+export * as RequestOptions from "./client/RequestOptions.ts"
+export type {
+  BufferOptions,
+  RequestOptionsInput,
+  ResponseLimits,
+  RetryOptions,
+  TurnTimeouts
 } from "./client/RequestOptions.ts"
 // Of the policy only the type, which the layers of services name.
 export type { RequestPolicy, SharedLimits } from "./client/RequestPolicy.ts"

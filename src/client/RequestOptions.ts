@@ -1,13 +1,10 @@
 /**
  * How requests are made: set for a whole layer by `Ash.layer`, and for one call, or any part of a program, by the
- * combinators here. They ride the fiber, so that no method needs a parameter for them.
+ * functions here. They ride the fiber, so that no method needs a parameter for them.
  */
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { checkHeaders } from "../internal/request/connection.ts"
-import { readDuration, refuseOption } from "../internal/request/durations.ts"
-import { AshError } from "../schema/AshError.ts"
 
 /** How often, and after what time, a call that may be repeated is repeated. */
 export interface RetryOptions {
@@ -94,83 +91,52 @@ export interface RequestOptionsInput {
   readonly headers?: Readonly<Record<string, string>> | undefined
 }
 
-const isCount = (value: number) => Number.isInteger(value) && value >= 1
-
-const limitOf = (limit: Duration.Input | "off" | undefined) => limit === "off" ? undefined : limit
-
-/** What was found to be in order, as options are the same from call to call. */
-const inOrder = new WeakSet<RequestOptionsInput>()
-
-/** Refuses an option that cannot be read, with its name. */
-export const checkOptions = (operation: string, options: RequestOptionsInput): Effect.Effect<void, AshError> =>
-  inOrder.has(options) ? Effect.void : Effect.gen(function*() {
-    const { buffer, headers, maxEventSize, responseLimits, retry, timeout, timeouts } = options
-    yield* Effect.mapError(checkHeaders(headers), (reason) => new AshError({ operation, reason }))
-    const durations = {
-      timeout,
-      "retry.delay": retry?.delay,
-      "retry.maxDelay": retry?.maxDelay,
-      "retry.maxRetryAfter": retry?.maxRetryAfter,
-      "timeouts.headers": limitOf(timeouts?.headers),
-      "timeouts.firstEvent": limitOf(timeouts?.firstEvent),
-      "timeouts.idle": timeouts?.idle === "auto" ? undefined : limitOf(timeouts?.idle),
-      "timeouts.done": limitOf(timeouts?.done),
-      "timeouts.turn": limitOf(timeouts?.turn)
-    }
-    for (const [field, duration] of Object.entries(durations)) {
-      if (duration !== undefined) yield* readDuration(operation, field, duration)
-    }
-    if (retry?.times !== undefined && !(retry.times >= 0)) {
-      return yield* refuseOption(operation, "retry.times", "a number of 0 or more")
-    }
-    const counts = {
-      "buffer.size": buffer?.size,
-      maxEventSize,
-      "responseLimits.body": responseLimits?.body,
-      "responseLimits.text": responseLimits?.text
-    }
-    for (const [field, count] of Object.entries(counts)) {
-      if (count !== undefined && !isCount(count)) {
-        return yield* refuseOption(operation, field, "an integer of 1 or more")
-      }
-    }
-    inOrder.add(options)
-  })
-
 type Combinator = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 
 /** The options in force in a fiber. */
 export class RequestOptions extends Context.Reference<RequestOptionsInput>("effect-ash/client/RequestOptions", {
   defaultValue: () => ({})
-}) {
-  /**
-   * Lays options over those that are in force. For a stream:
-   * `Stream.updateService(RequestOptions, RequestOptions.merge({ timeouts: { turn: "5 minutes" } }))`.
-   */
-  static readonly merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput): RequestOptionsInput => ({
-    timeout: inner.timeout ?? outer.timeout,
-    retry: { ...outer.retry, ...inner.retry },
-    timeouts: { ...outer.timeouts, ...inner.timeouts },
-    buffer: { ...outer.buffer, ...inner.buffer },
-    maxEventSize: inner.maxEventSize ?? outer.maxEventSize,
-    exclusive: inner.exclusive ?? outer.exclusive,
-    responseLimits: { ...outer.responseLimits, ...inner.responseLimits },
-    headers: { ...outer.headers, ...inner.headers }
-  })
+}) {}
 
-  /** Limits each attempt of the calls in an effect. */
-  static readonly withTimeout = (timeout: Duration.Input): Combinator =>
-    Effect.updateService(RequestOptions, RequestOptions.merge({ timeout }))
+/**
+ * Lays options over those that are in force.
+ *
+ * **Example** (A stream with a time limit of its own)
+ *
+ * ```ts
+ * import { Effect, Stream } from "effect"
+ * import { Messages, RequestOptions } from "effect-ash"
+ *
+ * const short = RequestOptions.merge({ timeouts: { turn: "5 minutes" } })
+ *
+ * const turn = (sessionId: string) =>
+ *   Stream.unwrap(Effect.map(Messages, (messages) => messages.send(sessionId, "Hello!"))).pipe(
+ *     Stream.updateService(RequestOptions.RequestOptions, short)
+ *   )
+ * ```
+ */
+export const merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput): RequestOptionsInput => ({
+  timeout: inner.timeout ?? outer.timeout,
+  retry: { ...outer.retry, ...inner.retry },
+  timeouts: { ...outer.timeouts, ...inner.timeouts },
+  buffer: { ...outer.buffer, ...inner.buffer },
+  maxEventSize: inner.maxEventSize ?? outer.maxEventSize,
+  exclusive: inner.exclusive ?? outer.exclusive,
+  responseLimits: { ...outer.responseLimits, ...inner.responseLimits },
+  headers: { ...outer.headers, ...inner.headers }
+})
 
-  /** Sets how the calls in an effect are repeated; `{ times: 0 }` for not at all. */
-  static readonly withRetry = (retry: RetryOptions): Combinator =>
-    Effect.updateService(RequestOptions, RequestOptions.merge({ retry }))
+/** Limits each attempt of the calls in an effect. */
+export const withTimeout = (timeout: Duration.Input): Combinator =>
+  Effect.updateService(RequestOptions, merge({ timeout }))
 
-  /** Limits the turns in an effect. */
-  static readonly withTimeouts = (timeouts: TurnTimeouts): Combinator =>
-    Effect.updateService(RequestOptions, RequestOptions.merge({ timeouts }))
+/** Sets how the calls in an effect are repeated; `{ times: 0 }` for not at all. */
+export const withRetry = (retry: RetryOptions): Combinator => Effect.updateService(RequestOptions, merge({ retry }))
 
-  /** Sends headers along with the calls in an effect. */
-  static readonly withHeaders = (headers: Readonly<Record<string, string>>): Combinator =>
-    Effect.updateService(RequestOptions, RequestOptions.merge({ headers }))
-}
+/** Limits the turns in an effect. */
+export const withTimeouts = (timeouts: TurnTimeouts): Combinator =>
+  Effect.updateService(RequestOptions, merge({ timeouts }))
+
+/** Sends headers along with the calls in an effect. */
+export const withHeaders = (headers: Readonly<Record<string, string>>): Combinator =>
+  Effect.updateService(RequestOptions, merge({ headers }))

@@ -17,7 +17,8 @@ import { turnLimits } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Operation, Repetition } from "../schema/Operation.ts"
 import type { ApiCall } from "./ApiMethods.ts"
-import { checkOptions, RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
+import { checkOptions } from "./checkOptions.ts"
+import { merge, RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 
 /** What the calls of a layer share. */
 export interface SharedLimits {
@@ -150,8 +151,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
         yield* checkOptions(operation, layerOptions)
         const { budget, rateLimits } = yield* makeShared(limits)
         const options = (operation: string) =>
-          Effect.flatMap(RequestOptions, (own) =>
-            Effect.as(checkOptions(operation, own), RequestOptions.merge(own)(layerOptions)))
+          Effect.flatMap(RequestOptions, (own) => Effect.as(checkOptions(operation, own), merge(own)(layerOptions)))
 
         const attempt = <A, R>(
           operation: Operation,
@@ -166,8 +166,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
               maxDelay: Duration.fromInputUnsafe(options.retry?.maxDelay ?? defaultMaxDelay),
               maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? defaultMaxRetryAfter),
               budget,
-              provide: (context) =>
-                Context.add(context, RequestOptions, options),
+              provide: (context) => Context.add(context, RequestOptions, options),
               rateLimit: operation.rateLimit && rateLimits[operation.rateLimit]
             }
             return applyPolicy(operation.name, policy, attempt, onWire)

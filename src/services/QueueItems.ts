@@ -34,7 +34,7 @@ export interface AwaitQueueItemOptions {
 export class QueueItems extends Context.Service<QueueItems, {
   /**
    * Puts a prompt into the queue. It fails with `SessionBusy` for a session that a handle of this program has open, unless
-   * `RequestOptions.exclusive` is false: the server could run the prompt in the middle of a turn.
+   * the request option `exclusive` is false: the server could run the prompt in the middle of a turn.
    */
   readonly enqueue: (item: CreateQueueItemRequest) => Effect.Effect<QueueItem, AshError>
   /** Lists items, the newest first. */

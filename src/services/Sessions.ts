@@ -117,7 +117,7 @@ export class Sessions extends Context.Service<Sessions, {
   readonly end: (id: string) => Effect.Effect<Session, AshError>
   /**
    * Runs a shell command in a session's workspace, when no turn and no other command of this program runs in it, unless
-   * `RequestOptions.exclusive` is false: it would end the turn's stream. An exit code other than 0 is a result, not a
+   * the request option `exclusive` is false: it would end the turn's stream. An exit code other than 0 is a result, not a
    * failure; so is a time-out, as exit code 1.
    */
   readonly exec: (

@@ -12,7 +12,7 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import * as Zlib from "node:zlib"
-import { RequestOptions } from "../../src/client/RequestOptions.ts"
+import * as RequestOptions from "../../src/client/RequestOptions.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
@@ -315,7 +315,7 @@ describe.each(clientNames)("what is taken in of an answer (%s)", (client) => {
       const { closed, url } = yield* endless(200, json, isCompressed)
       const { sessions } = yield* connect(client, url)
       const error = yield* Effect.flip(sessions.get(sessionId)).pipe(
-        Effect.updateService(RequestOptions, RequestOptions.merge({ responseLimits: { body: limit } }))
+        Effect.updateService(RequestOptions.RequestOptions, RequestOptions.merge({ responseLimits: { body: limit } }))
       )
       assert.strictEqual(error.reason._tag, "Undecodable")
       assert.include(error.message, `${limit} bytes`)
@@ -327,7 +327,7 @@ describe.each(clientNames)("what is taken in of an answer (%s)", (client) => {
       const { closed, url } = yield* endless(200, { "content-type": "text/plain" }, isCompressed)
       const { sessionFiles } = yield* connect(client, url)
       const error = yield* Effect.flip(sessionFiles.readText(sessionId, "a.txt")).pipe(
-        Effect.updateService(RequestOptions, RequestOptions.merge({ responseLimits: { text: limit } }))
+        Effect.updateService(RequestOptions.RequestOptions, RequestOptions.merge({ responseLimits: { text: limit } }))
       )
       assert.strictEqual(error.reason._tag, "Undecodable")
       assert.include(error.message, `${limit} bytes`)

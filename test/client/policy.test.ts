@@ -8,7 +8,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { RequestOptions, type RequestOptionsInput } from "../../src/client/RequestOptions.ts"
+import * as RequestOptions from "../../src/client/RequestOptions.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
@@ -312,7 +312,7 @@ describe("time-outs", () => {
   /** The time-out that a call of one attempt fails with. */
   const limitOf = Effect.fnUntraced(function*(
     call: Effect.Effect<unknown, AshError, Services>,
-    options: RequestOptionsInput = {}
+    options: RequestOptions.RequestOptionsInput = {}
   ) {
     const { error, requests } = yield* run(Server.silent, call, { ...options, retry: { times: 0 } })
     assert.strictEqual(requests.length, 1)

@@ -40,7 +40,7 @@ export const exec = Effect.fnUntraced(function*(
   )
 }, Effect.catchReason("AshError", "ServerFailure", (reason) => Effect.fail(explainExec(reason))))
 
-/** Runs a command alone in the session, unless `RequestOptions.exclusive` is false. */
+/** Runs a command alone in the session, unless the request option `exclusive` is false. */
 export const execAlone = (
   parts: SessionsParts,
   id: string,

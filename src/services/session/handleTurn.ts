@@ -4,7 +4,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { RequestOptions } from "../../client/RequestOptions.ts"
+import { merge, RequestOptions } from "../../client/RequestOptions.ts"
 import { messageOf } from "../../internal/request/operations.ts"
 import { successful } from "../../internal/turn/brokenTurn.ts"
 import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turn/gate.ts"
@@ -101,7 +101,7 @@ export const stream = (
       { ...guest, onSend },
       makeFold,
       (control) => services.turns.stream(request, control)
-    ).pipe(Stream.updateService(RequestOptions, (own) => RequestOptions.merge(own)({ timeouts, buffer })))
+    ).pipe(Stream.updateService(RequestOptions, (own) => merge(own)({ timeouts, buffer })))
     return withRestarts(handle, guest, turn, restarted, [])
   }))
 

@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { AshApiClient } from "../../../src/client/AshApiClient.ts"
-import { RequestOptions } from "../../../src/client/RequestOptions.ts"
+import * as RequestOptions from "../../../src/client/RequestOptions.ts"
 import * as AgentScript from "../../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../../src/layers/AshEmbedded.ts"
 import type { AshError } from "../../../src/schema/AshError.ts"
@@ -196,7 +196,8 @@ describe("Messages.send", () => {
           assert.strictEqual(error.reason._tag, "SessionFenced")
         }
         const before = server.sent().length
-        yield* Effect.updateService(send, RequestOptions, RequestOptions.merge({ exclusive: false })).pipe(Effect.flip)
+        yield* Effect.updateService(send, RequestOptions.RequestOptions, RequestOptions.merge({ exclusive: false }))
+          .pipe(Effect.flip)
         assert.strictEqual(server.sent().length, before + 1)
       })
     ))
@@ -224,7 +225,7 @@ describe("QueueItems.enqueue", () => {
         yield* sessions.open({ agent: "demo" })
         assert.strictEqual((yield* Effect.flip(enqueue)).reason._tag, "SessionBusy")
         yield* queueItems.enqueue({ agentName: "demo", prompt: "p" })
-        yield* Effect.updateService(enqueue, RequestOptions, RequestOptions.merge({ exclusive: false }))
+        yield* Effect.updateService(enqueue, RequestOptions.RequestOptions, RequestOptions.merge({ exclusive: false }))
       }))
       yield* enqueue
     }).pipe(Effect.provide(server.layer))

@@ -11,7 +11,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { RequestOptions } from "../../../src/client/RequestOptions.ts"
+import * as RequestOptions from "../../../src/client/RequestOptions.ts"
 import type { AshOptions, AshServices } from "../../../src/layers/Ash.ts"
 import type { AshError } from "../../../src/schema/AshError.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
@@ -484,7 +484,7 @@ describe("durations that cannot be read", () => {
           const ofLayer = Effect.flip(Effect.provide(get, serverOf({}, optionsOf(duration)).layer))
           assert.strictEqual(fieldOf(yield* ofLayer), field)
           const ofCall = get.pipe(
-            Effect.updateService(RequestOptions, RequestOptions.merge(optionsOf(duration))),
+            Effect.updateService(RequestOptions.RequestOptions, RequestOptions.merge(optionsOf(duration))),
             Effect.provide(server.layer),
             Effect.flip
           )

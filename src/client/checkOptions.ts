@@ -1,0 +1,50 @@
+/** Refuses options of requests that cannot be used, before a request is made with them. */
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { checkHeaders } from "../internal/request/connection.ts"
+import { readDuration, refuseOption } from "../internal/request/durations.ts"
+import { AshError } from "../schema/AshError.ts"
+import type { RequestOptionsInput } from "./RequestOptions.ts"
+
+const isCount = (value: number) => Number.isInteger(value) && value >= 1
+
+const limitOf = (limit: Duration.Input | "off" | undefined) => limit === "off" ? undefined : limit
+
+/** What was found to be in order, as options are the same from call to call. */
+const inOrder = new WeakSet<RequestOptionsInput>()
+
+/** Refuses an option that cannot be read, with its name. */
+export const checkOptions = (operation: string, options: RequestOptionsInput): Effect.Effect<void, AshError> =>
+  inOrder.has(options) ? Effect.void : Effect.gen(function*() {
+    const { buffer, headers, maxEventSize, responseLimits, retry, timeout, timeouts } = options
+    yield* Effect.mapError(checkHeaders(headers), (reason) => new AshError({ operation, reason }))
+    const durations = {
+      timeout,
+      "retry.delay": retry?.delay,
+      "retry.maxDelay": retry?.maxDelay,
+      "retry.maxRetryAfter": retry?.maxRetryAfter,
+      "timeouts.headers": limitOf(timeouts?.headers),
+      "timeouts.firstEvent": limitOf(timeouts?.firstEvent),
+      "timeouts.idle": timeouts?.idle === "auto" ? undefined : limitOf(timeouts?.idle),
+      "timeouts.done": limitOf(timeouts?.done),
+      "timeouts.turn": limitOf(timeouts?.turn)
+    }
+    for (const [field, duration] of Object.entries(durations)) {
+      if (duration !== undefined) yield* readDuration(operation, field, duration)
+    }
+    if (retry?.times !== undefined && !(retry.times >= 0)) {
+      return yield* refuseOption(operation, "retry.times", "a number of 0 or more")
+    }
+    const counts = {
+      "buffer.size": buffer?.size,
+      maxEventSize,
+      "responseLimits.body": responseLimits?.body,
+      "responseLimits.text": responseLimits?.text
+    }
+    for (const [field, count] of Object.entries(counts)) {
+      if (count !== undefined && !isCount(count)) {
+        return yield* refuseOption(operation, field, "an integer of 1 or more")
+      }
+    }
+    inOrder.add(options)
+  })
