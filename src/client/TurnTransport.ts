@@ -12,9 +12,10 @@ import * as Stream from "effect/Stream"
 import { limitOrElse } from "../internal/request/eventLoop.ts"
 import { fromInput } from "../internal/request/failures.ts"
 import { renamed } from "../internal/request/operations.ts"
+import { BeforeRequest } from "../internal/request/responses.ts"
 import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
 import { readAhead } from "../internal/turn/readAhead.ts"
-import type { TurnControl } from "../internal/turn/turnControl.ts"
+import { BeforeTurn, type TurnControl } from "../internal/turn/turnControl.ts"
 import { endTurn, type OnTurnError } from "../internal/turn/turnEnd.ts"
 import { type TurnLimits, turnLimits } from "../internal/turn/turnLimits.ts"
 import { initialProgress } from "../internal/turn/turnProgress.ts"
@@ -76,7 +77,9 @@ const send = Effect.fnUntraced(function*(
     Effect.mapError(Effect.fromResult(toForm(content, form)), (reason) => refused(request, reason)).pipe(
       Effect.flatMap((content) => api.send({ params: { id: sessionId }, payload: { ...options, content } }))
     )
-  const sending = forms.send(yield* forms.find, sendAs)
+  const before = yield* BeforeTurn
+  const sendInForm = forms.send(yield* forms.find, sendAs)
+  const sending = before === undefined ? sendInForm : Effect.provideService(sendInForm, BeforeRequest, before)
   const limited = Duration.isFinite(limits.turn)
     ? limitOrElse({
       duration: limits.turn,

@@ -15,7 +15,7 @@ import * as Connection from "../internal/request/connection.ts"
 import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import type { Encoded, Endpoint } from "../internal/request/endpoint.ts"
 import * as Failures from "../internal/request/failures.ts"
-import { OnRequest, OnResponse, OnSent } from "../internal/request/responses.ts"
+import { BeforeRequest, OnRequest, OnResponse, OnSent } from "../internal/request/responses.ts"
 import { harmful, redactOf } from "../internal/request/secrets.ts"
 import { MayRepeat, sendOnce } from "../internal/request/sendOnce.ts"
 import { hasTracer } from "../internal/request/traced.ts"
@@ -144,6 +144,8 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     mark,
     send: Effect.fnUntraced(function*(endpoint, encoded) {
       const request = yield* prepare(endpoint, encoded)
+      const before = yield* BeforeRequest
+      if (before !== undefined) yield* before
       const onRequest = yield* OnRequest
       onRequest()
       const send = (endpoint.answersStream ? scopedClient : client).execute(request)

@@ -9,11 +9,18 @@ import * as Effect from "effect/Effect"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
+import type { AshErrorReason } from "../../schema/AshError.ts"
 
 /** Is called with each response, whatever its status. */
 export class OnResponse extends Context.Reference<(response: HttpClientResponse.HttpClientResponse) => void>(
   "effect-ash/internal/request/responses/OnResponse",
   { defaultValue: () => () => {} }
+) {}
+
+/** Is run right before a request goes out, when all that it waits for is there. Where it fails, nothing is sent. */
+export class BeforeRequest extends Context.Reference<Effect.Effect<void, AshErrorReason> | undefined>(
+  "effect-ash/internal/request/responses/BeforeRequest",
+  { defaultValue: () => undefined }
 ) {}
 
 /** Is called right before each request goes out, when all that it waits for is there. */

@@ -9,8 +9,10 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import { BeforeTurn } from "../../../src/internal/turn/turnControl.ts"
 import type { AshOptions } from "../../../src/layers/Ash.ts"
 import type { AshError } from "../../../src/schema/AshError.ts"
+import { InvalidRequest } from "../../../src/schema/Reasons.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
 import { noSession, session, sessionId } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
@@ -310,6 +312,46 @@ describe("an error", () => {
       const error = yield* Effect.flip(Effect.flatMap(AshClient, call))
       assert.strictEqual(error.operation, name)
       assert.isTrue(error.message.startsWith(`${name}: `))
+    }).pipe(Effect.scoped, Effect.provide(server.layer))
+  })
+})
+
+describe("what is run before a turn goes out", () => {
+  const open = Effect.flatMap(AshClient, (ash) => ash.sessions.open({ agent: "demo" }))
+
+  it.effect("is run once, behind all that the turn waits for, and not for other requests", () => {
+    const order: Array<string> = []
+    const server = serverOf({
+      "POST messages": () => {
+        order.push("sent")
+        return turn()
+      }
+    }, {
+      apiKey: Effect.sync(() => {
+        order.push("key")
+        return Redacted.make("secret")
+      })
+    })
+    return Effect.gen(function*() {
+      const opened = yield* open
+      order.splice(0)
+      yield* opened.ask("Hello!").pipe(Effect.provideService(BeforeTurn, Effect.sync(() => order.push("before"))))
+      assert.deepStrictEqual(order.slice(-3), ["key", "before", "sent"])
+      assert.strictEqual(order.filter((what) => what === "before").length, 1)
+    }).pipe(Effect.scoped, Effect.provide(server.layer))
+  })
+
+  it.effect("sends nothing where it fails, and fences nothing", () => {
+    const server = serverOf({ "POST messages": turn })
+    return Effect.gen(function*() {
+      const opened = yield* open
+      const refusal = Effect.fail(new InvalidRequest({ message: "the claim is too old" }))
+      const error = yield* opened.ask("Hello!").pipe(Effect.provideService(BeforeTurn, refusal), Effect.flip)
+      assert.strictEqual(error.message, "SessionHandle.ask: the claim is too old")
+      assert.isTrue(error.nothingHappened)
+      assert.strictEqual(server.count("/messages"), 0)
+      yield* opened.ask("Hello!")
+      assert.strictEqual(server.count("/messages"), 1)
     }).pipe(Effect.scoped, Effect.provide(server.layer))
   })
 })
