@@ -84,9 +84,9 @@ export class Messages extends Context.Service<Messages, {
           const request = { operation, sessionId, content, options, onTurnError }
           const { exclusive = true } = yield* policy.options(operation)
           if (!exclusive) return transport.stream(request, uncontrolledTurn)
-          const guest = yield* Gated.enterUnfenced(gates, operation, sessionId, "turn")
+          const holder = yield* Gated.enterUnfenced(gates, operation, sessionId, "turn")
           return Gated.gatedTurn(
-            { ...guest, operation, sessionId },
+            { ...holder, operation, sessionId },
             uncontrolledTurn.makeFold,
             (control) => transport.stream(request, control)
           )

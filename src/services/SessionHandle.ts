@@ -20,7 +20,7 @@ import type { Turn } from "../schema/Turn.ts"
 import type { UsageStats } from "../schema/Usage.ts"
 import type { Attachments, NewAttachment } from "./Attachments.ts"
 import type { ListMessagesOptions } from "./Messages.ts"
-import * as Recovery from "./session/handleCancel.ts"
+import * as HandleCancel from "./session/handleCancel.ts"
 import { outcome } from "./session/handleReconcile.ts"
 import type {
   ExecOptions,
@@ -29,7 +29,7 @@ import type {
   KnownSession,
   SessionHandleOptions
 } from "./session/handleState.ts"
-import * as Guest from "./session/handleTurn.ts"
+import * as HandleTurn from "./session/handleTurn.ts"
 import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
 import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
 import type { WorkspaceFile, Workspaces } from "./Workspaces.ts"
@@ -220,9 +220,9 @@ export const make = (
   return {
     id,
     ignoredSettings,
-    stream: (content, sendOptions) => Guest.stream(handle, "SessionHandle.stream", content, sendOptions),
-    ask: (content, sendOptions) => Guest.ask(handle, content, sendOptions),
-    exec: (command, execOptions) => Guest.exec(handle, command, execOptions),
+    stream: (content, sendOptions) => HandleTurn.stream(handle, "SessionHandle.stream", content, sendOptions),
+    ask: (content, sendOptions) => HandleTurn.ask(handle, content, sendOptions),
+    exec: (command, execOptions) => HandleTurn.exec(handle, command, execOptions),
     files: filesOf(id, files),
     workspace: workspaceOf(id, workspaces),
     attachments: attachmentsOf(id, attachments),
@@ -238,8 +238,8 @@ export const make = (
     fork: () => named("fork")(sessions.fork(id)),
     updateConfig: (config) => named("updateConfig")(sessions.updateConfig(id, config)),
     ...timelineOf(id, sessions),
-    cancel: () => inside("cancel")(Recovery.cancel(handle)),
-    recover: () => inside("recover")(Recovery.recover(handle)),
+    cancel: () => inside("cancel")(HandleCancel.cancel(handle)),
+    recover: () => inside("recover")(HandleCancel.recover(handle)),
     fence: Effect.sync(() => {
       const fence = gates.find(id)?.fence
       return fence === undefined || fence._tag === "Stopped" ? Option.none() : Option.some(fence.why)

@@ -11,7 +11,14 @@ import * as Result from "effect/Result"
 import type { AssistantMessage, ClaudeMessage, MessageBlock, UserMessage } from "../../schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { parseJson, startsAt } from "../../schema/Wire.ts"
-import { afford, type Beginning, type Budget, bytesOf, type Listener, Strand } from "./strand.ts"
+import {
+  type Budget,
+  bytesOf,
+  spend,
+  type StartedMessage,
+  TextAccumulator,
+  type TextListener
+} from "./textAccumulator.ts"
 
 /** The blocks of a message; a content that is a text counts as one. */
 export const blocksOf = (message: AssistantMessage | UserMessage): ReadonlyArray<MessageBlock> => {
@@ -29,7 +36,7 @@ const ownMark = "\"parent_tool_use_id\":null,\"uuid\":\""
 const ownEnd = "\"parent_tool_use_id\":null}"
 const ownMarkBeforeEnd = ownMark.length + "00000000-0000-0000-0000-000000000000\"}".length
 
-/** Whether a piece is said to be the agent's own, where no text of an agent's can stand: its quotes are escaped. */
+/** Whether a piece is marked as the agent's own, where no text of an agent's can stand: its quotes are escaped. */
 const isPlainlyOwn = (json: string) =>
   startsAt(json, json.length - ownMarkBeforeEnd, ownMark) || startsAt(json, json.length - ownEnd.length, ownEnd)
 
@@ -55,15 +62,15 @@ const stringField = (json: unknown, name: string): string | undefined => {
   return Predicate.isString(value) && value !== "" ? value : undefined
 }
 
-const mayHaveWords = /text_delta|thinking_delta/
+const mayHaveText = /text_delta|thinking_delta/
 
-/** The words of a piece, as the API has them. */
-const wordsIn = (delta: unknown): string | undefined => stringField(delta, "text") ?? stringField(delta, "thinking")
+/** The text of a piece, as the API has it. */
+const deltaTextOf = (delta: unknown): string | undefined => stringField(delta, "text") ?? stringField(delta, "thinking")
 
 /** Whether the agent used a tool there: its own, a server's or an API's. */
 const isToolUse = (type: unknown) => Predicate.isString(type) && /^(?:\w+_)?tool_use$/.test(type)
 
-const wordsOf = (block: MessageBlock): string =>
+const blockTextOf = (block: MessageBlock): string =>
   block._tag === "Text" ? block.text : block._tag === "Thinking" ? block.thinking : ""
 
 /** Whether a message of the SDK's reports that the model is asked once more. */
@@ -72,7 +79,7 @@ const isRetry = ({ raw }: Extract<ClaudeMessage, { readonly _tag: "Unknown" }>) 
   stringField(raw, "parent_tool_use_id") === undefined
 
 export interface AgentTextOptions {
-  readonly listener?: Listener
+  readonly listener?: TextListener
   /** For the text of complete messages, and to know those that are delivered twice. */
   readonly budget?: Budget
   /** Whether the text of complete messages is kept. @default true */
@@ -83,27 +90,27 @@ export interface AgentTextOptions {
 
 /** What the agent itself writes, and no subagent. A class, as methods stay compiled when a turn ends. */
 export class AgentText {
-  readonly #text: Strand
-  readonly #thinking: Strand
+  readonly #text: TextAccumulator
+  readonly #thinking: TextAccumulator
   readonly #seen = new Set<string>()
   readonly #budget: Budget
-  #message: Beginning = { id: undefined }
+  #message: StartedMessage = { id: undefined }
   /** A piece in an event of its own has no author: its twin has, a `Partial` event right behind it. */
-  #loose: Strand | undefined
-  #looseText = ""
-  #isLooseCounted = false
-  /** The mark of the last `Partial` event, if there was one, and what it said. */
+  #unattributed: TextAccumulator | undefined
+  #unattributedText = ""
+  #isUnattributedCounted = false
+  /** The mark of the last `Partial` event, if there was one, and its text. */
   #lastPartial: number | undefined
-  #lastSaid: string | undefined
-  /** Whether the agent's own message has begun that its pieces belong to; behind a result none has. */
-  #hasBegun = false
-  /** Whether a message has begun at all: there are servers that send no beginnings. */
-  #saysBeginnings = false
-  /** Whether there was a piece without a beginning. */
-  #isUnbegun = false
-  /** The id of the turn's first message, and whether an agent said something before. */
+  #lastPartialText: string | undefined
+  /** Whether the agent's own message has started that its pieces belong to; behind a result none has. */
+  #hasStarted = false
+  /** Whether the server sends `message_start` at all. */
+  #sendsStarts = false
+  /** Whether there was a piece whose message did not start before it. */
+  #hasUnstarted = false
+  /** The id of the turn's first message, and whether an agent wrote something before. */
   #init: string | undefined
-  #hasSpoken = false
+  #hasWritten = false
   #isMixed = false
 
   constructor(
@@ -112,8 +119,8 @@ export class AgentText {
   ) {
     this.#budget = budget
     const forText = keepsText ? budget : { left: 0, isExceeded: false }
-    this.#text = new Strand("text", listener, forText, pendingLimit)
-    this.#thinking = new Strand("thinking", listener, forText, pendingLimit)
+    this.#text = new TextAccumulator("text", listener, forText, pendingLimit)
+    this.#thinking = new TextAccumulator("thinking", listener, forText, pendingLimit)
   }
 
   /** What was written until now; a blank line separates what was written before and after a tool was used. */
@@ -127,7 +134,7 @@ export class AgentText {
 
   /**
    * Whether another turn writes here, too: there are two first messages, unless one was delivered twice, or something was
-   * said before the first one, or pieces have no beginning though the server sends beginnings.
+   * written before the first one, or a piece follows no `message_start` though the server sends them.
    */
   get isMixed(): boolean {
     return this.#isMixed
@@ -165,7 +172,7 @@ export class AgentText {
         if (isRetry(message)) {
           this.#text.retry(this.#message)
           this.#thinking.retry(this.#message)
-          this.#isUnbegun = false
+          this.#hasUnstarted = false
         }
         return true
       case "SystemInit":
@@ -174,8 +181,8 @@ export class AgentText {
         return true
       case "Result":
         this.settle()
-        this.#hasBegun = false
-        this.#hasSpoken = true
+        this.#hasStarted = false
+        this.#hasWritten = true
         return true
       default:
         this.settle()
@@ -185,29 +192,32 @@ export class AgentText {
 
   /** Counts a piece that no twin has followed. */
   settle() {
-    const loose = this.#loose
-    if (loose === undefined) return
-    this.#loose = undefined
-    if (!this.#isLooseCounted && !this.#isRepetition(loose)) this.#count(loose, this.#looseText, false)
+    const unattributed = this.#unattributed
+    if (unattributed === undefined) return
+    this.#unattributed = undefined
+    if (!this.#isUnattributedCounted && !this.#isRepetition(unattributed)) {
+      this.#count(unattributed, this.#unattributedText, false)
+    }
   }
 
   /** Counts a piece at once, unless its twin is to be waited for, as the server is one that sends twins. */
-  hurry() {
-    const loose = this.#loose
-    if (loose === undefined || this.#isLooseCounted || this.#lastPartial !== undefined) return
-    this.#isLooseCounted = true
-    if (!this.#isRepetition(loose)) this.#count(loose, this.#looseText, false)
+  settleAtOnce() {
+    const unattributed = this.#unattributed
+    if (unattributed === undefined || this.#isUnattributedCounted || this.#lastPartial !== undefined) return
+    this.#isUnattributedCounted = true
+    if (!this.#isRepetition(unattributed)) this.#count(unattributed, this.#unattributedText, false)
   }
 
   /** Servers send the whole of each block of thinking once more before its message. */
-  #isRepetition(loose: Strand): boolean {
-    return loose === this.#thinking && (this.#lastPartial !== undefined || loose.isPending(this.#looseText))
+  #isRepetition(unattributed: TextAccumulator): boolean {
+    return unattributed === this.#thinking &&
+      (this.#lastPartial !== undefined || unattributed.isPending(this.#unattributedText))
   }
 
-  #count(strand: Strand, text: string, isTold: boolean) {
+  #count(accumulator: TextAccumulator, text: string, isConfirmed: boolean) {
     if (text === "") return
     this.#supersede()
-    strand.piece(this.#message, text, isTold)
+    accumulator.piece(this.#message, text, isConfirmed)
   }
 
   #supersede() {
@@ -220,26 +230,26 @@ export class AgentText {
     this.#thinking.close()
   }
 
-  #takePiece(strand: Strand, text: string) {
+  #takePiece(accumulator: TextAccumulator, text: string) {
     this.settle()
-    this.#loose = strand
-    this.#looseText = text
-    this.#isLooseCounted = false
+    this.#unattributed = accumulator
+    this.#unattributedText = text
+    this.#isUnattributedCounted = false
   }
 
   #takePartial(json: string) {
     const mark = markOf(json)
-    const isRepeated = mark === this.#lastPartial && this.#lastSaid !== undefined && endsInUuid.test(json) &&
-      this.#lastSaid === wordsIn(field(field(parseJson(json), "event"), "delta"))
+    const isRepeated = mark === this.#lastPartial && this.#lastPartialText !== undefined && endsInUuid.test(json) &&
+      this.#lastPartialText === deltaTextOf(field(field(parseJson(json), "event"), "delta"))
     this.#lastPartial = mark
     if (isRepeated) {
-      this.#loose = undefined
+      this.#unattributed = undefined
       return
     }
     if (startsAt(json, deltaTypeAt, deltaType)) {
-      if (this.#loose !== undefined && isPlainlyOwn(json)) return this.#attribute(this.#loose, true)
-      if (this.#loose === undefined && !mayHaveWords.test(json)) {
-        if (!this.#hasBegun && isPlainlyOwn(json)) this.#takeUnbegun()
+      if (this.#unattributed !== undefined && isPlainlyOwn(json)) return this.#attribute(this.#unattributed, true)
+      if (this.#unattributed === undefined && !mayHaveText.test(json)) {
+        if (!this.#hasStarted && isPlainlyOwn(json)) this.#takeUnstarted()
         return
       }
     }
@@ -248,75 +258,75 @@ export class AgentText {
   }
 
   /** The twin of a piece has come. */
-  #attribute(loose: Strand, isOwn: boolean) {
-    this.#loose = undefined
-    this.#lastSaid = this.#looseText
-    if (isOwn && !this.#hasBegun) this.#takeUnbegun()
-    if (isOwn && !this.#isLooseCounted) this.#count(loose, this.#looseText, true)
-    if (!isOwn && this.#isLooseCounted) loose.takeBack(this.#looseText)
+  #attribute(unattributed: TextAccumulator, isOwn: boolean) {
+    this.#unattributed = undefined
+    this.#lastPartialText = this.#unattributedText
+    if (isOwn && !this.#hasStarted) this.#takeUnstarted()
+    if (isOwn && !this.#isUnattributedCounted) this.#count(unattributed, this.#unattributedText, true)
+    if (!isOwn && this.#isUnattributedCounted) unattributed.takeBack(this.#unattributedText)
   }
 
   /** An event of the Claude Messages API. */
   #takeModelEvent(event: unknown, isOwn: boolean) {
     const delta = field(event, "delta")
     const deltaType = field(delta, "type")
-    this.#lastSaid = wordsIn(delta)
-    if (deltaType === "text_delta") return this.#takeTwin(this.#text, this.#lastSaid, isOwn)
-    if (deltaType === "thinking_delta") return this.#takeTwin(this.#thinking, this.#lastSaid, isOwn)
+    this.#lastPartialText = deltaTextOf(delta)
+    if (deltaType === "text_delta") return this.#takeTwin(this.#text, this.#lastPartialText, isOwn)
+    if (deltaType === "thinking_delta") return this.#takeTwin(this.#thinking, this.#lastPartialText, isOwn)
     this.settle()
     if (!isOwn) return
     const type = field(event, "type")
-    if (type === "message_start") this.#begin(stringField(field(event, "message"), "id"))
+    if (type === "message_start") this.#start(stringField(field(event, "message"), "id"))
     if (isToolUse(field(field(event, "content_block"), "type"))) this.#text.useTool()
     if (type === "message_start" || type === "content_block_start") this.#close()
   }
 
-  #begin(id: string | undefined) {
+  #start(id: string | undefined) {
     this.#message = { id }
-    this.#hasBegun = true
-    this.#saysBeginnings = true
-    this.#hasSpoken = true
-    this.#isMixed ||= this.#isUnbegun
+    this.#hasStarted = true
+    this.#sendsStarts = true
+    this.#hasWritten = true
+    this.#isMixed ||= this.#hasUnstarted
   }
 
-  /** A piece that no message began before. It is another turn's, unless the server sends no beginnings. */
-  #takeUnbegun() {
-    this.#isUnbegun = true
-    this.#hasSpoken = true
-    this.#isMixed ||= this.#saysBeginnings
+  /** A piece before which no message started. It is another turn's, unless the server sends no `message_start`. */
+  #takeUnstarted() {
+    this.#hasUnstarted = true
+    this.#hasWritten = true
+    this.#isMixed ||= this.#sendsStarts
   }
 
   #takeInit(id: string) {
     const before = this.#init
     this.#init = id
-    this.#isMixed ||= before === undefined ? this.#hasSpoken : before === "" || before !== id
+    this.#isMixed ||= before === undefined ? this.#hasWritten : before === "" || before !== id
   }
 
   /** A piece as the API has it, be it the twin of the last one or not. */
-  #takeTwin(strand: Strand, text: string | undefined, isOwn: boolean) {
-    if (this.#loose === strand) return this.#attribute(strand, isOwn)
+  #takeTwin(accumulator: TextAccumulator, text: string | undefined, isOwn: boolean) {
+    if (this.#unattributed === accumulator) return this.#attribute(accumulator, isOwn)
     this.settle()
     if (!isOwn) return
-    if (!this.#hasBegun) this.#takeUnbegun()
-    if (text !== undefined) this.#count(strand, text, true)
+    if (!this.#hasStarted) this.#takeUnstarted()
+    if (text !== undefined) this.#count(accumulator, text, true)
   }
 
-  #strandOf(block: MessageBlock): Strand | undefined {
+  #accumulatorOf(block: MessageBlock): TextAccumulator | undefined {
     return block._tag === "Text" ? this.#text : block._tag === "Thinking" ? this.#thinking : undefined
   }
 
   #takeAssistant(message: AssistantMessage): boolean {
-    this.#hasSpoken = true
+    this.#hasWritten = true
     const blocks = blocksOf(message)
-    const isLooseAmong = blocks.some((block) =>
-      this.#strandOf(block) === this.#loose && wordsOf(block) === this.#looseText
+    const isUnattributedAmong = blocks.some((block) =>
+      this.#accumulatorOf(block) === this.#unattributed && blockTextOf(block) === this.#unattributedText
     )
     // A piece that repeats a block as a whole is a part of it, whosever it is.
-    if (isLooseAmong && !this.#isLooseCounted) this.#loose = undefined
+    if (isUnattributedAmong && !this.#isUnattributedCounted) this.#unattributed = undefined
     this.settle()
     const isNew = !this.#isSeen(message)
     if (!isNew || present(message.parent_tool_use_id) !== undefined) {
-      for (const block of blocks) this.#strandOf(block)?.takeBack(wordsOf(block))
+      for (const block of blocks) this.#accumulatorOf(block)?.takeBack(blockTextOf(block))
       return isNew
     }
     const id = present(message.message.id)
@@ -326,10 +336,10 @@ export class AgentText {
         isBehindTool = true
         this.#text.useTool()
         // Nothing else shows where a block of text ends.
-        if (!this.#saysBeginnings) this.#text.close()
+        if (!this.#sendsStarts) this.#text.close()
       }
       const isFollowed = blocks.some(({ _tag }, other) => other > index && _tag === block._tag)
-      this.#strandOf(block)?.block(this.#message, id, wordsOf(block), isFollowed, isBehindTool)
+      this.#accumulatorOf(block)?.block(this.#message, id, blockTextOf(block), isFollowed, isBehindTool)
       if (block._tag === "Text" && block.text !== "") isBehindTool = false
     })
     this.#supersede()
@@ -340,10 +350,10 @@ export class AgentText {
   #isSeen({ message, uuid }: AssistantMessage): boolean {
     const id = present(uuid)
     if (id === undefined) return false
-    const said = Result.getOrElse(Result.try(() => JSON.stringify(message.content)), () => "")
-    const mark = `${id} ${said.length} ${Hash.string(said)}`
+    const content = Result.getOrElse(Result.try(() => JSON.stringify(message.content)), () => "")
+    const mark = `${id} ${content.length} ${Hash.string(content)}`
     if (this.#seen.has(mark)) return true
-    if (afford(this.#budget, bytesOf(mark))) this.#seen.add(mark)
+    if (spend(this.#budget, bytesOf(mark))) this.#seen.add(mark)
     return false
   }
 }
@@ -360,7 +370,7 @@ export const makeWriter = () => {
     hasWritten = true
     isBroken = false
   }
-  const listener: Listener = {
+  const listener: TextListener = {
     written: (kind, text, isBehindTool) => {
       if (kind === "text") write(text, isBroken || isBehindTool)
     },

@@ -29,13 +29,13 @@ const endings: Readonly<Record<TurnUnsuccessful["outcome"], string>> = {
 }
 
 /** Characters of the agent's text in the place of an answer. */
-const saidLimit = 1000
+const answerLimit = 1000
 
-/** What the agent said instead of an answer, where it did. */
+/** The error that the agent gave in the place of an answer, if it gave one. */
 export const whatWasWrong = (outcome: TurnOutcome, redact: Redact): string =>
-  outcome._tag === "IsError" ? ` (${printable(redact(outcome.error)).slice(0, saidLimit)})` : ""
+  outcome._tag === "IsError" ? ` (${printable(redact(outcome.error)).slice(0, answerLimit)})` : ""
 
-/** Hides what the agent said from logs. */
+/** Keeps what the agent wrote out of logs. */
 export const hideTurn = (turn: Turn): Redacted.Redacted<Turn> =>
   Redacted.make(turn, { label: "what was received of the turn" })
 
@@ -53,7 +53,7 @@ export const successful = (
       reason: new TurnUnsuccessful({
         message: `the turn ended ${endings[outcome]}${
           whatWasWrong(turn.outcome, redact)
-        }; partialTurn has what the agent said until then`,
+        }; partialTurn has what the agent wrote until then`,
         sessionId,
         outcome,
         partialTurn: hideTurn(turn)
@@ -98,7 +98,7 @@ export const withKnown = (
 
 /**
  * Whether it is certain that a turn has not begun. A server at its capacity has made no session; of a turn that is not
- * said (docs/ash.md 5.7).
+ * known (docs/ash.md 5.7).
  */
 export const startedNothing = ({ nothingHappened, reason }: AshError): boolean =>
   nothingHappened && reason._tag !== "AtCapacity"

@@ -5,8 +5,8 @@
  * | State      | Carries                               | What may be sent                                         |
  * | ---------- | ------------------------------------- | -------------------------------------------------------- |
  * | Idle       |                                       | anything                                                 |
- * | Running    | the guest whose request is out        | nothing more: the guest is alone in the session          |
- * | Fenced     | the fence, and a guest that still runs | nothing behind a `Broken` one; another falls by a request |
+ * | Running    | the holder whose request is out        | nothing more: the holder is alone in the session          |
+ * | Fenced     | the fence, and a holder that still runs | nothing behind a `Broken` one; another falls by a request |
  * | Restarting | the same, where there was a fence     | what waits goes on when the restart has ended            |
  *
  * | Transition    | From          | To                                | Called                                           |
@@ -50,8 +50,8 @@ export interface SessionRestarted {
   readonly notSaved?: string | undefined
 }
 
-/** A turn or a command that is let in. */
-export interface Guest {
+/** A turn or a command that holds the gate. */
+export interface Holder {
   readonly what: "turn" | "command"
   /** Fails it from outside. */
   readonly cancelled: Deferred.Deferred<never, AshError>
@@ -73,12 +73,12 @@ export type Fence =
     readonly restart: (gate: Gate) => Effect.Effect<SessionRestarted, AshError>
   }
 
-/** What the gate of a session is in. A guest may still run behind a fence that another call has put up. */
+/** What the gate of a session is in. A holder may still run behind a fence that another call has put up. */
 export type GateState =
   | { readonly _tag: "Idle"; readonly fence: undefined; readonly running: undefined }
-  | { readonly _tag: "Running"; readonly fence: undefined; readonly running: Guest }
-  | { readonly _tag: "Fenced"; readonly fence: Fence; readonly running: Guest | undefined }
-  | { readonly _tag: "Restarting"; readonly fence: Fence | undefined; readonly running: Guest | undefined }
+  | { readonly _tag: "Running"; readonly fence: undefined; readonly running: Holder }
+  | { readonly _tag: "Fenced"; readonly fence: Fence; readonly running: Holder | undefined }
+  | { readonly _tag: "Restarting"; readonly fence: Fence | undefined; readonly running: Holder | undefined }
 
 /** What is remembered of a session, and keeps nothing out. */
 export interface SessionMemory {
@@ -104,27 +104,27 @@ export interface KnownGate {
 /** A gate as it is at one time. */
 export interface GateView {
   readonly state: GateState
-  readonly guest: Guest | undefined
+  readonly holder: Holder | undefined
 }
 
 const idle: GateState = { _tag: "Idle", fence: undefined, running: undefined }
 
 /** The state of a gate in which nothing is restarted. */
-const settled = (fence: Fence | undefined, running: Guest | undefined): GateState =>
+const settled = (fence: Fence | undefined, running: Holder | undefined): GateState =>
   fence !== undefined
     ? { _tag: "Fenced", fence, running }
     : running !== undefined
     ? { _tag: "Running", fence, running }
     : idle
 
-/** The same state with another fence, or another guest that runs. */
+/** The same state with another fence, or another holder that runs. */
 const withFence = (state: GateState, fence: Fence | undefined): GateState =>
   state._tag === "Restarting" ? { ...state, fence } : settled(fence, state.running)
-const withRunning = (state: GateState, running: Guest | undefined): GateState =>
+const withRunning = (state: GateState, running: Holder | undefined): GateState =>
   state._tag === "Restarting" ? { ...state, running } : settled(state.fence, running)
 
 /** Fails a turn or a command from outside. */
-export const cancelGuest = ({ cancelled }: Guest, error: AshError) => {
+export const cancelHolder = ({ cancelled }: Holder, error: AshError) => {
   Deferred.doneUnsafe(cancelled, Effect.fail(error))
 }
 
@@ -137,8 +137,8 @@ const leftRunning = {
 export class Gate {
   #state: GateState
   #memory: SessionMemory
-  #guest: Guest | undefined
-  /** Whether nothing more of the guest is to be sent. */
+  #holder: Holder | undefined
+  /** Whether nothing more of the holder is to be sent. */
   #isOver = false
   /** Held while the session is stopped or resumed, so that what waits finds it as it was left. */
   readonly restarting: Semaphore.Semaphore = Semaphore.makeUnsafe(1)
@@ -164,8 +164,8 @@ export class Gate {
   }
 
   /** The turn or the command that is inside. */
-  get guest(): Guest | undefined {
-    return this.#guest
+  get holder(): Holder | undefined {
+    return this.#holder
   }
 
   get fence(): Fence | undefined {
@@ -177,18 +177,18 @@ export class Gate {
     return this.#state.fence?._tag === "Broken"
   }
 
-  /** Whether the guest inside has still to be sent, for the first time or again. */
+  /** Whether the holder has still to be sent, for the first time or again. */
   get isWaiting(): boolean {
-    return this.#guest !== undefined && !this.#isOver && !this.runs(this.#guest)
+    return this.#holder !== undefined && !this.#isOver && !this.runs(this.#holder)
   }
 
-  /** Whether the request of a guest is out, and it is not known that the server is done with it. */
-  runs(guest: Guest): boolean {
-    return this.#state.running === guest
+  /** Whether the request of a holder is out, and it is not known that the server is done with it. */
+  runs(holder: Holder): boolean {
+    return this.#state.running === holder
   }
 
   view(): GateView {
-    return { state: this.#state, guest: this.#guest }
+    return { state: this.#state, holder: this.#holder }
   }
 
   remember(memory: Partial<SessionMemory>) {
@@ -196,49 +196,49 @@ export class Gate {
   }
 
   /** Lets a turn or a command in. Nothing of it runs before it is sent. */
-  enter(what: Guest["what"]): Guest {
-    this.#guest = { what, cancelled: Deferred.makeUnsafe() }
+  enter(what: Holder["what"]): Holder {
+    this.#holder = { what, cancelled: Deferred.makeUnsafe() }
     this.#isOver = false
-    return this.#guest
+    return this.#holder
   }
 
   /** Its scope has closed. Answers how it was left: with nothing that runs, while it ran, or behind a fence of its failure. */
-  leave(guest: Guest): "over" | "running" | "failed" {
-    this.#guest = undefined
-    if (!this.runs(guest)) return "over"
+  leave(holder: Holder): "over" | "running" | "failed" {
+    this.#holder = undefined
+    if (!this.runs(holder)) return "over"
     const { isShut } = this
     this.#state = withRunning(this.#state, undefined)
-    if (!isShut) this.#state = withFence(this.#state, { _tag: "Broken", why: leftRunning[guest.what] })
+    if (!isShut) this.#state = withFence(this.#state, { _tag: "Broken", why: leftRunning[holder.what] })
     return isShut ? "failed" : "running"
   }
 
   /** Its request goes out. A fence that went up while the request was waiting for its key stays. */
-  sent(guest: Guest) {
+  sent(holder: Holder) {
     if (!this.isShut) this.#state = withFence(this.#state, undefined)
-    this.#state = withRunning(this.#state, guest)
+    this.#state = withRunning(this.#state, holder)
   }
 
   /** Nothing runs of what was sent, and it may be sent again. */
-  refused(guest: Guest) {
-    if (this.runs(guest)) this.#state = withRunning(this.#state, undefined)
-    if (this.#guest === guest) this.#isOver = false
+  refused(holder: Holder) {
+    if (this.runs(holder)) this.#state = withRunning(this.#state, undefined)
+    if (this.#holder === holder) this.#isOver = false
   }
 
   /** The server is done with it. */
-  over(guest: Guest) {
-    if (this.runs(guest)) this.#state = withRunning(this.#state, undefined)
-    if (this.#guest === guest) this.#isOver = true
+  over(holder: Holder) {
+    if (this.runs(holder)) this.#state = withRunning(this.#state, undefined)
+    if (this.#holder === holder) this.#isOver = true
   }
 
-  /** The session cannot be used, and nothing of the guest has run. What this program did to the session is no fence. */
-  unusable(guest: Guest, fence: Fence) {
-    this.over(guest)
+  /** The session cannot be used, and nothing of the holder has run. What this program did to the session is no fence. */
+  unusable(holder: Holder, fence: Fence) {
+    this.over(holder)
     if (this.#memory.halted === undefined) this.#state = withFence(this.#state, this.fence ?? fence)
   }
 
   /** The end of what runs was not received. */
-  broke(guest: Guest, why: string) {
-    if (this.runs(guest)) this.#state = withFence(this.#state, this.fence ?? { _tag: "Broken", why })
+  broke(holder: Holder, why: string) {
+    if (this.runs(holder)) this.#state = withFence(this.#state, this.fence ?? { _tag: "Broken", why })
   }
 
   /** A handle has stopped the session. */
@@ -247,9 +247,9 @@ export class Gate {
   }
 
   /** What runs is to end by a restart. */
-  cancel(guest: Guest | undefined, fence: Fence, error: AshError) {
+  cancel(holder: Holder | undefined, fence: Fence, error: AshError) {
     this.#state = withFence(this.#state, fence)
-    if (guest !== undefined) cancelGuest(guest, error)
+    if (holder !== undefined) cancelHolder(holder, error)
   }
 
   /** The session is stopped and resumed from now on. */
@@ -286,18 +286,18 @@ export class Gate {
   halted(before: GateView, halted: SessionMemory["halted"], error: AshError) {
     this.remember({ halted })
     if (this.fence === before.state.fence) this.#state = withFence(this.#state, undefined)
-    const { guest } = before
-    if (guest === undefined || this.#guest !== guest || !this.runs(guest)) return
+    const { holder } = before
+    if (holder === undefined || this.#holder !== holder || !this.runs(holder)) return
     // One that went out meanwhile may have begun behind the stop, so that it leaves its fence.
-    if (before.state.running === guest) this.over(guest)
-    cancelGuest(guest, error)
+    if (before.state.running === holder) this.over(holder)
+    cancelHolder(holder, error)
   }
 
   /** The session ends with its scope, and what runs in it with the error. */
   closed(error: AshError) {
-    if (this.#guest !== undefined) {
-      this.over(this.#guest)
-      cancelGuest(this.#guest, error)
+    if (this.#holder !== undefined) {
+      this.over(this.#holder)
+      cancelHolder(this.#holder, error)
     }
     this.remember({ halted: undefined })
     this.#state = withFence(this.#state, undefined)

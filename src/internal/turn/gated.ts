@@ -11,7 +11,7 @@ import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { renamed, within } from "../request/operations.ts"
 import { whenSent } from "../request/responses.ts"
 import { startedNothing, withKnown } from "./brokenTurn.ts"
-import type { Fence, Gate, Guest, SessionMemory } from "./gate.ts"
+import type { Fence, Gate, Holder, SessionMemory } from "./gate.ts"
 import type { Control, TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
 import type { TurnGates } from "./turnGates.ts"
@@ -91,22 +91,22 @@ const advised = (error: AshError, { halted }: SessionMemory): AshError => {
   }
 }
 
-/** Is in a session as the one guest until the scope closes, and fences it where it is left while it runs. */
-export const beGuest = Effect.fnUntraced(function*(
+/** Holds the gate of a session until the scope closes, and fences the session where it is left while it runs. */
+export const holdGate = Effect.fnUntraced(function*(
   gate: Gate,
-  what: Guest["what"],
+  what: Holder["what"],
   onBroken: (hasFailed: boolean) => Effect.Effect<void> = () => Effect.void
 ) {
-  const guest = gate.enter(what)
+  const holder = gate.enter(what)
   // Before the gate opens again, as scopes close from the last to the first.
   yield* Scope.addFinalizer(
     yield* Scope.Scope,
     Effect.suspend(() => {
-      const how = gate.leave(guest)
+      const how = gate.leave(holder)
       return how === "over" ? Effect.void : onBroken(how === "failed")
     })
   )
-  return guest
+  return holder
 })
 
 /** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
@@ -114,23 +114,23 @@ export const enterUnfenced = Effect.fnUntraced(function*(
   gates: TurnGates,
   operation: string,
   id: string,
-  what: Guest["what"]
+  what: Holder["what"]
 ) {
   const gate = yield* gates.enter(operation, id, {})
-  const guest = yield* beGuest(gate, what)
+  const holder = yield* holdGate(gate, what)
   yield* gate.restarting.withPermits(1)(Effect.suspend(() => {
     const { fence } = gate
     if (fence?._tag === "Stopped") return Effect.mapError(fence.restart(gate), within(operation))
     return fence !== undefined && gate.isShut ? Effect.fail(fenced(operation, id, fence)) : Effect.void
   }))
-  return { gate, guest }
+  return { gate, holder }
 })
 
-export interface GuestOptions {
+export interface HolderOptions {
   readonly operation: string
   readonly sessionId: string
   readonly gate: Gate
-  readonly guest: Guest
+  readonly holder: Holder
   /** Why nothing may be sent any more, if so. */
   readonly refusal?: () => AshError | undefined
   /** Is called when the request goes out. */
@@ -139,15 +139,15 @@ export interface GuestOptions {
   readonly onRefused?: () => void
 }
 
-/** Until its request goes out a guest does not run; from then on it may, unless it is certain that it does not. */
-const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, sessionId }: GuestOptions): Control => {
+/** Until its request goes out a holder does not run; from then on it may, unless it is certain that it does not. */
+const controlOf = ({ gate, holder, onRefused, onSend, operation, refusal, sessionId }: HolderOptions): Control => {
   const onRequest = () => {
-    gate.sent(guest)
+    gate.sent(holder)
     onSend?.()
   }
   const attempt: Control["attempt"] = (sending) =>
-    Effect.flatMap(Deferred.isDone(guest.cancelled), (isCancelled) => {
-      if (isCancelled) return Deferred.await(guest.cancelled)
+    Effect.flatMap(Deferred.isDone(holder.cancelled), (isCancelled) => {
+      if (isCancelled) return Deferred.await(holder.cancelled)
       const refused = refusal?.() ?? (gate.fence !== undefined && gate.isShut
         ? fenced(operation, sessionId, gate.fence)
         : undefined)
@@ -155,27 +155,27 @@ const controlOf = ({ gate, guest, onRefused, onSend, operation, refusal, session
       return whenSent(onRequest)(sending).pipe(
         Effect.tapError((error) =>
           Effect.sync(() => {
-            if (!gate.runs(guest) || !startedNothing(error)) return
-            gate.refused(guest)
+            if (!gate.runs(holder) || !startedNothing(error)) return
+            gate.refused(holder)
             onRefused?.()
           })
         )
       )
     })
-  return { attempt, abort: Deferred.await(guest.cancelled) }
+  return { attempt, abort: Deferred.await(holder.cancelled) }
 }
 
 /** What a failure leaves behind in the gate. */
 const leave = (
-  { gate, guest }: GuestOptions,
+  { gate, holder }: HolderOptions,
   error: AshError,
   hasAnswered: boolean,
   why: string
 ): AshError => {
   const fence = hasAnswered ? undefined : unusable(error)
-  if (fence !== undefined) gate.unusable(guest, fence)
-  else if (startedNothing(error)) gate.over(guest)
-  else gate.broke(guest, why)
+  if (fence !== undefined) gate.unusable(holder, fence)
+  else if (startedNothing(error)) gate.over(holder)
+  else gate.broke(holder, why)
   return hasAnswered ? error : advised(error, gate.memory)
 }
 
@@ -185,12 +185,12 @@ const isStored = (event: StreamEvent) =>
 
 /** Streams a turn in a session that was entered alone. What it leaves behind stands in the gate before the next one enters. */
 export const gatedTurn = (
-  options: GuestOptions,
+  options: HolderOptions,
   makeFold: TurnFold.Make,
   send: (control: TurnControl) => Stream.Stream<StreamEvent, AshError>
 ): Stream.Stream<StreamEvent, AshError> =>
   Stream.suspend(() => {
-    const { gate, guest, operation } = options
+    const { gate, holder, operation } = options
     const { lastSequence: begin, usageBefore } = gate.memory
     let stored = 1
     let hasAnswered = false
@@ -212,7 +212,7 @@ export const gatedTurn = (
           gate.remember({ usageBefore: usageOf(event.message, usageBefore).after })
         }
         if (event._tag === "Done" || event._tag === "TurnError") {
-          gate.over(guest)
+          gate.over(holder)
           gate.remember({
             lastSequence: begin === undefined || event._tag === "TurnError" ? undefined : begin + stored
           })
@@ -227,7 +227,7 @@ export const gatedTurn = (
     }
     const failed = (error: AshError) => {
       if (error.reason._tag === "TurnFailed") {
-        gate.over(guest)
+        gate.over(holder)
         gate.remember({ lastSequence: undefined })
       }
       const known = withKnown(error, { lastSequence: begin }, operation)
@@ -247,10 +247,10 @@ const quiet = 200_000_000n
 
 /** Runs a command in a session that was entered alone. One that is not answered fences the session. */
 export const gatedCommand = <A>(
-  options: GuestOptions,
+  options: HolderOptions,
   command: (control: Control) => Effect.Effect<A, AshError>
 ): Effect.Effect<A, AshError> => {
-  const { gate, guest, operation } = options
+  const { gate, holder, operation } = options
   let hasRun = false
   const control = controlOf({
     ...options,
@@ -261,17 +261,17 @@ export const gatedCommand = <A>(
       hasRun = false
     }
   })
-  return Effect.raceFirst(command(control), Deferred.await(guest.cancelled)).pipe(
+  return Effect.raceFirst(command(control), Deferred.await(holder.cancelled)).pipe(
     Effect.tap(() =>
       Effect.sync(() => {
-        gate.over(guest)
+        gate.over(holder)
         gate.remember({ halted: undefined })
       })
     ),
     Effect.mapError((error) => {
       const why = `a command was not answered (${error.reason.message}), and may still run`
       const failure = leave(options, renamed(operation)(error), false, why)
-      hasRun = gate.runs(guest)
+      hasRun = gate.runs(holder)
       return failure
     }),
     Effect.ensuring(Effect.map(Clock.currentTimeNanos, (now) => {

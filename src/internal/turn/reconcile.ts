@@ -14,7 +14,7 @@ import * as TurnFold from "./turnFold.ts"
 export interface ReconcileQuery {
   /** The sequence number of the last message that was stored before it. @default 0, before the conversation */
   readonly after?: number | undefined
-  /** What was said in it; without it, the first turn behind `after`. */
+  /** The content of its message; without it, the first turn behind `after`. */
   readonly content?: MessageContent | undefined
 }
 
@@ -33,10 +33,10 @@ export type ReconcileOutcome =
   }
 
 /** The turn that is asked about, as far as it is known. */
-export interface AskedTurn {
+export interface TurnToFind {
   readonly after: number
-  /** What was said in it, if that is known. */
-  readonly said: string | undefined
+  /** The key of its content, if that is known. */
+  readonly contentKey: string | undefined
   /** When it was sent, in milliseconds of this program's clock. */
   readonly sentAt?: number
   /** Whether it is the last that matches, not the first. */
@@ -54,19 +54,23 @@ export interface Conversation {
   readonly events: Stream.Stream<SessionEvent, AshError>
 }
 
-const edge = 32
+/** Bytes at each end of a block by which it is compared. */
+const comparedBytes = 32
 
-/** What distinguishes a block that is no text from another. */
-const markOf = (block: unknown): ReadonlyArray<unknown> => {
+/** A key to compare a block by that is no text. */
+const blockKeyOf = (block: unknown): ReadonlyArray<unknown> => {
   if (!Predicate.hasProperty(block, "source") || !Predicate.hasProperty(block, "type")) return []
   const { source, type } = block
   const bytes = Predicate.hasProperty(source, "data") ? bytesOf(source.data) : undefined
-  return [[type, bytes === undefined ? source : [bytes.length, ...bytes.slice(0, edge), ...bytes.slice(-edge)]]]
+  return [[
+    type,
+    bytes === undefined ? source : [bytes.length, ...bytes.slice(0, comparedBytes), ...bytes.slice(-comparedBytes)]
+  ]]
 }
 
-/** What was said, to be compared, however a server was sent it and keeps it. */
-export const saidOf = (content: MessageContent | UserPrompt["content"]): string =>
-  JSON.stringify([textsOf(content).join(""), Predicate.isString(content) ? [] : [...content].flatMap(markOf)])
+/** A key to compare contents by: the same for all forms in which a server is sent a content, and keeps it. */
+export const contentKeyOf = (content: MessageContent | UserPrompt["content"]): string =>
+  JSON.stringify([textsOf(content).join(""), Predicate.isString(content) ? [] : [...content].flatMap(blockKeyOf)])
 
 const isPrompt = ({ content }: StoredMessage) => content._tag === "UserPrompt"
 const isResult = ({ content }: StoredMessage) => content._tag === "Result"
@@ -98,18 +102,19 @@ const runningAt = (
 /** Finds the turn, and its end if that is certainly its own: a turn that ran before it may have brought another's. */
 export const reconcile = Effect.fnUntraced(function*(
   { events, messages }: Conversation,
-  { after, isLast = false, said, sentAt }: AskedTurn
+  { after, isLast = false, contentKey, sentAt }: TurnToFind
 ): Effect.fn.Return<ReconcileOutcome, AshError> {
   const { clockAhead, rows } = yield* messages
-  const says = ({ content, sequence }: StoredMessage) =>
-    content._tag === "UserPrompt" && sequence > after && (said === undefined || saidOf(content.content) === said)
+  const hasContent = ({ content, sequence }: StoredMessage) =>
+    content._tag === "UserPrompt" && sequence > after &&
+    (contentKey === undefined || contentKeyOf(content.content) === contentKey)
   const earliest = sentAt === undefined ? -Infinity : sentAt + (clockAhead ?? 0)
-  const isAsked = (row: StoredMessage) => says(row) && timeOf(row) >= earliest
+  const isAsked = (row: StoredMessage) => hasContent(row) && timeOf(row) >= earliest
   const prompt = isLast ? rows.findLastIndex(isAsked) : rows.findIndex(isAsked)
   const asked = rows[prompt]
   if (asked === undefined) {
     const isCursor = after === 0 || rows.some(({ sequence }) => sequence === after)
-    return isCursor && (clockAhead !== undefined || !rows.some(says))
+    return isCursor && (clockAhead !== undefined || !rows.some(hasContent))
       ? { _tag: "NotStarted" }
       : { _tag: "OutcomeUnknown", messages: [], events: [] }
   }

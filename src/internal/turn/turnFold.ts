@@ -12,7 +12,7 @@ import type { ToolCall, Turn, TurnOutcome } from "../../schema/Turn.ts"
 import { jsonAt, saysError, toolError } from "../../schema/Wire.ts"
 import type { Redact } from "../request/secrets.ts"
 import { AgentText, blocksOf, makeWriter, present } from "./agentText.ts"
-import { afford, type Budget, bytesOf, type Listener } from "./strand.ts"
+import { type Budget, bytesOf, spend, type TextListener } from "./textAccumulator.ts"
 import { unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
 
 export { blocksOf }
@@ -47,7 +47,7 @@ export interface State {
 export interface StateOptions {
   /** How much is kept, in bytes. @default Infinity */
   readonly size?: number
-  readonly listener?: Listener
+  readonly listener?: TextListener
   readonly before?: UsageBefore
   readonly redact?: Redact
 }
@@ -87,7 +87,7 @@ const sizeOf = (json: unknown): number => {
 }
 
 /** Whether there is room for a value. Where there are no bounds, nothing is measured. */
-const hasRoom = ({ budget }: State, json: unknown): boolean => budget.left === Infinity || afford(budget, sizeOf(json))
+const hasRoom = ({ budget }: State, json: unknown): boolean => budget.left === Infinity || spend(budget, sizeOf(json))
 
 const addAssistant = (state: State, message: AssistantMessage) => {
   for (const block of blocksOf(message)) {
@@ -140,7 +140,7 @@ const addUser = (state: State, { message, raw, uuid }: Extract<ClaudeMessage, { 
       ? addToolResult(state, block, saysError(block.is_error, () => jsonAt(raw, ...toolError(index))))
       : []
   )
-  if (id !== undefined && afford(state.budget, bytesOf(id))) state.answers.set(id, answered)
+  if (id !== undefined && spend(state.budget, bytesOf(id))) state.answers.set(id, answered)
 }
 
 const addMessage = (state: State, message: ClaudeMessage) => {
@@ -170,8 +170,8 @@ const limits: Readonly<Record<string, TurnOutcome>> = {
 /** The errors of a result, be they a list or not. */
 const errorsOf = ({ errors, raw }: NonNullable<Turn["result"]>): ReadonlyArray<Schema.Json> => {
   if (errors !== undefined && errors !== null) return errors
-  const said = jsonAt(raw, "errors") ?? null
-  return said === null ? [] : [said]
+  const error = jsonAt(raw, "errors") ?? null
+  return error === null ? [] : [error]
 }
 
 const textOf = (json: Schema.Json): string => Predicate.isString(json) ? json : JSON.stringify(json)
@@ -211,7 +211,7 @@ export const toTurn = (state: State): Turn => {
 
 /**
  * The text that the agent writes, as it arrives: pieces where the server sends pieces, whole blocks where it does not,
- * and nothing twice. Where the agent said something else than its pieces, that follows behind a blank line.
+ * and nothing twice. Where a complete block differs from its pieces, it follows behind a blank line.
  */
 export const textDeltas = <E, R>(events: Stream.Stream<TurnEvent, E, R>): Stream.Stream<string, E, R> =>
   Stream.mapAccumArray(
@@ -224,7 +224,7 @@ export const textDeltas = <E, R>(events: Stream.Stream<TurnEvent, E, R>): Stream
     },
     (state, batch) => {
       for (const event of batch) if (event._tag !== "SessionRestarted") state.words.take(event)
-      state.words.hurry()
+      state.words.settleAtOnce()
       return [state, state.writer.take()]
     },
     {
@@ -268,7 +268,7 @@ export const fold = <E, R, E2 = never, R2 = never>(
     const write = Effect.suspend(() => Effect.forEach(writer.take(), onText, { discard: true }))
     return Stream.runForEachArray(events, (batch) => {
       add(state, batch)
-      state.words.hurry()
+      state.words.settleAtOnce()
       return write
     }).pipe(
       Effect.andThen(Effect.sync(() => state.words.settle())),

@@ -25,9 +25,9 @@ export interface BusyOptions {
 interface Entry {
   readonly gate: Gate
   readonly lock: Semaphore.Semaphore
-  /** Handles that keep it, guests inside and guests that wait. */
+  /** Handles that keep it, the turn or command that holds it, and those that wait. */
   users: number
-  /** Guests inside and guests that wait. */
+  /** The turn or command that holds it, and those that wait. */
   queued: number
 }
 
@@ -105,7 +105,7 @@ class Registry {
   }
 }
 
-/** Counts guests inside and guests that wait, until the scope closes. */
+/** Counts the turn or command that holds the gate, and those that wait for it, until the scope closes. */
 const queue = (entry: Entry) =>
   Effect.acquireRelease(
     Effect.sync(() => {

@@ -51,6 +51,6 @@ export const execAlone = (
     const run = (control: Control) => exec(parts, control, id, command, options)
     return !exclusive ? run(uncontrolled) : Effect.scoped(Effect.flatMap(
       Gated.enterUnfenced(parts.gates, "Sessions.exec", id, "command"),
-      (guest) => Gated.gatedCommand({ ...guest, operation: "Sessions.exec", sessionId: id }, run)
+      (holder) => Gated.gatedCommand({ ...holder, operation: "Sessions.exec", sessionId: id }, run)
     ))
   })

@@ -1,11 +1,11 @@
 /** Ends what runs in a session, and makes it usable again, when the program asks for it. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { cancelGuest, type Fence, type Gate, type Guest, type SessionRestarted } from "../../internal/turn/gate.ts"
+import { cancelHolder, type Fence, type Gate, type Holder, type SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import { closed, type HandleState } from "./handleState.ts"
-import { mend, restart } from "./restart.ts"
+import { makeUsable, restart } from "./restart.ts"
 
 const cancelOperation = "SessionHandle.cancel"
 const recoverOperation = "SessionHandle.recover"
@@ -20,8 +20,8 @@ const nothingSent = ({ id, services }: HandleState): Effect.Effect<SessionRestar
     mayBeLost: []
   }))
 
-/** Stops and resumes the session, and with it ends its guest. */
-const cancelByRestart = (handle: HandleState, gate: Gate, guest: Guest | undefined) => {
+/** Stops and resumes the session, and with it ends its holder. */
+const cancelByRestart = (handle: HandleState, gate: Gate, holder: Holder | undefined) => {
   const { restarts } = gate.memory
   return gate.restarting.withPermits(1)(Effect.gen(function*() {
     if (handle.isClosed()) return yield* closed(cancelOperation, handle.id)
@@ -30,9 +30,9 @@ const cancelByRestart = (handle: HandleState, gate: Gate, guest: Guest | undefin
     if (gate.memory.restarts !== restarts && lastRestart !== undefined) return lastRestart
     const fence: Fence = { _tag: "Broken", why: "what ran in it was cancelled, and it is not yet there again" }
     const how = `it was cancelled, by stopping the session ${handle.id}`
-    gate.cancel(guest, fence, Gated.cancelled(cancelOperation, handle.id, how))
+    gate.cancel(holder, fence, Gated.cancelled(cancelOperation, handle.id, how))
     const restarted = yield* restart(handle, gate, fence)
-    if (guest !== undefined) gate.over(guest)
+    if (holder !== undefined) gate.over(holder)
     return restarted
   }))
 }
@@ -40,14 +40,14 @@ const cancelByRestart = (handle: HandleState, gate: Gate, guest: Guest | undefin
 /** Ends whatever runs in the session. */
 export const cancel = (handle: HandleState): Effect.Effect<SessionRestarted, AshError> =>
   Effect.scoped(Effect.flatMap(handle.services.gates.use(handle.id), (gate) => {
-    const { guest } = gate
+    const { holder } = gate
     if (handle.isClosed()) return Effect.fail(closed(cancelOperation, handle.id))
-    if (guest !== undefined && gate.isWaiting) {
+    if (holder !== undefined && gate.isWaiting) {
       const how = "it was cancelled before it was sent"
-      cancelGuest(guest, Gated.cancelled(cancelOperation, handle.id, how))
+      cancelHolder(holder, Gated.cancelled(cancelOperation, handle.id, how))
       if (!gate.isShut) return nothingSent(handle)
     }
-    return cancelByRestart(handle, gate, guest)
+    return cancelByRestart(handle, gate, holder)
   }))
 
 /** What to do about a session that is not fenced: nothing, unless it is not active. */
@@ -68,6 +68,6 @@ export const recover = (handle: HandleState): Effect.Effect<Option.Option<Sessio
     const gate = yield* services.gates.enter(recoverOperation, id, options)
     return yield* gate.restarting.withPermits(1)(Effect.gen(function*() {
       const fence = gate.fence ?? (yield* inactive(handle))
-      return fence === undefined ? Option.none() : Option.some(yield* mend(handle, gate, fence))
+      return fence === undefined ? Option.none() : Option.some(yield* makeUsable(handle, gate, fence))
     }))
   }))

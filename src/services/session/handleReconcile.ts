@@ -8,11 +8,11 @@ import { sentAt } from "../../internal/request/failures.ts"
 import { paginate } from "../../internal/request/paging.ts"
 import { OnResponse } from "../../internal/request/responses.ts"
 import {
-  type AskedTurn,
+  contentKeyOf,
   reconcile,
   type ReconcileOutcome,
   type ReconcileQuery,
-  saidOf
+  type TurnToFind
 } from "../../internal/turn/reconcile.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { HandleState } from "./handleState.ts"
@@ -34,12 +34,15 @@ const readMessages = ({ id, services }: HandleState) =>
   })
 
 /** The turn that is asked about: a given one, or else the last one that broke off, the last one, the last of the session. */
-const askedTurn = ({ after = 0, broken, latest }: HandleState, asked: ReconcileQuery | undefined): AskedTurn => {
+const turnToFind = ({ after = 0, broken, latest }: HandleState, asked: ReconcileQuery | undefined): TurnToFind => {
   const known = broken ?? latest
   if (asked !== undefined) {
-    return { after: asked.after ?? 0, said: asked.content === undefined ? undefined : saidOf(asked.content) }
+    return {
+      after: asked.after ?? 0,
+      contentKey: asked.content === undefined ? undefined : contentKeyOf(asked.content)
+    }
   }
-  return known !== undefined ? { after, ...known } : { after, said: undefined, isLast: true }
+  return known !== undefined ? { after, ...known } : { after, contentKey: undefined, isLast: true }
 }
 
 /** Finds what became of a turn. */
@@ -50,6 +53,6 @@ export const outcome = (
   const { id, services } = handle
   return reconcile(
     { messages: readMessages(handle), events: paginate((page) => services.sessions.listEvents(id, page)) },
-    askedTurn(handle, asked)
+    turnToFind(handle, asked)
   )
 }

@@ -95,7 +95,7 @@ export interface KnownSession {
 /** A turn of a handle. */
 interface SentTurn {
   /** Its content, as reconciling compares it. */
-  readonly said: string
+  readonly contentKey: string
   /** When it was sent, in milliseconds of this program's clock. */
   readonly sentAt: number
 }

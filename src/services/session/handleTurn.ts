@@ -7,9 +7,9 @@ import * as Stream from "effect/Stream"
 import { merge, RequestOptions } from "../../client/RequestOptions.ts"
 import { messageOf } from "../../internal/request/operations.ts"
 import { successful } from "../../internal/turn/brokenTurn.ts"
-import type { Fence, Gate, Guest, SessionRestarted } from "../../internal/turn/gate.ts"
+import type { Fence, Gate, Holder, SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
-import { saidOf } from "../../internal/turn/reconcile.ts"
+import { contentKeyOf } from "../../internal/turn/reconcile.ts"
 import * as TurnFold from "../../internal/turn/turnFold.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
@@ -17,22 +17,22 @@ import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { Turn } from "../../schema/Turn.ts"
 import { closed, type ExecOptions, type HandleState } from "./handleState.ts"
-import { ready, restart, stop, usableAgain } from "./restart.ts"
+import { ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
 
 /** Enters the session alone, in a state in which a turn or a command may begin. */
 const enter = Effect.fnUntraced(function*(
   handle: HandleState,
   operation: string,
-  what: Guest["what"],
+  what: Holder["what"],
   onBroken?: (gate: Gate, hasFailed: boolean) => Effect.Effect<void>
 ) {
   const { id, isClosed, options, services } = handle
   if (isClosed()) return yield* closed(operation, id)
   const gate = yield* services.gates.enter(operation, id, options)
-  const guest = yield* Gated.beGuest(gate, what, (hasFailed) => onBroken?.(gate, hasFailed) ?? Effect.void)
-  const restarted = yield* Effect.raceFirst(ready(handle, operation, gate), Deferred.await(guest.cancelled))
+  const holder = yield* Gated.holdGate(gate, what, (hasFailed) => onBroken?.(gate, hasFailed) ?? Effect.void)
+  const restarted = yield* Effect.raceFirst(ensureUsable(handle, operation, gate), Deferred.await(holder.cancelled))
   const refusal = () => isClosed() ? closed(operation, id) : undefined
-  return { restarted, guest: { gate, guest, operation, refusal, sessionId: id } }
+  return { restarted, holder: { gate, holder, operation, refusal, sessionId: id } }
 })
 
 /** Stops the turn, and with it the session, which the next that uses it resumes. */
@@ -61,7 +61,7 @@ const stopTurn = (handle: HandleState, gate: Gate) =>
 /** Runs a turn again where it could not begin, behind a restart, which is an event of the stream. */
 const withRestarts = (
   handle: HandleState,
-  guest: Gated.GuestOptions,
+  holder: Gated.HolderOptions,
   turn: Stream.Stream<StreamEvent, AshError>,
   restarted: Option.Option<SessionRestarted>,
   tried: ReadonlyArray<Fence["_tag"]>
@@ -69,8 +69,8 @@ const withRestarts = (
   const events = handle.options.recovery !== "restart" ? turn : Stream.catch(turn, (error) =>
     Stream.unwrap(
       Effect.map(
-        usableAgain(handle, guest, error, tried),
-        ([restarted, tried]) => withRestarts(handle, guest, turn, restarted, tried)
+        restartForRetry(handle, holder, error, tried),
+        ([restarted, tried]) => withRestarts(handle, holder, turn, restarted, tried)
       )
     ))
   return Option.isNone(restarted) ? events : Stream.concat(Stream.succeed(restarted.value), events)
@@ -87,22 +87,22 @@ export const stream = (
   Stream.unwrap(Effect.gen(function*() {
     const { after, id, options: { buffer, onInterrupt, timeouts }, services } = handle
     const clock = yield* Clock.Clock
-    const { guest, restarted } = yield* enter(handle, operation, "turn", (gate, hasFailed) =>
+    const { holder, restarted } = yield* enter(handle, operation, "turn", (gate, hasFailed) =>
       Effect.suspend(() => {
         handle.broken = handle.latest
         return hasFailed || onInterrupt !== "stop" ? Effect.void : stopTurn(handle, gate)
       }))
-    if (handle.latest === undefined) guest.gate.remember({ lastSequence: guest.gate.memory.lastSequence ?? after })
+    if (handle.latest === undefined) holder.gate.remember({ lastSequence: holder.gate.memory.lastSequence ?? after })
     const onSend = () => {
-      handle.latest = { said: saidOf(content), sentAt: clock.currentTimeMillisUnsafe() }
+      handle.latest = { contentKey: contentKeyOf(content), sentAt: clock.currentTimeMillisUnsafe() }
     }
     const request = { operation, sessionId: id, content, options: sendOptions, onTurnError: "fail" } as const
     const turn = Gated.gatedTurn(
-      { ...guest, onSend },
+      { ...holder, onSend },
       makeFold,
       (control) => services.turns.stream(request, control)
     ).pipe(Stream.updateService(RequestOptions, (own) => merge(own)({ timeouts, buffer })))
-    return withRestarts(handle, guest, turn, restarted, [])
+    return withRestarts(handle, holder, turn, restarted, [])
   }))
 
 /** Runs a turn to its end, which is a failure unless it is a success. */
@@ -132,11 +132,11 @@ export const exec = (
   execOptions: ExecOptions | undefined
 ): Effect.Effect<ExecResult, AshError> =>
   Effect.scoped(Effect.gen(function*() {
-    const { guest } = yield* enter(handle, "SessionHandle.exec", "command")
+    const { holder } = yield* enter(handle, "SessionHandle.exec", "command")
     const attempt = (tried: ReadonlyArray<Fence["_tag"]>): Effect.Effect<ExecResult, AshError> =>
       Effect.catch(
-        Gated.gatedCommand(guest, (control) => handle.services.exec(control, handle.id, command, execOptions)),
-        (error) => Effect.flatMap(usableAgain(handle, guest, error, tried), ([, tried]) => attempt(tried))
+        Gated.gatedCommand(holder, (control) => handle.services.exec(control, handle.id, command, execOptions)),
+        (error) => Effect.flatMap(restartForRetry(handle, holder, error, tried), ([, tried]) => attempt(tried))
       )
     return yield* attempt([])
   }))

@@ -49,7 +49,7 @@ const save = Effect.fnUntraced(function*(handle: HandleState, fence: Fence) {
 /** Stops the session. A paused one cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
 export const stop = (handle: HandleState): Effect.Effect<unknown, AshError> => {
   const { id, services } = handle
-  const refused = (error: AshError) => whatIsLeftToStop(handle, error)
+  const refused = (error: AshError) => afterRefusedStop(handle, error)
   return Effect.catchReasons(Effect.asVoid(services.stop(id)), "AshError", {
     WrongState: (_, error) => refused(error),
     InvalidRequest: (_, error) => refused(error)
@@ -57,7 +57,7 @@ export const stop = (handle: HandleState): Effect.Effect<unknown, AshError> => {
 }
 
 /** What a stop that was refused comes to, whatever the server's words for it. */
-const whatIsLeftToStop = ({ id, services }: HandleState, error: AshError): Effect.Effect<void, AshError> =>
+const afterRefusedStop = ({ id, services }: HandleState, error: AshError): Effect.Effect<void, AshError> =>
   Effect.flatMap(services.sessions.get(id), ({ status }) =>
     status === "active"
       ? Effect.fail(error)
@@ -108,7 +108,7 @@ export const restart = (handle: HandleState, gate: Gate, fence: Fence): Effect.E
   })
 
 /** Makes the session usable again; one that a handle has stopped as that handle would, with its workspace. */
-export const mend = (
+export const makeUsable = (
   handle: HandleState,
   gate: Gate,
   fence: Fence
@@ -116,7 +116,7 @@ export const mend = (
   fence._tag === "Stopped" ? fence.restart(gate) : restart(handle, gate, fence)
 
 /** Restarts the session if it has to be, and if no other call did so in the meantime. A restart that runs is waited for. */
-export const ready = (
+export const ensureUsable = (
   handle: HandleState,
   operation: string,
   gate: Gate
@@ -125,21 +125,21 @@ export const ready = (
     const { fence } = gate
     if (fence === undefined) return Effect.succeedNone
     if (fence._tag === "Stopped" || (handle.options.recovery === "restart" && gate.memory.halted === undefined)) {
-      return Effect.asSome(mend(handle, gate, fence))
+      return Effect.asSome(makeUsable(handle, gate, fence))
     }
     return gate.isShut ? Effect.fail(Gated.fenced(operation, handle.id, fence)) : Effect.succeedNone
   })).pipe(Effect.mapError(within(operation)))
 
 /** Restarts a session in which nothing could begin, for another try; for each reason once. */
-export const usableAgain = (
+export const restartForRetry = (
   handle: HandleState,
-  { gate, guest, operation }: Gated.GuestOptions,
+  { gate, holder, operation }: Gated.HolderOptions,
   error: AshError,
   tried: ReadonlyArray<Fence["_tag"]>
 ): Effect.Effect<readonly [Option.Option<SessionRestarted>, ReadonlyArray<Fence["_tag"]>], AshError> => {
   const { fence } = gate
   const isHopeless = fence === undefined || gate.isShut || tried.includes(fence._tag)
   if (handle.options.recovery !== "restart" || gate.memory.halted !== undefined || isHopeless) return Effect.fail(error)
-  gate.refused(guest)
-  return Effect.map(ready(handle, operation, gate), (restarted) => [restarted, [...tried, fence._tag]])
+  gate.refused(holder)
+  return Effect.map(ensureUsable(handle, operation, gate), (restarted) => [restarted, [...tried, fence._tag]])
 }

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { type Fence, Gate, type Guest, type SessionRestarted } from "../../../src/internal/turn/gate.ts"
+import { type Fence, Gate, type Holder, type SessionRestarted } from "../../../src/internal/turn/gate.ts"
 import { AshError } from "../../../src/schema/AshError.ts"
 import { TurnCancelled } from "../../../src/schema/Reasons.ts"
 import { Session } from "../../../src/schema/Session.ts"
@@ -21,40 +21,40 @@ const gone: Fence = { _tag: "Gone", why: "gone" }
 const broken: Fence = { _tag: "Broken", why: "broken" }
 const stopped: Fence = { _tag: "Stopped", why: "stopped", restart: () => Effect.succeed(restarted) }
 
-/** The ways into each state, with a guest inside; `+` is a guest that runs, as far as is known. */
-const states: Record<string, (gate: Gate, guest: Guest) => void> = {
+/** The ways into each state, with a holder inside; `+` is a holder that runs, as far as is known. */
+const states: Record<string, (gate: Gate, holder: Holder) => void> = {
   "Idle": () => {},
-  "Running+": (gate, guest) => gate.sent(guest),
-  "Fenced Inactive": (gate, guest) => gate.unusable(guest, inactive),
-  "Fenced Broken+": (gate, guest) => {
-    gate.sent(guest)
-    gate.broke(guest, "broken")
+  "Running+": (gate, holder) => gate.sent(holder),
+  "Fenced Inactive": (gate, holder) => gate.unusable(holder, inactive),
+  "Fenced Broken+": (gate, holder) => {
+    gate.sent(holder)
+    gate.broke(holder, "broken")
   },
   "Fenced Stopped": (gate) => gate.stopped(stopped),
   "Restarting": (gate) => gate.restart(),
-  "Restarting Broken+": (gate, guest) => {
-    gate.sent(guest)
-    gate.cancel(guest, broken, error)
+  "Restarting Broken+": (gate, holder) => {
+    gate.sent(holder)
+    gate.cancel(holder, broken, error)
     gate.restart()
   }
 }
 
 /** Each transition, with the state that it leads to from each of the states, in their order. */
-const transitions: Record<string, readonly [(gate: Gate, guest: Guest) => void, ReadonlyArray<string>]> = {
+const transitions: Record<string, readonly [(gate: Gate, holder: Holder) => void, ReadonlyArray<string>]> = {
   sent: [
-    (gate, guest) => gate.sent(guest),
+    (gate, holder) => gate.sent(holder),
     ["Running+", "Running+", "Running+", "Fenced Broken+", "Running+", "Restarting+", "Restarting Broken+"]
   ],
   refused: [
-    (gate, guest) => gate.refused(guest),
+    (gate, holder) => gate.refused(holder),
     ["Idle", "Idle", "Fenced Inactive", "Fenced Broken", "Fenced Stopped", "Restarting", "Restarting Broken"]
   ],
   over: [
-    (gate, guest) => gate.over(guest),
+    (gate, holder) => gate.over(holder),
     ["Idle", "Idle", "Fenced Inactive", "Fenced Broken", "Fenced Stopped", "Restarting", "Restarting Broken"]
   ],
   unusable: [
-    (gate, guest) => gate.unusable(guest, gone),
+    (gate, holder) => gate.unusable(holder, gone),
     [
       "Fenced Gone",
       "Fenced Gone",
@@ -66,7 +66,7 @@ const transitions: Record<string, readonly [(gate: Gate, guest: Guest) => void, 
     ]
   ],
   broke: [
-    (gate, guest) => gate.broke(guest, "broken"),
+    (gate, holder) => gate.broke(holder, "broken"),
     [
       "Idle",
       "Fenced Broken+",
@@ -78,7 +78,7 @@ const transitions: Record<string, readonly [(gate: Gate, guest: Guest) => void, 
     ]
   ],
   leave: [
-    (gate, guest) => gate.leave(guest),
+    (gate, holder) => gate.leave(holder),
     ["Idle", "Fenced Broken", "Fenced Inactive", "Fenced Broken", "Fenced Stopped", "Restarting", "Restarting Broken"]
   ],
   stopped: [
@@ -94,7 +94,7 @@ const transitions: Record<string, readonly [(gate: Gate, guest: Guest) => void, 
     ]
   ],
   cancel: [
-    (gate, guest) => gate.cancel(guest, broken, error),
+    (gate, holder) => gate.cancel(holder, broken, error),
     [
       "Fenced Broken",
       "Fenced Broken+",
@@ -139,11 +139,11 @@ const transitions: Record<string, readonly [(gate: Gate, guest: Guest) => void, 
 const show = ({ state: { _tag, fence, running } }: Gate) =>
   [_tag, ...(_tag === "Running" || fence === undefined ? [] : [` ${fence._tag}`]), ...(running ? ["+"] : [])].join("")
 
-const inState = (enter: (gate: Gate, guest: Guest) => void) => {
+const inState = (enter: (gate: Gate, holder: Holder) => void) => {
   const gate = new Gate({ fence: undefined, halted: undefined })
-  const guest = gate.enter("turn")
-  enter(gate, guest)
-  return { gate, guest }
+  const holder = gate.enter("turn")
+  enter(gate, holder)
+  return { gate, holder }
 }
 
 describe("the gate of a session", () => {
@@ -153,8 +153,8 @@ describe("the gate of a session", () => {
 
   it.each(Object.entries(transitions))("changes its state by %s", (_, [change, expected]) => {
     const found = Object.values(states).map((enter) => {
-      const { gate, guest } = inState(enter)
-      change(gate, guest)
+      const { gate, holder } = inState(enter)
+      change(gate, holder)
       return show(gate)
     })
     assert.deepStrictEqual(found, expected)
@@ -169,13 +169,13 @@ describe("the gate of a session", () => {
     assert.strictEqual(lastRestart, restarted)
   })
 
-  it("keeps the fence of a guest that was sent behind the stop", () => {
-    const { gate, guest } = inState(() => {})
+  it("keeps the fence of a holder that was sent behind the stop", () => {
+    const { gate, holder } = inState(() => {})
     const before = gate.view()
-    gate.sent(guest)
+    gate.sent(holder)
     gate.halted(before, "stopped", error)
-    assert.isTrue(Deferred.isDoneUnsafe(guest.cancelled))
-    assert.strictEqual(gate.leave(guest), "running")
+    assert.isTrue(Deferred.isDoneUnsafe(holder.cancelled))
+    assert.strictEqual(gate.leave(holder), "running")
     assert.strictEqual(show(gate), "Fenced Broken")
   })
 })

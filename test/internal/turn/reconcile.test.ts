@@ -2,7 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { type AskedTurn, reconcile, type ReconcileOutcome, saidOf } from "../../../src/internal/turn/reconcile.ts"
+import {
+  contentKeyOf,
+  reconcile,
+  type ReconcileOutcome,
+  type TurnToFind
+} from "../../../src/internal/turn/reconcile.ts"
 import { claudeMessageFromJson } from "../../../src/schema/ClaudeMessage.ts"
 import type { StoredContent, StoredMessage } from "../../../src/schema/Message.ts"
 import type { SessionEvent, SessionEventData } from "../../../src/schema/SessionEvent.ts"
@@ -13,13 +18,13 @@ import { chance } from "../../support/promise.ts"
 interface Row {
   readonly owner: string
   readonly kind: "prompt" | "answer" | "result"
-  readonly said?: string
+  readonly content?: string
 }
 
-const contentOf = ({ kind, owner, said = owner }: Row): StoredContent => {
+const contentOf = ({ kind, owner, content = owner }: Row): StoredContent => {
   switch (kind) {
     case "prompt":
-      return { _tag: "UserPrompt", type: "user", content: said, raw: null }
+      return { _tag: "UserPrompt", type: "user", content, raw: null }
     case "answer":
       return claudeMessageFromJson({ type: "assistant", message: { content: [{ type: "text", text: owner }] } })
     case "result":
@@ -50,14 +55,14 @@ const eventAt = (sequence: number, data: SessionEventData): SessionEvent => ({
   raw: null
 })
 
-const saying = (asked: AskedTurn): AskedTurn => ({
+const saying = (asked: TurnToFind): TurnToFind => ({
   ...asked,
-  said: asked.said === undefined ? undefined : saidOf(asked.said)
+  contentKey: asked.contentKey === undefined ? undefined : contentKeyOf(asked.contentKey)
 })
 
 const ask = (
   rows: ReadonlyArray<Row>,
-  asked: AskedTurn,
+  asked: TurnToFind,
   events: ReadonlyArray<SessionEvent> = [],
   clockAhead: number | undefined = 0
 ) =>
@@ -66,10 +71,10 @@ const ask = (
     events: Stream.fromIterable(events)
   }, saying(asked))
 
-const prompt = (owner: string, said?: string): Row => ({
+const prompt = (owner: string, content?: string): Row => ({
   owner,
   kind: "prompt",
-  ...(said === undefined ? {} : { said })
+  ...(content === undefined ? {} : { content })
 })
 const answer = (owner: string): Row => ({ owner, kind: "answer" })
 const end = (owner: string): Row => ({ owner, kind: "result" })
@@ -78,37 +83,37 @@ const textOf = (outcome: ReconcileOutcome) => outcome._tag === "Completed" ? out
 
 describe("a turn that is asked about", () => {
   const turn = (owner: string) => [prompt(owner), answer(owner), end(owner)]
-  const cases: ReadonlyArray<readonly [string, ReadonlyArray<Row>, AskedTurn, string]> = [
-    ["is the one behind the cursor", [...turn("a"), ...turn("b")], { after: 3, said: "b" }, "b"],
-    ["is found by what was said", [...turn("a"), ...turn("b"), ...turn("c")], { after: 0, said: "b" }, "b"],
+  const cases: ReadonlyArray<readonly [string, ReadonlyArray<Row>, TurnToFind, string]> = [
+    ["is the one behind the cursor", [...turn("a"), ...turn("b")], { after: 3, contentKey: "b" }, "b"],
+    ["is found by its content", [...turn("a"), ...turn("b"), ...turn("c")], { after: 0, contentKey: "b" }, "b"],
     ["is the first behind the cursor, where that is not known", [...turn("a"), ...turn("b")], {
       after: 0,
-      said: undefined
+      contentKey: undefined
     }, "a"],
-    ["is not the same words of before the cursor", turn("a"), { after: 3, said: "a" }, "NotStarted"],
-    ["is not there in an empty conversation", [], { after: 0, said: "a" }, "NotStarted"],
+    ["is not the same words of before the cursor", turn("a"), { after: 3, contentKey: "a" }, "NotStarted"],
+    ["is not there in an empty conversation", [], { after: 0, contentKey: "a" }, "NotStarted"],
     [
       "is not known behind a cursor that is not of this conversation",
       turn("a"),
-      { after: 7, said: "a" },
+      { after: 7, contentKey: "a" },
       "OutcomeUnknown"
     ],
     ["has no end where another prompt came before it", [prompt("a"), answer("a"), prompt("b"), end("a")], {
       after: 0,
-      said: "a"
+      contentKey: "a"
     }, "OutcomeUnknown"],
     ["does not take the end of the turn before it", [prompt("b"), prompt("a"), answer("b"), end("b")], {
       after: 0,
-      said: "a"
+      contentKey: "a"
     }, "OutcomeUnknown"],
     ["does not take it behind a cursor either", [...turn("x"), prompt("b"), prompt("a"), end("b")], {
       after: 4,
-      said: "a"
+      contentKey: "a"
     }, "OutcomeUnknown"],
     [
       "was begun, and its end is not stored",
       [...turn("b"), prompt("a"), answer("a")],
-      { after: 3, said: "a" },
+      { after: 3, contentKey: "a" },
       "OutcomeUnknown"
     ]
   ]
@@ -120,18 +125,18 @@ describe("a turn that is asked about", () => {
   it.effect("may follow one that failed, which has no result, by the timeline", () =>
     Effect.gen(function*() {
       const rows = [prompt("b"), answer("b"), prompt("a"), end("a")]
-      assert.strictEqual(textOf(yield* ask(rows, { after: 2, said: "a" })), "OutcomeUnknown")
+      assert.strictEqual(textOf(yield* ask(rows, { after: 2, contentKey: "a" })), "OutcomeUnknown")
       const failed = [eventAt(2, { _tag: "Error", error: "no" })]
-      assert.strictEqual(textOf(yield* ask(rows, { after: 2, said: "a" }, failed)), "a")
+      assert.strictEqual(textOf(yield* ask(rows, { after: 2, contentKey: "a" }, failed)), "a")
       const later = [eventAt(4, { _tag: "Error", error: "no" })]
-      assert.strictEqual(textOf(yield* ask(rows, { after: 2, said: "a" }, later)), "OutcomeUnknown")
+      assert.strictEqual(textOf(yield* ask(rows, { after: 2, contentKey: "a" }, later)), "OutcomeUnknown")
     }))
 
   it.effect("has its own events alone", () =>
     Effect.gen(function*() {
       const rows = [...turn("b"), prompt("a"), answer("a"), prompt("c"), end("c")]
       const events = rows.map((_, index) => eventAt(index + 1, { _tag: "Text", text: String(index + 1) }))
-      const outcome = yield* ask(rows, { after: 3, said: "a" }, events)
+      const outcome = yield* ask(rows, { after: 3, contentKey: "a" }, events)
       if (outcome._tag !== "OutcomeUnknown") return assert.fail(outcome._tag)
       assert.deepStrictEqual(outcome.messages.map(({ sequence }) => sequence), [4, 5])
       assert.deepStrictEqual(outcome.events.map(({ sequence }) => sequence), [4, 5])
@@ -141,14 +146,14 @@ describe("a turn that is asked about", () => {
     Effect.gen(function*() {
       const rows = [...turn("a"), ...turn("a")]
       const sentAt = start + 3500
-      assert.strictEqual(textOf(yield* ask(turn("a"), { after: 0, said: "a", sentAt })), "NotStarted")
-      const outcome = yield* ask(rows, { after: 0, said: "a", sentAt })
+      assert.strictEqual(textOf(yield* ask(turn("a"), { after: 0, contentKey: "a", sentAt })), "NotStarted")
+      const outcome = yield* ask(rows, { after: 0, contentKey: "a", sentAt })
       assert.strictEqual(outcome._tag, "Completed")
       // A clock that is an hour behind the server's.
-      const behind = { after: 0, said: "a", sentAt: sentAt - 3_600_000 }
+      const behind = { after: 0, contentKey: "a", sentAt: sentAt - 3_600_000 }
       assert.strictEqual(textOf(yield* ask(turn("a"), behind, [], 3_600_000)), "NotStarted")
       // Of a server that does not tell its time it is not known whose clock is right.
-      const ahead = { after: 0, said: "a", sentAt: sentAt + 3_600_000 }
+      const ahead = { after: 0, contentKey: "a", sentAt: sentAt + 3_600_000 }
       const unknown = yield* reconcile({
         messages: Effect.succeed({ rows: stored(turn("a")), clockAhead: undefined }),
         events: Stream.empty
@@ -161,15 +166,18 @@ describe("a turn that is asked about", () => {
       const picture = (data: Uint8Array) =>
         [{ type: "image", source: { type: "base64", media_type: "image/png", data } }] as const
       const one = new Uint8Array([1, 2, 3])
-      assert.strictEqual(saidOf(picture(one)), saidOf(picture(new Uint8Array([0, 1, 2, 3]).subarray(1))))
-      assert.notStrictEqual(saidOf(picture(one)), saidOf(picture(new Uint8Array([1, 2, 4]))))
-      assert.notStrictEqual(saidOf(picture(one)), saidOf(""))
-      assert.strictEqual(saidOf("one two"), saidOf([{ type: "text", text: "one" }, { type: "text", text: " two" }]))
+      assert.strictEqual(contentKeyOf(picture(one)), contentKeyOf(picture(new Uint8Array([0, 1, 2, 3]).subarray(1))))
+      assert.notStrictEqual(contentKeyOf(picture(one)), contentKeyOf(picture(new Uint8Array([1, 2, 4]))))
+      assert.notStrictEqual(contentKeyOf(picture(one)), contentKeyOf(""))
+      assert.strictEqual(
+        contentKeyOf("one two"),
+        contentKeyOf([{ type: "text", text: "one" }, { type: "text", text: " two" }])
+      )
     }))
 
   it.effect("of which the time of sending is not known is found, whatever the clocks show", () =>
     Effect.gen(function*() {
-      assert.strictEqual(textOf(yield* ask(turn("a"), { after: 0, said: "a" }, [], start * 2)), "a")
+      assert.strictEqual(textOf(yield* ask(turn("a"), { after: 0, contentKey: "a" }, [], start * 2)), "a")
     }))
 
   it.effect("never has the end of another, however turns mix", () =>
@@ -196,7 +204,7 @@ describe("a turn that is asked about", () => {
         }
         for (const owner of owners) {
           const at = rows.findIndex((row) => row.kind === "prompt" && row.owner === owner)
-          const outcome = yield* ask(rows, { after: random() < 0.5 || at < 0 ? 0 : at, said: owner })
+          const outcome = yield* ask(rows, { after: random() < 0.5 || at < 0 ? 0 : at, contentKey: owner })
           if (outcome._tag === "Completed") {
             completed += 1
             assert.strictEqual(textOf(outcome), owner, JSON.stringify(rows))

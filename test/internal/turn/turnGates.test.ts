@@ -20,10 +20,10 @@ const error = new AshError({ operation: "test", reason: new TurnCancelled({ mess
 const setFence = (why: string | undefined) => (gate: Gate) => {
   gate.halted(gate.view(), undefined, error)
   if (why === undefined) return
-  const guest = gate.enter("turn")
-  gate.sent(guest)
-  gate.broke(guest, why)
-  gate.leave(guest)
+  const holder = gate.enter("turn")
+  gate.sent(holder)
+  gate.broke(holder, why)
+  gate.leave(holder)
 }
 
 describe("the gates of sessions", () => {

@@ -1,12 +1,12 @@
-/** The text, or the thinking, of a turn: pieces, and the complete blocks that take their place. */
+/** Accumulates the text, or the thinking, of a turn: pieces, and the complete blocks that take their place. */
 
 export type Kind = "text" | "thinking"
 
 /** Receives what the agent writes, as it becomes known. */
-export interface Listener {
+export interface TextListener {
   /** More was written: a piece, a block, or what a block has beyond its pieces. */
   readonly written?: (kind: Kind, text: string, isBehindTool: boolean) => void
-  /** Pieces turned out to be no part of what the agent said; this stands in their place. */
+  /** Pieces turned out to be no part of what the agent wrote; this stands in their place. */
   readonly replaced?: (kind: Kind, abandoned: string, text: string) => void
 }
 
@@ -18,7 +18,7 @@ export interface Budget {
 }
 
 /** Takes from a budget; answers whether there was so much. */
-export const afford = (budget: Budget, bytes: number): boolean => {
+export const spend = (budget: Budget, bytes: number): boolean => {
   const isAffordable = bytes <= budget.left
   if (isAffordable) budget.left -= bytes
   else budget.isExceeded = true
@@ -28,34 +28,34 @@ export const afford = (budget: Budget, bytes: number): boolean => {
 /** Engines take up to two bytes for a character. */
 export const bytesOf = (text: string): number => text.length * 2
 
-/** A message of the model, known by its beginning. */
-export interface Beginning {
+/** A message of the model that has started, with the id of its `message_start`. */
+export interface StartedMessage {
   readonly id: string | undefined
 }
 
 /** A block, or as much of it as has arrived. */
 interface Part {
-  message: Beginning
+  message: StartedMessage
   text: string
   /** How long it is, though not all of it may be kept. */
   length: number
-  /** How much of the end of the text no twin has confirmed as the agent's own. */
-  untold: number
+  /** How much of the end of the text no `Partial` event has confirmed as the agent's own. */
+  unconfirmed: number
   /** Of pieces: whether more may follow, whether the model was asked again. */
   state: "open" | "closed" | "retried" | "complete"
   isBehindTool: boolean
 }
 
 /** What has been settled belongs to no message that anything could be added to. */
-const settled: Beginning = { id: undefined }
+const settled: StartedMessage = { id: undefined }
 
 /** Characters of a part that is pending, and of what belongs to it. */
 const pendingSizeOf = ({ message, text }: Part): number => text.length + (message.id ?? "").length + 64
 
-/** The text, or the thinking, of a turn. */
-export class Strand {
+/** The text, or the thinking, of a turn, as it arrives. */
+export class TextAccumulator {
   readonly #kind: Kind
-  readonly #listener: Listener
+  readonly #listener: TextListener
   readonly #budget: Budget
   readonly #pendingLimit: number
   readonly #parts: Array<Part> = []
@@ -66,14 +66,14 @@ export class Strand {
   #toolUsed = false
   #isRetried = false
 
-  constructor(kind: Kind, listener: Listener, budget: Budget, pendingLimit: number) {
+  constructor(kind: Kind, listener: TextListener, budget: Budget, pendingLimit: number) {
     this.#kind = kind
     this.#listener = listener
     this.#budget = budget
     this.#pendingLimit = pendingLimit
   }
 
-  piece(message: Beginning, text: string, isTold: boolean) {
+  piece(message: StartedMessage, text: string, isConfirmed: boolean) {
     let part = this.#pending.at(-1)
     const isFirst = part?.state !== "open"
     if (part?.state !== "open") {
@@ -86,7 +86,7 @@ export class Strand {
       this.#pendingSize += text.length
     }
     part.length += text.length
-    part.untold = isTold ? 0 : part.untold + text.length
+    part.unconfirmed = isConfirmed ? 0 : part.unconfirmed + text.length
     this.#listener.written?.(this.#kind, text, isFirst && part.isBehindTool)
   }
 
@@ -94,7 +94,7 @@ export class Strand {
    * A block of a complete message; one that is empty confirms nothing of what is pending. Behind it in the message there may be
    * another one, which goes on where it ends; before it a tool may have been used.
    */
-  block(message: Beginning, id: string | undefined, text: string, isFollowed: boolean, isBehindTool: boolean) {
+  block(message: StartedMessage, id: string | undefined, text: string, isFollowed: boolean, isBehindTool: boolean) {
     if (text === "") return
     const part = this.#partOf(message, id, text)
     if (part === undefined) {
@@ -140,7 +140,7 @@ export class Strand {
   }
 
   /** The model is asked once more for the message. */
-  retry(message: Beginning) {
+  retry(message: StartedMessage) {
     for (const part of this.#pending) if (part.message === message) part.state = "retried"
     this.#isRetried = true
   }
@@ -152,15 +152,15 @@ export class Strand {
     for (const part of this.#pending) if (part.state === "retried") this.#drop(part, part.text)
   }
 
-  /** Whether this is what no twin has confirmed as the agent's own, at the end of what has arrived. */
+  /** Takes back what no `Partial` event has confirmed as the agent's own, at the end of what has arrived. */
   takeBack(text: string) {
     const part = this.#pending.at(-1)
-    if (part?.state !== "open" || text === "" || part.untold < text.length || !part.text.endsWith(text)) return
+    if (part?.state !== "open" || text === "" || part.unconfirmed < text.length || !part.text.endsWith(text)) return
     if (part.text === text) return this.#drop(part, text)
     part.text = part.text.slice(0, -text.length)
     part.length -= text.length
     this.#pendingSize -= text.length
-    part.untold -= text.length
+    part.unconfirmed -= text.length
     this.#listener.replaced?.(this.#kind, text, "")
   }
 
@@ -178,8 +178,8 @@ export class Strand {
       .join("")
   }
 
-  #add(message: Beginning, state: Part["state"]): Part {
-    const part: Part = { message, text: "", length: 0, untold: 0, state, isBehindTool: this.#toolUsed }
+  #add(message: StartedMessage, state: Part["state"]): Part {
+    const part: Part = { message, text: "", length: 0, unconfirmed: 0, state, isBehindTool: this.#toolUsed }
     this.#toolUsed = false
     this.#parts.push(part)
     this.#last = part
@@ -218,14 +218,14 @@ export class Strand {
   }
 
   #keep(part: Part) {
-    if (!afford(this.#budget, bytesOf(part.text))) this.#parts.splice(this.#parts.lastIndexOf(part), 1)
+    if (!spend(this.#budget, bytesOf(part.text))) this.#parts.splice(this.#parts.lastIndexOf(part), 1)
   }
 
   /**
    * The pieces of a block: those of the message that it has the id of, or else of the one that began last; of several blocks
    * those with the same text.
    */
-  #partOf(message: Beginning, id: string | undefined, text: string): Part | undefined {
+  #partOf(message: StartedMessage, id: string | undefined, text: string): Part | undefined {
     if (this.#pending.length === 0) return undefined
     const first = (isOf: (part: Part) => boolean) => {
       const part = this.#pending.find(isOf)
