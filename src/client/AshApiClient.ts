@@ -20,7 +20,7 @@ import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import * as Endpoint from "../internal/request/endpoint.ts"
 import { exchange } from "../internal/request/exchange.ts"
 import * as Failures from "../internal/request/failures.ts"
-import { isSurely } from "../internal/request/foreign.ts"
+import { safelyIs } from "../internal/request/inspectUnknown.ts"
 import { redactOf } from "../internal/request/secrets.ts"
 import { AshApi } from "../schema/AshApi.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
@@ -87,7 +87,7 @@ const unread = (
   response: HttpClientResponse.HttpClientResponse,
   { answerInErrors }: Endpoint.Endpoint
 ): Effect.Effect<AshErrorReason> => {
-  if (!isSurely(error, Schema.isSchemaError)) {
+  if (!safelyIs(error, Schema.isSchemaError)) {
     return Effect.succeed(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, response.request)))
   }
   const redact = redactOf(response.request)
@@ -119,7 +119,7 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
     Effect.suspend(() => {
       const endpoint = made ??= makeEndpoint()
       const received = endpoint.encode(input, transport.mark).pipe(
-        Effect.mapError((error) => isSurely(error, Schema.isSchemaError) ? Failures.fromInput(error) : error),
+        Effect.mapError((error) => safelyIs(error, Schema.isSchemaError) ? Failures.fromInput(error) : error),
         Effect.flatMap((encoded) => transport.send(endpoint, encoded))
       )
       return endpoint.answersStream

@@ -50,7 +50,7 @@ const scriptOf = ({ agents = {}, script = AgentScript.offline }: AshEmbeddedOpti
 }
 
 /** Adds to a failure which of the agents is invalid. */
-const ofAgent = (name: string) => (error: AshError): AshError => {
+const namingAgent = (name: string) => (error: AshError): AshError => {
   const { reason } = error
   if (reason._tag !== "InvalidRequest") return error
   const agent = `agents[${JSON.stringify(name)}]`
@@ -66,11 +66,11 @@ const deploy = ({ agents = {} }: WithAgents) =>
     Agents,
     ({ create }) =>
       Effect.forEach(Object.entries(agents), ([name, { env, files, systemPrompt }]) =>
-        Effect.mapError(create({ name, env, files, systemPrompt }), ofAgent(name)))
+        Effect.mapError(create({ name, env, files, systemPrompt }), namingAgent(name)))
   )
 
 /** A server whose turns are recorded, and which has its agents. */
-const furnished = <Options extends AshEmbeddedOptions, A>(
+const withAgents = <Options extends AshEmbeddedOptions, A>(
   options: Options,
   make: (options: Options) => Layer.Layer<Ash.AshServices | A, AshError>
 ): Layer.Layer<Ash.AshServices | AskedTurns | A, AshError> =>
@@ -87,7 +87,7 @@ const furnished = <Options extends AshEmbeddedOptions, A>(
  * the scope removes all that the server made, workspaces of sessions included. `AskedTurns` has the turns of its agents.
  */
 export const layer = (options: AshEmbeddedOptions = {}): Layer.Layer<Ash.AshServices | AskedTurns, AshError> =>
-  furnished(
+  withAgents(
     options,
     (options) =>
       Ash.layerWithClient({ ...options, url: "http://ash.embedded", apiKey: keyOf(options), allowPlainHttp: true })
@@ -142,7 +142,7 @@ export const layerHttp = (
 ): Layer.Layer<Ash.AshServices | AskedTurns | EmbeddedAddress, AshError> =>
   Layer.unwrap(
     Effect.map(portKeyOf(options), (apiKey) =>
-      furnished(options, (options) =>
+      withAgents(options, (options) =>
         Layer.unwrap(Effect.map(EmbeddedAddress, ({ url }) =>
           AshNode.layer({ ...options, url, apiKey }))).pipe(
             Layer.provideMerge(address(apiKey)),

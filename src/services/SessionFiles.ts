@@ -11,7 +11,7 @@ import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import { fromInput } from "../internal/request/failures.ts"
 import { printable } from "../internal/request/printable.ts"
-import { OnResponse, telling } from "../internal/request/responses.ts"
+import { OnResponse, withUploadProgress } from "../internal/request/responses.ts"
 import { type Redact, redactOf } from "../internal/request/secrets.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
@@ -148,7 +148,7 @@ const writeAll = <E, R, E2, R2>(
       }) ?? Effect.void
     const flush = Effect.gen(function*() {
       if (batch.length === 0) return
-      results.push(...(yield* telling(write(batch), report)))
+      results.push(...(yield* withUploadProgress(write(batch), report)))
       bytesWritten += batchSize
       batch = []
       batchSize = 0
@@ -173,10 +173,14 @@ const withoutSecrets = (files: ReadonlyArray<WriteFileResult>, redact: Redact): 
   const refused = files.filter(({ written }) => !written)
   if (refused.length === 0) return files
   const texts = refused.flatMap(({ error, path }) => [printable(path), printable(error ?? "no reason given")])
-  const told = redact(texts.join(separator)).split(separator)
+  const redacted = redact(texts.join(separator)).split(separator)
   return [
     ...files.filter(({ written }) => written),
-    ...refused.map((file, index) => ({ ...file, path: told[2 * index] ?? "", error: told[2 * index + 1] ?? "" }))
+    ...refused.map((file, index) => ({
+      ...file,
+      path: redacted[2 * index] ?? "",
+      error: redacted[2 * index + 1] ?? ""
+    }))
   ]
 }
 

@@ -12,7 +12,7 @@ import { SendMessageRequest } from "../../schema/Message.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import type { PageOptions } from "../store/History.ts"
 import { Store } from "../store/Store.ts"
-import * as Outflow from "../turn/Outflow.ts"
+import * as FrameWriter from "../turn/FrameWriter.ts"
 import { Turns } from "../turn/Turns.ts"
 import * as Errors from "../wire/Errors.ts"
 import * as Frames from "../wire/Frames.ts"
@@ -46,7 +46,7 @@ const send = Effect.fnUntraced(function*(sessionId: string, request: HttpServerR
     yield* store.updateSession(id, { status: "error" })
     return yield* Errors.serverError("Sandbox not found")
   }
-  const capacity = isHttpClientRequest(request.source) ? socketCapacity : Outflow.portion
+  const capacity = isHttpClientRequest(request.source) ? socketCapacity : FrameWriter.chunkSize
   const bytes = yield* turns.start({ row, sandbox: sandbox.value, content, options, capacity })
   return HttpServerResponse.stream(
     Stream.concat(Stream.make(Frames.encode(Frames.sessionStart(id, serverVersion))), bytes),

@@ -47,9 +47,9 @@ import { Turns } from "../turn/Turns.ts"
 import * as Errors from "../wire/Errors.ts"
 import { Evals } from "../work/Evals.ts"
 import { Queue } from "../work/Queue.ts"
-import { Gate, respond } from "./Gate.ts"
 import * as Origins from "./Origins.ts"
 import { RateLimits } from "./RateLimits.ts"
+import { RequestChecks, respond } from "./RequestChecks.ts"
 
 const routes = HttpApiBuilder.layer(ServerApi).pipe(
   Layer.provide([
@@ -69,7 +69,7 @@ const routes = HttpApiBuilder.layer(ServerApi).pipe(
     ApiKeyHandlers,
     MetaHandlers
   ]),
-  Layer.provide(Gate.layer),
+  Layer.provide(RequestChecks.layer),
   Layer.provide(RateLimits.layer)
 )
 

@@ -10,7 +10,7 @@ const window = 15 * 60 * 1000
 const limits = new Map([["POST /api/sessions", 20], ["POST /api/agents", 20]])
 
 /** Where a request stands in its window. */
-export interface Standing {
+export interface RateLimitStatus {
   readonly headers: Readonly<Record<string, string>>
   /** Whether the request is over the limit. */
   readonly isExceeded: boolean
@@ -20,7 +20,7 @@ export interface Standing {
 
 export class RateLimits extends Context.Service<RateLimits, {
   /** Counts a request to a route. */
-  readonly count: (route: string) => Effect.Effect<Standing>
+  readonly count: (route: string) => Effect.Effect<RateLimitStatus>
 }>()("effect-ash/embedded/http/RateLimits") {
   static readonly layer: Layer.Layer<RateLimits, never, Settings> = Layer.effect(
     RateLimits,

@@ -12,8 +12,8 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { Settings } from "../EmbeddedOptions.ts"
 import { Store } from "../store/Store.ts"
-import type { Places, Resident } from "./Places.ts"
 import type { SandboxFolders } from "./SandboxFolders.ts"
+import type { PooledSandbox, SandboxPool } from "./SandboxPool.ts"
 import type { Snapshots } from "./Snapshots.ts"
 
 export interface SandboxEnds {
@@ -24,60 +24,60 @@ export interface SandboxEnds {
   /** Ends what runs in a sandbox, as the death of its process does. */
   readonly crash: (id: string) => Effect.Effect<void>
   /** Ends an idle sandbox, keeps its workspace, and reserves its place for another one. */
-  readonly evict: (resident: Resident) => Effect.Effect<void>
+  readonly evict: (pooled: PooledSandbox) => Effect.Effect<void>
   /** Ends what runs in a sandbox, and keeps nothing. */
   readonly destroy: (id: string) => Effect.Effect<void>
 }
 
-/** Ends the sandboxes of these places. */
-export const make = Effect.fnUntraced(function*(places: Places, folders: SandboxFolders, snapshots: Snapshots) {
+/** Ends the sandboxes of the pool. */
+export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: SandboxFolders, snapshots: Snapshots) {
   const { quirks } = yield* Settings
   const store = yield* Store
 
   /** Ends what runs in a sandbox that is no longer among those alive. */
-  const close = Effect.fnUntraced(function*({ sandbox, scope }: Resident) {
+  const close = Effect.fnUntraced(function*({ sandbox, scope }: PooledSandbox) {
     yield* Scope.close(scope, Exit.void)
     yield* sandbox.emit(0, { _tag: "Died" })
   })
 
-  const persist = (resident: Resident | undefined, whole: boolean) =>
-    resident?.session === undefined
+  const persist = (pooled: PooledSandbox | undefined, whole: boolean) =>
+    pooled?.session === undefined
       ? Effect.void
-      : snapshots.take(resident.session, resident.sandbox.directory, whole)
+      : snapshots.take(pooled.session, pooled.sandbox.directory, whole)
 
   /** Keeps what a later resume begins with. */
-  const persistForResume = (resident: Resident | undefined) => persist(resident, !quirks.coldResumeLosesWorkspace)
+  const persistForResume = (pooled: PooledSandbox | undefined) => persist(pooled, !quirks.coldResumeLosesWorkspace)
 
   const destroy = Effect.fnUntraced(function*(id: string) {
-    const resident = places.remove(id)
-    places.dropLog(id)
-    if (resident !== undefined) yield* close(resident)
+    const pooled = pool.remove(id)
+    pool.dropLog(id)
+    if (pooled !== undefined) yield* close(pooled)
     yield* folders.remove(id)
   }, Effect.uninterruptible)
 
   const ends: SandboxEnds = {
-    persist: (id) => Effect.suspend(() => persist(places.find(id), false)),
+    persist: (id) => Effect.suspend(() => persist(pool.find(id), false)),
     stop: Effect.fnUntraced(function*(id) {
-      yield* persistForResume(places.find(id))
+      yield* persistForResume(pool.find(id))
       yield* destroy(id)
     }, Effect.uninterruptible),
     crash: Effect.fnUntraced(function*(id) {
-      const resident = places.remove(id)
-      if (resident === undefined) return
-      places.keepLog(id, resident.sandbox.logs)
-      yield* close(resident)
+      const pooled = pool.remove(id)
+      if (pooled === undefined) return
+      pool.keepLog(id, pooled.sandbox.logs)
+      yield* close(pooled)
     }, Effect.uninterruptible),
-    evict: Effect.fnUntraced(function*(resident) {
-      const { sandbox: { id }, session } = resident
+    evict: Effect.fnUntraced(function*(pooled) {
+      const { sandbox: { id }, session } = pooled
       // It counts as used from here on, so that only one start takes its place.
-      places.count(id, "others", 1)
+      pool.count(id, "others", 1)
       if (session !== undefined) {
         yield* store.updateSession(session, { status: "paused" })
-        yield* persistForResume(resident)
+        yield* persistForResume(pooled)
       }
-      places.reserve()
+      pool.reserve()
       yield* destroy(id)
-      if (session !== undefined) places.keepLog(id, Effect.succeed([]))
+      if (session !== undefined) pool.keepLog(id, Effect.succeed([]))
     }, Effect.uninterruptible),
     destroy
   }

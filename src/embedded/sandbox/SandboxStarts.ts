@@ -6,10 +6,10 @@ import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import type { AgentRow } from "../store/Store.ts"
 import * as Errors from "../wire/Errors.ts"
-import type { Places, Resident } from "./Places.ts"
 import * as Sandbox from "./Sandbox.ts"
 import type { SandboxEnds } from "./SandboxEnds.ts"
 import type { SandboxFolders } from "./SandboxFolders.ts"
+import type { PooledSandbox, SandboxPool } from "./SandboxPool.ts"
 import * as Shell from "./Shell.ts"
 
 /** What a sandbox is made of, and for which session. */
@@ -41,29 +41,29 @@ export interface SandboxStarts {
   readonly warmUp: (agent: AgentRow, settings: Sandbox.SandboxSettings) => Effect.Effect<void>
 }
 
-/** Starts sandboxes in these places. They end with the surrounding scope at the latest. */
-export const make = Effect.fnUntraced(function*(places: Places, folders: SandboxFolders, ends: SandboxEnds) {
+/** Starts sandboxes in the pool. They end with the surrounding scope at the latest. */
+export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: SandboxFolders, ends: SandboxEnds) {
   const { quirks } = yield* Settings
   const random = yield* SecureRandom.SecureRandom
-  const build = yield* makeBuild(places, folders)
+  const build = yield* makeBuild(pool, folders)
 
   const reserve = Effect.suspend((): Effect.Effect<void, ErrorResponse> => {
-    if (places.hasRoom()) return Effect.sync(places.reserve)
-    const leaving = places.leastNeeded()
+    if (pool.hasRoom()) return Effect.sync(pool.reserve)
+    const leaving = pool.evictable()
     return leaving === undefined
       ? Effect.fail(Errors.failure(503, "Sandbox capacity reached and no evictable sandboxes (all running)"))
       : ends.evict(leaving)
   })
 
   const warmUp: SandboxStarts["warmUp"] = Effect.fnUntraced(function*(agent, settings) {
-    if (!quirks.warmPool || !places.hasRoom()) return
-    places.reserve()
+    if (!quirks.warmPool || !pool.hasRoom()) return
+    pool.reserve()
     yield* build({ id: yield* random.uuidV4(), session: undefined, agent, settings })
   }, Effect.uninterruptible)
 
   /** A prepared sandbox: as it is, without the settings that the session asks for. */
   const takePrepared = Effect.fnUntraced(function*({ agent, restore, session, settings }: SandboxOptions) {
-    const prepared = restore === undefined ? places.assign(agent.name, session) : undefined
+    const prepared = restore === undefined ? pool.assign(agent.name, session) : undefined
     if (prepared === undefined) return
     // The next one is prepared with the environment of this session, on a real server as well.
     yield* warmUp(agent, { env: settings.env, permissionMode: settings.permissionMode })
@@ -77,7 +77,7 @@ export const make = Effect.fnUntraced(function*(places: Places, folders: Sandbox
           const { sandbox } = (yield* takePrepared(options)) ?? (yield* Effect.andThen(reserve, build(options)))
           return yield* restore(use(sandbox)).pipe(
             Effect.onError(() => ends.destroy(sandbox.id)),
-            Effect.ensuring(Effect.sync(() => places.count(sandbox.id, "others", -1)))
+            Effect.ensuring(Effect.sync(() => pool.count(sandbox.id, "others", -1)))
           )
         })
       ),
@@ -87,7 +87,7 @@ export const make = Effect.fnUntraced(function*(places: Places, folders: Sandbox
 })
 
 /** Builds sandboxes, each in a place that is reserved for it. One with a session counts as used until that has begun. */
-const makeBuild = Effect.fnUntraced(function*(places: Places, folders: SandboxFolders) {
+const makeBuild = Effect.fnUntraced(function*(pool: SandboxPool, folders: SandboxFolders) {
   const services = yield* Effect.context<Effect.Services<ReturnType<typeof Sandbox.make>>>()
   const surroundingScope = yield* Effect.scope
   const platformEnvironment = yield* Shell.platformEnvironment
@@ -111,13 +111,13 @@ const makeBuild = Effect.fnUntraced(function*(places: Places, folders: SandboxFo
         },
         settings,
         scope,
-        count: (activity, change) => places.count(id, activity, change)
+        count: (activity, change) => pool.count(id, activity, change)
       }).pipe(Effect.provide(services))
       const others = session === undefined ? 0 : 1
-      const resident: Resident = { sandbox, scope, agentName: agent.name, session, turns: 0, others, hasRun: false }
-      places.add(id, resident)
-      return resident
+      const pooled: PooledSandbox = { sandbox, scope, agentName: agent.name, session, turns: 0, others, hasRun: false }
+      pool.add(id, pooled)
+      return pooled
     },
-    Effect.ensuring(Effect.sync(places.release))
+    Effect.ensuring(Effect.sync(pool.release))
   )
 })

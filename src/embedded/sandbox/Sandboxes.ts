@@ -1,4 +1,4 @@
-/** The sandboxes of the embedded server, put together from their parts: places, folders, snapshots, ends and starts. */
+/** The sandboxes of the embedded server, put together from their parts: pool, folders, snapshots, ends and starts. */
 import * as Context from "effect/Context"
 import type * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
@@ -11,10 +11,10 @@ import type { SandboxLogEntry } from "../../schema/Session.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import type { Store } from "../store/Store.ts"
 import { DataFolder } from "./DataFolder.ts"
-import * as Places from "./Places.ts"
 import type { Sandbox } from "./Sandbox.ts"
 import * as SandboxEnds from "./SandboxEnds.ts"
 import * as SandboxFolders from "./SandboxFolders.ts"
+import * as SandboxPool from "./SandboxPool.ts"
 import * as SandboxStarts from "./SandboxStarts.ts"
 import * as Snapshots from "./Snapshots.ts"
 
@@ -31,7 +31,7 @@ export class Sandboxes extends Context.Service<
     /** The kept workspace of a session. */
     readonly snapshot: (session: string) => Effect.Effect<Option.Option<string>>
     /** How many sandboxes there are, by state. */
-    readonly stats: Effect.Effect<Places.SandboxStats>
+    readonly stats: Effect.Effect<SandboxPool.SandboxStats>
   }
 >()("effect-ash/embedded/sandbox/Sandboxes") {
   static readonly layer: Layer.Layer<
@@ -50,18 +50,18 @@ export class Sandboxes extends Context.Service<
       const { maxSandboxes } = yield* Settings
       const path = yield* Path.Path
       const data = yield* DataFolder
-      const places = Places.make(maxSandboxes)
+      const pool = SandboxPool.make(maxSandboxes)
       const snapshots = yield* Snapshots.make(path.join(data, "sessions"))
       const folders = yield* SandboxFolders.make(path.join(data, "sandboxes"), snapshots)
-      const ends = yield* SandboxEnds.make(places, folders, snapshots)
-      const starts = yield* SandboxStarts.make(places, folders, ends)
+      const ends = yield* SandboxEnds.make(pool, folders, snapshots)
+      const starts = yield* SandboxStarts.make(pool, folders, ends)
       return Sandboxes.of({
         ...starts,
         ...ends,
-        find: (id) => Effect.sync(() => Option.map(Option.fromUndefinedOr(places.find(id)), ({ sandbox }) => sandbox)),
-        logs: (id) => Effect.suspend(() => places.find(id)?.sandbox.logs ?? places.keptLog(id) ?? Effect.succeed([])),
+        find: (id) => Effect.sync(() => Option.map(Option.fromUndefinedOr(pool.find(id)), ({ sandbox }) => sandbox)),
+        logs: (id) => Effect.suspend(() => pool.find(id)?.sandbox.logs ?? pool.keptLog(id) ?? Effect.succeed([])),
         snapshot: snapshots.find,
-        stats: Effect.sync(places.stats)
+        stats: Effect.sync(pool.stats)
       })
     })
   )

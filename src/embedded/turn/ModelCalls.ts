@@ -7,7 +7,7 @@ import * as Stream from "effect/Stream"
 import * as SdkMessages from "./SdkMessages.ts"
 
 export interface ModelCalls {
-  readonly voice: SdkMessages.Voice
+  readonly identity: SdkMessages.AgentIdentity
   /** Sends a message under a new id. */
   readonly send: (message: Schema.JsonObject) => Effect.Effect<void>
   /** Sends an event of the Messages API, where the prompt asks for partial messages. */
@@ -23,17 +23,17 @@ export interface ModelCalls {
 }
 
 /** The calls of a turn that has had none. */
-export const make = Effect.fnUntraced(function*({ emit, isPartial, voice }: {
-  readonly voice: SdkMessages.Voice
+export const make = Effect.fnUntraced(function*({ emit, isPartial, identity }: {
+  readonly identity: SdkMessages.AgentIdentity
   readonly isPartial: boolean
   readonly emit: (message: Schema.JsonObject) => Effect.Effect<void>
 }) {
   const random = yield* SecureRandom.SecureRandom
   const send = (message: Schema.JsonObject) => Effect.flatMap(random.uuidV4(), (uuid) => emit({ ...message, uuid }))
   const calls: ModelCalls = {
-    voice,
+    identity,
     send,
-    sendPartial: (event) => isPartial ? send(SdkMessages.partial(voice, event)) : Effect.void,
+    sendPartial: (event) => isPartial ? send(SdkMessages.partial(identity, event)) : Effect.void,
     identifier: (prefix) =>
       Effect.map(random.uuidV4(), (uuid) => `${prefix}_01${uuid.replaceAll("-", "").slice(0, 22)}`),
     count: 0,
@@ -71,7 +71,7 @@ export const write = Effect.fnUntraced(function*<E>(calls: ModelCalls, block: Bl
   })
   if (block.last !== undefined) yield* sendDelta(block.last)
   // A real agent, too, sends the whole block before the event that the block stopped.
-  yield* calls.send(SdkMessages.assistant(calls.voice, id, block.whole(text)))
+  yield* calls.send(SdkMessages.assistant(calls.identity, id, block.whole(text)))
   yield* calls.sendPartial({ type: "content_block_stop", index })
   calls.open = { id, blocks: index + 1 }
   return text
@@ -81,7 +81,7 @@ const openCall = Effect.fnUntraced(function*(calls: ModelCalls) {
   const call = { id: yield* calls.identifier("msg"), blocks: 0 }
   calls.open = call
   calls.count += 1
-  yield* calls.sendPartial(SdkMessages.messageStart(calls.voice, call.id))
+  yield* calls.sendPartial(SdkMessages.messageStart(calls.identity, call.id))
   return call
 })
 

@@ -10,7 +10,7 @@ import * as ModelCalls from "./ModelCalls.ts"
 import * as SdkMessages from "./SdkMessages.ts"
 
 /** What a performance needs of the sandbox that it runs in. */
-export interface Stage {
+export interface ScriptHost {
   readonly conversation: string
   readonly permissionMode: string
   readonly mcpServers: ReadonlyArray<string>
@@ -27,7 +27,7 @@ export type Ending =
 /** A script while it is performed. */
 interface Performance {
   readonly turn: AgentTurn
-  readonly stage: Stage
+  readonly host: ScriptHost
   readonly calls: ModelCalls.ModelCalls
   /** When it began, in milliseconds of the clock. */
   readonly start: number
@@ -38,9 +38,9 @@ interface Performance {
 const defaultModel = "claude-sonnet-4-6"
 
 /** Performs a script, until it ends. */
-export const perform = (script: AgentScript, turn: AgentTurn, stage: Stage) =>
+export const perform = (script: AgentScript, turn: AgentTurn, host: ScriptHost) =>
   Effect.gen(function*() {
-    const performance = yield* begin(turn, stage)
+    const performance = yield* begin(turn, host)
     let ending: Ending | undefined
     yield* Stream.suspend(() => script(turn)).pipe(
       Stream.runForEachWhile((step) =>
@@ -57,13 +57,13 @@ export const perform = (script: AgentScript, turn: AgentTurn, stage: Stage) =>
     )
   )
 
-const begin = Effect.fnUntraced(function*(turn: AgentTurn, stage: Stage) {
+const begin = Effect.fnUntraced(function*(turn: AgentTurn, host: ScriptHost) {
   const { includePartialMessages: isPartial = false, model = defaultModel } = turn.options
-  const voice = { conversation: stage.conversation, model }
+  const identity = { conversation: host.conversation, model }
   const start = yield* Clock.currentTimeMillis
-  const calls = yield* ModelCalls.make({ voice, isPartial, emit: stage.emit })
-  yield* calls.send(SdkMessages.init(voice, { ...stage, cwd: turn.workspace.directory }))
-  const performance: Performance = { turn, stage, calls, start, answer: "" }
+  const calls = yield* ModelCalls.make({ identity, isPartial, emit: host.emit })
+  yield* calls.send(SdkMessages.init(identity, { ...host, cwd: turn.workspace.directory }))
+  const performance: Performance = { turn, host, calls, start, answer: "" }
   return performance
 })
 
@@ -81,10 +81,10 @@ const play = Effect.fnUntraced(
         yield* useTool(performance, step)
         return yield* reachedLimit(performance)
       case "Message":
-        yield* performance.stage.emit(step.message)
+        yield* performance.host.emit(step.message)
         return
       case "Log":
-        yield* performance.stage.log(step.level, step.text)
+        yield* performance.host.log(step.level, step.text)
         return
       case "Silence":
         return yield* Effect.never
@@ -136,7 +136,7 @@ const useTool = Effect.fnUntraced(function*({ calls }: Performance, { input, nam
     (error): Effect.Effect<ToolOutcome> =>
       Effect.succeed({ content: error.message, isError: true, raw: `Error: ${error.message}` })
   )
-  yield* calls.send(SdkMessages.toolResult(calls.voice, {
+  yield* calls.send(SdkMessages.toolResult(calls.identity, {
     id,
     content,
     isError,
@@ -176,7 +176,7 @@ const outOfBudget = ({ turn: { options: { maxBudgetUsd } } }: Performance, resul
 const sendResult = Effect.fnUntraced(
   function*({ answer, calls, start }: Performance, result: TurnResult, turns: number): Effect.fn.Return<Ending> {
     yield* ModelCalls.close(calls, "end_turn")
-    yield* calls.send(SdkMessages.result(calls.voice, {
+    yield* calls.send(SdkMessages.result(calls.identity, {
       turn: result,
       answer,
       usage: result.usage ?? { input_tokens: 100 * calls.count, output_tokens: calls.pieces },

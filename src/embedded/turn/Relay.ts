@@ -9,7 +9,7 @@ import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { Store } from "../store/Store.ts"
 import { Usage } from "../store/Usage.ts"
 import * as Frames from "../wire/Frames.ts"
-import type * as Outflow from "./Outflow.ts"
+import type * as FrameWriter from "./FrameWriter.ts"
 
 /** The way of a turn's outputs: from which sandbox to which stream. */
 export interface Relay {
@@ -18,7 +18,7 @@ export interface Relay {
   /** The number of the turn in its sandbox. */
   readonly turn: number
   readonly subscription: PubSub.Subscription<AgentOutput>
-  readonly outflow: Outflow.Outflow
+  readonly writer: FrameWriter.FrameWriter
 }
 
 /** Relays outputs until one ends the stream: under the quirk `mixTurns` that may be one of another turn. */
@@ -32,30 +32,30 @@ export const run = Effect.fnUntraced(function*(relay: Relay) {
 })
 
 /** Sends an output, stores it if it is new, and answers whether others may follow. */
-const pass = Effect.fnUntraced(function*({ outflow, sandbox, session }: Relay, output: AgentOutput) {
+const pass = Effect.fnUntraced(function*({ writer, sandbox, session }: Relay, output: AgentOutput) {
   const { quirks } = yield* Settings
   const store = yield* Store
   const sandboxes = yield* Sandboxes
   const isNew = sandbox.claim(output)
   switch (output._tag) {
     case "Message": {
-      const isTaken = yield* Effect.interruptible(outflow.write(Frames.fromMessage(output.message)))
+      const isTaken = yield* Effect.interruptible(writer.write(Frames.fromMessage(output.message)))
       // What the reader does not take is not stored, nor what follows.
-      if (!isTaken) yield* outflow.end([Frames.error("Client write timeout — closing stream"), Frames.done(session.id)])
+      if (!isTaken) yield* writer.end([Frames.error("Client write timeout — closing stream"), Frames.done(session.id)])
       else if (yield* isNew) yield* remember(session, output.message)
       return isTaken
     }
     case "Failed":
       if (yield* isNew) yield* store.addEvent(session.id, "error", { error: output.error })
-      yield* outflow.end([Frames.error(output.error)])
+      yield* writer.end([Frames.error(output.error)])
       return false
     case "Done":
       if (yield* isNew) yield* sandboxes.persist(sandbox.id)
-      yield* outflow.end([Frames.done(output.sessionId)])
+      yield* writer.end([Frames.done(output.sessionId)])
       return false
     case "Died":
       if (quirks.hangOnDeadSandbox) return true
-      yield* outflow.end([Frames.error("Sandbox died"), Frames.done(session.id)])
+      yield* writer.end([Frames.error("Sandbox died"), Frames.done(session.id)])
       return false
   }
   // What was sent is stored, even where the reader disconnects at once.

@@ -5,7 +5,7 @@ import type { TurnResult } from "../AgentScript.ts"
 import { present } from "../wire/Json.ts"
 
 /** What all messages of a turn have in common. */
-export interface Voice {
+export interface AgentIdentity {
   /** The id of the agent's conversation. It is the agent's own, not the session's. */
   readonly conversation: string
   readonly model: string
@@ -34,7 +34,7 @@ const noUsage = {
 }
 
 /** The first message of a turn. */
-export const init = (voice: Voice, options: {
+export const init = (identity: AgentIdentity, options: {
   readonly cwd: string
   readonly permissionMode: string
   readonly mcpServers: ReadonlyArray<string>
@@ -42,10 +42,10 @@ export const init = (voice: Voice, options: {
   type: "system",
   subtype: "init",
   cwd: options.cwd,
-  session_id: voice.conversation,
+  session_id: identity.conversation,
   tools: ["Bash", "Read", "Write"],
   mcp_servers: options.mcpServers.map((name) => ({ name, status: "connected" })),
-  model: voice.model,
+  model: identity.model,
   permissionMode: options.permissionMode,
   slash_commands: [],
   apiKeySource: "none",
@@ -58,27 +58,27 @@ export const init = (voice: Voice, options: {
 })
 
 /** An event of the Claude Messages API. */
-export const partial = (voice: Voice, event: Schema.JsonObject): Schema.JsonObject => ({
+export const partial = (identity: AgentIdentity, event: Schema.JsonObject): Schema.JsonObject => ({
   type: "stream_event",
   event,
-  session_id: voice.conversation,
+  session_id: identity.conversation,
   parent_tool_use_id: null
 })
 
-const modelMessage = (voice: Voice, id: string, content: ReadonlyArray<Schema.Json>) => ({
+const modelMessage = (identity: AgentIdentity, id: string, content: ReadonlyArray<Schema.Json>) => ({
   id,
   type: "message",
   role: "assistant",
-  model: voice.model,
+  model: identity.model,
   content,
   stop_reason: null,
   stop_sequence: null,
   usage: zeroUsage
 })
 
-export const messageStart = (voice: Voice, id: string): Schema.JsonObject => ({
+export const messageStart = (identity: AgentIdentity, id: string): Schema.JsonObject => ({
   type: "message_start",
-  message: modelMessage(voice, id, [])
+  message: modelMessage(identity, id, [])
 })
 
 export const messageDelta = (stopReason: string): Schema.JsonObject => ({
@@ -88,15 +88,15 @@ export const messageDelta = (stopReason: string): Schema.JsonObject => ({
 })
 
 /** One block of what the agent writes. The blocks of one model call share their id. */
-export const assistant = (voice: Voice, id: string, block: Schema.JsonObject): Schema.JsonObject => ({
+export const assistant = (identity: AgentIdentity, id: string, block: Schema.JsonObject): Schema.JsonObject => ({
   type: "assistant",
-  message: { ...modelMessage(voice, id, [block]), context_management: null },
+  message: { ...modelMessage(identity, id, [block]), context_management: null },
   parent_tool_use_id: null,
-  session_id: voice.conversation
+  session_id: identity.conversation
 })
 
 /** What a tool answered. */
-export const toolResult = (voice: Voice, options: {
+export const toolResult = (identity: AgentIdentity, options: {
   readonly id: string
   readonly content: string
   readonly isError: boolean
@@ -108,12 +108,12 @@ export const toolResult = (voice: Voice, options: {
     content: [{ tool_use_id: options.id, type: "tool_result", content: options.content, is_error: options.isError }]
   },
   parent_tool_use_id: null,
-  session_id: voice.conversation,
+  session_id: identity.conversation,
   tool_use_result: options.raw
 })
 
 /** The last message of a turn, with its result. */
-export const result = (voice: Voice, options: {
+export const result = (identity: AgentIdentity, options: {
   readonly turn: TurnResult
   readonly answer: string
   readonly usage: TokenUsage
@@ -131,11 +131,11 @@ export const result = (voice: Voice, options: {
     num_turns: options.turns,
     result: options.turn.result ?? (subtype === "success" ? options.answer : undefined),
     stop_reason: subtype === "success" ? "end_turn" : "tool_use",
-    session_id: voice.conversation,
+    session_id: identity.conversation,
     total_cost_usd: cost,
     usage: { ...noUsage, ...options.usage },
     modelUsage: {
-      [voice.model]: {
+      [identity.model]: {
         inputTokens: options.usage.input_tokens ?? 0,
         outputTokens: options.usage.output_tokens ?? 0,
         cacheReadInputTokens: options.usage.cache_read_input_tokens ?? 0,

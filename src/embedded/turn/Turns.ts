@@ -19,7 +19,7 @@ import { type SessionRow, Store } from "../store/Store.ts"
 import { Usage } from "../store/Usage.ts"
 import * as Frames from "../wire/Frames.ts"
 import * as AgentTurns from "./AgentTurns.ts"
-import * as Outflow from "./Outflow.ts"
+import * as FrameWriter from "./FrameWriter.ts"
 import * as Performance from "./Performance.ts"
 import * as Relay from "./Relay.ts"
 
@@ -89,10 +89,10 @@ const start = Effect.fnUntraced(function*({ capacity, content, options, row, san
   const owner = quirks.dropAfterDisconnect ? yield* Effect.scope : yield* ServerScope
   const relayScope = yield* Scope.fork(owner)
   const subscription = yield* Scope.provide(sandbox.subscribe, relayScope)
-  const outflow = yield* Outflow.make(quirks.cutStalledReaders ? capacity : undefined)
-  yield* Effect.addFinalizer(() => outflow.abandon)
+  const writer = yield* FrameWriter.make(quirks.cutStalledReaders ? capacity : undefined)
+  yield* Effect.addFinalizer(() => writer.abandon)
   const number = yield* sandbox.nextTurn
-  yield* Relay.run({ session, sandbox, turn: number, subscription, outflow }).pipe(
+  yield* Relay.run({ session, sandbox, turn: number, subscription, writer }).pipe(
     Effect.ensuring(Scope.close(relayScope, Exit.void)),
     Effect.forkIn(owner)
   )
@@ -102,7 +102,7 @@ const start = Effect.fnUntraced(function*({ capacity, content, options, row, san
     (turn) => perform(turn, sandbox, number)
   )
   yield* sandbox.start(quirks.mixTurns ? turn : sandbox.turnLock.withPermit(turn))
-  return outflow.stream
+  return writer.stream
 })
 
 /** The agent's part of a turn: it goes on whether or not a reader is connected. */
@@ -110,7 +110,7 @@ const perform = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, n
   const { script } = yield* Settings
   const sandboxes = yield* Sandboxes
   const ending = yield* Performance.perform(script, turn, {
-    ...stageOf(sandbox),
+    ...hostOf(sandbox),
     emit: (message) => sandbox.emit(number, { _tag: "Message", message })
   })
   switch (ending._tag) {
@@ -131,7 +131,7 @@ const ask = Effect.fnUntraced(function*({ prompt, sandbox, session }: AskOptions
   const turn = yield* AgentTurns.describe({ content: prompt, history: [], options: {}, sandbox, session })
   let answer = ""
   const ending = yield* sandbox.run(Performance.perform(script, turn, {
-    ...stageOf(sandbox),
+    ...hostOf(sandbox),
     emit: (message) =>
       Effect.sync(() => {
         answer += Frames.textOf(message)
@@ -148,7 +148,7 @@ const ask = Effect.fnUntraced(function*({ prompt, sandbox, session }: AskOptions
   }
 })
 
-const stageOf = ({ conversation, log, settings }: Sandbox) => ({
+const hostOf = ({ conversation, log, settings }: Sandbox) => ({
   conversation,
   permissionMode: settings.permissionMode,
   mcpServers: Object.keys(settings.mcpServers ?? {}),

@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import { ofClient } from "./connectionFailures.ts"
 import { concat } from "./content.ts"
 import { unreadable } from "./failures.ts"
-import { linksOf } from "./foreign.ts"
+import { errorChainOf } from "./inspectUnknown.ts"
 import { type ByteTransform, through } from "./through.ts"
 
 type Response = HttpClientResponse.HttpClientResponse
@@ -91,7 +91,7 @@ const decodingFailure = /^(?:Z_\w+|ZSTD_error\w+|ERR_(?:_ERROR|BROTLI|ZLIB|ZSTD)
 /** The content of a `fetch`, which fails as if the connection had where it cannot decode it. */
 const fetched = (response: Response, codings: ReadonlyArray<string>): Bytes =>
   Stream.mapError(response.stream, (error) => {
-    const links = linksOf(ofClient(error, response.request).reason.cause)
+    const links = errorChainOf(ofClient(error, response.request).reason.cause)
     return links.some(({ code, name }) => decodingFailure.test(code ?? name ?? ""))
       ? broken(response, codings.join(", "))
       : error

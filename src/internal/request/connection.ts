@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { InvalidRequest, Unauthorized } from "../../schema/Reasons.ts"
-import { linksOf } from "./foreign.ts"
+import { errorChainOf } from "./inspectUnknown.ts"
 import { printable } from "./printable.ts"
 import { userAgent } from "./version.ts"
 
@@ -49,7 +49,7 @@ export type KeySource<E = unknown> = string | Redacted.Redacted<string> | Effect
 
 /** The name of a failure. Its words may hold what belongs in no message. */
 const nameOf = (cause: Cause.Cause<unknown>): string => {
-  const name = linksOf(Cause.squash(cause))[0]?.name ?? ""
+  const name = errorChainOf(Cause.squash(cause))[0]?.name ?? ""
   return /^[A-Z][A-Za-z]{1,39}$/.test(name) ? name : "a failure"
 }
 

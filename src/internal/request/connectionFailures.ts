@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import type { AshErrorReason } from "../../schema/AshError.ts"
 import { ConnectionLost, InvalidRequest, NotReached, Undecodable } from "../../schema/Reasons.ts"
 import { excerptLimit, pathOf, requestIdOf } from "./exchange.ts"
-import { asInstance, isSurely, linksOf } from "./foreign.ts"
+import { asInstance, errorChainOf, safelyIs } from "./inspectUnknown.ts"
 import { printable } from "./printable.ts"
 import { type Redact, redactOf } from "./secrets.ts"
 
@@ -41,7 +41,7 @@ const ownLimits = new Map([
 
 /** The innermost words on what broke a connection. */
 const describeCause = (cause: unknown, redact: Redact): string => {
-  const last = linksOf(cause).findLast(({ code, message }) => code !== undefined || (message ?? "") !== "")
+  const last = errorChainOf(cause).findLast(({ code, message }) => code !== undefined || (message ?? "") !== "")
   const words = [last?.code, last?.message, ownLimits.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(": ")
   return printable(redact(words)).slice(0, excerptLimit) || "no reason given"
 }
@@ -80,7 +80,7 @@ export const ofClient = (
   error: unknown,
   request: HttpClientRequest.HttpClientRequest
 ): HttpClientError.HttpClientError =>
-  isSurely(error, isClientError)
+  safelyIs(error, isClientError)
     ? error
     : new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause: error }) })
 
@@ -94,13 +94,13 @@ export const fromHttpClientError = (error: HttpClientError.HttpClientError): Ash
   switch (reason._tag) {
     case "TransportError": {
       // Node's fetch decodes up to five codings, and fails otherwise before there is an answer.
-      if (linksOf(reason.cause).some(({ message }) => /^too many content-encodings\b/.test(message ?? ""))) {
+      if (errorChainOf(reason.cause).some(({ message }) => /^too many content-encodings\b/.test(message ?? ""))) {
         return new Undecodable({
           message: `the body cannot be decoded here (${describeCause(reason.cause, redact)})`,
           http
         })
       }
-      const codes = linksOf(reason.cause).map(({ code }) => code).filter(Predicate.isNotUndefined)
+      const codes = errorChainOf(reason.cause).map(({ code }) => code).filter(Predicate.isNotUndefined)
       const why = codes.map((code) => notConnected.get(code)).find(Predicate.isNotUndefined)
       const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
       const further = reason.description === undefined ? "" : `; ${printable(redact(reason.description))}`

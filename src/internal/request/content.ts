@@ -6,7 +6,7 @@ import { AshError } from "../../schema/AshError.ts"
 import { bytesOf } from "../../schema/Bytes.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
-import { isSurely } from "./foreign.ts"
+import { safelyIs } from "./inspectUnknown.ts"
 
 /** Bytes, as a view or a buffer, or text, which is sent as UTF-8. */
 export type WholeContent = ArrayBufferView | ArrayBufferLike | string
@@ -58,7 +58,7 @@ export const gather = <E, R>(
   field: string,
   limit: number
 ): Effect.Effect<Uint8Array, AshError | E, R> => {
-  if (!isSurely(content, Stream.isStream)) {
+  if (!safelyIs(content, Stream.isStream)) {
     return Effect.filterOrFail(
       Predicate.isString(content)
         ? encodeText(operation, field, content)

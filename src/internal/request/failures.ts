@@ -25,7 +25,7 @@ import {
 import { ofClient } from "./connectionFailures.ts"
 import { limitOrElse } from "./eventLoop.ts"
 import { exchange } from "./exchange.ts"
-import { asInstance } from "./foreign.ts"
+import { asInstance } from "./inspectUnknown.ts"
 import { printable } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
 import { type Redact, redactOf } from "./secrets.ts"
@@ -148,16 +148,18 @@ export const fromResponse = (
   redact: Redact,
   now: number,
   /** Whether the text of what is no error of Ash's may be shown: where answers hold secrets, it may hold one. */
-  isTold = true
+  showsBody = true
 ): AshErrorReason => {
   const { status } = response
   const { text } = read
   const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
-  const said = body.message ?? body.error ?? undefined
-  const message = said === undefined
+  const serverMessage = body.message ?? body.error ?? undefined
+  const message = serverMessage === undefined
     ? unreadableBody(status, read)
-    : `${fixed.test(said) ? said : printable(redact(said)).slice(0, messageLimit)} (${status})`
-  const quoted = said !== undefined || isTold || isPage(text) ? text : ""
+    : `${
+      fixed.test(serverMessage) ? serverMessage : printable(redact(serverMessage)).slice(0, messageLimit)
+    } (${status})`
+  const quoted = serverMessage !== undefined || showsBody || isPage(text) ? text : ""
   const http = exchange(response, quoted, redact, typeof body.code === "string" ? body.code : undefined)
   const retryAfter = retryAfterOf(response.headers, now)
   if (status < 400) {
@@ -178,13 +180,13 @@ export const fromResponse = (
     case 429:
       return new RateLimited({ message, http, ...retryAfter })
     case 503:
-      return said !== undefined && /capacity reached|No runners available/i.test(said)
+      return serverMessage !== undefined && /capacity reached|No runners available/i.test(serverMessage)
         ? new AtCapacity({ message, http, ...retryAfter })
         : new ServerFailure({ message, http, ...retryAfter })
   }
   if (status >= 500 || status === 408 || status === 425) return new ServerFailure({ message, http, ...retryAfter })
   // What no Ash server has sent, a proxy's page of 404 above all, does not show what the server has.
-  if (said === undefined) return new Undecodable({ message, http })
+  if (serverMessage === undefined) return new Undecodable({ message, http })
   switch (status) {
     case 404:
       return isUnknownRoute(body)
@@ -193,9 +195,9 @@ export const fromResponse = (
     case 410:
       return new WrongState({ message, http, status: "ended" })
   }
-  const state = stateOf(said)
+  const state = stateOf(serverMessage)
   return state === undefined
-    ? new InvalidRequest({ message, http, ...fieldOf(said, redact) })
+    ? new InvalidRequest({ message, http, ...fieldOf(serverMessage, redact) })
     : new WrongState({ message, http, status: redact(state) })
 }
 
@@ -205,14 +207,14 @@ export const undecodable = (
   read: ReadBody,
   redact: Redact,
   /** Whether the content of such an answer may be shown; a page, which no Ash server answers, always is. */
-  isTold: boolean,
+  showsBody: boolean,
   where?: string
 ): AshErrorReason =>
   new Undecodable({
     message: where === undefined || read.text === "" || isPage(read.text)
       ? unreadableBody(response.status, read)
       : where,
-    http: exchange(response, isTold || isPage(read.text) ? read.text : "", redact)
+    http: exchange(response, showsBody || isPage(read.text) ? read.text : "", redact)
   })
 
 /** A success whose body is of another type than that of a stream of events. */

@@ -13,11 +13,11 @@ import * as Random from "effect/Random"
 import type { AshError } from "../../schema/AshError.ts"
 import { OnResponse } from "./responses.ts"
 
-/** What is sent before the server has said how much is left: others may have used the window. */
+/** How many requests are sent before the server has reported how many are left: others may have used the window. */
 const assumed = 1
 
 /** How often a call that was refused waits for the next window. */
-const mostRefusals = 3
+const maxRefusals = 3
 
 /** How long the answer to another call is waited for, which would show what is left; then one more is sent. */
 const patience = Duration.minutes(1)
@@ -31,7 +31,7 @@ const numberOf = (headers: Headers.Headers, name: string): number | undefined =>
 const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
   numberOf(headers, "x-ratelimit-reset") ?? (status === 429 ? numberOf(headers, "retry-after") : undefined)
 
-const leftOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
+const remainingOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
   status === 429 ? 0 : numberOf(headers, "x-ratelimit-remaining")
 
 /** Makes an attempt when there is room for it in the window; what is around the attempt does not count the wait. */
@@ -49,7 +49,7 @@ interface Window {
   /** Sent and not yet answered: what a server reports as left does not count them. */
   inFlight: number
   /** Which of the requests reported what is known: answers can overtake each other. */
-  told: number
+  lastReported: number
   remaining: number
   resetAt: bigint | undefined
   /** When one was last sent though another was not answered. */
@@ -58,7 +58,7 @@ interface Window {
 }
 
 /** One call on its way through the window. */
-interface Passage {
+interface LimitedCall {
   readonly window: Window
   readonly clock: Clock.Clock
   /** Reports that the call waits so many nanoseconds. */
@@ -73,7 +73,7 @@ const makeWindow = (longestWait: Duration.Duration): Window => ({
   longestWait,
   sent: 0,
   inFlight: 0,
-  told: 0,
+  lastReported: 0,
   remaining: assumed,
   resetAt: undefined,
   hurriedAt: -Duration.toNanosUnsafe(patience),
@@ -88,22 +88,22 @@ const notify = (window: Window) => {
 
 /** Learns from an answer what is left. */
 const observe = (
-  { clock, window }: Passage,
+  { clock, window }: LimitedCall,
   order: number,
   response: HttpClientResponse.HttpClientResponse
 ) => {
-  if (order < window.told) return
-  window.told = order
-  const left = leftOf(response)
+  if (order < window.lastReported) return
+  window.lastReported = order
+  const left = remainingOf(response)
   const reset = resetOf(response)
   // What does not report when there is room again, in a time that can be waited for, is not waited for. It is rounded up.
-  const isTold = left !== undefined && reset !== undefined && reset - 1 <= Duration.toSeconds(window.longestWait)
-  window.remaining = isTold ? Math.max(0, left - window.inFlight) : Infinity
-  window.resetAt = isTold ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
+  const isKnown = left !== undefined && reset !== undefined && reset - 1 <= Duration.toSeconds(window.longestWait)
+  window.remaining = isKnown ? Math.max(0, left - window.inFlight) : Infinity
+  window.resetAt = isKnown ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
 }
 
 /** Learns from a refusal that has a time in another form, as a date for example; whether it is known when there is room again. */
-const observeRefusal = ({ clock, window }: Passage, { reason, retryAfter }: AshError): boolean => {
+const observeRefusal = ({ clock, window }: LimitedCall, { reason, retryAfter }: AshError): boolean => {
   if (reason._tag !== "RateLimited") return false
   const { longestWait, resetAt } = window
   if (resetAt === undefined && retryAfter !== undefined && Duration.isLessThanOrEqualTo(retryAfter, longestWait)) {
@@ -114,7 +114,7 @@ const observeRefusal = ({ clock, window }: Passage, { reason, retryAfter }: AshE
 }
 
 /** Waits for the answer to another call, which would show what is left; not for ever. */
-const awaitAnswer = ({ clock, window }: Passage): Effect.Effect<void> =>
+const awaitAnswer = ({ clock, window }: LimitedCall): Effect.Effect<void> =>
   Effect.map(Effect.timeoutOption(Deferred.await(window.changed), patience), (isChanged) => {
     if (Option.isSome(isChanged) || window.resetAt !== undefined || window.remaining > 0) return
     const now = clock.currentTimeNanosUnsafe()
@@ -124,7 +124,7 @@ const awaitAnswer = ({ clock, window }: Passage): Effect.Effect<void> =>
   })
 
 /** Waits until there may be room again. Programs that were refused at one time must not all come back at another. */
-const awaitReset = ({ warn, window }: Passage, wait: bigint): Effect.Effect<void> =>
+const awaitReset = ({ warn, window }: LimitedCall, wait: bigint): Effect.Effect<void> =>
   warn(wait).pipe(
     Effect.andThen(Random.next),
     Effect.flatMap((random) =>
@@ -134,9 +134,9 @@ const awaitReset = ({ warn, window }: Passage, wait: bigint): Effect.Effect<void
   )
 
 /** Enters the window when there is room. */
-const enter = (passage: Passage): Effect.Effect<void> =>
+const enter = (call: LimitedCall): Effect.Effect<void> =>
   Effect.suspend(() => {
-    const { clock, window } = passage
+    const { clock, window } = call
     const now = clock.currentTimeNanosUnsafe()
     if (window.resetAt !== undefined && now >= window.resetAt) {
       window.remaining = assumed
@@ -144,20 +144,20 @@ const enter = (passage: Passage): Effect.Effect<void> =>
     }
     if (window.remaining > 0) {
       window.remaining -= 1
-      passage.hasRoom = true
+      call.hasRoom = true
       return Effect.void
     }
-    const wait = window.resetAt === undefined ? awaitAnswer(passage) : awaitReset(passage, window.resetAt - now)
-    return Effect.andThen(wait, enter(passage))
+    const wait = window.resetAt === undefined ? awaitAnswer(call) : awaitReset(call, window.resetAt - now)
+    return Effect.andThen(wait, enter(call))
   })
 
 /** Counts an attempt until it is answered, wherever that is waited for. */
-const counted = <A, R>(passage: Passage, attempt: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
+const counted = <A, R>(call: LimitedCall, attempt: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
   Effect.suspend(() => {
-    const { window } = passage
+    const { window } = call
     const order = ++window.sent
-    passage.hasRoom = false
-    passage.order = order
+    call.hasRoom = false
+    call.order = order
     window.inFlight += 1
     let isAnswered = false
     const answered = () => {
@@ -166,21 +166,21 @@ const counted = <A, R>(passage: Passage, attempt: Effect.Effect<A, AshError, R>)
     }
     const onResponse = (response: HttpClientResponse.HttpClientResponse) => {
       answered()
-      observe(passage, order, response)
+      observe(call, order, response)
     }
     return Effect.ensuring(Effect.provideService(attempt, OnResponse, onResponse), Effect.sync(answered))
   })
 
 /** An attempt reported nothing, as a rule because nothing was sent: there is room for another. */
-const giveBack = (passage: Passage) => {
-  const { window } = passage
-  if (passage.hasRoom || (window.told < passage.order && window.remaining < assumed)) window.remaining += 1
-  passage.hasRoom = false
+const giveBack = (call: LimitedCall) => {
+  const { window } = call
+  if (call.hasRoom || (window.lastReported < call.order && window.remaining < assumed)) window.remaining += 1
+  call.hasRoom = false
   notify(window)
 }
 
 /** Reports once that a call waits, however often it looks. */
-const makeWarning = (operation: string, limited: string): Passage["warn"] => {
+const makeWarning = (operation: string, limited: string): LimitedCall["warn"] => {
   let hasWarned = false
   return (wait) => {
     if (hasWarned) return Effect.void
@@ -198,12 +198,12 @@ export const make = (limited: string, longestWait: Duration.Duration): RateLimit
       const warn = makeWarning(operation, limited)
       const pass = (refusals: number): ReturnType<typeof around> =>
         Effect.suspend(() => {
-          const passage: Passage = { window, clock, warn, hasRoom: false, order: 0 }
-          return enter(passage).pipe(
-            Effect.andThen(around(counted(passage, attempt))),
-            Effect.ensuring(Effect.sync(() => giveBack(passage))),
+          const call: LimitedCall = { window, clock, warn, hasRoom: false, order: 0 }
+          return enter(call).pipe(
+            Effect.andThen(around(counted(call, attempt))),
+            Effect.ensuring(Effect.sync(() => giveBack(call))),
             Effect.catchIf(
-              (error) => refusals < mostRefusals && observeRefusal(passage, error),
+              (error) => refusals < maxRefusals && observeRefusal(call, error),
               () => pass(refusals + 1)
             )
           )

@@ -44,9 +44,9 @@ export const whenSent = (callBack: () => void) =>
 const step = 196_608
 
 /** Runs a call, and reports meanwhile how many bytes of its contents have gone out: never fewer than before, as it may be repeated. */
-export const telling = <A, E, R, E2, R2>(
+export const withUploadProgress = <A, E, R, E2, R2>(
   call: Effect.Effect<A, E, R>,
-  tell: (bytes: number) => Effect.Effect<unknown, E2, R2>
+  onProgress: (bytes: number) => Effect.Effect<unknown, E2, R2>
 ): Effect.Effect<A, E | E2, R | R2> =>
   Effect.flatMap(Queue.unbounded<number, Cause.Done>(), (steps) => {
     let most = 0
@@ -56,7 +56,7 @@ export const telling = <A, E, R, E2, R2>(
     return Effect.map(
       Effect.all([
         call.pipe(Effect.provideService(OnSent, onSent), Effect.ensuring(Queue.end(steps))),
-        Stream.runForEach(Stream.fromQueue(steps), tell)
+        Stream.runForEach(Stream.fromQueue(steps), onProgress)
       ], { concurrency: 2 }),
       ([answer]) => answer
     )

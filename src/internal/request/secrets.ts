@@ -6,7 +6,7 @@ import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { parseJson } from "../../schema/Wire.ts"
-import * as Spellings from "./spellings.ts"
+import * as TextEncodings from "./textEncodings.ts"
 import { partsOf } from "./upload.ts"
 import { userAgent } from "./version.ts"
 
@@ -49,7 +49,7 @@ const scheme = /^(?:apikey|basic|bearer|digest|negotiate|token)\s+/i
 const piecesOf = function*(name: string, value: string): Generator<string> {
   const token = value.replace(scheme, "")
   yield token
-  for (const text of Spellings.fromWholeBase64(token)) {
+  for (const text of TextEncodings.fromWholeBase64(token)) {
     yield text
     yield* text.split(":")
   }
@@ -67,7 +67,7 @@ const secretsOf = function*({ body, headers, urlParams }: HttpClientRequest.Http
     if (harmful.test(name) && !ordinary.test(text)) yield text
   }
   const { contents, harmless, json } = partsOf(body)
-  for (const content of contents) yield* Spellings.inBase64(content)
+  for (const content of contents) yield* TextEncodings.inBase64(content)
   if (json._tag !== "Uint8Array" || !json.contentType.startsWith("application/json")) return
   yield* textsIn(parseJson(new TextDecoder().decode(json.body)), "", harmless)
 }
@@ -130,7 +130,7 @@ const makeFilter = (size: number) => {
 const between = /[\s+\u200b-\u200f\u2060\ufeff]+/g
 
 /** A text without what may stand between its characters. */
-const joined = ({ placeOf, text }: Spellings.Reading): ReadonlyArray<Spellings.Reading> => {
+const joined = ({ placeOf, text }: TextEncodings.Reading): ReadonlyArray<TextEncodings.Reading> => {
   const places: Array<number> = []
   let result = ""
   let end = 0
@@ -153,25 +153,25 @@ const joined = ({ placeOf, text }: Spellings.Reading): ReadonlyArray<Spellings.R
 const deepest = 2
 
 /** What parts of a text may be the base64, the hex digits or the numbers of, each without escapes. */
-const decodedOf = ({ placeOf, text }: Spellings.Reading, depth = deepest): ReadonlyArray<Spellings.Reading> =>
+const decodedOf = ({ placeOf, text }: TextEncodings.Reading, depth = deepest): ReadonlyArray<TextEncodings.Reading> =>
   depth === 0 ?
     [] :
-    Spellings.encodings.flatMap(({ decode, pattern }) =>
+    TextEncodings.encodings.flatMap(({ decode, pattern }) =>
       Array.from(text.matchAll(pattern)).flatMap(({ 0: match, index }) => {
         // Encoded text is not for readers, so all of it may go.
         const place = placeOf(index, index + match.length)
         // What is no text has no secret in it.
         const texts = decode(match).flatMap((text) => text.split(/[^\P{Cc}\s]+|\ufffd+/u))
         return texts.filter((text) => text.length >= shortest).flatMap((text) => {
-          const reading: Spellings.Reading = { text, placeOf: () => place }
+          const reading: TextEncodings.Reading = { text, placeOf: () => place }
           return [reading, ...decodedOf(reading, depth - 1)]
         })
       })
     )
 
 /** A text as it reads without escapes, without what may stand between its characters, and decoded. */
-const readingsOf = (text: string): ReadonlyArray<Spellings.Reading> => {
-  const plain = Spellings.read(text)
+const readingsOf = (text: string): ReadonlyArray<TextEncodings.Reading> => {
+  const plain = TextEncodings.read(text)
   const all = [plain, ...joined(plain)]
   return [...all, ...all.flatMap((reading) => decodedOf(reading))]
 }
@@ -185,7 +185,7 @@ const isEdge = (text: string, position: number) => !isWord(text[position - 1]) |
 const find = (text: string, secrets: Iterable<string>): Uint8Array => {
   const readings = readingsOf(text)
   const filter = makeFilter(readings.reduce((size, { text }) => size + text.length, 0))
-  const places = new Map<string, Array<Spellings.Place>>()
+  const places = new Map<string, Array<TextEncodings.Place>>()
   for (const { placeOf, text } of readings) {
     eachRun(text, (hash, from) => {
       filter.add(hash)
@@ -198,8 +198,8 @@ const find = (text: string, secrets: Iterable<string>): Uint8Array => {
   }
 
   const hidden = new Uint8Array(text.length)
-  const done = new Set<Spellings.Place>()
-  const hide = (place: Spellings.Place) => {
+  const done = new Set<TextEncodings.Place>()
+  const hide = (place: TextEncodings.Place) => {
     if (!done.has(place)) hidden.fill(1, ...place)
     done.add(place)
   }
@@ -220,10 +220,10 @@ const find = (text: string, secrets: Iterable<string>): Uint8Array => {
   }
   for (const secret of secrets) {
     // Files are sent as base64. A long one is read once, as the text that it is: it is found so in its base64, too.
-    const encoded = Spellings.fromWholeBase64(secret)
+    const encoded = TextEncodings.fromWholeBase64(secret)
     for (const text of encoded) look(text)
     if (encoded.length > 0 && secret.length > longest) continue
-    const plain = Spellings.unescape(secret.trim())
+    const plain = TextEncodings.unescape(secret.trim())
     look(plain)
     if (plain.length <= longest && /[\s+]/.test(plain)) look(plain.replaceAll(between, ""))
   }

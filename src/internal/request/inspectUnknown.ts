@@ -10,38 +10,38 @@ export interface ErrorLink {
 }
 
 /** No error that is of use has more causes; a getter may make a new one whenever it is asked. */
-const mostLinks = 1_000
+const maxLinks = 1_000
 
-const attempt = <A>(read: () => A): A | undefined => Result.getOrUndefined(Result.try(read))
+const readSafely = <A>(read: () => A): A | undefined => Result.getOrUndefined(Result.try(read))
 
 /** A value as an instance of a class, if it is one. */
 export const asInstance = <A>(value: unknown, type: new(...input: never) => A): A | undefined =>
-  attempt(() => value instanceof type ? value : undefined)
+  readSafely(() => value instanceof type ? value : undefined)
 
-/** Whether a value is something, as far as it lets itself be asked. */
-export const isSurely = <A>(value: unknown, is: (value: unknown) => value is A): value is A =>
-  attempt(() => is(value)) === true
+/** Whether a value passes a guard; one that cannot be read does not. */
+export const safelyIs = <A>(value: unknown, is: (value: unknown) => value is A): value is A =>
+  readSafely(() => is(value)) === true
 
 const textOf = (value: object, name: string): string | undefined => {
-  const text = attempt((): unknown => Reflect.get(value, name))
+  const text = readSafely((): unknown => Reflect.get(value, name))
   return Predicate.isString(text) ? text : undefined
 }
 
 /** What an error was caused by, the first one last. */
 const causesOf = (value: object): ReadonlyArray<unknown> => {
-  const several = attempt((): ReadonlyArray<unknown> => {
+  const several = readSafely((): ReadonlyArray<unknown> => {
     const errors: unknown = Reflect.get(value, "errors")
-    return Array.isArray(errors) ? Array.from(errors.slice(0, mostLinks)) : []
+    return Array.isArray(errors) ? Array.from(errors.slice(0, maxLinks)) : []
   })
-  return [attempt((): unknown => Reflect.get(value, "cause")), ...(several ?? []).toReversed()]
+  return [readSafely((): unknown => Reflect.get(value, "cause")), ...(several ?? []).toReversed()]
 }
 
 /** The links of an error and of what caused it, outermost first. */
-export const linksOf = (error: unknown): ReadonlyArray<ErrorLink> => {
+export const errorChainOf = (error: unknown): ReadonlyArray<ErrorLink> => {
   const links: Array<ErrorLink> = []
   const seen = new Set<unknown>()
   const waiting = [error]
-  while (waiting.length > 0 && links.length < mostLinks) {
+  while (waiting.length > 0 && links.length < maxLinks) {
     const next = waiting.pop()
     if (Predicate.isString(next)) links.push({ name: undefined, code: undefined, message: next })
     if (typeof next !== "object" || next === null || seen.has(next)) continue

@@ -102,10 +102,10 @@ const decode = (escape: string): string => {
 }
 
 /** Escapes of escapes are read so many times. */
-const mostTimes = 6
+const maxTimes = 6
 
 /** A text without its escapes, and without those that come to light then. */
-export const unescape = (text: string, times = mostTimes): string => {
+export const unescape = (text: string, times = maxTimes): string => {
   if (times === 0) return text
   const read = text.replace(escaped, decode)
   return read === text ? text : unescape(read, times - 1)
@@ -137,7 +137,7 @@ const readOnce = (text: string, starts: ReadonlyArray<number> | undefined) => {
 export const read = (text: string): Reading => {
   let read = text
   let starts: ReadonlyArray<number> | undefined
-  for (let times = 0; times < mostTimes; times++) {
+  for (let times = 0; times < maxTimes; times++) {
     const next = readOnce(read, starts)
     if (next.read === read) break
     read = next.read

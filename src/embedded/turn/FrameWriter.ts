@@ -8,7 +8,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Frames from "../wire/Frames.ts"
 
-export interface Outflow {
+export interface FrameWriter {
   /** The bytes of the frames. */
   readonly stream: Stream.Stream<Uint8Array>
   /** Sends frames, and waits while too many bytes are unread: whether the reader reads on in time. */
@@ -23,9 +23,9 @@ export interface Outflow {
 const stallTime = Duration.seconds(30)
 
 /** How many bytes the reader reads at once: about as many as a socket of Node. */
-export const portion = 65_536
+export const chunkSize = 65_536
 
-/** Makes an outflow of which so many bytes may be unread before a write waits; `undefined` is no limit. */
+/** Makes a writer of which so many bytes may be unread before a write waits; `undefined` is no limit. */
 export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
   const queue = yield* Queue.unbounded<Uint8Array, Cause.Done>()
   const taken = yield* Latch.make()
@@ -41,7 +41,7 @@ export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
     }
     const first = next
     let size = 0
-    while (next < batch.length && size < portion) size += batch.at(next++)?.length ?? 0
+    while (next < batch.length && size < chunkSize) size += batch.at(next++)?.length ?? 0
     waiting -= size
     taken.openUnsafe()
     const [head, ...tail] = batch.slice(first, next)
@@ -55,7 +55,7 @@ export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
     }
   }
 
-  /** Waits until more may follow. Each portion that is read starts the time of the reader anew. */
+  /** Waits until more may follow. Each chunk that is read starts the time of the reader anew. */
   const drain: Effect.Effect<boolean> = Effect.suspend(() => {
     if (waiting <= limit) return Effect.succeed(true)
     taken.closeUnsafe()
@@ -65,7 +65,7 @@ export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
     )
   })
 
-  const outflow: Outflow = {
+  const writer: FrameWriter = {
     stream: Stream.fromPull(Effect.succeed(take)),
     write: (frames) =>
       Effect.suspend(() => {
@@ -82,5 +82,5 @@ export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
       taken.openUnsafe()
     })
   }
-  return outflow
+  return writer
 })

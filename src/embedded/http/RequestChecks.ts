@@ -18,7 +18,7 @@ import { Store } from "../store/Store.ts"
 import * as Bodies from "../wire/Bodies.ts"
 import * as Errors from "../wire/Errors.ts"
 import { field, isObject } from "../wire/Json.ts"
-import { RateLimits, type Standing } from "./RateLimits.ts"
+import { RateLimits, type RateLimitStatus } from "./RateLimits.ts"
 import * as Routes from "./Routes.ts"
 import * as Validation from "./Validation.ts"
 
@@ -35,7 +35,7 @@ const bodyLimits = new Map(
   ])
 )
 
-export const Gate = HttpRouter.middleware(Effect.gen(function*() {
+export const RequestChecks = HttpRouter.middleware(Effect.gen(function*() {
   const { quirks } = yield* Settings
   const limits = yield* RateLimits
   const store = yield* Store
@@ -139,7 +139,7 @@ const strip = (error: ErrorResponse, route: Routes.Route = {}) =>
     ? Errors.stripped(error.status)
     : error
 
-const exceeded = ({ headers, rest }: Standing) =>
+const exceeded = ({ headers, rest }: RateLimitStatus) =>
   HttpServerResponse.setHeaders(respond(Errors.framework(429, `Rate limit exceeded, retry in ${inWords(rest)}`)), {
     ...headers,
     "retry-after": String(Math.ceil(rest / 1000))

@@ -1,11 +1,11 @@
-/** The places for sandboxes: how many there are, what runs in each, and which one is given up for another. */
+/** The pool of sandboxes: how many there are, what runs in each, and which one is evicted for another. */
 import type * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { SandboxLogEntry } from "../../schema/Session.ts"
 import type { Activity, Sandbox } from "./Sandbox.ts"
 
 /** A sandbox that is alive, and what runs in it. */
-export interface Resident {
+export interface PooledSandbox {
   readonly sandbox: Sandbox
   readonly scope: Scope.Closeable
   readonly agentName: string
@@ -25,25 +25,25 @@ export type SandboxStats = Readonly<
 type Logs = Effect.Effect<ReadonlyArray<SandboxLogEntry>>
 
 /** All of it is synchronous: between a question and its consequence nothing else happens. */
-export interface Places {
+export interface SandboxPool {
   /** Whether there is a place for another sandbox. */
   readonly hasRoom: () => boolean
-  /** Keeps a place for a sandbox that is about to start. */
+  /** Reserves a place for a sandbox that is about to start. */
   readonly reserve: () => void
   /** Ends a reservation: the sandbox has its place, or did not start. */
   readonly release: () => void
   /** Puts a sandbox among those alive. */
-  readonly add: (id: string, resident: Resident) => void
+  readonly add: (id: string, pooled: PooledSandbox) => void
   /** A sandbox that is alive. */
-  readonly find: (id: string) => Resident | undefined
+  readonly find: (id: string) => PooledSandbox | undefined
   /** Takes a sandbox out of those alive. */
-  readonly remove: (id: string) => Resident | undefined
+  readonly remove: (id: string) => PooledSandbox | undefined
   /** Counts what begins or ends in a sandbox, and makes it the one used last. */
   readonly count: (id: string, activity: Activity, change: 1 | -1) => void
-  /** Which one makes room: idle, a prepared one if there is any, else the one that was used longest ago. */
-  readonly leastNeeded: () => Resident | undefined
+  /** Which one to evict: idle, a prepared one if there is any, else the one that was used longest ago. */
+  readonly evictable: () => PooledSandbox | undefined
   /** Gives a prepared sandbox of an agent of this name, of any tenant, to a session. */
-  readonly assign: (agentName: string, session: string) => Resident | undefined
+  readonly assign: (agentName: string, session: string) => PooledSandbox | undefined
   /** Keeps the log of a sandbox that is no longer alive, and whose session may be resumed. */
   readonly keepLog: (id: string, logs: Logs) => void
   /** Forgets a kept log. */
@@ -53,44 +53,44 @@ export interface Places {
   readonly stats: () => SandboxStats
 }
 
-/** Keeps places for so many sandboxes. */
-export const make = (maxSandboxes: number): Places => {
+/** Makes a pool of at most so many sandboxes. */
+export const make = (maxSandboxes: number): SandboxPool => {
   /** In the order of their last use. */
-  const alive = new Map<string, Resident>()
+  const alive = new Map<string, PooledSandbox>()
   const cold = new Map<string, Logs>()
   let reserved = 0
   let preWarmHits = 0
 
   const find = (id: string) => alive.get(id)
   const remove = (id: string) => {
-    const resident = alive.get(id)
+    const pooled = alive.get(id)
     alive.delete(id)
-    return resident
+    return pooled
   }
-  const count: Places["count"] = (id, activity, change) => {
-    const resident = remove(id)
-    if (resident === undefined) return
-    alive.set(id, resident)
-    if (activity === "turns") resident.turns += change
-    else resident.others += change
-    resident.hasRun ||= activity === "turns"
+  const count: SandboxPool["count"] = (id, activity, change) => {
+    const pooled = remove(id)
+    if (pooled === undefined) return
+    alive.set(id, pooled)
+    if (activity === "turns") pooled.turns += change
+    else pooled.others += change
+    pooled.hasRun ||= activity === "turns"
   }
 
   return {
     hasRoom: () => alive.size + reserved < maxSandboxes,
     reserve: () => void (reserved += 1),
     release: () => void (reserved -= 1),
-    add: (id, resident) => void alive.set(id, resident),
+    add: (id, pooled) => void alive.set(id, pooled),
     find,
     remove,
     count,
-    leastNeeded: () => {
+    evictable: () => {
       const idle = Array.from(alive.values()).filter(({ others, turns }) => turns + others === 0)
       return idle.find(({ session }) => session === undefined) ?? idle[0]
     },
     assign: (agentName, session) => {
-      const prepared = Array.from(alive.values()).find((resident) =>
-        resident.session === undefined && resident.agentName === agentName && resident.others === 0
+      const prepared = Array.from(alive.values()).find((pooled) =>
+        pooled.session === undefined && pooled.agentName === agentName && pooled.others === 0
       )
       if (prepared === undefined) return undefined
       prepared.session = session
@@ -105,8 +105,8 @@ export const make = (maxSandboxes: number): Places => {
   }
 }
 
-const statesOf = (alive: ReadonlyMap<string, Resident>) => {
-  const of = (isOf: (resident: Resident) => boolean) => Array.from(alive.values()).filter(isOf).length
+const statesOf = (alive: ReadonlyMap<string, PooledSandbox>) => {
+  const of = (isOf: (pooled: PooledSandbox) => boolean) => Array.from(alive.values()).filter(isOf).length
   return {
     warming: 0,
     warm: of(({ hasRun }) => !hasRun),
