@@ -7,11 +7,10 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Simplify } from "effect/Types"
-import type { Redact } from "../internal/request/secrets.ts"
+import type { Answered, Attempt } from "../internal/request/sending.ts"
 import type { AshApi } from "../schema/AshApi.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { HostedApi } from "../schema/HostedApi.ts"
-import type { HttpExchange } from "../schema/HttpExchange.ts"
 import type { Operation } from "../schema/Operation.ts"
 
 type GroupsOf<Api> = Api extends HttpApi.HttpApi<infer _Id, infer Group> ? Group : never
@@ -35,13 +34,10 @@ type RequestOf<E extends HttpApiEndpoint.ConstraintRequest> = Simplify<
   Part<"params", E["~Params"]> & Part<"query", E["~Query"]> & Part<"payload", E["~Payload"]>
 >
 
-/** A stream of bytes, and what is known of its response for the failures of what reads it. */
+/** A stream of bytes. */
 interface StreamAnswer<Headers> {
   readonly body: Stream.Stream<Uint8Array, AshError>
   readonly headers: Headers
-  readonly http: HttpExchange
-  /** Takes the secrets of the request out of a text. */
-  readonly redact: Redact
 }
 
 type AnswerOf<Success> = Success extends HttpApiSchema.WithHeaders<HttpApiSchema.StreamUint8Array, infer Headers>
@@ -59,6 +55,8 @@ export interface ApiCall<Request, Answer, R = never> {
   (request: Request): Effect.Effect<Answer, AshError, R>
   /** What the operation is, and how it may be called. */
   readonly operation: Operation
+  /** Checks and encodes a request before it is sent, and answers what sends it. */
+  readonly prepare: (request: Request) => Effect.Effect<Attempt<Answered<Answer>, R>, AshError>
 }
 
 /** The method of an endpoint, by its group and its name. */

@@ -18,15 +18,16 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import * as Endpoint from "../internal/request/endpoint.ts"
-import { exchange } from "../internal/request/exchange.ts"
 import * as Failures from "../internal/request/failures.ts"
 import { safelyIs } from "../internal/request/inspectUnknown.ts"
 import { redactOf } from "../internal/request/secrets.ts"
+import { type Answered, type Attempt, valueOf } from "../internal/request/sending.ts"
 import { AshApi } from "../schema/AshApi.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
 import { type Operation, operationOf } from "../schema/Operation.ts"
 import type { ApiMethods } from "./ApiMethods.ts"
+import { RequestOptions } from "./RequestOptions.ts"
 import * as Transport from "./transport.ts"
 
 export type { ConnectionOptions } from "./transport.ts"
@@ -57,19 +58,20 @@ const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpCl
  */
 const holdStream = (toError: (reason: AshErrorReason) => AshError) =>
 <E, R>(
-  attempt: Effect.Effect<readonly [answer: unknown, response: HttpClientResponse.HttpClientResponse], E, R>
-): Effect.Effect<unknown, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+  attempt: Effect.Effect<Answered<unknown>, E, R>
+): Effect.Effect<Answered<unknown>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
     const scope = Scope.makeUnsafe()
     let isRead = false
     yield* Effect.addFinalizer((exit) => isRead ? Effect.void : Scope.close(scope, exit))
-    const [answer, response] = yield* attempt.pipe(
+    const answered = yield* attempt.pipe(
       Effect.provideService(Scope.Scope, scope),
       Effect.onError(() => Scope.close(scope, Exit.void))
     )
-    if (!Predicate.hasProperty(answer, "body") || !isByteStream(answer.body)) return answer
+    const { response, value } = answered
+    if (!Predicate.hasProperty(value, "body") || !isByteStream(value.body)) return answered
     const { request } = response
-    const body = Stream.transformPull(answer.body, (pull) =>
+    const body = Stream.transformPull(value.body, (pull) =>
       Effect.succeed(Effect.mapError(pull, (error) => {
         if (!Cause.isDone(error)) {
           return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
@@ -77,8 +79,7 @@ const holdStream = (toError: (reason: AshErrorReason) => AshError) =>
         isRead = true
         return error
       })))
-    const redact = redactOf(request)
-    return { ...answer, body, http: exchange(response, "", redact), redact }
+    return { value: { ...value, body }, response }
   })
 
 /** Why an answer cannot be read. */
@@ -98,43 +99,49 @@ const unread = (
 }
 
 /** Reads the answer to a request. */
-const read = (
-  endpoint: Endpoint.Endpoint,
-  response: HttpClientResponse.HttpClientResponse
-): Effect.Effect<unknown, AshErrorReason> => {
-  const decode = endpoint.decoderOf(response.status)
-  return decode === undefined
-    ? Effect.flatMap(
-      Failures.readText(response),
-      (body) => Effect.fail(Failures.undecodable(response, body, redactOf(response.request), endpoint.answerInErrors))
-    )
-    : Effect.catch(decode(response), (error) => Effect.flip(unread(error, response, endpoint)))
-}
+const read =
+  (endpoint: Endpoint.Endpoint) =>
+  (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Answered<unknown>, AshErrorReason> => {
+    const decode = endpoint.decoderOf(response.status)
+    return decode === undefined
+      ? Effect.flatMap(
+        Failures.readText(response),
+        (body) => Effect.fail(Failures.undecodable(response, body, redactOf(response.request), endpoint.answerInErrors))
+      )
+      : Effect.matchEffect(decode(response), {
+        onFailure: (error) => Effect.flip(unread(error, response, endpoint)),
+        onSuccess: (value) => Effect.succeed({ value, response })
+      })
+  }
 
 /** The method of an endpoint. What it needs of its schemas is made when it is first called. */
 const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint, transport: Transport.Transport) => {
   const toError = (reason: AshErrorReason) => new AshError({ operation: operation.name, reason })
   let made: Endpoint.Endpoint | undefined
-  const method = (input: Endpoint.Input) =>
+  const send = (
+    endpoint: Endpoint.Endpoint,
+    encoded: Endpoint.Encoded
+  ): Attempt<Answered<unknown>, Scope.Scope> =>
+  (sending) =>
+    endpoint.answersStream
+      ? transport.open(endpoint, encoded, sending).pipe(
+        Effect.flatMap(read(endpoint)),
+        Effect.mapError(toError),
+        holdStream(toError)
+      )
+      : transport.send(endpoint, encoded, sending).pipe(Effect.flatMap(read(endpoint)), Effect.mapError(toError))
+  const prepare = (input: Endpoint.Input) =>
     Effect.suspend(() => {
       const endpoint = made ??= makeEndpoint()
-      const received = endpoint.encode(input, transport.mark).pipe(
-        Effect.mapError((error) => safelyIs(error, Schema.isSchemaError) ? Failures.fromInput(error) : error),
-        Effect.flatMap((encoded) => transport.send(endpoint, encoded))
-      )
-      return endpoint.answersStream
-        ? received.pipe(
-          Effect.flatMap((response) => Effect.map(read(endpoint, response), (answer) => [answer, response] as const)),
-          Effect.mapError(toError),
-          holdStream(toError)
-        )
-        : received.pipe(
-          Effect.flatMap((response) => read(endpoint, response)),
-          Effect.mapError(toError),
-          Effect.scoped
-        )
+      return Effect.matchEffect(endpoint.encode(input, transport.mark), {
+        onFailure: (error) =>
+          Effect.fail(toError(safelyIs(error, Schema.isSchemaError) ? Failures.fromInput(error) : error)),
+        onSuccess: (encoded) => Effect.succeed(send(endpoint, encoded))
+      })
     })
-  return Object.assign(method, { operation })
+  const method = (input: Endpoint.Input) =>
+    Effect.flatMap(prepare(input), (send) => Effect.map(Effect.flatMap(RequestOptions, send), valueOf))
+  return Object.assign(method, { operation, prepare })
 }
 
 const make = Effect.fnUntraced(function*(connection: Transport.ConnectionOptions) {

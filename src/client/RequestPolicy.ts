@@ -9,11 +9,13 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { readDuration, refuseOption } from "../internal/request/durations.ts"
-import { applyPolicy, type OnWire, type Policy } from "../internal/request/policy.ts"
+import { applyPolicy, type OnWire, type Policy, type Retry } from "../internal/request/policy.ts"
 import * as RateLimit from "../internal/request/rateLimit.ts"
 import * as RetryBudget from "../internal/request/retryBudget.ts"
+import { type Answered, type Attempt, type Sending, valueOf } from "../internal/request/sending.ts"
+import { withSpan } from "../internal/request/traced.ts"
 import { startedNothing } from "../internal/turn/brokenTurn.ts"
-import { turnLimits } from "../internal/turn/turnLimits.ts"
+import { type TurnLimits, turnLimits } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Operation, Repetition } from "../schema/Operation.ts"
 import type { ApiCall } from "./ApiMethods.ts"
@@ -53,21 +55,53 @@ export interface CallOptions<A, R> {
   readonly repetition?: Repetition | undefined
   /** What surrounds each attempt while it is on the wire, within its limit. */
   readonly onWire?: OnWire<A, R> | undefined
+  /** Is called while large contents go out. */
+  readonly onSent?: Sending["onSent"]
 }
 
-// Read once, not for each call.
-const defaultDelay = Duration.millis(200)
-const defaultMaxDelay = Duration.seconds(30)
-const defaultMaxRetryAfter = Duration.minutes(1)
+/** The options of a call, those of its layer under them, and what is read of them. */
+export interface Settings {
+  readonly options: RequestOptionsInput
+  readonly retry: Retry
+  readonly turn: TurnLimits
+}
+
+const settingsOf = (options: RequestOptionsInput): Settings => {
+  const { delay = "200 millis", maxDelay = "30 seconds", maxRetryAfter = "1 minute", times = 2 } = options.retry ?? {}
+  return {
+    options,
+    retry: {
+      times,
+      delay: Duration.fromInputUnsafe(delay),
+      maxDelay: Duration.fromInputUnsafe(maxDelay),
+      maxRetryAfter: Duration.fromInputUnsafe(maxRetryAfter)
+    },
+    turn: turnLimits(options)
+  }
+}
+
+/** The settings of calls. Options are the same from call to call, and so checked and read once. */
+const makeSettings = (layerOptions: RequestOptionsInput) => {
+  const known = new WeakMap<RequestOptionsInput, Settings>()
+  return (operation: string): Effect.Effect<Settings, AshError> =>
+    Effect.flatMap(RequestOptions, (own) => {
+      const settings = known.get(own)
+      return settings !== undefined ? Effect.succeed(settings) : Effect.map(checkOptions(operation, own), () => {
+        const settings = settingsOf(merge(own)(layerOptions))
+        known.set(own, settings)
+        return settings
+      })
+    })
+}
 
 /** What bounds an attempt of an operation, and whether it may be sent again, as far as what it does is concerned. */
 const boundsOf = (
   { repetition, startsTurn, timeLimit }: Operation,
-  options: RequestOptionsInput,
+  { options, turn }: Settings,
   fixed: Duration.Duration | undefined
 ): Pick<Policy, "isHarmless" | "timeout" | "timer"> =>
   repetition === "repeats" && startsTurn
-    ? { isHarmless: startedNothing, timeout: turnLimits(options).headers, timer: "headers" }
+    ? { isHarmless: startedNothing, timeout: turn.headers, timer: "headers" }
     : {
       isHarmless: repetition === "repeats" ? ({ nothingHappened }) => nothingHappened : () => true,
       timeout: fixed ?? (options.timeout === undefined ? timeLimit : Duration.fromInputUnsafe(options.timeout)),
@@ -75,12 +109,12 @@ const boundsOf = (
     }
 
 /** An attempt that has succeeded when nothing is there, provided that one before it may have deleted it. */
-const doneIfGone = <A, R>(attempt: Effect.Effect<A, AshError, R>): Effect.Effect<A | undefined, AshError, R> => {
+const doneIfGone = <A, R>(attempt: Attempt<A, R>): Attempt<A | undefined, R> => {
   let mayBeDone = false
-  return Effect.suspend(() => {
+  return (sending) => {
     const before = mayBeDone
     mayBeDone = true
-    return attempt.pipe(
+    return attempt(sending).pipe(
       Effect.tapError((error) =>
         Effect.sync(() => {
           mayBeDone = before || !error.nothingHappened
@@ -88,7 +122,7 @@ const doneIfGone = <A, R>(attempt: Effect.Effect<A, AshError, R>): Effect.Effect
       ),
       Effect.catchReason("AshError", "NotFound", (_, error) => before ? Effect.undefined : Effect.fail(error))
     )
-  })
+  }
 }
 
 const operation = "Ash.layer"
@@ -125,18 +159,24 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   readonly call: <Request, A, R>(
     method: ApiCall<Request, A, R>,
     request: Request,
-    options?: CallOptions<A, R>
+    options?: CallOptions<Answered<A>, R>
   ) => Effect.Effect<A, AshError, R>
+  /** As `call`, and answers what is known of the response, too. */
+  readonly exchange: <Request, A, R>(
+    method: ApiCall<Request, A, R>,
+    request: Request,
+    options?: CallOptions<Answered<A>, R>
+  ) => Effect.Effect<Answered<A>, AshError, R>
   /** Calls a method that deletes something. Repeated after an attempt that may have done it, it is done if nothing is there. */
   readonly remove: <Request, A>(method: ApiCall<Request, A>, request: Request) => Effect.Effect<void, AshError>
   /** Makes an attempt of an operation, as `call` does. */
   readonly attempt: <A, R>(
     operation: Operation,
-    attempt: Effect.Effect<A, AshError, R>,
+    attempt: Attempt<A, R>,
     options?: CallOptions<A, R>
   ) => Effect.Effect<A, AshError, R>
   /** The options of the layer with those of the fiber over them. */
-  readonly options: (operation: string) => Effect.Effect<RequestOptionsInput, AshError>
+  readonly settings: (operation: string) => Effect.Effect<Settings, AshError>
   /** Waits until another session may be open, and counts it until the scope closes. */
   readonly session: Effect.Effect<void, never, Scope.Scope>
   /** Waits until another turn may be streamed, and counts it until the scope closes. */
@@ -150,33 +190,34 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
         const layerOptions = yield* RequestOptions
         yield* checkOptions(operation, layerOptions)
         const { budget, rateLimits } = yield* makeShared(limits)
-        const options = (operation: string) =>
-          Effect.flatMap(RequestOptions, (own) => Effect.as(checkOptions(operation, own), merge(own)(layerOptions)))
-
-        const attempt = <A, R>(
+        const settings = makeSettings(layerOptions)
+        const repeat = <A, R>(
           operation: Operation,
-          attempt: Effect.Effect<A, AshError, R>,
-          { onWire, repetition = operation.repetition, timeLimit }: CallOptions<A, R> = {}
+          attempt: Attempt<A, R>,
+          { onSent, onWire, repetition = operation.repetition, timeLimit }: CallOptions<A, R> = {}
         ) =>
-          Effect.flatMap(options(operation.name), (options) => {
+          Effect.flatMap(settings(operation.name), (settings) => {
+            const { headers, responseLimits } = settings.options
             const policy: Policy = {
-              ...boundsOf({ ...operation, repetition }, options, timeLimit),
-              times: options.retry?.times ?? 2,
-              delay: Duration.fromInputUnsafe(options.retry?.delay ?? defaultDelay),
-              maxDelay: Duration.fromInputUnsafe(options.retry?.maxDelay ?? defaultMaxDelay),
-              maxRetryAfter: Duration.fromInputUnsafe(options.retry?.maxRetryAfter ?? defaultMaxRetryAfter),
+              ...boundsOf({ ...operation, repetition }, settings, timeLimit),
+              retry: settings.retry,
+              sending: { headers, responseLimits, onSent },
               budget,
-              provide: (context) => Context.add(context, RequestOptions, options),
               rateLimit: operation.rateLimit && rateLimits[operation.rateLimit]
             }
             return applyPolicy(operation.name, policy, attempt, onWire)
           })
+        const exchange: RequestPolicy["Service"]["exchange"] = ({ operation, prepare }, request, options) =>
+          Effect.flatMap(prepare(request), (send) => repeat(operation, send, options)).pipe(withSpan(operation.name))
         return RequestPolicy.of({
-          attempt,
-          call: (method, request, options) => attempt(method.operation, method(request), options),
-          remove: (method, request) =>
-            Effect.suspend(() => Effect.asVoid(attempt(method.operation, doneIfGone(method(request))))),
-          options,
+          attempt: (operation, attempt, options) => withSpan(operation.name)(repeat(operation, attempt, options)),
+          exchange,
+          call: (method, request, options) => Effect.map(exchange(method, request, options), valueOf),
+          remove: ({ operation, prepare }, request) =>
+            Effect.flatMap(prepare(request), (send) => Effect.asVoid(repeat(operation, doneIfGone(send)))).pipe(
+              withSpan(operation.name)
+            ),
+          settings,
           session: permits(limits.maxSessions),
           stream: permits(limits.maxStreams)
         })

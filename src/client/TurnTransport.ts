@@ -6,24 +6,25 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { limitOrElse } from "../internal/request/eventLoop.ts"
-import { fromInput } from "../internal/request/failures.ts"
+import { exchange } from "../internal/request/exchange.ts"
 import { renamed } from "../internal/request/operations.ts"
-import { BeforeRequest } from "../internal/request/responses.ts"
+import { redactOf } from "../internal/request/secrets.ts"
+import type { Answered, Attempt } from "../internal/request/sending.ts"
 import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
 import { readAhead } from "../internal/turn/readAhead.ts"
 import { BeforeTurn, type TurnControl } from "../internal/turn/turnControl.ts"
 import { endTurn, type OnTurnError } from "../internal/turn/turnEnd.ts"
-import { type TurnLimits, turnLimits } from "../internal/turn/turnLimits.ts"
+import type { TurnLimits } from "../internal/turn/turnLimits.ts"
 import { initialProgress } from "../internal/turn/turnProgress.ts"
 import { decodeEvents } from "../internal/turn/turnStream.ts"
 import { timedOut } from "../internal/turn/turnTimers.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
-import { SessionId } from "../schema/Ids.ts"
-import { type MessageContent, type SendMessageOptions, SendMessageRequest } from "../schema/Message.ts"
+import type { MessageContent, SendMessageOptions } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import { RequestOptions } from "./RequestOptions.ts"
@@ -46,23 +47,15 @@ interface Parts {
   readonly forms: ContentForms
 }
 
+/** A turn that a server has begun to answer. */
+interface StartedTurn extends Answered<{ readonly body: Stream.Stream<Uint8Array, AshError> }> {
+  readonly startedAt: bigint
+}
+
 /** The id of no session: servers give random ids. */
 const noSession = "00000000-0000-0000-0000-000000000000"
 
 const refused = ({ operation }: TurnRequest, reason: AshErrorReason) => new AshError({ operation, reason })
-
-const decodeRequest = Schema.decodeUnknownEffect(
-  Schema.toType(Schema.Struct({ params: Schema.Struct({ id: SessionId }), payload: SendMessageRequest }))
-)
-
-const checkRequest = (request: TurnRequest) =>
-  Effect.mapError(
-    decodeRequest({
-      params: { id: request.sessionId },
-      payload: { ...request.options, content: request.content }
-    }),
-    (error) => refused(request, fromInput(error))
-  )
 
 /** Sends the message, when there is room for another stream. */
 const send = Effect.fnUntraced(function*(
@@ -72,26 +65,31 @@ const send = Effect.fnUntraced(function*(
   limits: TurnLimits
 ) {
   const { content, operation, options, sessionId } = request
+  const prepare = (content: MessageContent) =>
+    api.send.prepare({ params: { id: sessionId }, payload: { ...options, content } })
+  // Before it waits for room, and before the server is asked for the form that it takes.
+  const asGiven = yield* prepare(content)
   yield* policy.stream
-  const sendAs = (form: ContentForm) =>
-    Effect.mapError(Effect.fromResult(toForm(content, form)), (reason) => refused(request, reason)).pipe(
-      Effect.flatMap((content) => api.send({ params: { id: sessionId }, payload: { ...options, content } }))
-    )
+  const known = yield* forms.find
   const before = yield* BeforeTurn
-  const sendInForm = forms.send(yield* forms.find, sendAs)
-  const sending = before === undefined ? sendInForm : Effect.provideService(sendInForm, BeforeRequest, before)
+  const prepareAs = (form: ContentForm) =>
+    form === "AsGiven"
+      ? Effect.succeed(asGiven)
+      : Effect.flatMap(
+        Effect.mapError(Effect.fromResult(toForm(content, form)), (reason) => refused(request, reason)),
+        prepare
+      )
   const limited = Duration.isFinite(limits.turn)
-    ? limitOrElse({
-      duration: limits.turn,
-      orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn))
-    })(sending)
-    : sending
+    ? limitOrElse({ duration: limits.turn, orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn)) })
+    : identity
   // The turn begins with the sending that is answered: what was refused before was none.
-  const started = Effect.flatMap(
-    Clock.currentTimeNanos,
-    (startedAt) => Effect.map(limited, (answer) => ({ ...answer, startedAt }))
-  )
-  return yield* policy.attempt(api.send.operation, attempt(started))
+  const start: Attempt<StartedTurn, Scope.Scope> = (sending) =>
+    Effect.flatMap(Clock.currentTimeNanos, (startedAt) =>
+      Effect.map(
+        limited(forms.send(known, (form) => Effect.flatMap(prepareAs(form), (send) => send({ ...sending, before })))),
+        (answered) => ({ ...answered, startedAt })
+      ))
+  return yield* policy.attempt(api.send.operation, attempt(start))
 })
 
 /** Sends messages, and reads the turns that answer them. */
@@ -115,13 +113,13 @@ export class TurnTransport extends Context.Service<TurnTransport, {
           Stream.unwrap(Effect.gen(function*() {
             const { onTurnError, operation, sessionId } = request
             const { abort, makeFold } = control
-            // Before it waits for room, and before the server is asked for the form that it takes.
-            yield* checkRequest(request)
-            const limits = turnLimits(yield* policy.options(operation))
+            const { turn: limits } = yield* policy.settings(operation)
             const start = send({ api, forms, policy }, request, control, limits)
-            const { body, http, redact, startedAt } = yield* abort === undefined
+            const { response, startedAt, value: { body } } = yield* abort === undefined
               ? start
               : Effect.raceFirst(start, abort)
+            const redact = redactOf(response.request)
+            const http = exchange(response, "", redact)
             const progress = initialProgress()
             return body.pipe(
               readAhead({ abort, operation, sessionId, limits, startedAt, progress }),

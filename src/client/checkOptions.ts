@@ -10,12 +10,9 @@ const isCount = (value: number) => Number.isInteger(value) && value >= 1
 
 const limitOf = (limit: Duration.Input | "off" | undefined) => limit === "off" ? undefined : limit
 
-/** What was found to be in order, as options are the same from call to call. */
-const inOrder = new WeakSet<RequestOptionsInput>()
-
 /** Refuses an option that cannot be read, with its name. */
 export const checkOptions = (operation: string, options: RequestOptionsInput): Effect.Effect<void, AshError> =>
-  inOrder.has(options) ? Effect.void : Effect.gen(function*() {
+  Effect.gen(function*() {
     const { buffer, headers, maxEventSize, responseLimits, retry, timeout, timeouts } = options
     yield* Effect.mapError(checkHeaders(headers), (reason) => new AshError({ operation, reason }))
     const durations = {
@@ -46,5 +43,4 @@ export const checkOptions = (operation: string, options: RequestOptionsInput): E
         return yield* refuseOption(operation, field, "an integer of 1 or more")
       }
     }
-    inOrder.add(options)
   })

@@ -4,10 +4,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
+import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
+import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
 import * as Answer from "../internal/request/answer.ts"
@@ -15,14 +18,13 @@ import * as Connection from "../internal/request/connection.ts"
 import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import type { Encoded, Endpoint } from "../internal/request/endpoint.ts"
 import * as Failures from "../internal/request/failures.ts"
-import { BeforeRequest, OnRequest, OnResponse, OnSent } from "../internal/request/responses.ts"
 import { harmful, redactOf } from "../internal/request/secrets.ts"
+import type { Sending } from "../internal/request/sending.ts"
 import { MayRepeat, sendOnce } from "../internal/request/sendOnce.ts"
 import { hasTracer } from "../internal/request/traced.ts"
 import { bodyOf } from "../internal/request/upload.ts"
 import type { AshErrorReason } from "../schema/AshError.ts"
 import { InvalidRequest } from "../schema/Reasons.ts"
-import { RequestOptions } from "./RequestOptions.ts"
 
 /** Where a server is, and the key to it. */
 export interface ConnectionOptions {
@@ -43,9 +45,11 @@ const hasType = (header: string | undefined, mediaType: string) =>
   (header ?? "").replaceAll(/"(?:[^"\\]|\\.)*"/g, "").split(",")
     .every((type) => type.split(";")[0]?.trim().toLowerCase() === mediaType)
 
+const commonHeaders = { "accept-encoding": "identity", ...Connection.ownHeaders }
+
 /** Refuses a body that the server would refuse. */
-const checkBody = ({ headers }: HttpClientRequest.HttpClientRequest, bodyLimit: number) => {
-  const size = Number(headers["content-length"] ?? 0)
+const checkBody = (body: HttpBody.HttpBody, bodyLimit: number) => {
+  const size = body._tag === "Uint8Array" || body._tag === "Stream" ? body.contentLength ?? 0 : 0
   return size <= bodyLimit ? Effect.void : Effect.fail(
     new InvalidRequest({
       message: `the body of the request must be at most ${bodyLimit} bytes; it has ${size}`,
@@ -78,15 +82,24 @@ const provide = <R>(context: Context.Context<R>): Context.Context<R> => {
     : Context.add(sending, HttpClient.TracerDisabledWhen, () => true)
 }
 
+/**
+ * Sends a request of an endpoint. The answer is a success of a type that the endpoint declares; what it holds is not read
+ * yet.
+ */
+type Send<R> = (
+  endpoint: Endpoint,
+  encoded: Encoded,
+  sending: Sending
+) => Effect.Effect<HttpClientResponse.HttpClientResponse, AshErrorReason, R>
+
 /** The way to one server. */
 export interface Transport {
   /** Stands in a body for large contents, until they are in it. */
   readonly mark: string
-  /** Sends a request. The answer is a success of a type that the endpoint declares; what it holds is not read yet. */
-  readonly send: (
-    endpoint: Endpoint,
-    encoded: Encoded
-  ) => Effect.Effect<HttpClientResponse.HttpClientResponse, AshErrorReason, Scope.Scope>
+  /** For an answer that is read as a whole. It is complete by then, and needs no scope. */
+  readonly send: Send<never>
+  /** For an answer that is a stream, of a connection that closes with the scope. */
+  readonly open: Send<Scope.Scope>
 }
 
 const warnOfPlainHttp = (url: string) =>
@@ -95,22 +108,26 @@ const warnOfPlainHttp = (url: string) =>
   )
 
 /** The answer where it is a success of the right type, and else why it is not. */
-const succeed = Effect.fnUntraced(function*(
+const succeed = (
   { answerInErrors, mediaType }: Endpoint,
   response: HttpClientResponse.HttpClientResponse
-) {
+): Effect.Effect<HttpClientResponse.HttpClientResponse, AshErrorReason> => {
   const isSuccess = response.status >= 200 && response.status < 300
   if (isSuccess && (mediaType === undefined || hasType(response.headers["content-type"], mediaType))) {
-    return response
+    return Effect.succeed(response)
   }
   const redact = redactOf(response.request)
-  const body = yield* Failures.readText(response)
-  return yield* Effect.fail(
-    isSuccess
-      ? Failures.noEventStream(response, body, redact)
-      : Failures.fromResponse(response, body, redact, yield* Clock.currentTimeMillis, answerInErrors)
+  return Effect.flatMap(
+    Failures.readText(response),
+    (body) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.fail(
+          isSuccess
+            ? Failures.noEventStream(response, body, redact)
+            : Failures.fromResponse(response, body, redact, now, answerInErrors)
+        ))
   )
-})
+}
 
 /** The way to a server, over the `HttpClient` in context. Fails on a URL or a key that cannot be used. */
 export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
@@ -119,52 +136,55 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   if (Connection.isExposed(url) && connection.allowPlainHttp !== true) yield* warnOfPlainHttp(url)
 
   const client = HttpClient.mapRequestEffect(yield* HttpClient.HttpClient, followNoRedirect)
-  // For answers that are streams. An answer that is read as a whole is complete by then, and needs no scope.
-  const scopedClient = HttpClient.withScope(client)
   const decoder = yield* Answer.ContentDecoding
   const mayRepeat = yield* MayRepeat
   const mark = `effect-ash:${yield* Random.next}`
 
-  const prepare = Effect.fnUntraced(
-    function*({ bodyLimit, method }: Endpoint, { body, contents, path, query }: Encoded) {
-      const { headers } = yield* RequestOptions
-      if (headers !== undefined) yield* Connection.checkHeaders(headers)
-      const request = HttpClientRequest.make(method)(url + path, {
-        urlParams: query,
-        body: bodyOf(body, mark, contents, yield* OnSent),
-        headers: { "accept-encoding": "identity", ...Connection.ownHeaders, ...headers }
+  const prepare = (
+    { bodyLimit, method }: Endpoint,
+    { body, contents, path, query }: Encoded,
+    { headers, onSent }: Sending
+  ): Effect.Effect<HttpClientRequest.HttpClientRequest, AshErrorReason> => {
+    const uploaded = bodyOf(body, mark, contents, onSent)
+    const checked = Effect.flatMap(Connection.checkHeaders(headers), () => checkBody(uploaded, bodyLimit))
+    return Effect.map(Effect.flatMap(checked, () => key), (token) => {
+      const all = Headers.fromRecordUnsafe({
+        ...commonHeaders,
+        ...Headers.fromInput(headers),
+        ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
       })
-      yield* checkBody(request, bodyLimit)
-      const token = yield* key
-      return token === undefined ? request : HttpClientRequest.bearerToken(request, token)
-    }
-  )
-
-  const transport: Transport = {
-    mark,
-    send: Effect.fnUntraced(function*(endpoint, encoded) {
-      const request = yield* prepare(endpoint, encoded)
-      const before = yield* BeforeRequest
-      if (before !== undefined) yield* before
-      const onRequest = yield* OnRequest
-      onRequest()
-      const send = (endpoint.answersStream ? scopedClient : client).execute(request)
-      const received = yield* (mayRepeat ? sendOnce(request)(send) : send).pipe(
-        Effect.catch((error) => {
-          const failure = ConnectionFailures.ofClient(error, request)
-          // A client that takes a status for a failure has an answer all the same.
-          return failure.reason._tag === "StatusCodeError"
-            ? Effect.succeed(failure.reason.response)
-            : Effect.fail(ConnectionFailures.fromHttpClientError(failure))
-        })
-      )
-      const { responseLimits } = yield* RequestOptions
-      const limit = endpoint.answersStream ? Infinity : responseLimits?.body ?? Answer.defaultLimit
-      const response = Answer.receive(received, decoder, limit)
-      const onResponse = yield* OnResponse
-      onResponse(response)
-      return yield* succeed(endpoint, response)
-    }, Effect.updateContext(provide))
+      const request = HttpClientRequest.makeWith(method, url + path, query, Option.none(), all, HttpBody.empty)
+      return uploaded._tag === "Empty" ? request : HttpClientRequest.setBody(request, uploaded)
+    })
   }
+
+  const sendOver =
+    <R>(client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>): Send<R> =>
+    (endpoint, encoded, sending) => {
+      const receive = (received: HttpClientResponse.HttpClientResponse) => {
+        const limit = endpoint.answersStream ? Infinity : sending.responseLimits?.body ?? Answer.defaultLimit
+        const response = Answer.receive(received, decoder, limit)
+        sending.onResponse?.(response)
+        return succeed(endpoint, response)
+      }
+      const { before } = sending
+      const prepared = prepare(endpoint, encoded, sending)
+      return Effect.flatMap(before === undefined ? prepared : Effect.tap(prepared, () => before), (request) => {
+        sending.onRequest?.()
+        const send = client.execute(request)
+        return Effect.matchEffect(mayRepeat ? sendOnce(request)(send) : send, {
+          onFailure: (error) => {
+            const failure = ConnectionFailures.ofClient(error, request)
+            // A client that takes a status for a failure has an answer all the same.
+            return failure.reason._tag === "StatusCodeError"
+              ? receive(failure.reason.response)
+              : Effect.fail(ConnectionFailures.fromHttpClientError(failure))
+          },
+          onSuccess: receive
+        })
+      }).pipe(Effect.updateContext(provide<R>))
+    }
+
+  const transport: Transport = { mark, send: sendOver(client), open: sendOver(HttpClient.withScope(client)) }
   return transport
 })

@@ -82,7 +82,7 @@ export class Messages extends Context.Service<Messages, {
       ): Stream.Stream<StreamEvent, AshError> =>
         Stream.unwrap(Effect.gen(function*() {
           const request = { operation, sessionId, content, options, onTurnError }
-          const { exclusive = true } = yield* policy.options(operation)
+          const { options: { exclusive = true } } = yield* policy.settings(operation)
           if (!exclusive) return transport.stream(request, uncontrolledTurn)
           const holder = yield* Gated.enterUnfenced(gates, operation, sessionId, "turn")
           return Gated.gatedTurn(

@@ -62,7 +62,7 @@ export class QueueItems extends Context.Service<QueueItems, {
       const get = (id: string) => Effect.map(call(api.get, { params: { id } }), unwrap)
       return QueueItems.of({
         enqueue: (payload) =>
-          Effect.flatMap(policy.options("QueueItems.enqueue"), ({ exclusive = true }) => {
+          Effect.flatMap(policy.settings("QueueItems.enqueue"), ({ options: { exclusive = true } }) => {
             const { sessionId } = payload
             const refusal = exclusive && sessionId !== undefined ? refusalOf(gates, sessionId) : undefined
             return refusal === undefined

@@ -1,7 +1,6 @@
 /** The files of a session's workspace. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -11,8 +10,8 @@ import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import { fromInput } from "../internal/request/failures.ts"
 import { printable } from "../internal/request/printable.ts"
-import { OnResponse, withUploadProgress } from "../internal/request/responses.ts"
 import { type Redact, redactOf } from "../internal/request/secrets.ts"
+import { withUploadProgress } from "../internal/request/sending.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
 import { FilePath } from "../schema/Ids.ts"
@@ -95,7 +94,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
         list: (id, query = {}) => call(api.list, { params: { id }, query }),
         read,
         readText: (id, path) =>
-          Effect.flatMap(policy.options("SessionFiles.readText"), ({ responseLimits }) =>
+          Effect.flatMap(policy.settings("SessionFiles.readText"), ({ options: { responseLimits } }) =>
             Effect.scoped(
               Effect.flatMap(read(id, path), FileDownload.text("SessionFiles.readText", responseLimits?.text))
             )),
@@ -104,7 +103,11 @@ export class SessionFiles extends Context.Service<SessionFiles, {
             checkPaths(files),
             writeAll(
               files,
-              (batch) => writeBatch(call(api.write, { params: { id }, payload: { files: batch, targetPath } })),
+              (batch, onSent) =>
+                Effect.map(
+                  policy.exchange(api.write, { params: { id }, payload: { files: batch, targetPath } }, { onSent }),
+                  ({ response, value }) => withoutSecrets(value.files, redactOf(response.request))
+                ),
               onProgress
             )
           ),
@@ -114,24 +117,13 @@ export class SessionFiles extends Context.Service<SessionFiles, {
   )
 }
 
-/** A request that writes files, which answers what became of each without what the server repeats of them. */
-const writeBatch = (
-  request: Effect.Effect<{ readonly files: ReadonlyArray<WriteFileResult> }, AshError>
-): Effect.Effect<ReadonlyArray<WriteFileResult>, AshError> =>
-  Effect.suspend(() => {
-    let redact: Redact = identity
-    return request.pipe(
-      Effect.provideService(OnResponse, ({ request }) => {
-        redact = redactOf(request)
-      }),
-      Effect.map(({ files }) => withoutSecrets(files, redact))
-    )
-  })
-
 /** Writes files in as many requests as they need. */
 const writeAll = <E, R, E2, R2>(
   files: ReadonlyArray<NewSessionFile<E, R>>,
-  write: (batch: ReadonlyArray<FileUpload>) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError>,
+  write: (
+    batch: ReadonlyArray<FileUpload>,
+    onSent: (bytes: number) => void
+  ) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError>,
   onProgress: WriteFilesOptions<E2, R2>["onProgress"]
 ): Effect.Effect<ReadonlyArray<WriteFileResult>, AshError | E | E2, R | R2> =>
   Effect.gen(function*() {
@@ -148,7 +140,7 @@ const writeAll = <E, R, E2, R2>(
       }) ?? Effect.void
     const flush = Effect.gen(function*() {
       if (batch.length === 0) return
-      results.push(...(yield* withUploadProgress(write(batch), report)))
+      results.push(...(yield* withUploadProgress((onSent) => write(batch, onSent), report)))
       bytesWritten += batchSize
       batch = []
       batchSize = 0

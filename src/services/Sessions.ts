@@ -143,7 +143,7 @@ export class Sessions extends Context.Service<Sessions, {
   static readonly layer: Layer.Layer<Sessions, never, AshApiClient | RequestPolicy | SessionGates> = Layer.effect(
     Sessions,
     Effect.gen(function*() {
-      const { hosted, sessions: api } = yield* AshApiClient
+      const { hosted, messages, sessions: api } = yield* AshApiClient
       const policy = yield* RequestPolicy
       const gates = yield* SessionGates
       const end = (id: string) =>
@@ -174,6 +174,7 @@ export class Sessions extends Context.Service<Sessions, {
         attachments,
         files: yield* SessionFiles,
         messages: yield* Messages,
+        conversation: (id, page) => policy.exchange(messages.list, { params: { id }, query: page }),
         turns: yield* TurnTransport,
         usage: yield* Usage,
         workspaces: yield* Workspaces

@@ -57,7 +57,7 @@ export class ContentDecoding
 {}
 
 /** The codings of a content, in the order in which they were applied. */
-const codingsOf = ({ headers }: Response): ReadonlyArray<string> =>
+const codingsOf = (headers: Headers.Headers): ReadonlyArray<string> =>
   (headers["content-encoding"] ?? "").toLowerCase().split(",").map((coding) => coding.trim())
     .filter((coding) => coding !== "")
 
@@ -168,7 +168,7 @@ const hidesCoding = (response: Response) =>
   Option.exists(HttpClientResponse.toWeb(response), ({ type }) => type === "cors")
 
 /** Whether the content is declared to have at most so many bytes. */
-const isWithin = ({ headers }: Response, limit: number) => {
+const isWithin = (headers: Headers.Headers, limit: number) => {
   const length = headers["content-length"]
   return limit === Infinity || (length !== undefined && /^\d+$/.test(length) && Number(length) <= limit)
 }
@@ -194,9 +194,11 @@ export const collect = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Effect.Ef
 
 /** The response with its content decoded, and read as a whole up to a limit. The headers agree with the content. */
 export const receive = (response: Response, decoder: ContentDecoder, limit: number): Response => {
-  const codings = codingsOf(response)
+  // Some responses make them anew each time that they are asked for.
+  const { headers } = response
+  const codings = codingsOf(headers)
   const isAsSent = codings.every((coding) => coding === "identity") && !hidesCoding(response)
-  if (isAsSent && isWithin(response, limit)) return response
+  if (isAsSent && isWithin(headers, limit)) return response
   const stream = decoded(response, decoder, codings)
   let whole: ArrayBuffer | undefined
   const read = stream.pipe(
@@ -215,7 +217,7 @@ export const receive = (response: Response, decoder: ContentDecoder, limit: numb
   )
   const answer: Response = Object.create(response, {
     headers: {
-      value: isAsSent ? response.headers : Headers.removeMany(response.headers, ["content-encoding", "content-length"])
+      value: isAsSent ? headers : Headers.removeMany(headers, ["content-encoding", "content-length"])
     },
     stream: { value: stream },
     arrayBuffer: { value: arrayBuffer },

@@ -11,7 +11,7 @@ import * as Scope from "effect/Scope"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
 import { messageOf } from "./operations.ts"
-import { whenSent } from "./responses.ts"
+import { type Answered, type Attempt, whenSent } from "./sending.ts"
 
 /** How long the end of a session may hold up the end of its scope. */
 const grace = "10 seconds"
@@ -25,10 +25,7 @@ interface Created {
 
 export interface Creations {
   /** Makes an attempt to create a session, which from then on ends with the scope, be it closed already. */
-  readonly attempt: (
-    create: Effect.Effect<Created, AshError>,
-    scope: Scope.Scope
-  ) => Effect.Effect<Created, AshError>
+  readonly attempt: (create: Attempt<Answered<Created>>, scope: Scope.Scope) => Attempt<Answered<Created>>
 }
 
 /** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
@@ -36,9 +33,9 @@ export const make = (
   end: (id: string) => Effect.Effect<Session, AshError>
 ): Effect.Effect<Creations, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const fibers = yield* FiberSet.make<Created, AshError>()
-    const unawaited = new Set<Fiber.Fiber<Created, AshError>>()
-    const waitFor = (fiber: Fiber.Fiber<Created, AshError>) =>
+    const fibers = yield* FiberSet.make<Answered<Created>, AshError>()
+    const unawaited = new Set<Fiber.Fiber<Answered<Created>, AshError>>()
+    const waitFor = (fiber: Fiber.Fiber<Answered<Created>, AshError>) =>
       Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), grace), Effect.sync(() => unawaited.delete(fiber)))
     yield* Effect.addFinalizer(() =>
       Effect.forEach([...unawaited], waitFor, { concurrency: "unbounded", discard: true })
@@ -56,14 +53,14 @@ export const make = (
     )
 
     return {
-      attempt: (create, scope) =>
+      attempt: (create, scope) => (sending) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
             const abandoned = Deferred.makeUnsafe<void>()
             let isOnWire = false
             const request = whenSent(() => {
               isOnWire = true
-            })(create)
+            })(create)(sending)
             const limit = Deferred.await(abandoned).pipe(
               Effect.andThen(Effect.sleep(longestCreation)),
               Effect.andThen(Effect.interrupt)
@@ -73,7 +70,7 @@ export const make = (
               Effect.uninterruptibleMask((restore) =>
                 Effect.tap(
                   Effect.onInterrupt(restore(Effect.raceFirst(request, limit)), () => isOnWire ? giveUp : Effect.void),
-                  ({ session }) => Scope.addFinalizer(scope, finish(session))
+                  ({ value }) => Scope.addFinalizer(scope, finish(value.session))
                 )
               )
             )

@@ -51,48 +51,51 @@ type Decode = (
 
 const codecOf = ({ ast }: Schema.Constraint): Schema.Codec<unknown> => Schema.make<Schema.Codec<unknown>>(ast)
 
-const recordOf = (value: unknown): Readonly<Record<string, unknown>> => Predicate.isObject(value) ? value : {}
+type Fields = Readonly<Record<string, unknown>>
 
-/** Refuses what a URL cannot hold. */
-const checkUrl = (values: unknown) => {
-  for (const [field, value] of Object.entries(recordOf(values))) {
-    if (Predicate.isString(value) && !isWellFormed(value)) {
-      return Effect.fail(new InvalidRequest({ message: `${field} must be ${wellFormed}`, field }))
-    }
+const recordOf = (value: unknown): Fields => Predicate.isObject(value) ? value : {}
+
+/** Encodes what stands in a URL, and refuses what a URL cannot hold. */
+const encoderOf = (schema: Schema.Constraint) => {
+  const encode = Schema.encodeUnknownEffect(codecOf(schema))
+  return (input: unknown): Effect.Effect<Fields, Schema.SchemaError | InvalidRequest> => {
+    const values = recordOf(input)
+    const field = Object.keys(values).find((name) => {
+      const value = values[name]
+      return Predicate.isString(value) && !isWellFormed(value)
+    })
+    return field === undefined
+      ? Effect.map(encode(input), recordOf)
+      : Effect.fail(new InvalidRequest({ message: `${field} must be ${wellFormed}`, field }))
   }
-  return Effect.void
 }
 
 const encodePath = (segments: string) => segments.split("/").map(encodeURIComponent).join("/")
 
 const pathEncoder = ({ params, path }: HttpApiEndpoint.Top, filePath: string | undefined) => {
   if (params === undefined) return () => Effect.succeed(path)
-  const encode = Schema.encodeUnknownEffect(codecOf(params))
+  const encode = encoderOf(params)
+  // Every other piece is the name of a parameter.
+  const pieces = path.split(/:(\w+)/)
   return (input: unknown) =>
-    Effect.andThen(checkUrl(input), encode(input)).pipe(
-      Effect.map((encoded) => {
-        const values = recordOf(encoded)
-        return path.replace(/:(\w+)/g, (_, name: string) => {
-          const value = String(values[name])
-          return name === filePath ? encodePath(value) : encodeURIComponent(value)
-        })
-      })
-    )
+    Effect.map(encode(input), (values) =>
+      pieces.reduce((path, piece, index) => {
+        if (index % 2 === 0) return path + piece
+        const value = String(values[piece])
+        return path + (piece === filePath ? encodePath(value) : encodeURIComponent(value))
+      }))
 }
 
 const queryEncoder = ({ query }: HttpApiEndpoint.Top) => {
   if (query === undefined) return () => Effect.succeed(UrlParams.empty)
-  const encode = Schema.encodeUnknownEffect(codecOf(query))
+  const encode = encoderOf(query)
   return (input: unknown) =>
-    Effect.andThen(checkUrl(input), encode(input)).pipe(
-      Effect.map((encoded) =>
-        UrlParams.make(
-          Object.entries(recordOf(encoded)).flatMap(([name, value]): ReadonlyArray<readonly [string, string]> =>
-            value === undefined ? [] : [[name, String(value)]]
-          )
+    Effect.map(encode(input), (values) =>
+      UrlParams.make(
+        Object.entries(values).flatMap(([name, value]): ReadonlyArray<readonly [string, string]> =>
+          value === undefined ? [] : [[name, String(value)]]
         )
-      )
-    )
+      ))
 }
 
 const isHarmless = SchemaAST.resolveAt<boolean>("isHarmless")

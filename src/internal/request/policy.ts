@@ -1,5 +1,4 @@
-/** How one call is made: its time-out, its repetitions, its name. */
-import * as Context from "effect/Context"
+/** How one call is made: its time-out and its repetitions. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
@@ -9,31 +8,35 @@ import { AshError } from "../../schema/AshError.ts"
 import { TimedOut, Unauthorized } from "../../schema/Reasons.ts"
 import { limitOrElse } from "./eventLoop.ts"
 import type { RateLimit } from "./rateLimit.ts"
-import { OnRequest } from "./responses.ts"
 import type { RetryBudget } from "./retryBudget.ts"
-import { withSpan } from "./traced.ts"
+import { type Attempt, type Sending, whenSent } from "./sending.ts"
 
-export interface Policy {
-  /** The limit of one attempt. */
-  readonly timeout: Duration.Duration
-  /** The word for that limit in the error. */
-  readonly timer: "attempt" | "headers"
+/** How a call is repeated. */
+export interface Retry {
   /** Repetitions after the first attempt. */
   readonly times: number
   readonly delay: Duration.Duration
   readonly maxDelay: Duration.Duration
   readonly maxRetryAfter: Duration.Duration
+}
+
+export interface Policy {
+  /** What each attempt is sent with. */
+  readonly sending: Sending
+  readonly retry: Retry
+  /** The limit of one attempt. */
+  readonly timeout: Duration.Duration
+  /** The word for that limit in the error. */
+  readonly timer: "attempt" | "headers"
   /** Whether the call may be sent again after a failure, as far as what it does is concerned. */
   readonly isHarmless: (error: AshError) => boolean
   readonly budget: RetryBudget
-  /** Gives an attempt what it needs of its own. */
-  readonly provide: <R>(context: Context.Context<R>) => Context.Context<R>
   /** What each attempt waits for, if for anything; the limit does not count that. */
   readonly rateLimit: RateLimit | undefined
 }
 
 /** What surrounds an attempt while it is on the wire, within its limit. */
-export type OnWire<A, R> = (attempt: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
+export type OnWire<A, R> = (attempt: Attempt<A, R>) => Attempt<A, R>
 
 /** Whether what a call waits for has waited as long as it may. */
 const hasWaited = ({ rateLimit }: Policy, { reason, retryAfter }: AshError): boolean =>
@@ -43,10 +46,10 @@ const mayRepeat = (policy: Policy, error: AshError): boolean =>
   error.isRetryable &&
   !hasWaited(policy, error) &&
   policy.isHarmless(error) &&
-  Duration.isLessThanOrEqualTo(error.retryAfter ?? Duration.zero, policy.maxRetryAfter)
+  Duration.isLessThanOrEqualTo(error.retryAfter ?? Duration.zero, policy.retry.maxRetryAfter)
 
 /** A delay that doubles up to a maximum, spread at random; what a server asks for, and some more at random, if that is longer. */
-const schedule = ({ delay, maxDelay }: Policy) =>
+const schedule = ({ delay, maxDelay }: Retry) =>
   Schedule.exponential(delay).pipe(
     Schedule.setInputType<AshError>(),
     Schedule.modifyDelay(({ duration, input: { retryAfter } }) =>
@@ -89,42 +92,38 @@ const after = <A, E, R>(error: E, effect: Effect.Effect<A, E, R>): Effect.Effect
   })
 }
 
-/** Names an operation in errors and spans, limits each attempt, and repeats what may be repeated. */
+/** Names an operation in errors, limits each attempt, and repeats what may be repeated. */
 export const applyPolicy = <A, R>(
   operation: string,
   policy: Policy,
-  attempt: Effect.Effect<A, AshError, R>,
+  attempt: Attempt<A, R>,
   onWire: OnWire<A, R> = identity
 ): Effect.Effect<A, AshError, R> =>
   Effect.suspend(() => {
     let repetitions = 0
     const repeats = (error: AshError) => {
-      const isRepeated = repetitions < policy.times && mayRepeat(policy, error) && policy.budget.take()
+      const isRepeated = repetitions < policy.retry.times && mayRepeat(policy, error) && policy.budget.take()
       if (isRepeated) repetitions += 1
       return isRepeated
     }
-    const limited: OnWire<A, R> = (attempt) => {
-      if (!Duration.isFinite(policy.timeout)) {
-        return onWire(Effect.updateContext(attempt, (context: Context.Context<R>) => policy.provide(context)))
-      }
-      let isSent = false
-      const watched = Effect.updateContext(attempt, (context: Context.Context<R>) => {
-        const others = Context.get(context, OnRequest)
-        return Context.add(policy.provide(context), OnRequest, () => {
-          others()
+    const limited = (attempt: Attempt<A, R>): Effect.Effect<A, AshError, R> =>
+      Effect.suspend(() => {
+        if (!Duration.isFinite(policy.timeout)) return onWire(attempt)(policy.sending)
+        let isSent = false
+        const watched = whenSent(() => {
           isSent = true
-        })
-      })
-      return onWire(watched).pipe(
-        limitOrElse({ duration: policy.timeout, orElse: () => Effect.fail(timedOut(operation, policy, isSent)) })
-      )
-    }
-    const named = policy.rateLimit === undefined ? limited(attempt) : policy.rateLimit(operation)(attempt, limited)
-    // Most calls succeed at once, and need no schedule.
-    return Effect.catch(named, (error) =>
-      Effect.retry(after(error, named), { schedule: schedule(policy), while: repeats })).pipe(
-        Effect.tap(() =>
-          Effect.sync(() => policy.budget.giveBack(repetitions))
+        })(attempt)
+        return onWire(watched)(policy.sending).pipe(
+          limitOrElse({ duration: policy.timeout, orElse: () => Effect.fail(timedOut(operation, policy, isSent)) })
         )
+      })
+    const once = policy.rateLimit === undefined ? limited(attempt) : policy.rateLimit(operation)(attempt, limited)
+    // Most calls succeed at once, and need no schedule.
+    return Effect.catch(once, (error) =>
+      Effect.retry(after(error, once), { schedule: schedule(policy.retry), while: repeats })).pipe(
+        Effect.map((answer) => {
+          policy.budget.giveBack(repetitions)
+          return answer
+        })
       )
-  }).pipe(withSpan(operation))
+  })

@@ -11,7 +11,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { AshError } from "../../schema/AshError.ts"
-import { OnResponse } from "./responses.ts"
+import type { Attempt } from "./sending.ts"
 
 /** How many requests are sent before the server has reported how many are left: others may have used the window. */
 const assumed = 1
@@ -38,8 +38,8 @@ const remainingOf = ({ headers, status }: HttpClientResponse.HttpClientResponse)
 export type RateLimit = (
   operation: string
 ) => <A, R>(
-  attempt: Effect.Effect<A, AshError, R>,
-  around: (attempt: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
+  attempt: Attempt<A, R>,
+  around: (attempt: Attempt<A, R>) => Effect.Effect<A, AshError, R>
 ) => Effect.Effect<A, AshError, R>
 
 /** What is known of the server's window. */
@@ -152,7 +152,7 @@ const enter = (call: LimitedCall): Effect.Effect<void> =>
   })
 
 /** Counts an attempt until it is answered, wherever that is waited for. */
-const counted = <A, R>(call: LimitedCall, attempt: Effect.Effect<A, AshError, R>): Effect.Effect<A, AshError, R> =>
+const counted = <A, R>(call: LimitedCall, attempt: Attempt<A, R>): Attempt<A, R> => (sending) =>
   Effect.suspend(() => {
     const { window } = call
     const order = ++window.sent
@@ -165,10 +165,11 @@ const counted = <A, R>(call: LimitedCall, attempt: Effect.Effect<A, AshError, R>
       isAnswered = true
     }
     const onResponse = (response: HttpClientResponse.HttpClientResponse) => {
+      sending.onResponse?.(response)
       answered()
       observe(call, order, response)
     }
-    return Effect.ensuring(Effect.provideService(attempt, OnResponse, onResponse), Effect.sync(answered))
+    return Effect.ensuring(attempt({ ...sending, onResponse }), Effect.sync(answered))
   })
 
 /** An attempt reported nothing, as a rule because nothing was sent: there is room for another. */

@@ -9,7 +9,7 @@ import { AshError } from "../../schema/AshError.ts"
 import { ServerFailure, SessionFenced, TurnCancelled, TurnFailed, WrongState } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { renamed, within } from "../request/operations.ts"
-import { whenSent } from "../request/responses.ts"
+import { whenSent } from "../request/sending.ts"
 import { startedNothing, withKnown } from "./brokenTurn.ts"
 import type { Fence, Gate, Holder, SessionMemory } from "./gate.ts"
 import type { Control, TurnControl } from "./turnControl.ts"
@@ -145,14 +145,14 @@ const controlOf = ({ gate, holder, onRefused, onSend, operation, refusal, sessio
     gate.sent(holder)
     onSend?.()
   }
-  const attempt: Control["attempt"] = (sending) =>
+  const attempt: Control["attempt"] = (send) => (sending) =>
     Effect.flatMap(Deferred.isDone(holder.cancelled), (isCancelled) => {
       if (isCancelled) return Deferred.await(holder.cancelled)
       const refused = refusal?.() ?? (gate.fence !== undefined && gate.isShut
         ? fenced(operation, sessionId, gate.fence)
         : undefined)
       if (refused !== undefined) return Effect.fail(refused)
-      return whenSent(onRequest)(sending).pipe(
+      return whenSent(onRequest)(send)(sending).pipe(
         Effect.tapError((error) =>
           Effect.sync(() => {
             if (!gate.runs(holder) || !startedNothing(error)) return

@@ -3,12 +3,13 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type { AshError, AshErrorReason } from "../../schema/AshError.ts"
+import type { Attempt } from "../request/sending.ts"
 import * as TurnFold from "./turnFold.ts"
 
 /** Holds back a turn or a command before it is sent, and ends it from outside. */
 export interface Control {
   /** Surrounds each sending; where it fails by itself, nothing is sent. */
-  readonly attempt: <A, R>(send: Effect.Effect<A, AshError, R>) => Effect.Effect<A, AshError, R>
+  readonly attempt: <A, R>(send: Attempt<A, R>) => Attempt<A, R>
   /** Fails when the turn or the command is to end; absent where nothing ends it. */
   readonly abort: Effect.Effect<never, AshError> | undefined
 }

@@ -47,7 +47,7 @@ export const execAlone = (
   command: string,
   options: ExecOptions | undefined
 ): Effect.Effect<ExecResult, AshError> =>
-  Effect.flatMap(parts.policy.options("Sessions.exec"), ({ exclusive = true }) => {
+  Effect.flatMap(parts.policy.settings("Sessions.exec"), ({ options: { exclusive = true } }) => {
     const run = (control: Control) => exec(parts, control, id, command, options)
     return !exclusive ? run(uncontrolled) : Effect.scoped(Effect.flatMap(
       Gated.enterUnfenced(parts.gates, "Sessions.exec", id, "command"),

@@ -1,12 +1,10 @@
 /** What became of a turn of a handle, by what the server keeps. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { sentAt } from "../../internal/request/failures.ts"
 import { paginate } from "../../internal/request/paging.ts"
-import { OnResponse } from "../../internal/request/responses.ts"
 import {
   contentKeyOf,
   reconcile,
@@ -22,14 +20,14 @@ const readMessages = ({ id, services }: HandleState) =>
   Effect.gen(function*() {
     const clock = yield* Clock.Clock
     let clockAhead: number | undefined
-    const observe = ({ headers }: HttpClientResponse.HttpClientResponse) => {
-      clockAhead = Option.getOrUndefined(
-        Option.map(sentAt(headers), (time) => time - clock.currentTimeMillisUnsafe())
-      )
-    }
-    const rows = yield* Stream.runCollect(
-      paginate((page) => Effect.provideService(services.messages.list(id, page), OnResponse, observe))
-    )
+    const rows = yield* Stream.runCollect(paginate((page) =>
+      Effect.map(services.conversation(id, page), ({ response, value }) => {
+        clockAhead = Option.getOrUndefined(
+          Option.map(sentAt(response.headers), (time) => time - clock.currentTimeMillisUnsafe())
+        )
+        return value.messages
+      })
+    ))
     return { rows, clockAhead }
   })
 

@@ -3,14 +3,16 @@ import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import type { BufferOptions, TurnTimeouts } from "../../client/RequestOptions.ts"
 import type { TurnTransport } from "../../client/TurnTransport.ts"
+import type { Answered } from "../../internal/request/sending.ts"
 import type { Fence } from "../../internal/turn/gate.ts"
 import type { Control } from "../../internal/turn/turnControl.ts"
 import type { BusyOptions, TurnGates } from "../../internal/turn/turnGates.ts"
 import { AshError } from "../../schema/AshError.ts"
+import type { StoredMessage } from "../../schema/Message.ts"
 import { TurnCancelled, WrongState } from "../../schema/Reasons.ts"
 import type { ExecResult, Session } from "../../schema/Session.ts"
 import type { Attachments } from "../Attachments.ts"
-import type { Messages } from "../Messages.ts"
+import type { ListMessagesOptions, Messages } from "../Messages.ts"
 import type { SessionFiles } from "../SessionFiles.ts"
 import type { Usage } from "../Usage.ts"
 import type { Workspaces } from "../Workspaces.ts"
@@ -76,6 +78,11 @@ export interface HandleServices {
   readonly attachments: Attachments["Service"]
   readonly files: SessionFiles["Service"]
   readonly messages: Pick<Messages["Service"], "list">
+  /** A page of the conversation, with the response that has it. */
+  readonly conversation: (
+    id: string,
+    page: ListMessagesOptions
+  ) => Effect.Effect<Answered<{ readonly messages: ReadonlyArray<StoredMessage> }>, AshError>
   readonly turns: TurnTransport["Service"]
   readonly usage: Usage["Service"]
   readonly workspaces: Workspaces["Service"]
