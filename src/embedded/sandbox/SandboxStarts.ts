@@ -1,6 +1,7 @@
 /** How a session gets its sandbox: a prepared one, a new one, or one in the place of another. */
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
+import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Scope from "effect/Scope"
 import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import { Settings } from "../EmbeddedOptions.ts"
@@ -88,7 +89,8 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
 
 /** Builds sandboxes, each in a place that is reserved for it. One with a session counts as used until that has begun. */
 const makeBuild = Effect.fnUntraced(function*(pool: SandboxPool, folders: SandboxFolders) {
-  const services = yield* Effect.context<Effect.Services<ReturnType<typeof Sandbox.make>>>()
+  const random = yield* SecureRandom.SecureRandom
+  const spawner = yield* ChildProcessSpawner
   const surroundingScope = yield* Effect.scope
   const platformEnvironment = yield* Shell.platformEnvironment
   return Effect.fnUntraced(
@@ -112,7 +114,10 @@ const makeBuild = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sandbo
         settings,
         scope,
         count: (activity, change) => pool.count(id, activity, change)
-      }).pipe(Effect.provide(services))
+      }).pipe(
+        Effect.provideService(SecureRandom.SecureRandom, random),
+        Effect.provideService(ChildProcessSpawner, spawner)
+      )
       const others = session === undefined ? 0 : 1
       const pooled: PooledSandbox = { sandbox, scope, agentName: agent.name, session, turns: 0, others, hasRun: false }
       pool.add(id, pooled)
