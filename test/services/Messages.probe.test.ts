@@ -1,7 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type { MessageContent } from "../../src/schema/Message.ts"
@@ -9,12 +11,18 @@ import { Messages } from "../../src/services/Messages.ts"
 import { noSession, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
-const send = (content: MessageContent = "hello world") =>
-  Effect.flatMap(Messages, ({ send }) => Stream.runCollect(send(sessionId, content)))
+const send = (content: MessageContent = "hello world", id = sessionId) =>
+  Effect.flatMap(Messages, ({ send }) => Stream.runCollect(send(id, content)))
+
+/** Sessions of their own, as turns of one session wait for each other. */
+const sessionIds = ["1", "2", "3"].map((digit) => sessionId.replace(/.$/, digit))
 
 const isProbe = ({ path }: Server.Received) => path.includes(noSession)
 
-const turn = Server.sse(Server.frames(["session_start", { sessionId }], ["done", { sessionId }]))
+const turn: Server.Script = ({ path }) => {
+  const sessionId = path.split("/")[3]
+  return Server.sse(Server.frames(["session_start", { sessionId }], ["done", { sessionId }]))()
+}
 const noSuchSession = Server.json({ error: "Session not found", statusCode: 404 }, 404)
 const refusedBody = Server.json({ error: "Bad Request", statusCode: 400 }, 400)
 
@@ -68,7 +76,9 @@ describe("the question for the form of content", () => {
         )
       )
       const fiber = yield* Effect.forkChild(
-        Effect.all([send(), send(), send()], { concurrency: "unbounded" }).pipe(Effect.provide(server.layer))
+        Effect.forEach(sessionIds, (id) => send("hello", id), { concurrency: "unbounded" }).pipe(
+          Effect.provide(server.layer)
+        )
       )
       yield* Deferred.await(asked)
       yield* TestClock.adjust("1 second")
@@ -78,7 +88,48 @@ describe("the question for the form of content", () => {
       assert.deepStrictEqual(server.counted(), { probes: 1, turns: 3 })
     }))
 
-  it.effect("is taken up by another caller when the first one is interrupted", () =>
+  /** Several sends that wait for one answer, and what gives it. */
+  const waitingSends = Effect.fnUntraced(function*(response: () => Response) {
+    const asked = yield* Deferred.make<void>()
+    const answer = yield* Deferred.make<void>()
+    const server = serving(Server.inOrder(
+      () => Effect.andThen(Deferred.succeed(asked, undefined), Effect.map(Deferred.await(answer), response)),
+      noSuchSession
+    ))
+    const context = yield* Layer.build(server.layer)
+    const start = (id: string | undefined) =>
+      Effect.forkChild(Effect.exit(send("hello", id)).pipe(Effect.provide(context)))
+    const [firstId, ...otherIds] = sessionIds
+    const first = yield* start(firstId)
+    yield* Deferred.await(asked)
+    const others = yield* Effect.forEach(otherIds, start)
+    yield* TestClock.adjust("1 second")
+    const next = Effect.provide(send(), context)
+    return { server, first, others, next, answer: Deferred.succeed(answer, undefined) }
+  })
+
+  it.effect("goes on for those that wait when the first caller is interrupted", () =>
+    Effect.gen(function*() {
+      const { answer, first, others, server } = yield* waitingSends(noSuchSession)
+      yield* Fiber.interrupt(first)
+      yield* answer
+      const exits = yield* Fiber.joinAll(others)
+      assert.deepStrictEqual(exits.map(Exit.isSuccess), [true, true])
+      assert.deepStrictEqual(server.counted(), { probes: 1, turns: 2 })
+    }).pipe(Effect.scoped))
+
+  it.effect("fails all that wait for it, as each would have failed, and the next one asks again", () =>
+    Effect.gen(function*() {
+      const { answer, first, next, others, server } = yield* waitingSends(Server.json({ error: "x" }, 500))
+      yield* answer
+      const exits = yield* Fiber.joinAll([first, ...others])
+      assert.deepStrictEqual(exits.map(Exit.isFailure), [true, true, true])
+      assert.deepStrictEqual(server.counted(), { probes: 1, turns: 0 })
+      yield* next
+      assert.deepStrictEqual(server.counted(), { probes: 2, turns: 1 })
+    }).pipe(Effect.scoped))
+
+  it.effect("is asked anew when all that waited for it are interrupted", () =>
     Effect.gen(function*() {
       const asked = yield* Deferred.make<void>()
       const server = serving(Server.inOrder(

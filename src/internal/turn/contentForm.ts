@@ -78,7 +78,10 @@ const isPage = () => "location" in globalThis
 
 /** The form that a server takes, once it is known. */
 export interface ContentForms {
-  /** The form, asked for until a server has answered. A page knows none until a message was taken. */
+  /**
+   * The form, asked for until a server has answered. A page knows none until a message was taken. Those that wait for one
+   * question share its answer or its failure; it goes on while any of them waits.
+   */
   readonly find: Effect.Effect<ContentForm | undefined, AshError>
   /** Sends content in a form, or where none is known in the first one that the server takes. */
   readonly send: <A, R>(
