@@ -1,0 +1,137 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** The services for programs of promises: the same methods, the same errors, no Effect in the imports. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Ash from "../layers/Ash.ts"
+import { AshError } from "../schema/AshError.ts"
+import type { Attachment } from "../schema/Attachment.ts"
+import type { WriteFileResult } from "../schema/File.ts"
+import { WrongState } from "../schema/Reasons.ts"
+import type { CreateSessionRequest } from "../schema/Session.ts"
+import { AshClient } from "../services/AshClient.ts"
+import type { Attachments } from "../services/Attachments.ts"
+import type { SessionFiles } from "../services/SessionFiles.ts"
+import type { AttachSessionOptions, OpenSessionOptions, Sessions } from "../services/Sessions.ts"
+import type { Workspaces } from "../services/Workspaces.ts"
+import { type ByteContent, bytesOf } from "./Download.ts"
+import { type Promised, promised } from "./Promised.ts"
+import * as Runner from "./Runner.ts"
+import * as Session from "./Session.ts"
+import {
+  type AttachmentInput,
+  attachmentOf,
+  filesOf,
+  optionsOf,
+  type SessionFileInput,
+  type WriteOptions
+} from "./uploads.ts"
+
+/** Opens and manages sessions. */
+export interface PromiseSessions extends Promised<Omit<Sessions["Service"], "attach" | "open" | "scoped">> {
+  /**
+   * Starts a session that `await using` ends, as does the end of its client. One that neither ends lives on: give it a
+   * `label`, by which `sweep` finds it.
+   */
+  readonly open: (session: CreateSessionRequest, options?: OpenSessionOptions) => Promise<Session.PromiseSession>
+  /** A session that is there already, and that is not ended here. Nothing is sent. */
+  readonly attach: (id: string, options?: AttachSessionOptions) => Session.PromiseSession
+}
+
+/** Attaches files to sessions. The sandbox has a copy in `attachments/`; the model is not informed. */
+export interface PromiseAttachments extends Promised<Omit<Attachments["Service"], "upload">> {
+  /** Attaches a file. */
+  readonly upload: (sessionId: string, attachment: AttachmentInput) => Promise<Attachment>
+}
+
+/** Reads and writes the files of sessions. */
+export interface PromiseFiles extends Promised<Omit<SessionFiles["Service"], "write">> {
+  /**
+   * Writes files over those that are there, each of at most 50 MiB. Not all or nothing: where the server refuses files, the
+   * others are written, and the promise rejects with `FilesRefused`, which names them.
+   */
+  readonly write: (
+    sessionId: string,
+    files: ReadonlyArray<SessionFileInput>,
+    options?: WriteOptions
+  ) => Promise<ReadonlyArray<WriteFileResult>>
+}
+
+/** Sends and fetches workspaces. */
+export interface PromiseWorkspaces extends Promised<Omit<Workspaces["Service"], "upload">> {
+  /** Lays a bundle of at most 100 MiB over a workspace. What is there and not in the bundle stays. */
+  readonly upload: (sessionId: string, bundle: ByteContent) => Promise<void>
+}
+
+type Services = AshClient["Service"]
+
+/** Every service of a server. `await using` closes it: what it runs is aborted, and the sessions that it opened are ended. */
+export interface AshPromise
+  extends Promised<Omit<Services, "attachments" | "sessionFiles" | "sessions" | "workspaces">>, AsyncDisposable
+{
+  readonly attachments: PromiseAttachments
+  readonly sessionFiles: PromiseFiles
+  readonly sessions: PromiseSessions
+  readonly workspaces: PromiseWorkspaces
+  /** The same client, whose calls have further options: `ash.with({ signal, timeout: "10 seconds" }).agents.list()`. */
+  readonly with: (options: Runner.CallOptions) => AshPromise
+}
+
+const clientOf = (runner: Runner.Runner, services: Services, dispose: () => Promise<void>): AshPromise => {
+  const { attach: _attach, open: _open, scoped: _scoped, ...sessions } = services.sessions
+  const of = promised(runner)
+  return {
+    ...of(services),
+    attachments: {
+      ...of(services.attachments),
+      upload: (id, attachment) => runner.promise(services.attachments.upload(id, attachmentOf(attachment)))
+    },
+    sessionFiles: {
+      ...of(services.sessionFiles),
+      write: (id, files, options) => runner.promise(services.sessionFiles.write(id, filesOf(files), optionsOf(options)))
+    },
+    sessions: {
+      ...of(sessions),
+      attach: (id, options) => Session.make(runner, services.sessions.attach(id, options), Effect.void),
+      open: (session, options) =>
+        runner.promise(
+          runner.held(
+            services.sessions.open(session, options),
+            (handle, end) => Effect.succeed(Session.make(runner, handle, end))
+          )
+        )
+    },
+    workspaces: {
+      ...of(services.workspaces),
+      upload: (id, bundle) => runner.promise(services.workspaces.upload(id, bytesOf(bundle)))
+    },
+    with: (options) => clientOf(runner.with(options), services, dispose),
+    [Symbol.asyncDispose]: dispose
+  }
+}
+
+const closed = new AshError({
+  operation: "AshPromise",
+  reason: new WrongState({ message: "the client is closed; connect again", status: "closed" })
+})
+
+/**
+ * Connects to a server: to that of `ASH_SERVER_URL` and `ASH_API_KEY`, of options, or of a layer, such as
+ * `AshNode.layerConfig()` or `AshEmbedded.layer()`. On Node prefer a layer of `AshNode`: over `fetch`, which options
+ * stand for, a stream that is silent for 300 seconds ends. Nothing is sent. Rejects with `InvalidRequest` for an address
+ * or a key that cannot be used.
+ */
+export const connect = (
+  server: Ash.AshOptions | Layer.Layer<AshClient, unknown> = Ash.layerConfig()
+): Promise<AshPromise> => {
+  const runtime = ManagedRuntime.make("url" in server ? Ash.layer(server) : server)
+  const closing = new AbortController()
+  const dispose = () => {
+    closing.abort(closed)
+    return runtime.dispose()
+  }
+  return Effect.runPromise(Effect.onError(runtime.contextEffect, () => runtime.disposeEffect)).then((context) =>
+    clientOf(Runner.make(runtime, context, closing.signal), Context.get(context, AshClient), dispose)
+  )
+}

@@ -1,0 +1,87 @@
+/** Runs effects as promises and streams as async iterables, under options and an `AbortSignal`. */
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { merge, RequestOptions, type RequestOptionsInput } from "../client/RequestOptions.ts"
+
+/** How calls are made: their limits and repetitions, and what aborts them. */
+export interface CallOptions extends RequestOptionsInput {
+  /** Aborts the calls: they reject with the signal's reason, once what they hold is closed. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** Runs what the services answer. */
+export interface Runner {
+  readonly promise: <A, E>(effect: Effect.Effect<A, E>) => Promise<A>
+  readonly iterable: <A, E>(stream: Stream.Stream<A, E>) => AsyncIterable<A>
+  /**
+   * Runs an effect in a scope of its own. The scope is open until `close` is run, or the client is closed; it closes at
+   * once where the effect fails.
+   */
+  readonly held: <A, E, B>(
+    effect: Effect.Effect<A, E, Scope.Scope>,
+    use: (value: A, close: Effect.Effect<void>) => Effect.Effect<B>
+  ) => Effect.Effect<B, E>
+  /** Closes what is held, whatever is aborted. */
+  readonly close: (close: Effect.Effect<void>) => Promise<void>
+  /** The same runner, under further options. */
+  readonly with: (options: CallOptions) => Runner
+}
+
+/** Fails with the reason of a signal when it aborts. */
+const aborted = (signal: AbortSignal) =>
+  Effect.callback<never, unknown>((resume) => {
+    const abort = () => resume(Effect.fail(signal.reason))
+    if (signal.aborted) return abort()
+    signal.addEventListener("abort", abort, { once: true })
+    return Effect.sync(() => signal.removeEventListener("abort", abort))
+  })
+
+/** Makes a runner of a runtime, whose calls end when a signal aborts. */
+export const make = <R, ER>(
+  runtime: ManagedRuntime.ManagedRuntime<R, ER>,
+  context: Context.Context<R>,
+  signal: AbortSignal,
+  options: RequestOptionsInput = {}
+): Runner => {
+  const set = merge(options)
+  const held: Runner["held"] = (effect, use) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Scope.fork(runtime.scope), (scope) =>
+        restore(Scope.provide(effect, scope)).pipe(
+          Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
+          Effect.flatMap((value) => use(value, Scope.close(scope, Exit.void)))
+        ))
+    )
+  return {
+    held,
+    promise: (effect) =>
+      signal.aborted ?
+        Promise.reject(signal.reason) :
+        runtime.runPromiseExit(Effect.updateService(effect, RequestOptions, set), { signal }).then((exit) =>
+          Exit.isSuccess(exit)
+            ? exit.value
+            : Promise.reject(
+              signal.aborted && Cause.hasInterruptsOnly(exit.cause) ? signal.reason : Cause.squash(exit.cause)
+            )
+        ),
+    iterable: (stream) =>
+      stream.pipe(
+        Stream.updateService(RequestOptions, set),
+        Stream.interruptWhen(aborted(signal)),
+        Stream.toAsyncIterableWith(context)
+      ),
+    close: Effect.runPromiseWith(context),
+    with: ({ signal: further, ...more }) =>
+      make(
+        runtime,
+        context,
+        further === undefined ? signal : AbortSignal.any([signal, further]),
+        merge(more)(options)
+      )
+  }
+}

@@ -1,0 +1,79 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+/** A session for programs of promises. */
+import type * as Effect from "effect/Effect"
+import type { Attachment } from "../schema/Attachment.ts"
+import type { WriteFileResult } from "../schema/File.ts"
+import type {
+  SessionHandle,
+  SessionHandleAttachments,
+  SessionHandleFiles,
+  SessionHandleWorkspace
+} from "../services/SessionHandle.ts"
+import { type ByteContent, bytesOf } from "./Download.ts"
+import { type Promised, promised } from "./Promised.ts"
+import type { Runner } from "./Runner.ts"
+import {
+  type AttachmentInput,
+  attachmentOf,
+  filesOf,
+  optionsOf,
+  type SessionFileInput,
+  type WriteOptions
+} from "./uploads.ts"
+
+/** The files of a session's workspace. */
+export interface PromiseSessionFiles extends Promised<Omit<SessionHandleFiles, "write">> {
+  /**
+   * Writes files over those that are there, each of at most 50 MiB. Not all or nothing: where the server refuses files, the
+   * others are written, and the promise rejects with `FilesRefused`, which names them.
+   */
+  readonly write: (
+    files: ReadonlyArray<SessionFileInput>,
+    options?: WriteOptions
+  ) => Promise<ReadonlyArray<WriteFileResult>>
+}
+
+/** The session's workspace as a whole. */
+export interface PromiseSessionWorkspace extends Promised<Omit<SessionHandleWorkspace, "upload">> {
+  /** Lays a bundle of at most 100 MiB over the workspace. What is there and not in the bundle stays. */
+  readonly upload: (bundle: ByteContent) => Promise<void>
+}
+
+/** The session's attachments. */
+export interface PromiseSessionAttachments extends Promised<Omit<SessionHandleAttachments, "upload">> {
+  /** Attaches a file. */
+  readonly upload: (attachment: AttachmentInput) => Promise<Attachment>
+}
+
+/**
+ * A session to work with, in which one turn or command runs at a time. `await using` ends it, as does the end of its
+ * client; one of `attach` is left as it is.
+ */
+export interface PromiseSession
+  extends Promised<Omit<SessionHandle, "attachments" | "files" | "workspace">>, AsyncDisposable
+{
+  /** The files of the session's workspace. */
+  readonly files: PromiseSessionFiles
+  /** The session's workspace as a whole. */
+  readonly workspace: PromiseSessionWorkspace
+  /** The session's attachments. */
+  readonly attachments: PromiseSessionAttachments
+}
+
+/** Makes a session of a handle, and of what ends it. */
+export const make = (runner: Runner, handle: SessionHandle, end: Effect.Effect<void>): PromiseSession => {
+  const { attachments, files, workspace, ...session } = promised(runner)(handle)
+  return {
+    ...session,
+    files: {
+      ...files,
+      write: (inputs, options) => runner.promise(handle.files.write(filesOf(inputs), optionsOf(options)))
+    },
+    workspace: { ...workspace, upload: (bundle) => runner.promise(handle.workspace.upload(bytesOf(bundle))) },
+    attachments: {
+      ...attachments,
+      upload: (attachment) => runner.promise(handle.attachments.upload(attachmentOf(attachment)))
+    },
+    [Symbol.asyncDispose]: () => runner.close(end)
+  }
+}

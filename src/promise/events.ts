@@ -1,0 +1,22 @@
+/** Reads the events of a turn in programs of promises: its text as it arrives, or the turn as one value. */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import * as TurnStream from "../functions/TurnStream.ts"
+import type { Turn } from "../schema/Turn.ts"
+import { callback } from "./uploads.ts"
+
+const streamOf = (events: AsyncIterable<TurnStream.TurnEvent>) => Stream.fromAsyncIterable(events, (error) => error)
+
+/**
+ * The text that the agent writes, as it arrives: pieces with `includePartialMessages`, whole blocks without, nothing
+ * twice, and without what subagents write.
+ */
+export const textDeltas = (events: AsyncIterable<TurnStream.TurnEvent>): AsyncIterable<string> =>
+  Stream.toAsyncIterableWith(TurnStream.textDeltas(streamOf(events)), Context.empty())
+
+/** Reads a turn to its end and folds it into one value; `onText` is called, and awaited, with each piece of text meanwhile. */
+export const toTurn = (
+  events: AsyncIterable<TurnStream.TurnEvent>,
+  { onText }: { readonly onText?: ((text: string) => unknown) | undefined } = {}
+): Promise<Turn> => Effect.runPromise(TurnStream.toTurn(streamOf(events), { onText: onText && callback(onText) }))

@@ -1,0 +1,43 @@
+/** The methods that take the content of files, which the types of services cannot give: they are generic there. */
+import * as Effect from "effect/Effect"
+import type { NewAttachment } from "../services/Attachments.ts"
+import type { NewSessionFile, WriteFilesOptions, WriteProgress } from "../services/SessionFiles.ts"
+import { type Content, contentOf } from "./Download.ts"
+
+/** A file to attach. */
+export interface AttachmentInput extends Omit<NewAttachment, "content"> {
+  /** 1 byte to some 768 KiB. */
+  readonly content: Content
+}
+
+/** A file to write into a workspace. */
+export interface SessionFileInput extends Omit<NewSessionFile, "content"> {
+  /** At most 50 MiB. */
+  readonly content: Content
+}
+
+/** How files are written. */
+export interface WriteOptions extends Omit<WriteFilesOptions, "onProgress"> {
+  /** Is called, and awaited, after each request, and while a larger one goes out, after every 192 KiB. */
+  readonly onProgress?: ((progress: WriteProgress) => unknown) | undefined
+}
+
+/** An attachment as the services take it. */
+export const attachmentOf = (attachment: AttachmentInput): NewAttachment<unknown> => ({
+  ...attachment,
+  content: contentOf(attachment.content)
+})
+
+/** Files as the services take them. */
+export const filesOf = (files: ReadonlyArray<SessionFileInput>): ReadonlyArray<NewSessionFile<unknown>> =>
+  files.map((file) => ({ ...file, content: contentOf(file.content) }))
+
+/** Runs a callback, and awaits what it answers. What it throws rejects the call as it is. */
+export const callback = <A>(run: (value: A) => unknown) => (value: A): Effect.Effect<unknown> =>
+  Effect.promise(() => Promise.resolve(value).then(run))
+
+/** The options as the services take them. */
+export const optionsOf = ({ onProgress, ...options }: WriteOptions = {}): WriteFilesOptions => ({
+  ...options,
+  onProgress: onProgress && callback(onProgress)
+})
