@@ -7,6 +7,7 @@ import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Simplify } from "effect/Types"
+import type { ServerAddress } from "../internal/request/connection.ts"
 import type { Answered, Attempt } from "../internal/request/sending.ts"
 import type { AshApi } from "../schema/AshApi.ts"
 import type { AshError } from "../schema/AshError.ts"
@@ -136,4 +137,10 @@ export interface ApiMethods {
   readonly analytics: AnalyticsMethods
   readonly apiKeys: ApiKeysMethods
   readonly hosted: HostedMethods
+}
+
+/** The low-level client of one server. */
+export interface ApiClient extends ApiMethods {
+  /** Where the server is, as spans and metrics of turns name it. */
+  readonly server: ServerAddress
 }

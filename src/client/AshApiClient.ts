@@ -26,7 +26,7 @@ import { AshApi } from "../schema/AshApi.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
 import { type Operation, operationOf } from "../schema/Operation.ts"
-import type { ApiMethods } from "./ApiMethods.ts"
+import type { ApiClient, ApiMethods } from "./ApiMethods.ts"
 import { RequestOptions } from "./RequestOptions.ts"
 import * as Transport from "./transport.ts"
 
@@ -38,7 +38,7 @@ const isMethods = (methods: Record<string, Record<string, unknown>>): methods is
   )
 
 /** The low-level client. */
-export class AshApiClient extends Context.Service<AshApiClient, ApiMethods>()("effect-ash/client/AshApiClient") {
+export class AshApiClient extends Context.Service<AshApiClient, ApiClient>()("effect-ash/client/AshApiClient") {
   /** The client of one server, over the `HttpClient` in context. Fails on a URL or a key that cannot be used. */
   static readonly layer = (
     connection: Transport.ConnectionOptions
@@ -164,5 +164,7 @@ const make = Effect.fnUntraced(function*(connection: Transport.ConnectionOptions
   }
   HttpApi.reflect(AshApi, reflect)
   HttpApi.reflect(HostedApi, reflect)
-  return isMethods(methods) ? methods : yield* Effect.die(new Error("an endpoint of the contract has no method"))
+  return isMethods(methods)
+    ? { ...methods, server: transport.server }
+    : yield* Effect.die(new Error("an endpoint of the contract has no method"))
 })

@@ -61,6 +61,17 @@ export interface ResponseLimits {
   readonly text?: number | undefined
 }
 
+/** What traces and metrics of turns hold. */
+export interface TelemetryOptions {
+  /**
+   * Whether spans have what is sent to agents, what they answer, and what their tools are given and return.
+   * @default false
+   */
+  readonly content?: boolean | undefined
+  /** Whether metrics of turns are recorded, in Effect's registry. @default where there is a tracer */
+  readonly metrics?: boolean | undefined
+}
+
 /** What a layer or a call sets. What is left out keeps the value of the layer, then the default. */
 export interface RequestOptionsInput {
   /**
@@ -89,6 +100,8 @@ export interface RequestOptionsInput {
    * errors and spans as the key is.
    */
   readonly headers?: Readonly<Record<string, string>> | undefined
+  /** What traces and metrics of turns hold. */
+  readonly telemetry?: TelemetryOptions | undefined
 }
 
 type Combinator = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -123,7 +136,8 @@ export const merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput
   maxEventSize: inner.maxEventSize ?? outer.maxEventSize,
   exclusive: inner.exclusive ?? outer.exclusive,
   responseLimits: { ...outer.responseLimits, ...inner.responseLimits },
-  headers: { ...outer.headers, ...inner.headers }
+  headers: { ...outer.headers, ...inner.headers },
+  telemetry: inner.telemetry === undefined ? outer.telemetry : { ...outer.telemetry, ...inner.telemetry }
 })
 
 /** Limits each attempt of the calls in an effect. */
@@ -140,3 +154,7 @@ export const withTimeouts = (timeouts: TurnTimeouts): Combinator =>
 /** Sends headers along with the calls in an effect. */
 export const withHeaders = (headers: Readonly<Record<string, string>>): Combinator =>
   Effect.updateService(RequestOptions, merge({ headers }))
+
+/** Sets what traces and metrics of the turns in an effect hold. */
+export const withTelemetry = (telemetry: TelemetryOptions): Combinator =>
+  Effect.updateService(RequestOptions, merge({ telemetry }))

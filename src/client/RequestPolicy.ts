@@ -13,14 +13,15 @@ import { applyPolicy, type OnWire, type Policy, type Retry } from "../internal/r
 import * as RateLimit from "../internal/request/rateLimit.ts"
 import * as RetryBudget from "../internal/request/retryBudget.ts"
 import { type Answered, type Attempt, type Sending, valueOf } from "../internal/request/sending.ts"
-import { withSpan } from "../internal/request/traced.ts"
+import { hasTracer, withSpan } from "../internal/request/traced.ts"
+import type { Recorded } from "../internal/telemetry/observedTurn.ts"
 import { startedNothing } from "../internal/turn/brokenTurn.ts"
 import { type TurnLimits, turnLimits } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Operation, Repetition } from "../schema/Operation.ts"
 import type { ApiCall } from "./ApiMethods.ts"
 import { checkOptions } from "./checkOptions.ts"
-import { merge, RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
+import { merge, RequestOptions, type RequestOptionsInput, type TelemetryOptions } from "./RequestOptions.ts"
 
 /** What the calls of a layer share. */
 export interface SharedLimits {
@@ -127,6 +128,17 @@ const doneIfGone = <A, R>(attempt: Attempt<A, R>): Attempt<A | undefined, R> => 
 
 const operation = "Ash.layer"
 
+/** What is recorded of a turn by the options of its layer and its own. */
+const recordedBy = (
+  layer: TelemetryOptions | undefined,
+  context: Context.Context<never>
+): Recorded | undefined => {
+  const own = Context.get(context, RequestOptions).telemetry
+  const spans = hasTracer(context)
+  const metrics = own?.metrics ?? layer?.metrics ?? spans
+  return spans || metrics ? { spans, metrics, content: own?.content ?? layer?.content ?? false } : undefined
+}
+
 /** What the services of a layer share, as far as it can be used. */
 const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
   for (const field of ["maxSessions", "maxStreams"] as const) {
@@ -169,7 +181,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   ) => Effect.Effect<Answered<A>, AshError, R>
   /** Calls a method that deletes something. Repeated after an attempt that may have done it, it is done if nothing is there. */
   readonly remove: <Request, A>(method: ApiCall<Request, A>, request: Request) => Effect.Effect<void, AshError>
-  /** Makes an attempt of an operation, as `call` does. */
+  /** Makes an attempt of an operation, as `call` does, but without a span of its own. */
   readonly attempt: <A, R>(
     operation: Operation,
     attempt: Attempt<A, R>,
@@ -177,6 +189,8 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   ) => Effect.Effect<A, AshError, R>
   /** The options of the layer with those of the fiber over them. */
   readonly settings: (operation: string) => Effect.Effect<Settings, AshError>
+  /** What is recorded of a turn, if anything is. */
+  readonly recorded: (context: Context.Context<never>) => Recorded | undefined
   /** Waits until another session may be open, and counts it until the scope closes. */
   readonly session: Effect.Effect<void, never, Scope.Scope>
   /** Waits until another turn may be streamed, and counts it until the scope closes. */
@@ -210,7 +224,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
         const exchange: RequestPolicy["Service"]["exchange"] = ({ operation, prepare }, request, options) =>
           Effect.flatMap(prepare(request), (send) => repeat(operation, send, options)).pipe(withSpan(operation.name))
         return RequestPolicy.of({
-          attempt: (operation, attempt, options) => withSpan(operation.name)(repeat(operation, attempt, options)),
+          attempt: repeat,
           exchange,
           call: (method, request, options) => Effect.map(exchange(method, request, options), valueOf),
           remove: ({ operation, prepare }, request) =>
@@ -218,6 +232,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
               withSpan(operation.name)
             ),
           settings,
+          recorded: (context) => recordedBy(layerOptions.telemetry, context),
           session: permits(limits.maxSessions),
           stream: permits(limits.maxStreams)
         })

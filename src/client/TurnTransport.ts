@@ -15,10 +15,13 @@ import { exchange } from "../internal/request/exchange.ts"
 import { renamed } from "../internal/request/operations.ts"
 import { redactOf } from "../internal/request/secrets.ts"
 import type { Answered, Attempt } from "../internal/request/sending.ts"
+import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/observedTurn.ts"
+import { TurnMetrics } from "../internal/telemetry/turnMetrics.ts"
 import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
 import { readAhead } from "../internal/turn/readAhead.ts"
 import { BeforeTurn, type TurnControl } from "../internal/turn/turnControl.ts"
 import { endTurn, type OnTurnError } from "../internal/turn/turnEnd.ts"
+import type { TurnEvent } from "../internal/turn/turnFold.ts"
 import type { TurnLimits } from "../internal/turn/turnLimits.ts"
 import { initialProgress } from "../internal/turn/turnProgress.ts"
 import { decodeEvents } from "../internal/turn/turnStream.ts"
@@ -96,11 +99,14 @@ const send = Effect.fnUntraced(function*(
 export class TurnTransport extends Context.Service<TurnTransport, {
   /** Streams a turn. The message is sent when the stream is run, and never twice in one run. */
   readonly stream: (request: TurnRequest, control: TurnControl) => Stream.Stream<StreamEvent, AshError>
+  /** Records a turn from its call to its end, where anything is recorded. */
+  readonly observed: <A extends TurnEvent>(call: TurnCall, run: RunTurn<A>) => Stream.Stream<A, AshError>
 }>()("effect-ash/client/TurnTransport") {
   static readonly layer: Layer.Layer<TurnTransport, never, AshApiClient | RequestPolicy> = Layer.effect(
     TurnTransport,
     Effect.gen(function*() {
-      const { messages: api } = yield* AshApiClient
+      const { messages: api, server } = yield* AshApiClient
+      const telemetry = { server, metrics: new TurnMetrics() }
       const policy = yield* RequestPolicy
       const forms = yield* makeForms((content) =>
         // Its refusals are by design, so in no trace; and it is the question of the layer, not of the first caller.
@@ -109,6 +115,11 @@ export class TurnTransport extends Context.Service<TurnTransport, {
         ).pipe(Effect.provideService(RequestOptions, {}), Effect.withTracerEnabled(false))
       )
       return {
+        observed: (call, run) =>
+          Stream.unwrap(Effect.withFiber(({ context }) => {
+            const recorded = policy.recorded(context)
+            return recorded === undefined ? run(identity) : observe(telemetry, call, recorded, run)
+          })),
         stream: (request, control) =>
           Stream.unwrap(Effect.gen(function*() {
             const { onTurnError, operation, sessionId } = request

@@ -94,6 +94,7 @@ type Send<R> = (
 
 /** The way to one server. */
 export interface Transport {
+  readonly server: Connection.ServerAddress
   /** Stands in a body for large contents, until they are in it. */
   readonly mark: string
   /** For an answer that is read as a whole. It is complete by then, and needs no scope. */
@@ -185,6 +186,11 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       }).pipe(Effect.updateContext(provide<R>))
     }
 
-  const transport: Transport = { mark, send: sendOver(client), open: sendOver(HttpClient.withScope(client)) }
+  const transport: Transport = {
+    server: Connection.addressOf(url),
+    mark,
+    send: sendOver(client),
+    open: sendOver(HttpClient.withScope(client))
+  }
   return transport
 })

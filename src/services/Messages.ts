@@ -80,17 +80,22 @@ export class Messages extends Context.Service<Messages, {
         content: MessageContent,
         options: SendMessageOptions = {}
       ): Stream.Stream<StreamEvent, AshError> =>
-        Stream.unwrap(Effect.gen(function*() {
-          const request = { operation, sessionId, content, options, onTurnError }
-          const { options: { exclusive = true } } = yield* policy.settings(operation)
-          if (!exclusive) return transport.stream(request, uncontrolledTurn)
-          const holder = yield* Gated.enterUnfenced(gates, operation, sessionId, "turn")
-          return Gated.gatedTurn(
-            { ...holder, operation, sessionId },
-            uncontrolledTurn.makeFold,
-            (control) => transport.stream(request, control)
-          )
-        }))
+        transport.observed(
+          { operation, sessionId, agentName: undefined, content, options },
+          (folding) =>
+            Effect.gen(function*() {
+              const request = { operation, sessionId, content, options, onTurnError }
+              const makeFold = folding(uncontrolledTurn.makeFold)
+              const { options: { exclusive = true } } = yield* policy.settings(operation)
+              if (!exclusive) return transport.stream(request, { ...uncontrolledTurn, makeFold })
+              const holder = yield* Gated.enterUnfenced(gates, operation, sessionId, "turn")
+              return Gated.gatedTurn(
+                { ...holder, operation, sessionId },
+                makeFold,
+                (control) => transport.stream(request, control)
+              )
+            })
+        )
 
       const list = (id: string, options: ListMessagesOptions = {}) =>
         Effect.map(

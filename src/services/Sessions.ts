@@ -68,6 +68,8 @@ export interface SessionPage {
 export interface AttachSessionOptions extends SessionHandleOptions {
   /** The sequence number of the last message that is known of it, for `reconcile`. */
   readonly after?: number | undefined
+  /** The name of its agent, for spans and metrics of its turns. */
+  readonly agentName?: string | undefined
 }
 
 /** Opens and manages sessions. */
@@ -191,8 +193,8 @@ export class Sessions extends Context.Service<Sessions, {
             (scope) => Effect.map(Creation.open(parts, session, options, scope), (known) => handleOf(known, options)),
             childScope
           ),
-        attach: (id, { after, ...options } = {}) =>
-          handleOf({ id, ignoredSettings: [], after, isClosed: () => false }, options),
+        attach: (id, { after, agentName, ...options } = {}) =>
+          handleOf({ id, agentName, ignoredSettings: [], after, isClosed: () => false }, options),
         listPage: (options = {}) =>
           Effect.flatMap(
             policy.call(hosted.listSessions, { query: { ...options, includeTotal: true } }),

@@ -8,8 +8,8 @@ import * as Ash from "../../src/layers/Ash.ts"
 import type { Operation } from "../../src/schema/Operation.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 
-const operationsOf = (api: object): ReadonlyArray<Operation> =>
-  Object.values(api).flatMap((group: object) =>
+const operationsOf = (api: AshApiClient["Service"]): ReadonlyArray<Operation> =>
+  Object.entries(api).filter(([name]) => name !== "server").map(([, group]) => group).flatMap((group: object) =>
     Object.values(group).map((method: { readonly operation: Operation }) => method.operation)
   )
 

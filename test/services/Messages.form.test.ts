@@ -16,7 +16,11 @@ const image: MessageContent = [
   { type: "image", source: { type: "base64", media_type: "image/png", data: new Uint8Array([1]) } }
 ]
 
-const turn = Server.sse(Server.frames(["session_start", { sessionId }], ["done", { sessionId }]))
+const turn = Server.sse(Server.frames(
+  ["session_start", { sessionId }],
+  ["message", { type: "result", subtype: "success", is_error: false }],
+  ["done", { sessionId }]
+))
 const refusal = Server.json({ error: "Bad Request", statusCode: 400 }, 400)
 
 const contentOf = (request: Server.Received) => (Server.jsonOf(request) as { content: unknown }).content
@@ -97,7 +101,7 @@ describe("the form of content, of a page", () => {
   it.effect("a server that takes only text gets it when it has refused blocks, and only text from then on", () => {
     const server = serving(takesText)
     return Effect.gen(function*() {
-      assert.strictEqual((yield* send("hello")).length, 2)
+      assert.strictEqual((yield* send("hello")).length, 3)
       yield* send([{ type: "text", text: "hello " }, { type: "text", text: "world" }])
       assert.deepStrictEqual(server.forms(), ["blocks", "text", "text"])
       assert.deepStrictEqual(server.requests.slice(1).map(contentOf), ["hello", "hello world"])

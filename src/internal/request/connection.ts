@@ -24,6 +24,20 @@ export const baseUrl = (input: string | URL): Effect.Effect<string, InvalidReque
   return Effect.succeed(`${url.origin}${url.pathname}`.replace(/\/+$/, ""))
 }
 
+/** Where a server is. */
+export interface ServerAddress {
+  readonly address: string
+  readonly port: number
+}
+
+export const addressOf = (url: string): ServerAddress => {
+  const { hostname, port, protocol } = new URL(url)
+  return {
+    address: hostname.replace(/^\[|\]$/g, ""),
+    port: port === "" ? protocol === "https:" ? 443 : 80 : Number(port)
+  }
+}
+
 /** The machine itself: what is sent there passes no network. */
 const loopback = /^(?:(?:.*\.)?localhost|127(?:\.\d+){3}|\[::1\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])\.?$/
 

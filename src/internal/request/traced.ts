@@ -1,14 +1,54 @@
 /** Spans are made where there is a tracer that they go to: without one they would be made for nothing, at each call. */
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
+import { AshError } from "../../schema/AshError.ts"
 
-/** Whether a program has a tracer. */
+/**
+ * Whether a program has a tracer, and has not switched tracing off. Switched off, Effect still makes spans, without an id:
+ * a client would send an invalid `traceparent`.
+ */
 export const hasTracer = (context: Context.Context<never>): boolean =>
-  Context.getOrUndefined(context, Tracer.Tracer) !== undefined
+  Context.getOrUndefined(context, Tracer.Tracer) !== undefined &&
+  Context.get(context, References.TracerEnabled) &&
+  !Context.get(context, Tracer.DisablePropagation)
+
+/**
+ * How a failed span ends. Exporters record the message of its failure, and errors may repeat what was sent to a server or
+ * came from an agent: a span has the operation, the reason's tag and the status, and no more.
+ */
+export const spanFailure = (operation: string, type: string, status?: number): Exit.Exit<never, unknown> =>
+  Exit.fail({
+    name: type,
+    message: `${operation}: ${type}${status === undefined || status < 400 ? "" : ` (${status})`}`
+  })
+
+/** The exit of a span whose effect ended so. */
+const spanExit = (operation: string, exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> => {
+  if (Exit.isSuccess(exit)) return Exit.void
+  if (Cause.hasInterruptsOnly(exit.cause)) return exit
+  const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+  return error instanceof AshError
+    ? spanFailure(operation, error.reason._tag, error.reason.http?.status)
+    : spanFailure(operation, "Defect")
+}
+
+/** Ends a span now. */
+export const endSpan = (span: Tracer.Span, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+  Effect.clockWith((clock) => Effect.sync(() => span.end(clock.currentTimeNanosUnsafe(), exit)))
 
 /** Makes a span of an operation, where there is a tracer. */
 export const withSpan = (operation: string) => <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber(({ context }) =>
-    hasTracer(context) ? effect.pipe(Effect.withSpan(operation, {}, { captureStackTrace: false })) : effect
+    hasTracer(context)
+      ? Effect.flatMap(Effect.makeSpan(operation), (span) =>
+        effect.pipe(
+          Effect.withParentSpan(span, { captureStackTrace: false }),
+          Effect.onExit((exit) => endSpan(span, spanExit(operation, exit)))
+        ))
+      : effect
   )

@@ -96,8 +96,8 @@ export const open = (
     if (label !== undefined) yield* checkLabel("Sessions.open", label)
     yield* parts.policy.session
     const session = yield* requireFreshSandbox ? createFresh(parts, payload, scope) : createIn(parts, payload, scope)
-    const { id } = session
+    const { agentName, id } = session
     const isClosed = yield* keepGate(parts, id)
     if (label !== undefined) yield* mark(parts, id, label)
-    return { id, ignoredSettings: ignoredSettings(payload, session), after: 0, isClosed }
+    return { id, agentName, ignoredSettings: ignoredSettings(payload, session), after: 0, isClosed }
   }).pipe(Effect.provideService(Scope.Scope, scope), Effect.mapError(within("Sessions.open")))

@@ -92,6 +92,8 @@ export interface HandleServices {
 /** What a handle knows of its session. */
 export interface KnownSession {
   readonly id: string
+  /** The name of its agent, where it is known. */
+  readonly agentName: string | undefined
   readonly ignoredSettings: ReadonlyArray<string>
   /** The sequence number of the last message before the turns of this handle, where it is known. */
   readonly after: number | undefined

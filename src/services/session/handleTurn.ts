@@ -76,34 +76,51 @@ const withRestarts = (
   return Option.isNone(restarted) ? events : Stream.concat(Stream.succeed(restarted.value), events)
 }
 
+/** Begins a turn. */
+const begin = Effect.fnUntraced(function*(
+  handle: HandleState,
+  operation: string,
+  content: MessageContent,
+  sendOptions: SendMessageOptions,
+  makeFold: TurnFold.Make
+) {
+  const { after, id, options: { buffer, onInterrupt, timeouts }, services } = handle
+  // What stops the turn belongs to it, whatever closes its scope.
+  const context = yield* Effect.context<never>()
+  const clock = yield* Clock.Clock
+  const { holder, restarted } = yield* enter(handle, operation, "turn", (gate, hasFailed) =>
+    Effect.suspend(() => {
+      handle.broken = handle.latest
+      if (hasFailed || onInterrupt !== "stop") return Effect.void
+      return Effect.provideContext(stopTurn(handle, gate), context)
+    }))
+  if (handle.latest === undefined) holder.gate.remember({ lastSequence: holder.gate.memory.lastSequence ?? after })
+  const onSend = () => {
+    handle.latest = { contentKey: contentKeyOf(content), sentAt: clock.currentTimeMillisUnsafe() }
+  }
+  const request = { operation, sessionId: id, content, options: sendOptions, onTurnError: "fail" } as const
+  const turn = Gated.gatedTurn(
+    { ...holder, onSend },
+    makeFold,
+    (control) => services.turns.stream(request, control)
+  ).pipe(Stream.updateService(RequestOptions, (own) => merge(own)({ timeouts, buffer })))
+  return withRestarts(handle, holder, turn, restarted, [])
+})
+
 /** Streams a turn. */
 export const stream = (
   handle: HandleState,
   operation: string,
   content: MessageContent,
-  sendOptions: SendMessageOptions = {},
+  options: SendMessageOptions = {},
   makeFold: TurnFold.Make = TurnFold.foldForFailure
-): Stream.Stream<StreamEvent | SessionRestarted, AshError> =>
-  Stream.unwrap(Effect.gen(function*() {
-    const { after, id, options: { buffer, onInterrupt, timeouts }, services } = handle
-    const clock = yield* Clock.Clock
-    const { holder, restarted } = yield* enter(handle, operation, "turn", (gate, hasFailed) =>
-      Effect.suspend(() => {
-        handle.broken = handle.latest
-        return hasFailed || onInterrupt !== "stop" ? Effect.void : stopTurn(handle, gate)
-      }))
-    if (handle.latest === undefined) holder.gate.remember({ lastSequence: holder.gate.memory.lastSequence ?? after })
-    const onSend = () => {
-      handle.latest = { contentKey: contentKeyOf(content), sentAt: clock.currentTimeMillisUnsafe() }
-    }
-    const request = { operation, sessionId: id, content, options: sendOptions, onTurnError: "fail" } as const
-    const turn = Gated.gatedTurn(
-      { ...holder, onSend },
-      makeFold,
-      (control) => services.turns.stream(request, control)
-    ).pipe(Stream.updateService(RequestOptions, (own) => merge(own)({ timeouts, buffer })))
-    return withRestarts(handle, holder, turn, restarted, [])
-  }))
+): Stream.Stream<StreamEvent | SessionRestarted, AshError> => {
+  const { agentName, id, services } = handle
+  return services.turns.observed(
+    { operation, sessionId: id, agentName, content, options },
+    (folding) => begin(handle, operation, content, options, folding(makeFold))
+  )
+}
 
 /** Runs a turn to its end, which is a failure unless it is a success. */
 export const ask = (

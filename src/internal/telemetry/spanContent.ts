@@ -1,0 +1,35 @@
+/** What was sent and answered, as attributes of spans have it: JSON in the form of the conventions. */
+import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
+import type { ContentBlock, MessageContent } from "../../schema/Message.ts"
+
+/** A part of a message. The bytes of images and documents are left out. */
+const partOf = (block: ContentBlock) => {
+  if (block.type === "text") return { type: "text", content: block.text }
+  const modality = block.type
+  switch (block.source.type) {
+    case "url":
+      return { type: "uri", modality, uri: block.source.url }
+    case "text":
+      return { type: "text", content: block.source.data }
+    case "base64":
+      return { type: "blob", modality, mime_type: block.source.media_type }
+  }
+}
+
+/** The prompt. */
+export const inputMessages = (content: MessageContent): string =>
+  JSON.stringify([{
+    role: "user",
+    parts: Predicate.isString(content) ? [{ type: "text", content }] : content.map(partOf)
+  }])
+
+/** The agent's answer. */
+export const outputMessages = (text: string, finishReason: string | undefined): string =>
+  JSON.stringify([{ role: "assistant", parts: [{ type: "text", content: text }], finish_reason: finishReason ?? "" }])
+
+/** Writes what a tool is given and returns. */
+export type WriteContent = (json: Schema.Json) => string
+
+/** Writes it without secrets. */
+export const toolContent = (redact: (text: string) => string): WriteContent => (json) => redact(JSON.stringify(json))

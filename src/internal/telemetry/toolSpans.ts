@@ -1,0 +1,99 @@
+/** The spans of a turn's tools, from a tool's use to its result, by the messages of the stream. */
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
+import type * as Tracer from "effect/Tracer"
+import type { AssistantMessage, ClaudeMessage, ToolResultBlock, ToolUseBlock } from "../../schema/ClaudeMessage.ts"
+import { jsonAt, saysError, toolError as errorFlag } from "../../schema/Wire.ts"
+import { endSpan, spanFailure } from "../request/traced.ts"
+import { blocksOf, present } from "../turn/agentText.ts"
+import { attribute, operation, toolError, toolType } from "./conventions.ts"
+import type { WriteContent } from "./spanContent.ts"
+
+/** A use of a tool. */
+interface Tool {
+  readonly span: Tracer.Span
+  isOpen: boolean
+}
+
+const named = (type: string) => spanFailure(operation.executeTool, type)
+
+/** The spans of the tools of one turn. Tools of a subagent are below the tool that started it. */
+export class ToolSpans {
+  readonly #turn: Tracer.Span
+  readonly #write: WriteContent | undefined
+  /** By the id of the call; calls without an id of their own in their order. */
+  readonly #tools = new Map<string, Array<Tool>>()
+  readonly #messages = new Set<string>()
+
+  constructor(turn: Tracer.Span, write: WriteContent | undefined) {
+    this.#turn = turn
+    this.#write = write
+  }
+
+  /** What a message starts and ends, if anything. */
+  take(message: ClaudeMessage): ReadonlyArray<Effect.Effect<void>> {
+    if (message._tag === "Assistant") return this.#uses(message)
+    return message._tag === "User" ? this.#results(message) : []
+  }
+
+  /** Ends the tools whose results were not received. */
+  close(now: bigint, isInterrupted: boolean) {
+    for (const tool of Array.from(this.#tools.values()).flat()) {
+      if (!tool.isOpen) continue
+      if (!isInterrupted) tool.span.attribute(attribute.errorType, toolError.noResult)
+      tool.span.end(now, isInterrupted ? Exit.interrupt() : named(toolError.noResult))
+    }
+  }
+
+  #uses(message: AssistantMessage) {
+    const uses = blocksOf(message).filter((block) => block._tag === "ToolUse")
+    if (uses.length === 0) return []
+    // Some servers deliver a message twice.
+    const uuid = present(message.uuid)
+    if (uuid !== undefined && this.#messages.has(uuid)) return []
+    if (uuid !== undefined) this.#messages.add(uuid)
+    return uses.map((block) => this.#open(block, present(message.parent_tool_use_id)))
+  }
+
+  #open({ id: given, input, name }: ToolUseBlock, parentId: string | undefined): Effect.Effect<void> {
+    const id = given ?? ""
+    const attributes = {
+      [attribute.operationName]: operation.executeTool,
+      [attribute.toolType]: toolType,
+      ...(name == null ? {} : { [attribute.toolName]: name }),
+      ...(id === "" ? {} : { [attribute.toolCallId]: id }),
+      ...(this.#write === undefined ? {} : { [attribute.toolArguments]: this.#write(input ?? null) })
+    }
+    return Effect.suspend(() => {
+      const caller = parentId === undefined ? undefined : this.#tools.get(parentId)?.at(-1)
+      const parent = caller?.span ?? this.#turn
+      return Effect.map(
+        Effect.makeSpan([operation.executeTool, name].join(" ").trim(), { parent, kind: "internal", attributes }),
+        (span) => {
+          this.#tools.set(id, [...this.#tools.get(id) ?? [], { span, isOpen: true }])
+        }
+      )
+    })
+  }
+
+  #results({ message, raw }: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
+    const { content } = message
+    if (Predicate.isString(content)) return []
+    return content.flatMap((block, index) => {
+      if (block._tag !== "ToolResult") return []
+      return [this.#end(block, saysError(block.is_error, () => jsonAt(raw, ...errorFlag(index))))]
+    })
+  }
+
+  #end({ content, tool_use_id }: ToolResultBlock, isError: boolean): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const tool = this.#tools.get(tool_use_id ?? "")?.find(({ isOpen }) => isOpen)
+      if (tool === undefined) return Effect.void
+      tool.isOpen = false
+      if (isError) tool.span.attribute(attribute.errorType, toolError.failed)
+      if (this.#write !== undefined) tool.span.attribute(attribute.toolResult, this.#write(content ?? null))
+      return endSpan(tool.span, isError ? named(toolError.failed) : Exit.void)
+    })
+  }
+}

@@ -1,0 +1,342 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import * as RequestOptions from "../../../src/client/RequestOptions.ts"
+import { AshClient } from "../../../src/services/AshClient.ts"
+import { noSession, session, sessionId } from "../../support/fixtures.ts"
+import * as Server from "../../support/ScriptedServer.ts"
+import * as Tracing from "../../support/tracing.ts"
+
+const secret = "the content of the conversation"
+
+const uses = (parent: string | null, ...calls: ReadonlyArray<readonly [id: string, name: string]>) =>
+  [
+    "message",
+    {
+      type: "assistant",
+      parent_tool_use_id: parent,
+      message: {
+        model: parent === null ? "opus" : "haiku",
+        content: calls.map(([id, name]) => ({ type: "tool_use", id, name, input: { text: secret } }))
+      }
+    }
+  ] as const
+
+const answers = (parent: string | null, ...results: ReadonlyArray<readonly [id: string, isError: boolean]>) =>
+  [
+    "message",
+    {
+      type: "user",
+      parent_tool_use_id: parent,
+      message: {
+        content: results.map(([tool_use_id, is_error]) => ({
+          type: "tool_result",
+          tool_use_id,
+          content: secret,
+          is_error
+        }))
+      }
+    }
+  ] as const
+
+const start = ["session_start", { sessionId }] as const
+const init = ["message", { type: "system", subtype: "init", model: "opus" }] as const
+const says = ["message", {
+  type: "assistant",
+  parent_tool_use_id: null,
+  message: { content: [{ type: "text", text: secret }] }
+}] as const
+const done = ["done", { sessionId }] as const
+const result = (fields: object = {}) =>
+  ["message", {
+    type: "result",
+    subtype: "success",
+    is_error: false,
+    result: secret,
+    stop_reason: "end_turn",
+    total_cost_usd: 0.25,
+    session_id: "sdk-1",
+    usage: { input_tokens: 10, output_tokens: 5, cache_read_input_tokens: 100, cache_creation_input_tokens: 20 },
+    modelUsage: {
+      opus: { inputTokens: 10, outputTokens: 5, cacheReadInputTokens: 100, cacheCreationInputTokens: 20 },
+      haiku: { inputTokens: 7, outputTokens: 3, cacheReadInputTokens: 0, cacheCreationInputTokens: 0 }
+    },
+    ...fields
+  }] as const
+
+type Frame = readonly [event: string, data: unknown]
+
+const turnOf = (...frames: ReadonlyArray<Frame>): Server.Script => Server.sse(Server.frames(...frames))
+
+const whole = turnOf(start, init, says, result(), done)
+
+/** A server whose messages are answered so; the question for the form of content is refused, as by a real one. */
+const serving = (script: Server.Script) => {
+  const server = Server.make(
+    (request) => {
+      if (request.path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
+      if (request.path.endsWith("/messages")) return script(request)
+      return Server.json({ session }, request.path === "/api/sessions" ? 201 : 200)()
+    }
+  )
+  const tracing = Tracing.make()
+  return { ...server, ...tracing }
+}
+
+/** The tree of a turn in a session that was opened for it, without the spans of its opening and its end. */
+const treeOf = (
+  script: Server.Script,
+  run: (session: Effect.Success<ReturnType<AshClient["Service"]["sessions"]["open"]>>) => Effect.Effect<
+    unknown,
+    unknown
+  > = (session) => Stream.runDrain(session.stream(secret))
+) => {
+  const server = serving(script)
+  return Effect.gen(function*() {
+    const { sessions } = yield* AshClient
+    const session = yield* sessions.open({ agent: "demo" })
+    server.spans.length = 0
+    yield* Effect.exit(run(session))
+    return { ...server, lines: server.tree(), turn: server.named("invoke_agent demo")[0] }
+  }).pipe(Effect.scoped, Effect.provide(server.layer), server.trace)
+}
+
+const failed = (what: string) => `SessionHandle.stream: ${what}`
+
+const post = "  POST: ok"
+
+describe("the spans of a turn", () => {
+  const trees: ReadonlyArray<readonly [name: string, script: Server.Script, lines: ReadonlyArray<string>]> = [
+    ["one that says something", whole, ["invoke_agent demo: ok", post]],
+    [
+      "two tools, of which one fails",
+      turnOf(
+        start,
+        init,
+        uses(null, ["a", "Read"], ["b", "Bash"]),
+        answers(null, ["a", false], ["b", true]),
+        result(),
+        done
+      ),
+      ["invoke_agent demo: ok", post, "  execute_tool Read: ok", "  execute_tool Bash: execute_tool: ToolFailed"]
+    ],
+    [
+      "a subagent",
+      turnOf(
+        start,
+        uses(null, ["task", "Task"]),
+        uses("task", ["inner", "Grep"]),
+        answers("task", ["inner", false]),
+        answers(null, ["task", false]),
+        result(),
+        done
+      ),
+      ["invoke_agent demo: ok", post, "  execute_tool Task: ok", "    execute_tool Grep: ok"]
+    ],
+    [
+      "an error of the agent, while a tool runs",
+      turnOf(start, uses(null, ["a", "Read"]), ["error", { error: secret }]),
+      [`invoke_agent demo: ${failed("TurnFailed")}`, post, "  execute_tool Read: execute_tool: NoResult"]
+    ],
+    [
+      "a stream that is cut off",
+      turnOf(start, uses(null, ["a", "Read"])),
+      [`invoke_agent demo: ${failed("StreamTruncated")}`, post, "  execute_tool Read: execute_tool: NoResult"]
+    ],
+    [
+      "a limit that is reached",
+      turnOf(start, result({ subtype: "error_max_turns" }), done),
+      [`invoke_agent demo: ${failed("TurnUnsuccessful")}`, post]
+    ],
+    [
+      "a request that fails",
+      Server.json({ error: secret, statusCode: 500 }, 500),
+      [
+        `invoke_agent demo: ${failed("ServerFailure (500)")}`,
+        "  POST: StatusCode error (500 POST http://ash.test/api/sessions/13032c5f-726b-40bd-999f-91e59ae9e948/messages)"
+      ]
+    ],
+    [
+      "a message that arrives twice",
+      turnOf(
+        start,
+        ["message", { ...uses(null, ["a", "Read"])[1], uuid: "1" }],
+        [
+          "message",
+          { ...uses(null, ["a", "Read"])[1], uuid: "1" }
+        ],
+        answers(null, ["a", false]),
+        answers(null, ["a", false]),
+        result(),
+        done
+      ),
+      ["invoke_agent demo: ok", post, "  execute_tool Read: ok"]
+    ],
+    [
+      "calls without ids and names",
+      turnOf(
+        start,
+        ["message", { type: "assistant", message: { content: [{ type: "tool_use" }, { type: "tool_use" }] } }],
+        ["message", { type: "user", message: { content: [{ type: "tool_result", is_error: "yes" }] } }],
+        result(),
+        done
+      ),
+      [
+        "invoke_agent demo: ok",
+        post,
+        "  execute_tool: execute_tool: ToolFailed",
+        "  execute_tool: execute_tool: NoResult"
+      ]
+    ]
+  ]
+  it.effect.each(trees)("are a tree: %s", ([, script, expected]) =>
+    Effect.gen(function*() {
+      const { lines, spans } = yield* treeOf(script)
+      assert.deepStrictEqual(lines, expected)
+      const text = JSON.stringify(spans.map(({ attributes, events, name }) => [name, [...attributes], events]))
+      assert.notInclude(text, secret)
+    }))
+})
+
+describe("a turn without an end", () => {
+  const endless: Server.Script = () =>
+    new Response(
+      new ReadableStream({
+        start: (controller) =>
+          controller.enqueue(new TextEncoder().encode(Server.frames(start, init, uses(null, ["a", "Read"]), says)))
+      }),
+      { headers: { "content-type": "text/event-stream" } }
+    )
+  const interrupted = ["invoke_agent demo: interrupted", post, "  execute_tool Read: interrupted"]
+
+  it.effect("is interrupted, with its tools, when its fiber is", () =>
+    Effect.gen(function*() {
+      const { lines } = yield* treeOf(endless, (session) =>
+        Effect.gen(function*() {
+          const hasBegun = yield* Deferred.make<void>()
+          const fiber = yield* Effect.forkChild(
+            Stream.runForEach(
+              session.stream(secret),
+              ({ _tag }) => _tag === "Message" ? Deferred.succeed(hasBegun, undefined) : Effect.void
+            )
+          )
+          yield* Deferred.await(hasBegun)
+          yield* Fiber.interrupt(fiber)
+        }))
+      assert.deepStrictEqual(lines, interrupted)
+    }))
+
+  it.effect("is interrupted when nothing more is taken of it, and when its consumer fails", () =>
+    Effect.gen(function*() {
+      const taken = yield* treeOf(endless, (session) => Stream.runDrain(Stream.take(session.stream(secret), 4)))
+      assert.deepStrictEqual(taken.lines, interrupted)
+      const left = yield* treeOf(
+        endless,
+        (session) =>
+          Stream.runForEach(
+            session.stream(secret),
+            ({ _tag }) => _tag === "Message" ? Effect.fail(secret) : Effect.void
+          )
+      )
+      assert.deepStrictEqual(left.lines, interrupted)
+    }))
+
+  it.effect("ends with its restart, where an interrupted turn stops its session", () =>
+    Effect.gen(function*() {
+      const server = serving(endless)
+      yield* Effect.gen(function*() {
+        const { sessions } = yield* AshClient
+        const session = sessions.attach(sessionId, { onInterrupt: "stop", agentName: "demo" })
+        yield* Stream.runDrain(Stream.take(session.stream(secret), 4))
+      }).pipe(Effect.provide(server.layer), server.trace)
+      assert.deepStrictEqual(server.tree(), [...interrupted, "  Sessions.stop: ok", "    POST: ok"])
+    }))
+})
+
+describe("requests of a turn", () => {
+  it.effect("are its children, each attempt of one that is sent again, and none of the question for the form", () =>
+    Effect.gen(function*() {
+      const server = serving(Server.inOrder(Server.json({ error: "Too Many" }, 429, { "retry-after": "5" }), whole))
+      yield* Effect.gen(function*() {
+        const { messages } = yield* AshClient
+        const fiber = yield* Effect.forkChild(Stream.runDrain(messages.send(sessionId, secret)))
+        yield* TestClock.adjust("1 minute")
+        yield* Fiber.join(fiber)
+      }).pipe(Effect.provide(server.layer), server.trace)
+      assert.deepStrictEqual(server.tree(), [
+        "invoke_agent: ok",
+        `  POST: StatusCode error (429 POST http://ash.test/api/sessions/${sessionId}/messages)`,
+        "  POST: ok"
+      ])
+      assert.strictEqual(server.requests.length, 3)
+    }))
+
+  it.effect("are none for a turn that is refused before: a fenced session, an option that cannot be", () =>
+    Effect.gen(function*() {
+      const { lines } = yield* treeOf(turnOf(start), (session) =>
+        Effect.gen(function*() {
+          yield* Effect.exit(session.ask(secret))
+          yield* Effect.exit(session.ask(secret))
+          yield* Effect.exit(session.ask(secret, { maxTurns: 0 }))
+        }))
+      assert.deepStrictEqual(lines, [
+        "invoke_agent demo: SessionHandle.ask: StreamTruncated",
+        post,
+        "invoke_agent demo: SessionHandle.ask: SessionFenced",
+        "invoke_agent demo: SessionHandle.ask: SessionFenced"
+      ])
+    }))
+
+  it.effect("carry a valid traceparent with a tracer, and none without one or where tracing is switched off", () =>
+    Effect.gen(function*() {
+      const server = serving(whole)
+      const calls = Effect.gen(function*() {
+        const { messages, sessions } = yield* AshClient
+        yield* sessions.get(sessionId)
+        yield* Stream.runDrain(messages.send(sessionId, secret))
+        yield* sessions.end(sessionId)
+      })
+      yield* Effect.gen(function*() {
+        yield* calls
+        yield* calls.pipe(Effect.withTracerEnabled(false), server.trace)
+        yield* calls.pipe(Effect.withTracerEnabled(false), Effect.withSpan("outside"), server.trace)
+        assert.deepStrictEqual(
+          server.requests.map(({ headers }) => headers["traceparent"] ?? headers["b3"]).filter(Boolean),
+          []
+        )
+        assert.deepStrictEqual(server.spans.map(({ name }) => name), ["outside"])
+        server.requests.length = 0
+        yield* server.trace(calls)
+      }).pipe(Effect.provide(server.layer))
+      assert.strictEqual(server.requests.length, 3)
+      for (const { headers } of server.requests) {
+        assert.match(headers["traceparent"] ?? "", /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/)
+      }
+    }))
+})
+
+describe("the other ways to a turn", () => {
+  it.effect("are spans, too: an error that is an event fails its span", () =>
+    Effect.gen(function*() {
+      const server = serving(Server.inOrder(turnOf(start, ["error", { error: secret }]), whole))
+      yield* Effect.gen(function*() {
+        const { messages, sessions } = yield* AshClient
+        yield* Stream.runDrain(messages.sendWithErrors(sessionId, secret))
+        yield* Stream.runDrain(messages.send(sessionId, secret)).pipe(
+          Effect.updateService(RequestOptions.RequestOptions, RequestOptions.merge({ exclusive: false }))
+        )
+        yield* sessions.attach(sessionId).ask(secret)
+      }).pipe(Effect.provide(server.layer), server.trace)
+      assert.deepStrictEqual(server.tree(), [
+        "invoke_agent: Messages.sendWithErrors: TurnFailed",
+        post,
+        "invoke_agent: ok",
+        post,
+        "invoke_agent: ok",
+        post
+      ])
+    }))
+})
