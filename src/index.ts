@@ -33,6 +33,7 @@ export * from "./services/QueueItems.ts"
 export * from "./services/SessionFiles.ts"
 export { SessionGates } from "./services/SessionGates.ts"
 export type {
+  AskAsOptions,
   ReconcileOutcome,
   ReconcileQuery,
   SessionHandle,
@@ -40,7 +41,8 @@ export type {
   SessionHandleFiles,
   SessionHandleOptions,
   SessionHandleWorkspace,
-  SessionRestarted
+  SessionRestarted,
+  TypedAnswer
 } from "./services/SessionHandle.ts"
 export * from "./services/Sessions.ts"
 export * from "./services/Usage.ts"

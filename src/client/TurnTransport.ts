@@ -28,6 +28,7 @@ import { decodeEvents } from "../internal/turn/turnStream.ts"
 import { timedOut } from "../internal/turn/turnTimers.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../schema/Message.ts"
+import { objectionsToFormat } from "../schema/outputSchema.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import { RequestOptions } from "./RequestOptions.ts"
@@ -60,6 +61,15 @@ const noSession = "00000000-0000-0000-0000-000000000000"
 
 const refused = ({ operation }: TurnRequest, reason: AshErrorReason) => new AshError({ operation, reason })
 
+/** Warns of an `outputFormat` that servers ignore, as they do it silently. */
+const warnOfOutputFormat = ({ operation, options: { outputFormat } }: TurnRequest) => {
+  const [objection] = outputFormat === undefined ? [] : objectionsToFormat(outputFormat)
+  return objection === undefined ? Effect.void : Effect.logWarning(
+    `${operation}: servers ignore this outputFormat, and the turn will have no structured output: ` +
+      `${objection.why} (at ${objection.at})`
+  )
+}
+
 /** Sends the message, when there is room for another stream. */
 const send = Effect.fnUntraced(function*(
   { api, forms, policy }: Parts,
@@ -72,6 +82,7 @@ const send = Effect.fnUntraced(function*(
     api.send.prepare({ params: { id: sessionId }, payload: { ...options, content } })
   // Before it waits for room, and before the server is asked for the form that it takes.
   const asGiven = yield* prepare(content)
+  yield* warnOfOutputFormat(request)
   yield* policy.stream
   const known = yield* forms.find
   const before = yield* BeforeTurn

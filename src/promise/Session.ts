@@ -1,13 +1,17 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** A session for programs of promises. */
 import type * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import type { Attachment } from "../schema/Attachment.ts"
 import type { WriteFileResult } from "../schema/File.ts"
+import type { MessageContent } from "../schema/Message.ts"
 import type {
+  AskAsOptions,
   SessionHandle,
   SessionHandleAttachments,
   SessionHandleFiles,
-  SessionHandleWorkspace
+  SessionHandleWorkspace,
+  TypedAnswer
 } from "../services/SessionHandle.ts"
 import { type ByteContent, bytesOf } from "./Download.ts"
 import { type Promised, promised } from "./Promised.ts"
@@ -50,8 +54,14 @@ export interface PromiseSessionAttachments extends Promised<Omit<SessionHandleAt
  * client; one of `attach` is left as it is.
  */
 export interface PromiseSession
-  extends Promised<Omit<SessionHandle, "attachments" | "files" | "workspace">>, AsyncDisposable
+  extends Promised<Omit<SessionHandle, "askAs" | "attachments" | "files" | "workspace">>, AsyncDisposable
 {
+  /** Runs a turn to its end, and decodes its answer by a schema, as `SessionHandle.askAs`. */
+  readonly askAs: <A>(
+    schema: Schema.ConstraintDecoder<A>,
+    content: MessageContent,
+    options?: AskAsOptions
+  ) => Promise<TypedAnswer<A>>
   /** The files of the session's workspace. */
   readonly files: PromiseSessionFiles
   /** The session's workspace as a whole. */
@@ -65,6 +75,7 @@ export const make = (runner: Runner, handle: SessionHandle, end: Effect.Effect<v
   const { attachments, files, workspace, ...session } = promised(runner)(handle)
   return {
     ...session,
+    askAs: (schema, content, options) => runner.promise(handle.askAs(schema, content, options)),
     files: {
       ...files,
       write: (inputs, options) => runner.promise(handle.files.write(filesOf(inputs), optionsOf(options)))

@@ -36,7 +36,8 @@ export const AshErrorReason = Schema.Union([
   Reasons.TurnCancelled,
   Reasons.TurnFailed,
   Reasons.TurnMixed,
-  Reasons.TurnUnsuccessful
+  Reasons.TurnUnsuccessful,
+  Reasons.AnswerInvalid
 ])
 
 /** An operation that failed, and why. */

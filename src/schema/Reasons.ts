@@ -3,6 +3,7 @@
  * `Effect.catchReason("AshError", ...)` takes.
  */
 import * as Schema from "effect/Schema"
+import { AnswerIssue } from "./AnswerIssue.ts"
 import { WriteFileResult } from "./File.ts"
 import { HttpExchange } from "./HttpExchange.ts"
 import { Turn, TurnOutcome } from "./Turn.ts"
@@ -260,6 +261,33 @@ export class TurnUnsuccessful extends Schema.TaggedClass<TurnUnsuccessful>("effe
     outcome: Schema.Literals(TurnOutcome.members.map((member) => member.fields._tag.schema.literal))
   }
 ) {
+  get isRetryable(): boolean {
+    return false
+  }
+
+  get nothingHappened(): boolean {
+    return false
+  }
+}
+
+/** The agent gave no answer of the schema that was asked for, in no turn of the call. The session is usable. */
+export class AnswerInvalid extends Schema.TaggedClass<AnswerInvalid>("effect-ash/AnswerInvalid")("AnswerInvalid", {
+  ...fields,
+  sessionId: Schema.String,
+  /**
+   * What is wrong with the last answer: there is none, `Absent`; it begins as JSON and is none, as one that was cut short,
+   * `NotJson`; or it does not match the schema, `Mismatch`.
+   */
+  kind: Schema.Literals(["Absent", "NotJson", "Mismatch"]),
+  /** Where the last answer does not match the schema; at most 50. */
+  issues: Schema.Array(AnswerIssue),
+  /** The last answer as it came: JSON, or the text in its place. */
+  answer: Schema.Redacted(Schema.Json),
+  /** The turns that the call took, oldest first. Hidden from logs, as they hold the conversation. */
+  turns: Schema.Redacted(Schema.Array(Turn)),
+  /** What these turns cost, in US dollars, if that is known of each. An estimate, as `Turn.costUsd`. */
+  costUsd: omittable(Schema.Finite)
+}) {
   get isRetryable(): boolean {
     return false
   }

@@ -2,6 +2,7 @@
 export * from "./Agent.ts"
 export * from "./AgentVersion.ts"
 export * from "./Analytics.ts"
+export * from "./AnswerIssue.ts"
 export * from "./ApiKey.ts"
 export { AshApi } from "./AshApi.ts"
 export * from "./AshError.ts"

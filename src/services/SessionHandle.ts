@@ -1,6 +1,7 @@
 /** A session as a value: one turn or command at a time, and no turn behind one whose stream was not read to its end. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as FileDownload from "../client/FileDownload.ts"
@@ -31,10 +32,11 @@ import type {
 } from "./session/handleState.ts"
 import * as HandleTurn from "./session/handleTurn.ts"
 import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
+import { askAs, type AskAsOptions, type TypedAnswer } from "./session/typedAnswer.ts"
 import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
 import type { WorkspaceFile, Workspaces } from "./Workspaces.ts"
 
-export type { ReconcileOutcome, ReconcileQuery, SessionHandleOptions, SessionRestarted }
+export type { AskAsOptions, ReconcileOutcome, ReconcileQuery, SessionHandleOptions, SessionRestarted, TypedAnswer }
 
 /** The files of a session's workspace, as `SessionFiles` has them. */
 export interface SessionHandleFiles {
@@ -107,6 +109,30 @@ export interface SessionHandle {
    * reached, fails with `TurnUnsuccessful`, which has the turn.
    */
   readonly ask: (content: MessageContent, options?: SendMessageOptions) => Effect.Effect<Turn, AshError>
+  /**
+   * Runs a turn to its end as `ask` does, and decodes its answer by a schema. An answer that is absent or does not match is
+   * asked for again in the same session, `retries` times; then it fails with `AnswerInvalid`. A schema that cannot be
+   * expressed fails with `InvalidRequest`, before anything is sent. docs/typed-answers.md has what is sent of each schema.
+   *
+   * **Example**
+   *
+   * ```ts
+   * import { Effect, Schema } from "effect"
+   * import type { SessionHandle } from "effect-ash"
+   *
+   * const Person = Schema.Struct({ name: Schema.String, born: Schema.Int.annotate({ description: "the year" }) })
+   *
+   * const find = Effect.fn(function*(session: SessionHandle, text: string) {
+   *   const { value } = yield* session.askAs(Person, `Who is this text about? ${text}`, { maxBudgetUsd: 0.1 })
+   *   return value.born
+   * })
+   * ```
+   */
+  readonly askAs: <S extends Schema.Constraint>(
+    schema: S,
+    content: MessageContent,
+    options?: AskAsOptions
+  ) => Effect.Effect<TypedAnswer<S["Type"]>, AshError, S["DecodingServices"]>
   /** Runs a shell command, as `Sessions.exec`, when no turn runs. One that was not answered leaves the session fenced. */
   readonly exec: (command: string, options?: ExecOptions) => Effect.Effect<ExecResult, AshError>
   /** The files of the session's workspace. */
@@ -222,6 +248,7 @@ export const make = (
     ignoredSettings,
     stream: (content, sendOptions) => HandleTurn.stream(handle, "SessionHandle.stream", content, sendOptions),
     ask: (content, sendOptions) => HandleTurn.ask(handle, content, sendOptions),
+    askAs: (schema, content, askOptions = {}) => askAs(handle, schema, content, askOptions),
     exec: (command, execOptions) => HandleTurn.exec(handle, command, execOptions),
     files: filesOf(id, files),
     workspace: workspaceOf(id, workspaces),

@@ -14,6 +14,7 @@ const schemaNames = [
   "AgentVersion",
   "AgentVersionReference",
   "AnalyticsSummary",
+  "AnswerIssue",
   "ApiKey",
   "AshApi",
   "AshError",
@@ -121,6 +122,7 @@ const schemaNames = [
 ]
 
 const reasonNames = [
+  "AnswerInvalid",
   "AtCapacity",
   "BufferFull",
   "ConnectionLost",

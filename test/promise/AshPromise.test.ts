@@ -1,12 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { type AshPromise, connect, textDeltas, toTurn } from "../../src/promise.ts"
 import { AshError } from "../../src/schema/AshError.ts"
 
-const echo: AgentScript.AgentScript = ({ prompt }) => Stream.make(AgentScript.say(`You wrote: ${prompt}`))
+const echo: AgentScript.AgentScript = ({ prompt }) =>
+  Stream.make(AgentScript.say(`You wrote: ${prompt}`), AgentScript.finish({ result: prompt }))
 
 /** It says a word, and works until it is cut off. */
 const endless: AgentScript.AgentScript = () => Stream.concat(Stream.make(AgentScript.say("I begin.")), Stream.never)
@@ -30,6 +32,8 @@ describe("connect", () => {
     for await (const event of session.stream("Hello")) tags.push(event._tag)
     assert.deepStrictEqual([tags.at(0), tags.at(-1)], ["SessionStart", "Done"])
     assert.strictEqual((await session.ask("Again")).text, "You wrote: Again")
+    const { value } = await session.askAs(Schema.Struct({ born: Schema.Int }), `{"born":1815}`)
+    assert.strictEqual(value.born, 1815)
     const history: Array<string> = []
     for await (const message of session.history()) history.push(message.role)
     assert.deepStrictEqual(history.slice(0, 1), ["user"])

@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
+import { objectionsToFormat } from "../../schema/outputSchema.ts"
 import type { AgentScript, AgentStep, AgentTurn, ToolOutcome, TurnResult } from "../AgentScript.ts"
 import * as ModelCalls from "./ModelCalls.ts"
 import * as SdkMessages from "./SdkMessages.ts"
@@ -173,11 +174,19 @@ const outOfBudget = ({ turn: { options: { maxBudgetUsd } } }: Performance, resul
   errors: [`Reached maximum budget ($${maxBudgetUsd})`]
 })
 
+/** A real agent is not offered a schema that does not compile, and so gives no structured output (docs/ash.md 3.6). */
+const isIgnored = (format: AgentTurn["options"]["outputFormat"]) =>
+  format !== undefined && objectionsToFormat(format).length > 0
+
 const sendResult = Effect.fnUntraced(
-  function*({ answer, calls, start }: Performance, result: TurnResult, turns: number): Effect.fn.Return<Ending> {
+  function*(
+    { answer, calls, start, turn }: Performance,
+    result: TurnResult,
+    turns: number
+  ): Effect.fn.Return<Ending> {
     yield* ModelCalls.close(calls, "end_turn")
     yield* calls.send(SdkMessages.result(calls.identity, {
-      turn: result,
+      turn: isIgnored(turn.options.outputFormat) ? Struct.omit(result, ["structuredOutput"]) : result,
       answer,
       usage: result.usage ?? { input_tokens: 100 * calls.count, output_tokens: calls.pieces },
       turns,

@@ -1,0 +1,92 @@
+/** From a turn to the answer that it was asked for, decoded, or to what is wrong with it. */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as SchemaIssue from "effect/SchemaIssue"
+import type { AnswerIssue } from "../../schema/AnswerIssue.ts"
+import type { Turn } from "../../schema/Turn.ts"
+import { jsonIn } from "./answerText.ts"
+
+/** Where an answer was: in the structured output, or in the text. */
+export type AnswerSource = "structured_output" | "text"
+
+/** An answer. */
+export interface Answer<A> {
+  readonly value: A
+  readonly from: AnswerSource
+}
+
+/** What is wrong with an answer. */
+export interface Fault {
+  readonly kind: "Absent" | "NotJson" | "Mismatch"
+  readonly issues: ReadonlyArray<AnswerIssue>
+  readonly answer: unknown
+}
+
+/** How many issues are kept of an answer. */
+const issueLimit = 50
+
+// A message that a check or a transformation makes may have the value in it: only what stands in the schema is taken.
+const format = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => {
+    if (issue._tag !== "InvalidValue") return SchemaIssue.defaultLeafHook(issue)
+    const expected = issue.annotations?.["expected"]
+    return Predicate.isString(expected) ? `Expected ${expected}` : "Expected a valid value"
+  },
+  checkHook: ({ filter }) => {
+    const said = filter.annotations?.message
+    return Predicate.isString(said) ? said : undefined
+  }
+})
+
+const issuesOf = (issue: SchemaIssue.Issue): ReadonlyArray<AnswerIssue> =>
+  format(issue).issues.slice(0, issueLimit).map(({ message, path = [] }) => ({
+    path: path.flatMap((key) => Predicate.isString(key) || Predicate.isNumber(key) ? [key] : []),
+    message
+  }))
+
+const mismatch = (answer: unknown, issues: ReadonlyArray<AnswerIssue>) =>
+  Result.fail<Fault>({ kind: "Mismatch", issues, answer })
+
+/** How the answer of a turn is read, by its schema. */
+export const answerReader = <S extends Schema.Constraint>(schema: S, isWrapped: boolean) => {
+  type Decoded = Effect.Effect<Result.Result<S["Type"], Fault>, never, S["DecodingServices"]>
+
+  const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(schema), { errors: "all" })
+  const bare = (json: unknown): Decoded =>
+    Effect.match(decode(json), { onSuccess: Result.succeed, onFailure: ({ issue }) => mismatch(json, issuesOf(issue)) })
+
+  const unwrapped = (json: unknown): Decoded =>
+    Predicate.hasProperty(json, "value")
+      ? bare(json.value)
+      : Effect.succeed(mismatch(json, [{ path: [], message: "Expected an object with the field value" }]))
+
+  /** In a text the answer may stand without the object around it. */
+  const inText = (json: unknown): Decoded =>
+    Effect.flatMap(
+      unwrapped(json),
+      (result) =>
+        Result.isFailure(result) ? Effect.map(bare(json), Result.orElse(() => result)) : Effect.succeed(result)
+    )
+
+  return ({ result, structuredOutput }: Turn): Effect.Effect<
+    Result.Result<Answer<S["Type"]>, Fault>,
+    never,
+    S["DecodingServices"]
+  > => {
+    const from = (source: AnswerSource) => Result.map((value: S["Type"]) => ({ value, from: source }))
+    if (Predicate.isNotNullish(structuredOutput)) {
+      return Effect.map((isWrapped ? unwrapped : bare)(structuredOutput), from("structured_output"))
+    }
+    const text = result?.result ?? ""
+    const found = jsonIn(text)
+    return found._tag === "Json"
+      ? Effect.map((isWrapped ? inText : bare)(found.json), from("text"))
+      : Effect.succeed(Result.fail({
+        kind: found._tag === "Broken" ? "NotJson" : "Absent",
+        issues: [],
+        answer: text
+      }))
+  }
+}

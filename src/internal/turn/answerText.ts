@@ -1,0 +1,47 @@
+/** The JSON in what an agent says in the place of structured output. */
+import * as Result from "effect/Result"
+
+/** What there is: JSON, the beginning of some that is none, or neither. */
+export type AnswerText =
+  | { readonly _tag: "Json"; readonly json: unknown }
+  | { readonly _tag: "Broken" }
+  | { readonly _tag: "None" }
+
+const none: AnswerText = { _tag: "None" }
+const broken: AnswerText = { _tag: "Broken" }
+
+const parse = (text: string): AnswerText => {
+  const result = Result.try((): unknown => JSON.parse(text))
+  return Result.isSuccess(result) ? { _tag: "Json", json: result.success } : broken
+}
+
+const fence = /^ {0,3}(`{3,}|~{3,})[^`]*$/
+
+/** The code blocks of a Markdown text, and whether the last of them has its end. */
+const blocksIn = (text: string) => {
+  const blocks: Array<string> = []
+  let open: { readonly mark: string; readonly lines: Array<string> } | undefined
+  for (const line of text.split(/\r?\n/)) {
+    const mark = fence.exec(line)?.[1]
+    if (open === undefined) {
+      if (mark !== undefined) open = { mark, lines: [] }
+    } else if (mark?.startsWith(open.mark) === true && line.trim() === mark) {
+      blocks.push(open.lines.join("\n"))
+      open = undefined
+    } else open.lines.push(line)
+  }
+  return { blocks, isClosed: open === undefined }
+}
+
+/** The JSON of a text that is JSON, or that has one code block, which is. */
+export const jsonIn = (text: string): AnswerText => {
+  const trimmed = text.trim()
+  if (trimmed === "") return none
+  const bare = parse(trimmed)
+  if (bare._tag === "Json") return bare
+  const { blocks, isClosed } = blocksIn(trimmed)
+  if (!isClosed) return broken
+  const [block, ...more] = blocks
+  if (block !== undefined) return more.length === 0 ? parse(block) : none
+  return /^[{[]/.test(trimmed) ? broken : none
+}

@@ -1,0 +1,148 @@
+/** A prompt whose answer is a value of a schema: asked for as structured output, and once more where it is none. */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { RequestOptions } from "../../client/RequestOptions.ts"
+import { refuseOption } from "../../internal/request/durations.ts"
+import { renamed } from "../../internal/request/operations.ts"
+import { printable } from "../../internal/request/printable.ts"
+import { type Answer, answerReader, type Fault } from "../../internal/turn/answer.ts"
+import { answerSchema } from "../../internal/turn/answerSchema.ts"
+import type { Remark } from "../../internal/turn/expressible.ts"
+import { AshError } from "../../schema/AshError.ts"
+import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
+import { AnswerInvalid, InvalidRequest } from "../../schema/Reasons.ts"
+import type { Turn } from "../../schema/Turn.ts"
+import type { HandleState } from "./handleState.ts"
+import { ask } from "./handleTurn.ts"
+
+/** Options of a prompt with a typed answer. */
+export interface AskAsOptions extends Omit<SendMessageOptions, "outputFormat"> {
+  /**
+   * US dollars after which a turn ends with `error_max_budget_usd`. Each new try has as many of its own.
+   *
+   * @default 1, unless the call or the handle has a time limit for turns, `timeouts.turn`
+   */
+  readonly maxBudgetUsd?: number | undefined
+  /** How often the agent is told what is wrong with its answer, and asked again. @default 1 */
+  readonly retries?: number | undefined
+}
+
+/** A typed answer. */
+export interface TypedAnswer<A> extends Answer<A> {
+  /** The turns that it took, oldest first. */
+  readonly turns: ReadonlyArray<Turn>
+}
+
+const operation = "SessionHandle.askAs"
+
+/** US dollars. A turn with structured output can go on for ever, whatever its `maxTurns` (docs/ash.md 3.6). */
+const defaultBudget = 1
+
+const refused = ({ field, text }: Remark) =>
+  new AshError({
+    operation,
+    reason: new InvalidRequest({ message: `${field} cannot be asked for: ${text}. Nothing was sent`, field })
+  })
+
+/** The budget of a turn, which has one unless it has a time limit. */
+const budgetOf = (handle: HandleState, { maxBudgetUsd }: AskAsOptions) =>
+  Effect.map(RequestOptions, ({ timeouts }) => {
+    const limit = timeouts?.turn ?? handle.options.timeouts?.turn ?? "off"
+    return maxBudgetUsd ?? (limit === "off" ? defaultBudget : undefined)
+  })
+
+const fieldOf = (path: ReadonlyArray<string | number>) =>
+  path.map((key) => Predicate.isNumber(key) ? `[${key}]` : `.${key}`).join("").replace(/^\./, "") || "the whole"
+
+/** What the agent is told of its answer. */
+const correction = ({ issues, kind }: Fault, isWrapped: boolean): string => {
+  if (kind === "Mismatch") {
+    const list = issues.map(({ message, path }) => `- ${fieldOf(isWrapped ? ["value", ...path] : path)}: ${message}`)
+    return `Your structured answer is not valid:\n${list.join("\n")}\nGive it once more, corrected. Do no other work.`
+  }
+  const what = kind === "Absent" ? "came without its structured output" : "is no complete JSON"
+  return `Your answer ${what}. Give it once more, by calling the StructuredOutput tool. Do no other work.`
+}
+
+/** How many places are named in a message. */
+const namedPlaces = 3
+
+/** The places that are wrong, by the names of the schema: other names are the agent's words. */
+const places = ({ issues }: Fault, names: ReadonlySet<string>) => {
+  const named = issues.slice(0, namedPlaces).map(({ path }) =>
+    printable(fieldOf(path.map((key) => Predicate.isNumber(key) || names.has(key) ? key : "*")))
+  )
+  return named.join(", ") + (issues.length > namedPlaces ? " and more" : "")
+}
+
+const isJson = Schema.is(Schema.Json)
+
+const costOf = (turns: ReadonlyArray<Turn>): number | undefined =>
+  turns.reduce<number | undefined>(
+    (sum, { costUsd }) => sum === undefined || costUsd === undefined ? undefined : sum + costUsd,
+    0
+  )
+
+const invalid = (
+  handle: HandleState,
+  fault: Fault,
+  turns: ReadonlyArray<Turn>,
+  names: ReadonlySet<string>
+) => {
+  const what = {
+    Absent: "the agent gave no answer in the form of the schema",
+    NotJson: "the answer of the agent is no complete JSON",
+    Mismatch: `the answer of the agent does not match the schema, at ${places(fault, names)}`
+  }
+  return new AshError({
+    operation,
+    reason: new AnswerInvalid({
+      message: `${what[fault.kind]}, after ${turns.length === 1 ? "1 turn" : `${turns.length} turns`}. ` +
+        "`answer` has what it said; describe the fields in the schema, or allow more `retries`",
+      sessionId: handle.id,
+      kind: fault.kind,
+      issues: fault.issues,
+      answer: Redacted.make(isJson(fault.answer) ? fault.answer : null, { label: "the answer" }),
+      turns: Redacted.make(turns, { label: "the turns" }),
+      costUsd: costOf(turns)
+    })
+  })
+}
+
+/** Asks for a value of a schema. */
+export const askAs = Effect.fnUntraced(function*<S extends Schema.Constraint>(
+  handle: HandleState,
+  schema: S,
+  content: MessageContent,
+  options: AskAsOptions
+): Effect.fn.Return<TypedAnswer<S["Type"]>, AshError, S["DecodingServices"]> {
+  const { retries = 1, ...sendOptions } = options
+  if (!(Number.isInteger(retries) && retries >= 0)) {
+    return yield* refuseOption(operation, "retries", "an integer of 0 or more")
+  }
+  const { isWrapped, json, names } = yield* Effect.mapError(Effect.fromResult(answerSchema(schema)), refused)
+  const read = answerReader(schema, isWrapped)
+  const maxBudgetUsd = yield* budgetOf(handle, options)
+  const outputFormat = { type: "json_schema", schema: json }
+  const attempt = (prompt: MessageContent) =>
+    Effect.mapError(ask(handle, prompt, { ...sendOptions, maxBudgetUsd, outputFormat }), renamed(operation))
+
+  let turn = yield* attempt(content)
+  let turns: ReadonlyArray<Turn> = [turn]
+  let answer = yield* read(turn)
+  for (let left = retries; Result.isFailure(answer) && left > 0; left--) {
+    const fault = answer.failure
+    turn = yield* Effect.mapError(attempt(correction(fault, isWrapped)), (error) =>
+      // The first answer, and what it cost, would be lost with the end of another turn.
+      error.reason._tag === "TurnUnsuccessful"
+        ? invalid(handle, fault, error.partialTurn === undefined ? turns : [...turns, error.partialTurn], names)
+        : error)
+    turns = [...turns, turn]
+    answer = yield* read(turn)
+  }
+  if (Result.isFailure(answer)) return yield* invalid(handle, answer.failure, turns, names)
+  return { ...answer.success, turns }
+})
