@@ -3,6 +3,7 @@ import * as root from "effect-ash"
 import * as embedded from "effect-ash/embedded"
 import * as node from "effect-ash/node"
 import * as schema from "effect-ash/schema"
+import * as workflow from "effect-ash/workflow"
 import { readFileSync } from "node:fs"
 import { join } from "node:path"
 import manifest from "../../package.json" with { type: "json" }
@@ -195,6 +196,41 @@ describe("exports", () => {
 
   it("effect-ash/embedded", () =>
     assert.deepStrictEqual(Object.keys(embedded).toSorted(), ["AgentScript", "AshEmbedded", "FaultProxy"]))
+
+  it("effect-ash/workflow", () =>
+    assert.deepStrictEqual(Object.keys(workflow).toSorted(), [
+      "AgentRun",
+      "AgentRunPayload",
+      "AgentRuns",
+      "Approval",
+      "ApprovalClosed",
+      "AshWorkflow",
+      "Ask",
+      "CollectedFile",
+      "Decision",
+      "InvalidRun",
+      "LedgerTurn",
+      "PlanFailed",
+      "ResultTooLarge",
+      "RunCancelled",
+      "RunConflict",
+      "RunDied",
+      "RunFailure",
+      "RunNotFound",
+      "RunRejected",
+      "RunResult",
+      "RunStatus",
+      "RunTurn",
+      "RunTurnSummary",
+      "SettingsRefused",
+      "Sleep",
+      "Step",
+      "TooManyAttempts",
+      "TurnOutcomeUnknown",
+      "approval",
+      "ask",
+      "sleep"
+    ]))
 
   const readme = readFileSync(join(import.meta.dirname, "../../README.md"), "utf8")
   const modules = Object.entries(manifest.exports).filter(([, target]) => typeof target === "object" && target !== null)

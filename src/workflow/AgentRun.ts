@@ -1,0 +1,207 @@
+/** A run of an agent: what it is started with, what it results in, and the workflow that it is. */
+import * as Duration from "effect/Duration"
+import * as Schema from "effect/Schema"
+import * as Workflow from "effect/workflow/Workflow"
+import { AshError } from "../schema/AshError.ts"
+import { BytesFromBase64 } from "../schema/Bytes.ts"
+import { TokenUsage } from "../schema/ClaudeMessage.ts"
+import { FilePath } from "../schema/Ids.ts"
+import { MessageContent, SendMessageOptions } from "../schema/Message.ts"
+import { CreateSessionRequest } from "../schema/Session.ts"
+import { UsageScope } from "../schema/Turn.ts"
+import { omittable } from "../schema/Wire.ts"
+import {
+  PlanFailed,
+  ResultTooLarge,
+  RunCancelled,
+  RunRejected,
+  TooManyAttempts,
+  TurnOutcomeUnknown
+} from "./RunErrors.ts"
+
+/** A turn: what the agent is asked, and how. */
+export interface Ask extends Schema.Schema.Type<typeof Ask> {}
+export const Ask = Schema.TaggedStruct("Ask", {
+  content: MessageContent,
+  options: omittable(SendMessageOptions)
+}).annotate({ identifier: "Ask" })
+
+/** A wait for someone to approve or reject, by the token that the run's status then has. */
+export interface Approval extends Schema.Schema.Type<typeof Approval> {}
+export const Approval = Schema.TaggedStruct("Approval", { message: Schema.String }).annotate({ identifier: "Approval" })
+
+/** A wait for a time, which no process has to live through. */
+export interface Sleep extends Schema.Schema.Type<typeof Sleep> {}
+export const Sleep = Schema.TaggedStruct("Sleep", {
+  duration: Schema.Duration.check(Schema.makeFilter(Duration.isFinite, { expected: "a finite duration" }))
+}).annotate({ identifier: "Sleep" })
+
+/** A step of a run. */
+export type Step = typeof Step.Type
+export const Step = Schema.Union([Ask, Approval, Sleep]).annotate({ identifier: "Step" })
+
+/** A turn, with options of its own. */
+export const ask = (content: MessageContent, options?: SendMessageOptions): Ask => Ask.make({ content, options })
+
+/** A wait for an approval of what the message tells. */
+export const approval = (message: string): Approval => Approval.make({ message })
+
+/** A wait for a time. */
+export const sleep = (duration: Duration.Input): Sleep => Sleep.make({ duration: Duration.fromInputUnsafe(duration) })
+
+/** A file to bring into the workspace before the first turn. It is kept in the database, so large ones belong elsewhere. */
+const BroughtFile = Schema.Struct({ path: FilePath, content: Schema.Union([Schema.String, BytesFromBase64]) })
+
+const {
+  allowedTools,
+  betas,
+  credentialId,
+  disallowedTools,
+  initialAgent,
+  model,
+  permissionMode,
+  subagents,
+  systemPrompt
+} = CreateSessionRequest.fields
+
+/**
+ * What a run is started with. All of it lies in the database in the clear, so that keys belong to the layers of the
+ * runners: `secrets` there. A later version of this package adds fields that may be absent, and no others.
+ */
+export interface AgentRunPayload extends Schema.Schema.Type<typeof AgentRunPayload> {}
+export const AgentRunPayload = Schema.Struct({
+  /** Names the run. The same id is the same run: started again, it is not run again. 1 to 200 characters. */
+  id: Schema.String.check(Schema.isBetweenLength(1, 200, { expected: "1 to 200 characters" })),
+  agent: CreateSessionRequest.fields.agent,
+  /** What is done one after the other; a text or blocks are a turn. Absent where a plan decides. */
+  steps: omittable(Schema.Array(Schema.Union([MessageContent, Step]))),
+  /** The name of the plan, of those that the runners have, that decides on each step by the turn before. */
+  plan: omittable(Schema.String),
+  /** What the plan is given. */
+  input: omittable(Schema.Json),
+  /** Settings of the session. Environment and MCP servers may hold keys: they come from `secrets` of the runners. */
+  session: omittable(Schema.Struct({
+    allowedTools,
+    betas,
+    credentialId,
+    disallowedTools,
+    initialAgent,
+    model,
+    permissionMode,
+    subagents,
+    systemPrompt
+  })),
+  /** Files to bring into the workspace before the first turn. */
+  files: omittable(Schema.Array(BroughtFile)),
+  /** Paths of the files that the result names, which must be there behind the last turn. */
+  collect: omittable(Schema.Array(FilePath)),
+  /**
+   * What to do where it is not known what became of a turn, as the process that was at it died:
+   *
+   * - `"fail"`: fail with `TurnOutcomeUnknown`.
+   * - `"repeatTurn"`: ask the same in a fresh session, which has no memory of earlier turns and only the files brought in.
+   * - `"repeatRun"`: begin again with the first step, in a fresh session.
+   *
+   * @default "fail"
+   */
+  whenUnknown: omittable(Schema.Literals(["fail", "repeatTurn", "repeatRun"]))
+}).annotate({ identifier: "AgentRunPayload" })
+
+/** What is known of a turn beside what was said: where it ran, and what it used. */
+const turnFields = {
+  /** The step of the run, from 0. */
+  step: Schema.Int,
+  /** How often a fresh session was needed before. */
+  generation: Schema.Int,
+  sessionId: Schema.String,
+  /** The turn's messages are those of the session behind this sequence number ... */
+  afterSequence: Schema.Finite,
+  /** ... up to this one, where that is known. */
+  lastSequence: omittable(Schema.Finite),
+  usage: omittable(TokenUsage),
+  /** US dollars: an estimate. */
+  costUsd: omittable(Schema.Finite),
+  usageScope: UsageScope,
+  /** Whether its end was received, or read from what the server keeps, as the process that was at it had died. */
+  how: Schema.Literals(["received", "reconciled"]),
+  /** What the session lost before the turn, where it had to be resumed: a server pauses one that idles. */
+  restarted: omittable(Schema.Struct({
+    reason: Schema.String,
+    lost: Schema.Array(Schema.String),
+    mayBeLost: Schema.Array(Schema.String)
+  }))
+}
+
+/** A turn of a run, without what was said. */
+export interface RunTurnSummary extends Schema.Schema.Type<typeof RunTurnSummary> {}
+export const RunTurnSummary = Schema.Struct(turnFields).annotate({ identifier: "RunTurnSummary" })
+
+/** A turn of a run, as far as it is kept. */
+export interface RunTurn extends Schema.Schema.Type<typeof RunTurn> {}
+export const RunTurn = Schema.Struct({
+  ...turnFields,
+  text: Schema.String,
+  /** Whether the text is cut: the server keeps all of it. */
+  isPartial: Schema.Boolean,
+  structuredOutput: omittable(Schema.Json)
+}).annotate({ identifier: "RunTurn" })
+
+/** A file that a run leaves: the server keeps it with the session, whose files stay readable after its end. */
+export interface CollectedFile extends Schema.Schema.Type<typeof CollectedFile> {}
+export const CollectedFile = Schema.Struct({
+  sessionId: Schema.String,
+  path: Schema.String,
+  /** Bytes, where the server reports it. */
+  size: omittable(Schema.Finite)
+}).annotate({ identifier: "CollectedFile" })
+
+/** What a run results in. */
+export interface RunResult extends Schema.Schema.Type<typeof RunResult> {}
+export const RunResult = Schema.Struct({
+  id: Schema.String,
+  /** The text of the last turn. */
+  text: Schema.String,
+  /** Whether the text is cut. */
+  isPartial: Schema.Boolean,
+  /** The structured output of the last turn. */
+  structuredOutput: omittable(Schema.Json),
+  /** Tokens of all turns whose end is known, those of earlier generations too. */
+  usage: TokenUsage,
+  /** US dollars of the same: an estimate. */
+  costUsd: Schema.Finite,
+  /** The session of the last generation. It has ended. */
+  sessionId: Schema.String,
+  /** How many sessions it took: more than 1 where what became of a turn was not known. */
+  generations: Schema.Int,
+  /** The turns of the last generation, and where turns alone were repeated, those before. */
+  turns: Schema.Array(RunTurnSummary),
+  files: Schema.Array(CollectedFile)
+}).annotate({ identifier: "RunResult" })
+
+/** How a run fails. */
+export type RunFailure = typeof RunFailure.Type
+export const RunFailure = Schema.Union([
+  AshError,
+  TurnOutcomeUnknown,
+  RunCancelled,
+  RunRejected,
+  TooManyAttempts,
+  ResultTooLarge,
+  PlanFailed
+])
+
+/** The workflow. Its tag has the version of its payload and its activities. */
+export const AgentRun = Workflow.make("effect-ash/AgentRun/1", {
+  payload: AgentRunPayload,
+  success: RunResult,
+  error: RunFailure,
+  idempotencyKey: ({ id }) => id
+})
+
+/** What an approval was decided to be. */
+export type Decision = typeof Decision.Type
+export const Decision = Schema.Union([
+  Schema.TaggedStruct("Approved", { note: omittable(Schema.String) }),
+  Schema.TaggedStruct("Rejected", { reason: Schema.String }),
+  Schema.TaggedStruct("Cancelled", {})
+])

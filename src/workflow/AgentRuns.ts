@@ -1,0 +1,216 @@
+/** Starts, watches and ends runs of agents, from any process that has the database. */
+import * as MessageStorage from "effect/cluster/MessageStorage"
+import * as Sharding from "effect/cluster/Sharding"
+import * as Context from "effect/Context"
+import * as Digest from "effect/crypto/Digest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
+import type * as Stream from "effect/Stream"
+import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import { fromInput } from "../internal/request/failures.ts"
+import type { AshError } from "../schema/AshError.ts"
+import type { Messages } from "../services/Messages.ts"
+import { AgentRun, AgentRunPayload, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
+import { endOf, forget, steady, wake } from "./engine.ts"
+import { encodePayload } from "./payloadHash.ts"
+import { ApprovalClosed, InvalidRun, RunConflict, type RunDied, RunNotFound } from "./RunErrors.ts"
+import { type LedgerTurn, ledgerTurnOf, type RunStatus, statusOf } from "./RunStatus.ts"
+import { type RunRow, type RunState, RunStore } from "./store/RunStore.ts"
+import { type RunEvent, watchRun } from "./watch.ts"
+
+/** Which runs to list. */
+export interface ListRunsOptions {
+  readonly state?: RunState | undefined
+  readonly agent?: string | undefined
+  /** Only runs that were started before the one of this id. */
+  readonly before?: string | undefined
+  /** At most so many, 1 to 1,000. @default 100 */
+  readonly limit?: number | undefined
+}
+
+/** How the end of a run is waited for, or its events are watched. */
+export interface PollOptions {
+  /** The time between two looks at the database. @default "500 millis" */
+  readonly every?: Duration.Input | undefined
+}
+
+/** Which ended runs to forget. */
+export interface PurgeOptions {
+  /** How long ago they ended, by the database's clock. */
+  readonly olderThan: Duration.Input
+  /** At most so many. @default 1,000 */
+  readonly limit?: number | undefined
+}
+
+/** Starts, watches and ends runs. */
+export class AgentRuns extends Context.Service<AgentRuns, {
+  /**
+   * Starts a run, and answers when it is written down; it is run whatever becomes of this process. Started again with the
+   * same payload it is the same run, also where it has failed: a new try is a new id.
+   */
+  readonly start: (run: AgentRunPayload) => Effect.Effect<RunStatus, InvalidRun | RunConflict | SqlError>
+  /** Waits for the end of a run. */
+  readonly result: (
+    id: string,
+    options?: PollOptions
+  ) => Effect.Effect<RunResult, RunFailure | RunDied | RunNotFound | SqlError>
+  /** What a run is at. */
+  readonly status: (id: string) => Effect.Effect<RunStatus, RunNotFound | SqlError>
+  /** Lists runs, the newest first. */
+  readonly list: (options?: ListRunsOptions) => Effect.Effect<ReadonlyArray<RunStatus>, SqlError>
+  /** The turns of a run, as the ledger has them. */
+  readonly turns: (id: string) => Effect.Effect<ReadonlyArray<LedgerTurn>, SqlError>
+  /**
+   * Ends a run: a turn that is under way within seconds, and its session with it. Answers what the run is at: one that has
+   * ended before stays as it is, and any other comes to the end `RunCancelled`.
+   */
+  readonly cancel: (id: string) => Effect.Effect<RunStatus, RunNotFound | SqlError>
+  /** Lets the run go on that waits for the approval of this token. Again, it changes nothing. */
+  readonly approve: (token: string, note?: string) => Effect.Effect<RunStatus, ApprovalClosed | SqlError>
+  /** Ends the run that waits for the approval of this token, with `RunRejected`. */
+  readonly reject: (token: string, reason: string) => Effect.Effect<RunStatus, ApprovalClosed | SqlError>
+  /**
+   * Streams what becomes of a run, until it has ended: its status as it changes, and the messages of its sessions as the
+   * server stores them. By polling, from any process: pieces of text, results of tools, and what the server stores of no
+   * turn before its end are not in it.
+   */
+  readonly watch: (
+    id: string,
+    options?: PollOptions
+  ) => Stream.Stream<RunEvent, RunNotFound | SqlError | AshError, Messages>
+  /**
+   * Forgets runs that have ended: their rows here, in the ledger and in the engine. Answers how many. A run that is started
+   * with such an id again is a new one.
+   */
+  readonly purge: (options: PurgeOptions) => Effect.Effect<number, SqlError>
+}>()("effect-ash/workflow/AgentRuns") {
+  static readonly layer: Layer.Layer<
+    AgentRuns,
+    never,
+    RunStore | WorkflowEngine.WorkflowEngine | MessageStorage.MessageStorage | Sharding.Sharding
+  > = Layer.effect(
+    AgentRuns,
+    Effect.gen(function*() {
+      const store = yield* RunStore
+      const parts: Parts = {
+        store,
+        storage: yield* MessageStorage.MessageStorage,
+        sharding: yield* Sharding.Sharding,
+        context: yield* Effect.context<WorkflowEngine.WorkflowEngine | Digest.Digest>()
+      }
+      const found = findOf(parts)
+      return AgentRuns.of({
+        start: startOf(parts),
+        result: (id, options) => resultOf(parts, id, options),
+        status: (id) => Effect.map(found(id), statusOf),
+        list: ({ limit = 100, ...filter } = {}) =>
+          Effect.map(
+            store.listRuns({ ...filter, limit: Math.max(1, Math.min(limit, 1000)) }),
+            (runs) => runs.map(statusOf)
+          ),
+        turns: (id) => Effect.map(store.turnsOf(id), (turns) => turns.map(ledgerTurnOf)),
+        cancel: cancelOf(parts),
+        approve: (token, note) => decideOf(parts, token, "approved", { _tag: "Approved", note }),
+        reject: (token, reason) => decideOf(parts, token, "rejected", { _tag: "Rejected", reason }),
+        watch: (id, { every = defaultInterval } = {}) => watchRun(store, id, every),
+        purge: purgeOf(parts)
+      })
+    })
+  ).pipe(Layer.provide(Digest.layerWebCrypto))
+}
+
+const defaultInterval = "500 millis"
+
+/** What the database of runs may take of a payload: drivers do not read larger ones back. */
+const payloadLimit = 8_388_608
+
+interface Parts {
+  readonly store: RunStore["Service"]
+  readonly storage: MessageStorage.MessageStorage["Service"]
+  readonly sharding: Sharding.Sharding["Service"]
+  readonly context: Context.Context<WorkflowEngine.WorkflowEngine | Digest.Digest>
+}
+
+const findOf = ({ store }: Parts) => (id: string): Effect.Effect<RunRow, RunNotFound | SqlError> =>
+  Effect.flatMap(
+    store.findRun(id),
+    (run) => run === undefined ? Effect.fail(new RunNotFound({ id })) : Effect.succeed(run)
+  )
+
+const invalid = (message: string) => new InvalidRun({ message: `${message}; nothing was started` })
+
+const checkPayload = Schema.decodeUnknownEffect(Schema.toType(AgentRunPayload))
+
+/** The payload, as far as it can be run. */
+const checked = Effect.fnUntraced(function*(run: AgentRunPayload) {
+  const payload = yield* Effect.mapError(checkPayload(run), (error) => invalid(fromInput(error).message))
+  const { plan, steps } = payload
+  if ((plan === undefined) === (steps === undefined)) return yield* invalid("a run has either steps or a plan")
+  if (steps?.length === 0) return yield* invalid("steps must have at least one step")
+  const { hash, size } = yield* Effect.mapError(encodePayload(payload), (error) => invalid(fromInput(error).message))
+  if (size > payloadLimit) {
+    return yield* invalid(
+      `the payload has ${size} bytes, more than ${payloadLimit}: have the agent fetch large files itself`
+    )
+  }
+  return { payload, hash }
+})
+
+const startOf = ({ context, store }: Parts) => (run: AgentRunPayload) =>
+  Effect.gen(function*() {
+    const { hash, payload } = yield* checked(run)
+    const { agent, id } = payload
+    const executionId = yield* AgentRun.executionId(payload)
+    const isNew = yield* store.insertRun({ id, executionId, payloadHash: hash, agent })
+    const row = yield* store.findRun(id)
+    if (!isNew && row !== undefined && row.payloadHash !== hash) return yield* new RunConflict({ id })
+    // Also where it is not new: the process that started it may have died before the engine knew of it.
+    if (row === undefined || row.endedAt === null) yield* steady(AgentRun.execute(payload, { discard: true }))
+    return statusOf(row ?? (yield* Effect.die(`the run ${id} was purged while it was started`)))
+  }).pipe(Effect.provideContext(context))
+
+const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, { every = defaultInterval }: PollOptions = {}) {
+  const run = yield* findOf(parts)(id)
+  while (true) {
+    const end = yield* Effect.provideContext(endOf(run), parts.context)
+    if (Option.isSome(end)) return yield* end.value
+    yield* Effect.sleep(every)
+  }
+})
+
+const cancelOf = (parts: Parts) => (id: string) =>
+  Effect.gen(function*() {
+    const run = yield* parts.store.cancelRun(id)
+    if (run === undefined) return yield* new RunNotFound({ id })
+    if (run.endedAt === null && run.state === "waiting") yield* wake(run, { _tag: "Cancelled" })
+    return statusOf(run)
+  }).pipe(Effect.provideContext(parts.context))
+
+const decideOf = Effect.fnUntraced(
+  function*(parts: Parts, token: string, decision: "approved" | "rejected", value: Decision) {
+    const run = yield* parts.store.decide(token, decision)
+    if (run === undefined) return yield* new ApprovalClosed({ decision: undefined })
+    if (run.decision !== null && run.decision !== decision) return yield* new ApprovalClosed({ decision: run.decision })
+    // Also where it was decided before: the process that did may have died before the engine knew of it.
+    yield* Effect.provideContext(wake(run, value), parts.context)
+    return statusOf(run)
+  }
+)
+
+const purgeOf = ({ context, sharding, storage, store }: Parts) => ({ limit = 1000, olderThan }: PurgeOptions) =>
+  Effect.gen(function*() {
+    let purged = 0
+    const age = Duration.toMillis(Duration.fromInputUnsafe(olderThan))
+    for (const run of yield* store.endedRuns(age, limit)) {
+      // What the engine has not ended yet is about to.
+      if (Option.isNone(yield* endOf(run))) continue
+      yield* forget(storage, sharding, run)
+      yield* store.deleteRun(run.id)
+      purged += 1
+    }
+    return purged
+  }).pipe(Effect.provideContext(context))

@@ -1,0 +1,225 @@
+/** How a program gets runs of agents: as a runner, a client, on one machine alone, or in tests. */
+import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
+import type { MessageStorage } from "effect/cluster/MessageStorage"
+import * as RunnerAddress from "effect/cluster/RunnerAddress"
+import * as RunnerHealth from "effect/cluster/RunnerHealth"
+import * as Runners from "effect/cluster/Runners"
+import * as RunnerStorage from "effect/cluster/RunnerStorage"
+import * as Sharding from "effect/cluster/Sharding"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as SqlMessageStorage from "effect/cluster/SqlMessageStorage"
+import * as SqlRunnerStorage from "effect/cluster/SqlRunnerStorage"
+import * as TestRunner from "effect/cluster/TestRunner"
+import type * as Config from "effect/Config"
+import * as Digest from "effect/crypto/Digest"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as SqlClient from "effect/sql/SqlClient"
+import { AgentRuns } from "./AgentRuns.ts"
+import * as Orphans from "./orphans.ts"
+import { SettingsRefused } from "./RunErrors.ts"
+import { type ClusterSettings, readClusterSettings, readRunSettings } from "./RunnerSettings.ts"
+import * as MemoryRunStore from "./store/MemoryRunStore.ts"
+import { RunStore } from "./store/RunStore.ts"
+import * as SqlRunStore from "./store/SqlRunStore.ts"
+import * as Worker from "./worker.ts"
+
+export type { ClusterSettings, RunSettings } from "./RunnerSettings.ts"
+export type { Secrets } from "./RunSteps.ts"
+export type { WorkerOptions, WorkerServices } from "./worker.ts"
+
+type Sharded = Partial<ShardingConfig.ShardingConfig["Service"]>
+
+/** What a transport of runners is given. */
+export interface RunnerTransportOptions {
+  readonly storage: "byo"
+  readonly runnerHealth: "ping"
+  readonly shardingConfig: Sharded
+}
+
+/** What a transport of clients is given. */
+export interface ClientTransportOptions {
+  readonly storage: "byo"
+  readonly clientOnly: true
+  readonly shardingConfig: Sharded
+}
+
+/** How processes of a cluster reach each other: `NodeClusterSocket.layer`, or another of Effect's. */
+export type Transport<Options, E> = (
+  options: Options
+) => Layer.Layer<Sharding.Sharding | Runners.Runners, E, MessageStorage | RunnerStorage.RunnerStorage>
+
+/** Which cluster it is. */
+export interface ClusterName {
+  /**
+   * Names the cluster, such as `production`: the database remembers the first name, and a process with another one is
+   * refused, as it would run, or have run, what is not its own.
+   */
+  readonly cluster: string
+  /** What the names of the tables begin with: clusters with prefixes of their own can share a database. @default "ash" */
+  readonly prefix?: string | undefined
+  /** Whether the tables are made and brought up to date here; otherwise {@link layerMigrations} does, before. @default true */
+  readonly migrate?: boolean | undefined
+}
+
+/** How a runner is made. */
+export interface RunnerOptions<E, R = never> extends Worker.WorkerOptions<R>, ClusterSettings, ClusterName {
+  /** How the runners reach each other. It has neither encryption nor keys, so it belongs in a private network. */
+  readonly transport: Transport<RunnerTransportOptions, E>
+  /** Where other runners reach this one. @default "localhost" */
+  readonly host?: string | undefined
+  readonly port: number
+  /** The interface that it listens on. @default `host` */
+  readonly listenHost?: string | undefined
+  /** Which sessions are ended that no run knows. @default none */
+  readonly orphans?: Orphans.OrphanOptions | undefined
+}
+
+/** How a client is made. */
+export interface ClientOptions<E> extends ClusterName {
+  /** How it reaches the runners. */
+  readonly transport: Transport<ClientTransportOptions, E>
+}
+
+/** How runs are run on one machine alone. */
+export interface SingleOptions<R = never> extends Worker.WorkerOptions<R>, Partial<ClusterName> {
+  /** Which sessions are ended that no run knows. @default none */
+  readonly orphans?: Orphans.OrphanOptions | undefined
+}
+
+const defaultPrefix = "ash"
+
+const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
+
+const checkDialect = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+  sql.onDialectOrElse({
+    pg: () => Effect.void,
+    sqlite: () => Effect.void,
+    orElse: () => refuse("SqlClient", `runs need PostgreSQL or SQLite; the driver ${sql.driver} is of neither`)
+  }))
+
+const checkPrefix = (prefix: string) =>
+  /^[a-z][a-z0-9_]{0,30}$/.test(prefix)
+    ? Effect.void
+    : refuse("prefix", "prefix must be 1 to 31 lower-case letters, digits or underscores, the first one a letter")
+
+/** Makes the tables of runs and of the engine, and brings them up to date: for a deployment that does so by itself. */
+export const layerMigrations = (
+  { prefix = defaultPrefix }: Pick<ClusterName, "prefix"> = {}
+): Layer.Layer<never, SettingsRefused, SqlClient.SqlClient> =>
+  Layer.mergeAll(
+    SqlMessageStorage.layerMigrations({ prefix }),
+    SqlRunnerStorage.layerMigrations({ prefix }),
+    SqlRunStore.layerMigrations(prefix)
+  ).pipe(Layer.provide(Layer.effectDiscard(Effect.andThen(checkPrefix(prefix), checkDialect))))
+
+/** The tables, where they are brought up to date before. */
+const migrated = ({ migrate = true, prefix }: Partial<ClusterName>) =>
+  migrate
+    ? layerMigrations({ prefix })
+    : Layer.effectDiscard(Effect.andThen(checkPrefix(prefix ?? defaultPrefix), checkDialect))
+
+/** The tables of runs, whose cluster this is. */
+const ownStore = ({ cluster, prefix = defaultPrefix }: Pick<ClusterName, "cluster" | "prefix">) =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const owner = yield* Effect.orDie((yield* RunStore).owner(cluster))
+    if (owner === cluster) return
+    yield* refuse(
+      "cluster",
+      `the tables ${prefix}_* of this database belong to the cluster ${owner}, and this is a process of ${cluster}; ` +
+        "give it a database or a prefix of its own"
+    )
+  })).pipe(Layer.provideMerge(SqlRunStore.layerStorage(prefix)))
+
+/** The storage of the engine in tables of the prefix. */
+const engineStorage = ({ prefix = defaultPrefix }: Pick<ClusterName, "prefix">, shardingConfig: Sharded) =>
+  Layer.mergeAll(SqlMessageStorage.layerStorage({ prefix }), SqlRunnerStorage.layerStorage({ prefix })).pipe(
+    Layer.provide([ShardingConfig.layerFromEnv(shardingConfig), Digest.layerWebCrypto])
+  )
+
+/**
+ * A runner: one process of the cluster that runs runs, and starts and watches them. Needs the services of an Ash server, and
+ * the database of the cluster.
+ */
+export const layerRunner = <E, R = never>(
+  options: RunnerOptions<E, R>
+): Layer.Layer<
+  AgentRuns,
+  E | SettingsRefused | Config.ConfigError,
+  SqlClient.SqlClient | Worker.WorkerServices | R
+> =>
+  Layer.unwrap(Effect.gen(function*() {
+    const { host = "localhost", listenHost, port, transport } = options
+    const settings = yield* readClusterSettings(options, yield* readRunSettings(options))
+    const shardingConfig: Sharded = {
+      runnerAddress: Option.some(RunnerAddress.make(host, port)),
+      runnerListenAddress: Option.map(Option.fromUndefinedOr(listenHost), (listen) => RunnerAddress.make(listen, port)),
+      shardLockExpiration: settings.lease,
+      shardLockRefreshInterval: Duration.times(settings.lease, 0.25),
+      entityTerminationTimeout: settings.terminationTimeout,
+      entityMessagePollInterval: settings.pollInterval
+    }
+    const engine = ClusterWorkflowEngine.layer.pipe(
+      Layer.provideMerge(transport({ storage: "byo", runnerHealth: "ping", shardingConfig })),
+      Layer.provideMerge(engineStorage(options, shardingConfig))
+    )
+    return Layer.mergeAll(AgentRuns.layer, Worker.layer(options), Orphans.layer(options.orphans)).pipe(
+      Layer.provide(engine),
+      Layer.provide(ownStore(options)),
+      Layer.provide(migrated(options))
+    )
+  }))
+
+/** A client: a process that starts and watches runs, and runs none. Needs the database of the cluster alone. */
+export const layerClient = <E>(
+  options: ClientOptions<E>
+): Layer.Layer<AgentRuns, E | SettingsRefused | Config.ConfigError, SqlClient.SqlClient> => {
+  const shardingConfig: Sharded = { runnerAddress: Option.none() }
+  const engine = ClusterWorkflowEngine.layer.pipe(
+    Layer.provideMerge(options.transport({ storage: "byo", clientOnly: true, shardingConfig })),
+    Layer.provideMerge(engineStorage(options, shardingConfig))
+  )
+  return AgentRuns.layer.pipe(
+    Layer.provide(engine),
+    Layer.provide(ownStore(options)),
+    Layer.provide(migrated(options))
+  )
+}
+
+/**
+ * Runs on one machine alone: they survive the death of the process, not that of its database. One process at a time may
+ * use the tables.
+ */
+export const layerSingle = <R = never>(
+  options: SingleOptions<R> = {}
+): Layer.Layer<
+  AgentRuns,
+  SettingsRefused | Config.ConfigError,
+  SqlClient.SqlClient | Worker.WorkerServices | R
+> => {
+  const { prefix = defaultPrefix } = options
+  const engine = ClusterWorkflowEngine.layer.pipe(
+    Layer.provideMerge(Sharding.layer),
+    Layer.provide(Runners.layerNoop),
+    Layer.provideMerge(SqlMessageStorage.layerStorage({ prefix })),
+    Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop, Digest.layerWebCrypto]),
+    Layer.provide(ShardingConfig.layerFromEnv({ entityMessagePollInterval: Duration.seconds(1) }))
+  )
+  return Layer.mergeAll(AgentRuns.layer, Worker.layer(options), Orphans.layer(options.orphans)).pipe(
+    Layer.provide(engine),
+    Layer.provide(ownStore({ cluster: "single", ...options })),
+    Layer.provide(migrated(options))
+  )
+}
+
+/** Runs in memory, for tests: what lies in a database elsewhere is encoded here too, and is gone with the layer. */
+export const layerTest = <R = never>(
+  options: Worker.WorkerOptions<R> = {}
+): Layer.Layer<AgentRuns, SettingsRefused, Worker.WorkerServices | R> =>
+  Layer.merge(AgentRuns.layer, Worker.layer(options)).pipe(
+    Layer.provide(ClusterWorkflowEngine.layer),
+    Layer.provide(TestRunner.layer),
+    Layer.provide(MemoryRunStore.layer)
+  )

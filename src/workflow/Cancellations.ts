@@ -1,0 +1,54 @@
+/** Ends what runs here of runs that are cancelled: one look at the database for all of them. */
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Patience from "./patience.ts"
+import { RunCancelled } from "./RunErrors.ts"
+import type { RunStore } from "./store/RunStore.ts"
+
+/** Fails an effect when its run is cancelled. */
+export interface Cancellations {
+  readonly orCancelled: (
+    id: string
+  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RunCancelled, R>
+}
+
+/** Looks at the runs that are under way here, as long as there are any. */
+export const make = (
+  store: RunStore["Service"],
+  interval: Duration.Duration
+): Effect.Effect<Cancellations, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const watched = new Map<string, Set<Deferred.Deferred<never, RunCancelled>>>()
+    const look = Effect.gen(function*() {
+      for (const id of yield* Patience.persistent(store.cancelled([...watched.keys()]))) {
+        for (const end of watched.get(id) ?? []) Deferred.doneUnsafe(end, Effect.fail(new RunCancelled({ id })))
+      }
+    })
+    yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), look)))
+
+    const watch = (id: string) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          const end = Deferred.makeUnsafe<never, RunCancelled>()
+          watched.set(id, (watched.get(id) ?? new Set()).add(end))
+          return end
+        }),
+        (end) =>
+          Effect.sync(() => {
+            const ends = watched.get(id)
+            ends?.delete(end)
+            if (ends?.size === 0) watched.delete(id)
+          })
+      )
+    return {
+      orCancelled: (id) => (effect) =>
+        Effect.scoped(Effect.gen(function*() {
+          const end = yield* watch(id)
+          // Cancelled before it began, it does not begin.
+          if ((yield* Patience.persistent(store.cancelled([id]))).length > 0) return yield* new RunCancelled({ id })
+          return yield* Effect.raceFirst(effect, Deferred.await(end))
+        }))
+    }
+  })

@@ -1,0 +1,200 @@
+/**
+ * What a run does, step by step, as the body of its workflow. The body runs again from its start whenever a run goes on, here
+ * or on another runner; what its activities answered is answered again. Their names hold the step and the generation.
+ */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import * as Schema from "effect/Schema"
+import * as Activity from "effect/workflow/Activity"
+import * as DurableClock from "effect/workflow/DurableClock"
+import * as DurableDeferred from "effect/workflow/DurableDeferred"
+import * as Workflow from "effect/workflow/Workflow"
+import { messageOf } from "../internal/request/operations.ts"
+import { omittable } from "../schema/Wire.ts"
+import {
+  type AgentRunPayload,
+  type Approval,
+  CollectedFile,
+  Decision,
+  RunFailure,
+  type RunResult,
+  RunTurn,
+  type Sleep,
+  Step
+} from "./AgentRun.ts"
+import { encodePayload } from "./payloadHash.ts"
+import { type Plan, planOf, type Plans, stepOf } from "./Plan.ts"
+import { RunCancelled, RunRejected } from "./RunErrors.ts"
+import type { RunSteps } from "./RunSteps.ts"
+import { nothingSpent, spend, type Spent } from "./runUsage.ts"
+import type { TurnKey } from "./store/RunStore.ts"
+
+/** What runs are run with. */
+export interface RunParts {
+  readonly steps: RunSteps
+  readonly plans: Plans
+  readonly maxGenerations: number
+}
+
+const nameOf = ({ generation, step }: Pick<TurnKey, "generation" | "step">) => `${generation}/${step}`
+
+/** The approval that a step waits for. */
+export const approvalOf = (key: Pick<TurnKey, "generation" | "step">) =>
+  DurableDeferred.make(`approval/${nameOf(key)}`, { success: Decision })
+
+/** The timer that a step waits for. */
+export const timerOf = (key: Pick<TurnKey, "generation" | "step">) => `sleep/${nameOf(key)}`
+
+/** An activity whose body is not run again where it is interrupted from inside: that would send its message again. */
+const activity = <S extends Schema.Constraint, R>(
+  name: string,
+  success: S,
+  execute: Effect.Effect<S["Type"], RunFailure, R>
+) => Activity.make({ name, success, error: RunFailure, execute, interruptRetryPolicy: Schedule.recurs(0) })
+
+/** A run, as far as it is. */
+interface Position {
+  readonly generation: number
+  readonly step: number
+  readonly sessionId: string
+  readonly turns: ReadonlyArray<RunTurn>
+  readonly spent: Spent
+}
+
+const Planned = Schema.Struct({ step: omittable(Step) })
+
+/** The step that is next; what a plan decides is written down. */
+const nextStep = (plan: Plan | undefined, payload: AgentRunPayload, { generation, step, turns }: Position) =>
+  plan === undefined
+    ? Effect.succeed(stepOf(payload, step))
+    : activity(
+      `plan/${nameOf({ generation, step })}`,
+      Planned,
+      Effect.map(
+        plan({ id: payload.id, agent: payload.agent, input: payload.input, step, last: turns.at(-1) }),
+        (step) => ({ step })
+      )
+    ).pipe(Effect.map(({ step }) => step))
+
+/** Opens the session of a generation, and brings the files. */
+const open = Effect.fnUntraced(function*({ steps }: RunParts, payload: AgentRunPayload, generation: number) {
+  const sessionId = yield* activity(`open/${generation}`, Schema.String, steps.open(payload, generation))
+  yield* activity(`bring/${generation}`, Schema.Void, steps.bring(payload, sessionId))
+  return sessionId
+})
+
+/** Waits for an approval, or for a time. */
+const wait = Effect.fnUntraced(function*({ steps }: RunParts, key: TurnKey, step: Approval | Sleep) {
+  const { runId } = key
+  const isApproval = step._tag === "Approval"
+  const what = isApproval ? step.message : "a time"
+  const isOn = yield* activity(`wait/${nameOf(key)}`, Schema.Boolean, steps.wait(key, what, isApproval))
+  if (!isOn) return yield* new RunCancelled({ id: runId })
+  const decision = isApproval
+    ? yield* DurableDeferred.await(approvalOf(key))
+    : yield* DurableClock.sleep({ name: timerOf(key), duration: step.duration, inMemoryThreshold: 0 })
+  yield* activity(`goOn/${nameOf(key)}`, Schema.Void, steps.goOn(runId))
+  if (decision?._tag === "Rejected") {
+    return yield* new RunRejected({ id: runId, approval: what, reason: decision.reason })
+  }
+  if (decision?._tag === "Cancelled") return yield* new RunCancelled({ id: runId })
+})
+
+/** Where a run goes on behind a turn of which it is not known what became, if it may. */
+const repeat = Effect.fnUntraced(function*(parts: RunParts, payload: AgentRunPayload, position: Position) {
+  const generation = position.generation + 1
+  const sessionId = yield* open(parts, payload, generation)
+  return payload.whenUnknown === "repeatRun"
+    ? { ...position, generation, sessionId, step: 0, turns: [] }
+    : { ...position, generation, sessionId }
+})
+
+/** Does a step, and answers where the run is then. */
+const advance = Effect.fnUntraced(function*(
+  parts: RunParts,
+  payload: AgentRunPayload,
+  position: Position,
+  next: Step
+) {
+  const { generation, sessionId, spent, step, turns } = position
+  const key = { runId: payload.id, step, generation }
+  if (next._tag !== "Ask") {
+    yield* wait(parts, key, next)
+    return { ...position, step: step + 1 }
+  }
+  const last = turns.findLast((turn) => turn.sessionId === sessionId)
+  const known = last?.lastSequence ?? last?.afterSequence ?? 0
+  const mayRepeat = (payload.whenUnknown ?? "fail") !== "fail" && generation + 1 < parts.maxGenerations
+  return yield* activity(
+    `turn/${nameOf(key)}`,
+    RunTurn,
+    parts.steps.turn(key, sessionId, known, next, spent.costUsd)
+  ).pipe(
+    Effect.map((turn): Position => ({
+      ...position,
+      step: step + 1,
+      turns: [...turns, turn],
+      spent: spend(spent, turn)
+    })),
+    Effect.catchTag("TurnOutcomeUnknown", (error) => mayRepeat ? repeat(parts, payload, position) : Effect.fail(error))
+  )
+})
+
+/** Does all steps of a run. */
+const runAll = Effect.fnUntraced(function*(parts: RunParts, payload: AgentRunPayload) {
+  yield* activity("place", Schema.Void, parts.steps.takePlace(payload.id))
+  const plan = planOf(parts.plans, payload)
+  let position: Position = {
+    generation: 0,
+    step: 0,
+    sessionId: yield* open(parts, payload, 0),
+    turns: [],
+    spent: nothingSpent
+  }
+  while (true) {
+    const next = yield* nextStep(plan, payload, position)
+    if (next === undefined) break
+    position = yield* advance(parts, payload, position, next)
+  }
+  const { generation, sessionId, spent, turns } = position
+  const files = yield* activity(
+    `collect/${generation}`,
+    Schema.Array(CollectedFile),
+    parts.steps.collect(payload, sessionId)
+  )
+  const last = turns.at(-1)
+  const result: RunResult = {
+    id: payload.id,
+    text: last?.text ?? "",
+    isPartial: last?.isPartial ?? false,
+    structuredOutput: last?.structuredOutput,
+    usage: spent.usage,
+    costUsd: spent.costUsd,
+    sessionId,
+    generations: generation + 1,
+    turns: turns.map(({ isPartial: _isPartial, structuredOutput: _output, text: _text, ...summary }) => summary),
+    files
+  }
+  return result
+})
+
+/** The body of the workflow. */
+export const make = (parts: RunParts) =>
+  Effect.fnUntraced(function*(payload: AgentRunPayload, executionId: string) {
+    const { agent, id } = payload
+    const { hash } = yield* Effect.orDie(encodePayload(payload))
+    yield* Workflow.addFinalizer(() => parts.steps.release(id))
+    return yield* parts.steps.begin({ id, executionId, payloadHash: hash, agent }).pipe(
+      Effect.andThen(runAll(parts, payload)),
+      Effect.tap(() => parts.steps.end(id, "succeeded", null)),
+      // An interruption is no end: the run waits, or goes on elsewhere.
+      Effect.tapCause((cause) => {
+        if (Cause.hasInterrupts(cause)) return Effect.void
+        const failure = Cause.squash(cause)
+        return Effect.ignore(
+          parts.steps.end(id, failure instanceof RunCancelled ? "cancelled" : "failed", messageOf(cause))
+        )
+      })
+    )
+  })

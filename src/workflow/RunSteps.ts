@@ -1,0 +1,168 @@
+/** What the activities of runs do. Each is done at least once, and what must not be done twice is done by the ledger. */
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
+import { AshError } from "../schema/AshError.ts"
+import { NotFound } from "../schema/Reasons.ts"
+import type { CreateSessionRequest } from "../schema/Session.ts"
+import type { SessionFiles } from "../services/SessionFiles.ts"
+import type { AgentRunPayload, Ask, CollectedFile } from "./AgentRun.ts"
+import type { Cancellations } from "./Cancellations.ts"
+import * as Patience from "./patience.ts"
+import { RunCancelled, TooManyAttempts } from "./RunErrors.ts"
+import type { RunPatch, TurnKey } from "./store/RunStore.ts"
+import { turnOnce, type TurnServices } from "./turnOnce.ts"
+
+/** What a session is given that must not lie in a database, such as keys. */
+export type Secrets<R = never> = (
+  payload: AgentRunPayload
+) => Effect.Effect<Pick<CreateSessionRequest, "extraEnv" | "mcpServers">, AshError, R>
+
+/** What the steps of runs are done with. */
+export interface StepServices extends TurnServices {
+  readonly files: SessionFiles["Service"]
+  readonly cancellations: Cancellations
+  readonly random: SecureRandom.SecureRandom["Service"]
+  readonly secrets: Secrets
+}
+
+/** The steps of runs. */
+export type RunSteps = ReturnType<typeof make>
+
+const hasRoom = Duration.seconds(1)
+
+/** Ends sessions, and remembers which have ended; those that cannot be ended are left to the sweep. */
+export const endSessions = Effect.fnUntraced(function*(
+  { sessions, store }: Pick<TurnServices, "sessions" | "store">,
+  left: ReadonlyArray<{ readonly sessionId: string; readonly isEnded: boolean }>
+) {
+  yield* Effect.forEach(left.filter(({ isEnded }) => !isEnded), ({ sessionId }) =>
+    sessions.end(sessionId).pipe(
+      Effect.catchReason("AshError", "NotFound", () => Effect.void),
+      Effect.timeout("30 seconds"),
+      Effect.andThen(Patience.persistent(store.endSession(sessionId))),
+      Effect.catchCause((cause) =>
+        Effect.logWarning(
+          `the session ${sessionId} of a run could not be ended; the sweep of the runners tries again`,
+          cause
+        )
+      )
+    ), { concurrency: 4, discard: true })
+})
+
+const collect = Effect.fnUntraced(function*(
+  { files, settings }: StepServices,
+  sessionId: string,
+  paths: ReadonlyArray<string>
+): Effect.fn.Return<ReadonlyArray<CollectedFile>, AshError> {
+  if (paths.length === 0) return []
+  const listed = yield* Patience.patiently(settings.patience, files.list(sessionId))
+  const sizes = new Map(listed.files.map(({ path, size }) => [path, size]))
+  const missing = paths.filter((path) => !sizes.has(path))
+  if (missing.length > 0) {
+    return yield* new AshError({
+      operation: "AgentRun.collect",
+      reason: new NotFound({
+        message: `the session ${sessionId} has no file ${
+          missing.join(", ")
+        }; have the agent write it, or collect others`
+      })
+    })
+  }
+  return paths.map((path) => ({ sessionId, path, size: sizes.get(path) }))
+})
+
+/** Waits until there is room for a run; of those that wait here one at a time asks the database. */
+const makePlaces = ({ cancellations, settings: { maxRunning }, store }: StepServices) => {
+  const queue = Semaphore.makeUnsafe(1)
+  return (id: string) => {
+    if (maxRunning === undefined) return Effect.void
+    const take: Effect.Effect<void> = Effect.flatMap(
+      Patience.persistent(store.takePlace(id, maxRunning)),
+      (isTaken) => isTaken ? Effect.void : Effect.andThen(Effect.sleep(hasRoom), take)
+    )
+    return cancellations.orCancelled(id)(queue.withPermits(1)(take))
+  }
+}
+
+/** Opens the session of a generation, behind the end of those before it. */
+const open = Effect.fnUntraced(function*(services: StepServices, payload: AgentRunPayload, generation: number) {
+  const { secrets, sessions, settings, store } = services
+  const { agent, id, session } = payload
+  const before = yield* Patience.persistent(store.sessionsOf(id))
+  yield* endSessions(services, before)
+  const create = Effect.flatMap(secrets(payload), (secret) => sessions.create({ ...session, ...secret, agent }))
+  const created = yield* Effect.uninterruptibleMask((restore) =>
+    Effect.tap(
+      restore(Patience.patiently(settings.patience, create)),
+      (created) => Patience.persistent(store.recordSession({ sessionId: created.id, runId: id, generation }))
+    )
+  )
+  yield* Patience.persistent(
+    store.updateRun(id, { state: "running", sessionId: created.id, generation, attempts: 0 })
+  )
+  return created.id
+})
+
+/** The steps of runs, over these services. */
+export const make = (services: StepServices) => {
+  const { cancellations, files, random, settings, store } = services
+  const update = (id: string, patch: RunPatch) => Patience.persistent(store.updateRun(id, patch))
+  const takePlace = makePlaces(services)
+  return {
+    /** Counts that a run is begun, before anything of it is done. */
+    begin: Effect.fnUntraced(function*(run: Parameters<typeof store.beginRun>[0]) {
+      const { attempts, cancelledAt, endedAt, state } = yield* Patience.persistent(store.beginRun(run))
+      // A run that has ended is begun again where its process died before the engine knew: it must come to the same end.
+      if (state === "cancelled" || (cancelledAt !== null && endedAt === null)) {
+        return yield* new RunCancelled({ id: run.id })
+      }
+      if (attempts > settings.maxAttempts && state !== "succeeded") {
+        return yield* new TooManyAttempts({ id: run.id, attempts: settings.maxAttempts })
+      }
+    }),
+    takePlace,
+    open: (payload: AgentRunPayload, generation: number) =>
+      cancellations.orCancelled(payload.id)(open(services, payload, generation)),
+    bring: ({ files: brought = [], id }: AgentRunPayload, sessionId: string) =>
+      brought.length === 0 ? Effect.void : cancellations.orCancelled(id)(
+        Effect.asVoid(Patience.patiently(settings.patience, files.write(sessionId, brought)))
+      ),
+    turn: (key: TurnKey, sessionId: string, known: number, ask: Ask, costBefore: number) =>
+      cancellations.orCancelled(key.runId)(
+        Effect.gen(function*() {
+          yield* update(key.runId, { state: "running", step: key.step, generation: key.generation })
+          const turn = yield* turnOnce(services, { ...key, sessionId, known, ask })
+          yield* update(key.runId, { attempts: 0, costUsd: costBefore + (turn.costUsd ?? 0) })
+          return turn
+        })
+      ),
+    /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
+    wait: Effect.fnUntraced(function*({ generation, runId, step }: TurnKey, waitsFor: string, hasToken: boolean) {
+      const token = hasToken ? yield* random.uuidV4() : null
+      yield* update(runId, { state: "waiting", step, generation, token, waitsFor, decision: null, attempts: 0 })
+      return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
+    }),
+    /** Goes on behind a wait, unless it ended as the run was cancelled. */
+    goOn: Effect.fnUntraced(function*(runId: string) {
+      yield* update(runId, { state: "running", token: null, waitsFor: null, attempts: 0 })
+      const cancelled = yield* Patience.persistent(store.cancelled([runId]))
+      if (cancelled.length > 0) return yield* new RunCancelled({ id: runId })
+    }),
+    collect: ({ collect: paths = [], id }: AgentRunPayload, sessionId: string) =>
+      cancellations.orCancelled(id)(collect(services, sessionId, paths)),
+    /** Ends a run in its row; a success is none where the run was cancelled meanwhile. */
+    end: Effect.fnUntraced(function*(id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) {
+      const run = yield* Patience.persistent(store.endRun(id, state, failure))
+      if (state === "succeeded" && run !== undefined && run.state !== "succeeded") {
+        return yield* new RunCancelled({ id })
+      }
+    }),
+    /** Gives back what a run holds. It is done again where a run ends twice, and looks at nothing but the tables. */
+    release: Effect.fnUntraced(function*(id: string) {
+      yield* endSessions(services, yield* Patience.persistent(store.sessionsOf(id)))
+      yield* Patience.persistent(store.freePlace(id))
+    })
+  }
+}

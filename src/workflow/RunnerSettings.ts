@@ -1,0 +1,151 @@
+/** The settings of runners, and which of them would lose turns or runs. */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { readDuration } from "../internal/request/durations.ts"
+import { SettingsRefused } from "./RunErrors.ts"
+
+/** How runs are run. */
+export interface RunSettings {
+  /** The longest turn. One that takes longer fails, as `timeouts.turn` of a session does. @default "10 minutes" */
+  readonly longestTurn?: Duration.Input | undefined
+  /**
+   * How old the claim of a turn may be when its message goes out; older, it is claimed anew. Twice as long after a claim,
+   * a turn of which the server has nothing is taken to be unsent. @default "2 seconds"
+   */
+  readonly sendWindow?: Duration.Input | undefined
+  /**
+   * How long the end of a turn is waited for that another process has sent and no longer reads: one that was only frozen
+   * gets it yet. Then its outcome is unknown. @default "30 seconds"
+   */
+  readonly settleTime?: Duration.Input | undefined
+  /** How long a server is waited for that is not reached, at capacity, or limits its rate. @default "1 hour" */
+  readonly patience?: Duration.Input | undefined
+  /** How often a run may be begun without getting a step further, before it fails with `TooManyAttempts`. @default 5 */
+  readonly maxAttempts?: number | undefined
+  /** How many fresh sessions a run may need, where `whenUnknown` allows them. @default 3 */
+  readonly maxGenerations?: number | undefined
+  /**
+   * How many runs of the cluster may have a session at once; the others are queued. The same on each runner, and below the
+   * capacity of the server. @default no limit
+   */
+  readonly maxRunning?: number | undefined
+  /** Bytes of a turn's text and of its structured output that are kept, at most 4 MiB. @default 1 MiB */
+  readonly maxStored?: number | undefined
+  /** How often runs look whether they were cancelled. @default "1 second" */
+  readonly cancelInterval?: Duration.Input | undefined
+}
+
+/** How runners form a cluster. */
+export interface ClusterSettings {
+  /**
+   * The lease of a runner on its runs: how long it may be out of touch before others take its runs over. At least three
+   * times `longestStall`. @default "35 seconds"
+   */
+  readonly lease?: Duration.Input | undefined
+  /** The longest stall of the database, or of the machine, that is to be survived without a take-over. @default "10 seconds" */
+  readonly longestStall?: Duration.Input | undefined
+  /**
+   * How long a runner that is asked to stop waits for its turns. At least `longestTurn`; the grace period of the platform
+   * must be longer. @default `longestTurn` and 30 seconds
+   */
+  readonly terminationTimeout?: Duration.Input | undefined
+  /** How often runners look for new runs in the database. @default "1 second" */
+  readonly pollInterval?: Duration.Input | undefined
+}
+
+/** The settings of runs, read. */
+export interface ReadRunSettings {
+  readonly longestTurn: Duration.Duration
+  readonly sendWindow: Duration.Duration
+  readonly settleTime: Duration.Duration
+  readonly patience: Duration.Duration
+  readonly cancelInterval: Duration.Duration
+  readonly maxAttempts: number
+  readonly maxGenerations: number
+  readonly maxRunning: number | undefined
+  readonly maxStored: number
+}
+
+/** The settings of a cluster, read. */
+export interface ReadClusterSettings {
+  readonly lease: Duration.Duration
+  readonly terminationTimeout: Duration.Duration
+  readonly pollInterval: Duration.Duration
+}
+
+const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
+
+const duration = (setting: string, input: Duration.Input) =>
+  Effect.catch(
+    readDuration("AshWorkflow", setting, input),
+    ({ reason }) => refuse(setting, reason.message)
+  ).pipe(
+    Effect.filterOrElse(
+      (read) => Duration.isFinite(read) && Duration.isGreaterThan(read, Duration.zero),
+      () => refuse(setting, `${setting} must be a finite duration of more than 0`)
+    )
+  )
+
+const count = (setting: string, value: number, maximum: number) =>
+  Number.isInteger(value) && value >= 1 && value <= maximum
+    ? Effect.succeed(value)
+    : refuse(setting, `${setting} must be an integer of 1 to ${maximum}`)
+
+const mebibyte = 1_048_576
+
+/** Reads the settings of runs. */
+export const readRunSettings = Effect.fnUntraced(function*(
+  settings: RunSettings
+): Effect.fn.Return<ReadRunSettings, SettingsRefused> {
+  const { maxRunning } = settings
+  return {
+    longestTurn: yield* duration("longestTurn", settings.longestTurn ?? "10 minutes"),
+    sendWindow: yield* duration("sendWindow", settings.sendWindow ?? "2 seconds"),
+    settleTime: yield* duration("settleTime", settings.settleTime ?? "30 seconds"),
+    patience: yield* duration("patience", settings.patience ?? "1 hour"),
+    cancelInterval: yield* duration("cancelInterval", settings.cancelInterval ?? "1 second"),
+    maxAttempts: yield* count("maxAttempts", settings.maxAttempts ?? 5, 1000),
+    maxGenerations: yield* count("maxGenerations", settings.maxGenerations ?? 3, 1000),
+    maxRunning: maxRunning === undefined ? undefined : yield* count("maxRunning", maxRunning, 100_000),
+    maxStored: yield* count("maxStored", settings.maxStored ?? mebibyte, 4 * mebibyte)
+  }
+})
+
+const text = Duration.format
+
+/** Reads the settings of a cluster, and refuses those by which it would lose turns. */
+export const readClusterSettings = Effect.fnUntraced(function*(
+  settings: ClusterSettings,
+  { longestTurn }: ReadRunSettings
+): Effect.fn.Return<ReadClusterSettings, SettingsRefused> {
+  const lease = yield* duration("lease", settings.lease ?? "35 seconds")
+  const stall = yield* duration("longestStall", settings.longestStall ?? "10 seconds")
+  const least = Duration.times(stall, 3)
+  if (Duration.isLessThan(lease, least)) {
+    return yield* refuse(
+      "lease",
+      `lease is ${text(lease)}, less than three times longestStall (${
+        text(stall)
+      }): a stall of the database would have ` +
+        `runs taken over from runners that are well; make it at least ${text(least)}, or allow for shorter stalls`
+    )
+  }
+  const terminationTimeout = yield* duration(
+    "terminationTimeout",
+    settings.terminationTimeout ?? Duration.sum(longestTurn, Duration.seconds(30))
+  )
+  if (Duration.isLessThan(terminationTimeout, longestTurn)) {
+    return yield* refuse(
+      "terminationTimeout",
+      `terminationTimeout is ${text(terminationTimeout)}, less than longestTurn (${
+        text(longestTurn)
+      }): a runner that is ` +
+        "stopped would lose its turns; make it at least as long, or shorten longestTurn"
+    )
+  }
+  return {
+    lease,
+    terminationTimeout,
+    pollInterval: yield* duration("pollInterval", settings.pollInterval ?? "1 second")
+  }
+})

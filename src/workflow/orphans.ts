@@ -1,0 +1,58 @@
+/** Ends sessions that no run needs, from one runner of the cluster at a time. */
+import * as Singleton from "effect/cluster/Singleton"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { Sessions } from "../services/Sessions.ts"
+import * as Patience from "./patience.ts"
+import { endSessions } from "./RunSteps.ts"
+import { RunStore } from "./store/RunStore.ts"
+
+/** Which sessions are orphans: those of a runner that died between the creation of a session and its writing down. */
+export interface OrphanOptions {
+  /** Agents that runs of this cluster alone use: any other session of theirs is ended. */
+  readonly agents: ReadonlyArray<string>
+  /** How old a session is that would be known by now. @default "15 minutes" */
+  readonly olderThan?: Duration.Input | undefined
+}
+
+/** How often sessions are looked at. */
+const interval = "1 minute"
+
+const most = 1000
+
+/** Ends sessions of these agents that no run knows. */
+const endOrphans = Effect.fnUntraced(function*(agent: string, olderThan: Duration.Input) {
+  const sessions = yield* Sessions
+  const store = yield* RunStore
+  const before = DateTime.subtractDuration(yield* DateTime.now, olderThan)
+  const old = (yield* sessions.list({ agent })).filter(({ createdAt, status }) =>
+    status !== "ended" && DateTime.isLessThan(createdAt, before)
+  )
+  for (let index = 0; index < old.length; index += most) {
+    const ids = old.slice(index, index + most).map(({ id }) => id)
+    const known = new Set(yield* Patience.persistent(store.known(ids)))
+    const orphans = ids.filter((id) => !known.has(id))
+    if (orphans.length > 0) yield* Effect.logWarning(`ends ${orphans.length} sessions of ${agent} that no run knows`)
+    yield* Effect.forEach(orphans, (id) => Effect.ignore(sessions.end(id)), { concurrency: 4, discard: true })
+  }
+})
+
+/** Looks every minute for sessions that no run needs: orphans, and those of ended runs that could not be ended. */
+export const layer = ({ agents = [], olderThan = "15 minutes" }: Partial<OrphanOptions> = {}) =>
+  Singleton.make(
+    "effect-ash/workflow/orphans",
+    Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const store = yield* RunStore
+      const left = Effect.flatMap(Patience.persistent(store.leftSessions(most)), (rows) =>
+        endSessions({ sessions, store }, rows))
+      const look = Effect.andThen(
+        left,
+        Effect.forEach(agents, (agent) =>
+          endOrphans(agent, olderThan))
+      )
+      const guarded = Effect.catchCause(look, (cause) => Effect.logWarning("the sweep of sessions failed", cause))
+      yield* Effect.forever(Effect.andThen(guarded, Effect.sleep(interval)))
+    })
+  )

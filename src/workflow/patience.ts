@@ -1,0 +1,60 @@
+/** Waits for what comes back by itself: a server, its capacity, the window of its rate limit, a database. */
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schedule from "effect/Schedule"
+import type { SqlError } from "effect/sql/SqlError"
+import type { AshError } from "../schema/AshError.ts"
+
+const longestPause = Duration.seconds(30)
+
+/** How long there is patience from now on. */
+export interface Patience {
+  /** Waits before another attempt, or fails where the patience is over or does not help. */
+  readonly wait: (error: AshError) => Effect.Effect<void, AshError>
+}
+
+/** The patience of so long, which lasts longer between two attempts each time, and as long as the server asks for. */
+export const make = (patience: Duration.Duration): Effect.Effect<Patience> =>
+  Effect.map(Clock.currentTimeNanos, (begun) => {
+    let attempts = 0
+    return {
+      wait: (error) =>
+        Effect.gen(function*() {
+          const waited = (yield* Clock.currentTimeNanos) - begun
+          if (!error.isRetryable || waited > Duration.toNanosUnsafe(patience)) return yield* Effect.fail(error)
+          attempts += 1
+          const pause = Duration.min(Duration.millis(500 * 2 ** Math.min(attempts, 10)), longestPause)
+          const spread = Duration.times(pause, 0.8 + 0.4 * (yield* Random.next))
+          yield* Effect.sleep(Duration.max(spread, error.retryAfter ?? Duration.zero))
+        })
+    }
+  })
+
+/** Makes attempts until one succeeds, the patience is over, or an attempt fails in a way that another would not mend. */
+export const patiently = <A, R>(
+  patience: Duration.Duration,
+  attempt: Effect.Effect<A, AshError, R>
+): Effect.Effect<A, AshError, R> =>
+  Effect.flatMap(make(patience), ({ wait }) => {
+    const again: Effect.Effect<A, AshError, R> = Effect.catch(attempt, (error) => Effect.andThen(wait(error), again))
+    return again
+  })
+
+/** Errors of a database that no other attempt mends. */
+const isHopeless = ({ reason }: SqlError) =>
+  reason._tag === "SqlSyntaxError" || reason._tag === "AuthorizationError" || reason._tag === "ConstraintError"
+
+const untilThere = Schedule.exponential("100 millis", 1.5).pipe(
+  Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.seconds(2)))),
+  Schedule.jittered
+)
+
+/** Repeats a statement until the database answers it. */
+export const persistent = <A, R>(statement: Effect.Effect<A, SqlError, R>): Effect.Effect<A, never, R> =>
+  statement.pipe(
+    Effect.tapError((error) => Effect.logDebug("the database of the runs does not answer", error)),
+    Effect.retry({ schedule: untilThere, while: (error: SqlError) => !isHopeless(error) }),
+    Effect.orDie
+  )

@@ -1,0 +1,204 @@
+/** The tables of runs in memory, by the clock of the program: for tests. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { type RunRow, RunStore, type SessionRow, type TurnKey, type TurnRow } from "./RunStore.ts"
+
+/** The tables. Age is that of the claim until it is asked for. */
+interface Tables {
+  readonly runs: Map<string, RunRow>
+  readonly turns: Map<string, TurnRow>
+  readonly sessions: Map<string, SessionRow>
+  readonly places: Map<string, number>
+  cluster: string | undefined
+}
+
+type Service = RunStore["Service"]
+
+const keyOf = ({ generation, runId, step }: TurnKey) => JSON.stringify([runId, generation, step])
+
+const at = <A>(change: (now: number) => A) => Effect.map(Clock.currentTimeMillis, change)
+
+const isOpen = ({ endedAt }: RunRow) => endedAt === null
+
+/** A run that was just started. */
+const newRun = (run: Parameters<Service["insertRun"]>[0], now: number): RunRow => ({
+  ...run,
+  state: "queued",
+  step: 0,
+  generation: 0,
+  sessionId: null,
+  attempts: 0,
+  costUsd: 0,
+  token: null,
+  waitsFor: null,
+  decision: null,
+  failure: null,
+  cancelledAt: null,
+  createdAt: now,
+  startedAt: null,
+  updatedAt: now,
+  endedAt: null
+})
+
+/** The run that waits for the approval of a token. */
+const waitingIn = ({ runs }: Tables, token: string) =>
+  [...runs.values()].find((run) => run.token === token && isOpen(run))
+
+const findRuns = (tables: Tables) => {
+  const { runs } = tables
+  const newestFirst = () => [...runs.values()].toReversed().toSorted((one, other) => other.createdAt - one.createdAt)
+  return {
+    findRun: (id: string) => Effect.sync(() => runs.get(id)),
+    findWaiting: (token: string) => Effect.sync(() => waitingIn(tables, token)),
+    listRuns: ({ agent, before, limit, state }: Parameters<Service["listRuns"]>[0]) =>
+      Effect.sync(() => {
+        const all = newestFirst()
+        return all.slice(before === undefined ? 0 : all.findIndex(({ id }) => id === before) + 1).filter((run) =>
+          (agent === undefined || run.agent === agent) && (state === undefined || run.state === state)
+        ).slice(0, limit)
+      }),
+    cancelled: (ids: ReadonlyArray<string>) =>
+      Effect.sync(() => ids.filter((id) => (runs.get(id)?.cancelledAt ?? null) !== null)),
+    endedRuns: (age: number, limit: number) =>
+      at((now) => [...runs.values()].filter(({ endedAt }) => endedAt !== null && endedAt <= now - age).slice(0, limit))
+  }
+}
+
+const changeRuns = (tables: Tables) => {
+  const { places, runs, sessions, turns } = tables
+  /** Changes a run if it is as it should be, and answers it as it is then. */
+  const change = (id: string, is: (run: RunRow) => boolean, patch: (now: number, run: RunRow) => Partial<RunRow>) =>
+    at((now) => {
+      const run = runs.get(id)
+      if (run !== undefined && is(run)) runs.set(id, { ...run, ...patch(now, run), updatedAt: now })
+      return runs.get(id)
+    })
+  const insertRun: Service["insertRun"] = (run) =>
+    at((now) => {
+      if (runs.has(run.id)) return false
+      runs.set(run.id, newRun(run, now))
+      return true
+    })
+  return {
+    insertRun,
+    beginRun: (run: Parameters<Service["beginRun"]>[0]) =>
+      Effect.flatMap(
+        Effect.andThen(
+          insertRun(run),
+          change(run.id, () => true, (now, { attempts, startedAt }) => ({
+            attempts: attempts + 1,
+            startedAt: startedAt ?? now
+          }))
+        ),
+        (begun) =>
+          begun === undefined ? Effect.die(`the run ${run.id} was deleted while it began`) : Effect.succeed(begun)
+      ),
+    updateRun: (id: string, patch: Parameters<Service["updateRun"]>[1]) =>
+      Effect.asVoid(change(id, isOpen, () => patch)),
+    endRun: (...[id, state, failure]: Parameters<Service["endRun"]>) =>
+      change(
+        id,
+        (run) => isOpen(run) && (state !== "succeeded" || run.cancelledAt === null),
+        (now) => ({ state, failure, token: null, waitsFor: null, endedAt: now })
+      ),
+    cancelRun: (id: string) =>
+      change(id, (run) => isOpen(run) && run.cancelledAt === null, (now) => ({ cancelledAt: now })),
+    decide: (...[token, decision]: Parameters<Service["decide"]>) =>
+      Effect.suspend(() => {
+        const run = waitingIn(tables, token)
+        return run === undefined
+          ? Effect.undefined
+          : change(run.id, (run) => run.decision === null, () => ({ decision }))
+      }),
+    deleteRun: (id: string) =>
+      Effect.sync(() => {
+        runs.delete(id)
+        places.delete(id)
+        for (const [key, { runId }] of turns) if (runId === id) turns.delete(key)
+        for (const [key, { runId }] of sessions) if (runId === id) sessions.delete(key)
+      })
+  }
+}
+
+const makeTurns = ({ turns }: Tables) => {
+  const aged = (now: number) => (turn: TurnRow) => ({ ...turn, age: now - turn.age })
+  return {
+    findTurn: (key: TurnKey) =>
+      at((now) => [turns.get(keyOf(key))].flatMap((turn) => turn === undefined ? [] : [aged(now)(turn)])[0]),
+    turnsOf: (runId: string) => at((now) => [...turns.values()].filter((turn) => turn.runId === runId).map(aged(now))),
+    claimTurn: (turn: Parameters<Service["claimTurn"]>[0]) =>
+      at((now) => {
+        if (turns.has(keyOf(turn))) return false
+        turns.set(keyOf(turn), { ...turn, claim: 1, status: "intent", outcome: null, age: now })
+        return true
+      }),
+    takeOverTurn: (...[key, from, owner]: Parameters<Service["takeOverTurn"]>) =>
+      at((now) => {
+        const turn = turns.get(keyOf(key))
+        if (turn?.owner !== from || turn.status !== "intent") return false
+        turns.set(keyOf(key), { ...turn, claim: turn.claim + 1, owner, age: now })
+        return true
+      }),
+    releaseTurn: (...[key, owner]: Parameters<Service["releaseTurn"]>) =>
+      Effect.sync(() => {
+        const turn = turns.get(keyOf(key))
+        if (turn?.owner === owner && turn.status === "intent") turns.delete(keyOf(key))
+      }),
+    settleTurn: (...[key, settlement]: Parameters<Service["settleTurn"]>) =>
+      Effect.sync(() => {
+        const turn = turns.get(keyOf(key))
+        if (turn?.status === "intent") turns.set(keyOf(key), { ...turn, ...settlement })
+      })
+  }
+}
+
+const makeSessions = ({ runs, sessions }: Tables) => ({
+  recordSession: (session: Parameters<Service["recordSession"]>[0]) =>
+    Effect.sync(() => {
+      if (!sessions.has(session.sessionId)) sessions.set(session.sessionId, { ...session, isEnded: false })
+    }),
+  endSession: (id: string) =>
+    Effect.sync(() => {
+      const session = sessions.get(id)
+      if (session !== undefined) sessions.set(id, { ...session, isEnded: true })
+    }),
+  sessionsOf: (runId: string) => Effect.sync(() => [...sessions.values()].filter((session) => session.runId === runId)),
+  known: (ids: ReadonlyArray<string>) => Effect.sync(() => ids.filter((id) => sessions.has(id))),
+  leftSessions: (limit: number) =>
+    at((now) =>
+      [...sessions.values()].filter(({ isEnded, runId }) => {
+        const endedAt = runs.get(runId)?.endedAt ?? null
+        return !isEnded && endedAt !== null && endedAt <= now - 60_000
+      }).slice(0, limit)
+    )
+})
+
+const makePlaces = (tables: Tables) => ({
+  takePlace: (runId: string, count: number) =>
+    Effect.sync(() => {
+      const { places } = tables
+      if (!places.has(runId) && places.size < count) places.set(runId, places.size)
+      return places.has(runId)
+    }),
+  freePlace: (runId: string) => Effect.sync(() => tables.places.delete(runId)),
+  owner: (cluster: string) => Effect.sync(() => tables.cluster ??= cluster)
+})
+
+/** Tables in memory. */
+export const layer: Layer.Layer<RunStore> = Layer.sync(RunStore, () => {
+  const tables: Tables = {
+    runs: new Map(),
+    turns: new Map(),
+    sessions: new Map(),
+    places: new Map(),
+    cluster: undefined
+  }
+  return RunStore.of({
+    ...findRuns(tables),
+    ...changeRuns(tables),
+    ...makeTurns(tables),
+    ...makeSessions(tables),
+    ...makePlaces(tables)
+  })
+})

@@ -1,0 +1,148 @@
+/**
+ * What is remembered of runs beside what the engine remembers: their states, their sessions, and the ledger of their turns.
+ * Whatever decides over the sending of a turn is one statement here, and the clock is the database's.
+ */
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+
+/** What a run is at. `queued` until there is room for it, `waiting` for an approval or a time. */
+export type RunState = "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled"
+
+/** Names a turn: a step of a run, in a session. */
+export interface TurnKey {
+  readonly runId: string
+  readonly step: number
+  readonly generation: number
+}
+
+/** A run, as it is stored. Times are milliseconds of the database's clock. */
+export interface RunRow {
+  readonly id: string
+  readonly executionId: string
+  readonly payloadHash: string
+  readonly agent: string
+  readonly state: RunState
+  readonly step: number
+  readonly generation: number
+  readonly sessionId: string | null
+  /** How often it was begun since it last got a step further. */
+  readonly attempts: number
+  readonly costUsd: number
+  /** The token of what it waits for, and what that is. */
+  readonly token: string | null
+  readonly waitsFor: string | null
+  readonly decision: "approved" | "rejected" | null
+  readonly failure: string | null
+  readonly cancelledAt: number | null
+  readonly createdAt: number
+  readonly startedAt: number | null
+  readonly updatedAt: number
+  readonly endedAt: number | null
+}
+
+/** What changes of a run while it runs. */
+export type RunPatch = Partial<
+  Pick<
+    RunRow,
+    "state" | "step" | "generation" | "sessionId" | "attempts" | "costUsd" | "token" | "waitsFor" | "decision"
+  >
+>
+
+/** Which runs to list, the newest first. */
+export interface RunFilter {
+  readonly state?: RunState | undefined
+  readonly agent?: string | undefined
+  /** Only runs that were started before this one. */
+  readonly before?: string | undefined
+  readonly limit: number
+}
+
+/**
+ * A turn, as the ledger has it: `intent` from the time when it may have been sent, `done` when its end is known, `unknown`
+ * when that is given up.
+ */
+export interface TurnRow extends TurnKey {
+  readonly sessionId: string
+  /** The last sequence number of the session before the turn. */
+  readonly afterSequence: number
+  /** Counts those that were to send it. */
+  readonly claim: number
+  /** Who is to send it, or did. */
+  readonly owner: string
+  readonly status: "intent" | "done" | "unknown"
+  /** The turn, or its failure, as JSON. */
+  readonly outcome: string | null
+  /** Milliseconds since it was claimed. */
+  readonly age: number
+}
+
+/** What becomes of a turn. The first outcome stands. */
+export interface Settlement {
+  readonly status: "done" | "unknown"
+  readonly outcome: string | null
+}
+
+/** A session of a run. */
+export interface SessionRow {
+  readonly sessionId: string
+  readonly runId: string
+  readonly generation: number
+  readonly isEnded: boolean
+}
+
+type Stored<A> = Effect.Effect<A, SqlError>
+
+/** The tables of runs. */
+export class RunStore extends Context.Service<RunStore, {
+  /** Remembers a new run; false where there is one of that id. */
+  readonly insertRun: (
+    run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">
+  ) => Stored<boolean>
+  readonly findRun: (id: string) => Stored<RunRow | undefined>
+  readonly findWaiting: (token: string) => Stored<RunRow | undefined>
+  readonly listRuns: (filter: RunFilter) => Stored<ReadonlyArray<RunRow>>
+  /** Counts that a run is begun, and answers it as it is then. One that is not there is remembered. */
+  readonly beginRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">) => Stored<RunRow>
+  readonly updateRun: (id: string, patch: RunPatch) => Stored<void>
+  /** Ends a run that has not ended, but none by success that was cancelled; answers it as it is then. */
+  readonly endRun: (
+    id: string,
+    state: "succeeded" | "failed" | "cancelled",
+    failure: string | null
+  ) => Stored<RunRow | undefined>
+  /** Asks a run that has not ended to end; answers it as it is then. */
+  readonly cancelRun: (id: string) => Stored<RunRow | undefined>
+  /** Which of these runs were asked to end. */
+  readonly cancelled: (ids: ReadonlyArray<string>) => Stored<ReadonlyArray<string>>
+  /** Decides on what a run waits for; the first decision stands. Answers the run as it is then, if one waits. */
+  readonly decide: (token: string, decision: "approved" | "rejected") => Stored<RunRow | undefined>
+  /** Runs that have ended so many milliseconds ago. */
+  readonly endedRuns: (age: number, limit: number) => Stored<ReadonlyArray<RunRow>>
+  /** Forgets a run, its turns and its sessions. */
+  readonly deleteRun: (id: string) => Stored<void>
+
+  readonly findTurn: (key: TurnKey) => Stored<TurnRow | undefined>
+  readonly turnsOf: (runId: string) => Stored<ReadonlyArray<TurnRow>>
+  /** Claims a turn that nothing has claimed; only the one for which this is true may send it. */
+  readonly claimTurn: (turn: Pick<TurnRow, keyof TurnKey | "sessionId" | "afterSequence" | "owner">) => Stored<boolean>
+  /** Claims a turn that has an owner and no outcome, if that is still its owner. */
+  readonly takeOverTurn: (key: TurnKey, from: string, owner: string) => Stored<boolean>
+  /** Gives back a claim by which nothing was sent. */
+  readonly releaseTurn: (key: TurnKey, owner: string) => Stored<void>
+  readonly settleTurn: (key: TurnKey, settlement: Settlement) => Stored<void>
+
+  readonly recordSession: (session: Pick<SessionRow, "sessionId" | "runId" | "generation">) => Stored<void>
+  readonly endSession: (sessionId: string) => Stored<void>
+  readonly sessionsOf: (runId: string) => Stored<ReadonlyArray<SessionRow>>
+  /** Which of these sessions are known. */
+  readonly known: (sessionIds: ReadonlyArray<string>) => Stored<ReadonlyArray<string>>
+  /** Sessions that have not ended, of runs that have. */
+  readonly leftSessions: (limit: number) => Stored<ReadonlyArray<SessionRow>>
+
+  /** Takes a place for a run, of so many; true where it has one. */
+  readonly takePlace: (runId: string, places: number) => Stored<boolean>
+  readonly freePlace: (runId: string) => Stored<void>
+  /** Remembers whose database it is, the first time, and answers that. */
+  readonly owner: (cluster: string) => Stored<string>
+}>()("effect-ash/workflow/RunStore") {}

@@ -1,0 +1,236 @@
+/** The tables of runs in a database. */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
+import type { SqlError } from "effect/sql/SqlError"
+import type { Fragment } from "effect/sql/Statement"
+import { migrate, tablesOf } from "./migrations.ts"
+import { runOf, sessionOf, type StoredRun, type StoredSession, type StoredTurn, turnOf } from "./rows.ts"
+import { type RunFilter, type RunPatch, type RunRow, RunStore, type SessionRow, type TurnKey } from "./RunStore.ts"
+
+/** What the statements have in common. */
+interface Parts {
+  readonly sql: SqlClient.SqlClient
+  readonly tables: ReturnType<typeof tablesOf>
+  /** The milliseconds of the database's clock, as it is when the statement runs. */
+  readonly now: Fragment
+}
+
+const makeParts = Effect.fnUntraced(function*(prefix: string) {
+  const sql = (yield* SqlClient.SqlClient).withoutTransforms()
+  const now = sql.onDialectOrElse({
+    pg: () => sql.literal("(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint"),
+    orElse: () => sql.literal("CAST(unixepoch('subsec') * 1000 AS INTEGER)")
+  })
+  return { sql, now, tables: tablesOf(prefix) } satisfies Parts
+})
+
+type Service = RunStore["Service"]
+
+const columns: Record<keyof RunPatch, string> = {
+  state: "state",
+  step: "step",
+  generation: "generation",
+  sessionId: "session_id",
+  attempts: "attempts",
+  costUsd: "cost_usd",
+  token: "token",
+  waitsFor: "waits_for",
+  decision: "decision"
+}
+
+/** The columns that a patch sets. */
+const columnsOf = (patch: RunPatch): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(columns).flatMap(([field, column]) => {
+      const entry = Object.entries(patch).find(([name, value]) => name === field && value !== undefined)
+      return entry === undefined ? [] : [[column, entry[1]]]
+    })
+  )
+
+const findingRuns = ({ sql, tables }: Parts) => {
+  const find = (where: Fragment) =>
+    Effect.map(sql<StoredRun>`SELECT * FROM ${sql(tables.runs)} WHERE ${where}`, (rows) => rows.map(runOf)[0])
+  return {
+    findRun: (id: string) => find(sql`id = ${id}`),
+    findWaiting: (token: string) => find(sql`token = ${token} AND ended_at IS NULL`),
+    listRuns: ({ agent, before, limit, state }: RunFilter) => {
+      const wanted = [
+        sql`1 = 1`,
+        ...(state === undefined ? [] : [sql`state = ${state}`]),
+        ...(agent === undefined ? [] : [sql`agent = ${agent}`]),
+        ...(before === undefined ? [] : [
+          sql`(created_at, id) < (SELECT created_at, id FROM ${sql(tables.runs)} WHERE id = ${before})`
+        ])
+      ]
+      return Effect.map(
+        sql<StoredRun>`SELECT * FROM ${sql(tables.runs)} WHERE ${sql.and(wanted)}
+          ORDER BY created_at DESC, id DESC LIMIT ${limit}`,
+        (rows) => rows.map(runOf)
+      )
+    },
+    cancelled: (ids: ReadonlyArray<string>) =>
+      ids.length === 0 ? Effect.succeed([]) : Effect.map(
+        sql<{ readonly id: string }>`SELECT id FROM ${sql(tables.runs)}
+          WHERE cancelled_at IS NOT NULL AND ${sql.in("id", ids)}`,
+        (rows) => rows.map(({ id }) => id)
+      )
+  }
+}
+
+const changingRuns = (parts: Parts) => {
+  const { now, sql, tables } = parts
+  const { findRun, findWaiting } = findingRuns(parts)
+  const insertRun: Service["insertRun"] = ({ agent, executionId, id, payloadHash }) =>
+    sql<{ readonly id: string }>`INSERT INTO ${sql(tables.runs)}
+      (id, execution_id, payload_hash, agent, state, step, generation, attempts, cost_usd, created_at, updated_at)
+      VALUES (${id}, ${executionId}, ${payloadHash}, ${agent}, 'queued', 0, 0, 0, 0, ${now}, ${now})
+      ON CONFLICT (id) DO NOTHING RETURNING id`.pipe(Effect.map((rows) => rows.length === 1))
+  return {
+    insertRun,
+    beginRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">): Effect.Effect<RunRow, SqlError> =>
+      Effect.gen(function*() {
+        yield* insertRun(run)
+        const rows = yield* sql<StoredRun>`UPDATE ${sql(tables.runs)}
+          SET attempts = attempts + 1, started_at = COALESCE(started_at, ${now}), updated_at = ${now}
+          WHERE id = ${run.id} RETURNING *`
+        return rows.map(runOf)[0] ?? (yield* Effect.die(`the run ${run.id} was deleted while it began`))
+      }),
+    updateRun: (id: string, patch: RunPatch) =>
+      sql`UPDATE ${sql(tables.runs)} SET ${sql.update(columnsOf(patch))}, updated_at = ${now}
+        WHERE id = ${id} AND ended_at IS NULL`.pipe(Effect.asVoid),
+    endRun: (id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) =>
+      sql`UPDATE ${sql(tables.runs)}
+        SET state = ${state}, failure = ${failure}, token = NULL, waits_for = NULL, ended_at = ${now}, updated_at = ${now}
+        WHERE id = ${id} AND ended_at IS NULL
+          AND ${state === "succeeded" ? sql`cancelled_at IS NULL` : sql`1 = 1`}`.pipe(Effect.andThen(findRun(id))),
+    cancelRun: (id: string) =>
+      sql`UPDATE ${sql(tables.runs)} SET cancelled_at = ${now}, updated_at = ${now}
+        WHERE id = ${id} AND ended_at IS NULL AND cancelled_at IS NULL`.pipe(Effect.andThen(findRun(id))),
+    decide: (token: string, decision: "approved" | "rejected") =>
+      sql`UPDATE ${sql(tables.runs)} SET decision = ${decision}, updated_at = ${now}
+        WHERE token = ${token} AND ended_at IS NULL AND decision IS NULL`.pipe(Effect.andThen(findWaiting(token))),
+    endedRuns: (age: number, limit: number) =>
+      Effect.map(
+        sql<StoredRun>`SELECT * FROM ${sql(tables.runs)} WHERE ended_at IS NOT NULL AND ended_at <= ${now} - ${age}
+          ORDER BY ended_at LIMIT ${limit}`,
+        (rows) => rows.map(runOf)
+      ),
+    deleteRun: (id: string) =>
+      sql`DELETE FROM ${sql(tables.turns)} WHERE run_id = ${id}`.pipe(
+        Effect.andThen(sql`DELETE FROM ${sql(tables.sessions)} WHERE run_id = ${id}`),
+        Effect.andThen(sql`DELETE FROM ${sql(tables.runs)} WHERE id = ${id}`),
+        sql.withTransaction,
+        Effect.asVoid
+      )
+  }
+}
+
+const turns = ({ now, sql, tables }: Parts) => {
+  const isTurn = ({ generation, runId, step }: TurnKey) =>
+    sql`run_id = ${runId} AND step = ${step} AND generation = ${generation}`
+  const select = (where: Fragment) =>
+    Effect.map(
+      sql<StoredTurn>`SELECT *, ${now} - claimed_at AS age FROM ${sql(tables.turns)} WHERE ${where}
+        ORDER BY generation, step`,
+      (rows) => rows.map(turnOf)
+    )
+  return {
+    findTurn: (key: TurnKey) => Effect.map(select(isTurn(key)), ([turn]) => turn),
+    turnsOf: (runId: string) => select(sql`run_id = ${runId}`),
+    claimTurn: (turn: Parameters<Service["claimTurn"]>[0]) =>
+      sql`INSERT INTO ${sql(tables.turns)}
+        (run_id, step, generation, session_id, after_sequence, claim, owner, status, claimed_at)
+        VALUES (${turn.runId}, ${turn.step}, ${turn.generation}, ${turn.sessionId}, ${turn.afterSequence}, 1,
+          ${turn.owner}, 'intent', ${now})
+        ON CONFLICT (run_id, step, generation) DO NOTHING`.pipe(
+        // Repeated after the connection to the database broke, it may find the claim that it has made itself.
+        Effect.andThen(select(isTurn(turn))),
+        Effect.map(([row]) => row?.owner === turn.owner && row.status === "intent")
+      ),
+    takeOverTurn: (key: TurnKey, from: string, owner: string) =>
+      sql`UPDATE ${sql(tables.turns)} SET claim = claim + 1, owner = ${owner}, claimed_at = ${now}
+        WHERE ${isTurn(key)} AND owner = ${from} AND status = 'intent'`.pipe(
+        Effect.andThen(select(isTurn(key))),
+        Effect.map(([row]) => row?.owner === owner && row.status === "intent")
+      ),
+    releaseTurn: (key: TurnKey, owner: string) =>
+      sql`DELETE FROM ${sql(tables.turns)} WHERE ${isTurn(key)} AND owner = ${owner} AND status = 'intent'`.pipe(
+        Effect.asVoid
+      ),
+    settleTurn: (key: TurnKey, { outcome, status }: Parameters<Service["settleTurn"]>[1]) =>
+      sql`UPDATE ${sql(tables.turns)} SET status = ${status}, outcome = ${outcome}, settled_at = ${now}
+        WHERE ${isTurn(key)} AND status = 'intent'`.pipe(Effect.asVoid)
+  }
+}
+
+const sessions = ({ now, sql, tables }: Parts) => {
+  const select = (where: Fragment, limit: number) =>
+    Effect.map(
+      sql<StoredSession>`SELECT * FROM ${sql(tables.sessions)} WHERE ${where} ORDER BY generation LIMIT ${limit}`,
+      (rows) => rows.map(sessionOf)
+    )
+  return {
+    recordSession: ({ generation, runId, sessionId }: Pick<SessionRow, "sessionId" | "runId" | "generation">) =>
+      sql`INSERT INTO ${sql(tables.sessions)} (session_id, run_id, generation, is_ended)
+        VALUES (${sessionId}, ${runId}, ${generation}, 0) ON CONFLICT (session_id) DO NOTHING`.pipe(Effect.asVoid),
+    endSession: (sessionId: string) =>
+      sql`UPDATE ${sql(tables.sessions)} SET is_ended = 1 WHERE session_id = ${sessionId}`.pipe(Effect.asVoid),
+    sessionsOf: (runId: string) => select(sql`run_id = ${runId}`, 1000),
+    known: (ids: ReadonlyArray<string>) =>
+      ids.length === 0 ? Effect.succeed([]) : Effect.map(
+        sql<{ readonly session_id: string }>`SELECT session_id FROM ${sql(tables.sessions)}
+          WHERE ${sql.in("session_id", ids)}`,
+        (rows) => rows.map(({ session_id }) => session_id)
+      ),
+    leftSessions: (limit: number) =>
+      select(
+        sql`is_ended = 0 AND run_id IN (
+          SELECT id FROM ${sql(tables.runs)} WHERE ended_at IS NOT NULL AND ended_at <= ${now} - 60000)`,
+        limit
+      )
+  }
+}
+
+const places = ({ sql, tables }: Parts) => {
+  const taken = Effect.map(
+    sql<{ readonly place: number | string; readonly run_id: string }>`SELECT place, run_id FROM ${sql(tables.places)}`,
+    (rows) => rows.map(({ place, run_id }) => ({ place: Number(place), runId: run_id }))
+  )
+  const take = Effect.fnUntraced(function*(runId: string, count: number): Effect.fn.Return<boolean, SqlError> {
+    const rows = yield* taken
+    if (rows.some((row) => row.runId === runId)) return true
+    const used = new Set(rows.map(({ place }) => place))
+    const free = Array.from({ length: count }, (_, place) => place).find((place) => !used.has(place))
+    if (free === undefined) return false
+    yield* sql`INSERT INTO ${sql(tables.places)} (place, run_id) VALUES (${free}, ${runId}) ON CONFLICT DO NOTHING`
+    // Another run may have taken that place meanwhile; there may be others.
+    return yield* take(runId, count)
+  })
+  return {
+    takePlace: take,
+    freePlace: (runId: string) => sql`DELETE FROM ${sql(tables.places)} WHERE run_id = ${runId}`.pipe(Effect.asVoid),
+    owner: (cluster: string) =>
+      sql`INSERT INTO ${sql(tables.clusters)} (id, name) VALUES (1, ${cluster}) ON CONFLICT (id) DO NOTHING`.pipe(
+        Effect.andThen(sql<{ readonly name: string }>`SELECT name FROM ${sql(tables.clusters)} WHERE id = 1`),
+        Effect.map(([row]) => row?.name ?? cluster)
+      )
+  }
+}
+
+/** The tables in the database of the `SqlClient`. Migrations apart, as runners may have no right to make tables. */
+export const layerStorage = (prefix: string): Layer.Layer<RunStore, never, SqlClient.SqlClient> =>
+  Layer.effect(
+    RunStore,
+    Effect.map(makeParts(prefix), (parts) =>
+      RunStore.of({
+        ...findingRuns(parts),
+        ...changingRuns(parts),
+        ...turns(parts),
+        ...sessions(parts),
+        ...places(parts)
+      }))
+  )
+
+/** Makes the tables, and brings them up to date. */
+export const layerMigrations = (prefix: string) => Layer.effectDiscard(Effect.orDie(migrate(prefix)))

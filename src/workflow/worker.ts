@@ -1,0 +1,57 @@
+/** Runs the runs of agents: the workflow's body over the services of a server. */
+import * as Digest from "effect/crypto/Digest"
+import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import { Messages } from "../services/Messages.ts"
+import { SessionFiles } from "../services/SessionFiles.ts"
+import { Sessions } from "../services/Sessions.ts"
+import { AgentRun } from "./AgentRun.ts"
+import * as Cancellations from "./Cancellations.ts"
+import type { Plans } from "./Plan.ts"
+import * as RunBody from "./RunBody.ts"
+import type { SettingsRefused } from "./RunErrors.ts"
+import { readRunSettings, type RunSettings } from "./RunnerSettings.ts"
+import * as RunSteps from "./RunSteps.ts"
+import { RunStore } from "./store/RunStore.ts"
+
+/** What a worker runs runs with. */
+export interface WorkerOptions<R = never> extends RunSettings {
+  /** What decides on the steps of runs that have a plan, by name: the same on each runner. @default none */
+  readonly plans?: Plans<R> | undefined
+  /** What a session is given that must not lie in the database, such as keys in its environment. @default nothing */
+  readonly secrets?: RunSteps.Secrets<R> | undefined
+}
+
+/** The services of a server that runs need. */
+export type WorkerServices = Sessions | Messages | SessionFiles
+
+const nothing = () => Effect.succeed({})
+
+/** Runs the runs of the engine in context. */
+export const layer = <R = never>(
+  { plans = {}, secrets = nothing, ...options }: WorkerOptions<R>
+): Layer.Layer<never, SettingsRefused, WorkflowEngine.WorkflowEngine | RunStore | WorkerServices | R> =>
+  Layer.unwrap(Effect.gen(function*() {
+    const settings = yield* readRunSettings(options)
+    const own = yield* Effect.context<R>()
+    const store = yield* RunStore
+    const steps = RunSteps.make({
+      store,
+      settings,
+      sessions: yield* Sessions,
+      messages: yield* Messages,
+      files: yield* SessionFiles,
+      random: yield* SecureRandom.SecureRandom,
+      cancellations: yield* Cancellations.make(store, settings.cancelInterval),
+      secrets: (payload) => Effect.provideContext(secrets(payload), own)
+    })
+    const ownPlans = Object.fromEntries(
+      Object.entries(plans).map(([name, plan]) =>
+        [name, (progress: Parameters<typeof plan>[0]) => Effect.provideContext(plan(progress), own)] as const
+      )
+    )
+    const { maxGenerations } = settings
+    return AgentRun.toLayer(RunBody.make({ steps, plans: ownPlans, maxGenerations }))
+  })).pipe(Layer.provide([SecureRandom.layerWebCrypto, Digest.layerWebCrypto]))
