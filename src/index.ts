@@ -12,6 +12,7 @@ export type {
 } from "./client/RequestOptions.ts"
 // Of the policy only the type, which the layers of services name.
 export type { RequestPolicy, SharedLimits } from "./client/RequestPolicy.ts"
+export * as Budget from "./functions/Budget.ts"
 export * as Bundle from "./functions/Bundle.ts"
 export * as MessageReader from "./functions/MessageReader.ts"
 export * as TurnStream from "./functions/TurnStream.ts"
@@ -30,6 +31,7 @@ export * from "./services/Health.ts"
 export * from "./services/Messages.ts"
 export * from "./services/ProjectFiles.ts"
 export * from "./services/QueueItems.ts"
+export type { Prompt, Prompts, PromptWithOptions } from "./services/session/handleTurns.ts"
 export * from "./services/SessionFiles.ts"
 export { SessionGates } from "./services/SessionGates.ts"
 export type {

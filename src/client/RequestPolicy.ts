@@ -16,6 +16,7 @@ import { type Answered, type Attempt, type Sending, valueOf } from "../internal/
 import { hasTracer, withSpan } from "../internal/request/traced.ts"
 import type { Recorded } from "../internal/telemetry/observedTurn.ts"
 import { startedNothing } from "../internal/turn/brokenTurn.ts"
+import type { Budgets } from "../internal/turn/ledger.ts"
 import { type TurnLimits, turnLimits } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Operation, Repetition } from "../schema/Operation.ts"
@@ -46,6 +47,8 @@ export interface SharedLimits {
   readonly maxSessions?: number | undefined
   /** How many turns may be streamed at once; the next one waits. @default no limit */
   readonly maxStreams?: number | undefined
+  /** What the turns of the layer may cost in all: one that begins beyond it fails with `BudgetExhausted`. */
+  readonly budget?: Budgets | undefined
 }
 
 /** What sets a call apart from others of its operation. */
@@ -195,6 +198,8 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   readonly session: Effect.Effect<void, never, Scope.Scope>
   /** Waits until another turn may be streamed, and counts it until the scope closes. */
   readonly stream: Effect.Effect<void, never, Scope.Scope>
+  /** What the turns of the layer may cost. */
+  readonly budgets: Budgets | undefined
 }>()("effect-ash/client/RequestPolicy") {
   /** The options in force where the layer is built are those of the layer. */
   static readonly layer = (limits: SharedLimits): Layer.Layer<RequestPolicy, AshError> =>
@@ -234,7 +239,8 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
           settings,
           recorded: (context) => recordedBy(layerOptions.telemetry, context),
           session: permits(limits.maxSessions),
-          stream: permits(limits.maxStreams)
+          stream: permits(limits.maxStreams),
+          budgets: limits.budget
         })
       })
     )

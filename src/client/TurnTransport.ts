@@ -14,11 +14,13 @@ import { limitOrElse } from "../internal/request/eventLoop.ts"
 import { exchange } from "../internal/request/exchange.ts"
 import { renamed } from "../internal/request/operations.ts"
 import { redactOf } from "../internal/request/secrets.ts"
-import type { Answered, Attempt } from "../internal/request/sending.ts"
+import { type Answered, type Attempt, whenSent } from "../internal/request/sending.ts"
 import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/observedTurn.ts"
 import { TurnMetrics } from "../internal/telemetry/turnMetrics.ts"
 import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
+import { type Budgets, ledgersOf } from "../internal/turn/ledger.ts"
 import { readAhead } from "../internal/turn/readAhead.ts"
+import { holdShare, keepAccount, TurnAccount } from "../internal/turn/turnAccount.ts"
 import { BeforeTurn, type TurnControl } from "../internal/turn/turnControl.ts"
 import { endTurn, type OnTurnError } from "../internal/turn/turnEnd.ts"
 import type { TurnEvent } from "../internal/turn/turnFold.ts"
@@ -42,6 +44,8 @@ export interface TurnRequest {
   readonly content: MessageContent
   readonly options: SendMessageOptions
   readonly onTurnError: OnTurnError
+  /** What the turn counts in, beside the budgets of the layer. */
+  readonly budgets?: Budgets | undefined
 }
 
 /** What the sending of turns needs. */
@@ -75,15 +79,20 @@ const send = Effect.fnUntraced(function*(
   { api, forms, policy }: Parts,
   request: TurnRequest,
   { attempt }: TurnControl,
-  limits: TurnLimits
+  limits: TurnLimits,
+  account: TurnAccount | undefined
 ) {
   const { content, operation, options, sessionId } = request
+  let maxBudgetUsd = options.maxBudgetUsd
   const prepare = (content: MessageContent) =>
-    api.send.prepare({ params: { id: sessionId }, payload: { ...options, content } })
+    api.send.prepare({ params: { id: sessionId }, payload: { ...options, maxBudgetUsd, content } })
   // Before it waits for room, and before the server is asked for the form that it takes.
-  const asGiven = yield* prepare(content)
+  let asGiven = yield* prepare(content)
+  if (account !== undefined) yield* keepAccount(operation, account)
   yield* warnOfOutputFormat(request)
   yield* policy.stream
+  if (account !== undefined) maxBudgetUsd = yield* holdShare(operation, account, options.maxBudgetUsd)
+  if (maxBudgetUsd !== options.maxBudgetUsd) asGiven = yield* prepare(content)
   const known = yield* forms.find
   const before = yield* BeforeTurn
   const prepareAs = (form: ContentForm) =>
@@ -103,8 +112,42 @@ const send = Effect.fnUntraced(function*(
         limited(forms.send(known, (form) => Effect.flatMap(prepareAs(form), (send) => send({ ...sending, before })))),
         (answered) => ({ ...answered, startedAt })
       ))
-  return yield* policy.attempt(api.send.operation, attempt(start))
+  return yield* policy.attempt(
+    api.send.operation,
+    attempt(account === undefined ? start : whenSent(() => account.sent())(start))
+  )
 })
+
+/** Streams a turn, and keeps its account. */
+const streamTurn = (
+  parts: Parts,
+  request: TurnRequest,
+  control: TurnControl,
+  account?: TurnAccount
+): Stream.Stream<StreamEvent, AshError> => {
+  const { onTurnError, operation, sessionId } = request
+  const failed = (error: AshError) => {
+    account?.failed(error)
+    return renamed(operation)(error)
+  }
+  return Stream.unwrap(Effect.gen(function*() {
+    const { abort } = control
+    const { turn: limits } = yield* parts.policy.settings(operation)
+    const start = send(parts, request, control, limits, account)
+    const { response, startedAt, value: { body } } = yield* abort === undefined
+      ? start
+      : Effect.raceFirst(start, abort)
+    const makeFold = account === undefined ? control.makeFold : account.knowing(control.makeFold)
+    const redact = redactOf(response.request)
+    const http = exchange(response, "", redact)
+    const progress = initialProgress()
+    return body.pipe(
+      readAhead({ abort, operation, sessionId, limits, startedAt, progress }),
+      decodeEvents(operation, limits.maxEventSize),
+      endTurn(operation, sessionId, { account, http, makeFold, onTurnError, progress, redact })
+    )
+  })).pipe(Stream.mapError(failed))
+}
 
 /** Sends messages, and reads the turns that answer them. */
 export class TurnTransport extends Context.Service<TurnTransport, {
@@ -131,24 +174,13 @@ export class TurnTransport extends Context.Service<TurnTransport, {
             const recorded = policy.recorded(context)
             return recorded === undefined ? run(identity) : observe(telemetry, call, recorded, run)
           })),
-        stream: (request, control) =>
-          Stream.unwrap(Effect.gen(function*() {
-            const { onTurnError, operation, sessionId } = request
-            const { abort, makeFold } = control
-            const { turn: limits } = yield* policy.settings(operation)
-            const start = send({ api, forms, policy }, request, control, limits)
-            const { response, startedAt, value: { body } } = yield* abort === undefined
-              ? start
-              : Effect.raceFirst(start, abort)
-            const redact = redactOf(response.request)
-            const http = exchange(response, "", redact)
-            const progress = initialProgress()
-            return body.pipe(
-              readAhead({ abort, operation, sessionId, limits, startedAt, progress }),
-              decodeEvents(operation, limits.maxEventSize),
-              endTurn(operation, sessionId, { http, makeFold, onTurnError, progress, redact })
-            )
-          })).pipe(Stream.mapError(renamed(request.operation)))
+        stream: (request, control) => {
+          const ledgers = ledgersOf(policy.budgets, request.budgets)
+          const turn = (account?: TurnAccount) => streamTurn({ api, forms, policy }, request, control, account)
+          return ledgers.length === 0
+            ? turn()
+            : Stream.suspend(() => turn(new TurnAccount(request.sessionId, ledgers)))
+        }
       }
     })
   )

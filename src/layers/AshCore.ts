@@ -24,6 +24,7 @@ export const layerWithClient = (
   {
     allowPlainHttp,
     apiKey,
+    budget,
     maxRateLimitWait,
     maxSessions,
     maxStreams,
@@ -35,7 +36,7 @@ export const layerWithClient = (
 ): Layer.Layer<AshCore, AshError, HttpClient.HttpClient> =>
   Layer.mergeAll(
     AshApiClient.layer({ allowPlainHttp, apiKey, url }),
-    RequestPolicy.layer({ maxRateLimitWait, maxSessions, maxStreams, retryBudget, whenRateLimited }).pipe(
+    RequestPolicy.layer({ budget, maxRateLimitWait, maxSessions, maxStreams, retryBudget, whenRateLimited }).pipe(
       Layer.provide(Layer.succeed(RequestOptions, requestOptions))
     ),
     SessionGates.layerInherited

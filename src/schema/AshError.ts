@@ -24,6 +24,7 @@ export const AshErrorReason = Schema.Union([
   Reasons.SessionBusy,
   Reasons.SessionFenced,
   Reasons.SettingsIgnored,
+  Reasons.BudgetExhausted,
   Reasons.RateLimited,
   Reasons.AtCapacity,
   Reasons.ServerFailure,

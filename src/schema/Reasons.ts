@@ -354,6 +354,32 @@ export class SessionFenced extends Schema.TaggedClass<SessionFenced>("effect-ash
   }
 }
 
+/**
+ * A budget of this program is used up: what is spent and held by turns that run comes to its limit. Nothing was sent. Turns
+ * that run may give back some of what they hold.
+ */
+export class BudgetExhausted extends Schema.TaggedClass<BudgetExhausted>("effect-ash/BudgetExhausted")(
+  "BudgetExhausted",
+  {
+    ...fields,
+    /** What turns have cost, by the vendor's estimates; those that broke off all that they held. */
+    spent: Schema.Finite,
+    /** What turns that run may still cost. */
+    held: Schema.Finite,
+    limit: Schema.Finite,
+    /** What the three count: US dollars or tokens. */
+    unit: Schema.Literals(["usd", "tokens"])
+  }
+) {
+  get isRetryable(): boolean {
+    return this.held > 0
+  }
+
+  get nothingHappened(): boolean {
+    return true
+  }
+}
+
 /** The session got a prepared sandbox, which ignores these settings, and a fresh one was required. It was ended. */
 export class SettingsIgnored extends Schema.TaggedClass<SettingsIgnored>("effect-ash/SettingsIgnored")(
   "SettingsIgnored",

@@ -9,6 +9,7 @@ import type { FileContent } from "../internal/request/content.ts"
 import { renamed, within } from "../internal/request/operations.ts"
 import { paginate, type PagingOptions } from "../internal/request/paging.ts"
 import type { SessionRestarted } from "../internal/turn/gate.ts"
+import { makeBudget, type Spent } from "../internal/turn/ledger.ts"
 import type { ReconcileOutcome, ReconcileQuery } from "../internal/turn/reconcile.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { Attachment } from "../schema/Attachment.ts"
@@ -31,6 +32,7 @@ import type {
   SessionHandleOptions
 } from "./session/handleState.ts"
 import * as HandleTurn from "./session/handleTurn.ts"
+import { type Prompt, type Prompts, turns } from "./session/handleTurns.ts"
 import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
 import { askAs, type AskAsOptions, type TypedAnswer } from "./session/typedAnswer.ts"
 import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
@@ -133,6 +135,16 @@ export interface SessionHandle {
     content: MessageContent,
     options?: AskAsOptions
   ) => Effect.Effect<TypedAnswer<S["Type"]>, AshError, S["DecodingServices"]>
+  /**
+   * Runs a turn for each prompt, in their order and one at a time, as `ask`, each when the one before is taken from the
+   * stream. A prompt that cannot be had, or a turn that fails, fails the stream behind the turns before it.
+   */
+  readonly turns: <E = never, R = never>(
+    prompts: Prompts<Prompt, E, R>,
+    options?: SendMessageOptions
+  ) => Stream.Stream<Turn, AshError | E, R>
+  /** What the turns of this handle have cost so far, by the vendor's estimates. Nothing is sent. */
+  readonly spent: Effect.Effect<Spent>
   /** Runs a shell command, as `Sessions.exec`, when no turn runs. One that was not answered leaves the session fenced. */
   readonly exec: (command: string, options?: ExecOptions) => Effect.Effect<ExecResult, AshError>
   /** The files of the session's workspace. */
@@ -242,13 +254,17 @@ export const make = (
 ): SessionHandle => {
   const { attachments, files, gates, messages, sessions, usage, workspaces } = services
   const { id, ignoredSettings } = known
-  const handle: HandleState = { ...known, services, options, saved: undefined, latest: undefined, broken: undefined }
+  const spending = makeBudget({})
+  const before = { saved: undefined, latest: undefined, broken: undefined }
+  const handle: HandleState = { ...known, services, options, spending, ...before }
   return {
     id,
     ignoredSettings,
     stream: (content, sendOptions) => HandleTurn.stream(handle, "SessionHandle.stream", content, sendOptions),
     ask: (content, sendOptions) => HandleTurn.ask(handle, content, sendOptions),
     askAs: (schema, content, askOptions = {}) => askAs(handle, schema, content, askOptions),
+    turns: (prompts, sendOptions) => turns(handle, prompts, sendOptions),
+    spent: spending.spent,
     exec: (command, execOptions) => HandleTurn.exec(handle, command, execOptions),
     files: filesOf(id, files),
     workspace: workspaceOf(id, workspaces),

@@ -157,7 +157,7 @@ describe("layer", () => {
           Effect.isEffect(value) || Stream.isStream(value) ? [`${name}.${method}`] : []
         )
       )
-      assert.deepStrictEqual(properties, ["handle.fence"])
+      assert.deepStrictEqual(properties, ["handle.spent", "handle.fence"])
     }).pipe(Effect.provide(Server.make(Server.json(health)).layer)))
 
   it.effect("the low-level client repeats nothing and limits nothing", () =>

@@ -125,6 +125,7 @@ const schemaNames = [
 const reasonNames = [
   "AnswerInvalid",
   "AtCapacity",
+  "BudgetExhausted",
   "BufferFull",
   "ConnectionLost",
   "FilesRefused",
@@ -158,6 +159,7 @@ const serviceNames = [
   "AshClient",
   "AshCore",
   "Attachments",
+  "Budget",
   "Bundle",
   "Credentials",
   "Evals",

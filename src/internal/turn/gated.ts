@@ -68,6 +68,9 @@ const unusable = ({ reason }: AshError): Fence | undefined => {
   }
 }
 
+/** Whether it is certain that nothing has run of a turn which failed so before it answered anything. */
+export const ranNothing = (error: AshError): boolean => unusable(error) !== undefined
+
 /** The failure of a turn or a command that did not begin, with what to do about it. */
 const advised = (error: AshError, { halted }: SessionMemory): AshError => {
   const { during, operation, reason } = error

@@ -18,6 +18,7 @@ import { type DoneEvent, mayBeBlock, type StreamEvent, type TurnErrorEvent } fro
 import { printable, printableLines } from "../request/printable.ts"
 import type { Redact } from "../request/secrets.ts"
 import { hideTurn, whatWasWrong, withKnown } from "./brokenTurn.ts"
+import type { TurnAccount } from "./turnAccount.ts"
 import * as TurnFold from "./turnFold.ts"
 import { initialProgress, type TurnProgress } from "./turnProgress.ts"
 
@@ -71,6 +72,8 @@ export interface EndTurnOptions {
   readonly http?: HttpExchange | undefined
   /** Makes what the turn is folded into. */
   readonly makeFold?: TurnFold.Make
+  /** Takes note of what the turn costs. */
+  readonly account?: TurnAccount | undefined
 }
 
 /** The events of a turn up to its end. A class, as methods stay compiled when a turn ends, and closures do not. */
@@ -126,7 +129,9 @@ class TurnEnding {
   take(arrived: ReadonlyArray<StreamEvent>): ReadonlyArray<StreamEvent> {
     this.#progress.hasBegun = true
     const batch = this.isHolding || arrived.some(isTerminal) ? this.#settle(arrived) : arrived
-    return this.#pass(this.#hasFailed ? batch.slice(0, -1) : batch)
+    const passed = this.#pass(this.#hasFailed ? batch.slice(0, -1) : batch)
+    this.#options.account?.receive(passed)
+    return passed
   }
 
   /** How the stream ends behind the last event. */

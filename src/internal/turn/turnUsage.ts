@@ -56,6 +56,10 @@ const totalOf = (models: Figures["models"]): Tokens => {
 
 const countOf = (usage: Tokens | TokenUsage, name: keyof TokenUsage): number => usage[name] ?? 0
 
+/** Tokens of every kind. */
+export const tokensOf = (usage: Tokens | TokenUsage): number =>
+  counters.reduce((sum, [, name]) => sum + countOf(usage, name), 0)
+
 const isZero = (usage: TokenUsage) => counters.every(([, name]) => countOf(usage, name) === 0)
 
 /** Whether one has at least as much of everything as another. */

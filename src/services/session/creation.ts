@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { within } from "../../internal/request/operations.ts"
+import { type Budgets, ledgersOf } from "../../internal/turn/ledger.ts"
 import { nothingBefore } from "../../internal/turn/turnUsage.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
@@ -71,25 +72,30 @@ const createFresh = (
     return yield* settingsIgnored(session, ignored)
   })
 
-/** Keeps the gate of a session that was just created, until the scope closes; answers whether it has. */
-const keepGate = Effect.fnUntraced(function*({ gates }: SessionsParts, id: string) {
-  const gate = yield* gates.use(id)
-  gate.remember({ lastSequence: 0, usageBefore: nothingBefore })
-  let isClosed = false
-  yield* Effect.addFinalizer(() =>
-    Effect.sync(() => {
-      isClosed = true
-      gate.closed(cutOff(id))
-    })
-  )
-  return () => isClosed
-})
+/** Keeps the gate of a session that was just created, and its part of budgets, until the scope closes; answers whether it has. */
+const keepGate = Effect.fnUntraced(
+  function*({ gates, policy }: SessionsParts, id: string, budget: Budgets | undefined) {
+    const gate = yield* gates.use(id)
+    for (const ledger of ledgersOf(policy.budgets, budget)) {
+      yield* Effect.acquireRelease(Effect.sync(() => ledger.join(id)), () => Effect.sync(() => ledger.leave(id)))
+    }
+    gate.remember({ lastSequence: 0, usageBefore: nothingBefore })
+    let isClosed = false
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => {
+        isClosed = true
+        gate.closed(cutOff(id))
+      })
+    )
+    return () => isClosed
+  }
+)
 
 /** Opens a session, and answers what a handle to it has to know. */
 export const open = (
   parts: SessionsParts,
   payload: CreateSessionRequest,
-  { label, requireFreshSandbox = false }: OpenSessionOptions,
+  { budget, label, requireFreshSandbox = false }: OpenSessionOptions,
   scope: Scope.Scope
 ): Effect.Effect<KnownSession, AshError> =>
   Effect.gen(function*() {
@@ -97,7 +103,7 @@ export const open = (
     yield* parts.policy.session
     const session = yield* requireFreshSandbox ? createFresh(parts, payload, scope) : createIn(parts, payload, scope)
     const { agentName, id } = session
-    const isClosed = yield* keepGate(parts, id)
+    const isClosed = yield* keepGate(parts, id, budget)
     if (label !== undefined) yield* mark(parts, id, label)
     return { id, agentName, ignoredSettings: ignoredSettings(payload, session), after: 0, isClosed }
   }).pipe(Effect.provideService(Scope.Scope, scope), Effect.mapError(within("Sessions.open")))

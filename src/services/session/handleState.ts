@@ -5,6 +5,7 @@ import type { BufferOptions, TurnTimeouts } from "../../client/RequestOptions.ts
 import type { TurnTransport } from "../../client/TurnTransport.ts"
 import type { Answered } from "../../internal/request/sending.ts"
 import type { Fence } from "../../internal/turn/gate.ts"
+import type { Budget, Budgets } from "../../internal/turn/ledger.ts"
 import type { Control } from "../../internal/turn/turnControl.ts"
 import type { BusyOptions, TurnGates } from "../../internal/turn/turnGates.ts"
 import { AshError } from "../../schema/AshError.ts"
@@ -53,6 +54,11 @@ export interface SessionHandleOptions extends BusyOptions {
   readonly timeouts?: TurnTimeouts | undefined
   /** What is read ahead of a slow consumer of the handle's turns, over the options of the layer. */
   readonly buffer?: BufferOptions | undefined
+  /**
+   * What the handle's turns may cost, beside the budget of the layer: one budget, or several that apply at once. A turn
+   * that begins beyond one fails with `BudgetExhausted`.
+   */
+  readonly budget?: Budgets | undefined
 }
 
 /** How a command is run. */
@@ -113,6 +119,8 @@ interface SentTurn {
 export interface HandleState extends KnownSession {
   readonly services: HandleServices
   readonly options: SessionHandleOptions
+  /** Counts what its turns cost. */
+  readonly spending: Budget
   /** The workspace, saved before the restart that a fence needs, and not yet brought back. */
   saved: { readonly fence: Fence; readonly workspace: Uint8Array } | undefined
   /** The last turn of the handle, and the last one that broke off. */

@@ -1,4 +1,5 @@
 /** What a handle sends: turns and commands, each alone in its session, and again where it could not begin. */
+import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -98,7 +99,8 @@ const begin = Effect.fnUntraced(function*(
   const onSend = () => {
     handle.latest = { contentKey: contentKeyOf(content), sentAt: clock.currentTimeMillisUnsafe() }
   }
-  const request = { operation, sessionId: id, content, options: sendOptions, onTurnError: "fail" } as const
+  const budgets = [handle.spending, ...Arr.ensure(handle.options.budget ?? [])]
+  const request = { operation, sessionId: id, content, options: sendOptions, onTurnError: "fail", budgets } as const
   const turn = Gated.gatedTurn(
     { ...holder, onSend },
     makeFold,

@@ -1,0 +1,62 @@
+/**
+ * What turns may cost. A budget is given to a layer, for all turns of its services, to a session's handle or to a batch; where
+ * several apply, each holds. The figures are the vendor's estimates.
+ */
+import * as Effect from "effect/Effect"
+import * as Ledger from "../internal/turn/ledger.ts"
+import { AshError } from "../schema/AshError.ts"
+import { InvalidRequest } from "../schema/Reasons.ts"
+
+/** What a program may spend on turns, and what it has. */
+export type Budget = Ledger.Budget
+
+/** What turns may use and cost. */
+export type BudgetLimits = Ledger.BudgetLimits
+
+/** What is left of a budget. */
+export type BudgetLeft = Ledger.BudgetLeft
+
+/** What turns have used and cost. */
+export type Spent = Ledger.Spent
+
+const refuse = (field: keyof BudgetLimits, expected: string) =>
+  Effect.fail(
+    new AshError({
+      operation: "Budget.make",
+      reason: new InvalidRequest({ message: `${field} must be ${expected}`, field })
+    })
+  )
+
+/**
+ * A budget that is not used yet; without limits it only counts. Of each turn the share is held before the turn starts, and
+ * sent as its `maxBudgetUsd`: the turn ends there, at most one model call beyond it. What it did not use is given back when
+ * it ends; one that broke off counts as all that it held. A turn for which nothing is left fails with `BudgetExhausted`.
+ *
+ * Fails with `InvalidRequest` for a limit that is no number of 0 or more.
+ *
+ * **Example** (A layer that spends 5 US dollars at most, and a session one of them)
+ *
+ * ```ts
+ * import { Effect, Layer } from "effect"
+ * import { Ash, Budget, Sessions } from "effect-ash"
+ *
+ * const layer = Layer.unwrap(
+ *   Effect.map(Budget.make({ usd: 5 }), (budget) => Ash.layerConfig({ budget }))
+ * )
+ *
+ * const work = Effect.gen(function*() {
+ *   const budget = yield* Budget.make({ usd: 1, tokens: 500_000 })
+ *   const session = yield* (yield* Sessions).open({ agent: "helper" }, { budget })
+ *   const turn = yield* session.ask("Read the report.")
+ *   return { answer: turn.text, spent: yield* session.spent, left: yield* budget.left }
+ * }).pipe(Effect.scoped, Effect.provide(layer))
+ * ```
+ */
+export const make = (limits: BudgetLimits): Effect.Effect<Budget, AshError> => {
+  const { share, tokens, usd } = limits
+  for (const [field, limit] of [["usd", usd], ["tokens", tokens]] as const) {
+    if (limit !== undefined && !(limit >= 0 && limit < Infinity)) return refuse(field, "a finite number of 0 or more")
+  }
+  if (share !== undefined && !(share > 0 && share < Infinity)) return refuse("share", "a finite number above 0")
+  return Effect.sync(() => Ledger.makeBudget({ share, tokens, usd }))
+}

@@ -1,0 +1,46 @@
+/** Turns over prompts, one behind the other. */
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import { renamed } from "../../internal/request/operations.ts"
+import type { AshError } from "../../schema/AshError.ts"
+import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
+import type { Turn } from "../../schema/Turn.ts"
+import type { HandleState } from "./handleState.ts"
+import { ask } from "./handleTurn.ts"
+
+/** Where prompts come from: a stream, or an iterable, of which each is taken when it is its turn. A text is one prompt. */
+export type Prompts<A, E = never, R = never> = Stream.Stream<A, E, R> | Iterable<A>
+
+/** A stream of prompts, each of which is taken when it is its turn. */
+const streamOf = <A, E, R>(prompts: Prompts<A, E, R>): Stream.Stream<A, E, R> =>
+  Stream.isStream(prompts) ? prompts : Stream.fromIterable(prompts, { chunkSize: 1 })
+
+/** A prompt, or one with options of its own turn. */
+export type Prompt = MessageContent | PromptWithOptions
+
+/** A prompt with options of its own turn, which stand before those of all. */
+export interface PromptWithOptions {
+  readonly content: MessageContent
+  readonly options?: SendMessageOptions | undefined
+}
+
+/** Whether a prompt is content alone. */
+const isContent = (prompt: Prompt): prompt is MessageContent => Predicate.isString(prompt) || !("content" in prompt)
+
+/** The content and the options of a prompt. */
+const promptOf = (prompt: Prompt, options: SendMessageOptions | undefined): Required<PromptWithOptions> =>
+  isContent(prompt)
+    ? { content: prompt, options }
+    : { content: prompt.content, options: { ...options, ...prompt.options } }
+
+/** Runs a turn for each prompt. */
+export const turns = <E, R>(
+  handle: HandleState,
+  prompts: Prompts<Prompt, E, R>,
+  options: SendMessageOptions | undefined
+): Stream.Stream<Turn, AshError | E, R> =>
+  Stream.mapEffect(streamOf(Predicate.isString(prompts) ? [prompts] : prompts), (prompt) => {
+    const { content, options: own } = promptOf(prompt, options)
+    return Effect.mapError(ask(handle, content, own), renamed("SessionHandle.turns"))
+  })
