@@ -10,7 +10,6 @@ import * as Exit from "effect/Exit"
 import * as HttpApi from "effect/http-api/HttpApi"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
@@ -20,7 +19,6 @@ import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import * as Endpoint from "../internal/request/endpoint.ts"
 import * as Failures from "../internal/request/failures.ts"
 import { safelyIs } from "../internal/request/inspectUnknown.ts"
-import { redactOf } from "../internal/request/secrets.ts"
 import { type Answered, type Attempt, valueOf } from "../internal/request/sending.ts"
 import { AshApi } from "../schema/AshApi.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
@@ -56,9 +54,9 @@ const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpCl
  * Releases what an attempt holds as soon as it fails, not only when the scope around its repetitions closes; and maps the
  * errors of the stream in its answer. One that was read to its end holds nothing, and to abort it costs as much as to make it.
  */
-const holdStream = (toError: (reason: AshErrorReason) => AshError) =>
-<E, R>(
-  attempt: Effect.Effect<Answered<unknown>, E, R>
+const holdStream = <E, R>(
+  attempt: Effect.Effect<Answered<unknown>, E, R>,
+  toError: (reason: AshErrorReason) => AshError
 ): Effect.Effect<Answered<unknown>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.gen(function*() {
     const scope = Scope.makeUnsafe()
@@ -82,38 +80,6 @@ const holdStream = (toError: (reason: AshErrorReason) => AshError) =>
     return { value: { ...value, body }, response }
   })
 
-/** Why an answer cannot be read. */
-const unread = (
-  error: HttpClientError.HttpClientError | Schema.SchemaError,
-  response: HttpClientResponse.HttpClientResponse,
-  { answerInErrors }: Endpoint.Endpoint
-): Effect.Effect<AshErrorReason> => {
-  if (!safelyIs(error, Schema.isSchemaError)) {
-    return Effect.succeed(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, response.request)))
-  }
-  const redact = redactOf(response.request)
-  return Effect.map(
-    Effect.orElseSucceed(response.text, () => ""),
-    (text) => Failures.undecodable(response, { text }, redact, answerInErrors, Failures.describeBody(error, redact))
-  )
-}
-
-/** Reads the answer to a request. */
-const read =
-  (endpoint: Endpoint.Endpoint) =>
-  (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Answered<unknown>, AshErrorReason> => {
-    const decode = endpoint.decoderOf(response.status)
-    return decode === undefined
-      ? Effect.flatMap(
-        Failures.readText(response),
-        (body) => Effect.fail(Failures.undecodable(response, body, redactOf(response.request), endpoint.answerInErrors))
-      )
-      : Effect.matchEffect(decode(response), {
-        onFailure: (error) => Effect.flip(unread(error, response, endpoint)),
-        onSuccess: (value) => Effect.succeed({ value, response })
-      })
-  }
-
 /** The method of an endpoint. What it needs of its schemas is made when it is first called. */
 const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint, transport: Transport.Transport) => {
   const toError = (reason: AshErrorReason) => new AshError({ operation: operation.name, reason })
@@ -124,12 +90,8 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
   ): Attempt<Answered<unknown>, Scope.Scope> =>
   (sending) =>
     endpoint.answersStream
-      ? transport.open(endpoint, encoded, sending).pipe(
-        Effect.flatMap(read(endpoint)),
-        Effect.mapError(toError),
-        holdStream(toError)
-      )
-      : transport.send(endpoint, encoded, sending).pipe(Effect.flatMap(read(endpoint)), Effect.mapError(toError))
+      ? holdStream(Effect.mapError(transport.open(endpoint, encoded, sending), toError), toError)
+      : Effect.mapError(transport.send(endpoint, encoded, sending), toError)
   const prepare = (input: Endpoint.Input) =>
     Effect.suspend(() => {
       const endpoint = made ??= makeEndpoint()

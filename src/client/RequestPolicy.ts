@@ -66,14 +66,19 @@ export interface CallOptions<A, R> {
 /** The options of a call, those of its layer under them, and what is read of them. */
 export interface Settings {
   readonly options: RequestOptionsInput
+  readonly sending: Sending
+  readonly timeout: Duration.Duration | undefined
   readonly retry: Retry
   readonly turn: TurnLimits
 }
 
 const settingsOf = (options: RequestOptionsInput): Settings => {
+  const { headers = {}, responseLimits, timeout } = options
   const { delay = "200 millis", maxDelay = "30 seconds", maxRetryAfter = "1 minute", times = 2 } = options.retry ?? {}
   return {
     options,
+    sending: { headers: Object.keys(headers).length === 0 ? undefined : headers, responseLimits },
+    timeout: timeout === undefined ? undefined : Duration.fromInputUnsafe(timeout),
     retry: {
       times,
       delay: Duration.fromInputUnsafe(delay),
@@ -88,7 +93,8 @@ const settingsOf = (options: RequestOptionsInput): Settings => {
 const makeSettings = (layerOptions: RequestOptionsInput) => {
   const known = new WeakMap<RequestOptionsInput, Settings>()
   return (operation: string): Effect.Effect<Settings, AshError> =>
-    Effect.flatMap(RequestOptions, (own) => {
+    Effect.contextWith((context: Context.Context<never>) => {
+      const own = Context.get(context, RequestOptions)
       const settings = known.get(own)
       return settings !== undefined ? Effect.succeed(settings) : Effect.map(checkOptions(operation, own), () => {
         const settings = settingsOf(merge(own)(layerOptions))
@@ -98,17 +104,22 @@ const makeSettings = (layerOptions: RequestOptionsInput) => {
     })
 }
 
+const nothingHappened = (error: AshError) => error.nothingHappened
+
+const always = () => true
+
 /** What bounds an attempt of an operation, and whether it may be sent again, as far as what it does is concerned. */
 const boundsOf = (
-  { repetition, startsTurn, timeLimit }: Operation,
-  { options, turn }: Settings,
+  { startsTurn, timeLimit }: Operation,
+  repetition: Repetition,
+  { timeout, turn }: Settings,
   fixed: Duration.Duration | undefined
 ): Pick<Policy, "isHarmless" | "timeout" | "timer"> =>
   repetition === "repeats" && startsTurn
     ? { isHarmless: startedNothing, timeout: turn.headers, timer: "headers" }
     : {
-      isHarmless: repetition === "repeats" ? ({ nothingHappened }) => nothingHappened : () => true,
-      timeout: fixed ?? (options.timeout === undefined ? timeLimit : Duration.fromInputUnsafe(options.timeout)),
+      isHarmless: repetition === "repeats" ? nothingHappened : always,
+      timeout: fixed ?? timeout ?? timeLimit,
       timer: "attempt"
     }
 
@@ -216,25 +227,24 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
           { onSent, onWire, repetition = operation.repetition, timeLimit }: CallOptions<A, R> = {}
         ) =>
           Effect.flatMap(settings(operation.name), (settings) => {
-            const { headers, responseLimits } = settings.options
             const policy: Policy = {
-              ...boundsOf({ ...operation, repetition }, settings, timeLimit),
+              ...boundsOf(operation, repetition, settings, timeLimit),
               retry: settings.retry,
-              sending: { headers, responseLimits, onSent },
+              sending: onSent === undefined ? settings.sending : { ...settings.sending, onSent },
               budget,
               rateLimit: operation.rateLimit && rateLimits[operation.rateLimit]
             }
             return applyPolicy(operation.name, policy, attempt, onWire)
           })
         const exchange: RequestPolicy["Service"]["exchange"] = ({ operation, prepare }, request, options) =>
-          Effect.flatMap(prepare(request), (send) => repeat(operation, send, options)).pipe(withSpan(operation.name))
+          withSpan(operation.name)(Effect.flatMap(prepare(request), (send) => repeat(operation, send, options)))
         return RequestPolicy.of({
           attempt: repeat,
           exchange,
           call: (method, request, options) => Effect.map(exchange(method, request, options), valueOf),
           remove: ({ operation, prepare }, request) =>
-            Effect.flatMap(prepare(request), (send) => Effect.asVoid(repeat(operation, doneIfGone(send)))).pipe(
-              withSpan(operation.name)
+            withSpan(operation.name)(
+              Effect.flatMap(prepare(request), (send) => Effect.asVoid(repeat(operation, doneIfGone(send))))
             ),
           settings,
           recorded: (context) => recordedBy(layerOptions.telemetry, context),

@@ -4,7 +4,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
@@ -102,9 +101,10 @@ const send = Effect.fnUntraced(function*(
         Effect.mapError(Effect.fromResult(toForm(content, form)), (reason) => refused(request, reason)),
         prepare
       )
-  const limited = Duration.isFinite(limits.turn)
-    ? limitOrElse({ duration: limits.turn, orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn)) })
-    : identity
+  const limited = limitOrElse({
+    duration: limits.turn,
+    orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn))
+  })
   // The turn begins with the sending that is answered: what was refused before was none.
   const start: Attempt<StartedTurn, Scope.Scope> = (sending) =>
     Effect.flatMap(Clock.currentTimeNanos, (startedAt) =>

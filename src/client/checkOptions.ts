@@ -1,7 +1,7 @@
 /** Refuses options of requests that cannot be used, before a request is made with them. */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { checkHeaders } from "../internal/request/connection.ts"
+import { wrongHeader } from "../internal/request/connection.ts"
 import { readDuration, refuseOption } from "../internal/request/durations.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { RequestOptionsInput } from "./RequestOptions.ts"
@@ -14,7 +14,8 @@ const limitOf = (limit: Duration.Input | "off" | undefined) => limit === "off" ?
 export const checkOptions = (operation: string, options: RequestOptionsInput): Effect.Effect<void, AshError> =>
   Effect.gen(function*() {
     const { buffer, headers, maxEventSize, responseLimits, retry, timeout, timeouts } = options
-    yield* Effect.mapError(checkHeaders(headers), (reason) => new AshError({ operation, reason }))
+    const reason = wrongHeader(headers ?? {})
+    if (reason !== undefined) return yield* Effect.fail(new AshError({ operation, reason }))
     const durations = {
       timeout,
       "retry.delay": retry?.delay,

@@ -1,5 +1,4 @@
 /** Sends one request of an endpoint to a server, and receives its answer. */
-import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
@@ -17,9 +16,9 @@ import * as Answer from "../internal/request/answer.ts"
 import * as Connection from "../internal/request/connection.ts"
 import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import type { Encoded, Endpoint } from "../internal/request/endpoint.ts"
-import * as Failures from "../internal/request/failures.ts"
-import { harmful, redactOf } from "../internal/request/secrets.ts"
-import type { Sending } from "../internal/request/sending.ts"
+import { readAnswer } from "../internal/request/readAnswer.ts"
+import { harmful } from "../internal/request/secrets.ts"
+import type { Answered, Sending } from "../internal/request/sending.ts"
 import { MayRepeat, sendOnce } from "../internal/request/sendOnce.ts"
 import { hasTracer } from "../internal/request/traced.ts"
 import { bodyOf } from "../internal/request/upload.ts"
@@ -40,57 +39,48 @@ export interface ConnectionOptions {
   readonly allowPlainHttp?: boolean | undefined
 }
 
-/** Whether a header has that type and no other. Types are compared by type and subtype alone. */
-const hasType = (header: string | undefined, mediaType: string) =>
-  (header ?? "").replaceAll(/"(?:[^"\\]|\\.)*"/g, "").split(",")
-    .every((type) => type.split(";")[0]?.trim().toLowerCase() === mediaType)
+const noHash = Option.none<string>()
 
 const commonHeaders = { "accept-encoding": "identity", ...Connection.ownHeaders }
 
-/** Refuses a body that the server would refuse. */
-const checkBody = (body: HttpBody.HttpBody, bodyLimit: number) => {
+/** Why a server would refuse a body, if so. */
+const wrongBody = (body: HttpBody.HttpBody, bodyLimit: number): InvalidRequest | undefined => {
   const size = body._tag === "Uint8Array" || body._tag === "Stream" ? body.contentLength ?? 0 : 0
-  return size <= bodyLimit ? Effect.void : Effect.fail(
-    new InvalidRequest({
-      message: `the body of the request must be at most ${bodyLimit} bytes; it has ${size}`,
-      field: "body"
-    })
-  )
+  return size <= bodyLimit ? undefined : new InvalidRequest({
+    message: `the body of the request must be at most ${bodyLimit} bytes; it has ${size}`,
+    field: "body"
+  })
 }
 
 /** `fetch` must not carry the key, or a body, to wherever a server redirects: a client of one's own neither. */
-const followNoRedirect = (
-  request: HttpClientRequest.HttpClientRequest
-): Effect.Effect<HttpClientRequest.HttpClientRequest> =>
-  // Within the client, where the options that its layer was given are in context, and until it has answered.
-  Effect.withFiber((fiber) => {
-    const init = Context.getOrUndefined(fiber.context, FetchHttpClient.RequestInit)
-    fiber.setContext(Context.add(fiber.context, FetchHttpClient.RequestInit, { ...init, redirect: "manual" }))
-    return Effect.succeed(request)
-  })
+const followNoRedirect = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
+  HttpClient.makeWith(client.postprocess, (request) =>
+    // Within the client, where the options that its layer was given are in context, and until it has answered.
+    Effect.withFiber((fiber) => {
+      const init = Context.getOrUndefined(fiber.context, FetchHttpClient.RequestInit)
+      fiber.setContext(Context.add(fiber.context, FetchHttpClient.RequestInit, { ...init, redirect: "manual" }))
+      return client.preprocess(request)
+    }))
 
-/**
- * Spans hold of a query and of headers only what is known to be harmless; without a tracer there is no span of a client
- * either. Where `fetch` cannot send a body in pieces, it is sent whole.
- */
-const provide = <R>(context: Context.Context<R>): Context.Context<R> => {
-  const sending = Context.add(context, FetchHttpClient.StreamBodyFallback, "buffer")
-  return hasTracer(context)
-    ? Context.add(sending, UrlParams.CurrentRedactedNames, [harmful]).pipe(
+const always = () => true
+
+/** Spans hold of a query and of headers only what is known to be harmless; without a tracer no client makes one. */
+const traced = <R>(context: Context.Context<R>): Context.Context<R> =>
+  hasTracer(context)
+    ? Context.add(context, UrlParams.CurrentRedactedNames, [harmful]).pipe(
       Context.add(Headers.CurrentRedactedNames, [harmful])
     )
-    : Context.add(sending, HttpClient.TracerDisabledWhen, () => true)
-}
+    : Context.add(context, HttpClient.TracerDisabledWhen, always)
 
-/**
- * Sends a request of an endpoint. The answer is a success of a type that the endpoint declares; what it holds is not read
- * yet.
- */
+/** Where `fetch` cannot send a body in pieces, it is sent whole. */
+const inPieces = Effect.provideService(FetchHttpClient.StreamBodyFallback, "buffer")
+
+/** Sends a request of an endpoint, and reads what answers it. */
 type Send<R> = (
   endpoint: Endpoint,
   encoded: Encoded,
   sending: Sending
-) => Effect.Effect<HttpClientResponse.HttpClientResponse, AshErrorReason, R>
+) => Effect.Effect<Answered<unknown>, AshErrorReason, R>
 
 /** The way to one server. */
 export interface Transport {
@@ -108,71 +98,49 @@ const warnOfPlainHttp = (url: string) =>
     `${url} is plain http to another machine: what is sent, the key too, can be read on the way; use https, or set allowPlainHttp`
   )
 
-/** The answer where it is a success of the right type, and else why it is not. */
-const succeed = (
-  { answerInErrors, mediaType }: Endpoint,
-  response: HttpClientResponse.HttpClientResponse
-): Effect.Effect<HttpClientResponse.HttpClientResponse, AshErrorReason> => {
-  const isSuccess = response.status >= 200 && response.status < 300
-  if (isSuccess && (mediaType === undefined || hasType(response.headers["content-type"], mediaType))) {
-    return Effect.succeed(response)
-  }
-  const redact = redactOf(response.request)
-  return Effect.flatMap(
-    Failures.readText(response),
-    (body) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.fail(
-          isSuccess
-            ? Failures.noEventStream(response, body, redact)
-            : Failures.fromResponse(response, body, redact, now, answerInErrors)
-        ))
-  )
-}
-
 /** The way to a server, over the `HttpClient` in context. Fails on a URL or a key that cannot be used. */
 export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const url = yield* Connection.baseUrl(connection.url)
   const key = yield* Connection.keyFrom(connection.apiKey)
   if (Connection.isExposed(url) && connection.allowPlainHttp !== true) yield* warnOfPlainHttp(url)
 
-  const client = HttpClient.mapRequestEffect(yield* HttpClient.HttpClient, followNoRedirect)
+  const client = followNoRedirect(yield* HttpClient.HttpClient)
   const decoder = yield* Answer.ContentDecoding
   const mayRepeat = yield* MayRepeat
   const mark = `effect-ash:${yield* Random.next}`
 
-  const prepare = (
-    { bodyLimit, method }: Endpoint,
-    { body, contents, path, query }: Encoded,
-    { headers, onSent }: Sending
-  ): Effect.Effect<HttpClientRequest.HttpClientRequest, AshErrorReason> => {
-    const uploaded = bodyOf(body, mark, contents, onSent)
-    const checked = Effect.flatMap(Connection.checkHeaders(headers), () => checkBody(uploaded, bodyLimit))
-    return Effect.map(Effect.flatMap(checked, () => key), (token) => {
-      const all = Headers.fromRecordUnsafe({
-        ...commonHeaders,
-        ...Headers.fromInput(headers),
-        ...(token === undefined ? {} : { authorization: `Bearer ${token}` })
-      })
-      const request = HttpClientRequest.makeWith(method, url + path, query, Option.none(), all, HttpBody.empty)
-      return uploaded._tag === "Empty" ? request : HttpClientRequest.setBody(request, uploaded)
-    })
+  const requestOf = (
+    { method }: Endpoint,
+    { path, query }: Encoded,
+    body: HttpBody.HttpBody,
+    headers: Sending["headers"],
+    token: string | undefined
+  ) => {
+    const all: Record<string, string> = { ...commonHeaders, ...(headers && Headers.fromInput(headers)) }
+    if (token !== undefined) all["authorization"] = `Bearer ${token}`
+    const sent = Headers.fromRecordUnsafe(all)
+    const request = HttpClientRequest.makeWith(method, url + path, query, noHash, sent, HttpBody.empty)
+    return body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)
   }
 
   const sendOver =
     <R>(client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>): Send<R> =>
-    (endpoint, encoded, sending) => {
+    (endpoint, encoded, { before, headers, onRequest, onResponse, onSent, responseLimits }) => {
+      const body = bodyOf(encoded.body, mark, encoded.contents, onSent)
+      const wrong = (headers && Connection.wrongHeader(headers)) ?? wrongBody(body, endpoint.bodyLimit)
+      if (wrong !== undefined) return Effect.fail(wrong)
       const receive = (received: HttpClientResponse.HttpClientResponse) => {
-        const limit = endpoint.answersStream ? Infinity : sending.responseLimits?.body ?? Answer.defaultLimit
+        const limit = endpoint.answersStream ? Infinity : responseLimits?.body ?? Answer.defaultLimit
         const response = Answer.receive(received, decoder, limit)
-        sending.onResponse?.(response)
-        return succeed(endpoint, response)
+        onResponse?.(response)
+        return readAnswer(endpoint, response)
       }
-      const { before } = sending
-      const prepared = prepare(endpoint, encoded, sending)
-      return Effect.flatMap(before === undefined ? prepared : Effect.tap(prepared, () => before), (request) => {
-        sending.onRequest?.()
-        const send = client.execute(request)
+      const ready = before === undefined ? key : Effect.tap(key, () => before)
+      const sent = Effect.flatMap(ready, (token) => {
+        const request = requestOf(endpoint, encoded, body, headers, token)
+        onRequest?.()
+        const execute = client.execute(request)
+        const send = body._tag === "Stream" ? inPieces(execute) : execute
         return Effect.matchEffect(mayRepeat ? sendOnce(request)(send) : send, {
           onFailure: (error) => {
             const failure = ConnectionFailures.ofClient(error, request)
@@ -183,7 +151,8 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
           },
           onSuccess: receive
         })
-      }).pipe(Effect.updateContext(provide<R>))
+      })
+      return Effect.updateContext(sent, (context: Context.Context<R>) => traced(context))
     }
 
   const transport: Transport = {

@@ -58,8 +58,8 @@ export class ContentDecoding
 
 /** The codings of a content, in the order in which they were applied. */
 const codingsOf = (headers: Headers.Headers): ReadonlyArray<string> =>
-  (headers["content-encoding"] ?? "").toLowerCase().split(",").map((coding) => coding.trim())
-    .filter((coding) => coding !== "")
+  headers["content-encoding"]?.toLowerCase().split(",").map((coding) => coding.trim())
+    .filter((coding) => coding !== "") ?? []
 
 /** A `Response` of `fetch`, unlike one that a program made, has a URL. */
 const isFetched = (response: Response) => Option.exists(HttpClientResponse.toWeb(response), ({ url }) => url !== "")
@@ -164,8 +164,7 @@ const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyAr
 }
 
 /** Whether a browser may keep it from a page that the content was compressed, as it does with an answer of another origin. */
-const hidesCoding = (response: Response) =>
-  Option.exists(HttpClientResponse.toWeb(response), ({ type }) => type === "cors")
+const hidesCoding = (response: Response) => Option.getOrUndefined(HttpClientResponse.toWeb(response))?.type === "cors"
 
 /** Whether the content is declared to have at most so many bytes. */
 const isWithin = (headers: Headers.Headers, limit: number) => {

@@ -97,13 +97,15 @@ const problemOf = (name: string, value: unknown): string | undefined =>
     ? "must be a text of Latin-1 characters in one line"
     : undefined
 
-/** Refuses a caller's headers that cannot be sent, or not by a caller. The failure never holds a value. */
-export const checkHeaders = (headers: Readonly<Record<string, string>> = {}): Effect.Effect<void, InvalidRequest> => {
+/** Why a caller's headers cannot be sent, or not by a caller, if so. It never holds a value. */
+export const wrongHeader = (headers: Readonly<Record<string, string>>): InvalidRequest | undefined => {
   for (const [name, value] of Object.entries(headers)) {
     const problem = problemOf(name, value)
-    if (problem !== undefined) return refuse(printable(name), `the header ${printable(name)} ${problem}`)
+    if (problem === undefined) continue
+    const field = printable(name)
+    return new InvalidRequest({ message: `the header ${field} ${problem}`, field })
   }
-  return Effect.void
+  return undefined
 }
 
 /** Whether this runs in a page, or in a worker of one. */

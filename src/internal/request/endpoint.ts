@@ -8,6 +8,7 @@ import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { ToBase64 } from "../../schema/Bytes.ts"
@@ -57,28 +58,28 @@ const recordOf = (value: unknown): Fields => Predicate.isObject(value) ? value :
 
 /** Encodes what stands in a URL, and refuses what a URL cannot hold. */
 const encoderOf = (schema: Schema.Constraint) => {
-  const encode = Schema.encodeUnknownEffect(codecOf(schema))
-  return (input: unknown): Effect.Effect<Fields, Schema.SchemaError | InvalidRequest> => {
+  const encode = Schema.encodeUnknownResult(codecOf(schema))
+  return (input: unknown): Result.Result<Fields, Schema.SchemaError | InvalidRequest> => {
     const values = recordOf(input)
     const field = Object.keys(values).find((name) => {
       const value = values[name]
       return Predicate.isString(value) && !isWellFormed(value)
     })
     return field === undefined
-      ? Effect.map(encode(input), recordOf)
-      : Effect.fail(new InvalidRequest({ message: `${field} must be ${wellFormed}`, field }))
+      ? Result.map(encode(input), recordOf)
+      : Result.fail(new InvalidRequest({ message: `${field} must be ${wellFormed}`, field }))
   }
 }
 
 const encodePath = (segments: string) => segments.split("/").map(encodeURIComponent).join("/")
 
 const pathEncoder = ({ params, path }: HttpApiEndpoint.Top, filePath: string | undefined) => {
-  if (params === undefined) return () => Effect.succeed(path)
+  if (params === undefined) return () => Result.succeed(path)
   const encode = encoderOf(params)
   // Every other piece is the name of a parameter.
   const pieces = path.split(/:(\w+)/)
   return (input: unknown) =>
-    Effect.map(encode(input), (values) =>
+    Result.map(encode(input), (values) =>
       pieces.reduce((path, piece, index) => {
         if (index % 2 === 0) return path + piece
         const value = String(values[piece])
@@ -87,10 +88,10 @@ const pathEncoder = ({ params, path }: HttpApiEndpoint.Top, filePath: string | u
 }
 
 const queryEncoder = ({ query }: HttpApiEndpoint.Top) => {
-  if (query === undefined) return () => Effect.succeed(UrlParams.empty)
+  if (query === undefined) return () => Result.succeed(UrlParams.empty)
   const encode = encoderOf(query)
   return (input: unknown) =>
-    Effect.map(encode(input), (values) =>
+    Result.map(encode(input), (values) =>
       UrlParams.make(
         Object.entries(values).flatMap(([name, value]): ReadonlyArray<readonly [string, string]> =>
           value === undefined ? [] : [[name, String(value)]]
@@ -126,8 +127,8 @@ type EncodeBody = (
   contents: Array<Uint8Array>
 ) => Effect.Effect<HttpBody.HttpBody, Schema.SchemaError | InvalidRequest>
 
-const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number): EncodeBody => {
-  if (payloads.length === 0) return () => Effect.succeed(HttpBody.empty)
+const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number): EncodeBody | undefined => {
+  if (payloads.length === 0) return undefined
   const payload = Schema.Union(payloads.map(codecOf))
   const encode = Schema.encodeUnknownEffect(payload)
   const harmless = new Set(harmlessIn(payload.ast, ""))
@@ -140,7 +141,8 @@ const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number):
     )
 }
 
-const parse = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Unknown))
+/** How a schema refuses text that is no JSON. */
+const refuseText = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Never))
 
 const streamDecoder = ({ headers }: HttpApiSchema.WithHeaders<Schema.Top, Schema.Top>): Decode => {
   const decode = Schema.decodeUnknownEffect(codecOf(headers))
@@ -153,10 +155,12 @@ const jsonDecoder = (schema: Schema.Constraint): Decode => {
   const isText = SchemaAST.isString(encoded)
   const nothing = SchemaAST.isNull(encoded) ? null : undefined
   return (response) =>
-    Effect.flatMap(
-      response.text,
-      (text) => isText ? decode(text) : text === "" ? decode(nothing) : Effect.flatMap(parse(text), decode)
-    )
+    Effect.flatMap(response.text, (text) => {
+      if (isText) return decode(text)
+      if (text === "") return decode(nothing)
+      const json = Result.try((): unknown => JSON.parse(text))
+      return Result.isSuccess(json) ? decode(json.success) : refuseText(text)
+    })
 }
 
 const eventStream = "text/event-stream"
@@ -190,16 +194,17 @@ export const make = (
     answerInErrors: Context.get(annotations, AnswerInErrors),
     bodyLimit,
     mediaType: isEventStream ? eventStream : undefined,
-    encode: ({ params, payload, query }, mark) => {
+    encode: ({ params, payload, query: fields }, mark) => {
+      const encodedPath = encodePath(params)
+      if (Result.isFailure(encodedPath)) return Effect.fail(encodedPath.failure)
+      const encodedQuery = encodeQuery(fields)
+      if (Result.isFailure(encodedQuery)) return Effect.fail(encodedQuery.failure)
+      const path = encodedPath.success
+      const query = encodedQuery.success
       const contents: Array<Uint8Array> = []
-      return Effect.flatMap(
-        encodePath(params),
-        (path) =>
-          Effect.flatMap(
-            encodeQuery(query),
-            (query) => Effect.map(encodeBody(payload, mark, contents), (body) => ({ path, query, body, contents }))
-          )
-      )
+      return encodeBody === undefined
+        ? Effect.succeed({ path, query, body: HttpBody.empty, contents })
+        : Effect.map(encodeBody(payload, mark, contents), (body) => ({ path, query, body, contents }))
     },
     decoderOf: (status) => decoders.get(status) ?? (status === partialContent ? undefined : usual)
   }

@@ -38,42 +38,49 @@ interface Limit<E> {
 const longest = 2_147_483_647
 
 /** Runs an effect as a fiber of its own beside a timer of the platform: a race would be two fibers more for each call. */
-const beside = <A, E, R, E2>(self: Effect.Effect<A, E, R>, { duration, orElse }: Limit<E2>) =>
-  Effect.contextWith((context: Context.Context<R>) =>
-    Effect.callback<A, E | E2>((resume) => {
-      const fiber = Effect.runForkWith(context)(self)
-      const early = fiber.pollUnsafe()
-      if (early !== undefined) return resume(early)
-      // oxlint-disable-next-line no-restricted-globals -- this is the platform's clock, as Effect's own is
-      const timer = setTimeout(() => {
-        resume(Effect.andThen(
-          takeIn(),
-          Effect.suspend(() => {
-            const exit: Effect.Effect<A, E | E2> | undefined = fiber.pollUnsafe()
-            return exit ?? Effect.andThen(Fiber.interrupt(fiber), orElse())
-          })
-        ))
-      }, Duration.toMillis(duration))
-      fiber.addObserver((exit) => {
-        clearTimeout(timer)
-        resume(exit)
-      })
-      return Effect.suspend(() => {
-        clearTimeout(timer)
-        return Fiber.interrupt(fiber)
-      })
+const beside = <A, E, R, E2>(
+  self: Effect.Effect<A, E, R>,
+  context: Context.Context<R>,
+  millis: number,
+  orElse: Limit<E2>["orElse"]
+) =>
+  Effect.callback<A, E | E2>((resume) => {
+    const fiber = Effect.runForkWith(context)(self)
+    const early = fiber.pollUnsafe()
+    if (early !== undefined) return resume(early)
+    // oxlint-disable-next-line no-restricted-globals -- this is the platform's clock, as Effect's own is
+    const timer = setTimeout(() => {
+      resume(Effect.andThen(
+        takeIn(),
+        Effect.suspend(() => {
+          const exit: Effect.Effect<A, E | E2> | undefined = fiber.pollUnsafe()
+          return exit ?? Effect.andThen(Fiber.interrupt(fiber), orElse())
+        })
+      ))
+    }, millis)
+    fiber.addObserver((exit) => {
+      clearTimeout(timer)
+      resume(exit)
     })
-  )
+    return Effect.suspend(() => {
+      clearTimeout(timer)
+      return Fiber.interrupt(fiber)
+    })
+  })
 
-/** As `Effect.timeoutOrElse`, but what has arrived by then is taken in, and may still be the answer. */
-export const limitOrElse =
-  <E2>(limit: Limit<E2>) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
-    Effect.withFiber(({ context }) =>
-      Context.getOrUndefined(context, Clock.Clock) === undefined && Duration.toMillis(limit.duration) <= longest
-        ? beside(self, limit)
-        // @effect-diagnostics-next-line raceFirstWithSleepToTimeout:off - that one interrupts before what has arrived is taken in
-        : Effect.raceFirst(
-          self,
-          Effect.sleep(limit.duration).pipe(Effect.andThen(takeIn()), Effect.andThen(Effect.suspend(limit.orElse)))
-        )
-    )
+/** As `Effect.timeoutOrElse`, but what has arrived by then is taken in, and may still be the answer; of an infinite time none. */
+export const limitOrElse = <E2>({ duration, orElse }: Limit<E2>) => {
+  const millis = Duration.toMillis(duration)
+  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
+    millis === Infinity ?
+      self :
+      Effect.contextWith((context: Context.Context<R>) =>
+        Context.getOrUndefined(context, Clock.Clock) === undefined && millis <= longest
+          ? beside(self, context, millis, orElse)
+          // @effect-diagnostics-next-line raceFirstWithSleepToTimeout:off - that one interrupts before what has arrived is taken in
+          : Effect.raceFirst(
+            self,
+            Effect.sleep(duration).pipe(Effect.andThen(takeIn()), Effect.andThen(Effect.suspend(orElse)))
+          )
+      )
+}

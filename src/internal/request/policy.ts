@@ -9,7 +9,7 @@ import { TimedOut, Unauthorized } from "../../schema/Reasons.ts"
 import { limitOrElse } from "./eventLoop.ts"
 import type { RateLimit } from "./rateLimit.ts"
 import type { RetryBudget } from "./retryBudget.ts"
-import { type Attempt, type Sending, whenSent } from "./sending.ts"
+import type { Attempt, Sending } from "./sending.ts"
 
 /** How a call is repeated. */
 export interface Retry {
@@ -92,38 +92,39 @@ const after = <A, E, R>(error: E, effect: Effect.Effect<A, E, R>): Effect.Effect
   })
 }
 
-/** Names an operation in errors, limits each attempt, and repeats what may be repeated. */
+/** Names an operation in errors, limits each attempt, and repeats what may be repeated, in one run of a call. */
 export const applyPolicy = <A, R>(
   operation: string,
   policy: Policy,
   attempt: Attempt<A, R>,
   onWire: OnWire<A, R> = identity
-): Effect.Effect<A, AshError, R> =>
-  Effect.suspend(() => {
-    let repetitions = 0
-    const repeats = (error: AshError) => {
-      const isRepeated = repetitions < policy.retry.times && mayRepeat(policy, error) && policy.budget.take()
-      if (isRepeated) repetitions += 1
-      return isRepeated
-    }
-    const limited = (attempt: Attempt<A, R>): Effect.Effect<A, AshError, R> =>
-      Effect.suspend(() => {
-        if (!Duration.isFinite(policy.timeout)) return onWire(attempt)(policy.sending)
-        let isSent = false
-        const watched = whenSent(() => {
-          isSent = true
-        })(attempt)
-        return onWire(watched)(policy.sending).pipe(
-          limitOrElse({ duration: policy.timeout, orElse: () => Effect.fail(timedOut(operation, policy, isSent)) })
-        )
-      })
-    const once = policy.rateLimit === undefined ? limited(attempt) : policy.rateLimit(operation)(attempt, limited)
+): Effect.Effect<A, AshError, R> => {
+  let repetitions = 0
+  const repeats = (error: AshError) => {
+    const isRepeated = repetitions < policy.retry.times && mayRepeat(policy, error) && policy.budget.take()
+    if (isRepeated) repetitions += 1
+    return isRepeated
+  }
+  const limited = (attempt: Attempt<A, R>): Effect.Effect<A, AshError, R> =>
+    Effect.suspend(() => {
+      let isSent = false
+      const onRequest = () => {
+        isSent = true
+      }
+      const sent = onWire(attempt)({ ...policy.sending, onRequest })
+      const orElse = () => Effect.fail(timedOut(operation, policy, isSent))
+      return limitOrElse({ duration: policy.timeout, orElse })(sent)
+    })
+  const once = policy.rateLimit === undefined ? limited(attempt) : policy.rateLimit(operation)(attempt, limited)
+  return Effect.matchEffect(once, {
     // Most calls succeed at once, and need no schedule.
-    return Effect.catch(once, (error) =>
-      Effect.retry(after(error, once), { schedule: schedule(policy.retry), while: repeats })).pipe(
-        Effect.map((answer) => {
-          policy.budget.giveBack(repetitions)
-          return answer
-        })
-      )
+    onFailure: (error) =>
+      Effect.retry(after(error, once), { schedule: schedule(policy.retry), while: repeats }).pipe(
+        Effect.tap(() => Effect.sync(() => policy.budget.giveBack(repetitions)))
+      ),
+    onSuccess: (answer) => {
+      policy.budget.giveBack(0)
+      return Effect.succeed(answer)
+    }
   })
+}

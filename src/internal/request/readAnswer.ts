@@ -1,0 +1,64 @@
+/** From a response to what it answers, or why it is no success, or cannot be read. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Schema from "effect/Schema"
+import type { AshErrorReason } from "../../schema/AshError.ts"
+import * as ConnectionFailures from "./connectionFailures.ts"
+import type { Endpoint } from "./endpoint.ts"
+import * as Failures from "./failures.ts"
+import { safelyIs } from "./inspectUnknown.ts"
+import { redactOf } from "./secrets.ts"
+import type { Answered } from "./sending.ts"
+
+/** Whether a header has that type and no other. Types are compared by type and subtype alone. */
+const hasType = (header: string | undefined, mediaType: string) =>
+  (header ?? "").replaceAll(/"(?:[^"\\]|\\.)*"/g, "").split(",")
+    .every((type) => type.split(";")[0]?.trim().toLowerCase() === mediaType)
+
+/** Why a response cannot be read as its schema has it. */
+const unread = (
+  error: HttpClientError.HttpClientError | Schema.SchemaError,
+  response: HttpClientResponse.HttpClientResponse,
+  { answerInErrors }: Endpoint
+): Effect.Effect<AshErrorReason> => {
+  if (!safelyIs(error, Schema.isSchemaError)) {
+    return Effect.succeed(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, response.request)))
+  }
+  const redact = redactOf(response.request)
+  return Effect.map(
+    Effect.orElseSucceed(response.text, () => ""),
+    (text) => Failures.undecodable(response, { text }, redact, answerInErrors, Failures.describeBody(error, redact))
+  )
+}
+
+/** Reads a success of a type that the endpoint declares; of a stream not yet what it holds. */
+export const readAnswer = (
+  endpoint: Endpoint,
+  response: HttpClientResponse.HttpClientResponse
+): Effect.Effect<Answered<unknown>, AshErrorReason> => {
+  const { answerInErrors, mediaType } = endpoint
+  const isSuccess = response.status >= 200 && response.status < 300
+  const isTyped = mediaType === undefined || hasType(response.headers["content-type"], mediaType)
+  const decode = isSuccess && isTyped ? endpoint.decoderOf(response.status) : undefined
+  if (decode !== undefined) {
+    return Effect.matchEffect(decode(response), {
+      onFailure: (error) => Effect.flip(unread(error, response, endpoint)),
+      onSuccess: (value) => Effect.succeed({ value, response })
+    })
+  }
+  const redact = redactOf(response.request)
+  return Effect.flatMap(
+    Failures.readText(response),
+    (body) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) =>
+        Effect.fail(
+          !isSuccess
+            ? Failures.fromResponse(response, body, redact, now, answerInErrors)
+            : isTyped
+            ? Failures.undecodable(response, body, redact, answerInErrors)
+            : Failures.noEventStream(response, body, redact)
+        ))
+  )
+}
