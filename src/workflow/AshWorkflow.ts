@@ -126,7 +126,7 @@ const ownStore = ({ cluster, prefix = defaultPrefix }: Pick<ClusterName, "cluste
   Layer.effectDiscard(Effect.gen(function*() {
     const owner = yield* Effect.orDie((yield* RunStore).owner(cluster))
     if (owner === cluster) return
-    yield* refuse(
+    return yield* refuse(
       "cluster",
       `the tables ${prefix}_* of this database belong to the cluster ${owner}, and this is a process of ${cluster}; ` +
         "give it a database or a prefix of its own"

@@ -53,6 +53,6 @@ export const layer = ({ agents = [], olderThan = "15 minutes" }: Partial<OrphanO
           endOrphans(agent, olderThan))
       )
       const guarded = Effect.catchCause(look, (cause) => Effect.logWarning("the sweep of sessions failed", cause))
-      yield* Effect.forever(Effect.andThen(guarded, Effect.sleep(interval)))
+      return yield* Effect.forever(Effect.andThen(guarded, Effect.sleep(interval)))
     })
   )

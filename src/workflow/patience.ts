@@ -23,7 +23,7 @@ export const make = (patience: Duration.Duration): Effect.Effect<Patience> =>
       wait: (error) =>
         Effect.gen(function*() {
           const waited = (yield* Clock.currentTimeNanos) - begun
-          if (!error.isRetryable || waited > Duration.toNanosUnsafe(patience)) return yield* Effect.fail(error)
+          if (!error.isRetryable || waited > Duration.toNanosUnsafe(patience)) return yield* error
           attempts += 1
           const pause = Duration.min(Duration.millis(500 * 2 ** Math.min(attempts, 10)), longestPause)
           const spread = Duration.times(pause, 0.8 + 0.4 * (yield* Random.next))

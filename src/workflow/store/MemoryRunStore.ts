@@ -129,7 +129,8 @@ const makeTurns = ({ turns }: Tables) => {
     turnsOf: (runId: string) => at((now) => [...turns.values()].filter((turn) => turn.runId === runId).map(aged(now))),
     claimTurn: (turn: Parameters<Service["claimTurn"]>[0]) =>
       at((now) => {
-        if (turns.has(keyOf(turn))) return false
+        const there = turns.get(keyOf(turn))
+        if (there !== undefined) return there.owner === turn.owner && there.status === "intent"
         turns.set(keyOf(turn), { ...turn, claim: 1, status: "intent", outcome: null, age: now })
         return true
       }),

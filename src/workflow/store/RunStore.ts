@@ -145,4 +145,4 @@ export class RunStore extends Context.Service<RunStore, {
   readonly freePlace: (runId: string) => Stored<void>
   /** Remembers whose database it is, the first time, and answers that. */
   readonly owner: (cluster: string) => Stored<string>
-}>()("effect-ash/workflow/RunStore") {}
+}>()("effect-ash/workflow/store/RunStore") {}

@@ -1,0 +1,196 @@
+import { PgClient } from "@effect/sql-pg"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Postgres from "../../examples/durable/postgres.ts"
+import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
+import { RunStore } from "../../src/workflow/store/RunStore.ts"
+import * as SqlRunStore from "../../src/workflow/store/SqlRunStore.ts"
+import * as Sqlite from "../support/sqlite.ts"
+
+const sql = SqlRunStore.layerStorage("ash").pipe(Layer.provide(SqlRunStore.layerMigrations("ash")))
+const postgres = Layer.unwrap(Effect.map(Postgres.start, ({ url }) => PgClient.layer({ url })))
+
+const stores: ReadonlyArray<readonly [string, Layer.Layer<RunStore, unknown>]> = [
+  ["memory", MemoryRunStore.layer],
+  ["SQLite", Layer.provide(sql, Sqlite.layer())],
+  ...(Postgres.installed === undefined ? [] : [["PostgreSQL", Layer.provide(sql, postgres)] as const])
+]
+
+const run = (id: string) => ({ id, executionId: `execution of ${id}`, payloadHash: "hash", agent: "worker" })
+const key = (runId: string) => ({ runId, step: 2, generation: 1 })
+const turn = (runId: string, owner: string) => ({
+  ...key(runId),
+  sessionId: `session of ${runId}`,
+  afterSequence: 3,
+  owner
+})
+
+describe.each(stores)("the tables of runs in %s", (_, layer) => {
+  it.layer(Layer.fresh(layer), { excludeTestServices: true })((it) => {
+    it.effect("remember a run once, and change it as it goes on", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        assert.isTrue(yield* store.insertRun(run("a")))
+        assert.isFalse(yield* store.insertRun({ ...run("a"), agent: "other" }))
+        const created = yield* store.findRun("a")
+        assert.deepInclude(created, {
+          id: "a",
+          agent: "worker",
+          state: "queued",
+          attempts: 0,
+          startedAt: null,
+          costUsd: 0
+        })
+        assert.deepInclude(yield* store.beginRun(run("a")), { attempts: 1 })
+        assert.isNotNull((yield* store.findRun("a"))?.startedAt)
+        yield* store.updateRun("a", { state: "running", step: 3, sessionId: "s", costUsd: 0.5, attempts: 0 })
+        assert.deepInclude(yield* store.findRun("a"), {
+          state: "running",
+          step: 3,
+          sessionId: "s",
+          costUsd: 0.5,
+          attempts: 0
+        })
+        assert.strictEqual(yield* store.findRun("none"), undefined)
+        assert.deepInclude(yield* store.beginRun(run("b")), { id: "b", attempts: 1 })
+      }))
+
+    it.effect("end a run once, and none by success that was cancelled", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        yield* store.insertRun(run("c"))
+        assert.deepInclude(yield* store.endRun("c", "succeeded", null), { state: "succeeded" })
+        assert.deepInclude(yield* store.endRun("c", "failed", "why"), { state: "succeeded", failure: null })
+        assert.deepInclude(yield* store.cancelRun("c"), { state: "succeeded", cancelledAt: null })
+        yield* store.insertRun(run("d"))
+        assert.isNotNull((yield* store.cancelRun("d"))?.cancelledAt)
+        assert.deepInclude(yield* store.endRun("d", "succeeded", null), { state: "queued" })
+        assert.deepStrictEqual(yield* store.cancelled(["c", "d", "none"]), ["d"])
+        assert.deepStrictEqual(yield* store.cancelled([]), [])
+        assert.deepInclude(yield* store.endRun("d", "cancelled", "why"), { state: "cancelled", failure: "why" })
+        assert.strictEqual(yield* store.cancelRun("none"), undefined)
+      }))
+
+    it.effect("keep the first decision on an approval, as long as it is waited for", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        yield* store.insertRun(run("e"))
+        yield* store.updateRun("e", { state: "waiting", token: "t1", waitsFor: "may it?" })
+        assert.deepInclude(yield* store.decide("t1", "approved"), {
+          id: "e",
+          decision: "approved",
+          waitsFor: "may it?"
+        })
+        assert.deepInclude(yield* store.decide("t1", "rejected"), { decision: "approved" })
+        yield* store.updateRun("e", { state: "running", token: null })
+        assert.strictEqual(yield* store.decide("t1", "approved"), undefined)
+      }))
+
+    it.effect("list runs, the newest first, page by page", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        for (const id of ["f1", "f2", "f3"]) yield* store.insertRun({ ...run(id), agent: "lister" })
+        yield* store.updateRun("f2", { state: "running" })
+        const list = (filter: object) =>
+          Effect.map(store.listRuns({ agent: "lister", limit: 10, ...filter }), (runs) => runs.map(({ id }) => id))
+        assert.deepStrictEqual(yield* list({}), ["f3", "f2", "f1"])
+        assert.deepStrictEqual(yield* list({ limit: 2 }), ["f3", "f2"])
+        assert.deepStrictEqual(yield* list({ before: "f2" }), ["f1"])
+        assert.deepStrictEqual(yield* list({ state: "running" }), ["f2"])
+      }))
+
+    it.effect("give the claim on a turn to one of many that ask at once", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        const owners = Array.from({ length: 20 }, (_, index) => `owner ${index}`)
+        const claims = yield* Effect.forEach(owners, (owner) => store.claimTurn(turn("g", owner)), { concurrency: 20 })
+        assert.strictEqual(claims.filter((isMine) => isMine).length, 1)
+        const first = owners[claims.indexOf(true)]!
+        // Asked again by the same claim, after a connection that broke, it is the same claim.
+        assert.isTrue(yield* store.claimTurn(turn("g", first)))
+        assert.deepInclude(yield* store.findTurn(key("g")), {
+          owner: first,
+          claim: 1,
+          status: "intent",
+          afterSequence: 3
+        })
+        const takes = yield* Effect.forEach(owners, (owner) => store.takeOverTurn(key("g"), first, `new ${owner}`), {
+          concurrency: 20
+        })
+        assert.strictEqual(takes.filter((isMine) => isMine).length, 1)
+        assert.deepInclude(yield* store.findTurn(key("g")), { claim: 2 })
+      }))
+
+    it.effect("keep the first outcome of a turn, and take back no claim of another", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        yield* store.claimTurn(turn("h", "one"))
+        yield* store.releaseTurn(key("h"), "other")
+        assert.isDefined(yield* store.findTurn(key("h")))
+        yield* store.releaseTurn(key("h"), "one")
+        assert.isUndefined(yield* store.findTurn(key("h")))
+        yield* store.claimTurn(turn("h", "two"))
+        yield* store.settleTurn(key("h"), { status: "done", outcome: "first" })
+        yield* store.settleTurn(key("h"), { status: "unknown", outcome: null })
+        assert.deepInclude(yield* store.findTurn(key("h")), { status: "done", outcome: "first" })
+        assert.isFalse(yield* store.takeOverTurn(key("h"), "two", "three"))
+        assert.isFalse(yield* store.claimTurn(turn("h", "two")))
+        yield* store.releaseTurn(key("h"), "two")
+        assert.strictEqual((yield* store.turnsOf("h")).length, 1)
+        assert.isAtLeast((yield* store.findTurn(key("h")))!.age, 0)
+      }))
+
+    it.effect("know sessions, and which are left of runs that have ended", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        yield* store.recordSession({ sessionId: "s1", runId: "i", generation: 0 })
+        yield* store.recordSession({ sessionId: "s1", runId: "i", generation: 0 })
+        yield* store.recordSession({ sessionId: "s2", runId: "i", generation: 1 })
+        yield* store.endSession("s1")
+        assert.deepStrictEqual((yield* store.sessionsOf("i")).map(({ isEnded, sessionId }) => [sessionId, isEnded]), [
+          ["s1", true],
+          ["s2", false]
+        ])
+        assert.sameMembers([...(yield* store.known(["s1", "s2", "s3"]))], ["s1", "s2"])
+        assert.deepStrictEqual(yield* store.known([]), [])
+        assert.deepStrictEqual(yield* store.leftSessions(10), [])
+      }))
+
+    it.effect("have places for so many runs, and no more", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        const ids = Array.from({ length: 10 }, (_, index) => `place ${index}`)
+        const taken = yield* Effect.forEach(ids, (id) => store.takePlace(id, 3), { concurrency: 10 })
+        assert.strictEqual(taken.filter((isTaken) => isTaken).length, 3)
+        const holder = ids[taken.indexOf(true)]!
+        assert.isTrue(yield* store.takePlace(holder, 3))
+        yield* store.freePlace(holder)
+        assert.isTrue(yield* store.takePlace("late", 3))
+        assert.isFalse(yield* store.takePlace("later", 3))
+      }))
+
+    it.effect("forget a run with its turns and sessions", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        yield* store.insertRun(run("k"))
+        yield* store.claimTurn(turn("k", "one"))
+        yield* store.recordSession({ sessionId: "sk", runId: "k", generation: 0 })
+        assert.notInclude((yield* store.endedRuns(0, 100)).map(({ id }) => id), "k")
+        yield* store.endRun("k", "failed", "why")
+        assert.include((yield* store.endedRuns(0, 100)).map(({ id }) => id), "k")
+        assert.deepStrictEqual(yield* store.endedRuns(3_600_000, 100), [])
+        yield* store.deleteRun("k")
+        assert.isUndefined(yield* store.findRun("k"))
+        assert.deepStrictEqual(yield* store.turnsOf("k"), [])
+        assert.deepStrictEqual(yield* store.sessionsOf("k"), [])
+      }))
+
+    it.effect("remember whose they are", () =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        assert.strictEqual(yield* store.owner("production"), "production")
+        assert.strictEqual(yield* store.owner("staging"), "production")
+      }))
+  })
+})
