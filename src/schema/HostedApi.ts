@@ -5,22 +5,13 @@
 import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
-import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as Schema from "effect/Schema"
+import { created, empty, error, key } from "./api/parts.ts"
 import { compileAnswers } from "./compiled.ts"
-import { ErrorResponses } from "./ErrorResponse.ts"
-import { ResourceId } from "./Ids.ts"
 import { MethodName, ServiceName } from "./Operation.ts"
 import { CreateProjectFileRequest, ProjectFile } from "./ProjectFile.ts"
 import { Session, SessionStatus } from "./Session.ts"
-import { nullish, omittable } from "./Wire.ts"
-
-const error = ErrorResponses
-const file = { id: ResourceId }
-
-const AtLeastZero = Schema.Int.check(
-  Schema.isGreaterThanOrEqualTo(0, { expected: "a whole number of at least 0" })
-)
+import { atLeast, nullish, omittable } from "./Wire.ts"
 
 class HostedGroup extends HttpApiGroup.make("hosted")
   .add(
@@ -28,8 +19,8 @@ class HostedGroup extends HttpApiGroup.make("hosted")
       query: {
         agent: omittable(Schema.String),
         status: omittable(SessionStatus),
-        limit: omittable(AtLeastZero),
-        offset: omittable(AtLeastZero),
+        limit: atLeast(0),
+        offset: atLeast(0),
         includeTotal: Schema.Boolean
       },
       success: Schema.Struct({ sessions: Schema.Array(Session), total: nullish(Schema.Finite) }),
@@ -43,16 +34,16 @@ class HostedGroup extends HttpApiGroup.make("hosted")
       payload: CreateProjectFileRequest,
       success: [
         Schema.Struct({ file: ProjectFile }),
-        Schema.Struct({ file: ProjectFile }).pipe(HttpApiSchema.status(201))
+        Schema.Struct({ file: ProjectFile }).pipe(created)
       ],
       error
     }).annotate(MethodName, "create"),
     HttpApiEndpoint.get("getFileUrl", "/api/files/:id/url", {
-      params: file,
+      params: key,
       success: Schema.Struct({ url: Schema.String }),
       error
     }).annotate(MethodName, "getUrl"),
-    HttpApiEndpoint.delete("deleteFile", "/api/files/:id", { params: file, success: HttpApiSchema.NoContent, error })
+    HttpApiEndpoint.delete("deleteFile", "/api/files/:id", { params: key, success: empty, error })
       .annotate(MethodName, "delete")
   )
   .annotate(ServiceName, "ProjectFiles")

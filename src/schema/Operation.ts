@@ -36,6 +36,12 @@ export const TimeLimit = Context.Reference<Duration.Duration>("effect-ash/schema
   defaultValue: () => Duration.minutes(1)
 })
 
+/** The time-out of what starts a sandbox: the install and start scripts of an agent may run for two minutes each. */
+export const startsSandbox = Duration.minutes(5)
+
+/** The time-out of what carries a workspace: so many bytes take their time. */
+export const carriesWorkspace = Duration.minutes(5)
+
 /** The rate limit of the server that a request counts for (docs/ash.md 2.3). */
 export const RateLimitBucket = Context.Reference<"agents" | "sessions" | undefined>(
   "effect-ash/schema/Operation/RateLimitBucket",

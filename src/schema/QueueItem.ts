@@ -1,7 +1,7 @@
 /** The queue: prompts that the server works off one after the other, with retries. */
 import * as Schema from "effect/Schema"
 import { SessionId } from "./Ids.ts"
-import { harmless, nullish, omittable, open, WellFormed } from "./Wire.ts"
+import { atLeast, harmless, nullish, omittable, open, WellFormed } from "./Wire.ts"
 
 const statuses = ["pending", "processing", "completed", "failed", "cancelled"] as const
 
@@ -32,10 +32,6 @@ export const QueueItem = Schema.Struct({
   completedAt: nullish(Schema.DateTimeUtcFromString)
 }).annotate({ identifier: "QueueItem" })
 
-const AtLeastZero = Schema.Int.check(
-  Schema.isGreaterThanOrEqualTo(0, { expected: "a whole number of at least 0" })
-)
-
 /** The body of `POST /api/queue`. */
 export interface CreateQueueItemRequest extends Schema.Schema.Type<typeof CreateQueueItemRequest> {}
 export const CreateQueueItemRequest = Schema.Struct({
@@ -45,9 +41,9 @@ export const CreateQueueItemRequest = Schema.Struct({
   /** A session that is active. Without one the server starts a session for each attempt, and ends none of them. */
   sessionId: omittable(SessionId),
   /** By default 0. */
-  priority: omittable(AtLeastZero),
+  priority: atLeast(0),
   /** Attempts in all, and at least one; by default 3. */
-  maxRetries: omittable(AtLeastZero)
+  maxRetries: atLeast(0)
 }).annotate({ identifier: "CreateQueueItemRequest" })
 
 /** How many items there are, by state. */

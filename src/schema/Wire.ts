@@ -20,6 +20,12 @@ export const omittable = <S extends Schema.Top>(schema: S) =>
     })
   )
 
+/** A key of a request that may be left out: a whole number of at least so much. */
+export const atLeast = (minimum: number) =>
+  omittable(
+    Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum, { expected: `a whole number of at least ${minimum}` }))
+  )
+
 /** A field that is always there: `undefined` where JSON has none, as null may be a value of its own. */
 export const orUndefined = <S extends Schema.Top>(schema: S) =>
   Schema.optionalKey(schema).pipe(

@@ -21,8 +21,11 @@ const apart: ReadonlyMap<string, string> = new Map([
   ...["AshClient", "SessionHandle", "Sessions"].map((name) => [`services/${name}.ts`, "services of sessions"] as const)
 ])
 
-/** The folder of a file; `entry` for those beside the rooms. */
-const roomOf = (file: string) => apart.get(file) ?? (file.includes("/") ? dirname(file) : "entry")
+/** The folder of a file; `entry` for those beside the rooms. The groups of the API are a part of the schema. */
+const roomOf = (file: string) => {
+  const folder = file.includes("/") ? dirname(file) : "entry"
+  return apart.get(file) ?? (folder === "schema/api" ? "schema" : folder)
+}
 
 const resolveImport = (file: string, name: string) => relative(source, resolve(source, dirname(file), name))
 
