@@ -1,28 +1,48 @@
-/** Bundles code as a program has it: this package with it, effect beside it. */
-import { execFileSync } from "node:child_process"
+/** Bundles code as programs have it. */
+import { type BuildOptions, buildSync } from "esbuild"
 import { mkdtempSync, realpathSync, rmSync, symlinkSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
-const esbuild = (root: string, options: ReadonlyArray<string>, input = "") =>
-  execFileSync(join(root, "node_modules/.bin/esbuild"), [
-    "--bundle",
-    "--format=esm",
-    "--platform=node",
-    "--external:effect",
-    "--external:@effect/platform-node",
-    "--conditions=effect-ash-source",
-    "--log-level=error",
-    ...options
-  ], { cwd: root, input, encoding: "utf8", maxBuffer: 2 ** 26, stdio: ["pipe", "pipe", "inherit"] })
+/** How this package is bundled from its sources, in a folder that has them. */
+export const fromSources = (root: string) =>
+  ({
+    absWorkingDir: root,
+    bundle: true,
+    format: "esm",
+    conditions: ["effect-ash-source"],
+    logLevel: "error"
+  }) satisfies BuildOptions
 
-/** Bundles a module that is part of the package in a folder. */
-export const bundleCode = (root: string, code: string, ...options: ReadonlyArray<string>): string =>
-  esbuild(root, options, code)
+/** What a module of CommonJS in a bundle of ES modules needs to reach Node's own. */
+const requireOfNode = {
+  js: `import { createRequire as makeRequire } from "node:module";const require = makeRequire(import.meta.url);`
+}
 
-/** Bundles the worker of the package in a folder, what it imports dynamically apart. Answers its file. */
+/** Bundles a program, by the packages in a folder, whole, as users do; or its own code, with packages and other files beside it. */
+export const bundleProgram = (root: string, code: string, file: string, beside?: ReadonlyArray<string>) => {
+  buildSync({
+    ...fromSources(root),
+    stdin: { contents: code, resolveDir: join(root, "bench"), loader: "ts" },
+    outfile: file,
+    platform: "node",
+    ...(beside === undefined
+      ? { minify: true, banner: requireOfNode }
+      : { packages: "external", external: [...beside] })
+  })
+}
+
+/** Bundles the worker of the package in a folder, with effect beside it. Answers its file. */
 export const bundleWorker = (root: string, folder: string): string => {
-  esbuild(root, ["bench/worker.ts", "--splitting", "--out-extension:.js=.mjs", `--outdir=${folder}`])
+  buildSync({
+    ...fromSources(root),
+    entryPoints: ["bench/worker.ts"],
+    external: ["effect", "@effect/platform-node"],
+    platform: "node",
+    splitting: true,
+    outExtension: { ".js": ".mjs" },
+    outdir: folder
+  })
   return join(folder, "worker.mjs")
 }
 
@@ -30,5 +50,5 @@ export const bundleWorker = (root: string, folder: string): string => {
 export const temporaryFolder = (root: string) => {
   const folder = mkdtempSync(join(tmpdir(), "effect-ash-bench-"))
   symlinkSync(realpathSync(join(root, "node_modules")), join(folder, "node_modules"))
-  return { folder, remove: () => rmSync(folder, { recursive: true }) }
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) }
 }

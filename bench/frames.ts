@@ -1,6 +1,15 @@
 /** The bodies that the replay server sends: event streams as real turns have them, and sessions. */
 
-export const sessionId = "2d269773-2623-4d90-a809-2fe662a51468"
+const sessionPrefix = "2d269773-2623-4d90-a809-"
+
+/** The id of a session of the server, of which there are as many as are asked for. */
+export const sessionIdAt = (index: number) => `${sessionPrefix}${index.toString(16).padStart(12, "0")}`
+
+export const sessionId = sessionIdAt(0)
+
+/** The session of the server that a path is of, if it is of one. */
+export const sessionIn = (path: string): string | undefined =>
+  new RegExp(`${sessionPrefix}[0-9a-f]{12}`).exec(path)?.[0]
 
 const conversation = "eb53a214-81bb-4cec-ad41-3d81ca2c1b3c"
 const model = "claude-sonnet-4-6"

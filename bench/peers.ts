@@ -5,16 +5,19 @@ import { request } from "node:http"
 import { createRequire } from "node:module"
 import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
-import { sessionId } from "./frames.ts"
-import type { Consumption, Transport } from "./sdk.ts"
+import { bodyOf, connectImitation, connectOfficial, parseJson, seeText } from "./official.ts"
+
+export type Transport = "fetch" | "node:http" | "undici"
+
+export type Consumption = "runForEachArray" | "runForEach" | "async iterable" | "Web stream"
 
 /** Sees each piece of text as it arrives; for a client that reads only bytes, an empty one when the first arrive. */
 export type OnText = (text: string) => void
 
 /** A client that is connected to a server. */
 export interface Client {
-  /** Runs a turn to its end. Answers how many events there were; nothing where only bytes are read. */
-  readonly turn: (onText: OnText) => Promise<number | undefined>
+  /** Runs a turn of a session to its end. Answers how many events there were; nothing where only bytes are read. */
+  readonly turn: (onText: OnText, session: string) => Promise<number | undefined>
   /** Fetches one session. Answers its id. */
   readonly session?: () => Promise<string>
   /** Lists sessions. Answers how many. */
@@ -33,112 +36,26 @@ export class NotInstalled extends Error {}
 const headers = { "content-type": "application/json", authorization: "Bearer key" }
 const body = JSON.stringify({ content: "Go on.", includePartialMessages: true })
 
-const post = (url: string) => fetch(`${url}/api/sessions/${sessionId}/messages`, { method: "POST", headers, body })
+/** The imitation's name. */
+export const imitation = "official-like"
 
-const bodyOf = async (url: string) => {
-  const response = await post(url)
-  if (response.status !== 200 || response.body === null) throw new Error(`status ${response.status}`)
-  return response.body
-}
+/** What ratios are over: the official SDK where it is installed, or else its imitation. */
+export const reference = process.env.ASH_SDK === undefined ? imitation : "official"
 
-const getJson = async <Body>(url: string): Promise<Body> => {
-  const response = await fetch(url, { headers })
-  const parsed: Body = await response.json()
-  return parsed
-}
+const officialLike: Peer = { id: imitation, label: "official SDK, imitated", connect: connectImitation }
 
-/** An event as the official SDK has it: a name and whatever JSON came with it. */
-interface RawEvent {
-  readonly type: string
-  readonly data: { readonly delta?: string }
-}
-
-const seeText = (type: string, data: RawEvent["data"], onText: OnText) => {
-  if (type === "text_delta" && data.delta !== undefined) onText(data.delta)
-}
-
-const parseJson = (text: string): RawEvent["data"] => JSON.parse(text)
-
-/** Reads an event stream as the official SDK is known to. */
-async function* parseSseStream(stream: ReadableStream<Uint8Array>): AsyncGenerator<RawEvent> {
-  const reader = stream.getReader()
-  const decoder = new TextDecoder()
-  let buffer = ""
-  let type = ""
-  try {
-    while (true) {
-      const { done, value } = await reader.read()
-      if (done) return
-      buffer += decoder.decode(value, { stream: true })
-      const lines = buffer.split("\n")
-      buffer = lines.pop() ?? ""
-      for (const line of lines) {
-        if (line.startsWith("event: ")) {
-          type = line.slice(7).trim()
-        } else if (line.startsWith("data: ")) {
-          let data: RawEvent["data"]
-          try {
-            data = parseJson(line.slice(6))
-          } catch {
-            continue
-          }
-          yield { type, data }
-        }
-      }
-    }
-  } finally {
-    reader.releaseLock()
-  }
-}
-
-const countEvents = async (events: AsyncIterable<RawEvent>, onText: OnText) => {
-  let count = 0
-  for await (const { data, type } of events) {
-    count += 1
-    seeText(type, data, onText)
-  }
-  return count
-}
-
-export const reference = "official-like"
-
-const officialLike: Peer = {
-  id: reference,
-  label: "official SDK, imitated",
-  connect: async (url) => ({
-    turn: async (onText) => countEvents(parseSseStream(await bodyOf(url)), onText),
-    session: async () => {
-      const { session } = await getJson<{ readonly session: { readonly id: string } }>(
-        `${url}/api/sessions/${sessionId}`
-      )
-      return session.id
-    },
-    sessions: async () => {
-      const { sessions } = await getJson<{ readonly sessions: ReadonlyArray<unknown> }>(`${url}/api/sessions`)
-      return sessions.length
-    }
-  })
-}
-
-/** What is used of the official SDK. */
-interface OfficialModule {
-  readonly AshClient: new(options: { readonly serverUrl: string; readonly apiKey: string }) => {
-    readonly sendMessageStream: (id: string, content: string, options: object) => AsyncIterable<RawEvent>
-    readonly getSession: (id: string) => Promise<{ readonly id: string }>
-    readonly listSessions: () => Promise<ReadonlyArray<unknown>>
-  }
-}
-
-/** The package in a checkout of the official SDK, or of the repository that it is part of. */
-const officialEntry = (checkout: string): string => {
-  const folder = [join(checkout, "packages/sdk"), resolve(checkout)].find((path) =>
-    existsSync(join(path, "package.json"))
-  )
-  if (folder === undefined) throw new NotInstalled()
+/** The entry of the official SDK: of its package, of where it is installed, or of a checkout of its repository. */
+export const officialEntry = (place: string): string => {
+  const folder = ["", "node_modules/@ash-ai/sdk", "packages/sdk"].map((path) => join(resolve(place), path)).findLast((
+    path
+  ) => existsSync(join(path, "package.json")))
+  if (folder === undefined) throw new Error(`ASH_SDK=${place} has no package.json: name the folder of the official SDK`)
   const { main = "dist/index.js" }: { readonly main?: string } = JSON.parse(
     readFileSync(join(folder, "package.json"), "utf8")
   )
-  return pathToFileURL(join(folder, main)).href
+  const entry = join(folder, main)
+  if (!existsSync(entry)) throw new Error(`the official SDK in ${folder} is not built: it has no ${main}`)
+  return entry
 }
 
 const official: Peer = {
@@ -146,14 +63,7 @@ const official: Peer = {
   label: "official SDK (ASH_SDK)",
   connect: async (url) => {
     if (process.env.ASH_SDK === undefined) throw new NotInstalled()
-    const { AshClient }: OfficialModule = await import(officialEntry(process.env.ASH_SDK))
-    const client = new AshClient({ serverUrl: url, apiKey: "key" })
-    return {
-      turn: (onText) =>
-        countEvents(client.sendMessageStream(sessionId, "Go on.", { includePartialMessages: true }), onText),
-      session: async () => (await client.getSession(sessionId)).id,
-      sessions: async () => (await client.listSessions()).length
-    }
+    return connectOfficial(await import(pathToFileURL(officialEntry(process.env.ASH_SDK)).href), url)
   }
 }
 
@@ -161,9 +71,9 @@ const fetchBytes: Peer = {
   id: "fetch-bytes",
   label: "fetch, bytes only",
   connect: async (url) => ({
-    turn: async (onText) => {
+    turn: async (onText, session) => {
       let isFirst = true
-      const reader = (await bodyOf(url)).getReader()
+      const reader = (await bodyOf(url, session)).getReader()
       while (!(await reader.read()).done) {
         if (isFirst) onText("")
         isFirst = false
@@ -173,21 +83,66 @@ const fetchBytes: Peer = {
   })
 }
 
+/** Sends a message by node:http. */
+const onNode = (url: string, session: string, onChunk: (chunk: Buffer) => void): Promise<void> =>
+  new Promise((resolve, reject) => {
+    const options = { method: "POST", headers: { ...headers, "content-length": body.length } }
+    const sent = request(`${url}/api/sessions/${session}/messages`, options, (response) => {
+      response.on("data", onChunk)
+      response.on("end", resolve)
+    })
+    sent.on("error", reject)
+    sent.end(body)
+  })
+
 const nodeBytes: Peer = {
   id: "node-bytes",
   label: "node:http, bytes only",
   connect: async (url) => ({
-    turn: (onText) =>
-      new Promise((resolve, reject) => {
-        const options = { method: "POST", headers: { ...headers, "content-length": body.length } }
-        const sent = request(`${url}/api/sessions/${sessionId}/messages`, options, (response) => {
-          response.once("data", () => onText(""))
-          response.on("data", () => {})
-          response.on("end", () => resolve(undefined))
-        })
-        sent.on("error", reject)
-        sent.end(body)
+    turn: async (onText, session) => {
+      let isFirst = true
+      await onNode(url, session, () => {
+        if (isFirst) onText("")
+        isFirst = false
       })
+      return undefined
+    }
+  })
+}
+
+/** Cuts chunks into lines, and parses each line of data. */
+const lineParser = (onText: OnText) => {
+  const decoder = new TextDecoder()
+  let buffer = ""
+  let type = ""
+  let count = 0
+  return {
+    push: (chunk: Uint8Array) => {
+      buffer += decoder.decode(chunk, { stream: true })
+      const lines = buffer.split("\n")
+      buffer = lines.pop() ?? ""
+      for (const line of lines) {
+        if (line.startsWith("event: ")) type = line.slice(7)
+        if (!line.startsWith("data: ")) continue
+        count += 1
+        seeText(type, parseJson(line.slice(6)), onText)
+      }
+    },
+    count: () => count
+  }
+}
+
+export const nodeParseId = "node-parse"
+
+const nodeParse: Peer = {
+  id: nodeParseId,
+  label: "node:http + JSON.parse of each data line",
+  connect: async (url) => ({
+    turn: async (onText, session) => {
+      const parser = lineParser(onText)
+      await onNode(url, session, parser.push)
+      return parser.count()
+    }
   })
 }
 
@@ -198,8 +153,8 @@ const undiciBytes: Peer = {
     const undici: typeof Undici = await import("@effect/platform-node/Undici")
     const options = { method: "POST", headers, body } as const
     return {
-      turn: async (onText) => {
-        const response = await undici.request(`${url}/api/sessions/${sessionId}/messages`, options)
+      turn: async (onText, session) => {
+        const response = await undici.request(`${url}/api/sessions/${session}/messages`, options)
         await new Promise((resolve, reject) => {
           response.body.once("data", () => onText(""))
           response.body.on("data", () => {})
@@ -216,24 +171,13 @@ const fetchParse: Peer = {
   id: "fetch-parse",
   label: "fetch + JSON.parse of each data line",
   connect: async (url) => ({
-    turn: async (onText) => {
-      const reader = (await bodyOf(url)).getReader()
-      const decoder = new TextDecoder()
-      let buffer = ""
-      let type = ""
-      let count = 0
+    turn: async (onText, session) => {
+      const reader = (await bodyOf(url, session)).getReader()
+      const parser = lineParser(onText)
       while (true) {
         const { done, value } = await reader.read()
-        if (done) return count
-        buffer += decoder.decode(value, { stream: true })
-        const lines = buffer.split("\n")
-        buffer = lines.pop() ?? ""
-        for (const line of lines) {
-          if (line.startsWith("event: ")) type = line.slice(7)
-          if (!line.startsWith("data: ")) continue
-          count += 1
-          seeText(type, parseJson(line.slice(6)), onText)
-        }
+        if (done) return parser.count()
+        parser.push(value)
       }
     }
   })
@@ -263,7 +207,7 @@ const eventSourceParser: Peer = {
   connect: async (url) => {
     const { createParser } = await load<EventSourceParserModule>("eventsource-parser")
     return {
-      turn: async (onText) => {
+      turn: async (onText, session) => {
         const decoder = new TextDecoder()
         let count = 0
         const parser = createParser({
@@ -272,7 +216,7 @@ const eventSourceParser: Peer = {
             seeText(event, parseJson(data), onText)
           }
         })
-        const reader = (await bodyOf(url)).getReader()
+        const reader = (await bodyOf(url, session)).getReader()
         while (true) {
           const { done, value } = await reader.read()
           if (done) return count
@@ -353,7 +297,7 @@ const openai: Peer = {
   }
 }
 
-const transports: ReadonlyArray<Transport> = ["fetch", "node:http", "undici"]
+export const transports: ReadonlyArray<Transport> = ["fetch", "node:http", "undici"]
 
 const consumptions: ReadonlyArray<Consumption> = ["runForEachArray", "runForEach", "async iterable", "Web stream"]
 
@@ -364,16 +308,27 @@ export const sdkId = (transport: Transport, consumption: Consumption = "runForEa
 const sdk = (transport: Transport, consumption: Consumption): Peer => ({
   id: sdkId(transport, consumption),
   label: sdkId(transport, consumption),
-  connect: async (url) => (await import("./sdk.ts")).connect(url, transport, consumption)
+  connect: async (url) => {
+    const [{ connect }, { layers }] = await Promise.all([import("./sdk.ts"), import("./transports.ts")])
+    return connect(url, layers[transport], consumption)
+  }
 })
 
 /** The name of Effect's own client over a transport. */
 export const httpClientId = (transport: Transport) => `Effect's HttpClient, ${transport}`
 
-const httpClient = (transport: Transport): Peer => ({
-  id: httpClientId(transport),
-  label: httpClientId(transport),
-  connect: async (url) => (await import("./sdk.ts")).connectHttpClient(url, transport)
+/** The name of the client that Effect derives from the contract, over a transport. */
+export const httpApiClientId = (transport: Transport) => `Effect's HttpApiClient, ${transport}`
+
+type EffectClients = typeof import("./effectClients.ts")
+
+const effectClient = (id: string, transport: Transport, name: keyof EffectClients): Peer => ({
+  id,
+  label: id,
+  connect: async (url) => {
+    const [clients, { httpClients }] = await Promise.all([import("./effectClients.ts"), import("./transports.ts")])
+    return clients[name](url, httpClients[transport])
+  }
 })
 
 /** Every peer, in the order of the tables. */
@@ -384,9 +339,14 @@ export const peers: ReadonlyArray<Peer> = [
   nodeBytes,
   undiciBytes,
   fetchParse,
+  nodeParse,
   eventSourceParser,
   anthropic,
   openai,
-  ...transports.map(httpClient),
+  ...transports.map((transport) => effectClient(httpClientId(transport), transport, "connectHttpClient")),
+  ...transports.map((transport) => effectClient(httpApiClientId(transport), transport, "connectHttpApiClient")),
   ...consumptions.flatMap((consumption) => transports.map((transport) => sdk(transport, consumption)))
 ]
+
+/** How tables call a peer. */
+export const labelOf = (id: string) => peers.find((peer) => peer.id === id)?.label ?? id

@@ -39,20 +39,27 @@ const bodyOf = (path: string, number: number, cut: string): Buffer => {
   const key = `${number} ${cut} ${path}`
   const known = bodies.get(key)
   if (known !== undefined) return known
-  const body = chunked(framesOf(path, number, cut), cut)
+  const session = Frames.sessionIn(path)
+  const body = session === undefined || session === Frames.sessionId
+    ? chunked(framesOf(path, number, cut), cut)
+    : inSession(bodyOf(path.replace(session, Frames.sessionId), number, cut), session)
   bodies.set(key, body)
   return body
 }
 
+/** The same turn in another session, whose id is as long. */
+const inSession = (body: Buffer, session: string) =>
+  Buffer.from(body.toString("latin1").replaceAll(Frames.sessionId, session), "latin1")
+
 /** Sends a delta each 5 ms; its text is the time at which it was sent. */
-const sendLive = (response: ServerResponse, deltas: number) => {
+const sendLive = (response: ServerResponse, deltas: number, session: string) => {
   let sent = 0
   const timer = setInterval(() => {
     response.write(Frames.liveDelta(process.hrtime.bigint().toString()))
     sent += 1
     if (sent < deltas) return
     clearInterval(timer)
-    response.end(Frames.turnEnd)
+    response.end(inSession(Frames.turnEnd, session))
   }, 5)
 }
 
@@ -68,10 +75,12 @@ const server = createServer((request, response) => {
   request.resume()
   request.on("end", () => {
     if (request.method === "GET") {
-      return sendJson(response, 200, path.includes(Frames.sessionId) ? Frames.oneSession : Frames.thousandSessions)
+      return sendJson(response, 200, Frames.sessionIn(path) !== undefined ? Frames.oneSession : Frames.thousandSessions)
     }
     // Clients ask about a session that does not exist, to learn which form of content the server takes.
-    if (path.startsWith("/api") && !path.includes(Frames.sessionId)) return sendJson(response, 404, notFound)
+    if (path.startsWith("/api") && Frames.sessionIn(path) === undefined) {
+      return sendJson(response, 404, notFound)
+    }
     const body = cut === "live" ? undefined : bodyOf(path, Number(number), cut)
     response.writeHead(200, {
       "content-type": "text/event-stream",
@@ -79,7 +88,7 @@ const server = createServer((request, response) => {
       "transfer-encoding": "chunked"
     })
     response.flushHeaders()
-    if (body === undefined) return sendLive(response, Number(number))
+    if (body === undefined) return sendLive(response, Number(number), Frames.sessionIn(path) ?? Frames.sessionId)
     response.socket?.write(body)
     if (cut !== "idle") response.end()
   })

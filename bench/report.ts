@@ -2,114 +2,81 @@
 import { execFileSync } from "node:child_process"
 import { readFileSync } from "node:fs"
 import { findPackageJSON } from "node:module"
-import { arch, cpus, platform, release, totalmem } from "node:os"
+import { arch, cpus, loadavg, platform, release, totalmem } from "node:os"
 import { join } from "node:path"
-import type { EntryCost } from "./entry.ts"
 import type { Result } from "./run.ts"
 import type { Scenario } from "./scenarios.ts"
-import type { Sample } from "./worker.ts"
-
-/** A scenario, and what its contenders were measured at. */
-interface Section {
-  readonly scenario: Scenario
-  readonly results: ReadonlyArray<Result>
-}
-
-/** The median, and the least and the greatest. */
-interface Spread {
-  readonly median: number
-  readonly least: number
-  readonly most: number
-}
-
-const spread = (values: ReadonlyArray<number>): Spread => {
-  const sorted = values.toSorted((a, b) => a - b)
-  return {
-    median: sorted[sorted.length >> 1] ?? Number.NaN,
-    least: sorted[0] ?? Number.NaN,
-    most: sorted.at(-1) ?? Number.NaN
-  }
-}
-
-type Measure = (sample: Sample) => number
-
-const medianOf = (result: Result, measure: Measure) => spread(result.samples.map(measure)).median
-
-/** The ratio of a result to the reference, or of the reference to the result, from rounds that ran side by side. */
-const ratio = (result: Result, results: ReadonlyArray<Result>, measure: Measure, inverted = false): Spread => {
-  const reference = results.find(({ contender }) => contender.label === result.contender.reference)
-  return spread(result.samples.flatMap((sample, round) => {
-    const other = reference?.samples[round]
-    if (other === undefined) return []
-    return [inverted ? measure(other) / measure(sample) : measure(sample) / measure(other)]
-  }))
-}
-
-const time: Measure = (sample) => sample.time
-const cpu: Measure = (sample) => sample.cpu
-const peak: Measure = (sample) => sample.peak
-const growth: Measure = (sample) => sample.growth ?? Number.NaN
-
-const decimals = (value: number) => {
-  if (!Number.isFinite(value)) return "–"
-  return value.toLocaleString("en", { maximumFractionDigits: value < 10 ? 2 : value < 100 ? 1 : 0 })
-}
-
-const times = (value: number) => Number.isFinite(value) ? `${value.toFixed(2)}x` : "–"
+import {
+  cpu,
+  decimals,
+  growth,
+  medianOf,
+  part,
+  peak,
+  ratioOf,
+  referenceOf,
+  speedOf,
+  type Spread,
+  table,
+  time,
+  times
+} from "./statistics.ts"
+import { budgetTable, type Figures, readmeTable, type Section, targetTable } from "./targets.ts"
 
 const timesWithSpread = ({ least, median, most }: Spread) =>
   least < most ? `${times(median)} (${least.toFixed(2)}–${most.toFixed(2)})` : times(median)
-
-/** A table, its columns padded as the formatter does it. The first column is text, the others are numbers. */
-const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(5, ...rows.map((row) => row[column]?.length ?? 0)))
-  const line = (cells: ReadonlyArray<string>) => `| ${cells.join(" | ")} |`
-  const pad = (row: ReadonlyArray<string>) =>
-    line(
-      widths.map((width, column) =>
-        column === 0 ? (row[column] ?? "").padEnd(width) : (row[column] ?? "").padStart(width)
-      )
-    )
-  const rule = line(widths.map((width, column) => column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`))
-  const [head = [], ...body] = rows
-  return [pad(head), rule, ...body.map(pad)].join("\n")
-}
 
 const isIdle = ({ work }: Scenario) => work.kind === "idle"
 
 const isLatency = ({ work }: Scenario) => work.kind === "live" || work.kind === "first"
 
+const isCold = ({ work }: Scenario) => work.kind === "cold"
+
+/** What a value of a scenario is, and how it is told. */
+const unitOf = (scenario: Scenario) =>
+  isCold(scenario)
+    ? { name: "ms", format: (value: number) => decimals(value / 1000) }
+    : { name: isLatency(scenario) ? "µs of latency" : `µs per ${scenario.unit}`, format: decimals }
+
+/** The names of the parts that a scenario is measured in. */
+const partsOf = (results: ReadonlyArray<Result>) => [
+  ...new Set(results.flatMap(({ samples }) => Object.keys(samples[0]?.parts ?? {})))
+]
+
+const idleRow = (result: Result, results: ReadonlyArray<Result>) => [
+  decimals(medianOf(result, growth)),
+  timesWithSpread(ratioOf(result, referenceOf(result, results), growth))
+]
+
+const rowOf = (scenario: Scenario, result: Result, results: ReadonlyArray<Result>) => {
+  const reference = referenceOf(result, results)
+  const { format } = unitOf(scenario)
+  const partOf = (name: string) => {
+    const value = format(medianOf(result, part(name)))
+    return isCold(scenario) ? value : `${value}, ${times(speedOf(result, reference, part(name)).median)}`
+  }
+  return [
+    format(medianOf(result, time)),
+    timesWithSpread(speedOf(result, reference)),
+    ...partsOf(results).map(partOf),
+    format(medianOf(result, cpu)),
+    times(ratioOf(result, reference, cpu).median),
+    decimals(Math.max(...result.samples.map(peak))),
+    times(ratioOf(result, reference, peak).median)
+  ]
+}
+
 const rowsOf = ({ results, scenario }: Section): ReadonlyArray<ReadonlyArray<string>> => {
+  const { name } = unitOf(scenario)
+  const parts = partsOf(results).map((part) => isCold(scenario) ? `${name}, ${part}` : part)
+  const cpuName = isCold(scenario) ? "CPU ms" : `CPU µs per ${scenario.unit}`
   const head = isIdle(scenario)
     ? ["peer", "KiB per stream", "ratio"]
-    : [
-      "peer",
-      isLatency(scenario) ? "µs of latency" : `µs per ${scenario.unit}`,
-      "speed",
-      `CPU µs per ${scenario.unit}`,
-      "CPU",
-      "peak MiB",
-      "peak"
-    ]
+    : ["peer", name, "speed", ...parts, cpuName, "CPU", "peak MiB", "peak"]
   const rows = results.map((result) => {
     const { contender, problem } = result
-    if (problem !== undefined) return [contender.label, problem, ...head.slice(2).map(() => "–")]
-    if (isIdle(scenario)) {
-      return [
-        contender.label,
-        decimals(medianOf(result, growth)),
-        timesWithSpread(ratio(result, results, growth))
-      ]
-    }
-    return [
-      contender.label,
-      decimals(medianOf(result, time)),
-      timesWithSpread(ratio(result, results, time, true)),
-      decimals(medianOf(result, cpu)),
-      times(ratio(result, results, cpu).median),
-      decimals(Math.max(...result.samples.map(peak))),
-      times(ratio(result, results, peak).median)
-    ]
+    if (problem !== undefined) return [contender.label, problem.slice(0, 60), ...head.slice(2).map(() => "–")]
+    return [contender.label, ...(isIdle(scenario) ? idleRow(result, results) : rowOf(scenario, result, results))]
   })
   return [head, ...rows]
 }
@@ -132,22 +99,6 @@ const largeTable = (sections: ReadonlyArray<Section>): ReadonlyArray<string> => 
   ]
 }
 
-export const entryTitle = "Having the package"
-
-const entryTable = (entries: ReadonlyArray<readonly [name: string, cost: EntryCost]>): ReadonlyArray<string> => [
-  `## ${entryTitle}`,
-  table([
-    ["package", "program, bundled, min+gzip, beyond effect", "import", "import of only its effect modules", "ratio"],
-    ...entries.map(([name, { effect, entry, size }]) => [
-      name,
-      `${(size / 1000).toFixed(1)} kB`,
-      `${decimals(spread(entry).median)} ms`,
-      `${decimals(spread(effect).median)} ms`,
-      timesWithSpread(spread(entry.map((value, round) => value / (effect[round] ?? Number.NaN))))
-    ])
-  ])
-]
-
 /** A package and its version, as a folder resolves it; nothing where it does not. */
 const versionOf = (name: string, folder: string): ReadonlyArray<string> => {
   try {
@@ -161,7 +112,7 @@ const versionOf = (name: string, folder: string): ReadonlyArray<string> => {
 }
 
 /** The machine, and the versions of all that was measured. */
-const environment = ({ peersFolder, root }: Report): ReadonlyArray<string> => {
+const environment = ({ load, peersFolder, root }: Report): ReadonlyArray<string> => {
   const [cpu] = cpus()
   const commit = execFileSync("git", ["-C", root, "describe", "--always", "--dirty"], { encoding: "utf8" }).trim()
   const versions = [
@@ -173,7 +124,8 @@ const environment = ({ peersFolder, root }: Report): ReadonlyArray<string> => {
       (totalmem() / 2 ** 30).toFixed(0)
     } GiB, ${platform()} ${release()} ${arch()}`,
     `- Node ${process.versions.node}, its undici ${process.versions.undici ?? "none"}`,
-    `- effect-ash ${commit}, ${versions.join(", ")}`
+    `- effect-ash ${commit}, ${versions.join(", ")}`,
+    `- Load of the machine before and after: ${[load, loadavg()[1] ?? 0].map((value) => value.toFixed(1)).join(", ")}`
   ]
 }
 
@@ -182,21 +134,45 @@ export interface Report {
   readonly peersFolder: string
   readonly title: string
   readonly note: string
+  /** The load of the machine before the run. */
+  readonly load: number
   readonly sections: ReadonlyArray<Section>
-  readonly entries: ReadonlyArray<readonly [name: string, cost: EntryCost]>
+  /** What is measured once, beside peers. */
+  readonly figures: Figures | undefined
 }
 
 export const toMarkdown = (report: Report): string => {
-  const { entries, note, sections, title } = report
+  const { figures, note, sections, title } = report
   return [
     `# ${title}`,
     environment(report).join("\n"),
     note,
+    ...(figures === undefined ? [] : ["## Targets", targetTable(figures), budgetTable(figures)]),
     ...sections.flatMap((section) => [`## ${section.scenario.title}`, table(rowsOf(section))]),
-    ...largeTable(sections),
-    ...(entries.length === 0 ? [] : entryTable(entries))
+    ...largeTable(sections)
   ].join("\n\n") + "\n"
 }
+
+/** A document with the first tables after a heading replaced, one by one. */
+const withTables = (document: string, heading: string, tables: ReadonlyArray<string>) => {
+  const start = document.indexOf(`\n## ${heading}\n`)
+  if (start < 0) throw new Error(`there is no heading "${heading}"`)
+  const left = [...tables]
+  const rest = document.slice(start).replace(/(?:^\|.*\|\n)+/gm, (found) => {
+    const next = left.shift()
+    return next === undefined ? found : `${next}\n`
+  })
+  return document.slice(0, start) + rest
+}
+
+/** The documents that have tables of a full run, with those of this one. */
+export const updateDocuments = (
+  figures: Figures,
+  { benchReadme, readme }: { readonly readme: string; readonly benchReadme: string }
+) => ({
+  readme: withTables(readme, "Speed", [readmeTable(figures)]),
+  benchReadme: withTables(benchReadme, "Targets", [targetTable(figures), budgetTable(figures)])
+})
 
 const escape = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;")
 
@@ -207,7 +183,7 @@ const barWidth = 420
 /** One panel: how fast each contender is, over the reference. */
 const panel = ({ results, scenario }: Section, top: number) => {
   const bars = results.flatMap((result) => {
-    const speed = ratio(result, results, time, true).median
+    const speed = speedOf(result, referenceOf(result, results)).median
     const { label, reference } = result.contender
     return Number.isFinite(speed)
       ? [{ label, speed, isOurs: label !== reference && label.startsWith("effect-ash") }]

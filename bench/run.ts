@@ -2,7 +2,7 @@
 import { type ChildProcess, fork } from "node:child_process"
 import { once } from "node:events"
 import { join } from "node:path"
-import { setTimeout } from "node:timers/promises"
+import { setTimeout as delay } from "node:timers/promises"
 import type { Scenario } from "./scenarios.ts"
 import type { Answer, Sample, Task } from "./worker.ts"
 
@@ -10,8 +10,8 @@ import type { Answer, Sample, Task } from "./worker.ts"
 export interface Contender {
   readonly label: string
   readonly peer: string
-  /** The worker's file. */
-  readonly worker: string
+  /** The file that a process of it runs; none where the peer is not installed. */
+  readonly worker: string | undefined
   /** The label of the contender that it is compared with. */
   readonly reference: string
 }
@@ -30,9 +30,14 @@ export const startServer = async (): Promise<{ readonly origin: string; readonly
   return { origin: String(origin), server }
 }
 
+/** Seconds after which a round that is not over will never be. */
+const patience = 180
+
 const answerOf = (child: ChildProcess): Promise<Answer> =>
   new Promise((resolve) => {
+    const timer = setTimeout(() => settle({ type: "failed", message: `no answer in ${patience} s` }), patience * 1000)
     const settle = (answer: Answer) => {
+      clearTimeout(timer)
       child.off("message", settle)
       child.off("exit", onExit)
       resolve(answer)
@@ -57,6 +62,8 @@ class Runner {
   }
 
   async start() {
+    if (this.contender.worker === undefined) this.problem = "not installed"
+    if (this.contender.worker === undefined || this.problem !== undefined) return
     this.#child = fork(this.contender.worker, [JSON.stringify(this.#task)], { execArgv: ["--expose-gc"] })
     this.#note(await answerOf(this.#child))
   }
@@ -97,14 +104,14 @@ export const runScenario = async (
   origin: string
 ): Promise<ReadonlyArray<Result>> => {
   const runners = contenders.map((contender) => new Runner(contender, { peer: contender.peer, origin, work }))
-  // What stays open would be in the way of the next round: such a round has a process of its own.
-  const isFresh = work.kind === "idle"
+  // A round has a process of its own where what stays open would be in the way of the next, and where beginnings count.
+  const isFresh = ["idle", "long", "cold"].includes(work.kind)
   try {
     if (!isFresh) await Promise.all(runners.map((runner) => runner.start()))
     for (let round = -warmUps; round < rounds; round++) {
       for (const runner of shuffled(runners)) {
         // What the one before still has to clean up, in threads of its own, is not to be this one's burden.
-        await setTimeout(20)
+        await delay(20)
         if (isFresh) await runner.start()
         const sample = await runner.round()
         if (sample !== undefined && round >= 0) runner.samples.push(sample)

@@ -1,9 +1,9 @@
 /** What is measured, with whom, and how often. */
-import { httpClientId, peers, reference, sdkId } from "./peers.ts"
+import { httpApiClientId, httpClientId, imitation, nodeParseId, peers, sdkId, transports } from "./peers.ts"
 
 /** What one round of a scenario does. */
 export interface Work {
-  readonly kind: "turns" | "first" | "live" | "idle" | "session" | "sessions"
+  readonly kind: "turns" | "long" | "first" | "live" | "idle" | "session" | "sessions" | "cold"
   /** What the server sends: the number and the cut of its path. */
   readonly number: number
   readonly cut: string
@@ -23,19 +23,21 @@ export interface Scenario {
   readonly peers: ReadonlyArray<string>
 }
 
-const ours = [sdkId("fetch"), sdkId("node:http"), sdkId("undici")]
+const ours = transports.map((transport) => sdkId(transport))
 
-const httpClients = [httpClientId("fetch"), httpClientId("node:http"), httpClientId("undici")]
+const officials = [imitation, "official"]
 
-const foreign = [reference, "official", "fetch-bytes", "fetch-parse", "eventsource-parser", "anthropic", "openai"]
+const foreign = [...officials, "fetch-bytes", "fetch-parse", "eventsource-parser", "anthropic", "openai"]
 
-const core = [reference, "official", "fetch-parse", ...ours]
+const core = [...officials, "fetch-parse", ...ours]
+
+const smallWrites = [...officials, "fetch-parse", nodeParseId, ...ours]
 
 const consumed = peers.map(({ id }) => id).filter((id) => id.startsWith("effect-ash"))
 
-const clients = [reference, "official", ...ours]
+const clients = [...officials, ...ours]
 
-const requesters = [reference, "official", ...httpClients, ...ours]
+const requesters = [...officials, ...transports.map(httpClientId), ...transports.map(httpApiClientId), ...ours]
 
 const turns = (title: string, work: Partial<Work>, rest: Partial<Scenario> = {}): Scenario => ({
   title,
@@ -73,7 +75,14 @@ const firstEvent = (rounds: number) =>
     unit: "turn",
     rounds,
     warmUps: 5,
-    peers: [reference, "official", "fetch-bytes", "node-bytes", "undici-bytes", ...httpClients, ...ours]
+    peers: [
+      ...officials,
+      "fetch-bytes",
+      "node-bytes",
+      "undici-bytes",
+      ...transports.map(httpClientId),
+      ...ours
+    ]
   })
 
 const idle = (streams: number, rounds: number) =>
@@ -107,12 +116,33 @@ const session64 = (calls: number, rounds: number) =>
 const sessions = (calls: number, rounds: number) =>
   other("A list of 1,000 sessions", { kind: "sessions", atOnce: 1, times: calls }, { rounds, peers: requesters })
 
+const longRun = (rounds: number): Scenario => ({
+  title: "The long run: 1,000 turns of 2,000 events in one process",
+  work: { kind: "long", number: 2000, cut: "16384", atOnce: 1, times: 1000 },
+  unit: "event",
+  rounds,
+  warmUps: 0,
+  peers: clients
+})
+
+/** Those it is measured of are programs, which coldStart.ts makes. */
+const coldStart = (rounds: number): Scenario => ({
+  title: "Cold start: a fresh process that runs one turn of 20 events",
+  work: { kind: "cold", number: 20, cut: "16384", atOnce: 1, times: 1 },
+  unit: "start",
+  rounds,
+  warmUps: 1,
+  peers: []
+})
+
 export const full: ReadonlyArray<Scenario> = [
+  longRun(3),
+  coldStart(11),
   turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 15, warmUps: 25, peers: [...foreign, ...ours] }),
   turns("20,000 events, 16 KiB writes, each way to consume", { times: 2 }, {
     rounds: 15,
     warmUps: 25,
-    peers: [reference, ...consumed]
+    peers: [...officials, ...consumed]
   }),
   turns("1,000 events, 16 KiB writes", { number: 1000, times: 20 }, {
     rounds: 11,
@@ -124,8 +154,8 @@ export const full: ReadonlyArray<Scenario> = [
     warmUps: 1,
     peers: [...foreign, ...ours]
   }),
-  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 15, warmUps: 10 }),
-  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 9, warmUps: 5, peers: [...core, "node-bytes"] }),
+  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 11, warmUps: 10, peers: smallWrites }),
+  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 7, warmUps: 3, peers: smallWrites }),
   turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 11 }),
   turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 11 }),
   live(1, 5),
@@ -139,9 +169,11 @@ export const full: ReadonlyArray<Scenario> = [
 ]
 
 export const quick: ReadonlyArray<Scenario> = [
+  longRun(1),
+  coldStart(3),
   turns("20,000 events, 16 KiB writes", {}, { rounds: 9, warmUps: 15, peers: [...foreign, ...consumed] }),
-  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 5, warmUps: 10 }),
-  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 3, warmUps: 1, peers: clients }),
+  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 3, warmUps: 5, peers: smallWrites }),
+  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 1, warmUps: 1, peers: smallWrites }),
   turns("50 streams at once, 400 events each", { number: 400, atOnce: 50 }, { rounds: 5, peers: clients }),
   live(1, 1),
   firstEvent(3),

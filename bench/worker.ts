@@ -1,5 +1,6 @@
 /** One peer at one scenario, in a process of its own: connects, then runs a round on each request. */
 import { setImmediate } from "node:timers/promises"
+import { sessionIdAt } from "./frames.ts"
 import { type Client, NotInstalled, peers } from "./peers.ts"
 import type { Work } from "./scenarios.ts"
 
@@ -20,6 +21,8 @@ export interface Sample {
   readonly growth?: number
   /** The most memory that the process has had, in MiB. */
   readonly peak: number
+  /** Microseconds of parts of it, by their names: per unit, or of a whole start. */
+  readonly parts?: Readonly<Record<string, number>>
 }
 
 /** What a worker answers. */
@@ -40,17 +43,34 @@ const expectedEvents = ({ cut, number }: Work) => {
 
 let textLength = 0
 
-const runTurn = async (client: Client, work: Work, onText = (text: string) => {
+/** Runs a turn. Those that run at once are of sessions of their own, as turns of one session wait for each other. */
+const runTurn = async (client: Client, work: Work, place: number, onText = (text: string) => {
   textLength += text.length
 }) => {
-  const events = await client.turn(onText)
+  const events = await client.turn(onText, sessionIdAt(place))
   if (events !== undefined && events !== expectedEvents(work)) {
     throw new Error(`${events} events instead of ${expectedEvents(work)}`)
   }
 }
 
-const repeat = async (times: number, atOnce: number, run: () => Promise<unknown>) => {
-  for (let count = 0; count < times; count++) await Promise.all(Array.from({ length: atOnce }, run))
+const repeat = async (times: number, atOnce: number, run: (place: number) => Promise<unknown>) => {
+  const places = Array.from({ length: atOnce }, (_, place) => place)
+  for (let count = 0; count < times; count++) await Promise.all(places.map(run))
+}
+
+/** Of how many turns at the beginning of a long run the time is taken. */
+const beginnings = new Map([[1, "the first turn"], [10, "the first 10"], [100, "the first 100"]])
+
+/** Runs turns one after another. Answers the time of those at the beginning, per event. */
+const runLong = async (client: Client, work: Work) => {
+  const parts: Record<string, number> = {}
+  const startedAt = performance.now()
+  for (let count = 1; count <= work.times; count++) {
+    await runTurn(client, work, 0)
+    const name = beginnings.get(count)
+    if (name !== undefined) parts[name] = (performance.now() - startedAt) * 1000 / (count * work.number)
+  }
+  return parts
 }
 
 /** What a round measured itself, beside its duration. */
@@ -58,17 +78,18 @@ interface Round {
   readonly units: number
   readonly time?: number
   readonly growth?: number
+  readonly parts?: Readonly<Record<string, number>>
 }
 
-/** Opens turns, and waits until each has begun. */
-const openTurns = (client: Client, count: number) =>
+/** Opens turns, each in a session of its own, and waits until each has begun. */
+const openTurns = (client: Client, first: number, count: number) =>
   new Promise<void>((resolve, reject) => {
     let begun = 0
-    for (let index = 0; index < count; index++) {
+    for (let place = first; place < first + count; place++) {
       client.turn(() => {
         begun += 1
         if (begun === count) resolve()
-      }).catch(reject)
+      }, sessionIdAt(place)).catch(reject)
     }
   })
 
@@ -84,23 +105,25 @@ const runRound = async (client: Client, work: Work): Promise<Round> => {
   const { atOnce, kind, number, times } = work
   switch (kind) {
     case "turns": {
-      await repeat(times, atOnce, () => runTurn(client, work))
+      await repeat(times, atOnce, (place) => runTurn(client, work, place))
       return { units: times * atOnce * number }
     }
+    case "long":
+      return { units: times * number, parts: await runLong(client, work) }
     case "live": {
       const latencies: Array<number> = []
-      await repeat(times, atOnce, () =>
-        runTurn(client, work, (sentAt) => {
+      await repeat(times, atOnce, (place) =>
+        runTurn(client, work, place, (sentAt) => {
           latencies.push(Number(process.hrtime.bigint() - BigInt(sentAt)) / 1000)
         }))
       return { units: times * atOnce * expectedEvents(work), time: median(latencies) }
     }
     case "first": {
       const latencies: Array<number> = []
-      await repeat(times, atOnce, async () => {
+      await repeat(times, atOnce, async (place) => {
         const startedAt = performance.now()
         let firstAt: number | undefined
-        await runTurn(client, work, () => {
+        await runTurn(client, work, place, () => {
           firstAt ??= performance.now()
         })
         latencies.push(((firstAt ?? Number.NaN) - startedAt) * 1000)
@@ -109,9 +132,9 @@ const runRound = async (client: Client, work: Work): Promise<Round> => {
     }
     case "idle": {
       // As many before: a process that opens its first streams grows by what it needs to do so, and keeps that.
-      await openTurns(client, atOnce)
+      await openTurns(client, 0, atOnce)
       const before = await settledMemory()
-      await openTurns(client, atOnce)
+      await openTurns(client, atOnce, atOnce)
       return { units: atOnce, growth: (await settledMemory() - before) / atOnce }
     }
     case "session": {
@@ -124,19 +147,22 @@ const runRound = async (client: Client, work: Work): Promise<Round> => {
       })
       return { units: times * atOnce }
     }
+    case "cold":
+      throw new Error("a program of its own measures this")
   }
 }
 
 const measure = async (client: Client, work: Work): Promise<Sample> => {
   const cpuBefore = process.cpuUsage()
   const startedAt = performance.now()
-  const { growth, time, units } = await runRound(client, work)
+  const { growth, parts, time, units } = await runRound(client, work)
   const elapsed = (performance.now() - startedAt) * 1000
   const { system, user } = process.cpuUsage(cpuBefore)
   return {
     time: time ?? elapsed / units,
     cpu: (user + system) / units,
     ...(growth === undefined ? {} : { growth }),
+    ...(parts === undefined ? {} : { parts }),
     peak: process.resourceUsage().maxRSS / 1024
   }
 }

@@ -8,7 +8,6 @@ const checks = [
   "check:format",
   "check:package", // builds as well, before it packs
   "check:command",
-  "check:size",
   "check:unused",
   "check:docs",
   "check:examples",
