@@ -1,6 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { gunzipSync, gzipSync } from "node:zlib"
 import { ask, at, listAt, open, send, textAt, withServer } from "../../support/embeddedServer.ts"
 
 const base64 = (content: string | Uint8Array) => Buffer.from(content).toString("base64")
@@ -217,112 +216,5 @@ describe("session files", () => {
       const { headers, text } = yield* ask("GET", `${path}/files/kept.txt`)
       assert.strictEqual(text, "kept.txt")
       assert.strictEqual(headers["x-ash-source"], "snapshot")
-    }).pipe(withServer()))
-})
-
-describe("workspaces", () => {
-  it.effect("are packed without dependencies, caches and environments, and laid over another", () =>
-    Effect.gen(function*() {
-      const { path } = yield* open()
-      yield* write(path, [file("a/b.txt"), file(".env"), file("node_modules/x"), file(".cache/x"), file("ü")])
-      yield* ask("POST", `${path}/exec`, { json: { command: "echo '#!/bin/sh' > run; chmod 755 run" } })
-      const response = yield* send("GET", `${path}/workspace`)
-      const bundle = new Uint8Array(yield* response.arrayBuffer)
-      assert.deepInclude(response.headers, {
-        "content-type": "application/gzip",
-        "content-disposition": `attachment; filename="${path.split("/").at(-1)}.tar.gz"`,
-        "content-length": String(bundle.length)
-      })
-      assert.strictEqual(gunzipSync(bundle).length % 512, 0)
-      const other = yield* open()
-      yield* write(other.path, [file("mine")])
-      const { body } = yield* ask("POST", `${other.path}/workspace`, { json: { bundle: base64(bundle) } })
-      assert.deepStrictEqual(body, { message: "Workspace restored to live sandbox" })
-      assert.deepStrictEqual((yield* pathsOf(other.path)).paths, ["CLAUDE.md", "a/b.txt", "mine", "run", "ü"])
-      const run = yield* ask("POST", `${other.path}/exec`, { json: { command: "test -x run" } })
-      assert.strictEqual(at(run.body, "exitCode"), 0)
-      yield* ask("POST", `${other.path}/stop`)
-      const stopped = yield* ask("POST", `${other.path}/workspace`, { json: { bundle: base64(bundle) } })
-      assert.deepStrictEqual(stopped.body, { message: "Workspace saved as snapshot" })
-    }).pipe(withServer()))
-
-  it.effect("that are none are refused", () =>
-    Effect.gen(function*() {
-      const { path } = yield* open()
-      const upload = (bundle: string) => ask("POST", `${path}/workspace`, { json: { bundle } })
-      const garbage = yield* upload(base64("not a tarball"))
-      assert.strictEqual(garbage.status, 500)
-      assert.strictEqual(at(garbage.body, "message"), "Invalid bundle: not a gzip file")
-      assert.deepStrictEqual((yield* upload("")).body, { error: "Empty bundle", statusCode: 400 })
-      assert.strictEqual((yield* upload(base64(gzipSync("no archive").subarray(0, 12)))).status, 500)
-      const missing = yield* ask("POST", `${path}/workspace`, { json: {} })
-      assert.deepStrictEqual(missing.body, { error: "Bad Request", statusCode: 400 })
-      const unknown = yield* ask("GET", "/api/sessions/00000000-0000-4000-8000-000000000000/workspace")
-      assert.deepStrictEqual(unknown.body, { error: "Session not found", statusCode: 404 })
-    }).pipe(withServer()))
-})
-
-describe("attachments", () => {
-  it.effect("whose media type is no header cannot be read", () =>
-    Effect.gen(function*() {
-      const { path } = yield* open()
-      const { body } = yield* attach(path, { filename: "x", content: base64("x"), mimeType: "text/plain\r\nx: y" })
-      const address = `/api/attachments/${textAt(body, "attachment", "id")}`
-      const read = yield* ask("GET", address)
-      assert.strictEqual(read.status, 500)
-      assert.strictEqual(at(read.body, "code"), "ERR_INVALID_CHAR")
-    }).pipe(withServer()))
-
-  const attach = (path: string, json: Record<string, string>) => ask("POST", `${path}/attachments`, { json })
-
-  it.effect("are kept by their last name, copied into the sandbox, read and deleted", () =>
-    Effect.gen(function*() {
-      const { id, path } = yield* open()
-      const { body, status } = yield* attach(path, {
-        filename: "../dir/ré port.txt",
-        content: base64("attached"),
-        mimeType: "text/plain"
-      })
-      assert.strictEqual(status, 201)
-      assert.deepInclude(at(body, "attachment"), {
-        sessionId: id,
-        tenantId: "default",
-        messageId: "unlinked",
-        filename: "ré port.txt",
-        mimeType: "text/plain",
-        size: 8
-      })
-      assert.include((yield* pathsOf(path)).paths, "attachments/ré port.txt")
-      const address = `/api/attachments/${textAt(body, "attachment", "id")}`
-      const { headers, text } = yield* ask("GET", address)
-      assert.strictEqual(text, "attached")
-      assert.deepInclude(headers, {
-        "content-type": "text/plain",
-        "content-disposition": "attachment; filename*=UTF-8''r%C3%A9%20port.txt",
-        "content-length": "8",
-        "x-content-type-options": "nosniff"
-      })
-      const messageId = "0cb0da9b-d53c-4c7c-ac89-7651c336a2c5"
-      const second = yield* attach(path, { filename: "y", content: "eQ==", messageId })
-      assert.deepInclude(at(second.body, "attachment"), { messageId, mimeType: "application/octet-stream" })
-      const list = yield* ask("GET", `${path}/attachments`)
-      assert.deepStrictEqual(listAt(list.body, "attachments").map((row) => at(row, "filename")), ["ré port.txt", "y"])
-      assert.strictEqual((yield* ask("DELETE", address)).status, 204)
-      for (const method of ["GET", "DELETE"] as const) {
-        assert.deepStrictEqual((yield* ask(method, address)).body, { error: "Attachment not found", statusCode: 404 })
-      }
-    }).pipe(withServer()))
-
-  it.effect("that are bad are refused without a reason", () =>
-    Effect.gen(function*() {
-      const { path } = yield* open()
-      for (const json of [{ content: "eA==" }, { filename: "y", content: "eQ==", messageId: "nope" }]) {
-        const { body } = yield* ask("POST", `${path}/attachments`, { json })
-        assert.deepStrictEqual(body, { error: "Bad Request", statusCode: 400 })
-      }
-      const empty = yield* attach(path, { filename: "y", content: "" })
-      assert.deepStrictEqual(empty.body, { error: "Empty attachment content", statusCode: 400 })
-      const large = yield* attach(path, { filename: "y", content: base64(new Uint8Array(800_000)) })
-      assert.deepStrictEqual(large.body, { error: "Payload Too Large", statusCode: 413 })
     }).pipe(withServer()))
 })
