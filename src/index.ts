@@ -8,6 +8,7 @@ export type {
   RequestOptionsInput,
   ResponseLimits,
   RetryOptions,
+  TelemetryOptions,
   TurnTimeouts
 } from "./client/RequestOptions.ts"
 // Of the policy only the type, which the layers of services name.

@@ -18,7 +18,7 @@ import { spanFailure } from "../request/traced.ts"
 import { present } from "../turn/agentText.ts"
 import * as TurnFold from "../turn/turnFold.ts"
 import { attribute, operation, provider, usageAttribute } from "./conventions.ts"
-import { inputMessages, outputMessages, toolContent } from "./spanContent.ts"
+import { inputMessages, outputMessages } from "./spanContent.ts"
 import { ToolSpans } from "./toolSpans.ts"
 import { type TurnFigures, turnFigures } from "./turnFigures.ts"
 import type { Labels, TurnMetrics } from "./turnMetrics.ts"
@@ -102,11 +102,10 @@ class ObservedTurn {
     this.#clock = Context.get(context, Clock.Clock)
     this.#startedAt = this.#clock.currentTimeNanosUnsafe()
     this.#watch = new TurnWatch(call.options.includePartialMessages === true, (gap) => this.#nextChunk(gap))
-    const write = toolContent((text) => this.#redact(text))
-    this.#tools = span && new ToolSpans(span, recorded.content ? write : undefined)
+    this.#tools = span && new ToolSpans(span, recorded.content)
   }
 
-  /** Keeps what the turn is folded into: it knows the turns before, and what is secret. */
+  /** Keeps what the turn is folded into, which knows the turns before. */
   folding(makeFold: TurnFold.Make): TurnFold.Make {
     return (options) => this.#fold = makeFold(options)
   }
@@ -148,10 +147,6 @@ class ObservedTurn {
     return TurnFold.outcomeOf(result)._tag === "Success" ? { _tag: "Ended" } : failed("TurnUnsuccessful")
   }
 
-  #redact(text: string): string {
-    return this.#fold?.redact(text) ?? text
-  }
-
   #nextChunk(gap: bigint) {
     if (!this.#recorded.metrics) return
     this.#between ??= this.#telemetry.metrics.series("timePerOutputChunk", this.#labels)
@@ -187,8 +182,8 @@ class ObservedTurn {
     if (!this.#recorded.content) return {}
     const text = this.#fold && TurnFold.toTurn(this.#fold).text
     return {
-      [attribute.inputMessages]: this.#redact(inputMessages(this.#call.content)),
-      [attribute.outputMessages]: text && this.#redact(outputMessages(text, present(result?.stop_reason)))
+      [attribute.inputMessages]: inputMessages(this.#call.content),
+      [attribute.outputMessages]: text && outputMessages(text, present(result?.stop_reason))
     }
   }
 

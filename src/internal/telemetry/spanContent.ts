@@ -1,6 +1,5 @@
 /** What was sent and answered, as attributes of spans have it: JSON in the form of the conventions. */
 import * as Predicate from "effect/Predicate"
-import type * as Schema from "effect/Schema"
 import type { ContentBlock, MessageContent } from "../../schema/Message.ts"
 
 /** A part of a message. The bytes of images and documents are left out. */
@@ -27,9 +26,3 @@ export const inputMessages = (content: MessageContent): string =>
 /** The agent's answer. */
 export const outputMessages = (text: string, finishReason: string | undefined): string =>
   JSON.stringify([{ role: "assistant", parts: [{ type: "text", content: text }], finish_reason: finishReason ?? "" }])
-
-/** Writes what a tool is given and returns. */
-export type WriteContent = (json: Schema.Json) => string
-
-/** Writes it without secrets. */
-export const toolContent = (redact: (text: string) => string): WriteContent => (json) => redact(JSON.stringify(json))

@@ -8,7 +8,6 @@ import { jsonAt, saysError, toolError as errorFlag } from "../../schema/Wire.ts"
 import { endSpan, spanFailure } from "../request/traced.ts"
 import { blocksOf, present } from "../turn/agentText.ts"
 import { attribute, operation, toolError, toolType } from "./conventions.ts"
-import type { WriteContent } from "./spanContent.ts"
 
 /** A use of a tool. */
 interface Tool {
@@ -21,14 +20,14 @@ const named = (type: string) => spanFailure(operation.executeTool, type)
 /** The spans of the tools of one turn. Tools of a subagent are below the tool that started it. */
 export class ToolSpans {
   readonly #turn: Tracer.Span
-  readonly #write: WriteContent | undefined
+  readonly #hasContent: boolean
   /** By the id of the call; calls without an id of their own in their order. */
   readonly #tools = new Map<string, Array<Tool>>()
   readonly #messages = new Set<string>()
 
-  constructor(turn: Tracer.Span, write: WriteContent | undefined) {
+  constructor(turn: Tracer.Span, hasContent: boolean) {
     this.#turn = turn
-    this.#write = write
+    this.#hasContent = hasContent
   }
 
   /** What a message starts and ends, if anything. */
@@ -63,7 +62,7 @@ export class ToolSpans {
       [attribute.toolType]: toolType,
       ...(name == null ? {} : { [attribute.toolName]: name }),
       ...(id === "" ? {} : { [attribute.toolCallId]: id }),
-      ...(this.#write === undefined ? {} : { [attribute.toolArguments]: this.#write(input ?? null) })
+      ...(this.#hasContent ? { [attribute.toolArguments]: JSON.stringify(input ?? null) } : {})
     }
     return Effect.suspend(() => {
       const caller = parentId === undefined ? undefined : this.#tools.get(parentId)?.at(-1)
@@ -92,7 +91,7 @@ export class ToolSpans {
       if (tool === undefined) return Effect.void
       tool.isOpen = false
       if (isError) tool.span.attribute(attribute.errorType, toolError.failed)
-      if (this.#write !== undefined) tool.span.attribute(attribute.toolResult, this.#write(content ?? null))
+      if (this.#hasContent) tool.span.attribute(attribute.toolResult, JSON.stringify(content ?? null))
       return endSpan(tool.span, isError ? named(toolError.failed) : Exit.void)
     })
   }

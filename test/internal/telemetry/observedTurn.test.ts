@@ -6,85 +6,14 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as RequestOptions from "../../../src/client/RequestOptions.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
-import { noSession, session, sessionId } from "../../support/fixtures.ts"
+import { sessionId } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
 import * as Tracing from "../../support/tracing.ts"
+import * as Turns from "../../support/turns.ts"
 
-const secret = "the content of the conversation"
+const { answers, content, done, init, result, says, start, turnOf, uses, whole } = Turns
 
-const uses = (parent: string | null, ...calls: ReadonlyArray<readonly [id: string, name: string]>) =>
-  [
-    "message",
-    {
-      type: "assistant",
-      parent_tool_use_id: parent,
-      message: {
-        model: parent === null ? "opus" : "haiku",
-        content: calls.map(([id, name]) => ({ type: "tool_use", id, name, input: { text: secret } }))
-      }
-    }
-  ] as const
-
-const answers = (parent: string | null, ...results: ReadonlyArray<readonly [id: string, isError: boolean]>) =>
-  [
-    "message",
-    {
-      type: "user",
-      parent_tool_use_id: parent,
-      message: {
-        content: results.map(([tool_use_id, is_error]) => ({
-          type: "tool_result",
-          tool_use_id,
-          content: secret,
-          is_error
-        }))
-      }
-    }
-  ] as const
-
-const start = ["session_start", { sessionId }] as const
-const init = ["message", { type: "system", subtype: "init", model: "opus" }] as const
-const says = ["message", {
-  type: "assistant",
-  parent_tool_use_id: null,
-  message: { content: [{ type: "text", text: secret }] }
-}] as const
-const done = ["done", { sessionId }] as const
-const result = (fields: object = {}) =>
-  ["message", {
-    type: "result",
-    subtype: "success",
-    is_error: false,
-    result: secret,
-    stop_reason: "end_turn",
-    total_cost_usd: 0.25,
-    session_id: "sdk-1",
-    usage: { input_tokens: 10, output_tokens: 5, cache_read_input_tokens: 100, cache_creation_input_tokens: 20 },
-    modelUsage: {
-      opus: { inputTokens: 10, outputTokens: 5, cacheReadInputTokens: 100, cacheCreationInputTokens: 20 },
-      haiku: { inputTokens: 7, outputTokens: 3, cacheReadInputTokens: 0, cacheCreationInputTokens: 0 }
-    },
-    ...fields
-  }] as const
-
-type Frame = readonly [event: string, data: unknown]
-
-const turnOf = (...frames: ReadonlyArray<Frame>): Server.Script => Server.sse(Server.frames(...frames))
-
-const whole = turnOf(start, init, says, result(), done)
-
-/** A server whose messages are answered so; the question for the form of content is refused, as by a real one. */
-const serving = (script: Server.Script) => {
-  const server = Server.make(
-    (request) => {
-      if (request.path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
-      if (request.path.endsWith("/messages")) return script(request)
-      return Server.json({ session }, request.path === "/api/sessions" ? 201 : 200)()
-    }
-  )
-  const tracing = Tracing.make()
-  return { ...server, ...tracing }
-}
+const serving = (script: Server.Script) => ({ ...Turns.serving(script), ...Tracing.make() })
 
 /** The tree of a turn in a session that was opened for it, without the spans of its opening and its end. */
 const treeOf = (
@@ -92,7 +21,7 @@ const treeOf = (
   run: (session: Effect.Success<ReturnType<AshClient["Service"]["sessions"]["open"]>>) => Effect.Effect<
     unknown,
     unknown
-  > = (session) => Stream.runDrain(session.stream(secret))
+  > = (session) => Stream.runDrain(session.stream(content))
 ) => {
   const server = serving(script)
   return Effect.gen(function*() {
@@ -107,6 +36,12 @@ const treeOf = (
 const failed = (what: string) => `SessionHandle.stream: ${what}`
 
 const post = "  POST: ok"
+
+const repeated = {
+  type: "assistant",
+  uuid: "1",
+  message: { content: [{ type: "tool_use", id: "a", name: "Read" }] }
+}
 
 describe("the spans of a turn", () => {
   const trees: ReadonlyArray<readonly [name: string, script: Server.Script, lines: ReadonlyArray<string>]> = [
@@ -138,7 +73,7 @@ describe("the spans of a turn", () => {
     ],
     [
       "an error of the agent, while a tool runs",
-      turnOf(start, uses(null, ["a", "Read"]), ["error", { error: secret }]),
+      turnOf(start, uses(null, ["a", "Read"]), ["error", { error: content }]),
       [`invoke_agent demo: ${failed("TurnFailed")}`, post, "  execute_tool Read: execute_tool: NoResult"]
     ],
     [
@@ -153,7 +88,7 @@ describe("the spans of a turn", () => {
     ],
     [
       "a request that fails",
-      Server.json({ error: secret, statusCode: 500 }, 500),
+      Server.json({ error: content, statusCode: 500 }, 500),
       [
         `invoke_agent demo: ${failed("ServerFailure (500)")}`,
         "  POST: StatusCode error (500 POST http://ash.test/api/sessions/13032c5f-726b-40bd-999f-91e59ae9e948/messages)"
@@ -163,10 +98,10 @@ describe("the spans of a turn", () => {
       "a message that arrives twice",
       turnOf(
         start,
-        ["message", { ...uses(null, ["a", "Read"])[1], uuid: "1" }],
+        ["message", repeated],
         [
           "message",
-          { ...uses(null, ["a", "Read"])[1], uuid: "1" }
+          repeated
         ],
         answers(null, ["a", false]),
         answers(null, ["a", false]),
@@ -197,7 +132,7 @@ describe("the spans of a turn", () => {
       const { lines, spans } = yield* treeOf(script)
       assert.deepStrictEqual(lines, expected)
       const text = JSON.stringify(spans.map(({ attributes, events, name }) => [name, [...attributes], events]))
-      assert.notInclude(text, secret)
+      assert.notInclude(text, content)
     }))
 })
 
@@ -219,7 +154,7 @@ describe("a turn without an end", () => {
           const hasBegun = yield* Deferred.make<void>()
           const fiber = yield* Effect.forkChild(
             Stream.runForEach(
-              session.stream(secret),
+              session.stream(content),
               ({ _tag }) => _tag === "Message" ? Deferred.succeed(hasBegun, undefined) : Effect.void
             )
           )
@@ -231,14 +166,14 @@ describe("a turn without an end", () => {
 
   it.effect("is interrupted when nothing more is taken of it, and when its consumer fails", () =>
     Effect.gen(function*() {
-      const taken = yield* treeOf(endless, (session) => Stream.runDrain(Stream.take(session.stream(secret), 4)))
+      const taken = yield* treeOf(endless, (session) => Stream.runDrain(Stream.take(session.stream(content), 4)))
       assert.deepStrictEqual(taken.lines, interrupted)
       const left = yield* treeOf(
         endless,
         (session) =>
           Stream.runForEach(
-            session.stream(secret),
-            ({ _tag }) => _tag === "Message" ? Effect.fail(secret) : Effect.void
+            session.stream(content),
+            ({ _tag }) => _tag === "Message" ? Effect.fail(content) : Effect.void
           )
       )
       assert.deepStrictEqual(left.lines, interrupted)
@@ -250,7 +185,7 @@ describe("a turn without an end", () => {
       yield* Effect.gen(function*() {
         const { sessions } = yield* AshClient
         const session = sessions.attach(sessionId, { onInterrupt: "stop", agentName: "demo" })
-        yield* Stream.runDrain(Stream.take(session.stream(secret), 4))
+        yield* Stream.runDrain(Stream.take(session.stream(content), 4))
       }).pipe(Effect.provide(server.layer), server.trace)
       assert.deepStrictEqual(server.tree(), [...interrupted, "  Sessions.stop: ok", "    POST: ok"])
     }))
@@ -262,7 +197,7 @@ describe("requests of a turn", () => {
       const server = serving(Server.inOrder(Server.json({ error: "Too Many" }, 429, { "retry-after": "5" }), whole))
       yield* Effect.gen(function*() {
         const { messages } = yield* AshClient
-        const fiber = yield* Effect.forkChild(Stream.runDrain(messages.send(sessionId, secret)))
+        const fiber = yield* Effect.forkChild(Stream.runDrain(messages.send(sessionId, content)))
         yield* TestClock.adjust("1 minute")
         yield* Fiber.join(fiber)
       }).pipe(Effect.provide(server.layer), server.trace)
@@ -278,9 +213,9 @@ describe("requests of a turn", () => {
     Effect.gen(function*() {
       const { lines } = yield* treeOf(turnOf(start), (session) =>
         Effect.gen(function*() {
-          yield* Effect.exit(session.ask(secret))
-          yield* Effect.exit(session.ask(secret))
-          yield* Effect.exit(session.ask(secret, { maxTurns: 0 }))
+          yield* Effect.exit(session.ask(content))
+          yield* Effect.exit(session.ask(content))
+          yield* Effect.exit(session.ask(content, { maxTurns: 0 }))
         }))
       assert.deepStrictEqual(lines, [
         "invoke_agent demo: SessionHandle.ask: StreamTruncated",
@@ -296,7 +231,7 @@ describe("requests of a turn", () => {
       const calls = Effect.gen(function*() {
         const { messages, sessions } = yield* AshClient
         yield* sessions.get(sessionId)
-        yield* Stream.runDrain(messages.send(sessionId, secret))
+        yield* Stream.runDrain(messages.send(sessionId, content))
         yield* sessions.end(sessionId)
       })
       yield* Effect.gen(function*() {
@@ -321,14 +256,14 @@ describe("requests of a turn", () => {
 describe("the other ways to a turn", () => {
   it.effect("are spans, too: an error that is an event fails its span", () =>
     Effect.gen(function*() {
-      const server = serving(Server.inOrder(turnOf(start, ["error", { error: secret }]), whole))
+      const server = serving(Server.inOrder(turnOf(start, ["error", { error: content }]), whole))
       yield* Effect.gen(function*() {
         const { messages, sessions } = yield* AshClient
-        yield* Stream.runDrain(messages.sendWithErrors(sessionId, secret))
-        yield* Stream.runDrain(messages.send(sessionId, secret)).pipe(
+        yield* Stream.runDrain(messages.sendWithErrors(sessionId, content))
+        yield* Stream.runDrain(messages.send(sessionId, content)).pipe(
           Effect.updateService(RequestOptions.RequestOptions, RequestOptions.merge({ exclusive: false }))
         )
-        yield* sessions.attach(sessionId).ask(secret)
+        yield* sessions.attach(sessionId).ask(content)
       }).pipe(Effect.provide(server.layer), server.trace)
       assert.deepStrictEqual(server.tree(), [
         "invoke_agent: Messages.sendWithErrors: TurnFailed",
