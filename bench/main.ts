@@ -43,8 +43,10 @@ interface Version {
   readonly worker: string
 }
 
-const besidePeers = ({ peers }: Scenario, { worker }: Version): ReadonlyArray<Contender> =>
-  peers.map((peer) => ({ label: labelOf(peer), peer, worker, reference: labelOf(reference) }))
+const besidePeers = (
+  { peers, reference: base = reference }: Scenario,
+  { worker }: Version
+): ReadonlyArray<Contender> => peers.map((peer) => ({ label: labelOf(peer), peer, worker, reference: labelOf(base) }))
 
 /** A contender that each version has, beside that of the first version. */
 const besideItself = (

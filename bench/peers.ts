@@ -5,6 +5,7 @@ import { request } from "node:http"
 import { createRequire } from "node:module"
 import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
+import type { Export } from "./exported.ts"
 import { bodyOf, connectImitation, connectOfficial, parseJson, seeText } from "./official.ts"
 
 export type Transport = "fetch" | "node:http" | "undici"
@@ -314,6 +315,15 @@ const sdk = (transport: Transport, consumption: Consumption): Peer => ({
   }
 })
 
+/** The name of this SDK in a program that exports, or not. */
+export const exportedId = (exported: Export) => `effect-ash, node:http, ${exported}`
+
+const inProgram = (exported: Export): Peer => ({
+  id: exportedId(exported),
+  label: exportedId(exported),
+  connect: async (url) => (await import("./exported.ts")).connect(url, exported)
+})
+
 /** The name of Effect's own client over a transport. */
 export const httpClientId = (transport: Transport) => `Effect's HttpClient, ${transport}`
 
@@ -345,6 +355,8 @@ export const peers: ReadonlyArray<Peer> = [
   openai,
   ...transports.map((transport) => effectClient(httpClientId(transport), transport, "connectHttpClient")),
   ...transports.map((transport) => effectClient(httpApiClientId(transport), transport, "connectHttpApiClient")),
+  inProgram("nothing exported"),
+  inProgram("traces and metrics exported"),
   ...consumptions.flatMap((consumption) => transports.map((transport) => sdk(transport, consumption)))
 ]
 

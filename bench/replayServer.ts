@@ -68,6 +68,8 @@ const sendJson = (response: ServerResponse, status: number, body: Buffer) => {
   response.end(body)
 }
 
+const accepted = Buffer.from("{}")
+
 const notFound = Buffer.from(JSON.stringify({ error: "Session not found", statusCode: 404 }))
 
 const server = createServer((request, response) => {
@@ -77,6 +79,8 @@ const server = createServer((request, response) => {
     if (request.method === "GET") {
       return sendJson(response, 200, Frames.sessionIn(path) !== undefined ? Frames.oneSession : Frames.thousandSessions)
     }
+    // What a program exports of itself.
+    if (/^\/v1\/(?:logs|metrics|traces)$/.test(path)) return sendJson(response, 200, accepted)
     // Clients ask about a session that does not exist, to learn which form of content the server takes.
     if (path.startsWith("/api") && Frames.sessionIn(path) === undefined) {
       return sendJson(response, 404, notFound)

@@ -1,5 +1,5 @@
 /** What is measured, with whom, and how often. */
-import { httpApiClientId, httpClientId, imitation, nodeParseId, peers, sdkId, transports } from "./peers.ts"
+import { exportedId, httpApiClientId, httpClientId, imitation, nodeParseId, peers, sdkId, transports } from "./peers.ts"
 
 /** What one round of a scenario does. */
 export interface Work {
@@ -21,6 +21,8 @@ export interface Scenario {
   readonly rounds: number
   readonly warmUps: number
   readonly peers: ReadonlyArray<string>
+  /** Whom the others are compared with. @default the reference of every other scenario */
+  readonly reference?: string
 }
 
 const ours = transports.map((transport) => sdkId(transport))
@@ -33,7 +35,9 @@ const core = [...officials, "fetch-parse", ...ours]
 
 const smallWrites = [...officials, "fetch-parse", nodeParseId, ...ours]
 
-const consumed = peers.map(({ id }) => id).filter((id) => id.startsWith("effect-ash"))
+const exported = [exportedId("nothing exported"), exportedId("traces and metrics exported")]
+
+const consumed = peers.map(({ id }) => id).filter((id) => id.startsWith("effect-ash") && !exported.includes(id))
 
 const clients = [...officials, ...ours]
 
@@ -135,6 +139,23 @@ const coldStart = (rounds: number): Scenario => ({
   peers: []
 })
 
+/** What it costs to export traces and metrics: of the events of a turn, and of a turn. */
+const exporting = (rounds: number): ReadonlyArray<Scenario> => [
+  turns("20,000 events, in a program that exports", { times: 2 }, {
+    rounds,
+    warmUps: 15,
+    peers: exported,
+    reference: exportedId("nothing exported")
+  }),
+  turns("Turns of 6 events, in a program that exports", { number: 1, cut: "short", times: 200 }, {
+    unit: "turn",
+    rounds,
+    warmUps: 15,
+    peers: exported,
+    reference: exportedId("nothing exported")
+  })
+]
+
 export const full: ReadonlyArray<Scenario> = [
   longRun(3),
   coldStart(11),
@@ -160,6 +181,7 @@ export const full: ReadonlyArray<Scenario> = [
   turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 11 }),
   live(1, 5),
   live(50, 5),
+  ...exporting(15),
   firstEvent(5),
   idle(500, 3),
   ...[1, 2, 4, 8, 16, 32, 64].map((mebibytes) => large(mebibytes, 3)),
@@ -176,6 +198,7 @@ export const quick: ReadonlyArray<Scenario> = [
   turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 1, warmUps: 1, peers: smallWrites }),
   turns("50 streams at once, 400 events each", { number: 400, atOnce: 50 }, { rounds: 5, peers: clients }),
   live(1, 1),
+  ...exporting(7),
   firstEvent(3),
   idle(250, 1),
   large(1, 3),

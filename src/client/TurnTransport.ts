@@ -160,7 +160,7 @@ export class TurnTransport extends Context.Service<TurnTransport, {
     TurnTransport,
     Effect.gen(function*() {
       const { messages: api, server } = yield* AshApiClient
-      const telemetry = { server, metrics: new TurnMetrics() }
+      const telemetry = { server, metrics: new TurnMetrics(server) }
       const policy = yield* RequestPolicy
       const forms = yield* makeForms((content) =>
         // Its refusals are by design, so in no trace; and it is the question of the layer, not of the first caller.

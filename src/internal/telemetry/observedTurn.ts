@@ -21,7 +21,7 @@ import { attribute, operation, provider, usageAttribute } from "./conventions.ts
 import { inputMessages, outputMessages } from "./spanContent.ts"
 import { ToolSpans } from "./toolSpans.ts"
 import { type TurnFigures, turnFigures } from "./turnFigures.ts"
-import type { Labels, TurnMetrics } from "./turnMetrics.ts"
+import type { TurnMetrics } from "./turnMetrics.ts"
 import { TurnWatch } from "./turnWatch.ts"
 
 /** A turn, as its caller knows it. */
@@ -48,22 +48,18 @@ export interface Telemetry {
   readonly metrics: TurnMetrics
 }
 
-const known = <A>(attributes: Readonly<Record<string, A | undefined>>): Record<string, A> =>
-  Object.fromEntries(Object.entries(attributes).flatMap(([name, value]) => value === undefined ? [] : [[name, value]]))
-
-/** The attributes of spans that sampling goes by, and those that find the session. */
-const attributesOf = ({ address, port }: ServerAddress, { agentName, options, sessionId }: TurnCall) =>
-  known({
-    [attribute.operationName]: operation.invokeAgent,
-    [attribute.providerName]: provider,
-    [attribute.agentName]: agentName,
-    [attribute.requestModel]: options.model,
-    [attribute.serverAddress]: address,
-    [attribute.serverPort]: port,
-    [attribute.conversationId]: sessionId,
-    [attribute.ashSessionId]: sessionId,
-    [attribute.outputType]: options.outputFormat === undefined ? "text" : "json"
-  })
+/** The attributes that sampling goes by, and those that find the session. */
+const attributesOf = ({ address, port }: ServerAddress, { agentName, options, sessionId }: TurnCall) => ({
+  [attribute.operationName]: operation.invokeAgent,
+  [attribute.providerName]: provider,
+  [attribute.serverAddress]: address,
+  [attribute.serverPort]: port,
+  [attribute.conversationId]: sessionId,
+  [attribute.ashSessionId]: sessionId,
+  [attribute.outputType]: options.outputFormat === undefined ? "text" : "json",
+  ...(agentName === undefined ? {} : { [attribute.agentName]: agentName }),
+  ...(options.model === undefined ? {} : { [attribute.requestModel]: options.model })
+})
 
 const toSeconds = (nanoseconds: bigint): number => Number(nanoseconds) / 1e9
 
@@ -74,7 +70,7 @@ type Ending = { readonly _tag: "Failed"; readonly type: string; readonly status:
 
 /** A turn while it is observed. */
 class ObservedTurn {
-  readonly #telemetry: Telemetry
+  readonly #metrics: TurnMetrics
   readonly #call: TurnCall
   readonly #clock: Clock.Clock
   readonly #context: Context.Context<never>
@@ -88,20 +84,21 @@ class ObservedTurn {
   #failure: AshError | undefined
 
   constructor(
-    telemetry: Telemetry,
+    metrics: TurnMetrics,
     call: TurnCall,
     recorded: Recorded,
     context: Context.Context<never>,
     span: Tracer.Span | undefined
   ) {
-    this.#telemetry = telemetry
+    this.#metrics = metrics
     this.#call = call
     this.#recorded = recorded
     this.#context = context
     this.#span = span
     this.#clock = Context.get(context, Clock.Clock)
     this.#startedAt = this.#clock.currentTimeNanosUnsafe()
-    this.#watch = new TurnWatch(call.options.includePartialMessages === true, (gap) => this.#nextChunk(gap))
+    const onNextChunk = recorded.metrics ? (gap: bigint) => this.#nextChunk(gap) : undefined
+    this.#watch = new TurnWatch(call.options.includePartialMessages === true, onNextChunk)
     this.#tools = span && new ToolSpans(span, recorded.content)
   }
 
@@ -113,12 +110,8 @@ class ObservedTurn {
   receive<A extends TurnFold.TurnEvent>(
     batch: Arr.NonEmptyReadonlyArray<A>
   ): Effect.Effect<Arr.NonEmptyReadonlyArray<A>> {
-    const now = this.#clock.currentTimeNanosUnsafe()
-    const changes: Array<Effect.Effect<void>> = []
-    for (const event of batch) {
-      this.#watch.take(event, now)
-      if (event._tag === "Message" && this.#tools !== undefined) changes.push(...this.#tools.take(event.message))
-    }
+    this.#watch.take(batch, this.#clock.currentTimeNanosUnsafe())
+    const changes = this.#tools?.take(batch) ?? []
     return changes.length === 0 ? Effect.succeed(batch) : Effect.as(Effect.all(changes, { discard: true }), batch)
   }
 
@@ -148,8 +141,7 @@ class ObservedTurn {
   }
 
   #nextChunk(gap: bigint) {
-    if (!this.#recorded.metrics) return
-    this.#between ??= this.#telemetry.metrics.series("timePerOutputChunk", this.#labels)
+    this.#between ??= this.#series().timePerOutputChunk
     this.#between.updateUnsafe(toSeconds(gap), this.#context)
   }
 
@@ -174,7 +166,7 @@ class ObservedTurn {
       [attribute.errorType]: ending._tag === "Failed" ? ending.type : undefined,
       ...this.#content(result)
     }
-    for (const [name, value] of Object.entries(known<unknown>(attributes))) span.attribute(name, value)
+    for (const [name, value] of Object.entries(attributes)) if (value !== undefined) span.attribute(name, value)
     span.end(now, this.#exit(ending))
   }
 
@@ -198,31 +190,20 @@ class ObservedTurn {
     }
   }
 
-  get #labels(): Labels {
-    const { server: { address, port } } = this.#telemetry
-    return known({
-      [attribute.operationName]: operation.invokeAgent,
-      [attribute.providerName]: provider,
-      [attribute.agentName]: this.#call.agentName,
-      [attribute.requestModel]: this.#call.options.model,
-      [attribute.responseModel]: this.#watch.model,
-      [attribute.serverAddress]: address,
-      [attribute.serverPort]: String(port)
-    })
+  #record(now: bigint, ending: Ending, figures: TurnFigures | undefined) {
+    const series = this.#series()
+    const { duration } = ending._tag === "Failed" ? this.#series(ending.type) : series
+    duration.updateUnsafe(toSeconds(now - this.#startedAt), this.#context)
+    const first = this.#timeToFirstChunk
+    if (first !== undefined) series.timeToFirstChunk.updateUnsafe(first, this.#context)
+    if (figures?.tokens === undefined) return
+    series.inputTokens.updateUnsafe(figures.tokens.input, this.#context)
+    series.outputTokens.updateUnsafe(figures.tokens.output, this.#context)
   }
 
-  #record(now: bigint, ending: Ending, figures: TurnFigures | undefined) {
-    const { metrics } = this.#telemetry
-    const labels = this.#labels
-    const withError = ending._tag === "Failed" ? { ...labels, [attribute.errorType]: ending.type } : labels
-    metrics.series("duration", withError).updateUnsafe(toSeconds(now - this.#startedAt), this.#context)
-    const first = this.#timeToFirstChunk
-    if (first !== undefined) metrics.series("timeToFirstChunk", labels).updateUnsafe(first, this.#context)
-    if (figures?.tokens === undefined) return
-    for (const type of ["input", "output"] as const) {
-      metrics.series("tokenUsage", { ...labels, [attribute.tokenType]: type })
-        .updateUnsafe(figures.tokens[type], this.#context)
-    }
+  #series(errorType?: string) {
+    const { agentName, options: { model } } = this.#call
+    return this.#metrics.of({ agentName, requestModel: model, responseModel: this.#watch.model, errorType })
   }
 }
 
@@ -242,7 +223,7 @@ export const observe = Effect.fnUntraced(function*<A extends TurnFold.TurnEvent>
   const span = recorded.spans
     ? yield* Effect.makeSpan(name, { kind: "client", attributes: attributesOf(telemetry.server, call) })
     : undefined
-  const turn = new ObservedTurn(telemetry, call, recorded, yield* Effect.context<never>(), span)
+  const turn = new ObservedTurn(telemetry.metrics, call, recorded, yield* Effect.context<never>(), span)
   const stream = Stream.unwrap(run((makeFold) => turn.folding(makeFold)))
   return (span === undefined ? stream : Stream.provideService(stream, Tracer.ParentSpan, span)).pipe(
     Stream.mapArrayEffect((batch) => turn.receive(batch)),

@@ -7,6 +7,7 @@ import type { AssistantMessage, ClaudeMessage, ToolResultBlock, ToolUseBlock } f
 import { jsonAt, saysError, toolError as errorFlag } from "../../schema/Wire.ts"
 import { endSpan, spanFailure } from "../request/traced.ts"
 import { blocksOf, present } from "../turn/agentText.ts"
+import type { TurnEvent } from "../turn/turnFold.ts"
 import { attribute, operation, toolError, toolType } from "./conventions.ts"
 
 /** A use of a tool. */
@@ -30,10 +31,16 @@ export class ToolSpans {
     this.#hasContent = hasContent
   }
 
-  /** What a message starts and ends, if anything. */
-  take(message: ClaudeMessage): ReadonlyArray<Effect.Effect<void>> {
-    if (message._tag === "Assistant") return this.#uses(message)
-    return message._tag === "User" ? this.#results(message) : []
+  /** What events start and end, if anything. */
+  take(events: ReadonlyArray<TurnEvent>): ReadonlyArray<Effect.Effect<void>> {
+    const changes: Array<Effect.Effect<void>> = []
+    for (const event of events) {
+      if (event._tag !== "Message") continue
+      const { message } = event
+      if (message._tag === "Assistant") changes.push(...this.#uses(message))
+      else if (message._tag === "User") changes.push(...this.#results(message))
+    }
+    return changes
   }
 
   /** Ends the tools whose results were not received. */

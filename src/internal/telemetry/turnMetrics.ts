@@ -1,22 +1,59 @@
 /** The metrics of turns, in Effect's registry. */
 import * as Metric from "effect/Metric"
-import { histogram } from "./conventions.ts"
+import type { ServerAddress } from "../request/connection.ts"
+import { attribute, histogram, operation, provider } from "./conventions.ts"
 
-/** Attributes of a metric. */
-export type Labels = Readonly<Record<string, string>>
+/** What sets the series of turns apart. */
+export interface TurnKind {
+  readonly agentName: string | undefined
+  readonly requestModel: string | undefined
+  readonly responseModel: string | undefined
+  readonly errorType?: string | undefined
+}
 
-/** The series of the histograms. Each is made once: to add attributes to a metric costs more than to record. */
+type Labels = Record<string, string>
+
+const labelsOf = (
+  { address, port }: ServerAddress,
+  { agentName, errorType, requestModel, responseModel }: TurnKind
+): Labels => ({
+  [attribute.operationName]: operation.invokeAgent,
+  [attribute.providerName]: provider,
+  [attribute.serverAddress]: address,
+  [attribute.serverPort]: String(port),
+  ...(agentName === undefined ? {} : { [attribute.agentName]: agentName }),
+  ...(requestModel === undefined ? {} : { [attribute.requestModel]: requestModel }),
+  ...(responseModel === undefined ? {} : { [attribute.responseModel]: responseModel }),
+  ...(errorType === undefined ? {} : { [attribute.errorType]: errorType })
+})
+
+const makeSeries = (kind: keyof typeof histogram, labels: Labels): Metric.Histogram<number> => {
+  const { boundaries, description, name, unit } = histogram[kind]
+  // The exporter takes the unit from this attribute, and exports it as one as well.
+  return Metric.histogram(name, { description, boundaries, attributes: { ...labels, unit } })
+}
+
+const makeAll = (labels: Labels) => ({
+  duration: makeSeries("duration", labels),
+  timeToFirstChunk: makeSeries("timeToFirstChunk", labels),
+  timePerOutputChunk: makeSeries("timePerOutputChunk", labels),
+  inputTokens: makeSeries("tokenUsage", { ...labels, [attribute.tokenType]: "input" }),
+  outputTokens: makeSeries("tokenUsage", { ...labels, [attribute.tokenType]: "output" })
+})
+
+/** The series of turns. Each is made once: to add attributes to a metric costs more than to record. */
 export class TurnMetrics {
-  readonly #series = new Map<string, Metric.Histogram<number>>()
+  readonly #server: ServerAddress
+  readonly #known = new Map<string, ReturnType<typeof makeAll>>()
 
-  series(kind: keyof typeof histogram, labels: Labels): Metric.Histogram<number> {
-    const key = JSON.stringify([kind, labels])
-    const known = this.#series.get(key)
-    if (known !== undefined) return known
-    const { boundaries, description, name, unit } = histogram[kind]
-    // The exporter takes the unit from this attribute, and exports it as one as well.
-    const made = Metric.histogram(name, { description, boundaries, attributes: { ...labels, unit } })
-    this.#series.set(key, made)
-    return made
+  constructor(server: ServerAddress) {
+    this.#server = server
+  }
+
+  of(kind: TurnKind): ReturnType<typeof makeAll> {
+    const key = [kind.agentName, kind.requestModel, kind.responseModel, kind.errorType].join("\n")
+    const known = this.#known.get(key) ?? makeAll(labelsOf(this.#server, kind))
+    this.#known.set(key, known)
+    return known
   }
 }

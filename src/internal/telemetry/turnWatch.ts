@@ -8,56 +8,65 @@ import type { TurnEvent } from "../turn/turnFold.ts"
 /** What is seen of a turn. A chunk is a piece of text or thinking where pieces are asked for, and else a whole message. */
 export class TurnWatch {
   readonly #hasPieces: boolean
-  readonly #onNextChunk: (nanoseconds: bigint) => void
+  readonly #onNextChunk: ((nanoseconds: bigint) => void) | undefined
   #lastChunkAt: bigint | undefined
   /** When the first output was received. */
   firstAt: bigint | undefined
   /** The model that answers, as the last message of the agent itself names it. */
   model: string | undefined
   result: Turn["result"]
-  /** Whether the turn's last event was received. */
+  /** The turn's last event, once it was received. */
   end: "done" | "error" | undefined
 
   /** Calls back with the time before each chunk but the first. */
-  constructor(hasPieces: boolean, onNextChunk: (nanoseconds: bigint) => void) {
+  constructor(hasPieces: boolean, onNextChunk: ((nanoseconds: bigint) => void) | undefined) {
     this.#hasPieces = hasPieces
     this.#onNextChunk = onNextChunk
   }
 
-  take(event: TurnEvent, now: bigint) {
-    switch (event._tag) {
-      case "TextDelta":
-      case "ThinkingDelta":
-        this.#output(now, this.#hasPieces)
-        break
-      case "Partial":
-        this.#output(now, false)
-        break
-      case "Message":
-        this.#message(event.message, now)
-        break
-      case "TurnError":
-        this.end = "error"
-        break
-      case "Done":
-        this.end = "done"
-        break
+  /** Takes events that were received at once. */
+  take(batch: ReadonlyArray<TurnEvent>, now: bigint) {
+    let pieces = 0
+    let messages = 0
+    let hasOutput = false
+    for (const event of batch) {
+      switch (event._tag) {
+        case "TextDelta":
+        case "ThinkingDelta":
+          hasOutput = true
+          pieces += 1
+          break
+        case "Partial":
+          hasOutput = true
+          break
+        case "Message":
+          if (event.message._tag === "Assistant") messages += 1
+          this.#message(event.message)
+          break
+        case "TurnError":
+          this.end = "error"
+          break
+        case "Done":
+          this.end = "done"
+          break
+      }
     }
+    if (hasOutput || messages > 0) this.firstAt ??= now
+    if (this.#onNextChunk !== undefined) this.#chunks(this.#hasPieces ? pieces : messages, now, this.#onNextChunk)
   }
 
-  #output(now: bigint, isChunk: boolean) {
-    this.firstAt ??= now
-    if (!isChunk) return
-    if (this.#lastChunkAt !== undefined) this.#onNextChunk(now - this.#lastChunkAt)
+  #chunks(count: number, now: bigint, onNextChunk: (nanoseconds: bigint) => void) {
+    if (count === 0) return
+    if (this.#lastChunkAt !== undefined) onNextChunk(now - this.#lastChunkAt)
+    for (let index = 1; index < count; index++) onNextChunk(0n)
     this.#lastChunkAt = now
   }
 
-  #message(message: ClaudeMessage, now: bigint) {
+  #message(message: ClaudeMessage) {
     if (message._tag === "SystemInit") this.model = present(message.model) ?? this.model
     else if (message._tag === "Result") this.result = message
-    else if (message._tag === "Assistant") {
-      this.#output(now, !this.#hasPieces)
-      if (Predicate.isNullish(message.parent_tool_use_id)) this.model = present(message.message.model) ?? this.model
+    else if (message._tag === "Assistant" && Predicate.isNullish(message.parent_tool_use_id)) {
+      this.model = present(message.message.model) ?? this.model
     }
   }
 }
