@@ -104,10 +104,17 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "internal/request",
     "schema"
   ],
+  "web": [
+    "services of sessions",
+    "functions",
+    "internal/turn",
+    "schema"
+  ],
   "command": ["layers", "node", "embedded", "internal/request"],
   "entry": [
     "layers",
     "promise",
+    "web",
     "workflow/store",
     "workflow",
     "node",
@@ -163,7 +170,7 @@ describe("rooms", () => {
     assert.deepStrictEqual(roots, [])
   })
 
-  it.each(["index.ts", "promise.ts", "schema/index.ts", "workflow.ts"])(
+  it.each(["index.ts", "promise.ts", "schema/index.ts", "web.ts", "workflow.ts"])(
     "the entry %s reaches nothing of Node",
     (entry) => {
       const found = [...reach(entry)].flatMap((file) =>

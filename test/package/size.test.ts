@@ -28,6 +28,7 @@ const programs: ReadonlyArray<Program> = [
   { name: "effect-ash/schema", code: entry("effect-ash/schema"), whole: 64_000, beyondEffect: 15_000 },
   { name: "effect-ash/node", code: entry("effect-ash/node"), platform: "node", whole: 424_500, beyondEffect: 85_000 },
   { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 159_000, beyondEffect: 79_000 },
+  { name: "effect-ash/web", code: entry("effect-ash/web"), whole: 178_500, beyondEffect: 77_500 },
   {
     name: "effect-ash/workflow",
     code: entry("effect-ash/workflow"),

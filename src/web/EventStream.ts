@@ -1,0 +1,78 @@
+/** A turn for a browser: server-sent events, as a `Response` of the platform or one of Effect's. */
+import * as Context from "effect/Context"
+import type * as Duration from "effect/Duration"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
+import type { TurnEvent } from "../functions/TurnStream.ts"
+
+/** The events of a turn, of an Effect program or of one of promises. */
+export type TurnEvents<E = never, R = never> = Stream.Stream<TurnEvent, E, R> | AsyncIterable<TurnEvent>
+
+/** The body of an answer and its headers. */
+export interface EventStream<R = never> {
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: Stream.Stream<Uint8Array, never, R>
+}
+
+/** How a turn is answered. */
+export interface EventStreamOptions {
+  /** After how long without an event a comment is sent, so that proxies keep the connection. @default "15 seconds" */
+  readonly keepAlive?: Duration.Input | undefined
+}
+
+/** The stream of events, whose failures are those of the turn. */
+export const streamOf = <E, R>(events: TurnEvents<E, R>): Stream.Stream<TurnEvent, unknown, R> =>
+  Stream.isStream(events) ? events : Stream.fromAsyncIterable(events, (error) => error)
+
+/** The lines of one event: its name, if it has one, and its data, in which a line feed is escaped. */
+export const frame = (json: string, name?: string): string =>
+  `${name === undefined ? "" : `event: ${name}\n`}data: ${json}\n\n`
+
+const comment = ": keep-alive\n\n"
+
+/** Makes an answer of frames. */
+export const make = <R>(
+  frames: Stream.Stream<string, never, R>,
+  { keepAlive = "15 seconds" }: EventStreamOptions,
+  headers: Readonly<Record<string, string>> = {}
+): EventStream<R> => ({
+  headers: {
+    "content-type": "text/event-stream; charset=utf-8",
+    // A proxy that compresses or buffers holds events back.
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+    ...headers
+  },
+  body: frames.pipe(
+    Stream.merge(Stream.drop(Stream.as(Stream.tick(keepAlive), comment), 1), { haltStrategy: "left" }),
+    Stream.encodeText
+  )
+})
+
+/** The answer as a `Response`: for `fetch` handlers, as those of Hono, Next, Bun and Deno. */
+export const toResponse = ({ body, headers }: EventStream): Response =>
+  new Response(Stream.toReadableStreamWith(body, Context.empty()), { headers })
+
+/** The answer as a response of an `HttpRouter`. */
+export const toHttpServerResponse = ({ body, headers }: EventStream): HttpServerResponse.HttpServerResponse =>
+  HttpServerResponse.stream(body, { headers, contentType: headers["content-type"] })
+
+/** A failure as a text that a page may show: what it was, without what a server or a file said. */
+export const errorText = (error: unknown): string => {
+  const tag = Predicate.hasProperty(error, "reason") && Predicate.hasProperty(error.reason, "_tag")
+    ? error.reason._tag
+    : undefined
+  return texts.get(tag) ?? "The agent failed. Try again."
+}
+
+const busy = "There is no room at the moment. Try again later."
+
+const texts: ReadonlyMap<unknown, string> = new Map([
+  ["AtCapacity", busy],
+  ["RateLimited", busy],
+  ["SessionBusy", "The agent is still at work. Try again later."],
+  ["InvalidRequest", "The agent does not take this message."],
+  ["TurnCancelled", "The turn was stopped."],
+  ["BudgetExhausted", "The budget is used up."]
+])

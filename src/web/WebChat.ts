@@ -1,0 +1,167 @@
+/** A chat for pages, as routes of a server that keeps the key: a session for each chat, and its turns in order. */
+import * as ByteSize from "effect/ByteSize"
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as HttpRouter from "effect/http/HttpRouter"
+import type * as HttpServerError from "effect/http/HttpServerError"
+import * as HttpServerRequest from "effect/http/HttpServerRequest"
+import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { AshError } from "../schema/AshError.ts"
+import type { Sessions } from "../services/Sessions.ts"
+import { ChatId, ChatRequest, contentOf, Refusal } from "./chatRequest.ts"
+import * as Chats from "./chats.ts"
+import * as EventStream from "./EventStream.ts"
+import { uiMessagesOf } from "./uiMessages.ts"
+import { framesOf, headers, type UiMessageChunk } from "./uiMessageStream.ts"
+
+/** What a chat is, beside who may use it. */
+export interface WebChatSettings extends Omit<Chats.ChatsOptions, "messageId"> {
+  /** @default "/api/chat" */
+  readonly path?: `/${string}` | undefined
+  /** How much a page may send at once, in bytes. @default 8 MiB */
+  readonly maxBodySize?: number | undefined
+}
+
+/** A chat as routes. */
+export interface WebChatOptions<E, R> extends WebChatSettings {
+  /**
+   * Who asks: an id, by which the chats of one user are kept from those of another. `undefined`, an empty id and a failure
+   * are refused. `anyone` lets everybody in.
+   */
+  readonly authorize: (request: HttpServerRequest.HttpServerRequest) => Effect.Effect<string | undefined, E, R>
+}
+
+/** A chat as a handler of `fetch`. */
+export interface WebHandlerOptions extends WebChatSettings {
+  /** As that of `layer`, of the platform's request. What it throws is refused. */
+  readonly authorize: (request: Request) => string | undefined | Promise<string | undefined>
+}
+
+const notSignedIn = "You are not signed in."
+
+const nothing = HttpServerResponse.empty({ status: 204 })
+
+/** Lets everybody in, as one user: who knows the id of a chat, reads it. */
+export const anyone = () => Effect.succeed("anyone")
+
+const refusal = (status: number, text: string) => HttpServerResponse.text(text, { status })
+
+const refused = (status: number, text: string) => () => new Refusal({ status, text })
+
+const statuses = new Map<AshError["reason"]["_tag"], number>([["RateLimited", 429], ["NotFound", 404]])
+
+/** What a page is told where there is no turn to read. */
+const answerTo = (error: Refusal | AshError | Cause.ExceededCapacityError) =>
+  error instanceof Refusal
+    ? refusal(error.status, error.text)
+    : error instanceof AshError
+    ? refusal(statuses.get(error.reason._tag) ?? 503, EventStream.errorText(error))
+    : refusal(503, "Too many chats are open. Try again later.")
+
+const answered = <R>(
+  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal | AshError | Cause.ExceededCapacityError, R>
+) => Effect.catch(answer, (error) => Effect.succeed(answerTo(error)))
+
+const isTooLarge = ({ reason }: HttpServerError.HttpServerError) =>
+  reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
+
+/** The body of a request. A page of another origin cannot send JSON unasked. */
+const bodyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, maxBodySize: number) {
+  if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) {
+    return yield* refused(415, "The body is not JSON.")()
+  }
+  return yield* HttpServerRequest.schemaBodyJson(ChatRequest).pipe(
+    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(maxBodySize)),
+    Effect.mapError((error) =>
+      error._tag === "HttpServerError" && isTooLarge(error)
+        ? refused(413, `The message is too large: at most ${maxBodySize} bytes are taken.`)()
+        : refused(400, "The body is not that of a chat.")()
+    )
+  )
+})
+
+const idOf = Effect.flatMap(HttpRouter.params, ({ id }) => Schema.decodeUnknownEffect(ChatId)(id)).pipe(
+  Effect.mapError(refused(404, "There is no such chat."))
+)
+
+/**
+ * The routes of chats, as `useChat` calls them:
+ *
+ * - `POST path` sends the last of the messages, and answers its turn,
+ * - `GET path/:id/stream` answers the turn that runs from its start, or 204,
+ * - `DELETE path/:id/stream` stops it, as a page that leaves does only where `whenLeft` is `"cancel"`,
+ * - `GET path/:id` answers the messages of the chat, none where it has no session.
+ */
+export const layer = <E, R>(
+  { authorize, maxBodySize = 8_388_608, path = "/api/chat", ...options }: WebChatOptions<E, R>
+) =>
+  HttpRouter.use(Effect.fnUntraced(function*(router) {
+    const chats = yield* Chats.make(options)
+
+    const respond = (chunks: Stream.Stream<UiMessageChunk>) =>
+      EventStream.toHttpServerResponse(EventStream.make(framesOf(chunks), options, headers))
+
+    /** The key of a chat: users do not share any. */
+    const keyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, id: string) {
+      const user = yield* Effect.mapError(authorize(request), refused(401, notSignedIn))
+      return user === undefined || user === "" ? yield* refused(401, notSignedIn)() : JSON.stringify([user, id])
+    })
+
+    const send = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+      // One who may not learns nothing of what is taken.
+      yield* keyOf(request, "")
+      const body = yield* bodyOf(request, maxBodySize)
+      const content = yield* contentOf(body)
+      const chat = yield* chats.open(yield* keyOf(request, body.id))
+      return respond(yield* chat.send(content))
+    })
+
+    /** A route about a chat that has a session, and what it answers where there is none. */
+    const about = (
+      absent: HttpServerResponse.HttpServerResponse,
+      answer: (chat: Chats.ChatTurns) => Effect.Effect<HttpServerResponse.HttpServerResponse, AshError>
+    ) =>
+      Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+        const chat = yield* chats.find(yield* keyOf(request, yield* idOf))
+        return chat === undefined ? absent : yield* answer(chat)
+      })
+
+    const resume = about(nothing, (chat) =>
+      Effect.map(chat.resume, (chunks) => chunks === undefined ? nothing : respond(chunks)))
+
+    const stop = about(nothing, (chat) =>
+      Effect.as(chat.stop, nothing))
+
+    const history = about(HttpServerResponse.jsonUnsafe([]), (chat) =>
+      Effect.map(Stream.runCollect(chat.session.history()), (stored) =>
+        HttpServerResponse.jsonUnsafe(uiMessagesOf(stored))))
+
+    yield* router.add("POST", path, (request) =>
+      answered(send(request)))
+    yield* router.add("GET", `${path}/:id/stream`, (request) =>
+      answered(resume(request)))
+    yield* router.add("DELETE", `${path}/:id/stream`, (request) =>
+      answered(stop(request)))
+    yield* router.add("GET", `${path}/:id`, (request) => answered(history(request)))
+  }))
+
+/** Chats as a handler of `fetch`, for Hono, Next, Bun, Deno and others, over a layer of Ash: `AshNode.layerConfig()`. */
+export const toWebHandler = <E>(
+  { authorize, ...settings }: WebHandlerOptions,
+  ash: Layer.Layer<Sessions, E>
+): { readonly handler: (request: Request) => Promise<Response>; readonly dispose: () => Promise<void> } =>
+  HttpRouter.toWebHandler(
+    layer({
+      ...settings,
+      authorize: (request) =>
+        Effect.flatMap(
+          HttpServerRequest.toWeb(request),
+          (request) => Effect.promise(() => Promise.resolve(request).then(authorize))
+        )
+    }).pipe(Layer.provide(ash)),
+    { disableLogger: true }
+  )

@@ -1,0 +1,68 @@
+/** What a page sends: the messages of a chat, of which the last one is new. */
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { blockOf } from "../internal/turn/filePart.ts"
+import type { ContentBlock, MessageContent } from "../schema/Message.ts"
+
+const TextPart = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String })
+const FilePart = Schema.Struct({
+  type: Schema.Literal("file"),
+  mediaType: Schema.String,
+  url: Schema.String,
+  filename: Schema.optional(Schema.String)
+})
+const OtherPart = Schema.Struct({ type: Schema.String })
+
+const UiMessage = Schema.Struct({
+  role: Schema.Literals(["system", "user", "assistant"]),
+  parts: Schema.Array(Schema.Union([TextPart, FilePart, OtherPart]))
+})
+
+/** The id of a chat, as a page makes it. */
+export const ChatId = Schema.String.check(
+  Schema.isPattern(/^[\w.:-]{1,200}$/, { expected: "1 to 200 of A-Z a-z 0-9 _ . : -" })
+)
+
+/** The body of a request of `useChat`. */
+export const ChatRequest = Schema.Struct({
+  id: ChatId,
+  messages: Schema.Array(UiMessage),
+  trigger: Schema.optional(Schema.String),
+  /** The message that the new one replaces. */
+  messageId: Schema.optional(Schema.NullOr(Schema.String))
+})
+
+/** Why a request is refused, in words that a page may show. */
+export class Refusal extends Data.TaggedError("Refusal")<{ readonly status: number; readonly text: string }> {}
+
+const refuse = (status: number, text: string) => Effect.fail(new Refusal({ status, text }))
+
+const isText = (part: { readonly type: string }): part is typeof TextPart.Type => "text" in part
+
+const isFile = (part: { readonly type: string }): part is typeof FilePart.Type => "mediaType" in part
+
+/** The content of the new message. */
+export const contentOf = (
+  { messageId, messages, trigger }: typeof ChatRequest.Type
+): Effect.Effect<MessageContent, Refusal> => {
+  if (trigger === "regenerate-message" || Predicate.isString(messageId)) {
+    return refuse(409, "An agent keeps its own history: no message of it can be replaced. Send a new one.")
+  }
+  const last = messages.at(-1)
+  if (last?.role !== "user") return refuse(400, "The last message is not the user's.")
+  const blocks: Array<ContentBlock> = []
+  for (const part of last.parts) {
+    if (isText(part)) blocks.push({ type: "text", text: part.text })
+    else if (isFile(part)) {
+      const block = blockOf({ mediaType: part.mediaType, data: part.url, fileName: part.filename })
+      if (Result.isFailure(block)) return refuse(415, `A file cannot be sent: ${block.failure}.`)
+      blocks.push(block.success)
+    } else return refuse(415, "A part of the message is neither text nor a file.")
+  }
+  const [first, ...more] = blocks
+  if (first === undefined) return refuse(400, "The message is empty.")
+  return Effect.succeed(first.type === "text" && more.length === 0 ? first.text : blocks)
+}

@@ -1,0 +1,59 @@
+/** A turn as the events of Ash's own servers, which `TurnStream.decodeEvents` and any other client of Ash reads. */
+import * as Stream from "effect/Stream"
+import type { TurnEvent } from "../functions/TurnStream.ts"
+import * as EventStream from "./EventStream.ts"
+
+/** How a turn is answered, and how its failure is told. */
+export interface ServerSentEventsOptions extends EventStream.EventStreamOptions {
+  /** What the page is told of a failure. @default a text without what a server or a file said */
+  readonly errorText?: ((error: unknown) => string) | undefined
+}
+
+/** The name and the JSON of an event. */
+const wireOf = (event: TurnEvent): readonly [name: string, json: string] => {
+  switch (event._tag) {
+    case "Message":
+      return ["message", JSON.stringify(event.message.raw)]
+    case "Partial":
+      return ["message", event.json]
+    case "Unknown":
+      return [event.event, JSON.stringify(event.data)]
+    default: {
+      const { _tag, ...data } = event
+      return [names[_tag], JSON.stringify(data)]
+    }
+  }
+}
+
+const names = {
+  SessionStart: "session_start",
+  TextDelta: "text_delta",
+  ThinkingDelta: "thinking_delta",
+  TextReplaced: "text_replaced",
+  ThinkingReplaced: "thinking_replaced",
+  ToolUse: "tool_use",
+  ToolResult: "tool_result",
+  TurnComplete: "turn_complete",
+  TurnError: "error",
+  Done: "done",
+  SessionEnd: "session_end",
+  SessionRestarted: "session_restarted"
+} as const
+
+/** Makes server-sent events of a turn. A failure is an `error` event, the last one. */
+export const toServerSentEvents = <E, R = never>(
+  events: EventStream.TurnEvents<E, R>,
+  { errorText = EventStream.errorText, ...options }: ServerSentEventsOptions = {}
+): EventStream.EventStream<R> =>
+  EventStream.make(
+    EventStream.streamOf(events).pipe(
+      Stream.map((event) => {
+        const [name, json] = wireOf(event)
+        return EventStream.frame(json, name)
+      }),
+      Stream.catch((error) =>
+        Stream.succeed(EventStream.frame(JSON.stringify({ error: errorText(error) }), names.TurnError))
+      )
+    ),
+    options
+  )

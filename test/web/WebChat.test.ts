@@ -1,0 +1,312 @@
+import { assert, describe, it } from "@effect/vitest"
+import { DefaultChatTransport, readUIMessageStream, type UIMessage } from "ai"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
+import * as AgentScript from "../../src/embedded/AgentScript.ts"
+import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import { Sessions } from "../../src/services/Sessions.ts"
+import { WebChat } from "../../src/web.ts"
+
+const user = (text: string): UIMessage => ({ id: `user-${text}`, role: "user", parts: [{ type: "text", text }] })
+
+const asUser = (name: string) => ({ headers: { authorization: name } })
+
+/** A page: the transport of `useChat`, over the handler. */
+const pageOf = (handler: (request: Request) => Promise<Response>, name = "ada") => {
+  const transport = new DefaultChatTransport({
+    api: "http://page.test/api/chat",
+    ...asUser(name),
+    fetch: (input, init) => handler(new Request(input, init))
+  })
+  const send = (chatId: string, text: string, abortSignal?: AbortSignal) =>
+    transport.sendMessages({
+      chatId,
+      messages: [user("before"), user(text)],
+      trigger: "submit-message",
+      messageId: undefined,
+      abortSignal
+    })
+  return { send, resume: (chatId: string) => transport.reconnectToStream({ chatId }) }
+}
+
+/** The message that a page makes of a stream. */
+const messageOf = async (stream: Awaited<ReturnType<ReturnType<typeof pageOf>["send"]>>) => {
+  let last: UIMessage | undefined
+  for await (const message of readUIMessageStream({ stream, terminateOnError: true })) last = message
+  return last
+}
+
+const textOf = (message: UIMessage | undefined) =>
+  message?.parts.flatMap((part) => part.type === "text" ? [part.text] : []).join("\n\n")
+
+const echo: AgentScript.AgentScript = ({ prompt }) => Stream.make(AgentScript.say(`You wrote: ${prompt}`))
+
+interface Settings extends Omit<Parameters<typeof WebChat.toWebHandler>[0], "authorize" | "session"> {}
+
+/** A chat over an embedded server, whose sessions the test can see. */
+const withChat = async (
+  script: AgentScript.AgentScript,
+  settings: Settings,
+  test: (
+    handler: (request: Request) => Promise<Response>,
+    statuses: () => Promise<ReadonlyArray<string>>,
+    endAll: () => Promise<void>
+  ) => Promise<void>
+) => {
+  await Effect.runPromise(
+    Effect.scoped(Effect.gen(function*() {
+      const context = yield* Effect.context<Sessions>()
+      const sessions = yield* Sessions
+      const { dispose, handler } = WebChat.toWebHandler(
+        {
+          session: { agent: "helper" },
+          authorize: (request) => request.headers.get("authorization") ?? undefined,
+          ...settings
+        },
+        Layer.succeedContext(context)
+      )
+      const statuses = () => Effect.runPromise(Effect.map(sessions.list(), (all) => all.map(({ status }) => status)))
+      const endAll = () =>
+        Effect.runPromise(
+          Effect.flatMap(sessions.list(), (all) => Effect.forEach(all, ({ id }) => sessions.end(id), { discard: true }))
+        )
+      yield* Effect.promise(() => test(handler, statuses, endAll).finally(dispose))
+      assert.notInclude(yield* Effect.promise(statuses), "active")
+    })).pipe(
+      Effect.provide(AshEmbedded.layer({ agents: { helper: { script } }, quirks: { content: "intact" } }))
+    )
+  )
+}
+
+describe("a chat", () => {
+  it("answers a turn as the page's own message, and keeps one session for its id", () =>
+    withChat(echo, {}, async (handler, statuses) => {
+      const { send } = pageOf(handler)
+      const message = await messageOf(await send("a", "Hello"))
+      assert.strictEqual(textOf(message), "You wrote: Hello")
+      assert.strictEqual(Object(message?.metadata).outcome, "Success")
+      assert.strictEqual(textOf(await messageOf(await send("a", "Again"))), "You wrote: Again")
+      assert.deepStrictEqual(await statuses(), ["active"])
+      await messageOf(await send("b", "Hello"))
+      assert.deepStrictEqual(await statuses(), ["active", "active"])
+    }))
+
+  it("shows tools as they run, and the text around them as parts of their own", () =>
+    withChat(
+      () =>
+        Stream.make(
+          AgentScript.say("I look."),
+          AgentScript.useTool({
+            name: "Read",
+            input: { path: "a" },
+            result: Effect.succeed({ content: "what is in it" })
+          }),
+          AgentScript.useTool({
+            name: "Bash",
+            input: { command: "no" },
+            result: Effect.succeed({ content: "not found", isError: true })
+          }),
+          AgentScript.say("There it is.")
+        ),
+      {},
+      async (handler) => {
+        const message = await messageOf(await pageOf(handler).send("a", "Hello"))
+        assert.deepStrictEqual(
+          message?.parts.map((part) => "toolName" in part ? `${part.toolName} ${part.state}` : part.type),
+          ["text", "Read output-available", "Bash output-error", "text"]
+        )
+      }
+    ))
+})
+
+/** It says a word, tells that it did, and works until it is cut off, of which it tells as well. */
+const makeEndless = () => {
+  const begun = Deferred.makeUnsafe<void>()
+  const cut = Deferred.makeUnsafe<void>()
+  const go = Deferred.makeUnsafe<void>()
+  const script: AgentScript.AgentScript = () =>
+    Stream.make(AgentScript.say("I begin.")).pipe(
+      Stream.concat(Stream.fromEffectDrain(Deferred.succeed(begun, undefined))),
+      Stream.concat(Stream.fromEffect(Effect.as(Deferred.await(go), AgentScript.say("I am done.")))),
+      Stream.onExit((exit) => exit._tag === "Failure" ? Deferred.succeed(cut, undefined) : Effect.void)
+    )
+  const wait = (deferred: Deferred.Deferred<void>) => Effect.runPromise(Deferred.await(deferred))
+  return {
+    script,
+    begun: () => wait(begun),
+    cut: () => wait(cut),
+    finish: () => Effect.runSync(Deferred.succeed(go, undefined))
+  }
+}
+
+describe("a page that leaves", () => {
+  it("stops the turn, where nothing else reads it; the chat goes on", async () => {
+    const { cut, finish, script } = makeEndless()
+    await withChat(script, {}, async (handler) => {
+      const { send } = pageOf(handler)
+      const leaving = new AbortController()
+      const reader = (await send("a", "Hello", leaving.signal)).getReader()
+      await reader.read()
+      await reader.read()
+      leaving.abort()
+      await reader.cancel()
+      await cut()
+      finish()
+      assert.include(textOf(await messageOf(await send("a", "Again"))), "I am done.")
+    })
+  })
+
+  it("leaves the turn running where it may, for a page that comes back, which reads it from its start", async () => {
+    const { begun, finish, script } = makeEndless()
+    await withChat(script, { whenLeft: "detach" }, async (handler) => {
+      const { resume, send } = pageOf(handler)
+      const reader = (await send("a", "Hello")).getReader()
+      await begun()
+      await reader.cancel()
+      const back = await resume("a")
+      finish()
+      assert.isNotNull(back)
+      assert.strictEqual(textOf(back === null ? undefined : await messageOf(back)), "I begin.I am done.")
+      assert.isNull(await resume("a"))
+    })
+  })
+
+  it("can have it stopped by another page of the chat", async () => {
+    const { begun, cut, script } = makeEndless()
+    await withChat(script, { whenLeft: "detach" }, async (handler) => {
+      const { send } = pageOf(handler)
+      const turn = messageOf(await send("a", "Hello")).catch((error: Error) => error.message)
+      await begun()
+      const { status } = await handler(
+        new Request("http://page.test/api/chat/a/stream", { method: "DELETE", ...asUser("ada") })
+      )
+      await cut()
+      assert.strictEqual(status, 204)
+      await turn
+    })
+  })
+})
+
+describe("two pages on one chat", () => {
+  it("take their turns in order", () =>
+    withChat(echo, {}, async (handler) => {
+      const [first, second] = [pageOf(handler), pageOf(handler)]
+      const turns = await Promise.all([first.send("a", "one"), second.send("a", "two")])
+      assert.deepStrictEqual(await Promise.all(turns.map(async (turn) => textOf(await messageOf(turn)))), [
+        "You wrote: one",
+        "You wrote: two"
+      ])
+    }))
+})
+
+const get = (handler: (request: Request) => Promise<Response>, path: string, name = "ada") =>
+  handler(new Request(`http://page.test/api/chat/${path}`, asUser(name)))
+
+describe("the history", () => {
+  it("is that of the chat, of its user alone", () =>
+    withChat(echo, {}, async (handler) => {
+      await messageOf(await pageOf(handler).send("a", "Hello"))
+      const messages: ReadonlyArray<UIMessage> = await (await get(handler, "a")).json()
+      assert.deepStrictEqual(messages.map((message) => [message.role, textOf(message)]), [
+        ["user", "Hello"],
+        ["assistant", "You wrote: Hello"]
+      ])
+      assert.deepStrictEqual(await (await get(handler, "a", "eve")).json(), [])
+      assert.deepStrictEqual(await (await get(handler, "b")).json(), [])
+    }))
+})
+
+describe("a request that is refused", () => {
+  const body = { id: "a", messages: [user("Hello")], trigger: "submit-message" }
+
+  const post = async (
+    handler: (request: Request) => Promise<Response>,
+    sent: unknown,
+    headers: Record<string, string> = {}
+  ) => {
+    const response = await handler(
+      new Request("http://page.test/api/chat", {
+        method: "POST",
+        headers: { "content-type": "application/json", authorization: "ada", ...headers },
+        body: typeof sent === "string" ? sent : JSON.stringify(sent)
+      })
+    )
+    await response.body?.cancel()
+    return response.status
+  }
+
+  const withParts = (...parts: ReadonlyArray<unknown>) => ({ ...body, messages: [{ role: "user", parts }] })
+  const file = (mediaType: string, url: string) => ({ type: "file", mediaType, url })
+
+  const refused: ReadonlyArray<
+    readonly [what: string, status: number, sent: unknown, headers: Record<string, string>]
+  > = [
+    ["no JSON", 400, "{", {}],
+    ["another body", 400, { hello: 1 }, {}],
+    ["no message", 400, { ...body, messages: [] }, {}],
+    ["an answer as the last message", 400, { ...body, messages: [{ role: "assistant", parts: [] }] }, {}],
+    ["an empty message", 400, withParts(), {}],
+    ["an id that is none", 400, { ...body, id: "../a" }, {}],
+    ["another type of content", 415, body, { "content-type": "text/plain" }],
+    ["a message that replaces one", 409, { ...body, messageId: "user-1" }, {}],
+    ["an answer that is to be made again", 409, { ...body, trigger: "regenerate-message" }, {}],
+    ["a file that agents do not take", 415, withParts(file("video/mp4", "data:video/mp4;base64,AAAA")), {}],
+    ["a file of the machine", 415, withParts(file("image/png", "file:///etc/passwd")), {}],
+    ["data that is no base64", 415, withParts(file("image/png", "data:image/png;base64,*")), {}],
+    ["10 MB", 413, withParts({ type: "text", text: "x".repeat(10_000_000) }), {}],
+    ["no user", 401, body, { authorization: "" }]
+  ]
+
+  it.each(refused)(
+    "%s: %i",
+    (_, status, sent, headers) =>
+      withChat(echo, { maxBodySize: 1_000_000 }, async (handler, statuses) => {
+        assert.strictEqual(await post(handler, sent, headers), status)
+        assert.deepStrictEqual(await statuses(), [])
+      })
+  )
+
+  it(
+    "a thousand chats have as many sessions as allowed",
+    () =>
+      withChat(echo, { maxChats: 3 }, async (handler, statuses) => {
+        const answers = new Map<number, number>()
+        for (let index = 0; index < 1000; index++) {
+          const status = await post(handler, { ...body, id: `chat-${index}` })
+          answers.set(status, (answers.get(status) ?? 0) + 1)
+        }
+        assert.deepStrictEqual([...answers], [[200, 3], [503, 997]])
+        assert.strictEqual((await statuses()).length, 3)
+      }),
+    60_000
+  )
+})
+
+describe("a turn that fails", () => {
+  it("is told without what the server said of it, and the chat goes on", () => {
+    let fails = true
+    return withChat(
+      (turn) => fails ? Stream.make(AgentScript.say("I begin."), AgentScript.fail("secret of the server")) : echo(turn),
+      {},
+      async (handler) => {
+        const { send } = pageOf(handler)
+        const failed = await messageOf(await send("a", "Hello")).catch((error: Error) => error.message)
+        assert.strictEqual(failed, "The agent failed. Try again.")
+        fails = false
+        assert.strictEqual(textOf(await messageOf(await send("a", "Again"))), "You wrote: Again")
+      }
+    )
+  })
+
+  it("a chat whose session has ended gets another with its next message", () =>
+    withChat(echo, {}, async (handler, statuses, endAll) => {
+      const { send } = pageOf(handler)
+      await messageOf(await send("a", "Hello"))
+      await endAll()
+      await messageOf(await send("a", "Lost")).catch(() => undefined)
+      assert.strictEqual(textOf(await messageOf(await send("a", "Again"))), "You wrote: Again")
+      assert.deepStrictEqual((await statuses()).toSorted(), ["active", "ended"])
+    }))
+})
