@@ -1,18 +1,32 @@
 /** Agents: deploys them, and reads and changes their settings and files. */
+import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type * as SubscriptionRef from "effect/SubscriptionRef"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { batches, isTooLarge } from "../internal/files/batches.ts"
 import { gatherFiles, type WholeContent } from "../internal/request/content.ts"
+import type { Budgets } from "../internal/turn/ledger.ts"
 import type { Agent, AgentConfig, CreateAgentRequest, UpdateAgentRequest } from "../schema/Agent.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { FileEntry } from "../schema/File.ts"
+import type { SendMessageOptions } from "../schema/Message.ts"
 import { InvalidRequest } from "../schema/Reasons.ts"
+import type { CreateSessionRequest } from "../schema/Session.ts"
+import type { Turn } from "../schema/Turn.ts"
 import type { JsonInput } from "../schema/Wire.ts"
+import { type BatchProgress, type BatchResult, noProgress, runBatch } from "./session/batch.ts"
+import type { OpenSessionOptions } from "./session/creation.ts"
+import { type Prompt, promptOf, type Prompts } from "./session/handleTurns.ts"
+import type { SessionHandle } from "./SessionHandle.ts"
+import type { Sessions } from "./Sessions.ts"
+
+export { type BatchProgress, type BatchResult, noProgress }
 
 /** A file to write, as bytes or as text, which is sent as UTF-8. */
 export interface NewFile {
@@ -26,6 +40,36 @@ export interface CreateAgent extends Omit<CreateAgentRequest, "files"> {
   /** Without a `CLAUDE.md` among them and without a `systemPrompt` the server writes a placeholder for it. */
   readonly files?: ReadonlyArray<NewFile> | undefined
 }
+
+/** How the prompts of a batch are asked. */
+export interface BatchOptions {
+  /** How many prompts run at once; no more than `sessions`. @default `sessions`, or else 5 */
+  readonly concurrency?: number | undefined
+  /**
+   * How many sessions are opened at most, each used for many prompts one behind the other, whose conversation the agent
+   * remembers. A server allows 20 new sessions in 15 minutes.
+   *
+   * @default a new session for each prompt
+   */
+  readonly sessions?: number | undefined
+  /** The options of every turn, behind those of a prompt. */
+  readonly options?: SendMessageOptions | undefined
+  /** What the sessions are created with, beside their agent. */
+  readonly session?: Omit<CreateSessionRequest, "agent"> | undefined
+  /** How the sessions are used. @default `recovery: "restart"` */
+  readonly handle?: OpenSessionOptions | undefined
+  /** What the batch may cost, beside the budget of the layer. Prompts beyond it fail with `BudgetExhausted`. */
+  readonly budget?: Budgets | undefined
+  /** Is set whenever a prompt begins or ends: `SubscriptionRef.make(noProgress)`, and its changes are a stream. */
+  readonly progress?: SubscriptionRef.SubscriptionRef<BatchProgress> | undefined
+}
+
+/** How prompts are asked by a function. */
+export type BatchWithOptions = Omit<BatchOptions, "options">
+
+/** Found by its key, as its class would bring its layer along to programs that only deploy agents. */
+// @effect-diagnostics-next-line serviceNotAsClass:off
+const SessionsByKey = Context.Service<Sessions, Sessions["Service"]>("effect-ash/services/Sessions")
 
 /** Deploys and manages agents. */
 export class Agents extends Context.Service<Agents, {
@@ -60,13 +104,55 @@ export class Agents extends Context.Service<Agents, {
   readonly writeFiles: (name: string, files: ReadonlyArray<NewFile>) => Effect.Effect<number, AshError>
   /** Deletes one of an agent's files. */
   readonly deleteFile: (name: string, path: string) => Effect.Effect<void, AshError>
+  /**
+   * Asks an agent many prompts, over sessions that end with the stream, however it ends. The results come in the order in
+   * which they are there, each beside its prompt: the failure of a prompt is its result, and fails nothing else. Prompts are
+   * taken when there is room for them, and the stream fails where they do, behind the results of those before.
+   *
+   * No prompt is sent twice: one that was not sent, as its session or the server was not there, is tried again for some 15
+   * seconds, in another session if that is needed. Where the server has no room for more sessions, the batch goes on with
+   * those that it has.
+   *
+   * **Example**
+   *
+   * ```ts
+   * import { Console, Effect, Result, Stream } from "effect"
+   * import { Agents } from "effect-ash"
+   *
+   * const review = Effect.fn(function*(files: ReadonlyArray<string>) {
+   *   const agents = yield* Agents
+   *   const prompts = files.map((file) => `Review ${file}.`)
+   *   yield* agents.batch("reviewer", prompts, { sessions: 10 }).pipe(
+   *     Stream.runForEach(({ index, result }) =>
+   *       Console.log(files[index], Result.isSuccess(result) ? result.success.text : result.failure.message)
+   *     )
+   *   )
+   * })
+   * ```
+   */
+  readonly batch: <P extends Prompt, E = never, R = never>(
+    agent: string,
+    prompts: Prompts<P, E, R>,
+    options?: BatchOptions
+  ) => Stream.Stream<BatchResult<P, Turn>, AshError | E, Sessions | R>
+  /**
+   * As `batch`, over anything that a function asks a session about: with content of its own, a typed answer, or several
+   * turns. Where a session fails before anything was sent, the function is called again, with another session.
+   */
+  readonly batchWith: <P, A, E2 = never, R2 = never, E = never, R = never>(
+    agent: string,
+    prompts: Prompts<P, E, R>,
+    ask: (session: SessionHandle, prompt: P, index: number) => Effect.Effect<A, AshError | E2, R2>,
+    options?: BatchWithOptions
+  ) => Stream.Stream<BatchResult<P, A, AshError | E2>, AshError | E, Sessions | R | R2>
 }>()("effect-ash/services/Agents") {
   static readonly layer: Layer.Layer<Agents, never, AshApiClient | RequestPolicy> = Layer.effect(
     Agents,
     Effect.gen(function*() {
       const { agents: api } = yield* AshApiClient
-      const { call, remove } = yield* RequestPolicy
+      const { budgets, call, remove } = yield* RequestPolicy
       return Agents.of({
+        ...batchesOf(budgets),
         create: ({ files, ...agent }) =>
           Effect.flatMap(gatherFiles("Agents.create", files ?? []), (uploads) =>
             Effect.map(
@@ -116,6 +202,31 @@ export class Agents extends Context.Service<Agents, {
       })
     })
   )
+}
+
+/** The methods that run batches, whose turns count in the budgets of a layer, too. */
+const batchesOf = (ofLayer: Budgets | undefined): Pick<Agents["Service"], "batch" | "batchWith"> => {
+  const batchWith: Agents["Service"]["batchWith"] = (agent, prompts, ask, options = {}) =>
+    Stream.unwrap(Effect.map(SessionsByKey, (sessions) => {
+      const { budget, concurrency, handle, progress, session } = options
+      return runBatch({
+        concurrency,
+        sessions: options.sessions,
+        budget: [...Arr.ensure(budget ?? []), ...Arr.ensure(handle?.budget ?? [])],
+        ofLayer,
+        progress,
+        ask,
+        open: (budget) => sessions.open({ ...session, agent }, { recovery: "restart", ...handle, budget })
+      }, prompts)
+    }))
+  return {
+    batch: (agent, prompts, { options, ...how } = {}) =>
+      batchWith(agent, prompts, (session, prompt) => {
+        const { content, options: own } = promptOf(prompt, options)
+        return session.ask(content, own)
+      }, how),
+    batchWith
+  }
 }
 
 const refuse = (field: string) =>

@@ -174,7 +174,8 @@ const serviceNames = [
   "Sessions",
   "TurnStream",
   "Usage",
-  "Workspaces"
+  "Workspaces",
+  "noProgress"
 ]
 
 describe("exports", () => {

@@ -18,7 +18,9 @@ const importsOf = (file: string): ReadonlyArray<string> =>
 /** What stands beside the rooms of its folder, and above or below them. */
 const apart: ReadonlyMap<string, string> = new Map([
   ...["AgentScript", "EmbeddedOptions", "Quirks"].map((name) => [`embedded/${name}.ts`, "embedded options"] as const),
-  ...["AshClient", "SessionHandle", "Sessions"].map((name) => [`services/${name}.ts`, "services of sessions"] as const)
+  ...["Agents", "AshClient", "SessionHandle", "Sessions"].map((name) =>
+    [`services/${name}.ts`, "services of sessions"] as const
+  )
 ])
 
 /** The folder of a file; `entry` for those beside the rooms. The groups of the API are a part of the schema. */
@@ -40,8 +42,16 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "functions": ["internal/turn", "internal/files", "schema"],
   "services": ["client", "internal/request", "internal/turn", "internal/files", "schema"],
   "services/session": ["services", "client", "internal/request", "internal/turn", "internal/files", "schema"],
-  "services of sessions": ["services/session", "services", "client", "internal/request", "internal/turn", "schema"],
-  "node": ["services", "internal/files", "internal/request", "schema"],
+  "services of sessions": [
+    "services/session",
+    "services",
+    "client",
+    "internal/request",
+    "internal/turn",
+    "internal/files",
+    "schema"
+  ],
+  "node": ["services of sessions", "services", "internal/files", "internal/request", "schema"],
   "embedded options": ["schema"],
   "embedded/wire": ["schema"],
   "embedded/model": ["embedded options", "schema"],

@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
+import { refuseOption } from "../../internal/request/durations.ts"
 import { renamed } from "../../internal/request/operations.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
@@ -9,12 +10,22 @@ import type { Turn } from "../../schema/Turn.ts"
 import type { HandleState } from "./handleState.ts"
 import { ask } from "./handleTurn.ts"
 
-/** Where prompts come from: a stream, or an iterable, of which each is taken when it is its turn. A text is one prompt. */
+/** Where prompts come from: a stream, or an iterable, of which each is taken when it is its turn. */
 export type Prompts<A, E = never, R = never> = Stream.Stream<A, E, R> | Iterable<A>
 
 /** A stream of prompts, each of which is taken when it is its turn. */
-const streamOf = <A, E, R>(prompts: Prompts<A, E, R>): Stream.Stream<A, E, R> =>
-  Stream.isStream(prompts) ? prompts : Stream.fromIterable(prompts, { chunkSize: 1 })
+export const streamOf = <A, E, R>(
+  operation: string,
+  prompts: Prompts<A, E, R>
+): Stream.Stream<A, AshError | E, R> =>
+  Stream.isStream(prompts)
+    ? prompts
+    // A text is an iterable of its characters, and is not meant to be.
+    : Predicate.isString(prompts)
+    ? Stream.fromEffect(
+      refuseOption(operation, "prompts", "a stream, a list or another iterable; a text is one prompt")
+    )
+    : Stream.fromIterable(prompts, { chunkSize: 1 })
 
 /** A prompt, or one with options of its own turn. */
 export type Prompt = MessageContent | PromptWithOptions
@@ -29,10 +40,12 @@ export interface PromptWithOptions {
 const isContent = (prompt: Prompt): prompt is MessageContent => Predicate.isString(prompt) || !("content" in prompt)
 
 /** The content and the options of a prompt. */
-const promptOf = (prompt: Prompt, options: SendMessageOptions | undefined): Required<PromptWithOptions> =>
+export const promptOf = (prompt: Prompt, options: SendMessageOptions | undefined): Required<PromptWithOptions> =>
   isContent(prompt)
     ? { content: prompt, options }
     : { content: prompt.content, options: { ...options, ...prompt.options } }
+
+const operation = "SessionHandle.turns"
 
 /** Runs a turn for each prompt. */
 export const turns = <E, R>(
@@ -40,7 +53,7 @@ export const turns = <E, R>(
   prompts: Prompts<Prompt, E, R>,
   options: SendMessageOptions | undefined
 ): Stream.Stream<Turn, AshError | E, R> =>
-  Stream.mapEffect(streamOf(Predicate.isString(prompts) ? [prompts] : prompts), (prompt) => {
+  Stream.mapEffect(streamOf(operation, prompts), (prompt) => {
     const { content, options: own } = promptOf(prompt, options)
-    return Effect.mapError(ask(handle, content, own), renamed("SessionHandle.turns"))
+    return Effect.mapError(ask(handle, content, own), renamed(operation))
   })

@@ -1,0 +1,230 @@
+/** Many prompts over a few sessions, each prompt once. */
+import * as Arr from "effect/Array"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Result from "effect/Result"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import * as SubscriptionRef from "effect/SubscriptionRef"
+import { refuseOption } from "../../internal/request/durations.ts"
+import { within } from "../../internal/request/operations.ts"
+import {
+  type Budget,
+  type Budgets,
+  type Ledger,
+  ledgersOf,
+  makeBudget,
+  type Spent
+} from "../../internal/turn/ledger.ts"
+import { AshError, type AshErrorReason } from "../../schema/AshError.ts"
+import { type Prompts, streamOf } from "./handleTurns.ts"
+import { SessionPool } from "./SessionPool.ts"
+
+/** How far a batch is. */
+export interface BatchProgress {
+  /** Prompts that were answered. */
+  readonly done: number
+  /** Prompts that were not. */
+  readonly failed: number
+  /** Prompts that are being answered, or wait for a session. */
+  readonly running: number
+  /** What turns have cost so far, in US dollars, by the vendor's estimates. */
+  readonly costUsd: number
+  /** How many turns add nothing to `costUsd`, as it is not known what they have cost. */
+  readonly unknown: number
+}
+
+/** What became of a prompt. */
+export interface BatchResult<Prompt, A, E = AshError> {
+  /** Its place among the prompts, from 0 on. */
+  readonly index: number
+  readonly prompt: Prompt
+  /** The answer, or why there is none. */
+  readonly result: Result.Result<A, E>
+}
+
+/** What a batch needs of a session. */
+export interface BatchSession {
+  readonly spent: Effect.Effect<Spent>
+}
+
+/** How a batch is run. */
+export interface BatchPlan<Session, Prompt, A, E, R> {
+  readonly concurrency: number | undefined
+  /** How many sessions are used again and again; undefined is one for each prompt. */
+  readonly sessions: number | undefined
+  readonly budget: Budgets | undefined
+  /** Budgets that are looked at before a session is opened, with those of the batch. */
+  readonly ofLayer: Budgets | undefined
+  readonly progress: SubscriptionRef.SubscriptionRef<BatchProgress> | undefined
+  /** Opens a session whose turns count in the budgets. */
+  readonly open: (budgets: ReadonlyArray<Budget>) => Effect.Effect<Session, AshError, Scope.Scope>
+  readonly ask: (session: Session, prompt: Prompt, index: number) => Effect.Effect<A, AshError | E, R>
+}
+
+const operation = "Agents.batch"
+
+const defaultConcurrency = 5
+
+/** The progress of a batch that has not begun. */
+export const noProgress: BatchProgress = { done: 0, failed: 0, running: 0, costUsd: 0, unknown: 0 }
+
+/** How often a prompt is tried again of which nothing was sent, and after what time, which doubles. */
+const mostTries = 6
+const firstDelay = Duration.millis(500)
+
+/** What no other session changes. */
+const isFinal: ReadonlySet<AshErrorReason["_tag"]> = new Set([
+  "BudgetExhausted",
+  "InvalidRequest",
+  "NotSupported",
+  "SettingsIgnored",
+  "Unauthorized"
+])
+
+/** A try of a prompt. */
+interface Try<A, E> {
+  readonly result: Result.Result<A, AshError | E>
+  /** Whether another try may do better, as nothing was sent. */
+  readonly isAgain: boolean
+  /** Whether the session can still be used. */
+  readonly isKept: boolean
+}
+
+const failed = <A, E>(error: AshError, isAgain: boolean): Try<A, E> => ({
+  result: Result.fail(within(operation)(error)),
+  isAgain,
+  isKept: false
+})
+
+/** Runs one batch. A class, so that its counts have no other writer. */
+class Batch<Session extends BatchSession, Prompt, A, E, R> {
+  readonly #plan: BatchPlan<Session, Prompt, A, E, R>
+  /** How many prompts run at once. */
+  readonly concurrency: number
+  readonly #pool: SessionPool<Session>
+  /** What the batch's turns have cost. */
+  readonly #spending: Budget
+  readonly #budgets: ReadonlyArray<Ledger>
+  #hasAll = false
+  #progress = noProgress
+
+  constructor(plan: BatchPlan<Session, Prompt, A, E, R>, scope: Scope.Scope) {
+    const { budget, concurrency = plan.sessions ?? defaultConcurrency, ofLayer, open, sessions = Infinity } = plan
+    this.#plan = plan
+    this.concurrency = Math.min(concurrency, sessions)
+    this.#spending = makeBudget({})
+    this.#budgets = ledgersOf(ofLayer, budget)
+    this.#pool = new SessionPool({
+      open: open([this.#spending, ...Arr.ensure(budget ?? [])]),
+      size: this.concurrency,
+      isReused: plan.sessions !== undefined,
+      scope
+    })
+  }
+
+  /** Divides budgets among the prompts that run at once, while there are sessions still to be opened. */
+  get expect(): Effect.Effect<unknown, never, Scope.Scope> {
+    const expected = () => this.#hasAll ? this.#progress.running : this.concurrency
+    return Effect.acquireRelease(
+      Effect.sync(() => this.#budgets.map((ledger) => ledger.expect(expected))),
+      (leaves) => Effect.sync(() => leaves.forEach((leave) => leave()))
+    )
+  }
+
+  /** All prompts are taken. */
+  get drain(): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      this.#hasAll = true
+      return this.#pool.drain
+    })
+  }
+
+  run(prompt: Prompt, index: number): Effect.Effect<BatchResult<Prompt, A, AshError | E>, never, R> {
+    const { ask } = this.#plan
+    const once = this.#once((session) => ask(session, prompt, index))
+    const attempt = (tries: number): Effect.Effect<Result.Result<A, AshError | E>, never, R> =>
+      Effect.flatMap(once, ({ isAgain, result }) =>
+        isAgain && tries < mostTries
+          ? Effect.andThen(Effect.sleep(Duration.times(firstDelay, 2 ** (tries - 1))), attempt(tries + 1))
+          : Effect.succeed(result))
+    return this.#report({ running: 1 }).pipe(
+      Effect.andThen(attempt(1)),
+      Effect.tap((result) =>
+        this.#report(Result.isSuccess(result) ? { done: 1, running: -1 } : { failed: 1, running: -1 })
+      ),
+      Effect.map((result) => ({ index, prompt, result }))
+    )
+  }
+
+  /** Asks a session, unless a budget refuses: then none is opened for it. */
+  #once(ask: (session: Session) => Effect.Effect<A, AshError | E, R>): Effect.Effect<Try<A, E>, never, R> {
+    return Effect.suspend(() => {
+      const refusal = this.#budgets.map(({ refusal }) => refusal).find(Predicate.isNotUndefined)
+      if (refusal !== undefined) {
+        return Effect.succeed(failed(new AshError({ operation, reason: refusal }), false))
+      }
+      const asked = this.#pool.use((session) => tryOnce(session, ask(session)), ({ isKept }) => isKept)
+      return Effect.catch(
+        asked,
+        (error) => Effect.succeed(failed(error, error.isRetryable && !isFinal.has(error.reason._tag)))
+      )
+    })
+  }
+
+  #report(change: Partial<Pick<BatchProgress, "done" | "failed" | "running">>): Effect.Effect<void> {
+    return Effect.flatMap(this.#spending.spent, ({ unknown, usd }) => {
+      const { done, failed, running } = this.#progress
+      this.#progress = {
+        done: done + (change.done ?? 0),
+        failed: failed + (change.failed ?? 0),
+        running: running + (change.running ?? 0),
+        costUsd: usd,
+        unknown
+      }
+      const { progress } = this.#plan
+      return progress === undefined ? Effect.void : SubscriptionRef.set(progress, this.#progress)
+    })
+  }
+}
+
+/** Asks a session. Where it sent nothing, another session may do better, unless the failure is about the prompt. */
+const tryOnce = <A, E, R>(
+  session: BatchSession,
+  ask: Effect.Effect<A, AshError | E, R>
+): Effect.Effect<Try<A, E>, never, R> =>
+  Effect.gen(function*() {
+    const before = yield* session.spent
+    const result = yield* Effect.result(ask)
+    const { turns } = yield* session.spent
+    // Where something was sent, the next use makes the session usable again.
+    if (Result.isSuccess(result) || turns !== before.turns || !(result.failure instanceof AshError)) {
+      return { result, isAgain: false, isKept: true }
+    }
+    const { isRetryable, nothingHappened, reason } = result.failure
+    const isAgain = !isFinal.has(reason._tag)
+    return { result, isAgain, isKept: !isAgain || (isRetryable && nothingHappened) }
+  })
+
+const checkCount = (field: string, count: number | undefined) =>
+  count === undefined || (Number.isInteger(count) && count >= 1)
+    ? Effect.void
+    : refuseOption(operation, field, "an integer of 1 or more")
+
+/** Runs a batch: the results in the order in which they come. */
+export const runBatch = <Session extends BatchSession, Prompt, A, E, R, E2, R2>(
+  plan: BatchPlan<Session, Prompt, A, E, R>,
+  prompts: Prompts<Prompt, E2, R2>
+): Stream.Stream<BatchResult<Prompt, A, AshError | E>, AshError | E2, R | R2> =>
+  Stream.unwrap(Effect.gen(function*() {
+    yield* checkCount("concurrency", plan.concurrency)
+    yield* checkCount("sessions", plan.sessions)
+    const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
+    const batch = new Batch(plan, scope)
+    yield* batch.expect
+    return streamOf(operation, prompts).pipe(
+      Stream.concat(Stream.fromEffectDrain(batch.drain)),
+      Stream.mapEffect((prompt, index) => batch.run(prompt, index), { concurrency: batch.concurrency, unordered: true })
+    )
+  }))
