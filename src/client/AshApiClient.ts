@@ -58,26 +58,26 @@ const holdStream = <E, R>(
   attempt: Effect.Effect<Answered<unknown>, E, R>,
   toError: (reason: AshErrorReason) => AshError
 ): Effect.Effect<Answered<unknown>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.flatMap(Scope.Scope, (outer) => {
     const scope = Scope.makeUnsafe()
     let isRead = false
-    yield* Effect.addFinalizer((exit) => isRead ? Effect.void : Scope.close(scope, exit))
-    const answered = yield* attempt.pipe(
-      Effect.provideService(Scope.Scope, scope),
-      Effect.onError(() => Scope.close(scope, Exit.void))
-    )
-    const { response, value } = answered
-    if (!Predicate.hasProperty(value, "body") || !isByteStream(value.body)) return answered
-    const { request } = response
-    const body = Stream.transformPull(value.body, (pull) =>
-      Effect.succeed(Effect.mapError(pull, (error) => {
-        if (!Cause.isDone(error)) {
-          return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
-        }
-        isRead = true
-        return error
-      })))
-    return { value: { ...value, body }, response }
+    const held = Effect.onError(Effect.provideService(attempt, Scope.Scope, scope), () => Scope.close(scope, Exit.void))
+    const answered = Effect.map(held, (answered) => {
+      const { response, value } = answered
+      if (!Predicate.hasProperty(value, "body") || !isByteStream(value.body)) return answered
+      const { request } = response
+      const body = Stream.transformPull(value.body, (pull) =>
+        Effect.succeed(Effect.mapError(pull, (error) => {
+          if (!Cause.isDone(error)) {
+            return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
+          }
+          isRead = true
+          return error
+        })))
+      return { value: { ...value, body }, response }
+    })
+    const release = (exit: Exit.Exit<unknown, unknown>) => isRead ? Effect.void : Scope.close(scope, exit)
+    return Effect.flatMap(Scope.addFinalizerExit(outer, release), () => answered)
   })
 
 /** The method of an endpoint. What it needs of its schemas is made when it is first called. */

@@ -43,9 +43,13 @@ const noHash = Option.none<string>()
 
 const commonHeaders = { "accept-encoding": "identity", ...Connection.ownHeaders }
 
+/** Bodies are empty, or of a length that is known. */
+const isSized = (body: HttpBody.HttpBody): body is HttpBody.Uint8Array | HttpBody.Stream =>
+  body._tag === "Uint8Array" || body._tag === "Stream"
+
 /** Why a server would refuse a body, if so. */
 const wrongBody = (body: HttpBody.HttpBody, bodyLimit: number): InvalidRequest | undefined => {
-  const size = body._tag === "Uint8Array" || body._tag === "Stream" ? body.contentLength ?? 0 : 0
+  const size = isSized(body) ? body.contentLength ?? 0 : 0
   return size <= bodyLimit ? undefined : new InvalidRequest({
     message: `the body of the request must be at most ${bodyLimit} bytes; it has ${size}`,
     field: "body"
@@ -118,9 +122,11 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   ) => {
     const all: Record<string, string> = { ...commonHeaders, ...(headers && Headers.fromInput(headers)) }
     if (token !== undefined) all["authorization"] = `Bearer ${token}`
-    const sent = Headers.fromRecordUnsafe(all)
-    const request = HttpClientRequest.makeWith(method, url + path, query, noHash, sent, HttpBody.empty)
-    return body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body)
+    if (isSized(body)) {
+      all["content-type"] = body.contentType
+      all["content-length"] = String(body.contentLength)
+    }
+    return HttpClientRequest.makeWith(method, url + path, query, noHash, Headers.fromRecordUnsafe(all), body)
   }
 
   const sendOver =
