@@ -11,28 +11,24 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { limitOrElse } from "../internal/request/eventLoop.ts"
 import { exchange } from "../internal/request/exchange.ts"
-import { renamed } from "../internal/request/operations.ts"
 import { redactOf } from "../internal/request/secrets.ts"
-import { type Answered, type Attempt, whenSent } from "../internal/request/sending.ts"
+import type { Attempt } from "../internal/request/sending.ts"
 import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/observedTurn.ts"
 import { TurnMetrics } from "../internal/telemetry/turnMetrics.ts"
 import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
 import { type Budgets, ledgersOf } from "../internal/turn/ledger.ts"
-import { readAhead } from "../internal/turn/readAhead.ts"
 import { holdShare, keepAccount, TurnAccount } from "../internal/turn/turnAccount.ts"
-import { BeforeTurn, type TurnControl } from "../internal/turn/turnControl.ts"
-import { endTurn, type OnTurnError } from "../internal/turn/turnEnd.ts"
+import { BeforeTurn, type OnTurnError, type TurnAnswer, type TurnControl } from "../internal/turn/turnControl.ts"
 import type { TurnEvent } from "../internal/turn/turnFold.ts"
 import type { TurnLimits } from "../internal/turn/turnLimits.ts"
-import { initialProgress } from "../internal/turn/turnProgress.ts"
-import { decodeEvents } from "../internal/turn/turnStream.ts"
+import { readTurn } from "../internal/turn/turnReader.ts"
 import { timedOut } from "../internal/turn/turnTimers.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../schema/Message.ts"
 import { objectionsToFormat } from "../schema/outputSchema.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
-import { RequestOptions } from "./RequestOptions.ts"
+import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 import { RequestPolicy } from "./RequestPolicy.ts"
 
 /** A message, and what is to become of its turn. */
@@ -52,11 +48,6 @@ interface Parts {
   readonly api: AshApiClient["Service"]["messages"]
   readonly policy: RequestPolicy["Service"]
   readonly forms: ContentForms
-}
-
-/** A turn that a server has begun to answer. */
-interface StartedTurn extends Answered<{ readonly body: Stream.Stream<Uint8Array, AshError> }> {
-  readonly startedAt: bigint
 }
 
 /** The id of no session: servers give random ids. */
@@ -106,53 +97,36 @@ const send = Effect.fnUntraced(function*(
     orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn))
   })
   // The turn begins with the sending that is answered: what was refused before was none.
-  const start: Attempt<StartedTurn, Scope.Scope> = (sending) =>
+  const start: Attempt<TurnAnswer, Scope.Scope> = (sending) =>
     Effect.flatMap(Clock.currentTimeNanos, (startedAt) =>
       Effect.map(
         limited(forms.send(known, (form) => Effect.flatMap(prepareAs(form), (send) => send({ ...sending, before })))),
-        (answered) => ({ ...answered, startedAt })
+        ({ response, value: { body } }): TurnAnswer => {
+          const redact = redactOf(response.request)
+          return { body, startedAt, http: exchange(response, "", redact), redact }
+        }
       ))
-  return yield* policy.attempt(
-    api.send.operation,
-    attempt(account === undefined ? start : whenSent(() => account.sent())(start))
-  )
+  return yield* policy.attempt(api.send.operation, attempt(start))
 })
 
-/** Streams a turn, and keeps its account. */
-const streamTurn = (
-  parts: Parts,
-  request: TurnRequest,
-  control: TurnControl,
-  account?: TurnAccount
-): Stream.Stream<StreamEvent, AshError> => {
+/** Makes what controls a turn, as the options of the call have it. */
+type MakeControl = (options: RequestOptionsInput) => Effect.Effect<TurnControl, AshError, Scope.Scope>
+
+/** What is to be read, with an account where there is a budget. */
+const open = Effect.fnUntraced(function*(parts: Parts, request: TurnRequest, makeControl: MakeControl) {
   const { onTurnError, operation, sessionId } = request
-  const failed = (error: AshError) => {
-    account?.failed(error)
-    return renamed(operation)(error)
-  }
-  return Stream.unwrap(Effect.gen(function*() {
-    const { abort } = control
-    const { turn: limits } = yield* parts.policy.settings(operation)
-    const start = send(parts, request, control, limits, account)
-    const { response, startedAt, value: { body } } = yield* abort === undefined
-      ? start
-      : Effect.raceFirst(start, abort)
-    const makeFold = account === undefined ? control.makeFold : account.knowing(control.makeFold)
-    const redact = redactOf(response.request)
-    const http = exchange(response, "", redact)
-    const progress = initialProgress()
-    return body.pipe(
-      readAhead({ abort, operation, sessionId, limits, startedAt, progress }),
-      decodeEvents(operation, limits.maxEventSize),
-      endTurn(operation, sessionId, { account, http, makeFold, onTurnError, progress, redact })
-    )
-  })).pipe(Stream.mapError(failed))
-}
+  const { options, turn: limits } = yield* parts.policy.settings(operation)
+  const ledgers = ledgersOf(parts.policy.budgets, request.budgets)
+  const account = ledgers.length === 0 ? undefined : new TurnAccount(sessionId, ledgers)
+  const made = yield* makeControl(options)
+  const control = account === undefined ? made : account.keptBy(made)
+  return { operation, sessionId, onTurnError, limits, control, send: send(parts, request, control, limits, account) }
+})
 
 /** Sends messages, and reads the turns that answer them. */
 export class TurnTransport extends Context.Service<TurnTransport, {
   /** Streams a turn. The message is sent when the stream is run, and never twice in one run. */
-  readonly stream: (request: TurnRequest, control: TurnControl) => Stream.Stream<StreamEvent, AshError>
+  readonly stream: (request: TurnRequest, makeControl: MakeControl) => Stream.Stream<StreamEvent, AshError>
   /** Records a turn from its call to its end, where anything is recorded. */
   readonly observed: <A extends TurnEvent>(call: TurnCall, run: RunTurn<A>) => Stream.Stream<A, AshError>
 }>()("effect-ash/client/TurnTransport") {
@@ -174,13 +148,7 @@ export class TurnTransport extends Context.Service<TurnTransport, {
             const recorded = policy.recorded(context)
             return recorded === undefined ? run(identity) : observe(telemetry, call, recorded, run)
           })),
-        stream: (request, control) => {
-          const ledgers = ledgersOf(policy.budgets, request.budgets)
-          const turn = (account?: TurnAccount) => streamTurn({ api, forms, policy }, request, control, account)
-          return ledgers.length === 0
-            ? turn()
-            : Stream.suspend(() => turn(new TurnAccount(request.sessionId, ledgers)))
-        }
+        stream: (request, makeControl) => readTurn(open({ api, forms, policy }, request, makeControl))
       }
     })
   )

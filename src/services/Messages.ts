@@ -10,7 +10,7 @@ import { renamed } from "../internal/request/operations.ts"
 import { paginate, type PagingOptions } from "../internal/request/paging.ts"
 import * as Gated from "../internal/turn/gated.ts"
 import { uncontrolledTurn } from "../internal/turn/turnControl.ts"
-import type { OnTurnError } from "../internal/turn/turnEnd.ts"
+import type { OnTurnError } from "../internal/turn/turnControl.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
@@ -83,16 +83,17 @@ export class Messages extends Context.Service<Messages, {
         transport.observed(
           { operation, sessionId, agentName: undefined, content, options },
           (folding) =>
-            Effect.gen(function*() {
-              const request = { operation, sessionId, content, options, onTurnError }
+            Effect.sync(() => {
               const makeFold = folding(uncontrolledTurn.makeFold)
-              const { options: { exclusive = true } } = yield* policy.settings(operation)
-              if (!exclusive) return transport.stream(request, { ...uncontrolledTurn, makeFold })
-              const holder = yield* Gated.enterUnfenced(gates, operation, sessionId, "turn")
-              return Gated.gatedTurn(
-                { ...holder, operation, sessionId },
-                makeFold,
-                (control) => transport.stream(request, control)
+              return transport.stream(
+                { operation, sessionId, content, options, onTurnError },
+                ({ exclusive = true }) =>
+                  exclusive
+                    ? Effect.map(
+                      Gated.enterUnfenced(gates, operation, sessionId, "turn"),
+                      (holder) => Gated.gatedTurn({ ...holder, operation, sessionId }, makeFold)
+                    )
+                    : Effect.succeed({ ...uncontrolledTurn, makeFold })
               )
             })
         )

@@ -4,15 +4,12 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import { isDeepStrictEqual } from "node:util"
-import { readAhead } from "../../src/internal/turn/readAhead.ts"
-import { endTurn } from "../../src/internal/turn/turnEnd.ts"
-import { turnLimits } from "../../src/internal/turn/turnLimits.ts"
-import { initialProgress } from "../../src/internal/turn/turnProgress.ts"
 import { decodeEvents } from "../../src/internal/turn/turnStream.ts"
 import type { AshError } from "../../src/schema/AshError.ts"
 import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
 import { assistant, result, sessionId, user } from "../support/fixtures.ts"
 import { chance, type Outcome, promise } from "../support/promise.ts"
+import { readTurn } from "../support/readTurn.ts"
 import { bytesOf, recordings } from "../support/recordings.ts"
 import { frames } from "../support/ScriptedServer.ts"
 import { eventsByEffect, eventsByStandard } from "../support/sse.ts"
@@ -68,10 +65,7 @@ const decoded = (chunks: ReadonlyArray<Uint8Array>) =>
 
 /** The pipeline of a turn, on bytes that are there. */
 const received = (chunks: ReadonlyArray<Uint8Array>): Effect.Effect<Exit.Exit<ReadonlyArray<StreamEvent>, AshError>> =>
-  Stream.fromIterable(chunks).pipe(
-    readAhead({ operation: "test", sessionId, limits: turnLimits({}), startedAt: 0n, progress: initialProgress() }),
-    decodeEvents("test"),
-    endTurn("test", sessionId),
+  readTurn(Stream.fromIterable(chunks)).pipe(
     Stream.runCollect,
     Effect.exit
   )

@@ -3,11 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as TurnStream from "../../src/functions/TurnStream.ts"
-import { endTurn } from "../../src/internal/turn/turnEnd.ts"
-import { decodeEvents } from "../../src/internal/turn/turnStream.ts"
 import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
 import { assistant, result, sessionId } from "../support/fixtures.ts"
 import { chance, promise } from "../support/promise.ts"
+import { readTurn } from "../support/readTurn.ts"
 import { frames } from "../support/ScriptedServer.ts"
 
 type Frame = readonly [event: string, data: unknown]
@@ -192,10 +191,7 @@ describe("the agent's text", () => {
           const { all, blocks, foreign, form, isMixed, said } = generate(seed)
           const bytes = new TextEncoder().encode(frames(...all))
           const cut = 1 + (seed % bytes.length)
-          const events = Stream.make(bytes.slice(0, cut), bytes.slice(cut)).pipe(
-            decodeEvents("test"),
-            endTurn("test", sessionId)
-          )
+          const events = readTurn(Stream.make(bytes.slice(0, cut), bytes.slice(cut)))
           const shown: Array<string> = []
           const fail = (what: string) => failures.push(`${seed} (${form}): ${what}`)
           const outcome = yield* Effect.result(

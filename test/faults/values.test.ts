@@ -9,12 +9,11 @@ import * as Stream from "effect/Stream"
 import { isDeepStrictEqual } from "node:util"
 import { layerHttpClient } from "../../src/embedded/EmbeddedServer.ts"
 import * as TurnStream from "../../src/functions/TurnStream.ts"
-import { endTurn } from "../../src/internal/turn/turnEnd.ts"
-import { decodeEvents } from "../../src/internal/turn/turnStream.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { assistant, result, sessionId, user } from "../support/fixtures.ts"
 import { promise } from "../support/promise.ts"
+import { readTurn } from "../support/readTurn.ts"
 import { frames } from "../support/ScriptedServer.ts"
 
 type Json = null | boolean | number | string | ReadonlyArray<Json> | { readonly [key: string]: Json }
@@ -107,12 +106,7 @@ const reads: ReadonlyArray<
   ["eval runs", (_) => _.evals.listRuns("demo")]
 ]
 
-const eventsOf = (text: string) =>
-  Stream.succeed(new TextEncoder().encode(text)).pipe(
-    decodeEvents("test"),
-    endTurn("test", sessionId),
-    Stream.runCollect
-  )
+const eventsOf = (text: string) => Stream.runCollect(readTurn(Stream.succeed(new TextEncoder().encode(text))))
 
 describe("values", () => {
   promise("P16", "what is new decodes, and is kept", { fast: 1, full: 1 }, () =>

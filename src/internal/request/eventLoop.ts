@@ -37,7 +37,18 @@ interface Limit<E> {
 /** The longest time that a timer of the platform takes. */
 const longest = 2_147_483_647
 
-/** Runs an effect as a fiber of its own beside a timer of the platform: a race would be two fibers more for each call. */
+/** Calls after a time, by a timer of the platform where its clock is the one in context; answers what calls it off. */
+export const callAfter = (context: Context.Context<never>, millis: number, call: () => void): () => void => {
+  if (Context.getOrUndefined(context, Clock.Clock) === undefined && millis <= longest) {
+    // @effect-diagnostics-next-line globalTimers:off - this is the platform's clock, as Effect's own is
+    const timer = setTimeout(call, millis) // oxlint-disable-line no-restricted-globals -- as above
+    return () => clearTimeout(timer)
+  }
+  const sleeper = Effect.runForkWith(context)(Effect.andThen(Effect.sleep(millis), Effect.sync(call)))
+  return () => sleeper.interruptUnsafe()
+}
+
+/** Runs an effect as a fiber of its own beside a timer: a race would be two fibers more for each call. */
 const beside = <A, E, R, E2>(
   self: Effect.Effect<A, E, R>,
   context: Context.Context<R>,
@@ -48,8 +59,7 @@ const beside = <A, E, R, E2>(
     const fiber = Effect.runForkWith(context)(self)
     const early = fiber.pollUnsafe()
     if (early !== undefined) return resume(early)
-    // oxlint-disable-next-line no-restricted-globals -- this is the platform's clock, as Effect's own is
-    const timer = setTimeout(() => {
+    const callOff = callAfter(context, millis, () => {
       resume(Effect.andThen(
         takeIn(),
         Effect.suspend(() => {
@@ -57,13 +67,13 @@ const beside = <A, E, R, E2>(
           return exit ?? Effect.andThen(Fiber.interrupt(fiber), orElse())
         })
       ))
-    }, millis)
+    })
     fiber.addObserver((exit) => {
-      clearTimeout(timer)
+      callOff()
       resume(exit)
     })
     return Effect.suspend(() => {
-      clearTimeout(timer)
+      callOff()
       return Fiber.interrupt(fiber)
     })
   })
@@ -72,15 +82,7 @@ const beside = <A, E, R, E2>(
 export const limitOrElse = <E2>({ duration, orElse }: Limit<E2>) => {
   const millis = Duration.toMillis(duration)
   return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
-    millis === Infinity ?
-      self :
-      Effect.contextWith((context: Context.Context<R>) =>
-        Context.getOrUndefined(context, Clock.Clock) === undefined && millis <= longest
-          ? beside(self, context, millis, orElse)
-          // @effect-diagnostics-next-line raceFirstWithSleepToTimeout:off - that one interrupts before what has arrived is taken in
-          : Effect.raceFirst(
-            self,
-            Effect.sleep(duration).pipe(Effect.andThen(takeIn()), Effect.andThen(Effect.suspend(orElse)))
-          )
-      )
+    millis === Infinity
+      ? self
+      : Effect.contextWith((context: Context.Context<R>) => beside(self, context, millis, orElse))
 }

@@ -1,14 +1,11 @@
 /** The bytes of a turn that have arrived and are not consumed, in a buffer that is bounded in bytes. */
-import * as Arr from "effect/Array"
 import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import * as Latch from "effect/Latch"
 import { AshError } from "../../schema/AshError.ts"
 import { BufferFull } from "../../schema/Reasons.ts"
-import type { TurnLimits } from "./turnLimits.ts"
+import type { TurnSource } from "./turnControl.ts"
 
 const lineFeed = 10
 const carriageReturn = 13
@@ -40,48 +37,31 @@ const bufferFull = (operation: string, sessionId: string, size: number) =>
 /** How a stream has ended. */
 export type End = Exit.Exit<never, AshError | Cause.Done>
 
-/** Whose bytes arrive, and how many of them are kept. */
-export interface ArrivalsOptions {
-  readonly operation: string
-  readonly sessionId: string
-  readonly limits: TurnLimits
-}
+type Resume = (effect: Effect.Effect<void>) => void
 
 /** What has arrived. A class, as methods stay compiled when a turn ends, and closures do not. */
 export class Arrivals {
-  readonly #options: ArrivalsOptions
+  readonly #source: TurnSource
   readonly #clock: Clock.Clock
-  readonly #comments = new CommentFinder()
+  /** Absent where silence counts from the beginning, and once a heartbeat has arrived. */
+  #comments: CommentFinder | undefined
   #chunks: Array<Uint8Array> = []
   #size = 0
-  #count = 0
   #end: End | undefined
-  #lastAt: bigint
-  #awaitsHeartbeat: boolean
-  /** Open while there is something to take. */
-  readonly #filled = Latch.makeUnsafe(false)
-  /** Open while there is room for more. */
-  readonly #room = Latch.makeUnsafe(true)
-  readonly #heartbeat = Deferred.makeUnsafe<void>()
-  /** When the server answered, by the clock's nanoseconds. */
-  readonly answeredAt: bigint
-
-  constructor(options: ArrivalsOptions, clock: Clock.Clock) {
-    this.#options = options
-    this.#clock = clock
-    this.#awaitsHeartbeat = options.limits.idleAfterHeartbeat
-    this.answeredAt = clock.currentTimeNanosUnsafe()
-    this.#lastAt = this.answeredAt
-  }
-
+  /** Resume the consumer, and the reader, where they wait. */
+  #resumeConsumer: Resume | undefined
+  #resumeReader: Resume | undefined
   /** How often something has arrived. */
-  get count(): number {
-    return this.#count
-  }
-
+  count = 0
   /** When something last arrived, or was last listened for. */
-  get lastAt(): bigint {
-    return this.#lastAt
+  lastAt = 0n
+  /** Whether an event was in it. */
+  hasBegun = false
+
+  constructor(source: TurnSource, clock: Clock.Clock) {
+    this.#source = source
+    this.#clock = clock
+    if (source.limits.idleAfterHeartbeat) this.#comments = new CommentFinder()
   }
 
   get isEmpty(): boolean {
@@ -90,7 +70,7 @@ export class Arrivals {
 
   /** Whether nothing more is read before something is taken. */
   get isFull(): boolean {
-    return this.#size >= this.#options.limits.bufferSize
+    return this.#size >= this.#source.limits.bufferSize
   }
 
   get end(): End | undefined {
@@ -99,55 +79,71 @@ export class Arrivals {
 
   /** Whether silence does not count, as the server has sent no heartbeat yet. */
   get awaitsHeartbeat(): boolean {
-    return this.#awaitsHeartbeat
+    return this.#comments !== undefined
   }
 
-  /** Waits for the first heartbeat. */
-  get heartbeat(): Effect.Effect<void> {
-    return Deferred.await(this.#heartbeat)
-  }
-
-  /** Waits until there is something to take, or the end. */
+  /** Waits until there is something to take, the end, or a reason to look again. */
   get filled(): Effect.Effect<void> {
-    return this.#filled.await
+    return Effect.callback((resume) => {
+      if (!this.isEmpty || this.#end !== undefined) return resume(Effect.void)
+      this.#resumeConsumer = resume
+    })
+  }
+
+  /** Waits until there is room for more. */
+  get #room(): Effect.Effect<void> {
+    return Effect.callback((resume) => {
+      if (!this.isFull) return resume(Effect.void)
+      this.#resumeReader = resume
+    })
+  }
+
+  /** The server listens, and is listened to, from now on. */
+  begin() {
+    this.lastAt = this.#clock.currentTimeNanosUnsafe()
   }
 
   /** Adds what has arrived, and waits for room where there is none left. */
-  add(batch: Arr.NonEmptyReadonlyArray<Uint8Array>): Effect.Effect<void, AshError> {
-    const { limits, operation, sessionId } = this.#options
-    this.#lastAt = this.#clock.currentTimeNanosUnsafe()
-    this.#count += 1
+  add(batch: ReadonlyArray<Uint8Array>): Effect.Effect<void, AshError> {
+    const { limits, operation, sessionId } = this.#source
+    this.begin()
+    this.count += 1
     for (const chunk of batch) {
       this.#chunks.push(chunk)
       this.#size += chunk.length
     }
-    if (this.#awaitsHeartbeat && batch.some((chunk) => this.#comments.isIn(chunk))) {
-      this.#awaitsHeartbeat = false
-      Deferred.doneUnsafe(this.#heartbeat, Effect.void)
-    }
-    this.#filled.openUnsafe()
+    if (this.#comments !== undefined && batch.some((chunk) => this.#comments?.isIn(chunk))) this.#comments = undefined
+    this.wake()
     if (!this.isFull) return Effect.void
-    if (limits.whenFull === "fail") return Effect.fail(bufferFull(operation, sessionId, limits.bufferSize))
-    this.#room.closeUnsafe()
-    return this.#room.await
+    return limits.whenFull === "fail" ? Effect.fail(bufferFull(operation, sessionId, limits.bufferSize)) : this.#room
   }
 
   /** Takes what there is. */
-  take(): Arr.NonEmptyReadonlyArray<Uint8Array> | undefined {
+  take(): ReadonlyArray<Uint8Array> {
     const batch = this.#chunks
-    if (!Arr.isArrayNonEmpty(batch)) return undefined
     // Nothing was read from the server until now.
-    if (this.isFull) this.#lastAt = this.#clock.currentTimeNanosUnsafe()
+    if (this.isFull) this.begin()
     this.#chunks = []
     this.#size = 0
-    this.#filled.closeUnsafe()
-    this.#room.openUnsafe()
+    const resume = this.#resumeReader
+    this.#resumeReader = undefined
+    resume?.(Effect.void)
     return batch
   }
 
   /** Ends the stream behind what has arrived. The first end holds. */
   finish(end: End) {
     this.#end ??= end
-    this.#filled.openUnsafe()
+    this.wake()
+  }
+
+  /**
+   * Lets the consumer look again. Until the first event at once, and then by the scheduler, so that it finds all that has
+   * arrived by then, and does not run within the reader.
+   */
+  wake() {
+    const resume = this.#resumeConsumer
+    this.#resumeConsumer = undefined
+    resume?.(this.hasBegun ? Effect.yieldNow : Effect.void)
   }
 }

@@ -1,10 +1,8 @@
 /** Turns and commands that go through the gate of their session: alone, and fencing it unless they are read to their end. */
-import type * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
 import { ServerFailure, SessionFenced, TurnCancelled, TurnFailed, WrongState } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
@@ -165,7 +163,7 @@ const controlOf = ({ gate, holder, onRefused, onSend, operation, refusal, sessio
         )
       )
     })
-  return { attempt, abort: Deferred.await(holder.cancelled) }
+  return { attempt }
 }
 
 /** What a failure leaves behind in the gate. */
@@ -186,19 +184,32 @@ const leave = (
 const isStored = (event: StreamEvent) =>
   event._tag === "Message" && (event.message._tag === "Assistant" || event.message._tag === "Result")
 
-/** Streams a turn in a session that was entered alone. What it leaves behind stands in the gate before the next one enters. */
-export const gatedTurn = (
-  options: HolderOptions,
-  makeFold: TurnFold.Make,
-  send: (control: TurnControl) => Stream.Stream<StreamEvent, AshError>
-): Stream.Stream<StreamEvent, AshError> =>
-  Stream.suspend(() => {
-    const { gate, holder, operation } = options
-    const { lastSequence: begin, usageBefore } = gate.memory
-    let stored = 1
-    let hasAnswered = false
+/** Controls a turn in a session that was entered alone. What it leaves behind stands in the gate before the next one enters. */
+export const gatedTurn = (options: HolderOptions, makeFold: TurnFold.Make): TurnControl => {
+  const { gate, holder, operation } = options
+  const { lastSequence: begin, usageBefore } = gate.memory
+  let stored = 1
+  let hasAnswered = false
 
-    const control = controlOf({
+  const see = (event: StreamEvent) => {
+    if (isStored(event)) stored += 1
+    if (event._tag === "Message" && event.message._tag === "Result") {
+      gate.remember({ usageBefore: usageOf(event.message, usageBefore).after })
+    }
+    if (event._tag === "Done" || event._tag === "TurnError") {
+      gate.over(holder)
+      gate.remember({
+        lastSequence: begin === undefined || event._tag === "TurnError" ? undefined : begin + stored
+      })
+    } else if (event._tag === "SessionStart") {
+      // The session is active again, also where another program made it so.
+      gate.remember({ halted: undefined })
+    } else {
+      hasAnswered = true
+    }
+  }
+  return {
+    ...controlOf({
       ...options,
       onSend: () => {
         gate.remember({ usageBefore: begun(usageBefore) })
@@ -207,28 +218,11 @@ export const gatedTurn = (
       onRefused: () => {
         gate.remember({ usageBefore })
       }
-    })
-    const receive = (batch: Arr.NonEmptyReadonlyArray<StreamEvent>) => {
-      for (const event of batch) {
-        if (isStored(event)) stored += 1
-        if (event._tag === "Message" && event.message._tag === "Result") {
-          gate.remember({ usageBefore: usageOf(event.message, usageBefore).after })
-        }
-        if (event._tag === "Done" || event._tag === "TurnError") {
-          gate.over(holder)
-          gate.remember({
-            lastSequence: begin === undefined || event._tag === "TurnError" ? undefined : begin + stored
-          })
-        } else if (event._tag === "SessionStart") {
-          // The session is active again, also where another program made it so.
-          gate.remember({ halted: undefined })
-        } else {
-          hasAnswered = true
-        }
-      }
-      return batch
-    }
-    const failed = (error: AshError) => {
+    }),
+    abort: Deferred.await(holder.cancelled),
+    makeFold: (options) => makeFold({ ...options, before: usageBefore }),
+    receive: (events) => events.forEach(see),
+    fail: (error) => {
       if (error.reason._tag === "TurnFailed") {
         gate.over(holder)
         gate.remember({ lastSequence: undefined })
@@ -236,11 +230,8 @@ export const gatedTurn = (
       const known = withKnown(error, { lastSequence: begin }, operation)
       return leave(options, known, hasAnswered, error.reason.message)
     }
-    return send({ ...control, makeFold: (options) => makeFold({ ...options, before: usageBefore }) }).pipe(
-      Stream.mapArray(receive),
-      Stream.mapError(failed)
-    )
-  })
+  }
+}
 
 /**
  * The time after a command in which nothing else begins. Servers send its end to what runs then: it would end a turn, and

@@ -7,9 +7,11 @@ import { AshError } from "../../schema/AshError.ts"
 import type { ResultMessage } from "../../schema/ClaudeMessage.ts"
 import type { BudgetExhausted } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
+import { whenSent } from "../request/sending.ts"
 import { startedNothing } from "./brokenTurn.ts"
 import { ranNothing } from "./gated.ts"
 import type { Figure, Ledger } from "./ledger.ts"
+import type { TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
 import { tokensOf, unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
 
@@ -86,6 +88,23 @@ export class TurnAccount {
     if (startedNothing(error) || (!this.#hasAnswered && ranNothing(error))) this.#isOut = false
     if (error.reason._tag === "TurnFailed") this.#hasEnded = true
     this.close()
+  }
+
+  /** The same control of the turn, by which the account is kept, too. */
+  keptBy(control: TurnControl): TurnControl {
+    return {
+      ...control,
+      attempt: (send) => control.attempt(whenSent(() => this.sent())(send)),
+      makeFold: this.knowing(control.makeFold),
+      receive: (events) => {
+        this.receive(events)
+        control.receive(events)
+      },
+      fail: (error) => {
+        this.failed(error)
+        return control.fail(error)
+      }
+    }
   }
 
   /** The turn is over, or nothing more of it will be known. */

@@ -1,29 +1,71 @@
-/** What a turn is handed by its caller: what holds it back and ends it, and what its events are folded into. */
+/** A turn as its caller hands it over: what sends it, what holds it back and ends it, and what sees its events. */
+import type * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
+import { constVoid, identity } from "effect/Function"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import type { AshError, AshErrorReason } from "../../schema/AshError.ts"
+import type { HttpExchange } from "../../schema/HttpExchange.ts"
+import type { StreamEvent } from "../../schema/StreamEvent.ts"
+import type { Redact } from "../request/secrets.ts"
 import type { Attempt } from "../request/sending.ts"
 import * as TurnFold from "./turnFold.ts"
+import type { TurnLimits } from "./turnLimits.ts"
 
-/** Holds back a turn or a command before it is sent, and ends it from outside. */
+/** Holds back a turn or a command before it is sent. */
 export interface Control {
   /** Surrounds each sending; where it fails by itself, nothing is sent. */
   readonly attempt: <A, R>(send: Attempt<A, R>) => Attempt<A, R>
-  /** Fails when the turn or the command is to end; absent where nothing ends it. */
-  readonly abort: Effect.Effect<never, AshError> | undefined
 }
 
-/** Of a turn or a command that nothing holds back. */
-export const uncontrolled: Control = { attempt: identity, abort: undefined }
+/** Of a command that nothing holds back. */
+export const uncontrolled: Control = { attempt: identity }
 
 export interface TurnControl extends Control {
+  /** Fails when the turn is to end; absent where nothing ends it. */
+  readonly abort: Effect.Effect<never, AshError> | undefined
   /** Makes what the events are folded into. */
   readonly makeFold: TurnFold.Make
+  /** Sees events before the consumer does. */
+  readonly receive: (events: Arr.NonEmptyReadonlyArray<StreamEvent>) => void
+  /** Sees the failure of the turn; answers what is known of it. */
+  readonly fail: (error: AshError) => AshError
+}
+
+/** What becomes of an `error` event: it fails the stream, or it is the last event. */
+export type OnTurnError = "fail" | "emit"
+
+/** A turn that is to be read. */
+export interface TurnSource {
+  /** The method that was called, for its failures. */
+  readonly operation: string
+  readonly sessionId: string
+  readonly onTurnError: OnTurnError
+  readonly limits: TurnLimits
+  readonly control: TurnControl
+  /** Sends the message. */
+  readonly send: Effect.Effect<TurnAnswer, AshError, Scope.Scope>
+}
+
+/** What answers a message. */
+export interface TurnAnswer {
+  readonly body: Stream.Stream<Uint8Array, AshError>
+  /** When the message was sent, by the clock's nanoseconds. */
+  readonly startedAt: bigint
+  readonly http: HttpExchange | undefined
+  /** Takes secrets out of the server's text of a failure. */
+  readonly redact: Redact
 }
 
 /** Of a turn that nothing holds back, and of which no more is kept than its failure needs. */
-export const uncontrolledTurn: TurnControl = { ...uncontrolled, makeFold: TurnFold.foldForFailure }
+export const uncontrolledTurn: TurnControl = {
+  ...uncontrolled,
+  abort: undefined,
+  makeFold: TurnFold.foldForFailure,
+  receive: constVoid,
+  fail: identity
+}
 
 /**
  * Is run right before the message of a turn goes out, when all that it waits for is there: its session, its key, the window

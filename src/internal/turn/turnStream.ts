@@ -1,5 +1,6 @@
 /** From the bytes of a turn to its events. */
 import * as Arr from "effect/Array"
+import * as Bytes from "effect/Bytes"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
@@ -23,38 +24,79 @@ const tooLarge = (operation: string, maxEventSize: number) =>
 /** Events in a batch, unless a single piece of the stream has more. */
 const batchSize = 256
 
+/** Bytes up to which pieces are parsed as one: each costs as much as a line. */
+const pieceSize = 16_384
+
 /**
- * Decodes the bytes of an event stream, in one step for each batch that arrives. Comments and `retry` lines are passed
- * over; an event that the end of the stream cuts off is none.
+ * Decodes the bytes of an event stream, a batch at a time, however much has arrived: events that are soon dropped cost the
+ * collector nothing. Comments and `retry` lines are passed over; an event that the end of the stream cuts off is none.
  */
+export class EventDecoder {
+  readonly #parser: EventParser<StreamEvent>
+  readonly #operation: string
+  readonly #maxEventSize: number
+  #chunks: ReadonlyArray<Uint8Array> = []
+  #position = 0
+  #failure: AshError | undefined
+
+  constructor(operation: string, maxEventSize: number) {
+    this.#operation = operation
+    this.#maxEventSize = maxEventSize
+    this.#parser = new EventParser(streamEventKind, maxEventSize + envelope)
+  }
+
+  /** The failure of a stream with an event that is too large, behind the events before it. */
+  get failure(): AshError | undefined {
+    return this.#failure
+  }
+
+  /** Takes bytes, when all before are decoded. */
+  feed(chunks: ReadonlyArray<Uint8Array>) {
+    this.#chunks = chunks
+    this.#position = 0
+  }
+
+  /** The next events; none where all bytes are decoded, or an event is too large. */
+  take(): ReadonlyArray<StreamEvent> {
+    while (this.#failure === undefined && this.#parser.size < batchSize) {
+      const piece = this.#piece()
+      if (piece === undefined) break
+      if (!this.#parser.feed(piece)) this.#failure = tooLarge(this.#operation, this.#maxEventSize)
+    }
+    return this.#parser.take()
+  }
+
+  /** The next bytes: a large chunk, or small ones as one. */
+  #piece(): Uint8Array | undefined {
+    const start = this.#position
+    let size = 0
+    for (let chunk = this.#chunks[start]; chunk !== undefined; chunk = this.#chunks[this.#position]) {
+      size += chunk.length
+      if (size > pieceSize && this.#position > start) break
+      this.#position += 1
+    }
+    const piece = this.#position - start > 1
+      ? Bytes.concat(this.#chunks.slice(start, this.#position))
+      : this.#chunks[start]
+    // What is decoded is not kept while nothing arrives.
+    if (this.#position === this.#chunks.length) this.feed([])
+    return piece
+  }
+}
+
+/** Decodes the bytes of an event stream. */
 export const decodeEvents =
   (operation: string, maxEventSize = turnLimits({}).maxEventSize) =>
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<StreamEvent, AshError | E, R> =>
     Stream.transformPull(bytes, (pull) =>
       Effect.sync(() => {
-        let chunks: ReadonlyArray<Uint8Array> = []
-        let position = 0
-        let isTooLarge = false
-        const parser = new EventParser(streamEventKind, maxEventSize + envelope)
-
+        const decoder = new EventDecoder(operation, maxEventSize)
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError | E, void, R> = Effect.suspend(() => {
-          // A batch at a time, however much has arrived: events that are soon dropped cost the collector nothing.
-          for (
-            let chunk = chunks[position];
-            chunk !== undefined && !isTooLarge && parser.size < batchSize;
-            chunk = chunks[position]
-          ) {
-            position += 1
-            isTooLarge = !parser.feed(chunk)
-          }
-          const events = parser.take()
-          if (Arr.isArrayNonEmpty(events)) return Effect.succeed(events)
-          if (isTooLarge) return Effect.fail(tooLarge(operation, maxEventSize))
-          // What is parsed is not kept while nothing arrives.
-          chunks = []
+          const events = decoder.take()
+          if (Arr.isReadonlyArrayNonEmpty(events)) return Effect.succeed(events)
+          if (decoder.failure !== undefined) return Effect.fail(decoder.failure)
           return Effect.flatMap(pull, (arrived) => {
-            chunks = arrived
-            position = 0
+            decoder.feed(arrived)
             return next
           })
         })

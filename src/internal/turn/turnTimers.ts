@@ -3,17 +3,26 @@
  * and before one fails the turn, what lies in the socket is read.
  */
 import type * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import { AshError } from "../../schema/AshError.ts"
 import { TimedOut } from "../../schema/Reasons.ts"
-import { takeIn } from "../request/eventLoop.ts"
+import type { TurnErrorEvent } from "../../schema/StreamEvent.ts"
+import { callAfter, takeIn } from "../request/eventLoop.ts"
 import type { Arrivals } from "./arrivals.ts"
 import type { TurnLimits } from "./turnLimits.ts"
-import type { TurnProgress } from "./turnProgress.ts"
 
 /** Nanoseconds after which it is looked again whether the consumer has found an event in what has arrived. */
 const aLittle = 1_000_000_000n
+
+/**
+ * How long an `error` that may be a block of the agent's waits for what comes behind it. Behind a block there is at
+ * once the message that it is a part of (docs/ash.md 4.4), behind a failure the end of the stream, or `done`
+ * (docs/ash.md 4.5).
+ */
+const blockPatience = Duration.seconds(5)
 
 const limitPassed = {
   firstEvent: (limit: string) =>
@@ -32,119 +41,129 @@ export const timedOut = (operation: string, timer: keyof typeof limitPassed, dur
     reason: new TimedOut({ message: limitPassed[timer](Duration.format(duration)), timer, duration })
   })
 
+/** How far a turn is, by the events that were taken of it. */
+export interface TurnProgress {
+  /** Whether the result has arrived, and nothing of the agent's behind it: what is missing is the end. */
+  readonly hasResult: boolean
+  /** Messages that have arrived. */
+  readonly messages: number
+  /** An error of which the next event shows whether it is a block of the agent's. */
+  readonly held: TurnErrorEvent | undefined
+}
+
+/** What passes, by name. */
+export type Timer = keyof typeof limitPassed | "block"
+
 /** What the timers need to know of their turn. */
 export interface TurnTimersOptions {
-  readonly operation: string
   readonly limits: TurnLimits
   /** When the turn began, by the clock's nanoseconds. */
   readonly startedAt: bigint
+  readonly arrivals: Arrivals
   readonly progress: TurnProgress
+  readonly clock: Clock.Clock
+  readonly context: Context.Context<never>
+  /** Is called when a limit has passed though what has arrived was read. */
+  readonly onPassed: (timer: Timer) => void
 }
 
 /** A limit, and when it passes. */
 interface Deadline {
-  readonly timer: "firstEvent" | "idle" | "turn"
+  readonly timer: Timer
   readonly at: bigint
 }
 
 /** The timers of one turn. A class, as methods stay compiled when a turn ends, and closures do not. */
 export class TurnTimers {
   readonly #options: TurnTimersOptions
-  readonly #arrivals: Arrivals
-  readonly #clock: Clock.Clock
-  readonly #takeInArrived: Effect.Effect<void>
-  /** Messages that had arrived when it was last looked, and when that was. */
-  #messages = 0
-  #messageAt = 0n
-  /** Fails when a limit passes. */
-  readonly watch: Effect.Effect<never, AshError>
-  /** Fails when the end is too late behind the result; ends where the agent goes on. */
-  readonly watchDone: Effect.Effect<void, AshError>
+  readonly #answeredAt: bigint
+  /** What the end is awaited behind, once the consumer waits for it: an error, or so many messages. */
+  #behind: TurnErrorEvent | number | undefined
+  #behindSince = 0n
+  #cancel: (() => void) | undefined
 
-  constructor(options: TurnTimersOptions, arrivals: Arrivals, clock: Clock.Clock) {
+  /** The server has answered. */
+  constructor(options: TurnTimersOptions) {
     this.#options = options
-    this.#arrivals = arrivals
-    this.#clock = clock
-    this.#takeInArrived = takeIn(() => arrivals.count)
-    this.watch = Effect.suspend(() => this.#watch())
-    this.watchDone = Effect.suspend(() => this.#watchDone())
+    this.#answeredAt = options.clock.currentTimeNanosUnsafe()
+    this.set()
   }
 
-  /** Whether the end of the turn can be too late. */
-  get isDoneLimited(): boolean {
-    return Duration.isFinite(this.#options.limits.done)
+  /** The consumer waits for more: behind a result, or an error, that may be too late. */
+  awaitEnd() {
+    if (this.#noteBehind() && this.#behind !== undefined) this.set()
   }
 
-  #watch(): Effect.Effect<never, AshError> {
-    const now = this.#clock.currentTimeNanosUnsafe()
-    if (this.#passed(now) !== undefined) return this.#judge()
+  /** Waits for the limit that passes next. */
+  set() {
+    this.stop()
+    const { clock, context } = this.#options
+    const now = clock.currentTimeNanosUnsafe()
     const next = this.#next(now)
-    const wait = next === undefined ? Effect.never : Effect.sleep(Duration.nanos(next.at - now))
-    return Effect.andThen(
-      this.#arrivals.awaitsHeartbeat ? Effect.raceFirst(wait, this.#arrivals.heartbeat) : wait,
-      this.watch
-    )
-  }
-
-  /** Fails where a limit has passed though what has arrived was read. */
-  #judge(): Effect.Effect<never, AshError> {
-    const { limits, operation } = this.#options
-    return Effect.flatMap(this.#takeInArrived, () => {
-      const timer = this.#passed(this.#clock.currentTimeNanosUnsafe())
-      return timer === undefined ? this.watch : Effect.fail(timedOut(operation, timer, limits[timer]))
+    if (next === undefined) return
+    this.#cancel = callAfter(context, Number(next.at - now) / 1_000_000, () => {
+      if (this.#options.arrivals.end !== undefined) return
+      if (this.#passed() === undefined) return this.set()
+      const judging = Effect.runForkWith(context)(this.#judge)
+      this.#cancel = () => judging.interruptUnsafe()
     })
   }
 
-  #passed(now: bigint): Deadline["timer"] | undefined {
+  stop() {
+    this.#cancel?.()
+    this.#cancel = undefined
+  }
+
+  /** Reports the limit that has passed though what has arrived was read, if one has. */
+  get #judge(): Effect.Effect<void> {
+    const { arrivals, onPassed } = this.#options
+    return Effect.map(takeIn(() => arrivals.count), () => {
+      const timer = this.#passed()
+      if (timer === undefined) this.set()
+      else onPassed(timer)
+    })
+  }
+
+  #passed(): Timer | undefined {
+    const now = this.#options.clock.currentTimeNanosUnsafe()
     const next = this.#next(now)
     return next !== undefined && next.at <= now ? next.timer : undefined
   }
 
+  /** Notes behind what only the end of the turn is missing; answers whether that is new. */
+  #noteBehind(): boolean {
+    const { clock, progress: { held, hasResult, messages } } = this.#options
+    const behind = held ?? (hasResult ? messages : undefined)
+    if (behind === this.#behind) return false
+    this.#behind = behind
+    this.#behindSince = clock.currentTimeNanosUnsafe()
+    return true
+  }
+
   /** The limit that passes next, as things are. */
   #next(now: bigint): Deadline | undefined {
-    const { progress, startedAt } = this.#options
-    const arrivals = this.#arrivals
+    const { arrivals, startedAt } = this.#options
     let next: Deadline | undefined
-    // What has arrived and is not consumed may have the event: it is asked again a little later.
-    if (!progress.hasBegun) {
-      next = this.#sooner(next, "firstEvent", arrivals.answeredAt, arrivals.isEmpty ? 0n : now + aLittle)
-    }
+    if (!arrivals.hasBegun) next = this.#sooner(next, "firstEvent", this.#answeredAt, now)
     // A server is not silent while nothing is read from it.
     if (!arrivals.awaitsHeartbeat) next = this.#sooner(next, "idle", arrivals.isFull ? now : arrivals.lastAt)
+    if (this.#behind !== undefined) this.#noteBehind()
+    if (this.#behind !== undefined) {
+      next = this.#sooner(next, Predicate.isNumber(this.#behind) ? "done" : "block", this.#behindSince, now)
+    }
     return this.#sooner(next, "turn", startedAt)
   }
 
-  /** The sooner one of a deadline and that of a timer which runs since a time. */
-  #sooner(next: Deadline | undefined, timer: Deadline["timer"], since: bigint, notBefore = 0n): Deadline | undefined {
-    const limit = this.#options.limits[timer]
+  /**
+   * The sooner one of a deadline and that of a timer which runs since a time. What has arrived and is not consumed may
+   * have what some wait for: they are looked at again a little later.
+   */
+  #sooner(next: Deadline | undefined, timer: Timer, since: bigint, now?: bigint): Deadline | undefined {
+    const { arrivals, limits } = this.#options
+    const limit = timer === "block" ? blockPatience : limits[timer]
     if (!Duration.isFinite(limit)) return next
     const passes = since + Duration.toNanosUnsafe(limit)
-    const at = passes < notBefore ? notBefore : passes
+    const at = now !== undefined && passes <= now && !arrivals.isEmpty ? now + aLittle : passes
     return next === undefined || at < next.at ? { timer, at } : next
-  }
-
-  /** Counts from the last message when the end is too late. As things are, it may be in what is not consumed. */
-  doneAt(now: bigint): bigint {
-    const { limits, progress } = this.#options
-    if (this.#messages !== progress.messages) {
-      this.#messages = progress.messages
-      this.#messageAt = now
-    }
-    const at = this.#messageAt + Duration.toNanosUnsafe(limits.done)
-    return !this.#arrivals.isEmpty && at <= now ? now + aLittle : at
-  }
-
-  #watchDone(): Effect.Effect<void, AshError> {
-    const { limits, operation, progress } = this.#options
-    const now = this.#clock.currentTimeNanosUnsafe()
-    const at = this.doneAt(now)
-    if (!progress.hasResult) return Effect.void
-    if (at > now) return Effect.andThen(Effect.sleep(Duration.nanos(at - now)), this.watchDone)
-    return Effect.flatMap(this.#takeInArrived, () => {
-      const now = this.#clock.currentTimeNanosUnsafe()
-      return progress.hasResult && this.doneAt(now) <= now
-        ? Effect.fail(timedOut(operation, "done", limits.done))
-        : this.watchDone
-    })
   }
 }

@@ -101,10 +101,9 @@ const begin = Effect.fnUntraced(function*(
   }
   const budgets = [handle.spending, ...Arr.ensure(handle.options.budget ?? [])]
   const request = { operation, sessionId: id, content, options: sendOptions, onTurnError: "fail", budgets } as const
-  const turn = Gated.gatedTurn(
-    { ...holder, onSend },
-    makeFold,
-    (control) => services.turns.stream(request, control)
+  const turn = services.turns.stream(
+    request,
+    () => Effect.sync(() => Gated.gatedTurn({ ...holder, onSend }, makeFold))
   ).pipe(Stream.updateService(RequestOptions, (own) => merge(own)({ timeouts, buffer })))
   return withRestarts(handle, holder, turn, restarted, [])
 })

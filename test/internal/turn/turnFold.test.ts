@@ -6,12 +6,12 @@ import * as Stream from "effect/Stream"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
 import * as TurnStream from "../../../src/functions/TurnStream.ts"
-import { endTurn } from "../../../src/internal/turn/turnEnd.ts"
-import { decodeEvents } from "../../../src/internal/turn/turnStream.ts"
+import { TurnEnding } from "../../../src/internal/turn/turnEnd.ts"
 import { claudeMessageFromJson } from "../../../src/schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../../../src/schema/StreamEvent.ts"
 import type { TurnOutcome } from "../../../src/schema/Turn.ts"
 import { assistant, result, sessionId, user } from "../../support/fixtures.ts"
+import { answerOf, readTurn, sourceOf } from "../../support/readTurn.ts"
 import { frames } from "../../support/ScriptedServer.ts"
 
 V8.setFlagsFromString("--expose_gc")
@@ -20,10 +20,7 @@ const collectGarbage: () => void = Vm.runInNewContext("gc")
 type Frame = readonly [event: string, data: unknown]
 
 const events = (...all: ReadonlyArray<Frame>) =>
-  Stream.make(new TextEncoder().encode(frames(["session_start", { sessionId }], ...all))).pipe(
-    decodeEvents("test"),
-    endTurn("test", sessionId)
-  )
+  readTurn(Stream.make(new TextEncoder().encode(frames(["session_start", { sessionId }], ...all))))
 const done: Frame = ["done", { sessionId }]
 const message = (data: unknown): Frame => ["message", data]
 const says = (text: string) => message(assistant([{ type: "text", text }]))
@@ -444,7 +441,11 @@ describe("what a stream keeps", () => {
           }
           yield { _tag: "Done" } as const
         }
-        const stream = Stream.fromIterable(all(), { chunkSize: 1 }).pipe(endTurn("test", sessionId))
+        const answer = answerOf(Stream.empty)
+        const ending = new TurnEnding(sourceOf(answer), answer)
+        const stream = Stream.fromIterable(all(), { chunkSize: 1 }).pipe(
+          Stream.flatMap((event) => Stream.fromIterable(ending.take([event])))
+        )
         yield* isText ? Stream.runDrain(TurnStream.textDeltas(stream)) : Stream.runDrain(stream)
         assert.isBelow(most, large * count / 2)
       })

@@ -4,12 +4,13 @@ import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import { endTurn, type OnTurnError } from "../../../src/internal/turn/turnEnd.ts"
+import type { OnTurnError } from "../../../src/internal/turn/turnControl.ts"
 import { decodeEvents } from "../../../src/internal/turn/turnStream.ts"
 import { AshError } from "../../../src/schema/AshError.ts"
 import { ConnectionLost } from "../../../src/schema/Reasons.ts"
 import type { StreamEvent } from "../../../src/schema/StreamEvent.ts"
 import { assistant, otherId, sessionId } from "../../support/fixtures.ts"
+import { readTurn } from "../../support/readTurn.ts"
 import { frames } from "../../support/ScriptedServer.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -21,9 +22,7 @@ const decode = (...chunks: ReadonlyArray<Uint8Array>) =>
 
 const turn = (chunks: Stream.Stream<Uint8Array, AshError>, onTurnError: OnTurnError = "fail") => {
   const events: Array<StreamEvent> = []
-  return chunks.pipe(
-    decodeEvents("Messages.send"),
-    endTurn("Messages.send", sessionId, { onTurnError }),
+  return readTurn(chunks, { onTurnError, operation: "Messages.send" }).pipe(
     Stream.runForEach((event) => Effect.sync(() => events.push(event))),
     Effect.result,
     Effect.map((result) => ({ events, error: Result.isFailure(result) ? result.failure : undefined }))
@@ -146,7 +145,7 @@ describe("decodeEvents", () => {
     ))
 })
 
-describe("endTurn", () => {
+describe("the end of a turn", () => {
   it.effect("ends at done", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(yield* turn(Stream.make(bytes(hello))), { events: helloEvents, error: undefined })

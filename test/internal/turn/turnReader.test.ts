@@ -11,15 +11,12 @@ import { TestClock } from "effect/testing"
 import * as Http from "node:http"
 import { Worker } from "node:worker_threads"
 import type { TurnTimeouts } from "../../../src/client/RequestOptions.ts"
-import { readAhead } from "../../../src/internal/turn/readAhead.ts"
-import { endTurn } from "../../../src/internal/turn/turnEnd.ts"
-import { turnLimits, type TurnLimitsInput } from "../../../src/internal/turn/turnLimits.ts"
-import { initialProgress } from "../../../src/internal/turn/turnProgress.ts"
-import { decodeEvents } from "../../../src/internal/turn/turnStream.ts"
+import type { TurnLimitsInput } from "../../../src/internal/turn/turnLimits.ts"
 import type { StreamEvent } from "../../../src/schema/StreamEvent.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
 import { type ClientName, clientNames, clients } from "../../support/clients.ts"
 import { assistant, noSession, result, sessionId, user } from "../../support/fixtures.ts"
+import { readTurn } from "../../support/readTurn.ts"
 import { frames } from "../../support/ScriptedServer.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
@@ -32,13 +29,9 @@ const turn = Effect.fnUntraced(function*(
   consume: (event: StreamEvent) => Effect.Effect<void> = () => Effect.void
 ) {
   const arriving = yield* Queue.unbounded<Uint8Array>()
-  const progress = initialProgress()
-  const events = Stream.fromQueue(arriving).pipe(
-    readAhead({ operation: "test", sessionId, limits: turnLimits(limits), startedAt: 0n, progress }),
-    decodeEvents("test"),
-    endTurn("test", sessionId, { progress })
+  const fiber = yield* Effect.forkChild(
+    Effect.result(Stream.runForEach(readTurn(Stream.fromQueue(arriving), { limits }), consume))
   )
-  const fiber = yield* Effect.forkChild(Effect.result(Stream.runForEach(events, consume)))
   yield* TestClock.adjust(0)
   const outcome = Effect.map(Fiber.join(fiber), (ended) => {
     if (Result.isSuccess(ended)) return "whole"

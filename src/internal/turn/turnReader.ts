@@ -1,0 +1,205 @@
+/**
+ * Reads a turn. One fiber sends the message and reads the bytes of the answer ahead of the consumer, into a buffer that is
+ * bounded in bytes, so that a server does not cut off a slow consumer. The consumer takes events, up to the end of the turn.
+ */
+import * as Arr from "effect/Array"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { AshError } from "../../schema/AshError.ts"
+import type { StreamEvent } from "../../schema/StreamEvent.ts"
+import { renamed } from "../request/operations.ts"
+import { Arrivals, type End } from "./arrivals.ts"
+import type { TurnAnswer, TurnSource } from "./turnControl.ts"
+import { TurnEnding } from "./turnEnd.ts"
+import { EventDecoder } from "./turnStream.ts"
+import { timedOut, type Timer, TurnTimers } from "./turnTimers.ts"
+
+type TurnPull = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError>
+
+/** Turns of the event loop. */
+const patience = 3
+
+const endBehindError: ReadonlyArray<StreamEvent> = [{ _tag: "Done" }]
+
+/** The reader of one turn. A class, as methods stay compiled when a turn ends, and closures do not. */
+class TurnReader {
+  readonly #source: TurnSource
+  readonly #clock: Clock.Clock
+  readonly #context: Context.Context<never>
+  readonly #arrivals: Arrivals
+  readonly #decoder: EventDecoder
+  #fiber: Fiber.Fiber<unknown, unknown> | undefined
+  /** Present once the server has answered. */
+  #ending: TurnEnding | undefined
+  #timers: TurnTimers | undefined
+  /** Whether nothing has come behind an error that may be a block of the agent's. */
+  #isNoBlock = false
+  /** The next events, for the consumer. */
+  readonly next: TurnPull = Effect.suspend(() => this.#ending === undefined ? this.#await() : this.#go(this.#ending))
+
+  constructor(source: TurnSource, clock: Clock.Clock, context: Context.Context<never>) {
+    this.#source = source
+    this.#clock = clock
+    this.#context = context
+    this.#arrivals = new Arrivals(source, clock)
+    this.#decoder = new EventDecoder(source.operation, source.limits.maxEventSize)
+  }
+
+  /** Sends the message and reads what answers it, in a fiber of the scope. What that holds is released behind the fiber. */
+  start(scope: Scope.Scope): Effect.Effect<unknown> {
+    const held = Scope.forkUnsafe(scope)
+    const { control: { abort }, send } = this.#source
+    const read = Effect.flatMap(
+      Scope.provide(send, held),
+      (answer) =>
+        Effect.flatMap(Channel.toPullScoped(answer.body.channel, held), (pull) => {
+          this.#begin(answer)
+          return Effect.forever(Effect.flatMap(pull, (batch) => this.#add(batch)), { disableYield: true })
+        })
+    )
+    const reading = Effect.forkIn(
+      Effect.onExit(read, (end) => Effect.sync(() => this.#arrivals.finish(end))),
+      scope,
+      { startImmediately: true }
+    )
+    return Effect.flatMap(reading, (fiber) => {
+      this.#fiber = fiber
+      const stop = Scope.addFinalizer(scope, Effect.sync(() => this.#timers?.stop()))
+      return abort === undefined ? stop : Effect.andThen(
+        stop,
+        Effect.forkIn(
+          Effect.onError(abort, (cause) => Effect.sync(() => this.#break(Exit.failCause(cause)))),
+          scope
+        )
+      )
+    })
+  }
+
+  #begin(answer: TurnAnswer) {
+    this.#arrivals.begin()
+    this.#ending = new TurnEnding(this.#source, answer)
+    this.#timers = new TurnTimers({
+      limits: this.#source.limits,
+      startedAt: answer.startedAt,
+      arrivals: this.#arrivals,
+      progress: this.#ending,
+      clock: this.#clock,
+      context: this.#context,
+      onPassed: (timer) => this.#pass(timer)
+    })
+  }
+
+  #add(batch: ReadonlyArray<Uint8Array>): Effect.Effect<void, AshError> {
+    const { awaitsHeartbeat } = this.#arrivals
+    const added = this.#arrivals.add(batch)
+    if (awaitsHeartbeat && !this.#arrivals.awaitsHeartbeat) this.#timers?.set()
+    return added
+  }
+
+  /** Ends the turn from outside. */
+  #break(end: End) {
+    this.#arrivals.finish(end)
+    this.#fiber?.interruptUnsafe()
+  }
+
+  /** A limit has passed. */
+  #pass(timer: Timer) {
+    if (timer !== "block") {
+      return this.#break(Exit.fail(timedOut(this.#source.operation, timer, this.#source.limits[timer])))
+    }
+    this.#isNoBlock = true
+    this.#arrivals.wake()
+  }
+
+  /** Waits for the answer, or for why there is none. */
+  #await(): TurnPull {
+    const { end } = this.#arrivals
+    return end === undefined
+      ? Effect.andThen(this.#arrivals.filled, this.next)
+      : Effect.mapError(end, (error) => Cause.isDone(error) ? error : this.#named(error))
+  }
+
+  /** The next events, or how the turn has ended. */
+  #go(ending: TurnEnding): TurnPull {
+    if (ending.mixed !== undefined) return this.#fail(ending, ending.mixed)
+    if (ending.hasEnded) return Effect.flatMap(this.#readEnd(), () => this.#fail(ending, ending.end()))
+    const events = this.#decode()
+    if (events.length > 0) return this.#deliver(ending, events)
+    const end = this.#end
+    if (end !== undefined) {
+      return Effect.catch(end, (error) =>
+        ending.held === undefined
+          ? this.#fail(ending, Cause.isDone(error) ? ending.truncated() : error)
+          : this.#deliver(ending, endBehindError))
+    }
+    this.#timers?.awaitEnd()
+    return Effect.andThen(this.#arrivals.filled, this.next)
+  }
+
+  /** Decodes what has arrived, up to the next events. */
+  #decode(): ReadonlyArray<StreamEvent> {
+    let events = this.#decoder.take()
+    while (events.length === 0 && this.#decoder.failure === undefined && !this.#arrivals.isEmpty) {
+      this.#decoder.feed(this.#arrivals.take())
+      events = this.#decoder.take()
+    }
+    return events
+  }
+
+  #deliver(ending: TurnEnding, events: ReadonlyArray<StreamEvent>): TurnPull {
+    this.#arrivals.hasBegun = true
+    this.#isNoBlock = false
+    const kept = ending.take(events)
+    if (!Arr.isReadonlyArrayNonEmpty(kept)) return this.next
+    this.#source.control.receive(kept)
+    return Effect.succeed(kept)
+  }
+
+  /** How the stream has ended behind what is decoded. */
+  get #end(): End | undefined {
+    const { failure } = this.#decoder
+    if (failure !== undefined) return Exit.fail(failure)
+    return this.#isNoBlock ? Exit.fail(Cause.Done()) : this.#arrivals.end
+  }
+
+  /**
+   * Reads the end of the connection, where it comes at once behind that of the turn, as it does from servers: a connection
+   * that is closed before cannot be used again. An end that does not come is not waited for.
+   */
+  #readEnd(times = patience): Effect.Effect<void> {
+    return this.#arrivals.end !== undefined || times === 0
+      ? Effect.void
+      : Effect.flatMap(Effect.yieldNow, () => this.#readEnd(times - 1))
+  }
+
+  #fail(ending: TurnEnding, error: AshError | Cause.Done): Effect.Effect<never, AshError | Cause.Done> {
+    return Effect.fail(Cause.isDone(error) ? error : this.#named(ending.failure(error)))
+  }
+
+  #named(error: AshError): AshError {
+    const { control, operation } = this.#source
+    return control.fail(renamed(operation)(error))
+  }
+}
+
+/** Streams a turn: the message is sent when the stream is run. */
+export const readTurn = (
+  open: Effect.Effect<TurnSource, AshError, Scope.Scope>
+): Stream.Stream<StreamEvent, AshError> =>
+  Stream.fromChannel(
+    Channel.fromTransform((_, scope: Scope.Scope) =>
+      Effect.flatMap(Scope.provide(open, scope), (source) =>
+        Effect.withFiber((fiber) => {
+          const reader = new TurnReader(source, fiber.getRef(Clock.Clock), fiber.context)
+          return Effect.as(reader.start(scope), reader.next)
+        }))
+    )
+  )
