@@ -18,7 +18,7 @@ import { sizeOf, streamsOneTurn } from "./size.ts"
 import type { Figures, Section } from "./targets.ts"
 
 const help = `npm run bench -- [options]
-  --quick             two minutes instead of a quarter of an hour
+  --quick             two minutes instead of ten
   --compare <commit>  this SDK beside itself at a commit, instead of beside its peers
   --only <text>       only scenarios whose title contains the text; writes no files
   --peers <folder>    where eventsource-parser, @anthropic-ai/sdk and openai are installed, if not here

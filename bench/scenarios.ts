@@ -158,36 +158,32 @@ const exporting = (rounds: number): ReadonlyArray<Scenario> => [
 
 export const full: ReadonlyArray<Scenario> = [
   longRun(3),
-  coldStart(11),
-  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 15, warmUps: 25, peers: [...foreign, ...ours] }),
+  coldStart(7),
+  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 9, warmUps: 15, peers: [...foreign, ...ours] }),
   turns("20,000 events, 16 KiB writes, each way to consume", { times: 2 }, {
-    rounds: 15,
-    warmUps: 25,
+    rounds: 7,
+    warmUps: 15,
     peers: [...officials, ...consumed]
   }),
   turns("1,000 events, 16 KiB writes", { number: 1000, times: 20 }, {
-    rounds: 11,
-    warmUps: 20,
+    rounds: 7,
+    warmUps: 10,
     peers: [...foreign, ...ours]
   }),
-  turns("200,000 events, 16 KiB writes", { number: 200_000 }, {
-    rounds: 9,
-    warmUps: 1,
-    peers: [...foreign, ...ours]
-  }),
-  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 11, warmUps: 10, peers: smallWrites }),
-  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 7, warmUps: 3, peers: smallWrites }),
-  turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 11 }),
-  turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 11 }),
-  live(1, 5),
-  live(50, 5),
-  ...exporting(15),
+  turns("200,000 events, 16 KiB writes", { number: 200_000 }, { rounds: 5, warmUps: 1, peers: core }),
+  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 7, warmUps: 7, peers: smallWrites }),
+  turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 5, warmUps: 2, peers: smallWrites }),
+  turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 7 }),
+  turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 5, warmUps: 2 }),
+  live(1, 3),
+  live(50, 3),
+  ...exporting(7),
   firstEvent(5),
   idle(500, 3),
   ...[1, 2, 4, 8, 16, 32, 64].map((mebibytes) => large(mebibytes, 3)),
-  session(2000, 7),
-  session64(6400, 7),
-  sessions(100, 7)
+  session(2000, 5),
+  session64(6400, 5),
+  sessions(100, 5)
 ]
 
 export const quick: ReadonlyArray<Scenario> = [
