@@ -17,45 +17,46 @@ interface Program {
 const entry = (name: string) => `export * from "${name}"`
 
 const programs: ReadonlyArray<Program> = [
-  { name: "a program that streams one turn", code: streamsOneTurn, whole: 155_000, beyondEffect: 76_500 },
+  { name: "a program that streams one turn", code: streamsOneTurn, whole: 157_500, beyondEffect: 78_500 },
   {
     name: "examples/bundled/sessions.ts, which provides sessions alone",
     code: readFileSync(resolve(root, "examples/bundled/sessions.ts"), "utf8"),
-    whole: 161_500,
-    beyondEffect: 73_500
+    whole: 162_000,
+    beyondEffect: 74_000
   },
-  { name: "effect-ash", code: entry("effect-ash"), whole: 160_500, beyondEffect: 79_000 },
+  { name: "effect-ash", code: entry("effect-ash"), whole: 162_500, beyondEffect: 81_000 },
   { name: "effect-ash/schema", code: entry("effect-ash/schema"), whole: 64_000, beyondEffect: 15_000 },
-  { name: "effect-ash/node", code: entry("effect-ash/node"), platform: "node", whole: 424_500, beyondEffect: 85_000 },
-  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 159_000, beyondEffect: 79_000 },
-  { name: "effect-ash/web", code: entry("effect-ash/web"), whole: 178_500, beyondEffect: 77_500 },
+  { name: "effect-ash/node", code: entry("effect-ash/node"), platform: "node", whole: 427_000, beyondEffect: 87_500 },
+  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 161_000, beyondEffect: 81_500 },
   {
     name: "effect-ash/workflow",
     code: entry("effect-ash/workflow"),
     platform: "node",
-    whole: 223_000,
+    whole: 223_500,
     beyondEffect: 89_000
   },
+  { name: "effect-ash/web", code: entry("effect-ash/web"), whole: 175_500, beyondEffect: 78_000 },
   {
     name: "effect-ash/embedded",
     code: entry("effect-ash/embedded"),
     platform: "node",
-    whole: 548_500,
-    beyondEffect: 118_500
+    whole: 550_500,
+    beyondEffect: 120_500
   }
 ]
 
 /** Bytes, minified, of each room in the first program, when its budget was set: to name what grew. */
 const rooms: Record<string, number> = {
-  "effect": 257869,
+  "effect": 258967,
   "src/internal/turn": 45288,
-  "src/schema": 43482,
+  "src/schema": 35022,
   "src/internal/request": 34457,
-  "src/services": 14261,
-  "src/services/session": 13439,
+  "src/services/session": 17100,
+  "src/services": 14727,
   "src/internal/files": 12719,
-  "src/client": 9074,
-  "src/internal/telemetry": 8424,
+  "src/client": 9142,
+  "src/internal/telemetry": 8866,
+  "src/schema/api": 8345,
   "src/layers": 868
 }
 
