@@ -24,14 +24,14 @@ export interface CollectedSpan {
   readonly events: ReadonlyArray<{ readonly name: string; readonly attributes: Attributes }>
 }
 
-export interface CollectedPoint {
+interface CollectedPoint {
   readonly attributes: Attributes
   readonly count: number
   readonly sum: number
   readonly explicitBounds: ReadonlyArray<number>
 }
 
-export interface CollectedMetric {
+interface CollectedMetric {
   readonly name: string
   readonly unit: string
   readonly histogram?: { readonly dataPoints: ReadonlyArray<CollectedPoint> }

@@ -33,7 +33,7 @@ export const make = () => {
 }
 
 /** How a span ended, as an exporter has it. */
-export const endOf = ({ status }: Tracer.Span): string => {
+const endOf = ({ status }: Tracer.Span): string => {
   if (status._tag === "Started") return "open"
   if (status.exit._tag === "Success") return "ok"
   const { cause } = status.exit

@@ -10,7 +10,7 @@ export interface TurnFigures {
 }
 
 /** Tokens as the conventions count them: those of caches are input, too. */
-export interface Tokens {
+interface Tokens {
   readonly input: number
   readonly output: number
   readonly cacheRead: number
