@@ -169,7 +169,7 @@ export const crash: AgentStep = { _tag: "Crash" }
 /** Answers with the prompt, and nothing else. */
 export const echo: AgentScript = (turn) => Stream.make(say(turn.prompt))
 
-/** The default: says what it is and how its instructions begin, lists the workspace with a command, and repeats the prompt. */
+/** The default: describes itself and the beginning of its instructions, lists the workspace with a command, and repeats the prompt. */
 export const offline: AgentScript = (turn) =>
   Stream.make(
     say(

@@ -40,7 +40,7 @@ export const layerHttpClient = (options: EmbeddedOptions = {}): Layer.Layer<Http
       const run = Effect.runForkWith(yield* Effect.context<never>())
       return HttpClient.make((request, _url, signal) =>
         Effect.gen(function*() {
-          // Open as long as a socket would be: until the response is read to its end, or its reader disconnects.
+          // Open as long as a socket would be: until the response is read completely, or its reader disconnects.
           const connection = yield* Scope.fork(serverScope)
           const close = Scope.close(connection, Exit.void)
           const onAbort = () => run(close)

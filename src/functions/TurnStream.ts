@@ -33,7 +33,7 @@ export const textDeltas: <E, R>(events: Stream.Stream<TurnEvent, E, R>) => Strea
   TurnFold.textDeltas
 
 /**
- * Runs a stream to its end and folds it into one `Turn`; `onText` is run with each piece of text meanwhile.
+ * Runs a stream until it ends and folds it into one `Turn`; `onText` is run with each piece of text meanwhile.
  *
  * **Example**
  *

@@ -56,7 +56,7 @@ export interface PromiseSessionAttachments extends Promised<Omit<SessionHandleAt
 export interface PromiseSession
   extends Promised<Omit<SessionHandle, "askAs" | "attachments" | "files" | "workspace">>, AsyncDisposable
 {
-  /** Runs a turn to its end, and decodes its answer by a schema, as `SessionHandle.askAs`. */
+  /** Runs a turn until it ends, and decodes its answer by a schema, as `SessionHandle.askAs`. */
   readonly askAs: <A>(
     schema: Schema.ConstraintDecoder<A>,
     content: MessageContent,

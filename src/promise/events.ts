@@ -15,7 +15,7 @@ const streamOf = (events: AsyncIterable<TurnStream.TurnEvent>) => Stream.fromAsy
 export const textDeltas = (events: AsyncIterable<TurnStream.TurnEvent>): AsyncIterable<string> =>
   Stream.toAsyncIterableWith(TurnStream.textDeltas(streamOf(events)), Context.empty())
 
-/** Reads a turn to its end and folds it into one value; `onText` is called, and awaited, with each piece of text meanwhile. */
+/** Reads a turn until it ends and folds it into one value; `onText` is called, and awaited, with each piece of text meanwhile. */
 export const toTurn = (
   events: AsyncIterable<TurnStream.TurnEvent>,
   { onText }: { readonly onText?: ((text: string) => unknown) | undefined } = {}

@@ -77,7 +77,7 @@ export class Evals extends Context.Service<Evals, {
    * server crashed: limit the stream in time.
    */
   readonly watchRun: (agent: string, id: string, options?: WatchEvalRunOptions) => Stream.Stream<EvalRun, AshError>
-  /** Starts a run, follows it to its end and lists its results. */
+  /** Starts a run, follows it until it ends and lists its results. */
   readonly runToCompletion: (
     agent: string,
     options?: StartEvalRunRequest & WatchEvalRunOptions

@@ -36,7 +36,7 @@ export class Messages extends Context.Service<Messages, {
    * Interrupting the stream closes the connection; the server has no way to cancel a turn, so the turn runs on without a reader.
    *
    * Turns of one session do not mix: the message waits until no turn and no command of this program runs there, and fails
-   * with `SessionFenced` behind one that was not read to its end, as with a session handle; the request option `exclusive`
+   * with `SessionFenced` behind one that was not read completely, as with a session handle; the request option `exclusive`
    * switches that off.
    *
    * The content reaches the agent as given, though servers differ in the forms that they deliver intact: before the

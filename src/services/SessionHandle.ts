@@ -1,4 +1,4 @@
-/** A session as a value: one turn or command at a time, and no turn behind one whose stream was not read to its end. */
+/** A session as a value: one turn or command at a time, and no turn behind one whose stream was not read completely. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
@@ -107,12 +107,12 @@ export interface SessionHandle {
     options?: SendMessageOptions
   ) => Stream.Stream<StreamEvent | SessionRestarted, AshError>
   /**
-   * Runs a turn to its end and folds it into a `Turn`. One that ends in any other way than by success, as by a limit that is
+   * Runs a turn until it ends and folds it into a `Turn`. One that ends in any other way than by success, as by a limit that is
    * reached, fails with `TurnUnsuccessful`, which has the turn.
    */
   readonly ask: (content: MessageContent, options?: SendMessageOptions) => Effect.Effect<Turn, AshError>
   /**
-   * Runs a turn to its end as `ask` does, and decodes its answer by a schema. An answer that is absent or does not match is
+   * Runs a turn until it ends as `ask` does, and decodes its answer by a schema. An answer that is absent or does not match is
    * asked for again in the same session, `retries` times; then it fails with `AnswerInvalid`. A schema that cannot be
    * expressed fails with `InvalidRequest`, before anything is sent. docs/typed-answers.md has what is sent of each schema.
    *
@@ -157,7 +157,7 @@ export interface SessionHandle {
   readonly listMessages: (options?: ListMessagesOptions) => Effect.Effect<ReadonlyArray<StoredMessage>, AshError>
   /** Streams the whole conversation, oldest first, page by page. */
   readonly history: (options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
-  /** What the session used so far, as the server counts it: turns whose streams were read to their end. */
+  /** What the session used so far, as the server counts it: turns whose streams were read completely. */
   readonly usage: () => Effect.Effect<UsageStats, AshError>
   /** Reads what the server has of the session. */
   readonly get: () => Effect.Effect<Session, AshError>

@@ -83,7 +83,7 @@ export class Sessions extends Context.Service<Sessions, {
   readonly scoped: (session: CreateSessionRequest) => Effect.Effect<Session, AshError, Scope.Scope>
   /**
    * As `scoped`, and answers a handle: a session to work with, in which one turn runs at a time, and none behind one that
-   * was not read to its end.
+   * was not read completely.
    */
   readonly open: (
     session: CreateSessionRequest,

@@ -356,7 +356,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
     )
 
     test(
-      "runs commands in sessions, pauses, resumes, stops, forks and ends them, and says why it does not",
+      "runs commands in sessions, pauses, resumes, stops, forks and ends them, and reports why it does not",
       Effect.gen(function*() {
         const { sessionFiles, sessions } = yield* AshClient
         const agent = yield* (yield* Shared).agent
@@ -558,7 +558,7 @@ layer(Shared.layer.pipe(Layer.provideMerge(server)), { excludeTestServices: true
     )
 
     test(
-      "of scripted agents: a turn that fails is a failure, behind what it said",
+      "of scripted agents: a turn that fails is a failure, behind its text",
       Effect.gen(function*() {
         const messages = yield* Messages
         const session = yield* (yield* Shared).session

@@ -182,7 +182,7 @@ const countOf = (text: string, part: string) => text.split(part).length - 1
 describe("the agent's text", () => {
   promise(
     "P25",
-    "a turn's text is what the agent's own complete messages say",
+    "a turn's text is that of the agent's own complete messages",
     { fast: 2000, full: 10_000 },
     (size) =>
       Effect.gen(function*() {

@@ -120,7 +120,7 @@ describe("usage and cost", () => {
       before > 1
     ],
     "a turn of which nothing is counted": (before) => [sums(0, {}, {}, { is_error: true }), 0, before >= 0],
-    "a turn of which nothing is said": (before) => [sums("0.3", {}, null), undefined, before >= 0],
+    "a turn of which nothing is reported": (before) => [sums("0.3", {}, null), undefined, before >= 0],
     "a turn without a cost": (before) => [sums("0.3", {}, times(before)), undefined, before > 1]
   }
   it.each(Object.keys(odd).flatMap((name) => [1, 2, 3].map((before) => ({ name, before }))))(

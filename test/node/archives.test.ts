@@ -304,7 +304,7 @@ describe("archives", () => {
       assert.isBelow(process.memoryUsage().rss - before, 600_000_000)
     }), 60_000)
 
-  it.live("tell of names that are one on some disks, and lose none where they are two", () =>
+  it.live("report names that are one on some disks, and lose none where they are two", () =>
     Effect.scoped(Effect.gen(function*() {
       const bundle = yield* archive([
         Tar.file("src/Makefile", "1"),

@@ -285,7 +285,7 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
       }
     })), 60_000)
 
-  it.live("follow links within it, out of it only where that is asked for, and tell of those they do not", () =>
+  it.live("follow links within it, out of it only where that is asked for, and report those they do not", () =>
     Effect.scoped(Effect.gen(function*() {
       const outside = yield* folder
       write(outside, { "secret/x": "outside", "passwd": "root", ".ssh/id": "key" })
@@ -384,7 +384,7 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
       assert.include((yield* send(directory, { exclude: ["huge.*"] })).failures[1], "the files have 1153433607 bytes")
     })))
 
-  it.live("tell what cannot be sent: no files, no names, and empty folders where agents have none", () =>
+  it.live("report what cannot be sent: no files, no names, and empty folders where agents have none", () =>
     Effect.scoped(Effect.gen(function*() {
       const directory = yield* folder
       write(directory, { "only/node_modules/x": "x" })

@@ -34,7 +34,7 @@ describe("Evals", () => {
       assert.strictEqual((yield* evals.listCases("demo")).length, 2)
     }).pipe(Effect.provide(layer)))
 
-  it.effect("runs cases to their end, compares runs and scores results", () =>
+  it.effect("runs cases completely, compares runs and scores results", () =>
     Effect.gen(function*() {
       const evals = yield* deployed
       const { results, run } = yield* patiently(yield* Effect.forkChild(evals.runToCompletion("demo")))

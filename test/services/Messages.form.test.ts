@@ -70,7 +70,7 @@ describe("a turn of a page that cannot be read", () => {
   afterEach(() => vi.unstubAllGlobals())
 
   it.effect.each([["http://ash.test", true], ["http://page.test", false]] as const)(
-    "of %s says why",
+    "of %s has the reason",
     ([url, isForeign]) => {
       const server = Server.make(() => Effect.fail(Object.assign(new TypeError("Failed to fetch"), { inPage: true })), {
         url,

@@ -187,7 +187,7 @@ describe("the fence", () => {
             never
           >(call)
           assert.strictEqual(error.reason._tag, "SessionFenced")
-          assert.include(error.message, "its last turn was not read to its end")
+          assert.include(error.message, "its last turn was not read completely")
         }
         yield* handle.recover()
         assert.deepStrictEqual(yield* handle.fence, Option.none())
@@ -220,7 +220,7 @@ describe("the fence", () => {
         const [first] = events
         assert.strictEqual(first?._tag, "SessionRestarted")
         if (first?._tag !== "SessionRestarted") return
-        assert.strictEqual(first.reason, "its last turn was not read to its end")
+        assert.strictEqual(first.reason, "its last turn was not read completely")
         assert.deepStrictEqual([first.lost, first.mayBeLost], [["memory"], ["workspace"]])
         assert.strictEqual(events.at(-1)?._tag, "Done")
         assert.strictEqual((yield* handle.ask("three")).text, "You said: three")
@@ -306,7 +306,7 @@ describe("the fence", () => {
 })
 
 describe("reconcile", () => {
-  it.effect("gives the turn, where the server has it to its end", () =>
+  it.effect("gives the turn, where the server has all of it", () =>
     Effect.gen(function*() {
       const handle = yield* opened()
       yield* handle.ask("one")

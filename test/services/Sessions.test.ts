@@ -233,7 +233,7 @@ describe("Sessions.scoped", () => {
     }))
 
   it.effect.each(ends)(
-    "says in one line that the session may be alive when the end %s",
+    "reports in one line that the session may be alive when the end %s",
     ([, end]) =>
       Effect.gen(function*() {
         const lines: Array<string> = []

@@ -12,7 +12,7 @@ const layer = AshEmbedded.layer({
 })
 
 describe("Usage and Analytics", () => {
-  it.effect("tell what turns took, in a span of time to which both ends belong", () =>
+  it.effect("report what turns took, in a span of time to which both ends belong", () =>
     Effect.gen(function*() {
       const { agents, analytics, messages, sessions, usage } = yield* AshClient
       yield* agents.create({ name: "demo" })

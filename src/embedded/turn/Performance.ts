@@ -32,7 +32,7 @@ interface Performance {
   readonly calls: ModelCalls.ModelCalls
   /** When it began, in milliseconds of the clock. */
   readonly start: number
-  /** The last text that the script said. */
+  /** The last text of the script. */
   answer: string
 }
 

@@ -12,8 +12,8 @@ const quietTurns = 8
 const atMost = 256
 
 /**
- * Lets the event loop take in what has arrived. A program that computes for a time is not told meanwhile what lies in its
- * sockets, and its timers are due before that. Where what arrives is counted, it goes on until nothing more does.
+ * Lets the event loop take in what has arrived. While a program computes, nothing is read of its sockets, and its timers are due
+ * before that. Where what arrives is counted, it goes on until nothing more does.
  */
 export const takeIn = (arrivals: () => number = () => 0): Effect.Effect<void> =>
   Effect.suspend(() => {

@@ -1,4 +1,4 @@
-/** The JSON in what an agent says in the place of structured output. */
+/** The JSON in the text that an agent writes in the place of structured output. */
 import * as Result from "effect/Result"
 
 /** What there is: JSON, the beginning of some that is none, or neither. */

@@ -20,7 +20,7 @@ export interface Remark {
 
 /** What a schema demands, so far as it is more than its JSON schema. */
 export interface Demands {
-  /** What the agent is to be told in words. */
+  /** What the prompt describes in words. */
   readonly words: ReadonlyArray<Remark>
   /** The names of the properties in the schema: in the path of an issue, every other name is the agent's. */
   readonly names: ReadonlySet<string>
@@ -84,7 +84,7 @@ const textOf = (annotations: SchemaAST.AST["annotations"], name: string): Readon
   return Predicate.isString(text) ? [text] : []
 }
 
-/** What there is to say of a check. */
+/** The description of a check. */
 const wordsOf = (check: Check): ReadonlyArray<string> => {
   const own = [...textOf(check.annotations, "description"), ...textOf(check.annotations, "expected")]
   return own.length === 0 && check._tag === "FilterGroup" ? check.checks.flatMap(wordsOf) : own

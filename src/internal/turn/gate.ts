@@ -129,7 +129,7 @@ export const cancelHolder = ({ cancelled }: Holder, error: AshError) => {
 }
 
 const leftRunning = {
-  turn: "its last turn was not read to its end",
+  turn: "its last turn was not read completely",
   command: "a command was interrupted, and may still run"
 }
 

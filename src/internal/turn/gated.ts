@@ -1,4 +1,4 @@
-/** Turns and commands that go through the gate of their session: alone, and fencing it unless they are read to their end. */
+/** Turns and commands that go through the gate of their session: alone, and fencing it unless they are read completely. */
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"

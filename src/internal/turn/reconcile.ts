@@ -20,7 +20,7 @@ export interface ReconcileQuery {
 
 /** What became of a turn, as far as the server keeps it. */
 export type ReconcileOutcome =
-  /** It ran to its end. */
+  /** It ran until it ended. */
   | { readonly _tag: "Completed"; readonly turn: Turn }
   /** The server has nothing of it. A message that is still on its way can yet start it. */
   | { readonly _tag: "NotStarted" }

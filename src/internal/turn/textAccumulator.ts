@@ -194,7 +194,7 @@ export class TextAccumulator {
     this.#listener.replaced?.(this.#kind, abandoned, "")
   }
 
-  /** Whether there is room for more of the last part; for its sake those that began before it are taken as they are. */
+  /** Whether there is room for more of the last part; where there is none, those that began before it are taken as they are. */
   #hasRoom(part: Part, text: string): boolean {
     for (
       let oldest = this.#pending[0];

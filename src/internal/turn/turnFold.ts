@@ -250,7 +250,7 @@ export interface FoldOptions<E, R> {
   readonly onText?: ((text: string) => Effect.Effect<unknown, E, R>) | undefined
 }
 
-/** Runs a stream of events to its end and folds it into the turn. */
+/** Runs a stream of events until it ends and folds it into the turn. */
 export const fold = <E, R, E2 = never, R2 = never>(
   events: Stream.Stream<TurnEvent, E, R>,
   { onText }: FoldOptions<E2, R2> = {}

@@ -123,7 +123,7 @@ export const stream = (
   )
 }
 
-/** Runs a turn to its end, which is a failure unless it is a success. */
+/** Runs a turn until it ends, which is a failure unless it is a success. */
 export const ask = (
   handle: HandleState,
   content: MessageContent,

@@ -26,7 +26,7 @@ export interface AskAsOptions extends Omit<SendMessageOptions, "outputFormat"> {
    * @default 1, unless the call or the handle has a time limit for turns, `timeouts.turn`
    */
   readonly maxBudgetUsd?: number | undefined
-  /** How often the agent is told what is wrong with its answer, and asked again. @default 1 */
+  /** How often an answer that does not match is sent back with its mismatches, and asked for again. @default 1 */
   readonly retries?: number | undefined
 }
 
@@ -57,7 +57,7 @@ const budgetOf = (handle: HandleState, { maxBudgetUsd }: AskAsOptions) =>
 const fieldOf = (path: ReadonlyArray<string | number>) =>
   path.map((key) => Predicate.isNumber(key) ? `[${key}]` : `.${key}`).join("").replace(/^\./, "") || "the whole"
 
-/** What the agent is told of its answer. */
+/** The message by which an answer is asked for again. */
 const correction = ({ issues, kind }: Fault, isWrapped: boolean): string => {
   if (kind === "Mismatch") {
     const list = issues.map(({ message, path }) => `- ${fieldOf(isWrapped ? ["value", ...path] : path)}: ${message}`)
@@ -101,7 +101,7 @@ const invalid = (
     operation,
     reason: new AnswerInvalid({
       message: `${what[fault.kind]}, after ${turns.length === 1 ? "1 turn" : `${turns.length} turns`}. ` +
-        "`answer` has what it said; describe the fields in the schema, or allow more `retries`",
+        "`answer` has its text; describe the fields in the schema, or allow more `retries`",
       sessionId: handle.id,
       kind: fault.kind,
       issues: fault.issues,

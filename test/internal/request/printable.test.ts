@@ -24,7 +24,7 @@ describe("printable", () => {
     assert.strictEqual(printableLines(`${text}\n\tb`), `${text}\n\tb`)
   })
 
-  it.effect("is what messages tell of a server's text", () => {
+  it.effect("is what messages have of a server's text", () => {
     const said = `bad ${acting.join("")} end`
     const hostile = new RegExp(`[${acting.filter((character) => character !== "\ud800").join("")}]`, "u")
     return Effect.gen(function*() {

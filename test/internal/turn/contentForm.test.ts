@@ -114,7 +114,7 @@ describe("SeveralBlocks", () => {
   }
 
   it.prop(
-    "any text is two blocks that read as the text, and is told from them",
+    "any text is two blocks that read as the text, and is distinguished from them",
     { parts: Text },
     ({ parts }) => check(parts.join(""))
   )

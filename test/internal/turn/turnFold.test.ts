@@ -141,13 +141,13 @@ describe("a block of text that something else comes in between of", () => {
       ] as const
     ),
     [
-      "a tool, of a server that says no beginnings",
+      "a tool, of a server that sends no message_start",
       [delta("It is "), complete("m", tool), delta("42."), complete("m", text("It is 42."))],
       "It is 42.",
       "It is \n\n42."
     ],
     [
-      "a tool, of a server that says no beginnings, without a complete message",
+      "a tool, of a server that sends no message_start, without a complete message",
       [delta("I look"), complete("m", tool), delta("It "), delta("is"), complete("n", text("It is"))],
       "I look\n\nIt is"
     ],
@@ -181,7 +181,7 @@ describe("a block of text that something else comes in between of", () => {
       "AB1"
     ],
     [
-      "a block that says the same, and more, and has no complete message",
+      "a block that has the same text, and more, and has no complete message",
       [start("m"), blockStart, ...piece("A1"), blockStart, ...piece("A1B"), complete("m", text("A1B"))],
       "A1A1B"
     ],
@@ -200,7 +200,7 @@ describe("pieces", () => {
     ["ids with one end", "0001-aaaa-bbbb-cccc", "0002-aaaa-bbbb-cccc"],
     ["ids of their own", "fe6a08d8-3d31-4c3c-a7c9-5c5f0ad6bb30", "0c4ab1a5-3d31-4c3c-a7c9-5c5f0ad6bb30"]
   ]
-  it.effect.each(ids)("with %s are all said", ([, first, second]) =>
+  it.effect.each(ids)("with %s are all counted", ([, first, second]) =>
     Effect.gen(function*() {
       for (const own of [piece, (text: string, uuid: string) => piece(text, uuid).slice(1)]) {
         const turn = yield* turnOf(start("m"), blockStart, ...own("Hello", first), ...own("world", second))

@@ -282,7 +282,7 @@ describe("a program that computes", () => {
     done: { timeouts: { done: "300 millis" }, now: start + frames(["message", result]), later: done }
   }
   it.live.each(Object.keys(cases).flatMap((limit) => clientNames.map((client) => ({ limit, client }))))(
-    "is not told that nothing arrived: $limit, over $client",
+    "does not fail as if nothing had arrived: $limit, over $client",
     ({ client, limit }) =>
       Effect.gen(function*() {
         const busy = cases[limit]

@@ -29,7 +29,7 @@ const use = <A, E>(
 
 describe("between turns, a session", () => {
   it.effect.each(each)(
-    "that is %s: a handle recovers where that is chosen, and says what is lost",
+    "that is %s: a handle recovers where that is chosen, and reports what is lost",
     ([accident]) =>
       use((server, { sessions }) =>
         Effect.gen(function*() {
@@ -51,7 +51,7 @@ describe("between turns, a session", () => {
   )
 
   it.effect.each(each)(
-    "that is %s: the error says what to do where it is not, and recover does it",
+    "that is %s: the error has what to do where it is not, and recover does it",
     ([accident]) =>
       use((server, { messages, sessions }) =>
         Effect.gen(function*() {
@@ -257,7 +257,7 @@ describe("an error of the agent whose text has a connection in it", () => {
 
 describe("a command that fails", () => {
   it.effect.each([[500, { error: "Internal Server Error" }], [502, { error: "Bad Gateway" }]] as const)(
-    "with %d says nothing of its sandbox",
+    "with %d reports nothing of its sandbox",
     ([status, body]) => {
       const server = Server.make(Server.json(body, status), { retry: { times: 0 } })
       return Effect.gen(function*() {

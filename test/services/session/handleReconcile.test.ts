@@ -55,7 +55,7 @@ describe("ask", () => {
     }).pipe(Effect.provide(serving(end === undefined ? [says] : [says, { ...result, ...end }], [says, result]).layer)))
 
   it.each(["true", "false", 1, 0, {}, []])(
-    "is no success where is_error is %j: only false, null and none say that",
+    "is no success where is_error is %j: only false, null and none mean that",
     (flag) => {
       const [message, answer] = [
         claudeMessageFromJson({ ...result, is_error: flag, result: "API Error: 500" }),

@@ -86,7 +86,7 @@ describe("a typed answer", () => {
     ["whose code block was cut short", inText("```json\n{\"name\":\"Ada\""), /no complete JSON/],
     ["of two code blocks", inText("```\n{}\n```\nor\n```\n{}\n```"), /without its structured output/]
   ]
-  it.effect.each(corrected)("%s is asked for again, told what is wrong", ([, reply, told]) =>
+  it.effect.each(corrected)("%s is asked for again, with what is wrong", ([, reply, told]) =>
     Effect.gen(function*() {
       const { asked, result } = yield* withReplies([reply, structured(ada)])((session) =>
         session.askAs(Person, "Who is it?")
