@@ -172,6 +172,7 @@ const serviceNames = [
   "SessionFiles",
   "SessionGates",
   "Sessions",
+  "Transcript",
   "TurnStream",
   "Usage",
   "Workspaces",

@@ -22,7 +22,7 @@ const packageOf = (file: string) => /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/.exe
 
 /** Budgets: how many modules of each package are loaded. Each costs a start some tenths of a millisecond. */
 const budgets: ReadonlyArray<readonly [entry: string, beyond: string | undefined, Record<string, number>]> = [
-  ["effect-ash", undefined, { "effect-ash": 153, "effect": 230 }],
+  ["effect-ash", undefined, { "effect-ash": 156, "effect": 230 }],
   ["effect-ash/schema", undefined, { "effect-ash": 35, "effect": 223 }],
   ["effect-ash/node", "effect-ash", {
     "effect-ash": 7,

@@ -15,22 +15,38 @@ const parse = (text: string): AnswerText => {
   return Result.isSuccess(result) ? { _tag: "Json", json: result.success } : broken
 }
 
-const fence = /^ {0,3}(`{3,}|~{3,})[^`]*$/
+const fence = /^( {0,3})(`{3,}(?=[^`]*$)|~{3,})/
 
-/** The code blocks of a Markdown text, and whether the last of them has its end. */
-const blocksIn = (text: string) => {
+interface Fence {
+  readonly indentation: string
+  readonly mark: string
+  readonly lines: Array<string>
+}
+
+/**
+ * The code blocks of a Markdown text and what stands around them; whether the last block has its end; and whether each block
+ * stands in one place: one that begins in an item of a list and ends beside it is two, of which the second has no end.
+ */
+export const blocksIn = (text: string) => {
   const blocks: Array<string> = []
-  let open: { readonly mark: string; readonly lines: Array<string> } | undefined
+  const around: Array<string> = []
+  let open: Fence | undefined
+  let isEven = true
   for (const line of text.split(/\r?\n/)) {
-    const mark = fence.exec(line)?.[1]
+    const [, indentation = "", mark] = fence.exec(line) ?? []
     if (open === undefined) {
-      if (mark !== undefined) open = { mark, lines: [] }
-    } else if (mark?.startsWith(open.mark) === true && line.trim() === mark) {
+      if (mark === undefined) around.push(line)
+      else open = { indentation, mark, lines: [] }
+      continue
+    }
+    isEven &&= line.trim() === "" || line.startsWith(open.indentation)
+    if (mark?.startsWith(open.mark) === true && line.trim() === mark) {
+      isEven &&= indentation === open.indentation
       blocks.push(open.lines.join("\n"))
       open = undefined
     } else open.lines.push(line)
   }
-  return { blocks, isClosed: open === undefined }
+  return { blocks, around, isClosed: open === undefined, isEven }
 }
 
 /** The JSON of a text that is JSON, or that has one code block, which is. */

@@ -1,0 +1,251 @@
+/** From the events or the stored messages of a conversation to what there is to read of it, in order, once each. */
+import * as Predicate from "effect/Predicate"
+import type * as Schema from "effect/Schema"
+import type { ClaudeMessage, MessageBlock } from "../../schema/ClaudeMessage.ts"
+import type { MessageContent, StoredMessage, UserPrompt } from "../../schema/Message.ts"
+import { fromTexts } from "../../schema/promptText.ts"
+import type { ToolCall, Turn } from "../../schema/Turn.ts"
+import { jsonAt, saysError, toolError } from "../../schema/Wire.ts"
+import { AgentText, blocksOf, present } from "./agentText.ts"
+import { outcomeOf, type TurnEvent } from "./turnFold.ts"
+
+/** A prompt, which the events of a turn do not have. */
+export interface PromptEntry {
+  readonly _tag: "Prompt"
+  readonly content: MessageContent
+}
+
+/** What a transcript is made of. */
+export type Source = TurnEvent | StoredMessage | Turn | PromptEntry
+
+/** A call of a tool, with what the subagent did that it started. */
+export interface CallEntry {
+  readonly _tag: "Call"
+  readonly name: string
+  readonly input: Schema.Json
+  readonly inside: ReadonlyArray<Entry>
+  readonly result: ToolCall["result"]
+}
+
+/** Something to read. */
+export type Entry =
+  | { readonly _tag: "User" | "Text" | "Thinking" | "Note"; readonly text: string }
+  | { readonly _tag: "Data"; readonly name: string; readonly json: Schema.Json }
+  | CallEntry
+
+/** A call while its subagent runs and its result is waited for. */
+interface OpenCall extends CallEntry {
+  readonly inside: Array<Entry>
+  result: ToolCall["result"]
+}
+
+const typeOf = (block: unknown): string =>
+  Predicate.hasProperty(block, "type") && Predicate.isString(block.type) ? block.type : "content"
+
+/** The text of a prompt, with a mark for what is none. */
+const textOf = (content: MessageContent | UserPrompt["content"]): string => {
+  if (Predicate.isString(content)) return content
+  const blocks = content.map((block) => {
+    if (Predicate.isString(block)) return { text: block, mark: "" }
+    if ("type" in block && block.type === "text") return { text: block.text, mark: "" }
+    return { text: undefined, mark: `[${typeOf("raw" in block ? block.raw : block)}]` }
+  })
+  const text = fromTexts(blocks.map(({ text }) => text)).join("")
+  return [text, ...blocks.map(({ mark }) => mark)].filter((part) => part !== "").join("\n\n")
+}
+
+/** How a turn ended, if that is worth a word. */
+const endOf = (outcome: Turn["outcome"]): ReadonlyArray<Entry> => {
+  switch (outcome._tag) {
+    case "Success":
+      return []
+    case "IsError":
+      return [{ _tag: "Note", text: `The turn ended with an error: ${outcome.error}` }]
+    case "Other":
+      return [{ _tag: "Note", text: `The turn ended: ${outcome.subtype}` }]
+    default:
+      return [{ _tag: "Note", text: `The turn ended: ${outcome._tag}` }]
+  }
+}
+
+const structuredOf = (json: Schema.Json | null | undefined): ReadonlyArray<Entry> =>
+  Predicate.isNullish(json) ? [] : [{ _tag: "Data", name: "Structured output", json }]
+
+/** What an agent says in words, where there are any. */
+const said = (tag: "Text" | "Thinking", text: string): ReadonlyArray<Entry> =>
+  text.trim() === "" ? [] : [{ _tag: tag, text }]
+
+/** A conversation while it is read. */
+export class Conversation {
+  /** The entries that nothing can be added to, and those of the present turn behind them. */
+  readonly #done: Array<Entry> = []
+  #entries: Array<Entry> = []
+  readonly #calls = new Map<string, Array<OpenCall>>()
+  readonly #answered = new Set<string>()
+  /** Knows what is delivered twice. */
+  #words = new AgentText({ keepsText: false })
+  /** What is written of a message that is not complete. */
+  #tail = new AgentText()
+  /** Whether the agent itself said anything in the turn. */
+  #hasText = false
+
+  /** Takes what comes next. */
+  take(source: Source) {
+    if ("outcome" in source) return this.#takeTurn(source)
+    if ("sequence" in source) {
+      return source.content._tag === "UserPrompt"
+        ? this.#takePrompt(source.content.content)
+        : this.#takeMessage(source.content)
+    }
+    switch (source._tag) {
+      case "Prompt":
+        return this.#takePrompt(source.content)
+      case "SessionRestarted":
+        return this.#add({ _tag: "Note", text: "The session was restarted" })
+      case "TurnError":
+        this.#end()
+        return this.#add({ _tag: "Note", text: `The turn failed: ${source.error}` })
+      case "Message":
+        return this.#takeMessage(source.message)
+      default:
+        this.#tail.take(source)
+    }
+  }
+
+  /** The entries that nothing can be added to, each once. */
+  ready(): ReadonlyArray<Entry> {
+    const open = this.#entries.findIndex((entry) => entry._tag === "Call" && entry.result === undefined)
+    this.#done.push(...this.#entries.splice(0, open === -1 ? this.#entries.length : open))
+    return this.#done.splice(0)
+  }
+
+  /** What is left, when nothing more comes. */
+  finish(): ReadonlyArray<Entry> {
+    this.#end()
+    return this.#done.splice(0)
+  }
+
+  /** Puts an entry behind the others, or into the call whose subagent it is of. */
+  #add(entry: Entry, parent?: string | null) {
+    const call = this.#calls.get(parent ?? "")?.at(-1)
+    const place = call === undefined ? this.#entries : call.inside
+    place.push(entry)
+  }
+
+  /** Ends the turn before: what it did not complete stays as it is. */
+  #end() {
+    this.#tail.settle()
+    for (const entry of said("Text", this.#tail.text)) this.#add(entry)
+    this.#tail = new AgentText()
+    this.#words = new AgentText({ keepsText: false })
+    this.#done.push(...this.#entries)
+    this.#entries = []
+    this.#calls.clear()
+    this.#answered.clear()
+    this.#hasText = false
+  }
+
+  #takePrompt(content: MessageContent | UserPrompt["content"]) {
+    this.#end()
+    this.#add({ _tag: "User", text: textOf(content) })
+  }
+
+  #takeMessage(message: ClaudeMessage) {
+    const isNew = this.#words.takeMessage(message)
+    if (isNew) this.#tail.takeMessage(message)
+    switch (message._tag) {
+      case "Assistant":
+        return isNew ? this.#takeAssistant(message) : undefined
+      case "User":
+        return this.#takeUser(message)
+      case "Result": {
+        const text = this.#hasText ? "" : message.result ?? ""
+        const outcome = outcomeOf(message)
+        for (const entry of outcome._tag === "Success" ? said("Text", text) : endOf(outcome)) this.#add(entry)
+        for (const entry of structuredOf(message.structured_output)) this.#add(entry)
+        return this.#end()
+      }
+    }
+  }
+
+  #takeAssistant(message: Extract<ClaudeMessage, { readonly _tag: "Assistant" }>) {
+    const parent = present(message.parent_tool_use_id)
+    if (parent === undefined) this.#takeTail(message)
+    for (const block of blocksOf(message)) this.#takeBlock(block, parent)
+  }
+
+  /** What was written before a message, and is none of it: its own message never came. */
+  #takeTail(message: ClaudeMessage) {
+    const alone = new AgentText()
+    alone.takeMessage(message)
+    if (alone.text === "") return
+    const before = this.#tail.text.endsWith(alone.text) ? this.#tail.text.slice(0, -alone.text.length) : ""
+    for (const entry of said("Text", before.trim())) this.#add(entry)
+    this.#tail = new AgentText()
+  }
+
+  #takeBlock(block: MessageBlock, parent: string | undefined) {
+    switch (block._tag) {
+      case "Text":
+        this.#hasText ||= parent === undefined && block.text.trim() !== ""
+        for (const entry of said("Text", block.text)) this.#add(entry, parent)
+        return
+      case "Thinking":
+        for (const entry of said("Thinking", block.thinking)) this.#add(entry, parent)
+        return
+      case "ToolUse":
+        return this.#call({ id: block.id ?? "", name: block.name ?? "", input: block.input ?? null }, parent)
+      case "ToolResult":
+        return this.#answer(block.tool_use_id ?? "", { content: block.content ?? null, isError: false }, parent)
+      case "Unknown":
+        return this.#add({ _tag: "Data", name: typeOf(block.raw), json: block.raw }, parent)
+    }
+  }
+
+  #takeUser({ message, parent_tool_use_id, raw, uuid }: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
+    const id = present(uuid)
+    const parent = present(parent_tool_use_id)
+    // Delivered twice, it would answer the next call of the same id.
+    if (id !== undefined && this.#answered.has(id)) return
+    if (id !== undefined) this.#answered.add(id)
+    // A subagent's prompt is the input of the call that started it.
+    const own = parent === undefined ? Predicate.isString(message.content) ? message.content : undefined : undefined
+    if (own !== undefined && own.trim() !== "") return this.#add({ _tag: "User", text: own })
+    blocksOf({ _tag: "User", type: "user", message }).forEach((block, index) => {
+      if (block._tag === "ToolResult") {
+        const isError = saysError(block.is_error, () => jsonAt(raw, ...toolError(index)))
+        this.#answer(block.tool_use_id ?? "", { content: block.content ?? null, isError }, parent)
+      } else if (parent === undefined && block._tag === "Text" && block.text.trim() !== "") {
+        this.#add({ _tag: "User", text: block.text })
+      }
+    })
+  }
+
+  #call(
+    { id, input, name }: { readonly id: string; readonly name: string; readonly input: Schema.Json },
+    parent?: string
+  ) {
+    const call: OpenCall = { _tag: "Call", name, input, inside: [], result: undefined }
+    this.#add(call, parent)
+    const calls = this.#calls.get(id)
+    if (calls === undefined) this.#calls.set(id, [call])
+    else calls.push(call)
+    return call
+  }
+
+  #answer(id: string, result: ToolCall["result"], parent?: string) {
+    const call = this.#calls.get(id)?.find((call) => call.result === undefined) ??
+      this.#call({ id, name: "", input: null }, parent)
+    call.result = result
+  }
+
+  /** A turn as one value: it has no order of texts and calls, so the calls come first. */
+  #takeTurn(turn: Turn) {
+    this.#end()
+    for (const entry of said("Thinking", turn.thinking)) this.#add(entry)
+    for (const { parentToolUseId, result, ...call } of turn.toolCalls) this.#call(call, parentToolUseId).result = result
+    for (const entry of said("Text", turn.text === "" ? turn.result?.result ?? "" : turn.text)) this.#add(entry)
+    for (const entry of [...endOf(turn.outcome), ...structuredOf(turn.structuredOutput)]) this.#add(entry)
+    this.#end()
+  }
+}
