@@ -153,16 +153,17 @@ export const toMarkdown = (report: Report): string => {
   ].join("\n\n") + "\n"
 }
 
-/** A document with the first tables after a heading replaced, one by one. */
+/** A document with the first tables of a section replaced, one by one. */
 const withTables = (document: string, heading: string, tables: ReadonlyArray<string>) => {
   const start = document.indexOf(`\n## ${heading}\n`)
   if (start < 0) throw new Error(`there is no heading "${heading}"`)
+  const end = document.indexOf("\n## ", start + 1)
   const left = [...tables]
-  const rest = document.slice(start).replace(/(?:^\|.*\|\n)+/gm, (found) => {
+  const section = document.slice(start, end).replace(/(?:^\|.*\|\n)+/gm, (found) => {
     const next = left.shift()
     return next === undefined ? found : `${next}\n`
   })
-  return document.slice(0, start) + rest
+  return document.slice(0, start) + section + document.slice(end)
 }
 
 /** The documents that have tables of a full run, with those of this one. */
