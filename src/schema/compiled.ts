@@ -1,10 +1,7 @@
 /**
- * Fast decoders of JSON, which decode as Effect's ordinary decoder does: what they do not take goes to that one, which
- * reports what is wrong, and where.
- *
- * `compile` is for what servers answer, lists above all. Effect generates code that checks and copies JSON fast where a
- * schema transforms nothing. So it gets the schema of the JSON, and what is transformed, times above all, is put into the
- * copy. `jsonDecoder` is for messages of agents. They hold JSON of any shape, for which no code is generated.
+ * Fast decoders of JSON: functions made of a schema, which read a value in one pass, without an effect for each of its
+ * parts. They decode JSON as Effect's own decoder does. What they do not take goes to that one, which reports what is
+ * wrong, and where. Generated code is no faster where all is counted, and forbidden in some places.
  */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -13,7 +10,6 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { type Decode, type DecodeEffect, invalid, missing, set } from "effect/schema/SchemaCompiler"
-import * as SchemaJITCompiler from "effect/schema/SchemaJITCompiler"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaParser from "effect/SchemaParser"
 import { UnknownJson } from "./Wire.ts"
@@ -47,33 +43,11 @@ const millisecondsOf = (text: string): number => {
   return second * 1000 + twoDigits(text, 20) * 10 + text.charCodeAt(22) - 48
 }
 
-const finishTime: Decode = (text) => {
+const readTime: Decode = (text) => {
   if (!Predicate.isString(text)) return invalid
   return usualTime.test(text)
     ? DateTime.makeUnsafe(millisecondsOf(text))
     : Option.getOrElse(DateTime.make(text), () => invalid)
-}
-
-const finishItems = (finish: Decode): Decode => (copy, options) => {
-  if (!Array.isArray(copy)) return invalid
-  const items: Array<unknown> = copy
-  for (let index = 0; index < items.length; index++) {
-    const item = finish(items[index], options)
-    if (item === invalid) return invalid
-    items[index] = item
-  }
-  return items
-}
-
-const finishFields = (fields: ReadonlyMap<PropertyKey, Decode>): Decode => (copy, options) => {
-  if (!Predicate.isObject(copy)) return invalid
-  for (const [name, finish] of fields) {
-    if (!(name in copy)) continue
-    const value = finish(copy[name], options)
-    if (value === invalid) return invalid
-    copy[name] = value
-  }
-  return copy
 }
 
 /** What a schema is but for being absent where it does not fit, for which see `fitting`. */
@@ -82,52 +56,14 @@ const whenFitting = (ast: SchemaAST.AST): SchemaAST.AST => {
   return link?.transformation._tag === "Middleware" && others.length === 0 ? link.to : ast
 }
 
-/** Whether a field that is absent may get a value when it is transformed. */
-const mayAppear = ({ type }: SchemaAST.PropertySignature): boolean =>
-  whenFitting(type).encoding !== undefined && SchemaAST.isOptional(SchemaAST.toEncoded(type))
-
-/** Makes a value of a checked copy of its JSON, which it may change. Nothing is made where the copy is the value. */
-const finisher = (schema: SchemaAST.AST): Decode | undefined => {
-  const ast = whenFitting(schema)
-  if (ast === Schema.DateTimeUtcFromString.ast) return finishTime
-  if (SchemaAST.toEncoded(ast) === ast) return undefined
-  if (ast.encoding === undefined && ast.checks === undefined) {
-    switch (ast._tag) {
-      // JSON of whatever shape, for example.
-      case "Declaration":
-        return undefined
-      case "Union": {
-        const [member, none, ...others] = ast.types
-        if (member === undefined || none !== Schema.Null.ast || others.length > 0) break
-        const finish = finisher(member)
-        return finish && ((copy, options) => copy === null ? null : finish(copy, options))
-      }
-      case "Arrays": {
-        const [item, ...others] = ast.rest
-        if (item === undefined || others.length > 0 || ast.elements.length > 0) break
-        const finish = finisher(item)
-        return finish && finishItems(finish)
-      }
-      case "Objects": {
-        if (ast.propertySignatures.some(mayAppear)) break
-        if (ast.indexSignatures.some(({ type }) => finisher(type) !== undefined)) break
-        const fields = new Map<PropertyKey, Decode>()
-        for (const { name, type } of ast.propertySignatures) {
-          const finish = finisher(type)
-          if (finish !== undefined) fields.set(name, finish)
-        }
-        return fields.size > 0 ? finishFields(fields) : undefined
-      }
-    }
-  }
-  return decoder(ordinary(ast))
-}
-
-/** Decodes by generated code, made when it is first needed. Effect's decoder reports what is not as expected. */
-const install = (ast: SchemaAST.AST, makeDecode: () => Decode | undefined): void =>
+/** Has a schema decoded by a reader, made when it is first needed. Effect's decoder reports what is not as expected. */
+const install = (ast: SchemaAST.AST, makeReader: () => Decode): void =>
   set(ast, {
     get decode() {
-      return makeDecode()
+      const read = makeReader()
+      const decode: Decode = (input, options) =>
+        options.onExcessProperty === "error" || options.disableChecks === true ? invalid : read(input, options)
+      return decode
     },
     get decodeEffect() {
       const decode = SchemaParser.decodeUnknownEffect(ordinary(ast))
@@ -137,39 +73,40 @@ const install = (ast: SchemaAST.AST, makeDecode: () => Decode | undefined): void
     }
   })
 
-/** Compiles the decoder of a schema of JSON, for this very AST, when something is first decoded by it. */
-export const compile = (ast: SchemaAST.AST): void =>
-  install(ast, () => {
-    const finish = finisher(ast)
-    if (finish === undefined) return undefined
-    const json = SchemaAST.toEncoded(ast)
-    SchemaJITCompiler.enable(json)
-    const copyOf = decoder(schemaOf(json))
-    return (input, options) => {
-      const copy = copyOf(input, options)
-      return copy === invalid ? invalid : finish(copy, options)
-    }
-  })
+const isTag = ({ name, type }: SchemaAST.PropertySignature): boolean => name === "_tag" && type._tag === "Literal"
+
+/** Whether a field that is absent may get a value when it is decoded. */
+const mayAppear = (field: SchemaAST.PropertySignature): boolean =>
+  !isTag(field) && whenFitting(field.type).encoding !== undefined &&
+  SchemaAST.isOptional(SchemaAST.toEncoded(field.type))
+
+/** Has values of a schema decoded so, by whatever decodes them. */
+export const compile = (ast: SchemaAST.AST): void => install(ast, () => reader(ast))
 
 const readFields = ({ propertySignatures }: SchemaAST.Objects): Decode => {
-  const fields = propertySignatures.map(({ name, type }) => ({
-    name,
-    mayBeAbsent: SchemaAST.isOptional(type),
-    mayMisfit: whenFitting(type) !== type,
-    read: name === "_tag" && type._tag === "Literal" ? undefined : reader(type),
-    tag: type._tag === "Literal" ? type.literal : undefined
-  }))
-  return (json, options) => {
-    if (!Predicate.isObject(json)) return invalid
+  const fields = propertySignatures.map((field) => {
+    const { name, type } = field
+    return {
+      name,
+      mayBeAbsent: SchemaAST.isOptional(type),
+      mayMisfit: whenFitting(type) !== type,
+      read: isTag(field) ? undefined : reader(type),
+      tag: type._tag === "Literal" ? type.literal : undefined
+    }
+  })
+  return (record, options) => {
+    if (!Predicate.isObject(record)) return invalid
     const object: Record<PropertyKey, unknown> = {}
-    for (const { mayBeAbsent, mayMisfit, name, read, tag } of fields) {
-      const field = json[name]
-      if (read === undefined) object[name] = tag
-      else if (field !== undefined) {
-        const value = read(field, options)
-        if (value !== invalid) object[name] = value
-        else if (!mayMisfit) return invalid
-      } else if (!mayBeAbsent) return invalid
+    for (const field of fields) {
+      const { name, read } = field
+      if (read === undefined) {
+        object[name] = field.tag
+        continue
+      }
+      const json = record[name]
+      const value = json === undefined ? invalid : read(json, options)
+      if (value !== invalid) object[name] = value
+      else if (json === undefined ? !field.mayBeAbsent : !field.mayMisfit) return invalid
     }
     return object
   }
@@ -215,7 +152,13 @@ const readFirst = (members: ReadonlyArray<SchemaAST.AST>): Decode => {
   }
 }
 
-const unless = (isValid: (json: unknown) => boolean): Decode => (json) => isValid(json) ? json : invalid
+const readString: Decode = (json) => typeof json === "string" ? json : invalid
+
+const readNumber: Decode = (json) => Number.isFinite(json) ? json : invalid
+
+const readBoolean: Decode = (json) => typeof json === "boolean" ? json : invalid
+
+const readLiteral = (literal: unknown): Decode => (json) => json === literal ? json : invalid
 
 /**
  * Reads JSON by a schema in one pass. It takes for granted that it is JSON, that a tag is the schema's own whatever the
@@ -224,18 +167,19 @@ const unless = (isValid: (json: unknown) => boolean): Decode => (json) => isVali
 const reader = (schema: SchemaAST.AST): Decode => {
   const ast = whenFitting(schema)
   if (ast === Schema.Json.ast) return (json) => json
+  if (ast === Schema.DateTimeUtcFromString.ast) return readTime
   if (ast === UnknownJson.ast) return (raw) => ({ _tag: "Unknown", raw })
-  if (ast === Schema.Finite.ast) return unless(Number.isFinite)
+  if (ast === Schema.Finite.ast) return readNumber
   if (ast.encoding === undefined && ast.checks === undefined) {
     switch (ast._tag) {
       case "String":
-        return unless(Predicate.isString)
+        return readString
       case "Boolean":
-        return unless(Predicate.isBoolean)
+        return readBoolean
       case "Null":
-        return unless(Predicate.isNull)
+        return readLiteral(null)
       case "Literal":
-        return unless((json) => json === ast.literal)
+        return readLiteral(ast.literal)
       case "Union":
         return readFirst(ast.types)
       case "Arrays": {
@@ -244,6 +188,7 @@ const reader = (schema: SchemaAST.AST): Decode => {
         break
       }
       case "Objects": {
+        if (ast.propertySignatures.some(mayAppear)) break
         const [entry, ...others] = ast.indexSignatures
         if (entry === undefined) return readFields(ast)
         if (others.length === 0 && ast.propertySignatures.length === 0) return readEntries(entry)
@@ -264,7 +209,7 @@ interface Endpoint {
   readonly success: ReadonlySet<Schema.Constraint>
 }
 
-/** Compiles what endpoints answer, field by field: of a whole answer a client makes a schema of its own. */
+/** Has what endpoints answer decoded so, field by field: of a whole answer a client makes a schema of its own. */
 export const compileAnswers = (
   groups: Readonly<Record<string, { readonly endpoints: Readonly<Record<string, Endpoint>> }>>
 ): void => {

@@ -108,6 +108,8 @@ const freeze = <A>(value: A): A => {
   return value
 }
 
+const isJson = Schema.is(Schema.Json)
+
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
 const resultOf = (schema: Codec, options?: SchemaAST.ParseOptions) => {
@@ -132,6 +134,7 @@ const compare = (ast: SchemaAST.AST, options?: SchemaAST.ParseOptions) => {
   assert.property(compiled(json), "value")
   const counts = { valid: 0, invalid: 0 }
   for (const variant of [json, ...variants(json)]) {
+    if (!isJson(variant)) continue
     const result = compiled(variant)
     assert.deepStrictEqual(result, ordinary(variant), JSON.stringify(variant))
     counts["value" in result ? "valid" : "invalid"] += 1
@@ -173,13 +176,12 @@ const Tree = Schema.Struct({
 })
 
 describe("the client", () => {
-  // First, as code is generated once.
-  it.effect("decodes what it gets by generated code", () =>
+  it.effect("decodes what it gets without generating code, which some places forbid", () =>
     Effect.gen(function*() {
       const generate = vi.spyOn(globalThis, "Function")
       const { layer } = ScriptedServer.make(ScriptedServer.json({ sessions: [session] }))
       const [decoded] = yield* Effect.provide(Effect.flatMap(Sessions, (sessions) => sessions.list()), layer)
-      assert.include(generate.mock.calls.join(), "lastActiveAt")
+      assert.lengthOf(generate.mock.calls, 0)
       generate.mockRestore()
       assert.strictEqual(decoded?.lastActiveAt.epochMilliseconds, Date.parse(session.lastActiveAt))
     }))
@@ -225,8 +227,6 @@ describe("what is compiled decodes as what is not", () => {
     assert.isAbove(compare(schema.ast).invalid, 0)
   })
 })
-
-const isJson = Schema.is(Schema.Json)
 
 describe("what is read decodes as it does by Effect's decoder", () => {
   const { AssistantMessage, MessageBlock, PartialMessage, ResultMessage, SystemInit, UserMessage } = Messages
