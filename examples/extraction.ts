@@ -88,15 +88,16 @@ const reader = (): AgentScript.AgentScript => {
     const isNewTry = !prompt.startsWith("Read the order")
     if (!isNewTry) last = prompt
     const order = read(last)
+    const usage = { input_tokens: 400, output_tokens: 80 }
     if (last.includes("Dijkstra") && !isNewTry) {
       return Stream.make(
-        AgentScript.finish({ cost: 0.01, structuredOutput: { ...order, ordered: "the fourth of March" } })
+        AgentScript.finish({ cost: 0.01, usage, structuredOutput: { ...order, ordered: "the fourth of March" } })
       )
     }
     return Stream.make(
       last.includes("Hopper")
-        ? AgentScript.finish({ cost: 0.01, result: `\`\`\`json\n${JSON.stringify(order, null, 2)}\n\`\`\`` })
-        : AgentScript.finish({ cost: 0.01, structuredOutput: order })
+        ? AgentScript.finish({ cost: 0.01, usage, result: `\`\`\`json\n${JSON.stringify(order, null, 2)}\n\`\`\`` })
+        : AgentScript.finish({ cost: 0.01, usage, structuredOutput: order })
     )
   }
 }

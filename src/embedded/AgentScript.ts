@@ -79,7 +79,7 @@ export interface TurnResult {
    * @default 0
    */
   readonly cost?: number
-  /** The answer to `outputFormat`. */
+  /** The answer to `outputFormat`. It is not sent where the message has one that servers ignore (docs/ash.md 3.6). */
   readonly structuredOutput?: Schema.Json
   /** @default false */
   readonly isError?: boolean
