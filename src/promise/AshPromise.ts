@@ -29,7 +29,9 @@ import {
 } from "./uploads.ts"
 
 /** Opens and manages sessions. */
-export interface PromiseSessions extends Promised<Omit<Sessions["Service"], "attach" | "open" | "scoped">> {
+export interface PromiseSessions
+  extends Promised<Omit<Sessions["Service"], "attach" | "layerScope" | "open" | "scoped">>
+{
   /**
    * Starts a session that `await using` ends, as does the end of its client. One that neither ends lives on: give it a
    * `label`, by which `sweep` finds it.
@@ -79,7 +81,7 @@ export interface AshPromise
 }
 
 const clientOf = (runner: Runner.Runner, services: Services, dispose: () => Promise<void>): AshPromise => {
-  const { attach: _attach, open: _open, scoped: _scoped, ...sessions } = services.sessions
+  const { attach: _attach, layerScope: _layerScope, open: _open, scoped: _scoped, ...sessions } = services.sessions
   const of = promised(runner)
   return {
     ...of(services),

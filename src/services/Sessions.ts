@@ -89,6 +89,11 @@ export class Sessions extends Context.Service<Sessions, {
     session: CreateSessionRequest,
     options?: OpenSessionOptions
   ) => Effect.Effect<SessionHandle.SessionHandle, AshError, Scope.Scope>
+  /**
+   * The scope of the layer, for sessions that are to live as long as it:
+   * `Scope.provide(sessions.open({ agent: "helper" }), sessions.layerScope)`.
+   */
+  readonly layerScope: Scope.Scope
   /** A handle to a session that is there already, and that it does not end. Nothing is sent. */
   readonly attach: (id: string, options?: AttachSessionOptions) => SessionHandle.SessionHandle
   /** Starts a session. It lives until it is ended; prefer `scoped`. A server allows 20 creations in 15 minutes. */
@@ -148,6 +153,7 @@ export class Sessions extends Context.Service<Sessions, {
       const { hosted, messages, sessions: api } = yield* AshApiClient
       const policy = yield* RequestPolicy
       const gates = yield* SessionGates
+      const layerScope = yield* Effect.scope
       const end = (id: string) =>
         halting(
           gates,
@@ -188,6 +194,7 @@ export class Sessions extends Context.Service<Sessions, {
         ...creatingOf(parts),
         ...reading,
         ...lifecycle,
+        layerScope,
         open: (session, options = {}) =>
           Creations.inOwnScope(
             (scope) => Effect.map(Creation.open(parts, session, options, scope), (known) => handleOf(known, options)),

@@ -5,8 +5,7 @@
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { TurnEvent } from "../functions/TurnStream.ts"
-import type { Kind, TextListener } from "../internal/turn/textAccumulator.ts"
-import * as TurnFold from "../internal/turn/turnFold.ts"
+import * as TurnParts from "../internal/turn/turnParts.ts"
 import type { ToolCall, Turn } from "../schema/Turn.ts"
 import * as EventStream from "./EventStream.ts"
 import type { ServerSentEventsOptions } from "./serverSentEvents.ts"
@@ -49,38 +48,6 @@ export type UiMessageChunk =
 
 const kinds = { text: "text", thinking: "reasoning" } as const
 
-/** Writes text and thinking as parts, one at a time. */
-const makeWriter = (emit: (chunk: UiMessageChunk) => void) => {
-  let count = 0
-  let open: { readonly kind: (typeof kinds)[Kind]; readonly id: string } | undefined
-  const close = () => {
-    if (open !== undefined) emit({ type: `${open.kind}-end`, id: open.id })
-    open = undefined
-  }
-  const write = (of: Kind, delta: string) => {
-    const kind = kinds[of]
-    if (open?.kind !== kind) {
-      close()
-      open = { kind, id: `${kind}-${++count}` }
-      emit({ type: `${kind}-start`, id: open.id })
-    }
-    emit({ type: `${kind}-delta`, id: open.id, delta })
-  }
-  const listener: TextListener = {
-    written: (kind, text, isBehindTool) => {
-      if (isBehindTool) close()
-      write(kind, text)
-    },
-    // A page cannot take back what it has: the text that is true follows as a part of its own.
-    replaced: (kind, _, text) => {
-      close()
-      if (text !== "") write(kind, text)
-      close()
-    }
-  }
-  return { close, listener }
-}
-
 const toolPart = (toolCallId: string): ToolPart => ({ toolCallId, dynamic: true, providerExecuted: true })
 
 const outputOf = (id: string, { content, isError }: NonNullable<ToolCall["result"]>): UiMessageChunk =>
@@ -92,27 +59,18 @@ const outputOf = (id: string, { content, isError }: NonNullable<ToolCall["result
     }
     : { type: "tool-output-available", output: content, ...toolPart(id) }
 
-/** Announces the calls of tools, and their results, once each. */
-const makeTools = (calls: ReadonlyArray<ToolCall>, emit: (chunk: UiMessageChunk) => void) => {
-  let announced = 0
-  const ids = new Set<string>()
-  /** The ids of calls without a result, by their places. */
-  const running = new Map<number, string>()
-  return (): void => {
-    for (; announced < calls.length; announced++) {
-      const call = calls[announced]
-      if (call === undefined) continue
-      const id = call.id === "" || ids.has(call.id) ? `${call.id}#${announced}` : call.id
-      ids.add(id)
-      running.set(announced, id)
-      emit({ type: "tool-input-available", toolName: call.name, input: call.input, ...toolPart(id) })
-    }
-    for (const [index, id] of running) {
-      const result = calls[index]?.result
-      if (result === undefined) continue
-      running.delete(index)
-      emit(outputOf(id, result))
-    }
+const chunkOf = (part: TurnParts.TurnPart): UiMessageChunk => {
+  switch (part._tag) {
+    case "Start":
+      return { type: `${kinds[part.kind]}-start`, id: part.id }
+    case "Delta":
+      return { type: `${kinds[part.kind]}-delta`, id: part.id, delta: part.delta }
+    case "End":
+      return { type: `${kinds[part.kind]}-end`, id: part.id }
+    case "ToolCall":
+      return { type: "tool-input-available", toolName: part.call.name, input: part.call.input, ...toolPart(part.id) }
+    case "ToolResult":
+      return outputOf(part.id, part.result)
   }
 }
 
@@ -129,53 +87,24 @@ const finishReasonOf = ({ outcome, stopReason }: Turn) =>
     ? "length"
     : finishReasons.get(outcome._tag) ?? "error"
 
-/** The parts of a turn, of event after event. */
-const makeParts = (errorText: (error: unknown) => string) => {
-  let chunks: Array<UiMessageChunk> = []
-  const emit = (chunk: UiMessageChunk) => void chunks.push(chunk)
-  const writer = makeWriter(emit)
-  const state = TurnFold.initial({ listener: writer.listener })
-  const tools = makeTools(state.toolCalls, (chunk) => {
-    writer.close()
-    emit(chunk)
-  })
-  const taken = () => {
-    const out = chunks
-    chunks = []
-    return out
-  }
-  return {
-    take: (events: ReadonlyArray<TurnEvent>) => {
-      for (const event of events) {
-        TurnFold.addEvent(state, event)
-        if (event._tag === "Message") tools()
-        if (event._tag === "SessionRestarted") emit({ type: "data-session-restarted", data: {} })
-      }
-      state.words.settleAtOnce()
-      return taken()
-    },
-    end: () => {
-      const turn = TurnFold.toTurn(state)
-      writer.close()
-      const finishReason = finishReasonOf(turn)
-      if (finishReason === "error") emit({ type: "error", errorText: errorText(turn) })
-      else {
-        emit({
-          type: "finish",
-          finishReason,
-          messageMetadata: { outcome: turn.outcome._tag, usage: turn.usage, costUsd: turn.costUsd }
-        })
-      }
-      return taken()
-    },
-    fail: (error: unknown) => {
-      state.words.settle()
-      writer.close()
-      emit({ type: "error", errorText: errorText(error) })
-      return taken()
+/** The last chunk of a turn that came to its end. */
+const finish = (turn: Turn, errorText: (error: unknown) => string): UiMessageChunk => {
+  const finishReason = finishReasonOf(turn)
+  return finishReason === "error"
+    ? { type: "error", errorText: errorText(turn) }
+    : {
+      type: "finish",
+      finishReason,
+      messageMetadata: { outcome: turn.outcome._tag, usage: turn.usage, costUsd: turn.costUsd }
     }
-  }
 }
+
+const restarted: UiMessageChunk = { type: "data-session-restarted", data: {} }
+
+const chunksOfBatch = (parts: TurnParts.TurnParts, batch: ReadonlyArray<TurnEvent>) => [
+  ...batch.flatMap((event) => event._tag === "SessionRestarted" ? [restarted] : []),
+  ...parts.take(batch).map(chunkOf)
+]
 
 /** The parts of the message that a page makes of a turn. A failure is an `error` part, the last one. */
 export const uiMessageChunks = <E, R = never>(
@@ -183,22 +112,23 @@ export const uiMessageChunks = <E, R = never>(
   { errorText = EventStream.errorText, messageId }: UiMessageStreamOptions = {}
 ): Stream.Stream<UiMessageChunk, never, R> =>
   Stream.suspend(() => {
-    const parts = makeParts(errorText)
+    const parts = TurnParts.make()
+    const end = (last: UiMessageChunk) => Stream.fromArray([...parts.end().map(chunkOf), last])
     return Stream.succeed<UiMessageChunk>({ type: "start", messageId }).pipe(
       Stream.concat(
         EventStream.streamOf(events).pipe(
-          Stream.mapAccumArray(() => parts, (_, batch) => [parts, parts.take(batch)]),
-          Stream.concat(Stream.suspend(() => Stream.fromArray(parts.end()))),
-          Stream.catch((error) => Stream.fromArray(parts.fail(error)))
+          Stream.mapAccumArray(() => parts, (_, batch) => [parts, chunksOfBatch(parts, batch)]),
+          Stream.concat(Stream.suspend(() => end(finish(parts.turn(), errorText)))),
+          Stream.catch((error) => end({ type: "error", errorText: errorText(error) }))
         )
       )
     )
   })
 
-/** The parts of a turn that is over. */
+/** The parts of messages that are stored, without what ends them. */
 export const chunksOf = (events: ReadonlyArray<TurnEvent>): ReadonlyArray<UiMessageChunk> => {
-  const parts = makeParts(EventStream.errorText)
-  return [...parts.take(events), ...parts.end()]
+  const parts = TurnParts.make()
+  return [...parts.take(events), ...parts.end()].map(chunkOf)
 }
 
 /** The frames of parts, with the one that ends them. */

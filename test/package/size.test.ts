@@ -35,6 +35,7 @@ const programs: ReadonlyArray<Program> = [
     whole: 223_500,
     beyondEffect: 89_000
   },
+  { name: "effect-ash/ai", code: entry("effect-ash/ai"), whole: 164_000, beyondEffect: 78_000 },
   { name: "effect-ash/web", code: entry("effect-ash/web"), whole: 175_500, beyondEffect: 78_000 },
   {
     name: "effect-ash/embedded",

@@ -1,0 +1,204 @@
+/**
+ * An agent of an Ash server as a `LanguageModel` of `effect/ai`. A session is a conversation: it is found by the history of a
+ * prompt, opened with the first one, and ended with the layer of its server.
+ */
+import * as AiError from "effect/ai/AiError"
+import * as LanguageModel from "effect/ai/LanguageModel"
+import * as Model from "effect/ai/Model"
+import type * as Response from "effect/ai/Response"
+import { addGenAIAnnotations } from "effect/ai/Telemetry"
+import * as Tool from "effect/ai/Tool"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { RequestOptions } from "../client/RequestOptions.ts"
+import { answerReader } from "../internal/turn/answer.ts"
+import { type AnswerSchema, answerSchema } from "../internal/turn/answerSchema.ts"
+import type { SendMessageOptions } from "../schema/Message.ts"
+import type { Turn } from "../schema/Turn.ts"
+import type { Sessions } from "../services/Sessions.ts"
+import * as Conversations from "./conversations.ts"
+import { aiError, fromAsh, refuse } from "./errors.ts"
+import * as Prompt from "./prompt.ts"
+import * as ResponseParts from "./responseParts.ts"
+
+/** What an agent is asked with. */
+export interface ConfigOptions extends Omit<SendMessageOptions, "includePartialMessages" | "outputFormat"> {}
+
+/** The options of the calls in an effect, over those of the model: `withConfigOverride` sets them. */
+export class Config extends Context.Service<Config, ConfigOptions>()("effect-ash/ai/AshLanguageModel/Config") {}
+
+/** Lays options over those of the model, for the calls in an effect. */
+export const withConfigOverride = (overrides: ConfigOptions) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
+  Effect.flatMap(
+    Effect.serviceOption(Config),
+    (config) => Effect.provideService(self, Config, { ...Option.getOrUndefined(config), ...overrides })
+  )
+
+/** How an agent is used as a model. */
+export interface ModelOptions extends ConfigOptions, Conversations.ConversationOptions {}
+
+/** US dollars. A turn with structured output can go on for ever (docs/ash.md 3.6). */
+const structuredBudget = 1
+
+/** The form of a structured answer; `UnsupportedSchemaError` where there is none, before anything is sent. */
+const formatOf = (method: string, schema: Schema.Constraint): Effect.Effect<AnswerSchema, AiError.AiError> =>
+  Effect.mapError(
+    Effect.fromResult(answerSchema(schema)),
+    ({ field, text }) =>
+      aiError(method, new AiError.UnsupportedSchemaError({ description: `${field} cannot be asked for: ${text}` }))
+  )
+
+/** An agent runs its own tools, and a program can only say which of them it wants to see. */
+const checkTools = (method: string, { toolChoice, tools }: LanguageModel.ProviderOptions) => {
+  const handled = tools.find((tool) => !(Tool.isProviderDefined(tool) && !tool.requiresHandler))
+  if (handled !== undefined) {
+    return Effect.fail(aiError(
+      method,
+      new AiError.ToolConfigurationError({
+        toolName: handled.name,
+        description:
+          "an agent runs its own tools, and calls no handler of a program. Give it an MCP server, or declare a " +
+          "tool of the agent's by Tool.providerDefined without a handler"
+      })
+    ))
+  }
+  return toolChoice === "auto" || toolChoice === "none"
+    ? Effect.void
+    : Effect.fail(refuse(method, "toolChoice", "an agent chooses its tools itself"))
+}
+
+/** The tools that a program declares: its names by those of the agent. */
+const declaredTools = (tools: ReadonlyArray<Tool.Any>): ReadonlyMap<string, string> =>
+  new Map(tools.map((tool) => [Tool.isProviderDefined(tool) ? tool.providerName : tool.name, tool.name]))
+
+const noResult = (method: string) =>
+  aiError(
+    method,
+    new AiError.UnknownError({
+      description: "the turn ended without a result; what it did is not known. Do not repeat it"
+    })
+  )
+
+/** A structured answer as JSON. What is wrong with one is seen here, as the error that Effect makes of it is retryable. */
+const answerOf = Effect.fnUntraced(function*(method: string, schema: Schema.Top, format: AnswerSchema, turn: Turn) {
+  // The services that decoding needs are those of the caller, in whose fiber this runs.
+  const codec = Schema.make<Schema.Codec<unknown>>(schema.ast)
+  const found = yield* answerReader(codec, format.isWrapped)(turn)
+  const json = Result.isSuccess(found)
+    ? yield* Effect.option(Schema.encodeEffect(Schema.fromJsonString(Schema.toCodecJson(codec)))(found.success.value))
+    : Option.none()
+  if (Option.isSome(json)) return json.value
+  const why = Result.isSuccess(found) ? "it cannot be encoded again" : found.failure.kind
+  return yield* aiError(
+    method,
+    new AiError.InvalidResponseError({
+      description:
+        `the agent gave no answer in the form of the schema (${why}); the outcome of the turn is ${turn.outcome._tag}`
+    })
+  )
+})
+
+/** The options of a turn. */
+const sendOptions = Effect.fnUntraced(function*(
+  method: string,
+  defaults: ConfigOptions,
+  format: AnswerSchema | undefined
+): Effect.fn.Return<SendMessageOptions> {
+  const config = Option.getOrUndefined(yield* Effect.serviceOption(Config))
+  const { timeouts } = yield* RequestOptions
+  const isLimited = timeouts?.turn !== undefined && timeouts.turn !== "off"
+  return {
+    ...(format === undefined || isLimited ? {} : { maxBudgetUsd: structuredBudget }),
+    ...defaults,
+    ...config,
+    includePartialMessages: method === "streamText",
+    ...(format === undefined ? {} : { outputFormat: { type: "json_schema", schema: format.json } })
+  }
+})
+
+/** A turn as parts, and what becomes of its conversation. */
+const partsOf = (
+  method: string,
+  options: LanguageModel.ProviderOptions,
+  { content }: Prompt.AgentPrompt,
+  conversation: Conversations.Conversation,
+  { format, send }: { readonly format: AnswerSchema | undefined; readonly send: SendMessageOptions }
+): Stream.Stream<Response.StreamPartEncoded, AiError.AiError> => {
+  const { prompt, responseFormat, tools } = options
+  const { giveBack, keep, session } = conversation
+  const parts = ResponseParts.make(session.id, declaredTools(tools), format === undefined)
+  const end = Effect.gen(function*() {
+    const turn = parts.turn()
+    if (turn.result === undefined) return yield* noResult(method)
+    const answer = format === undefined || responseFormat.type === "text"
+      ? undefined
+      : yield* answerOf(method, responseFormat.schema, format, turn)
+    return parts.end(turn, answer)
+  })
+
+  return session.stream(content, send).pipe(
+    Stream.mapError(fromAsh(method)),
+    Stream.mapAccumArray(() => parts, (_, events) => [parts, parts.take(events)]),
+    Stream.concat(Stream.unwrap(Effect.map(end, Stream.fromArray))),
+    // Of a turn that broke off, the gate of the session decides whether another one may follow.
+    Stream.onExit((exit) => Exit.isSuccess(exit) ? keep(Prompt.keyWith(prompt.content, parts.text())) : giveBack)
+  )
+}
+
+/** The model of an agent. */
+export const make = Effect.fnUntraced(function*(
+  agent: string,
+  { maxConversations, sessions, ...defaults }: ModelOptions = {}
+): Effect.fn.Return<LanguageModel.LanguageModel, never, Sessions> {
+  const find = yield* Conversations.make(agent, { maxConversations, sessions })
+
+  const stream = (method: string, options: LanguageModel.ProviderOptions) =>
+    Stream.unwrap(Effect.gen(function*() {
+      yield* checkTools(method, options)
+      const prompt = yield* Prompt.read(method, options.prompt)
+      const { responseFormat, span } = options
+      const format = responseFormat.type === "text" ? undefined : yield* formatOf(method, responseFormat.schema)
+      const send = yield* sendOptions(method, defaults, format)
+      const conversation = yield* find(method, prompt)
+      addGenAIAnnotations(span, {
+        provider: { name: "ash" },
+        operation: { name: "invoke_agent" },
+        request: { model: send.model ?? agent }
+      })
+      span.attribute("gen_ai.agent.name", agent)
+      span.attribute("gen_ai.conversation.id", conversation.session.id)
+      return partsOf(method, options, prompt, conversation, { format, send })
+    }))
+
+  return yield* LanguageModel.make({
+    codecTransformer: (schema) => ({
+      codec: Schema.toCodecJson(schema),
+      jsonSchema: Result.match(answerSchema(schema), { onSuccess: ({ json }) => json, onFailure: () => ({}) })
+    }),
+    generateText: (options) =>
+      Stream.runCollect(stream(options.responseFormat.type === "json" ? "generateObject" : "generateText", options))
+        .pipe(
+          Effect.map(ResponseParts.whole)
+        ),
+    streamText: (options) => stream("streamText", options)
+  })
+})
+
+/** The model of an agent as a layer. */
+export const layer = (
+  agent: string,
+  options?: ModelOptions
+): Layer.Layer<LanguageModel.LanguageModel, never, Sessions> =>
+  Layer.effect(LanguageModel.LanguageModel, make(agent, options))
+
+/** An agent as a model that programs provide: `AshLanguageModel.model("helper")`, in the place of another provider's. */
+export const model = (
+  agent: string,
+  options?: ModelOptions
+): Model.Model<"ash", LanguageModel.LanguageModel, Sessions> => Model.make("ash", agent, layer(agent, options))

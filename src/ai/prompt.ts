@@ -1,0 +1,98 @@
+/** From a prompt of `effect/ai` to what an agent is sent, and to the key by which its conversation is found. */
+import type * as AiError from "effect/ai/AiError"
+import type * as Prompt from "effect/ai/Prompt"
+import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import { blockOf } from "../internal/turn/filePart.ts"
+import type { ContentBlock, MessageContent } from "../schema/Message.ts"
+import { refuse } from "./errors.ts"
+
+/** The messages up to the last answer. */
+export interface History {
+  readonly key: string
+  /** The session that gave the answer, where the prompt has it: answers are marked, and stored chats keep that. */
+  readonly sessionId: string | undefined
+}
+
+/** A prompt, as an agent has to take it: a conversation that it knows, and what is new. */
+export interface AgentPrompt {
+  readonly history: History | undefined
+  /** The system messages before the first answer. */
+  readonly system: string
+  readonly content: MessageContent
+}
+
+const textOf = (message: Prompt.Message): string =>
+  Predicate.isString(message.content)
+    ? message.content
+    : message.content.flatMap((part) => part.type === "text" ? [part.text] : []).join("")
+
+const sizeOf = (data: Prompt.FilePart["data"]) => data instanceof URL ? data.href : data.length
+
+/** Of files the type and the size: a history that was stored and read again has the same. */
+const filesOf = (message: Prompt.Message) =>
+  Predicate.isString(message.content)
+    ? []
+    : message.content.flatMap((part) => part.type === "file" ? [[part.mediaType, sizeOf(part.data)]] : [])
+
+/** The key of a history: who said which text. The parts of tools are left out, as the agent has them itself. */
+const keyOf = (messages: ReadonlyArray<Prompt.Message>): string =>
+  JSON.stringify(
+    messages.filter(({ role }) => role !== "tool").map((message) => [message.role, textOf(message), filesOf(message)])
+  )
+
+/** The key of a history with one more answer. */
+export const keyWith = (messages: ReadonlyArray<Prompt.Message>, answer: string): string =>
+  JSON.stringify([...JSON.parse(keyOf(messages)), ["assistant", answer, []]])
+
+/** The mark of an answer, as the metadata of its parts. */
+export const markOf = (sessionId: string) => ({ ash: { sessionId } })
+
+const sessionIdOf = (message: Prompt.Message | undefined): string | undefined => {
+  if (message === undefined || Predicate.isString(message.content)) return undefined
+  for (const { options } of message.content) {
+    const { ash } = options
+    if (Predicate.hasProperty(ash, "sessionId") && Predicate.isString(ash.sessionId)) return ash.sessionId
+  }
+  return undefined
+}
+
+const blocksOf = Effect.fnUntraced(function*(method: string, message: Prompt.Message) {
+  if (message.role !== "user") {
+    return yield* refuse(method, "prompt", `an agent cannot be given a ${message.role} message after its last answer`)
+  }
+  return yield* Effect.forEach(message.content, (part): Effect.Effect<ContentBlock, AiError.AiError> => {
+    if (part.type === "text") return Effect.succeed({ type: "text", text: part.text })
+    return Effect.mapError(
+      Effect.fromResult(blockOf(part)),
+      (why) => refuse(method, "prompt", `a file of the type ${part.mediaType} cannot be sent: ${why}`)
+    )
+  })
+})
+
+/** Takes a prompt apart. */
+export const read = Effect.fnUntraced(function*(method: string, { content: messages }: Prompt.Prompt): Effect.fn.Return<
+  AgentPrompt,
+  AiError.AiError
+> {
+  const last = messages.findLastIndex(({ role }) => role === "assistant" || role === "tool")
+  const added = messages.slice(last + 1)
+  const system = added.filter(({ role }) => role === "system")
+  if (last >= 0 && system.length > 0) {
+    return yield* refuse(method, "prompt", "an agent takes system messages before its first answer only")
+  }
+  const blocks = (yield* Effect.forEach(
+    added.filter(({ role }) => role !== "system"),
+    (message) => blocksOf(method, message)
+  )).flat()
+  const [first, ...more] = blocks
+  if (first === undefined) return yield* refuse(method, "prompt", "there is no user message behind the last answer")
+  return {
+    history: last < 0 ? undefined : {
+      key: keyOf(messages.slice(0, last + 1)),
+      sessionId: sessionIdOf(messages.findLast(({ role }) => role === "assistant"))
+    },
+    system: system.map(textOf).join("\n\n"),
+    content: first.type === "text" && more.length === 0 ? first.text : blocks
+  }
+})
