@@ -9,9 +9,8 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { readDuration, refuseOption } from "../internal/request/durations.ts"
-import { applyPolicy, type OnWire, type Policy, type Retry } from "../internal/request/policy.ts"
+import { applyPolicy, makeRetryBudget, type OnWire, type Policy, type Retry } from "../internal/request/policy.ts"
 import * as RateLimit from "../internal/request/rateLimit.ts"
-import * as RetryBudget from "../internal/request/retryBudget.ts"
 import { type Answered, type Attempt, type Sending, valueOf } from "../internal/request/sending.ts"
 import { hasTracer, withSpan } from "../internal/request/traced.ts"
 import type { Recorded } from "../internal/telemetry/observedTurn.ts"
@@ -164,7 +163,7 @@ const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
   if (!(retryBudget >= 0)) return yield* refuseOption(operation, "retryBudget", "a number of 0 or more")
   const longestWait = yield* readDuration(operation, "maxRateLimitWait", maxRateLimitWait)
   return {
-    budget: RetryBudget.make(retryBudget),
+    budget: makeRetryBudget(retryBudget),
     rateLimits: whenRateLimited === "fail" ? {} : {
       agents: RateLimit.make("new agents", longestWait),
       sessions: RateLimit.make("new sessions", longestWait)

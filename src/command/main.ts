@@ -13,7 +13,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Runtime from "effect/Runtime"
 import { stderr, stdout } from "node:process"
-import { version } from "../internal/request/version.ts"
+import { version } from "../internal/request/connection.ts"
 import { CommandError, serve } from "./serve.ts"
 
 const command = Command.make("effect-ash").pipe(

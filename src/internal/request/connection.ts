@@ -7,7 +7,6 @@ import * as Redacted from "effect/Redacted"
 import { InvalidRequest, Unauthorized } from "../../schema/Reasons.ts"
 import { errorChainOf } from "./inspectUnknown.ts"
 import { printable } from "./printable.ts"
-import { userAgent } from "./version.ts"
 
 const refuse = (field: string, message: string) => Effect.fail(new InvalidRequest({ message, field }))
 
@@ -110,6 +109,12 @@ export const wrongHeader = (headers: Readonly<Record<string, string>>): InvalidR
 
 /** Whether this runs in a page, or in a worker of one. */
 export const isBrowser = (): boolean => globalThis.navigator?.userAgent?.startsWith("Mozilla/") === true
+
+/** The version of this package; a test holds it to package.json. */
+export const version = "0.1.0"
+
+/** How this package names itself to a server. */
+export const userAgent = `effect-ash/${version}`
 
 /** Names this package to a server. A browser has a name of its own, and asks a server whether it may send another. */
 export const ownHeaders: Readonly<Record<string, string>> = isBrowser() ? {} : { "user-agent": userAgent }

@@ -6,9 +6,9 @@ import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { parseJson } from "../../schema/Wire.ts"
+import { userAgent } from "./connection.ts"
 import * as TextEncodings from "./textEncodings.ts"
 import { partsOf } from "./upload.ts"
-import { userAgent } from "./version.ts"
 
 /** Takes secrets out of a text. */
 export type Redact = (text: string) => string

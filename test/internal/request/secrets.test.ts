@@ -1,9 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import { userAgent } from "../../../src/internal/request/connection.ts"
 import { redactOf } from "../../../src/internal/request/secrets.ts"
 import { jsonBody } from "../../../src/internal/request/upload.ts"
-import { userAgent } from "../../../src/internal/request/version.ts"
 
 const headed = (headers: Record<string, string>) =>
   redactOf(HttpClientRequest.setHeaders(HttpClientRequest.get("http://ash.test/api/sessions"), headers))
