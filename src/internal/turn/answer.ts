@@ -55,7 +55,17 @@ export const answerReader = <S extends Schema.Constraint>(schema: S, isWrapped: 
 
   const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(schema), { errors: "all" })
   const bare = (json: unknown): Decoded =>
-    Effect.match(decode(json), { onSuccess: Result.succeed, onFailure: ({ issue }) => mismatch(json, issuesOf(issue)) })
+    Effect.match(decode(json), {
+      onSuccess: Result.succeed,
+      onFailure: ({ issue }) => mismatch(json, issuesOf(issue))
+    }).pipe(
+      // JSON of so many levels, as a recursive schema allows, is more than can be decoded.
+      Effect.catchDefect((defect) =>
+        defect instanceof RangeError
+          ? Effect.succeed(mismatch(json, [{ path: [], message: "Expected fewer levels" }]))
+          : Effect.die(defect)
+      )
+    )
 
   const unwrapped = (json: unknown): Decoded =>
     Predicate.hasProperty(json, "value")

@@ -57,10 +57,15 @@ const budgetOf = (handle: HandleState, { maxBudgetUsd }: AskAsOptions) =>
 const fieldOf = (path: ReadonlyArray<string | number>) =>
   path.map((key) => Predicate.isNumber(key) ? `[${key}]` : `.${key}`).join("").replace(/^\./, "") || "the whole"
 
+/** Characters of an issue that the agent receives: a key of its answer may be long. */
+const sizeOfIssue = 500
+
 /** The message by which an answer is asked for again. */
 const correction = ({ issues, kind }: Fault, isWrapped: boolean): string => {
   if (kind === "Mismatch") {
-    const list = issues.map(({ message, path }) => `- ${fieldOf(isWrapped ? ["value", ...path] : path)}: ${message}`)
+    const list = issues.map(({ message, path }) =>
+      `- ${fieldOf(isWrapped ? ["value", ...path] : path)}: ${message}`.slice(0, sizeOfIssue)
+    )
     return `Your structured answer is not valid:\n${list.join("\n")}\nGive it once more, corrected. Do no other work.`
   }
   const what = kind === "Absent" ? "came without its structured output" : "is no complete JSON"
@@ -79,6 +84,10 @@ const places = ({ issues }: Fault, names: ReadonlySet<string>) => {
 }
 
 const isJson = Schema.is(Schema.Json)
+
+/** An answer as JSON; null where it has more levels than can be looked at. */
+const jsonOf = (answer: unknown): Schema.Json =>
+  Result.getOrElse(Result.try(() => isJson(answer) ? answer : null), () => null)
 
 const costOf = (turns: ReadonlyArray<Turn>): number | undefined =>
   turns.reduce<number | undefined>(
@@ -105,7 +114,7 @@ const invalid = (
       sessionId: handle.id,
       kind: fault.kind,
       issues: fault.issues,
-      answer: Redacted.make(isJson(fault.answer) ? fault.answer : null, { label: "the answer" }),
+      answer: Redacted.make(jsonOf(fault.answer), { label: "the answer" }),
       turns: Redacted.make(turns, { label: "the turns" }),
       costUsd: costOf(turns)
     })

@@ -129,6 +129,27 @@ describe("a typed answer", () => {
       assert.lengthOf(asked, 1)
     }))
 
+  it.effect("of more levels than can be decoded does not match", () =>
+    Effect.gen(function*() {
+      interface Tree {
+        readonly below: ReadonlyArray<Tree>
+      }
+      const Tree: Schema.Codec<Tree> = Schema.Struct({
+        below: Schema.Array(Schema.suspend((): Schema.Codec<Tree> => Tree))
+      })
+      const deep = inText("{\"below\":[".repeat(50_000) + "]}".repeat(50_000))
+      const { result } = yield* withReplies([deep, deep])((session) => Effect.flip(session.askAs(Tree, "Which tree?")))
+      assert.deepInclude(result.reason, { kind: "Mismatch" })
+    }))
+
+  it.effect("with a key of any length is asked for again", () =>
+    Effect.gen(function*() {
+      const Counts = Schema.Record(Schema.String, Schema.Int)
+      const replies = [structured({ ["x".repeat(600_000)]: 0.5 }), structured({ x: 1 })]
+      const { result } = yield* withReplies(replies)((session) => session.askAs(Counts, "How many?"))
+      assert.deepStrictEqual(result.value, { x: 1 })
+    }))
+
   it.effect("is not asked for again where the turn did not end with success", () =>
     Effect.gen(function*() {
       for (const end of [{ subtype: "error_max_budget_usd" }, { isError: true, result: "no credit" }]) {
