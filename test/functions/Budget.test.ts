@@ -273,10 +273,10 @@ describe("budgets", () => {
         const finish = ({ account, held, step: { cost, end } }: NonNullable<ReturnType<typeof running.get>>) => {
           const used = Math.min(cost / 1000, held + step)
           if (end !== "interrupted early") account.sent()
+          const message = claudeMessageFromJson({ ...result, total_cost_usd: used, session_id: "s" })
+          account.knowing((options) => ({ ...initial(options), before: { last: "none", counts: "turn" } }))({})
           if (end === "done" || end === "over") {
-            const message = claudeMessageFromJson({ ...result, total_cost_usd: used, session_id: "s" })
             const hasEnded = end === "done" ? { _tag: "Done" as const } : { _tag: "TurnError" as const, error: "x" }
-            account.knowing((options) => ({ ...initial(options), before: { last: "none", counts: "turn" } }))({})
             account.receive([{ _tag: "Message", message }, hasEnded])
             due += units(used)
             if (used > held) beyond += 1
@@ -284,6 +284,8 @@ describe("budgets", () => {
             account.receive([{ _tag: "Done" }])
             due += units(held)
           } else if (end === "truncated" || end === "refused" || end === "gone") {
+            // Behind a result an agent may go on, until the end has come.
+            if (end === "truncated") account.receive([{ _tag: "Message", message }])
             account.failed(new AshError({ operation: "test", reason: failed[end] }))
             if (end === "truncated") due += units(held)
           } else if (end === "interrupted") {

@@ -43,6 +43,21 @@ const patient = {
   timeouts: { headers: "off", firstEvent: "off", idle: "off", done: "off" }
 } as const
 
+const notFound = () => Server.json({ error: "Session not found" }, 404)()
+
+/** A turn in which the agent repeats its prompt. */
+const answer = (path: string, text: string) => {
+  const id = path.split("/")[3] ?? ""
+  return Server.sse(
+    Server.frames(
+      ["session_start", { sessionId: id }],
+      ["message", { type: "assistant", message: { content: [{ type: "text", text }] } }],
+      ["message", { type: "result", subtype: "success", is_error: false, result: text }],
+      ["done", { sessionId: id }]
+    )
+  )()
+}
+
 /** Runs an effect while time passes. */
 const whileTimePasses = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.raceFirst(effect, Effect.andThen(Effect.forever(tick), Effect.never))
@@ -223,6 +238,37 @@ describe("a batch", () => {
       assert.isAtMost(limits[0] ?? Infinity, 0.25)
     }))
 
+  it.effect("waits while running turns hold what is left of its budget, and fails when nothing is", () => {
+    const slow = Latch.makeUnsafe()
+    const script: AgentScript.AgentScript = ({ options: { maxBudgetUsd = 0 }, prompt }) =>
+      prompt === "slow"
+        ? Stream.fromEffect(Effect.as(slow.await, AgentScript.finish({ cost: 0.01 })))
+        : Stream.make(AgentScript.finish({ cost: prompt === "dear" ? maxBudgetUsd : 0.01 }))
+    return Effect.gen(function*() {
+      const budget = yield* Budget.make({ usd: 1 })
+      const prompts = ["dear", "slow", "cheap", "dear", "cheap", "cheap"]
+      const tags = yield* (yield* Agents).batch("demo", prompts, { sessions: 2, budget }).pipe(
+        Stream.mapEffect((result) =>
+          // The next prompt finds half of the budget spent, and half of it held.
+          Effect.as(result.index === 0 ? Effect.andThen(tick, slow.open) : Effect.void, [
+            prompts[result.index],
+            Result.isSuccess(result.result) ? "done" : result.result.failure.reason._tag
+          ])
+        ),
+        Stream.runCollect
+      )
+      assert.deepStrictEqual(tags, [
+        ["dear", "TurnUnsuccessful"],
+        ["slow", "done"],
+        ["cheap", "done"],
+        ["dear", "TurnUnsuccessful"],
+        ["cheap", "done"],
+        ["cheap", "done"]
+      ])
+      assert.strictEqual(yield* budget.held, 0)
+    }).pipe(Effect.provide(embedded({}, script)))
+  })
+
   it.effect("with a budget of zero, its own or its layer's, opens no session and sends nothing", () =>
     Effect.gen(function*() {
       const budget = yield* Budget.make({ usd: 0 })
@@ -251,6 +297,25 @@ describe("a batch", () => {
         assert.deepStrictEqual(results.map(wordOf).toSorted(), prompts.toSorted(), JSON.stringify(options))
       }
     }), 60_000)
+
+  it.effect("asks a server that has no room for more sessions no more for them", () => {
+    let asked = 0
+    const server = Server.make(({ body, path }) => {
+      if (path.includes("00000000-0000-0000-0000-000000000000")) return notFound()
+      if (path === "/api/sessions") {
+        asked += 1
+        return asked > 2
+          ? Server.json({ error: "Sandbox capacity reached", statusCode: 503 }, 503)()
+          : Server.json({ session: { ...session, id: sessionId.slice(0, -1) + asked } }, 201)()
+      }
+      return path.endsWith("/messages") ? answer(path, JSON.parse(body).content) : Server.json({ session })()
+    }, { retry: { times: 0 } })
+    return Effect.gen(function*() {
+      const results = yield* Stream.runCollect((yield* Agents).batch("demo", numbers(40), { sessions: 5 }))
+      assert.deepStrictEqual(results.map(wordOf).toSorted(), numbers(40).toSorted())
+      assert.isAtMost(asked, 5)
+    }).pipe(Effect.provide(server.layer))
+  })
 
   it.effect("waits for the server's limit of new sessions", () =>
     Effect.gen(function*() {
@@ -320,14 +385,7 @@ describe("a batch", () => {
       }
       const { content } = JSON.parse(body)
       if (content === "prompt 1") ended.add(id)
-      return Server.sse(
-        Server.frames(
-          ["session_start", { sessionId: id }],
-          ["message", { type: "assistant", message: { content: [{ type: "text", text: content }] } }],
-          ["message", { type: "result", subtype: "success", is_error: false, result: content }],
-          ["done", { sessionId: id }]
-        )
-      )()
+      return answer(path, content)
     })
     return Effect.gen(function*() {
       const results = yield* Stream.runCollect((yield* Agents).batch("demo", numbers(4), { sessions: 1 })).pipe(

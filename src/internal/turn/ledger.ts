@@ -4,6 +4,7 @@
  * hold.
  */
 import * as Arr from "effect/Array"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { BudgetExhausted } from "../../schema/Reasons.ts"
 
@@ -65,6 +66,12 @@ export interface Figure {
   readonly isExact: boolean
 }
 
+/** What a turn has used. */
+export interface Used {
+  readonly usd: Figure
+  readonly tokens: Figure
+}
+
 /** Money is counted in billionths of a dollar, as sums of fractions go astray. */
 const unit = 1e9
 
@@ -87,6 +94,8 @@ export class Ledger {
   #turns = 0
   #unknown = 0
   #running = 0
+  /** Is done when a turn has given back what it held; none where that is not waited for. */
+  #given: Deferred.Deferred<void> | undefined
   /** The sessions that share the budget, and how many handles and turns of each do. */
   readonly #sessions = new Map<string, number>()
   /** How many turns at once are to come, of those that know. */
@@ -136,6 +145,12 @@ export class Ledger {
     }
   }
 
+  /** Ends when, from now on, a turn has given back what it held. */
+  given(): Effect.Effect<void> {
+    this.#given ??= Deferred.makeUnsafe()
+    return Deferred.await(this.#given)
+  }
+
   /** Why no turn may start, if so. */
   get refusal(): BudgetExhausted | undefined {
     const { tokens, usd } = this.#limits
@@ -164,10 +179,16 @@ export class Ledger {
   }
 
   /** Gives back what a turn held, and counts what it was instead; nothing where it was not sent. */
-  settle(held: number | undefined, used: { readonly usd: Figure; readonly tokens: Figure } | undefined) {
+  settle(held: number | undefined, used: Used | undefined) {
     this.#held -= inUnits(held ?? 0)
     this.#running -= 1
-    if (used === undefined) return
+    if (used !== undefined) this.#count(held, used)
+    const given = this.#given
+    this.#given = undefined
+    if (given !== undefined) Deferred.doneUnsafe(given, Effect.void)
+  }
+
+  #count(held: number | undefined, used: Used) {
     const { tokens, usd } = this.#limits
     this.#spent += inUnits(counted(used.usd, usd, held ?? 0))
     this.#tokens += counted(used.tokens, tokens, used.tokens.amount ?? 0)

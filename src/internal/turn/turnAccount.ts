@@ -10,7 +10,7 @@ import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { whenSent } from "../request/sending.ts"
 import { startedNothing } from "./brokenTurn.ts"
 import { ranNothing } from "./gated.ts"
-import type { Figure, Ledger } from "./ledger.ts"
+import type { Figure, Ledger, Used } from "./ledger.ts"
 import type { TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
 import { tokensOf, unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
@@ -117,7 +117,7 @@ export class TurnAccount {
     for (const ledger of this.#ledgers) ledger.settle(this.#held, used)
   }
 
-  #used(): { readonly usd: Figure; readonly tokens: Figure } {
+  #used(): Used {
     if (this.#result === undefined || !this.#hasEnded) return { usd: unknown, tokens: unknown }
     const { costUsd, scope, usage } = usageOf(this.#result, this.#before)
     const figure = (amount: number | undefined): Figure => ({

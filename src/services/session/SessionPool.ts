@@ -13,7 +13,7 @@ export interface PoolOptions<S> {
   readonly open: Effect.Effect<S, AshError, Scope.Scope>
   /** How many may be open at once. */
   readonly size: number
-  /** Whether a session is kept for the next prompt. */
+  /** Whether a session is used for more than one prompt. */
   readonly isReused: boolean
   /** What ends them all. */
   readonly scope: Scope.Scope
@@ -36,12 +36,13 @@ export class SessionPool<S> {
   #opening = 0
   /** How many there may be: fewer, where a server has no room for more. */
   #size: number
-  #isReused: boolean
+  /** Whether a session is kept that nothing waits for. */
+  #isKept: boolean
 
   constructor(options: PoolOptions<S>) {
     this.#options = options
     this.#size = options.size
-    this.#isReused = options.isReused
+    this.#isKept = options.isReused
   }
 
   /** Uses a session, which is kept for the next use if that is so. */
@@ -61,7 +62,7 @@ export class SessionPool<S> {
   /** Keeps no more sessions, as there are no further prompts. */
   get drain(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.#isReused = false
+      this.#isKept = false
       const ends = this.#idle.splice(0).map((pooled) => this.#end(pooled))
       return Effect.all(ends, { concurrency: "unbounded", discard: true })
     })
@@ -99,9 +100,9 @@ export class SessionPool<S> {
   /** Hands a session to what waits, or keeps it. */
   #offer(pooled: Pooled<S>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const waiter = this.#isReused ? this.#waiters.shift() : undefined
+      const waiter = this.#options.isReused ? this.#waiters.shift() : undefined
       if (waiter !== undefined) Deferred.doneUnsafe(waiter, Effect.succeed(pooled))
-      else if (this.#isReused) this.#idle.push(pooled)
+      else if (this.#isKept) this.#idle.push(pooled)
       else return this.#end(pooled)
       return Effect.void
     })

@@ -2,7 +2,6 @@
 import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -27,7 +26,7 @@ export interface BatchProgress {
   readonly done: number
   /** Prompts that were not. */
   readonly failed: number
-  /** Prompts that are being answered, or wait for a session. */
+  /** Prompts that are being answered, or wait for a session or for what running turns hold of a budget. */
   readonly running: number
   /** What turns have cost so far, in US dollars, by the vendor's estimates. */
   readonly costUsd: number
@@ -76,12 +75,15 @@ const firstDelay = Duration.millis(500)
 
 /** What no other session changes. */
 const isFinal: ReadonlySet<AshErrorReason["_tag"]> = new Set([
-  "BudgetExhausted",
   "InvalidRequest",
   "NotSupported",
   "SettingsIgnored",
   "Unauthorized"
 ])
+
+/** Whether another try may do better than one of which nothing was sent. */
+const mayBeBetter = ({ reason }: AshError): boolean =>
+  reason._tag === "BudgetExhausted" ? reason.isRetryable : !isFinal.has(reason._tag)
 
 /** A try of a prompt. */
 interface Try<A, E> {
@@ -92,7 +94,7 @@ interface Try<A, E> {
   readonly isKept: boolean
 }
 
-const failed = <A, E>(error: AshError, isAgain: boolean): Try<A, E> => ({
+const failed = (error: AshError, isAgain: boolean): Try<never, never> => ({
   result: Result.fail(within(operation)(error)),
   isAgain,
   isKept: false
@@ -158,18 +160,24 @@ class Batch<Session extends BatchSession, Prompt, A, E, R> {
     )
   }
 
-  /** Asks a session, unless a budget refuses: then none is opened for it. */
+  /** Asks a session, when a budget allows it. */
   #once(ask: (session: Session) => Effect.Effect<A, AshError | E, R>): Effect.Effect<Try<A, E>, never, R> {
+    const asked = this.#pool.use((session) => tryOnce(session, ask(session)), ({ isKept }) => isKept)
+    return this.#allowed().pipe(
+      Effect.andThen(asked),
+      Effect.catch((error) => Effect.succeed(failed(error, mayBeBetter(error) && error.isRetryable)))
+    )
+  }
+
+  /** Waits while what is left of a budget is held by turns that run; fails where nothing is, so that no session is opened. */
+  #allowed(): Effect.Effect<void, AshError> {
     return Effect.suspend(() => {
-      const refusal = this.#budgets.map(({ refusal }) => refusal).find(Predicate.isNotUndefined)
-      if (refusal !== undefined) {
-        return Effect.succeed(failed(new AshError({ operation, reason: refusal }), false))
-      }
-      const asked = this.#pool.use((session) => tryOnce(session, ask(session)), ({ isKept }) => isKept)
-      return Effect.catch(
-        asked,
-        (error) => Effect.succeed(failed(error, error.isRetryable && !isFinal.has(error.reason._tag)))
-      )
+      const ledger = this.#budgets.find(({ refusal }) => refusal !== undefined)
+      const refusal = ledger?.refusal
+      if (ledger === undefined || refusal === undefined) return Effect.void
+      return refusal.isRetryable
+        ? Effect.andThen(ledger.given(), this.#allowed())
+        : Effect.fail(new AshError({ operation, reason: refusal }))
     })
   }
 
@@ -202,8 +210,8 @@ const tryOnce = <A, E, R>(
     if (Result.isSuccess(result) || turns !== before.turns || !(result.failure instanceof AshError)) {
       return { result, isAgain: false, isKept: true }
     }
-    const { isRetryable, nothingHappened, reason } = result.failure
-    const isAgain = !isFinal.has(reason._tag)
+    const { isRetryable, nothingHappened } = result.failure
+    const isAgain = mayBeBetter(result.failure)
     return { result, isAgain, isKept: !isAgain || (isRetryable && nothingHappened) }
   })
 
