@@ -44,7 +44,8 @@ const user = (): { readonly uid?: number; readonly gid?: number } => {
   return { uid: idOf("-u"), gid: idOf("-g") }
 }
 
-const freePort = () =>
+/** A port that is free now. */
+export const freePort = Effect.promise(() =>
   new Promise<number>((resolve, reject) => {
     const server = createServer()
     server.on("error", reject)
@@ -53,6 +54,7 @@ const freePort = () =>
       server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
     })
   })
+)
 
 /** A row lock of a dead process must not outlive it for long: it would hold up the runs that wait for it. */
 const settings = ["idle_in_transaction_session_timeout=5s", "listen_addresses=127.0.0.1", "max_connections=200"]
@@ -118,7 +120,7 @@ export const start: Effect.Effect<Postgres, PostgresFailed, Scope.Scope> = Effec
   const options = `-D ${data} -U ash -A scram-sha-256 --pwfile ${passwordFile} --no-sync -E UTF8 --locale C`
   const made = spawnSync(join(folder, "initdb"), options.split(" "), { ...user(), cwd: "/", encoding: "utf8" })
   if (made.status !== 0) return yield* new PostgresFailed({ message: `initdb failed:\n${made.stderr}` })
-  const port = yield* Effect.promise(freePort)
+  const port = yield* freePort
   let server = yield* launch(folder, data, port)
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {

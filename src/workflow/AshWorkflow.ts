@@ -91,6 +91,9 @@ export interface SingleOptions<R = never> extends Worker.WorkerOptions<R>, Parti
 
 const defaultPrefix = "ash"
 
+/** What the names of the engine's tables begin with. */
+const engineOf = (prefix: string) => ({ prefix: `${prefix}_cluster` })
+
 const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
 
 const checkDialect = Effect.flatMap(SqlClient.SqlClient, (sql) =>
@@ -110,8 +113,8 @@ export const layerMigrations = (
   { prefix = defaultPrefix }: Pick<ClusterName, "prefix"> = {}
 ): Layer.Layer<never, SettingsRefused, SqlClient.SqlClient> =>
   Layer.mergeAll(
-    SqlMessageStorage.layerMigrations({ prefix }),
-    SqlRunnerStorage.layerMigrations({ prefix }),
+    SqlMessageStorage.layerMigrations(engineOf(prefix)),
+    SqlRunnerStorage.layerMigrations(engineOf(prefix)),
     SqlRunStore.layerMigrations(prefix)
   ).pipe(Layer.provide(Layer.effectDiscard(Effect.andThen(checkPrefix(prefix), checkDialect))))
 
@@ -135,9 +138,10 @@ const ownStore = ({ cluster, prefix = defaultPrefix }: Pick<ClusterName, "cluste
 
 /** The storage of the engine in tables of the prefix. */
 const engineStorage = ({ prefix = defaultPrefix }: Pick<ClusterName, "prefix">, shardingConfig: Sharded) =>
-  Layer.mergeAll(SqlMessageStorage.layerStorage({ prefix }), SqlRunnerStorage.layerStorage({ prefix })).pipe(
-    Layer.provide([ShardingConfig.layerFromEnv(shardingConfig), Digest.layerWebCrypto])
-  )
+  Layer.mergeAll(SqlMessageStorage.layerStorage(engineOf(prefix)), SqlRunnerStorage.layerStorage(engineOf(prefix)))
+    .pipe(
+      Layer.provide([ShardingConfig.layerFromEnv(shardingConfig), Digest.layerWebCrypto])
+    )
 
 /**
  * A runner: one process of the cluster that runs runs, and starts and watches them. Needs the services of an Ash server, and
@@ -203,7 +207,7 @@ export const layerSingle = <R = never>(
   const engine = ClusterWorkflowEngine.layer.pipe(
     Layer.provideMerge(Sharding.layer),
     Layer.provide(Runners.layerNoop),
-    Layer.provideMerge(SqlMessageStorage.layerStorage({ prefix })),
+    Layer.provideMerge(SqlMessageStorage.layerStorage(engineOf(prefix))),
     Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop, Digest.layerWebCrypto]),
     Layer.provide(ShardingConfig.layerFromEnv({ entityMessagePollInterval: Duration.seconds(1) }))
   )

@@ -3,7 +3,9 @@
  * or on another runner; what its activities answered is answered again. Their names hold the step and the generation.
  */
 import * as Cause from "effect/Cause"
+import type { Sharding } from "effect/cluster/Sharding"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import * as Activity from "effect/workflow/Activity"
@@ -23,6 +25,7 @@ import {
   type Sleep,
   Step
 } from "./AgentRun.ts"
+import * as Handover from "./handover.ts"
 import { encodePayload } from "./payloadHash.ts"
 import { type Plan, planOf, type Plans, stepOf } from "./Plan.ts"
 import { RunCancelled, RunRejected } from "./RunErrors.ts"
@@ -35,6 +38,12 @@ export interface RunParts {
   readonly steps: RunSteps
   readonly plans: Plans
   readonly maxGenerations: number
+  readonly sharding: Sharding["Service"]
+}
+
+/** What one run is run with, one time. */
+interface BodyParts extends RunParts {
+  readonly handover: Handover.Handover
 }
 
 const nameOf = ({ generation, step }: Pick<TurnKey, "generation" | "step">) => `${generation}/${step}`
@@ -48,10 +57,18 @@ export const timerOf = (key: Pick<TurnKey, "generation" | "step">) => `sleep/${n
 
 /** An activity whose body is not run again where it is interrupted from inside: that would send its message again. */
 const activity = <S extends Schema.Constraint, R>(
+  { handover }: BodyParts,
   name: string,
   success: S,
   execute: Effect.Effect<S["Type"], RunFailure, R>
-) => Activity.make({ name, success, error: RunFailure, execute, interruptRetryPolicy: Schedule.recurs(0) })
+) =>
+  Activity.make({
+    name,
+    success,
+    error: RunFailure,
+    execute: handover.during(execute),
+    interruptRetryPolicy: Schedule.recurs(0)
+  })
 
 /** A run, as far as it is. */
 interface Position {
@@ -65,10 +82,16 @@ interface Position {
 const Planned = Schema.Struct({ step: omittable(Step) })
 
 /** The step that is next; what a plan decides is written down. */
-const nextStep = (plan: Plan | undefined, payload: AgentRunPayload, { generation, step, turns }: Position) =>
+const nextStep = (
+  parts: BodyParts,
+  plan: Plan | undefined,
+  payload: AgentRunPayload,
+  { generation, step, turns }: Position
+) =>
   plan === undefined
     ? Effect.succeed(stepOf(payload, step))
     : activity(
+      parts,
       `plan/${nameOf({ generation, step })}`,
       Planned,
       Effect.map(
@@ -78,23 +101,27 @@ const nextStep = (plan: Plan | undefined, payload: AgentRunPayload, { generation
     ).pipe(Effect.map(({ step }) => step))
 
 /** Opens the session of a generation, and brings the files. */
-const open = Effect.fnUntraced(function*({ steps }: RunParts, payload: AgentRunPayload, generation: number) {
-  const sessionId = yield* activity(`open/${generation}`, Schema.String, steps.open(payload, generation))
-  yield* activity(`bring/${generation}`, Schema.Void, steps.bring(payload, sessionId))
+const open = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayload, generation: number) {
+  const { steps } = parts
+  const sessionId = yield* activity(parts, `open/${generation}`, Schema.String, steps.open(payload, generation))
+  if (payload.files !== undefined) {
+    yield* activity(parts, `bring/${generation}`, Schema.Void, steps.bring(payload.id, sessionId, payload.files))
+  }
   return sessionId
 })
 
 /** Waits for an approval, or for a time. */
-const wait = Effect.fnUntraced(function*({ steps }: RunParts, key: TurnKey, step: Approval | Sleep) {
+const wait = Effect.fnUntraced(function*(parts: BodyParts, key: TurnKey, step: Approval | Sleep) {
+  const { steps } = parts
   const { runId } = key
   const isApproval = step._tag === "Approval"
   const what = isApproval ? step.message : "a time"
-  const isOn = yield* activity(`wait/${nameOf(key)}`, Schema.Boolean, steps.wait(key, what, isApproval))
+  const isOn = yield* activity(parts, `wait/${nameOf(key)}`, Schema.Boolean, steps.wait(key, what, isApproval))
   if (!isOn) return yield* new RunCancelled({ id: runId })
   const decision = isApproval
     ? yield* DurableDeferred.await(approvalOf(key))
     : yield* DurableClock.sleep({ name: timerOf(key), duration: step.duration, inMemoryThreshold: 0 })
-  yield* activity(`goOn/${nameOf(key)}`, Schema.Void, steps.goOn(runId))
+  yield* activity(parts, `goOn/${nameOf(key)}`, Schema.Void, steps.goOn(runId))
   if (decision?._tag === "Rejected") {
     return yield* new RunRejected({ id: runId, approval: what, reason: decision.reason })
   }
@@ -102,7 +129,7 @@ const wait = Effect.fnUntraced(function*({ steps }: RunParts, key: TurnKey, step
 })
 
 /** Where a run goes on behind a turn of which it is not known what became, if it may. */
-const repeat = Effect.fnUntraced(function*(parts: RunParts, payload: AgentRunPayload, position: Position) {
+const repeat = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayload, position: Position) {
   const generation = position.generation + 1
   const sessionId = yield* open(parts, payload, generation)
   return payload.whenUnknown === "repeatRun"
@@ -112,7 +139,7 @@ const repeat = Effect.fnUntraced(function*(parts: RunParts, payload: AgentRunPay
 
 /** Does a step, and answers where the run is then. */
 const advance = Effect.fnUntraced(function*(
-  parts: RunParts,
+  parts: BodyParts,
   payload: AgentRunPayload,
   position: Position,
   next: Step
@@ -127,6 +154,7 @@ const advance = Effect.fnUntraced(function*(
   const known = last?.lastSequence ?? last?.afterSequence ?? 0
   const mayRepeat = (payload.whenUnknown ?? "fail") !== "fail" && generation + 1 < parts.maxGenerations
   return yield* activity(
+    parts,
     `turn/${nameOf(key)}`,
     RunTurn,
     parts.steps.turn(key, sessionId, known, next, spent.costUsd)
@@ -142,9 +170,11 @@ const advance = Effect.fnUntraced(function*(
 })
 
 /** Does all steps of a run. */
-const runAll = Effect.fnUntraced(function*(parts: RunParts, payload: AgentRunPayload) {
-  yield* activity("place", Schema.Void, parts.steps.takePlace(payload.id))
-  const plan = planOf(parts.plans, payload)
+const runAll = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayload) {
+  const { plans, steps } = parts
+  const { collect = [], id } = payload
+  yield* activity(parts, "place", Schema.Void, steps.takePlace(id))
+  const plan = planOf(plans, payload)
   let position: Position = {
     generation: 0,
     step: 0,
@@ -153,19 +183,29 @@ const runAll = Effect.fnUntraced(function*(parts: RunParts, payload: AgentRunPay
     spent: nothingSpent
   }
   while (true) {
-    const next = yield* nextStep(plan, payload, position)
+    const next = yield* nextStep(parts, plan, payload, position)
     if (next === undefined) break
     position = yield* advance(parts, payload, position, next)
   }
-  const { generation, sessionId, spent, turns } = position
-  const files = yield* activity(
+  const { generation, sessionId } = position
+  const files = collect.length === 0 ? [] : yield* activity(
+    parts,
     `collect/${generation}`,
     Schema.Array(CollectedFile),
-    parts.steps.collect(payload, sessionId)
+    steps.collect(id, sessionId, collect)
   )
+  return resultOf(id, position, files)
+})
+
+/** What a run results in. */
+const resultOf = (
+  id: string,
+  { generation, sessionId, spent, turns }: Position,
+  files: ReadonlyArray<CollectedFile>
+): RunResult => {
   const last = turns.at(-1)
-  const result: RunResult = {
-    id: payload.id,
+  return {
+    id,
     text: last?.text ?? "",
     isPartial: last?.isPartial ?? false,
     structuredOutput: last?.structuredOutput,
@@ -176,25 +216,27 @@ const runAll = Effect.fnUntraced(function*(parts: RunParts, payload: AgentRunPay
     turns: turns.map(({ isPartial: _isPartial, structuredOutput: _output, text: _text, ...summary }) => summary),
     files
   }
-  return result
-})
+}
 
 /** The body of the workflow. */
 export const make = (parts: RunParts) =>
   Effect.fnUntraced(function*(payload: AgentRunPayload, executionId: string) {
     const { agent, id } = payload
+    const { sharding, steps } = parts
     const { hash } = yield* Effect.orDie(encodePayload(payload))
-    yield* Workflow.addFinalizer(() => parts.steps.release(id))
-    return yield* parts.steps.begin({ id, executionId, payloadHash: hash, agent }).pipe(
-      Effect.andThen(runAll(parts, payload)),
-      Effect.tap(() => parts.steps.end(id, "succeeded", null)),
-      // An interruption is no end: the run waits, or goes on elsewhere.
-      Effect.tapCause((cause) => {
-        if (Cause.hasInterrupts(cause)) return Effect.void
-        const failure = Cause.squash(cause)
-        return Effect.ignore(
-          parts.steps.end(id, failure instanceof RunCancelled ? "cancelled" : "failed", messageOf(cause))
-        )
+    const handover = Handover.make(sharding, executionId)
+    yield* Workflow.addFinalizer(() => steps.release(id))
+    return yield* steps.begin({ id, executionId, payloadHash: hash, agent }).pipe(
+      Effect.andThen(runAll({ ...parts, handover }, payload)),
+      Effect.tap(() => steps.end(id, "succeeded", null)),
+      handover.whileOwned,
+      Effect.onExit((exit) => {
+        if (Exit.isSuccess(exit)) return Effect.void
+        // An interruption is no end: the run waits, or goes on elsewhere.
+        if (Exit.hasInterrupts(exit)) return steps.pause(id)
+        const failure = Cause.squash(exit.cause)
+        const state = failure instanceof RunCancelled ? "cancelled" : "failed"
+        return Effect.ignore(steps.end(id, state, messageOf(exit.cause)))
       })
     )
   })

@@ -56,7 +56,6 @@ const collect = Effect.fnUntraced(function*(
   sessionId: string,
   paths: ReadonlyArray<string>
 ): Effect.fn.Return<ReadonlyArray<CollectedFile>, AshError> {
-  if (paths.length === 0) return []
   const listed = yield* Patience.patiently(settings.patience, files.list(sessionId))
   const sizes = new Map(listed.files.map(({ path, size }) => [path, size]))
   const missing = paths.filter((path) => !sizes.has(path))
@@ -125,8 +124,8 @@ export const make = (services: StepServices) => {
     takePlace,
     open: (payload: AgentRunPayload, generation: number) =>
       cancellations.orCancelled(payload.id)(open(services, payload, generation)),
-    bring: ({ files: brought = [], id }: AgentRunPayload, sessionId: string) =>
-      brought.length === 0 ? Effect.void : cancellations.orCancelled(id)(
+    bring: (id: string, sessionId: string, brought: NonNullable<AgentRunPayload["files"]>) =>
+      cancellations.orCancelled(id)(
         Effect.asVoid(Patience.patiently(settings.patience, files.write(sessionId, brought)))
       ),
     turn: (key: TurnKey, sessionId: string, known: number, ask: Ask, costBefore: number) =>
@@ -150,8 +149,10 @@ export const make = (services: StepServices) => {
       const cancelled = yield* Patience.persistent(store.cancelled([runId]))
       if (cancelled.length > 0) return yield* new RunCancelled({ id: runId })
     }),
-    collect: ({ collect: paths = [], id }: AgentRunPayload, sessionId: string) =>
+    collect: (id: string, sessionId: string, paths: ReadonlyArray<string>) =>
       cancellations.orCancelled(id)(collect(services, sessionId, paths)),
+    /** Remembers that a run has been left in good order, which is no attempt that failed. */
+    pause: (id: string) => store.updateRun(id, { attempts: 0 }).pipe(Effect.timeout("5 seconds"), Effect.ignore),
     /** Ends a run in its row; a success is none where the run was cancelled meanwhile. */
     end: Effect.fnUntraced(function*(id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) {
       const run = yield* Patience.persistent(store.endRun(id, state, failure))

@@ -14,10 +14,9 @@ export interface OrphanOptions {
   readonly agents: ReadonlyArray<string>
   /** How old a session is that would be known by now. @default "15 minutes" */
   readonly olderThan?: Duration.Input | undefined
+  /** The time between two looks. @default "1 minute" */
+  readonly every?: Duration.Input | undefined
 }
-
-/** How often sessions are looked at. */
-const interval = "1 minute"
 
 const most = 1000
 
@@ -38,21 +37,22 @@ const endOrphans = Effect.fnUntraced(function*(agent: string, olderThan: Duratio
   }
 })
 
-/** Looks every minute for sessions that no run needs: orphans, and those of ended runs that could not be ended. */
-export const layer = ({ agents = [], olderThan = "15 minutes" }: Partial<OrphanOptions> = {}) =>
+/** Looks for sessions that no run needs: orphans, and those of ended runs that could not be ended. */
+export const layer = ({ agents = [], every = "1 minute", olderThan = "15 minutes" }: Partial<OrphanOptions> = {}) =>
   Singleton.make(
     "effect-ash/workflow/orphans",
     Effect.gen(function*() {
       const sessions = yield* Sessions
       const store = yield* RunStore
-      const left = Effect.flatMap(Patience.persistent(store.leftSessions(most)), (rows) =>
-        endSessions({ sessions, store }, rows))
+      const left = Effect.flatMap(
+        Patience.persistent(store.leftSessions(most)),
+        (rows) => endSessions({ sessions, store }, rows)
+      )
       const look = Effect.andThen(
         left,
-        Effect.forEach(agents, (agent) =>
-          endOrphans(agent, olderThan))
+        Effect.forEach(agents, (agent) => endOrphans(agent, olderThan))
       )
       const guarded = Effect.catchCause(look, (cause) => Effect.logWarning("the sweep of sessions failed", cause))
-      return yield* Effect.forever(Effect.andThen(guarded, Effect.sleep(interval)))
+      return yield* Effect.forever(Effect.andThen(guarded, Effect.sleep(every)))
     })
   )

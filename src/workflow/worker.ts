@@ -1,4 +1,5 @@
 /** Runs the runs of agents: the workflow's body over the services of a server. */
+import * as Sharding from "effect/cluster/Sharding"
 import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
@@ -32,7 +33,11 @@ const nothing = () => Effect.succeed({})
 /** Runs the runs of the engine in context. */
 export const layer = <R = never>(
   { plans = {}, secrets = nothing, ...options }: WorkerOptions<R>
-): Layer.Layer<never, SettingsRefused, WorkflowEngine.WorkflowEngine | RunStore | WorkerServices | R> =>
+): Layer.Layer<
+  never,
+  SettingsRefused,
+  WorkflowEngine.WorkflowEngine | Sharding.Sharding | RunStore | WorkerServices | R
+> =>
   Layer.unwrap(Effect.gen(function*() {
     const settings = yield* readRunSettings(options)
     const own = yield* Effect.context<R>()
@@ -53,5 +58,7 @@ export const layer = <R = never>(
       )
     )
     const { maxGenerations } = settings
-    return AgentRun.toLayer(RunBody.make({ steps, plans: ownPlans, maxGenerations }))
+    return AgentRun.toLayer(
+      RunBody.make({ steps, plans: ownPlans, maxGenerations, sharding: yield* Sharding.Sharding })
+    )
   })).pipe(Layer.provide([SecureRandom.layerWebCrypto, Digest.layerWebCrypto]))

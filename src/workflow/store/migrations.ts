@@ -10,7 +10,7 @@ export const tablesOf = (prefix: string) => ({
   sessions: `${prefix}_sessions`,
   places: `${prefix}_places`,
   clusters: `${prefix}_clusters`,
-  migrations: `${prefix}_migrations`
+  migrations: `${prefix}_run_migrations`
 })
 
 const createTables = (prefix: string) =>
