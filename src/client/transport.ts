@@ -102,6 +102,24 @@ const warnOfPlainHttp = (url: string) =>
     `${url} is plain http to another machine: what is sent, the key too, can be read on the way; use https, or set allowPlainHttp`
   )
 
+/** The request of an endpoint, with the headers of the package, of the caller and of the body. */
+const requestOf = (
+  { method }: Endpoint,
+  url: string,
+  query: UrlParams.UrlParams,
+  body: HttpBody.HttpBody,
+  headers: Sending["headers"],
+  token: string | undefined
+) => {
+  const all: Record<string, string> = { ...commonHeaders, ...(headers && Headers.fromInput(headers)) }
+  if (token !== undefined) all["authorization"] = `Bearer ${token}`
+  if (isSized(body)) {
+    all["content-type"] = body.contentType
+    all["content-length"] = String(body.contentLength)
+  }
+  return HttpClientRequest.makeWith(method, url, query, noHash, Headers.fromRecordUnsafe(all), body)
+}
+
 /** The way to a server, over the `HttpClient` in context. Fails on a URL or a key that cannot be used. */
 export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const url = yield* Connection.baseUrl(connection.url)
@@ -112,22 +130,6 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const decoder = yield* Answer.ContentDecoding
   const mayRepeat = yield* MayRepeat
   const mark = `effect-ash:${yield* Random.next}`
-
-  const requestOf = (
-    { method }: Endpoint,
-    { path, query }: Encoded,
-    body: HttpBody.HttpBody,
-    headers: Sending["headers"],
-    token: string | undefined
-  ) => {
-    const all: Record<string, string> = { ...commonHeaders, ...(headers && Headers.fromInput(headers)) }
-    if (token !== undefined) all["authorization"] = `Bearer ${token}`
-    if (isSized(body)) {
-      all["content-type"] = body.contentType
-      all["content-length"] = String(body.contentLength)
-    }
-    return HttpClientRequest.makeWith(method, url + path, query, noHash, Headers.fromRecordUnsafe(all), body)
-  }
 
   const sendOver =
     <R>(client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>): Send<R> =>
@@ -143,7 +145,7 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
       }
       const ready = before === undefined ? key : Effect.tap(key, () => before)
       const sent = Effect.flatMap(ready, (token) => {
-        const request = requestOf(endpoint, encoded, body, headers, token)
+        const request = requestOf(endpoint, url + encoded.path, encoded.query, body, headers, token)
         onRequest?.()
         const execute = client.execute(request)
         const send = body._tag === "Stream" ? inPieces(execute) : execute
