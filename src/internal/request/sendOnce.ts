@@ -113,11 +113,13 @@ const watch = (request: HttpClientRequest.HttpClientRequest, { context }: Fiber.
     return false
   }
 
-  return Context.make(HttpClient.TracerDisabledWhen, onSending).pipe(
-    Context.add(References.TracerEnabled, true),
-    Context.add(Tracer.DisablePropagation, false),
-    Context.add(Tracer.Tracer, Tracer.make({ span, context: tracer.context?.bind(tracer) }))
-  )
+  // Added one by one, as to merge contexts copies them.
+  return <R>(context: Context.Context<R>) =>
+    Context.add(context, HttpClient.TracerDisabledWhen, onSending).pipe(
+      Context.add(References.TracerEnabled, true),
+      Context.add(Tracer.DisablePropagation, false),
+      Context.add(Tracer.Tracer, Tracer.make({ span, context: tracer.context?.bind(tracer) }))
+    )
 }
 
 /**
@@ -126,10 +128,11 @@ const watch = (request: HttpClientRequest.HttpClientRequest, { context }: Fiber.
  */
 export const sendOnce = (request: HttpClientRequest.HttpClientRequest) => <R>(send: Send<R>): Send<R> =>
   notIdempotent.has(request.method)
-    ? Effect.withFiber((fiber) =>
-      send.pipe(
-        Effect.provideContext(watch(request, fiber)),
-        Effect.catchDefect((defect) => defect === repeated ? Effect.fail(refused(request)) : Effect.die(defect))
+    ? Effect.withFiber((fiber) => {
+      const watched = watch(request, fiber)
+      return Effect.catchDefect(
+        Effect.updateContext(send, (context: Context.Context<R>) => watched(context)),
+        (defect) => defect === repeated ? Effect.fail(refused(request)) : Effect.die(defect)
       )
-    )
+    })
     : send
