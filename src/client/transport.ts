@@ -12,6 +12,7 @@ import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import * as Answer from "../internal/request/answer.ts"
 import * as Connection from "../internal/request/connection.ts"
 import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
@@ -20,7 +21,7 @@ import { readAnswer } from "../internal/request/readAnswer.ts"
 import { harmful } from "../internal/request/secrets.ts"
 import type { Answered, Sending } from "../internal/request/sending.ts"
 import { MayRepeat, sendOnce } from "../internal/request/sendOnce.ts"
-import { hasTracer } from "../internal/request/traced.ts"
+import { hasTracer, withoutMessages } from "../internal/request/traced.ts"
 import { bodyOf } from "../internal/request/upload.ts"
 import type { AshErrorReason } from "../schema/AshError.ts"
 import { InvalidRequest } from "../schema/Reasons.ts"
@@ -68,11 +69,15 @@ const followNoRedirect = (client: HttpClient.HttpClient): HttpClient.HttpClient 
 
 const always = () => true
 
-/** Spans hold of a query and of headers only what is known to be harmless; without a tracer no client makes one. */
+/**
+ * Spans hold of a query and of headers only what is known to be harmless, and of failures no message; without a tracer no
+ * client makes one.
+ */
 const traced = <R>(context: Context.Context<R>): Context.Context<R> =>
   hasTracer(context)
     ? Context.add(context, UrlParams.CurrentRedactedNames, [harmful]).pipe(
-      Context.add(Headers.CurrentRedactedNames, [harmful])
+      Context.add(Headers.CurrentRedactedNames, [harmful]),
+      Context.add(Tracer.Tracer, withoutMessages(Context.get(context, Tracer.Tracer)))
     )
     : Context.add(context, HttpClient.TracerDisabledWhen, always)
 

@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as HttpClientError from "effect/http/HttpClientError"
 import * as Option from "effect/Option"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
@@ -32,10 +33,23 @@ const spanExit = (operation: string, exit: Exit.Exit<unknown, unknown>): Exit.Ex
   if (Exit.isSuccess(exit)) return Exit.void
   if (Cause.hasInterruptsOnly(exit.cause)) return exit
   const error = Option.getOrUndefined(Exit.findErrorOption(exit))
-  return error instanceof AshError
-    ? spanFailure(operation, error.reason._tag, error.reason.http?.status)
+  if (error instanceof AshError) return spanFailure(operation, error.reason._tag, error.reason.http?.status)
+  return HttpClientError.isHttpClientError(error)
+    ? spanFailure(operation, error.reason._tag, error.response?.status)
     : spanFailure(operation, "Defect")
 }
+
+/** A tracer for the requests of a client, whose failures may repeat the headers and the body: spans end without them. */
+export const withoutMessages = (tracer: Tracer.Tracer): Tracer.Tracer =>
+  Tracer.make({
+    span: (options) => {
+      const span = tracer.span(options)
+      const end = span.end.bind(span)
+      span.end = (time, exit) => end(time, spanExit(options.name, exit))
+      return span
+    },
+    context: tracer.context?.bind(tracer)
+  })
 
 /** Ends a span now. */
 export const endSpan = (span: Tracer.Span, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>

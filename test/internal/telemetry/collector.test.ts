@@ -158,9 +158,12 @@ describe("a collector", () => {
     Effect.gen(function*() {
       const repeats: Server.Script = ({ body, headers }) =>
         Server.json({ error: `${body} ${headers["authorization"]}`, statusCode: 400 }, 400)()
+      const breaks: Server.Script = ({ body, headers }) =>
+        Effect.fail(new Error(`invalid header ${headers["authorization"]} of ${body}`))
       for (
         const script of [
           repeats,
+          breaks,
           turnOf(start, uses(null, ["a", "Read"]), ["error", { error: content }]),
           turnOf(start, result({ is_error: true }), done),
           turnOf(start, says)

@@ -91,7 +91,7 @@ describe("the spans of a turn", () => {
       Server.json({ error: content, statusCode: 500 }, 500),
       [
         `invoke_agent demo: ${failed("ServerFailure (500)")}`,
-        "  POST: StatusCode error (500 POST http://ash.test/api/sessions/13032c5f-726b-40bd-999f-91e59ae9e948/messages)"
+        "  POST: POST: StatusCodeError (500)"
       ]
     ],
     [
@@ -203,7 +203,7 @@ describe("requests of a turn", () => {
       }).pipe(Effect.provide(server.layer), server.trace)
       assert.deepStrictEqual(server.tree(), [
         "invoke_agent: ok",
-        `  POST: StatusCode error (429 POST http://ash.test/api/sessions/${sessionId}/messages)`,
+        `  POST: POST: StatusCodeError (429)`,
         "  POST: ok"
       ])
       assert.strictEqual(server.requests.length, 3)
