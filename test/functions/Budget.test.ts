@@ -17,7 +17,8 @@ import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
 import { StreamTruncated, TurnFailed, WrongState } from "../../src/schema/Reasons.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { result } from "../support/fixtures.ts"
+import { result, session, sessionId } from "../support/fixtures.ts"
+import { make as makeMortal } from "../support/mortalServer.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 /** Costs what its prompt names, in US dollars, with ten tokens in and five out. */
@@ -67,7 +68,7 @@ describe("budgets", () => {
     const { layer, requests } = Server.make(Server.json({}))
     return Effect.gen(function*() {
       const budget = yield* Budget.make(limits)
-      const session = (yield* Sessions).attach("13032c5f-726b-40bd-999f-91e59ae9e948", { budget })
+      const session = (yield* Sessions).attach(sessionId, { budget })
       const error = yield* Effect.flip(session.ask("Hello!"))
       assert.deepInclude(exhausted(error), { spent: 0, held: 0, limit: 0 })
       assert.isTrue(error.nothingHappened)
@@ -219,7 +220,7 @@ describe("budgets", () => {
           : Server.json({})()
       )
       yield* Effect.gen(function*() {
-        const session = (yield* Sessions).attach("13032c5f-726b-40bd-999f-91e59ae9e948", { budget })
+        const session = (yield* Sessions).attach(sessionId, { budget })
         const fiber = yield* Effect.forkChild(session.ask("Hello!"))
         yield* reached.await
         assert.strictEqual(yield* budget.held, 2)
@@ -228,6 +229,64 @@ describe("budgets", () => {
       assert.deepStrictEqual(yield* budget.spent, { usd: 0, tokens: 0, turns: 0, unknown: 0 })
       assert.deepStrictEqual(yield* budget.left, { usd: 2, tokens: undefined })
     })))
+
+  /** A server whose SDK sums up: each turn has cost ten cents, and used ten tokens, more than what the result before has. */
+  const summing = () => {
+    let turns = 4
+    return Server.make(({ method, path }) => {
+      if (path.includes("00000000-0000-0000-0000-000000000000")) {
+        return Server.json({ error: "Session not found" }, 404)()
+      }
+      if (!path.endsWith("/messages")) return Server.json({ session }, method === "POST" ? 201 : 200)()
+      turns += 1
+      const message = {
+        ...result,
+        session_id: "s",
+        total_cost_usd: turns / 10,
+        usage: { input_tokens: 6, output_tokens: 4 },
+        modelUsage: { claude: { inputTokens: 6 * turns, outputTokens: 4 * turns, costUSD: turns / 10 } }
+      }
+      return Server.sse(
+        Server.frames(["session_start", { sessionId }], ["message", message], ["done", { sessionId }])
+      )()
+    })
+  }
+
+  it.effect("count as unknown, and as what they held, turns that follow on others which are not known", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const budget = yield* Budget.make({ usd: 10, share: 0.2 })
+      const handle = (yield* Sessions).attach(sessionId, { budget })
+      yield* handle.turns(["one", "two", "three"]).pipe(Stream.runDrain)
+      assert.deepStrictEqual(yield* handle.spent, { usd: 0, tokens: 0, turns: 3, unknown: 3 })
+      assert.deepInclude(yield* budget.spent, { usd: 0.6, turns: 3, unknown: 3 })
+    })).pipe(Effect.provide(summing().layer)))
+
+  it.effect("count each turn of a session by itself where an SDK sums up", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const budget = yield* Budget.make({ usd: 10 })
+      const handle = yield* (yield* Sessions).open({ agent: "demo" }, { budget })
+      yield* handle.ask("zero")
+      const before = yield* handle.spent
+      yield* handle.turns(["one", "two", "three"]).pipe(Stream.runDrain)
+      const spent = yield* handle.spent
+      assert.strictEqual(Math.round((spent.usd - before.usd) * 1e9), 0.3e9)
+      assert.strictEqual(spent.tokens - before.tokens, 30)
+      assert.deepStrictEqual(yield* budget.spent, spent)
+    })).pipe(Effect.provide(summing().layer)))
+
+  it.effect("count nothing for a turn of which nothing ran, as its sandbox was gone", () => {
+    const server = makeMortal()
+    return Effect.gen(function*() {
+      const budget = yield* Budget.make({ usd: 1, share: 0.25 })
+      const handle = (yield* Sessions).attach(sessionId, { budget, recovery: "restart" })
+      yield* Effect.ignore(handle.ask("one"))
+      const { turns } = yield* handle.spent
+      server.happen("sandbox killed")
+      yield* Effect.ignore(handle.ask("two"))
+      assert.deepInclude(yield* handle.spent, { turns: turns + 1 })
+      assert.strictEqual(yield* budget.held, 0)
+    }).pipe(Effect.provide(server.layer))
+  })
 
   const Step = Schema.Struct({
     session: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 })),
