@@ -195,7 +195,11 @@ const visit: Visit = once((walk, field, ast) => {
     }
     return
   }
-  for (const check of ast.checks ?? []) express(walk, field, check, jsonTypes[ast._tag])
+  for (const check of ast.checks ?? []) {
+    express(walk, field, check, jsonTypes[ast._tag])
+    // A check may hold a schema against the names of properties.
+    for (const part of check.annotations?.representation?.schemas ?? []) visit(walk, `${field}.*`, part)
+  }
   visitParts(visit)(walk, field, ast)
 })
 

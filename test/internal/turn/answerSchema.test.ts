@@ -67,6 +67,9 @@ const refused = {
   pattern: Schema.String.check(Schema.isPattern(/^a*$/)),
   patternOfNoUnicode: Schema.String.check(Schema.isPattern(/^a{$/)),
   ownPattern: Schema.String.check(Schema.makeFilter(() => true, { toJsonSchema: () => ({ pattern: "\\-" }) })),
+  names: Schema.Record(Schema.String, Schema.Finite).check(
+    Schema.isPropertyNames(Schema.String.check(Schema.isPattern(/^a/)))
+  ),
   own: Schema.String.check(Schema.makeFilter(() => true)),
   ownOfNewerDraft: Schema.String.check(
     Schema.makeFilter(() => true, { toJsonSchema: () => ({ unevaluatedProperties: false }) })
