@@ -96,7 +96,8 @@ export const layer = (options: Ash.AshOptions): Layer.Layer<Ash.AshServices, Ash
 
 /**
  * The services over undici. The choice for servers on Node with many streams at once: a turn and a request take less of the
- * processor than over `node:http`. It loads more when a program starts, and goes through no proxy.
+ * processor than over `node:http`. It loads more when a program starts, goes through no proxy,
+ * and needs Node 22 or Deno: undici does not start on Node 20 nor on Bun.
  */
 export const layerUndici = (options: Ash.AshOptions): Layer.Layer<Ash.AshServices, AshError> =>
   Ash.layerWithClient(options).pipe(Layer.provide(undiciTransport))
