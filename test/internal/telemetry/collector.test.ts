@@ -159,7 +159,9 @@ describe("a collector", () => {
       const repeats: Server.Script = ({ body, headers }) =>
         Server.json({ error: `${body} ${headers["authorization"]}`, statusCode: 400 }, 400)()
       const breaks: Server.Script = ({ body, headers }) =>
-        Effect.fail(new Error(`invalid header ${headers["authorization"]} of ${body}`))
+        Effect.fail(
+          Object.assign(new Error(`invalid header ${headers["authorization"]} of ${body}`), { code: "EINVAL" })
+        )
       for (
         const script of [
           repeats,
