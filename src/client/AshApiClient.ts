@@ -50,34 +50,45 @@ export class AshApiClient extends Context.Service<AshApiClient, ApiClient>()("ef
 const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpClientError.HttpClientError> =>
   Stream.isStream(value)
 
-/**
- * Releases what an attempt holds as soon as it fails, not only when the scope around its repetitions closes; and maps the
- * errors of the stream in its answer. One that was read to its end holds nothing, and to abort it costs as much as to make it.
- */
+/** What an attempt holds, and whether its stream was read to its end, and so holds nothing: to abort it costs as much as to make it. */
+interface Held {
+  readonly scope: Scope.Closeable
+  isRead: boolean
+}
+
+/** Releases what is held. Made apart from the attempt, which a scope would keep in memory while the stream is read. */
+const release = (held: Held) => (exit: Exit.Exit<unknown, unknown>) =>
+  held.isRead ? Effect.void : Scope.close(held.scope, exit)
+
+/** The same answer, with the errors of its stream as those of the method. */
+const readHeld =
+  (held: Held, toError: (reason: AshErrorReason) => AshError) => (answered: Answered<unknown>): Answered<unknown> => {
+    const { response, value } = answered
+    if (!Predicate.hasProperty(value, "body") || !isByteStream(value.body)) return answered
+    const { request } = response
+    const body = Stream.transformPull(value.body, (pull) =>
+      Effect.succeed(Effect.mapError(pull, (error) => {
+        if (!Cause.isDone(error)) {
+          return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
+        }
+        held.isRead = true
+        return error
+      })))
+    return { value: { ...value, body }, response }
+  }
+
+/** Releases what an attempt holds as soon as it fails, not only when the scope around its repetitions closes. */
 const holdStream = <E, R>(
   attempt: Effect.Effect<Answered<unknown>, E, R>,
   toError: (reason: AshErrorReason) => AshError
 ): Effect.Effect<Answered<unknown>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.flatMap(Scope.Scope, (outer) => {
-    const scope = Scope.makeUnsafe()
-    let isRead = false
-    const held = Effect.onError(Effect.provideService(attempt, Scope.Scope, scope), () => Scope.close(scope, Exit.void))
-    const answered = Effect.map(held, (answered) => {
-      const { response, value } = answered
-      if (!Predicate.hasProperty(value, "body") || !isByteStream(value.body)) return answered
-      const { request } = response
-      const body = Stream.transformPull(value.body, (pull) =>
-        Effect.succeed(Effect.mapError(pull, (error) => {
-          if (!Cause.isDone(error)) {
-            return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
-          }
-          isRead = true
-          return error
-        })))
-      return { value: { ...value, body }, response }
-    })
-    const release = (exit: Exit.Exit<unknown, unknown>) => isRead ? Effect.void : Scope.close(scope, exit)
-    return Effect.flatMap(Scope.addFinalizerExit(outer, release), () => answered)
+    const held: Held = { scope: Scope.makeUnsafe(), isRead: false }
+    return Scope.addFinalizerExit(outer, release(held)).pipe(
+      Effect.andThen(Scope.provide(attempt, held.scope)),
+      Effect.onError(() => Scope.close(held.scope, Exit.void)),
+      Effect.map(readHeld(held, toError))
+    )
   })
 
 /** The method of an endpoint. What it needs of its schemas is made when it is first called. */

@@ -2,6 +2,7 @@
  * How a turn gets from a message to the stream of its events. One function for all that send messages, as what a server
  * takes is asked once for all of them.
  */
+import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -120,7 +121,10 @@ const open = Effect.fnUntraced(function*(parts: Parts, request: TurnRequest, mak
   const account = ledgers.length === 0 ? undefined : new TurnAccount(sessionId, ledgers)
   const made = yield* makeControl(options)
   const control = account === undefined ? made : account.keptBy(made)
-  return { operation, sessionId, onTurnError, limits, control, send: send(parts, request, control, limits, account) }
+  return {
+    source: { operation, sessionId, onTurnError, limits, control },
+    send: send(parts, request, control, limits, account)
+  }
 })
 
 /** Sends messages, and reads the turns that answer them. */
@@ -144,9 +148,11 @@ export class TurnTransport extends Context.Service<TurnTransport, {
       )
       return {
         observed: (call, run) =>
-          Stream.unwrap(Effect.withFiber(({ context }) => {
+          Stream.fromChannel(Channel.contextWith((context: Context.Context<never>) => {
             const recorded = policy.recorded(context)
-            return recorded === undefined ? run(identity) : observe(telemetry, call, recorded, run)
+            return Stream.toChannel(
+              recorded === undefined ? run(identity) : Stream.unwrap(observe(telemetry, call, recorded, run))
+            )
           })),
         stream: (request, makeControl) => readTurn(open({ api, forms, policy }, request, makeControl))
       }

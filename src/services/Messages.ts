@@ -83,19 +83,18 @@ export class Messages extends Context.Service<Messages, {
         transport.observed(
           { operation, sessionId, agentName: undefined, content, options },
           (folding) =>
-            Effect.sync(() => {
-              const makeFold = folding(uncontrolledTurn.makeFold)
-              return transport.stream(
-                { operation, sessionId, content, options, onTurnError },
-                ({ exclusive = true }) =>
-                  exclusive
-                    ? Effect.map(
-                      Gated.enterUnfenced(gates, operation, sessionId, "turn"),
-                      (holder) => Gated.gatedTurn({ ...holder, operation, sessionId }, makeFold)
-                    )
-                    : Effect.succeed({ ...uncontrolledTurn, makeFold })
-              )
-            })
+            transport.stream(
+              { operation, sessionId, content, options, onTurnError },
+              ({ exclusive = true }) => {
+                const makeFold = folding(uncontrolledTurn.makeFold)
+                return exclusive
+                  ? Effect.map(
+                    Gated.enterUnfenced(gates, operation, sessionId, "turn"),
+                    (holder) => Gated.gatedTurn({ ...holder, operation, sessionId }, makeFold)
+                  )
+                  : Effect.succeed({ ...uncontrolledTurn, makeFold })
+              }
+            )
         )
 
       const list = (id: string, options: ListMessagesOptions = {}) =>

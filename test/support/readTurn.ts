@@ -27,21 +27,20 @@ export const answerOf = (body: Stream.Stream<Uint8Array, AshError>): TurnAnswer 
   redact: identity
 })
 
-/** A turn that is answered so. */
+/** A turn that is to be read. */
 export const sourceOf = (
-  answer: TurnAnswer,
   { limits = {}, onTurnError = "fail", operation = "test" }: ReadOptions = {}
 ): TurnSource => ({
   operation,
   sessionId,
   onTurnError,
   limits: turnLimits(limits),
-  control: uncontrolledTurn,
-  send: Effect.succeed(answer)
+  control: uncontrolledTurn
 })
 
 /** Reads a turn of which the answer is there. */
 export const readTurn = (
   body: Stream.Stream<Uint8Array, AshError>,
   options?: ReadOptions
-): Stream.Stream<StreamEvent, AshError> => TurnReader.readTurn(Effect.succeed(sourceOf(answerOf(body), options)))
+): Stream.Stream<StreamEvent, AshError> =>
+  TurnReader.readTurn(Effect.succeed({ source: sourceOf(options), send: Effect.succeed(answerOf(body)) }))

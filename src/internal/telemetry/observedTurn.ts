@@ -8,7 +8,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Metric from "effect/Metric"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { AshError } from "../../schema/AshError.ts"
@@ -208,9 +207,7 @@ class ObservedTurn {
 }
 
 /** Starts a turn. What the turn is folded into is made through the function that is given. */
-export type RunTurn<A> = (
-  folding: (makeFold: TurnFold.Make) => TurnFold.Make
-) => Effect.Effect<Stream.Stream<A, AshError>, AshError, Scope.Scope>
+export type RunTurn<A> = (folding: (makeFold: TurnFold.Make) => TurnFold.Make) => Stream.Stream<A, AshError>
 
 /** Observes a turn from its call to its end. */
 export const observe = Effect.fnUntraced(function*<A extends TurnFold.TurnEvent>(
@@ -224,7 +221,7 @@ export const observe = Effect.fnUntraced(function*<A extends TurnFold.TurnEvent>
     ? yield* Effect.makeSpan(name, { kind: "client", attributes: attributesOf(telemetry.server, call) })
     : undefined
   const turn = new ObservedTurn(telemetry.metrics, call, recorded, yield* Effect.context<never>(), span)
-  const stream = Stream.unwrap(run((makeFold) => turn.folding(makeFold)))
+  const stream = run((makeFold) => turn.folding(makeFold))
   return (span === undefined ? stream : Stream.provideService(stream, Tracer.ParentSpan, span)).pipe(
     Stream.mapArrayEffect((batch) => turn.receive(batch)),
     Stream.mapError((error) => turn.fail(error)),

@@ -44,7 +44,11 @@ export interface TurnSource {
   readonly onTurnError: OnTurnError
   readonly limits: TurnLimits
   readonly control: TurnControl
-  /** Sends the message. */
+}
+
+/** A turn, and what sends its message. */
+export interface TurnToSend {
+  readonly source: TurnSource
   readonly send: Effect.Effect<TurnAnswer, AshError, Scope.Scope>
 }
 

@@ -6,9 +6,11 @@ import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import { AshError } from "../../schema/AshError.ts"
 import type { ClaudeMessage } from "../../schema/ClaudeMessage.ts"
+import type { HttpExchange } from "../../schema/HttpExchange.ts"
 import { StreamTruncated, TurnFailed, TurnMixed } from "../../schema/Reasons.ts"
 import { type DoneEvent, mayBeBlock, type StreamEvent, type TurnErrorEvent } from "../../schema/StreamEvent.ts"
 import { printable, printableLines } from "../request/printable.ts"
+import type { Redact } from "../request/secrets.ts"
 import { hideTurn, whatWasWrong, withKnown } from "./brokenTurn.ts"
 import type { TurnAnswer, TurnSource } from "./turnControl.ts"
 import * as TurnFold from "./turnFold.ts"
@@ -35,7 +37,8 @@ const isWork: ReadonlySet<ClaudeMessage["_tag"]> = new Set(["Assistant", "User",
 /** The events of a turn up to its end. A class, as methods stay compiled when a turn ends, and closures do not. */
 export class TurnEnding implements TurnProgress {
   readonly #source: TurnSource
-  readonly #answer: TurnAnswer
+  readonly #http: HttpExchange | undefined
+  readonly #redact: Redact
   readonly #fold: TurnFold.State
   /** What was taken back by the event that is folded. */
   #replaced: Array<StreamEvent> = []
@@ -47,11 +50,12 @@ export class TurnEnding implements TurnProgress {
   #mixed: AshError | undefined
   #endedBy = "the server closed it"
 
-  constructor(source: TurnSource, answer: TurnAnswer) {
+  constructor(source: TurnSource, { http, redact }: TurnAnswer) {
     this.#source = source
-    this.#answer = answer
+    this.#http = http
+    this.#redact = redact
     this.#fold = source.control.makeFold({
-      redact: answer.redact,
+      redact,
       listener: {
         replaced: (kind, abandoned, text) => {
           this.#replaced.push({ _tag: kind === "text" ? "TextReplaced" : "ThinkingReplaced", abandoned, text })
@@ -80,7 +84,7 @@ export class TurnEnding implements TurnProgress {
   end(): AshError | Cause.Done {
     const last = this.#last
     return last?._tag === "TurnError" && this.#hasFailed
-      ? this.#turnFailed(printableLines(this.#answer.redact(last.error)))
+      ? this.#turnFailed(printableLines(this.#redact(last.error)))
       : Cause.Done()
   }
 
@@ -100,7 +104,7 @@ export class TurnEnding implements TurnProgress {
   failure(error: AshError): AshError {
     const { reason } = error
     return withKnown(reason._tag === "ConnectionLost" ? this.truncated(reason.message) : error, {
-      http: reason.http ?? this.#answer.http,
+      http: reason.http ?? this.#http,
       // Of turns that are mixed it is not known which one was read.
       ...(reason._tag === "TurnMixed" ? {} : { partialTurn: hideTurn(TurnFold.toTurn(this.#fold)) })
     })
@@ -115,7 +119,7 @@ export class TurnEnding implements TurnProgress {
       operation: this.#source.operation,
       reason: new TurnFailed({
         message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}${
-          whatWasWrong(TurnFold.outcomeOf(this.#fold.result), this.#answer.redact)
+          whatWasWrong(TurnFold.outcomeOf(this.#fold.result), this.#redact)
         }`,
         sessionId: this.#source.sessionId,
         error

@@ -76,10 +76,11 @@ const sizeOf = (json: unknown): number => {
     const value = rest.pop()
     size += 16
     if (Predicate.isString(value)) size += bytesOf(value)
-    else if (typeof value === "object" && value !== null) {
-      for (const [name, inner] of Object.entries(value)) {
+    else if (Array.isArray(value)) { for (const inner of value) rest.push(inner) }
+    else if (Predicate.isObject(value)) {
+      for (const name of Object.keys(value)) {
         size += name.length
-        rest.push(inner)
+        rest.push(value[name])
       }
     }
   }

@@ -17,7 +17,7 @@ import type { AshError } from "../../schema/AshError.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { renamed } from "../request/operations.ts"
 import { Arrivals, type End } from "./arrivals.ts"
-import type { TurnAnswer, TurnSource } from "./turnControl.ts"
+import type { TurnAnswer, TurnSource, TurnToSend } from "./turnControl.ts"
 import { TurnEnding } from "./turnEnd.ts"
 import { EventDecoder } from "./turnStream.ts"
 import { timedOut, type Timer, TurnTimers } from "./turnTimers.ts"
@@ -54,33 +54,35 @@ class TurnReader {
   }
 
   /** Sends the message and reads what answers it, in a fiber of the scope. What that holds is released behind the fiber. */
-  start(scope: Scope.Scope): Effect.Effect<unknown> {
+  start(send: TurnToSend["send"], scope: Scope.Scope): Effect.Effect<unknown> {
     const held = Scope.forkUnsafe(scope)
-    const { control: { abort }, send } = this.#source
-    const read = Effect.flatMap(
-      Scope.provide(send, held),
-      (answer) =>
-        Effect.flatMap(Channel.toPullScoped(answer.body.channel, held), (pull) => {
-          this.#begin(answer)
-          return Effect.forever(Effect.flatMap(pull, (batch) => this.#add(batch)), { disableYield: true })
-        })
+    const read = Effect.flatMap(Scope.provide(send, held), (answer) => this.#read(answer, held))
+    return Effect.flatMap(
+      Effect.forkIn(read, scope, { startImmediately: true }),
+      (fiber) => this.#watch(fiber, scope)
     )
-    const reading = Effect.forkIn(
-      Effect.onExit(read, (end) => Effect.sync(() => this.#arrivals.finish(end))),
-      scope,
-      { startImmediately: true }
-    )
-    return Effect.flatMap(reading, (fiber) => {
-      this.#fiber = fiber
-      const stop = Scope.addFinalizer(scope, Effect.sync(() => this.#timers?.stop()))
-      return abort === undefined ? stop : Effect.andThen(
-        stop,
-        Effect.forkIn(
-          Effect.onError(abort, (cause) => Effect.sync(() => this.#break(Exit.failCause(cause)))),
-          scope
-        )
-      )
+  }
+
+  #read(answer: TurnAnswer, held: Scope.Scope): Effect.Effect<never, AshError | Cause.Done> {
+    return Effect.flatMap(Channel.toPullScoped(answer.body.channel, held), (pull) => {
+      this.#begin(answer)
+      return Effect.forever(Effect.flatMap(pull, (batch) => this.#add(batch)), { disableYield: true })
     })
+  }
+
+  /** Ends the turn when it is to be ended, and its timers with the scope. */
+  #watch(fiber: Fiber.Fiber<never, AshError | Cause.Done>, scope: Scope.Scope): Effect.Effect<unknown> {
+    this.#fiber = fiber
+    fiber.addObserver((end) => this.#arrivals.finish(end))
+    const { abort } = this.#source.control
+    const stop = Scope.addFinalizer(scope, Effect.sync(() => this.#timers?.stop()))
+    return abort === undefined ? stop : Effect.andThen(
+      stop,
+      Effect.forkIn(
+        Effect.onError(abort, (cause) => Effect.sync(() => this.#break(Exit.failCause(cause)))),
+        scope
+      )
+    )
   }
 
   #begin(answer: TurnAnswer) {
@@ -192,14 +194,14 @@ class TurnReader {
 
 /** Streams a turn: the message is sent when the stream is run. */
 export const readTurn = (
-  open: Effect.Effect<TurnSource, AshError, Scope.Scope>
+  open: Effect.Effect<TurnToSend, AshError, Scope.Scope>
 ): Stream.Stream<StreamEvent, AshError> =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope: Scope.Scope) =>
-      Effect.flatMap(Scope.provide(open, scope), (source) =>
+      Effect.flatMap(Scope.provide(open, scope), ({ send, source }) =>
         Effect.withFiber((fiber) => {
           const reader = new TurnReader(source, fiber.getRef(Clock.Clock), fiber.context)
-          return Effect.as(reader.start(scope), reader.next)
+          return Effect.as(reader.start(send, scope), reader.next)
         }))
     )
   )

@@ -119,7 +119,7 @@ export const stream = (
   const { agentName, id, services } = handle
   return services.turns.observed(
     { operation, sessionId: id, agentName, content, options },
-    (folding) => begin(handle, operation, content, options, folding(makeFold))
+    (folding) => Stream.unwrap(begin(handle, operation, content, options, folding(makeFold)))
   )
 }
 

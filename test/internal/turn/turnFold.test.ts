@@ -441,8 +441,7 @@ describe("what a stream keeps", () => {
           }
           yield { _tag: "Done" } as const
         }
-        const answer = answerOf(Stream.empty)
-        const ending = new TurnEnding(sourceOf(answer), answer)
+        const ending = new TurnEnding(sourceOf(), answerOf(Stream.empty))
         const stream = Stream.fromIterable(all(), { chunkSize: 1 }).pipe(
           Stream.flatMap((event) => Stream.fromIterable(ending.take([event])))
         )
