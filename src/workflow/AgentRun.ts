@@ -49,8 +49,15 @@ export const approval = (message: string): Approval => Approval.make({ message }
 /** A wait for a time. */
 export const sleep = (duration: Duration.Input): Sleep => Sleep.make({ duration: Duration.fromInputUnsafe(duration) })
 
-/** A file to bring into the workspace before the first turn. It is kept in the database, so large ones belong elsewhere. */
-const BroughtFile = Schema.Struct({ path: FilePath, content: Schema.Union([Schema.String, BytesFromBase64]) })
+/**
+ * A file to bring into the workspace before the first turn, as text or as bytes. It is kept in the database, so large ones
+ * belong elsewhere.
+ */
+export type BroughtFile = typeof BroughtFile.Type
+export const BroughtFile = Schema.Union([
+  Schema.Struct({ path: FilePath, content: Schema.String }),
+  Schema.Struct({ path: FilePath, bytes: BytesFromBase64 })
+]).annotate({ identifier: "BroughtFile" })
 
 const {
   allowedTools,

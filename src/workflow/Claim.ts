@@ -15,7 +15,7 @@ interface Stamp {
 }
 
 const stamp: Effect.Effect<Stamp> = Clock.clockWith((clock) =>
-  Effect.sync(() => ({ nanos: clock.currentTimeNanosUnsafe(), millis: clock.currentTimeMillisUnsafe() }))
+  Effect.sync(() => ({ nanos: clock.monotonicTimeNanosUnsafe(), millis: clock.currentTimeMillisUnsafe() }))
 )
 
 /** A claim that is held. */

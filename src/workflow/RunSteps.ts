@@ -7,7 +7,7 @@ import { AshError } from "../schema/AshError.ts"
 import { NotFound } from "../schema/Reasons.ts"
 import type { CreateSessionRequest } from "../schema/Session.ts"
 import type { SessionFiles } from "../services/SessionFiles.ts"
-import type { AgentRunPayload, Ask, CollectedFile } from "./AgentRun.ts"
+import type { AgentRunPayload, Ask, BroughtFile, CollectedFile } from "./AgentRun.ts"
 import type { Cancellations } from "./Cancellations.ts"
 import * as Patience from "./patience.ts"
 import { RunCancelled, TooManyAttempts } from "./RunErrors.ts"
@@ -124,10 +124,12 @@ export const make = (services: StepServices) => {
     takePlace,
     open: (payload: AgentRunPayload, generation: number) =>
       cancellations.orCancelled(payload.id)(open(services, payload, generation)),
-    bring: (id: string, sessionId: string, brought: NonNullable<AgentRunPayload["files"]>) =>
-      cancellations.orCancelled(id)(
-        Effect.asVoid(Patience.patiently(settings.patience, files.write(sessionId, brought)))
-      ),
+    bring: (id: string, sessionId: string, brought: ReadonlyArray<BroughtFile>) => {
+      const written = brought.map((file) => ({ path: file.path, content: "bytes" in file ? file.bytes : file.content }))
+      return cancellations.orCancelled(id)(
+        Effect.asVoid(Patience.patiently(settings.patience, files.write(sessionId, written)))
+      )
+    },
     turn: (key: TurnKey, sessionId: string, known: number, ask: Ask, costBefore: number) =>
       cancellations.orCancelled(key.runId)(
         Effect.gen(function*() {

@@ -17,12 +17,12 @@ export interface Patience {
 
 /** The patience of so long, which lasts longer between two attempts each time, and as long as the server asks for. */
 export const make = (patience: Duration.Duration): Effect.Effect<Patience> =>
-  Effect.map(Clock.currentTimeNanos, (begun) => {
+  Effect.map(Clock.monotonicTimeNanos, (begun) => {
     let attempts = 0
     return {
       wait: (error) =>
         Effect.gen(function*() {
-          const waited = (yield* Clock.currentTimeNanos) - begun
+          const waited = (yield* Clock.monotonicTimeNanos) - begun
           if (!error.isRetryable || waited > Duration.toNanosUnsafe(patience)) return yield* error
           attempts += 1
           const pause = Duration.min(Duration.millis(500 * 2 ** Math.min(attempts, 10)), longestPause)

@@ -210,7 +210,7 @@ export const turnOnce = Effect.fnUntraced(function*(
       const { afterSequence, generation, runId, sessionId, step } = row
       return yield* new TurnOutcomeUnknown({ runId, step, generation, sessionId, afterSequence })
     }
-    const now = yield* Clock.currentTimeNanos
+    const now = yield* Clock.monotonicTimeNanos
     if (row !== undefined) since ??= now
     const waited = Duration.nanos(now - (since ?? now))
     const attempt = row === undefined

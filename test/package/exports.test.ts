@@ -210,6 +210,7 @@ describe("exports", () => {
       "ApprovalClosed",
       "AshWorkflow",
       "Ask",
+      "BroughtFile",
       "CollectedFile",
       "Decision",
       "InvalidRun",

@@ -1,35 +1,360 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Stream from "effect/Stream"
 import { AgentScript, AshEmbedded } from "../../src/embedded.ts"
+import { Agents } from "../../src/services/Agents.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
+import { type AgentRunPayload, approval, ask, sleep, type Step } from "../../src/workflow/AgentRun.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
+import { PlanFailed } from "../../src/workflow/RunErrors.ts"
 
-const layer = (script: AgentScript.AgentScript, options: AshWorkflow.WorkerOptions = {}) =>
-  Layer.provideMerge(
-    AshWorkflow.layerTest(options),
-    AshEmbedded.layer({ agents: { worker: { script } } })
+const script: AgentScript.AgentScript = ({ prompt, workspace }) =>
+  Stream.fromEffect(
+    Effect.as(workspace.writeFile("answer.txt", prompt), AgentScript.say(`done: ${prompt}`))
   )
+
+const options: AshWorkflow.WorkerOptions = { cancelInterval: 20 }
+
+const layer = (own: AshWorkflow.WorkerOptions = {}, agent: AgentScript.AgentScript = script) =>
+  Layer.provideMerge(
+    AshWorkflow.layerTest({ ...options, ...own }),
+    AshEmbedded.layer({ agents: { worker: { script: agent } } })
+  )
+
+const run = (own: Partial<AgentRunPayload> = {}): AgentRunPayload => ({
+  id: "one",
+  agent: "worker",
+  ...(own.plan === undefined ? { steps: ["first", "second"] } : {}),
+  ...own
+})
+
+const start = (own: Partial<AgentRunPayload> = {}) => Effect.flatMap(AgentRuns, (runs) => runs.start(run(own)))
+const result = (id = "one") => Effect.flatMap(AgentRuns, (runs) => runs.result(id, { every: 10 }))
+const status = (id = "one") => Effect.flatMap(AgentRuns, (runs) => runs.status(id))
+const finish = (own: Partial<AgentRunPayload> = {}) => Effect.andThen(start(own), result(own.id))
+
+/** Waits until a run is as it is going to be. */
+const until = Effect.fnUntraced(
+  function*(is: (status: Effect.Success<ReturnType<typeof start>>) => boolean, id = "one") {
+    while (true) {
+      const now = yield* status(id)
+      if (is(now)) return now
+      yield* Effect.sleep(5)
+    }
+  }
+)
+
+const alive = Effect.flatMap(
+  Sessions,
+  (sessions) => Effect.map(sessions.list(), (all) => all.filter(({ status }) => status !== "ended").length)
+)
+
+/** An agent whose turns end when they are let. */
+const held = Effect.map(
+  Effect.all([Deferred.make<void>(), Deferred.make<void>()]),
+  ([begun, end]) => {
+    const agent: AgentScript.AgentScript = ({ prompt }) =>
+      Stream.fromEffect(
+        Deferred.succeed(begun, undefined).pipe(
+          Effect.andThen(Deferred.await(end)),
+          Effect.as(AgentScript.say(`done: ${prompt}`))
+        )
+      )
+    return { agent, begun: Deferred.await(begun), end: Deferred.succeed(end, undefined) }
+  }
+)
 
 describe("a run", () => {
   it.live("does its steps in order in one session, which has ended when its result is there", () =>
     Effect.gen(function*() {
-      const runs = yield* AgentRuns
-      yield* runs.start({ id: "one", agent: "worker", steps: ["first", "second"] })
-      const result = yield* runs.result("one", { every: 20 })
-      assert.strictEqual(result.generations, 1)
-      assert.deepStrictEqual(
-        result.turns.map(({ afterSequence, how, lastSequence }) => [afterSequence, lastSequence, how]),
-        [
-          [0, 3, "received"],
-          [3, 6, "received"]
-        ]
+      const { costUsd, generations, sessionId, text, turns } = yield* finish({ collect: ["answer.txt"] })
+      assert.deepStrictEqual({ generations, text, costUsd }, { generations: 1, text: "done: second", costUsd: 0 })
+      assert.deepStrictEqual(turns.map(({ afterSequence, how, lastSequence }) => [afterSequence, lastSequence, how]), [
+        [0, 3, "received"],
+        [3, 6, "received"]
+      ])
+      assert.strictEqual((yield* (yield* Sessions).get(sessionId)).status, "ended")
+      assert.deepInclude(yield* status(), { state: "succeeded", step: 1, attempts: 0 })
+      const ledger = yield* (yield* AgentRuns).turns("one")
+      assert.deepStrictEqual(ledger.map(({ claims, status, step }) => [step, status, claims]), [
+        [0, "done", 1],
+        [1, "done", 1]
+      ])
+    }).pipe(Effect.provide(layer())))
+
+  it.live("brings files, and names those that it leaves, or fails where they are missing", () =>
+    Effect.gen(function*() {
+      const files = [{ path: "in/a.txt", content: "text" }, { path: "b.bin", bytes: new Uint8Array([1, 2]) }]
+      const one = yield* finish({ files, collect: ["in/a.txt", "b.bin", "answer.txt"] })
+      assert.deepStrictEqual(one.files.map(({ path, size }) => [path, size]), [
+        ["in/a.txt", 4],
+        ["b.bin", 2],
+        ["answer.txt", 6]
+      ])
+      const error = yield* Effect.flip(finish({ id: "two", collect: ["none.txt"] }))
+      assert.strictEqual(error._tag, "AshError")
+      assert.include(error.message, "none.txt")
+      assert.deepInclude(yield* status("two"), { state: "failed", failure: error.message })
+      assert.strictEqual(yield* alive, 0)
+    }).pipe(Effect.provide(layer())))
+
+  it.live("is decided on by a plan, whose steps see the turn before and the input", () => {
+    const plans: AshWorkflow.WorkerOptions["plans"] = {
+      count: ({ input, last, step }) =>
+        Effect.succeed(
+          step === 3 ? undefined : ask(`${JSON.stringify(input)} ${step} after ${last?.text ?? "nothing"}`)
+        ),
+      fail: () => Effect.fail(new PlanFailed({ message: "no idea" }))
+    }
+    return Effect.gen(function*() {
+      const { text, turns } = yield* finish({ plan: "count", input: { a: 1 } })
+      assert.strictEqual(turns.length, 3)
+      assert.include(text, "{\"a\":1} 2 after done: {\"a\":1} 1 after")
+      assert.strictEqual((yield* Effect.flip(finish({ id: "two", plan: "fail" })))._tag, "PlanFailed")
+      assert.include((yield* Effect.flip(finish({ id: "three", plan: "toString" }))).message, "no plan \"toString\"")
+      assert.strictEqual(yield* alive, 0)
+    }).pipe(Effect.provide(layer({ plans })))
+  })
+
+  it.live("gives sessions what must not lie in the database", () => {
+    const agent: AgentScript.AgentScript = ({ workspace }) =>
+      Stream.fromEffect(Effect.map(workspace.exec("echo $TOKEN"), ({ stdout }) => AgentScript.say(stdout)))
+    return Effect.gen(function*() {
+      assert.strictEqual((yield* finish()).text.trim(), "of one")
+    }).pipe(Effect.provide(layer({ secrets: ({ id }) => Effect.succeed({ extraEnv: { TOKEN: `of ${id}` } }) }, agent)))
+  })
+
+  it.live("has no more sessions at once than it may", () => {
+    let most = 0
+    let now = 0
+    const agent: AgentScript.AgentScript = () =>
+      Stream.fromEffect(
+        Effect.sync(() => most = Math.max(most, ++now)).pipe(
+          Effect.andThen(Effect.sleep(5)),
+          Effect.andThen(Effect.sync(() => now--)),
+          Effect.as(AgentScript.say("done"))
+        )
       )
-      assert.include(result.text, "second")
-      const session = yield* (yield* Sessions).get(result.sessionId)
-      assert.strictEqual(session.status, "ended")
-      const status = yield* runs.status("one")
-      assert.strictEqual(status.state, "succeeded")
-    }).pipe(Effect.provide(layer(AgentScript.echo))))
+    const ids = ["1", "2", "3", "4"]
+    return Effect.gen(function*() {
+      yield* Effect.forEach(ids, (id) => start({ id, steps: ["go"] }))
+      yield* Effect.forEach(ids, (id) => result(id))
+      assert.strictEqual(most, 1)
+    }).pipe(Effect.provide(layer({ maxRunning: 1 }, agent)))
+  })
+})
+
+describe("the id of a run", () => {
+  it.live("names one run: with the same payload again it is the same, with another one it is refused", () =>
+    Effect.gen(function*() {
+      yield* start({ input: { a: 1, b: [2] } })
+      yield* start({ input: { b: [2], a: 1 } })
+      yield* result()
+      assert.deepInclude(yield* start({ input: { a: 1, b: [2] } }), { state: "succeeded" })
+      const error = yield* Effect.flip(start({ input: { a: 2 } }))
+      assert.strictEqual(error._tag, "RunConflict")
+      assert.strictEqual((yield* Effect.flip(start({ steps: ["other"] })))._tag, "RunConflict")
+      assert.strictEqual((yield* (yield* AgentRuns).turns("one")).length, 2)
+    }).pipe(Effect.provide(layer())))
+
+  it.live("names no run that was not started", () =>
+    Effect.gen(function*() {
+      const runs = yield* AgentRuns
+      assert.strictEqual((yield* Effect.flip(result("none")))._tag, "RunNotFound")
+      assert.strictEqual((yield* Effect.flip(runs.status("none")))._tag, "RunNotFound")
+      assert.strictEqual((yield* Effect.flip(runs.cancel("none")))._tag, "RunNotFound")
+      assert.strictEqual((yield* Effect.flip(Stream.runDrain(runs.watch("none"))))._tag, "RunNotFound")
+    }).pipe(Effect.provide(layer())))
+
+  const invalid: ReadonlyArray<readonly [string, object, string]> = [
+    ["a prompt that is too long", { steps: ["x".repeat(500_001)] }, "500,000 characters"],
+    ["no steps", { steps: [] }, "at least one step"],
+    ["neither steps nor a plan", { steps: undefined }, "either steps or a plan"],
+    ["steps and a plan", { steps: ["a"], plan: "p" }, "either steps or a plan"],
+    ["an empty id", { id: "" }, "id must be"],
+    ["an id that is too long", { id: "x".repeat(201) }, "id must be"],
+    ["no agent", { agent: "" }, "agent must be"],
+    ["a path that leads out", { collect: ["../x"] }, "collect[0]"],
+    ["a payload that is too large", { files: [{ path: "a", content: "x".repeat(9_000_000) }] }, "8388608"],
+    ["an endless sleep", { steps: [{ _tag: "Sleep", duration: Infinity }] }, "steps"]
+  ]
+
+  it.live.each(invalid)("is not given to a run of %s", ([, own, message]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(start(own))
+      assert.strictEqual(error._tag, "InvalidRun")
+      assert.include(error.message, message)
+      assert.isBelow(error.message.length, 1000)
+      assert.deepStrictEqual(yield* (yield* AgentRuns).list(), [])
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("a run that is cancelled", () => {
+  it.live("ends within its turn, and its session with it; once more changes nothing", () =>
+    Effect.gen(function*() {
+      const { agent, begun } = yield* held
+      yield* Effect.gen(function*() {
+        const runs = yield* AgentRuns
+        yield* start({ steps: ["only"] })
+        yield* begun
+        assert.isDefined((yield* runs.cancel("one")).cancelledAt)
+        yield* runs.cancel("one")
+        assert.strictEqual((yield* Effect.flip(result()))._tag, "RunCancelled")
+        assert.strictEqual(yield* alive, 0)
+        assert.deepInclude(yield* runs.cancel("one"), { state: "cancelled" })
+      }).pipe(Effect.provide(layer({}, agent)))
+    }))
+
+  it.live("does not begin where it has not begun", () =>
+    Effect.gen(function*() {
+      const { agent, begun, end } = yield* held
+      yield* Effect.gen(function*() {
+        const runs = yield* AgentRuns
+        yield* start({ steps: ["only"] })
+        yield* begun
+        yield* start({ id: "two" })
+        yield* runs.cancel("two")
+        assert.strictEqual((yield* Effect.flip(result("two")))._tag, "RunCancelled")
+        assert.isUndefined((yield* status("two")).sessionId)
+        yield* end
+        yield* result()
+      }).pipe(Effect.provide(layer({ maxRunning: 1 }, agent)))
+    }))
+
+  it.live("stays as it is where it has ended", () =>
+    Effect.gen(function*() {
+      yield* finish()
+      assert.deepInclude(yield* (yield* AgentRuns).cancel("one"), { state: "succeeded", cancelledAt: undefined })
+    }).pipe(Effect.provide(layer())))
+
+  const waits: ReadonlyArray<readonly [string, Step]> = [
+    ["an approval", approval("may it?")],
+    ["a time", sleep("1 hour")]
+  ]
+
+  it.live.each(waits)(
+    "ends while it waits for %s",
+    ([, step]) =>
+      Effect.gen(function*() {
+        yield* start({ steps: ["first", step, "second"] })
+        yield* until(({ state }) => state === "waiting")
+        yield* (yield* AgentRuns).cancel("one")
+        assert.strictEqual((yield* Effect.flip(result()))._tag, "RunCancelled")
+        assert.strictEqual((yield* (yield* AgentRuns).turns("one")).length, 1)
+        assert.strictEqual(yield* alive, 0)
+      }).pipe(Effect.provide(layer()))
+  )
+})
+
+describe("an approval", () => {
+  const waiting = Effect.andThen(
+    start({ steps: ["first", approval("send it?"), "second"] }),
+    until(({ token }) => token !== undefined)
+  )
+
+  it.live("lets a run go on, once", () =>
+    Effect.gen(function*() {
+      const runs = yield* AgentRuns
+      const { state, token = "", waitsFor } = yield* waiting
+      assert.deepStrictEqual({ state, waitsFor }, { state: "waiting", waitsFor: "send it?" })
+      yield* runs.approve(token)
+      yield* Effect.ignore(runs.approve(token))
+      assert.strictEqual((yield* result()).turns.length, 2)
+      assert.strictEqual((yield* Effect.flip(runs.approve(token)))._tag, "ApprovalClosed")
+      assert.strictEqual((yield* Effect.flip(runs.reject("none", "no")))._tag, "ApprovalClosed")
+    }).pipe(Effect.provide(layer())))
+
+  it.live("that is rejected ends the run with its reason", () =>
+    Effect.gen(function*() {
+      const { token = "" } = yield* waiting
+      yield* (yield* AgentRuns).reject(token, "not today")
+      const error = yield* Effect.flip(result())
+      assert.strictEqual(error._tag, "RunRejected")
+      assert.include(error.message, "not today")
+      assert.strictEqual((yield* (yield* AgentRuns).turns("one")).length, 1)
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("what is seen of runs", () => {
+  it.live("is their list, the newest first, by state and agent", () =>
+    Effect.gen(function*() {
+      const runs = yield* AgentRuns
+      for (const id of ["a", "b", "c"]) yield* finish({ id })
+      const ids = (options: Parameters<typeof runs.list>[0]) =>
+        Effect.map(runs.list(options), (all) => all.map(({ id }) => id))
+      assert.deepStrictEqual(yield* ids({}), ["c", "b", "a"])
+      assert.deepStrictEqual(yield* ids({ limit: 1, before: "c" }), ["b"])
+      assert.deepStrictEqual(yield* ids({ state: "failed" }), [])
+      assert.deepStrictEqual(yield* ids({ agent: "worker", limit: 0 }), ["c"])
+    }).pipe(Effect.provide(layer())))
+
+  it.live("is a stream of states and stored messages, until the end", () =>
+    Effect.gen(function*() {
+      const runs = yield* AgentRuns
+      yield* start()
+      const events = yield* Stream.runCollect(runs.watch("one", { every: 5 }))
+      const messages = events.flatMap((event) => event._tag === "MessageStored" ? [event.message.sequence] : [])
+      assert.deepStrictEqual(messages, [1, 2, 3, 4, 5, 6])
+      const last = events.at(-1)
+      assert.strictEqual(last?._tag === "StatusChanged" ? last.status.state : undefined, "succeeded")
+    }).pipe(Effect.provide(layer())))
+
+  it.live("is gone when it is purged, and the id is free", () =>
+    Effect.gen(function*() {
+      const runs = yield* AgentRuns
+      yield* finish()
+      assert.strictEqual(yield* runs.purge({ olderThan: "1 hour" }), 0)
+      assert.strictEqual(yield* runs.purge({ olderThan: 0 }), 1)
+      assert.strictEqual((yield* Effect.flip(status()))._tag, "RunNotFound")
+      assert.deepStrictEqual(yield* runs.turns("one"), [])
+      assert.strictEqual((yield* finish({ steps: ["other"] })).text, "done: other")
+    }).pipe(Effect.provide(layer())))
+})
+
+describe("what goes wrong at the server", () => {
+  it.live("ends a run whose agent is deleted between its turns", () =>
+    Effect.gen(function*() {
+      yield* start({ steps: ["first", approval("go on?"), "second"] })
+      const { token = "" } = yield* until(({ token }) => token !== undefined)
+      yield* (yield* Agents).delete("worker")
+      yield* (yield* AgentRuns).approve(token)
+      const error = yield* Effect.flip(result())
+      assert.strictEqual(error._tag === "AshError" ? error.reason._tag : error._tag, "NotFound")
+      assert.deepInclude(yield* status(), { state: "failed" })
+    }).pipe(Effect.provide(layer())))
+
+  it.live("ends a run of an agent that is not there", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(finish({ agent: "none" }))
+      assert.strictEqual(error._tag === "AshError" ? error.reason._tag : error._tag, "NotFound")
+    }).pipe(Effect.provide(layer())))
+
+  it.live("ends a run whose turn the agent fails, and keeps nothing of what was said in it", () => {
+    const agent: AgentScript.AgentScript = () => Stream.make(AgentScript.say("a secret"), AgentScript.fail("it broke"))
+    return Effect.gen(function*() {
+      const error = yield* Effect.flip(finish())
+      assert.include(error.message, "it broke")
+      assert.notInclude(JSON.stringify(error), "a secret")
+      assert.isUndefined(error._tag === "AshError" ? error.partialTurn : "no AshError")
+      assert.deepStrictEqual((yield* (yield* AgentRuns).turns("one")).map(({ status }) => status), ["done"])
+    }).pipe(Effect.provide(layer({}, agent)))
+  })
+
+  it.live("cuts a text of 20 MB, and refuses a structured output that is as large", () => {
+    const large = "ä".repeat(10_000_000)
+    const agent: AgentScript.AgentScript = ({ prompt }) =>
+      prompt === "text"
+        ? Stream.make(AgentScript.say(large, { pieces: [large] }))
+        : Stream.make(AgentScript.finish({ structuredOutput: { large } }))
+    return Effect.gen(function*() {
+      const { isPartial, text } = yield* finish({ steps: ["text"] })
+      assert.isTrue(isPartial)
+      assert.strictEqual(new TextEncoder().encode(text).length, 1_048_576)
+      const error = yield* Effect.flip(finish({ id: "two", steps: ["output"] }))
+      assert.strictEqual(error._tag, "ResultTooLarge")
+    }).pipe(Effect.provide(layer({}, agent)))
+  })
 })

@@ -1,0 +1,158 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { AshEmbedded } from "../../src/embedded.ts"
+import { AgentRunPayload } from "../../src/workflow/AgentRun.ts"
+import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
+import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
+import * as Claim from "../../src/workflow/Claim.ts"
+import { readClusterSettings, readRunSettings } from "../../src/workflow/RunnerSettings.ts"
+import * as Sqlite from "../support/sqlite.ts"
+
+describe("settings of runners", () => {
+  const read = (settings: AshWorkflow.ClusterSettings & AshWorkflow.RunSettings) =>
+    Effect.flatMap(readRunSettings(settings), (read) => readClusterSettings(settings, read))
+
+  it.effect("have defaults by which nothing is lost", () =>
+    Effect.gen(function*() {
+      const { lease, terminationTimeout } = yield* read({})
+      assert.strictEqual(Duration.format(lease), "35s")
+      assert.strictEqual(Duration.format(terminationTimeout), "10m 30s")
+    }))
+
+  const refused: ReadonlyArray<readonly [string, AshWorkflow.ClusterSettings & AshWorkflow.RunSettings, string]> = [
+    [
+      "a lease that is shorter than three stalls",
+      { lease: "12 seconds" },
+      "lease is 12s, less than three times longestStall"
+    ],
+    ["a long stall", { longestStall: "20 seconds" }, "make it at least 1m"],
+    [
+      "a termination time-out below the longest turn",
+      { terminationTimeout: "1 minute" },
+      "a runner that is stopped would lose"
+    ],
+    ["a turn without an end", { longestTurn: "Infinity" }, "longestTurn must be a finite duration"],
+    ["no send window", { sendWindow: 0 }, "sendWindow must be"],
+    ["a unit that there is not", { settleTime: "5 bananas" as "5 seconds" }, "settleTime must be"],
+    ["half a run", { maxRunning: 0.5 }, "maxRunning must be an integer"],
+    ["no attempt", { maxAttempts: 0 }, "maxAttempts must be an integer"],
+    ["results that drivers do not read back", { maxStored: 20_000_000 }, "maxStored must be an integer of 1 to 4194304"]
+  ]
+
+  it.effect.each(refused)("are refused with the reason: %s", ([, settings, message]) =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(read(settings))
+      assert.strictEqual(error._tag, "SettingsRefused")
+      assert.include(error.message, message)
+    }))
+})
+
+describe("a claim", () => {
+  /** A clock whose two sides are moved apart. */
+  const clockOf = (time: { wall: number; monotonic: bigint }): Clock.Clock => ({
+    currentTimeMillisUnsafe: () => time.wall,
+    currentTimeMillis: Effect.sync(() => time.wall),
+    currentTimeNanosUnsafe: () => BigInt(time.wall) * 1_000_000n,
+    currentTimeNanos: Effect.sync(() => BigInt(time.wall) * 1_000_000n),
+    monotonicTimeNanosUnsafe: () => time.monotonic,
+    monotonicTimeNanos: Effect.sync(() => time.monotonic),
+    sleep: () => Effect.void
+  })
+  const moves: ReadonlyArray<readonly [string, number, number, number]> = [
+    ["holds while it is young", 1000, 1000, 0],
+    ["is renewed when its window is over", 3000, 3000, 1],
+    ["is renewed when the wall clock jumps ahead, as behind the sleep of a machine", 3_600_000, 0, 1],
+    ["is renewed when the wall clock jumps back", -3_600_000, 500, 1],
+    ["is renewed when the monotonic clock has gone on alone", 0, 3000, 1]
+  ]
+
+  it.effect.each(moves)("%s", ([, wall, monotonic, renewals]) => {
+    const time = { wall: 1_000_000_000, monotonic: 5_000_000_000n }
+    let renewed = 0
+    return Effect.gen(function*() {
+      const claim = yield* Claim.make(Duration.seconds(2), () => Effect.succeed(true), () =>
+        Effect.sync(() => {
+          renewed += 1
+          return true
+        }))
+      time.wall += wall
+      time.monotonic += BigInt(monotonic) * 1_000_000n
+      assert.isTrue(yield* claim?.holds ?? Effect.succeed(false))
+      assert.strictEqual(renewed, renewals)
+    }).pipe(Effect.provideService(Clock.Clock, clockOf(time)))
+  })
+
+  it.effect("that cannot be renewed does not hold", () => {
+    const time = { wall: 0, monotonic: 0n }
+    return Effect.gen(function*() {
+      const claim = yield* Claim.make(Duration.seconds(2), () => Effect.succeed(true), () => Effect.succeed(false))
+      time.wall = 10_000
+      assert.isFalse(yield* claim?.holds ?? Effect.succeed(true))
+    }).pipe(Effect.provideService(Clock.Clock, clockOf(time)))
+  })
+})
+
+describe("a payload", () => {
+  const decode = Schema.decodeUnknownEffect(Schema.toCodecJson(AgentRunPayload))
+
+  it.effect("of the first version, with nothing but what must be there, is read, and so is one of a later one", () =>
+    Effect.gen(function*() {
+      const first = { id: "one", agent: "worker", steps: ["go", { _tag: "Ask", content: "on" }] }
+      assert.deepStrictEqual((yield* decode(first)).id, "one")
+      assert.deepStrictEqual((yield* decode({ ...first, added: { later: true } })).id, "one")
+    }))
+
+  it.effect("is the same behind the database", () =>
+    Effect.gen(function*() {
+      const payload = AgentRunPayload.make({
+        id: "one",
+        agent: "worker",
+        steps: ["go", [{
+          type: "image",
+          source: { type: "base64", media_type: "image/png", data: new Uint8Array([1]) }
+        }]],
+        files: [{ path: "a", content: "AQI=" }, { path: "b", bytes: new Uint8Array([1, 2]) }],
+        input: { a: [1, null] },
+        session: { systemPrompt: "x" }
+      })
+      const encoded = yield* Schema.encodeEffect(Schema.toCodecJson(AgentRunPayload))(payload)
+      assert.deepStrictEqual(yield* decode(JSON.parse(JSON.stringify(encoded))), payload)
+    }))
+})
+
+describe("one machine with a database of its own", () => {
+  const folder = Effect.acquireRelease(
+    Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-ash-runs-"))),
+    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
+  )
+  const single = (file: string, cluster: string) =>
+    AshWorkflow.layerSingle({ cluster, cancelInterval: 20 }).pipe(
+      Layer.provide([Sqlite.layer(file), AshEmbedded.layer({ agents: { worker: {} } })])
+    )
+
+  it.live("keeps its runs beyond the end of the process, and belongs to one cluster", () =>
+    Effect.gen(function*() {
+      const file = join(yield* folder, "runs.db")
+      const sessionId = yield* Effect.gen(function*() {
+        const runs = yield* AgentRuns
+        yield* runs.start({ id: "one", agent: "worker", steps: ["go"] })
+        return (yield* runs.result("one", { every: 10 })).sessionId
+      }).pipe(Effect.provide(single(file, "a")))
+      const again = yield* Effect.gen(function*() {
+        const runs = yield* AgentRuns
+        yield* runs.start({ id: "one", agent: "worker", steps: ["go"] })
+        return (yield* runs.result("one", { every: 10 })).sessionId
+      }).pipe(Effect.provide(single(file, "a")))
+      assert.strictEqual(again, sessionId)
+      const error = yield* Effect.flip(Effect.provide(AgentRuns, single(file, "b")))
+      assert.strictEqual(error._tag, "SettingsRefused")
+      assert.include(error.message, "belong to the cluster a, and this is a process of b")
+    }))
+})
