@@ -482,7 +482,7 @@ describe("a handle", () => {
       ]])
       const renamed = new Map([["Messages.send", "stream"], ["Messages.list", "listMessages"]])
       const exceptions = new Map([
-        ...["scoped", "open", "attach", "create", "list", "listPage", "sweep"].map((name) =>
+        ...["scoped", "open", "attach", "create", "list", "listPage", "sweep", "layerScope"].map((name) =>
           [`Sessions.${name}`, "is for no session in particular"] as const
         ),
         ["Messages.sendWithErrors", "an error may be what a restart mends, so the handle needs it as a failure"]
