@@ -55,7 +55,7 @@ const markOf = (json: string): number => {
 }
 
 /** A field of a JSON value, be it one that has fields. */
-const field = (json: unknown, name: string): unknown => Predicate.hasProperty(json, name) ? json[name] : undefined
+const field = (json: unknown, name: string): unknown => Predicate.isObject(json) ? json[name] : undefined
 
 const stringField = (json: unknown, name: string): string | undefined => {
   const value = field(json, name)

@@ -14,7 +14,6 @@ import type { Redact } from "../request/secrets.ts"
 import { hideTurn, whatWasWrong, withKnown } from "./brokenTurn.ts"
 import type { TurnAnswer, TurnSource } from "./turnControl.ts"
 import * as TurnFold from "./turnFold.ts"
-import type { TurnProgress } from "./turnTimers.ts"
 
 /**
  * How a server begins the error by which it drops a client that did not read. The turn goes on (docs/ash.md 4.5).
@@ -35,7 +34,7 @@ const isTerminal = (event: StreamEvent) => event._tag === "Done" || event._tag =
 const isWork: ReadonlySet<ClaudeMessage["_tag"]> = new Set(["Assistant", "User", "Partial"])
 
 /** The events of a turn up to its end. A class, as methods stay compiled when a turn ends, and closures do not. */
-export class TurnEnding implements TurnProgress {
+export class TurnEnding {
   readonly #source: TurnSource
   readonly #http: HttpExchange | undefined
   readonly #redact: Redact
@@ -44,8 +43,11 @@ export class TurnEnding implements TurnProgress {
   #replaced: Array<StreamEvent> = []
   /** The last event of the turn, once it has arrived. */
   #last: StreamEvent | undefined
+  /** An error of which the next event shows whether it is a block of the agent's. */
   held: TurnErrorEvent | undefined
+  /** Whether the result has arrived, and nothing of the agent's behind it: what is missing is the end. */
   hasResult = false
+  /** Messages that have arrived. */
   messages = 0
   #mixed: AshError | undefined
   #endedBy = "the server closed it"

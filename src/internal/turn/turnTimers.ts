@@ -12,6 +12,7 @@ import { TimedOut } from "../../schema/Reasons.ts"
 import type { TurnErrorEvent } from "../../schema/StreamEvent.ts"
 import { callAfter, takeIn } from "../request/eventLoop.ts"
 import type { Arrivals } from "./arrivals.ts"
+import type { TurnEnding } from "./turnEnd.ts"
 import type { TurnLimits } from "./turnLimits.ts"
 
 /** Nanoseconds after which it is looked again whether the consumer has found an event in what has arrived. */
@@ -41,16 +42,6 @@ export const timedOut = (operation: string, timer: keyof typeof limitPassed, dur
     reason: new TimedOut({ message: limitPassed[timer](Duration.format(duration)), timer, duration })
   })
 
-/** How far a turn is, by the events that were taken of it. */
-export interface TurnProgress {
-  /** Whether the result has arrived, and nothing of the agent's behind it: what is missing is the end. */
-  readonly hasResult: boolean
-  /** Messages that have arrived. */
-  readonly messages: number
-  /** An error of which the next event shows whether it is a block of the agent's. */
-  readonly held: TurnErrorEvent | undefined
-}
-
 /** What passes, by name. */
 export type Timer = keyof typeof limitPassed | "block"
 
@@ -60,7 +51,8 @@ export interface TurnTimersOptions {
   /** When the turn began, by the clock's nanoseconds. */
   readonly startedAt: bigint
   readonly arrivals: Arrivals
-  readonly progress: TurnProgress
+  /** How far the turn is, by the events that were taken of it. */
+  readonly progress: Pick<TurnEnding, "hasResult" | "messages" | "held">
   readonly clock: Clock.Clock
   readonly context: Context.Context<never>
   /** Is called when a limit has passed though what has arrived was read. */
