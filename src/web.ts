@@ -7,7 +7,7 @@ export {
   type TurnEvents
 } from "./web/EventStream.ts"
 export * from "./web/serverSentEvents.ts"
-export * from "./web/uiMessages.ts"
+export { type UiMessage, type UiMessagePart, uiMessagesOf } from "./web/uiMessages.ts"
 export {
   toUiMessageStream,
   type UiMessageChunk,

@@ -1,6 +1,6 @@
 /** A chat for pages, as routes of a server that keeps the key: a session for each chat, and its turns in order. */
 import * as ByteSize from "effect/ByteSize"
-import * as Cause from "effect/Cause"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as HttpRouter from "effect/http/HttpRouter"
@@ -9,13 +9,13 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import * as Stream from "effect/Stream"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
 import { AshError } from "../schema/AshError.ts"
 import type { Sessions } from "../services/Sessions.ts"
 import { ChatId, ChatRequest, contentOf, Refusal } from "./chatRequest.ts"
 import * as Chats from "./chats.ts"
 import * as EventStream from "./EventStream.ts"
-import { uiMessagesOf } from "./uiMessages.ts"
 import { framesOf, headers, type UiMessageChunk } from "./uiMessageStream.ts"
 
 /** What a chat is, beside who may use it. */
@@ -52,19 +52,18 @@ const refusal = (status: number, text: string) => HttpServerResponse.text(text, 
 
 const refused = (status: number, text: string) => () => new Refusal({ status, text })
 
-const statuses = new Map<AshError["reason"]["_tag"], number>([["RateLimited", 429], ["NotFound", 404]])
+type Failure = Refusal | AshError | Cause.ExceededCapacityError
 
-/** What a page is told where there is no turn to read. */
-const answerTo = (error: Refusal | AshError | Cause.ExceededCapacityError) =>
+/** The answer to a page where there is no turn to read. */
+const answerTo = (error: Failure) =>
   error instanceof Refusal
     ? refusal(error.status, error.text)
     : error instanceof AshError
-    ? refusal(statuses.get(error.reason._tag) ?? 503, EventStream.errorText(error))
+    ? refusal(error.reason._tag === "RateLimited" ? 429 : 503, EventStream.errorText(error))
     : refusal(503, "Too many chats are open. Try again later.")
 
-const answered = <R>(
-  answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Refusal | AshError | Cause.ExceededCapacityError, R>
-) => Effect.catch(answer, (error) => Effect.succeed(answerTo(error)))
+const answered = <R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Failure, R>) =>
+  Effect.catch(answer, (error) => Effect.succeed(answerTo(error)))
 
 const isTooLarge = ({ reason }: HttpServerError.HttpServerError) =>
   reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
@@ -116,37 +115,30 @@ export const layer = <E, R>(
       yield* keyOf(request, "")
       const body = yield* bodyOf(request, maxBodySize)
       const content = yield* contentOf(body)
-      const chat = yield* chats.open(yield* keyOf(request, body.id))
-      return respond(yield* chat.send(content))
+      return respond(yield* chats.send(yield* keyOf(request, body.id), content))
     })
 
-    /** A route about a chat that has a session, and what it answers where there is none. */
-    const about = (
-      absent: HttpServerResponse.HttpServerResponse,
-      answer: (chat: Chats.ChatTurns) => Effect.Effect<HttpServerResponse.HttpServerResponse, AshError>
+    /** A route about the chat that a request names. */
+    const about = <A>(
+      use: (key: string) => Effect.Effect<A, Failure, Scope.Scope>,
+      answer: (found: A) => HttpServerResponse.HttpServerResponse
     ) =>
-      Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
-        const chat = yield* chats.find(yield* keyOf(request, yield* idOf))
-        return chat === undefined ? absent : yield* answer(chat)
-      })
+    (request: HttpServerRequest.HttpServerRequest) =>
+      idOf.pipe(
+        Effect.flatMap((id) => keyOf(request, id)),
+        Effect.flatMap(use),
+        Effect.map(answer),
+        answered
+      )
 
-    const resume = about(nothing, (chat) =>
-      Effect.map(chat.resume, (chunks) => chunks === undefined ? nothing : respond(chunks)))
-
-    const stop = about(nothing, (chat) =>
-      Effect.as(chat.stop, nothing))
-
-    const history = about(HttpServerResponse.jsonUnsafe([]), (chat) =>
-      Effect.map(Stream.runCollect(chat.session.history()), (stored) =>
-        HttpServerResponse.jsonUnsafe(uiMessagesOf(stored))))
-
-    yield* router.add("POST", path, (request) =>
-      answered(send(request)))
-    yield* router.add("GET", `${path}/:id/stream`, (request) =>
-      answered(resume(request)))
-    yield* router.add("DELETE", `${path}/:id/stream`, (request) =>
-      answered(stop(request)))
-    yield* router.add("GET", `${path}/:id`, (request) => answered(history(request)))
+    yield* router.add("POST", path, (request) => answered(send(request)))
+    yield* router.add(
+      "GET",
+      `${path}/:id/stream`,
+      about(chats.resume, (chunks) => chunks === undefined ? nothing : respond(chunks))
+    )
+    yield* router.add("DELETE", `${path}/:id/stream`, about(chats.stop, () => nothing))
+    yield* router.add("GET", `${path}/:id`, about(chats.history, (messages) => HttpServerResponse.jsonUnsafe(messages)))
   }))
 
 /** Chats as a handler of `fetch`, for Hono, Next, Bun, Deno and others, over a layer of Ash: `AshNode.layerConfig()`. */
@@ -158,9 +150,9 @@ export const toWebHandler = <E>(
     layer({
       ...settings,
       authorize: (request) =>
-        Effect.flatMap(
-          HttpServerRequest.toWeb(request),
-          (request) => Effect.promise(() => Promise.resolve(request).then(authorize))
+        HttpServerRequest.toWeb(request).pipe(
+          Effect.flatMap((request) => Effect.promise(() => Promise.resolve(request).then(authorize))),
+          Effect.catchDefect((defect) => Effect.as(Effect.logWarning("authorize failed", defect), undefined))
         )
     }).pipe(Layer.provide(ash)),
     { disableLogger: true }

@@ -1,8 +1,9 @@
-/** The chats of pages: a session for each, which lives as long as it is used, and the turn that runs in it. */
+/** The chats of pages: a session for each, which lives as long as it is used, and the turns that run in it. */
+import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
-import * as PubSub from "effect/PubSub"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as RcMap from "effect/RcMap"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -11,7 +12,10 @@ import type { MessageContent, SendMessageOptions } from "../schema/Message.ts"
 import type { CreateSessionRequest } from "../schema/Session.ts"
 import type { SessionHandle } from "../services/SessionHandle.ts"
 import { Sessions } from "../services/Sessions.ts"
-import { type UiMessageChunk, uiMessageChunks, type UiMessageStreamOptions } from "./uiMessageStream.ts"
+import { Refusal } from "./chatRequest.ts"
+import * as SharedTurn from "./sharedTurn.ts"
+import { type UiMessage, uiMessagesOf, withRunning } from "./uiMessages.ts"
+import { uiMessageChunks, type UiMessageStreamOptions } from "./uiMessageStream.ts"
 
 /** How chats are kept. */
 export interface ChatsOptions extends UiMessageStreamOptions {
@@ -21,6 +25,8 @@ export interface ChatsOptions extends UiMessageStreamOptions {
   readonly turn?: Omit<SendMessageOptions, "includePartialMessages"> | undefined
   /** How many chats have a session at once. A further one is refused until one ends. @default 100 */
   readonly maxChats?: number | undefined
+  /** How many turns of a chat run and wait at once. A further message is refused. @default 10 */
+  readonly maxTurns?: number | undefined
   /** After how long without use the session of a chat is ended. @default "15 minutes" */
   readonly idleTimeToLive?: Duration.Input | undefined
   /**
@@ -32,111 +38,117 @@ export interface ChatsOptions extends UiMessageStreamOptions {
   readonly whenLeft?: "cancel" | "detach" | undefined
 }
 
-const end = "end"
-
-/** A turn that runs, as every page sees it that reads it: from its start. */
-interface RunningTurn {
-  readonly chunks: PubSub.PubSub<UiMessageChunk | typeof end>
-  readonly fiber: Fiber.Fiber<void>
-  readers: number
-}
-
+/** A chat that has a session. */
 interface Chat {
+  readonly key: string
   readonly session: SessionHandle
-  /** In the order in which they run: the gate of the session lets in one after the other. */
-  readonly turns: Set<RunningTurn>
+  /** What runs and waits, in the order of the gate of the session, which lets in one turn after the other. */
+  readonly turns: Map<SharedTurn.SharedTurn, MessageContent>
+  /** Whether the server has the session no more, so that the next message opens another. */
+  isGone: boolean
 }
 
-/** The turns of a chat. */
-export interface ChatTurns {
-  /** Sends a message, and reads the turn from its start. */
-  readonly send: (content: MessageContent) => Effect.Effect<Stream.Stream<UiMessageChunk>>
-  /** Reads the turn that runs, or runs next, from its start. */
-  readonly resume: Effect.Effect<Stream.Stream<UiMessageChunk> | undefined>
-  /** Stops whatever runs. */
-  readonly stop: Effect.Effect<void>
-  readonly session: SessionHandle
-}
+type ChatMap = RcMap.RcMap<string, Chat, AshError | Cause.ExceededCapacityError>
 
-/** Makes chats, all of which end with the scope. */
-export const make = Effect.fnUntraced(function*(
-  { idleTimeToLive = "15 minutes", maxChats = 100, session, turn, whenLeft = "cancel", ...options }: ChatsOptions
+/** The sessions of chats, by their keys. */
+const makeChatMap = Effect.fnUntraced(function*(
+  { idleTimeToLive = "15 minutes", maxChats = 100, session }: ChatsOptions
 ) {
   const sessions = yield* Sessions
   const scope = yield* Scope.Scope
-  const chats = yield* RcMap.make({
-    lookup: (_key: string): Effect.Effect<Chat, AshError, Scope.Scope> =>
-      Effect.map(
-        sessions.open(session, { recovery: "restart", keepWorkspace: true, onInterrupt: "stop" }),
-        (session) => ({ session, turns: new Set() })
+  const map: ChatMap = yield* RcMap.make({
+    lookup: (key: string): Effect.Effect<Chat, AshError, Scope.Scope> =>
+      sessions.open(session, { recovery: "restart", keepWorkspace: true, onInterrupt: "stop" }).pipe(
+        Effect.map((session) => ({ key, session, turns: new Map(), isGone: false })),
+        // A failure is not kept: the next request tries again. It is taken out beside this fiber, which it may end.
+        Effect.tapError(() => Effect.forkIn(RcMap.invalidate(map, key), scope, { startImmediately: true }))
       ),
     idleTimeToLive,
     capacity: maxChats
   })
+  return map
+})
 
-  const read = (running: RunningTurn): Stream.Stream<UiMessageChunk> => {
-    running.readers++
-    return Stream.fromPubSub(running.chunks).pipe(
-      Stream.takeWhile((chunk) => chunk !== end),
-      Stream.ensuring(Effect.suspend(() => {
-        running.readers--
-        return running.readers === 0 && whenLeft === "cancel"
-          ? Effect.forkIn(Fiber.interrupt(running.fiber), scope)
-          : Effect.void
-      }))
-    )
-  }
+/** Takes a chat out whose session is gone: once, as another may have its key by then. */
+const leaveGone = (map: ChatMap, chat: Chat) => ({ reason }: AshError) => {
+  if (chat.isGone || reason._tag !== "NotFound" && reason._tag !== "WrongState") return Effect.void
+  chat.isGone = true
+  return RcMap.invalidate(map, chat.key)
+}
 
-  /** Runs a turn beside whoever reads it. It holds the chat until its end. */
-  const start = Effect.fnUntraced(function*(key: string, chat: Chat, content: MessageContent) {
-    const chunks = yield* PubSub.unbounded<UiMessageChunk | typeof end>({ replay: Number.MAX_SAFE_INTEGER })
-    const events = chat.session.stream(content, { ...turn, includePartialMessages: true }).pipe(
-      // The next message of a chat whose session is gone has a new one.
-      Stream.tapError(({ reason }) =>
-        reason._tag === "NotFound" || reason._tag === "WrongState" ? RcMap.invalidate(chats, key) : Effect.void
-      )
+const tooManyTurns = new Refusal({ status: 429, text: "Too many messages wait for the agent. Try again later." })
+
+/** Sends a message. The turn holds its chat until its end, also where it has no reader. */
+const send = (map: ChatMap, scope: Scope.Scope, options: ChatsOptions) => {
+  const { maxTurns = 10, turn: turnOptions, whenLeft = "cancel" } = options
+
+  const startTurn = Effect.fnUntraced(function*(chat: Chat, content: MessageContent, hold: Scope.Closeable) {
+    const events = chat.session.stream(content, { ...turnOptions, includePartialMessages: true }).pipe(
+      Stream.tapError(leaveGone(map, chat))
     )
-    const fiber = yield* RcMap.get(chats, key).pipe(
-      Effect.andThen(
-        Stream.runForEachArray(uiMessageChunks(events, options), (batch) => PubSub.publishAll(chunks, batch))
-      ),
-      Effect.ignore,
-      Effect.ensuring(Effect.suspend(() => {
-        chat.turns.delete(running)
-        return PubSub.publish(chunks, end)
-      })),
-      Effect.scoped,
-      Effect.forkIn(scope)
-    )
-    const running: RunningTurn = { chunks, fiber, readers: 0 }
-    chat.turns.add(running)
-    return running
+    const turn: SharedTurn.SharedTurn = yield* SharedTurn.start(uiMessageChunks(events, options), {
+      stopsUnread: whenLeft === "cancel",
+      onEnd: Effect.suspend(() => {
+        chat.turns.delete(turn)
+        return Scope.close(hold, Exit.void)
+      })
+    }).pipe(Scope.provide(scope))
+    chat.turns.set(turn, content)
+    return turn
   })
 
-  const turnsOf = (key: string, chat: Chat): ChatTurns => ({
-    session: chat.session,
-    send: (content) => Effect.map(start(key, chat, content), read),
-    resume: Effect.sync(() => {
-      const [running] = chat.turns
-      return running === undefined ? undefined : read(running)
-    }),
-    stop: Effect.suspend(() => Fiber.interruptAll([...chat.turns].map(({ fiber }) => fiber)))
-  })
+  return (key: string, content: MessageContent) =>
+    Effect.uninterruptibleMask((restore) =>
+      Effect.gen(function*() {
+        const hold = yield* Scope.make()
+        const turn = yield* restore(RcMap.get(map, key)).pipe(
+          Scope.provide(hold),
+          Effect.flatMap((chat) =>
+            chat.turns.size < maxTurns ? startTurn(chat, content, hold) : Effect.fail(tooManyTurns)
+          ),
+          Effect.onError(() => Scope.close(hold, Exit.void))
+        )
+        return yield* turn.read
+      })
+    )
+}
+
+/** The messages of a chat. The turn that runs is there as its prompt alone: who reads it has it from its start. */
+const history = Effect.fnUntraced(function*(map: ChatMap, chat: Chat) {
+  // Before the messages are read: what ends meanwhile is then missing, and a page that finds it over reads again.
+  const [running] = chat.turns.keys()
+  const hasAnswered = running?.hasAnswered() ?? false
+  const prompts = [...chat.turns.values()]
+  const stored = yield* Stream.runCollect(chat.session.history()).pipe(
+    Effect.tapError(leaveGone(map, chat)),
+    Effect.catchIf(() => chat.isGone, () => Effect.succeed([]))
+  )
+  return withRunning(uiMessagesOf(stored), prompts, hasAnswered)
+})
+
+/** Makes chats, all of which end with the scope. */
+export const make = Effect.fnUntraced(function*(options: ChatsOptions) {
+  const scope = yield* Scope.Scope
+  const map = yield* makeChatMap(options)
+
+  /** Does something with the chat of a key, if it has a session. */
+  const find = <A, E, R>(key: string, use: (chat: Chat) => Effect.Effect<A, E, R>) =>
+    Effect.flatMap(RcMap.getOption(map, key), (chat) => Option.isNone(chat) ? Effect.undefined : use(chat.value))
 
   return {
-    /** The chat of a key, whose session is opened if there is none. */
-    open: (key: string) =>
-      RcMap.get(chats, key).pipe(
-        // A failure is not kept: the next request tries again.
-        Effect.tapError(() => RcMap.invalidate(chats, key)),
-        Effect.map((chat) => turnsOf(key, chat))
-      ),
-    /** The chat of a key, if it has a session. */
-    find: (key: string) =>
-      RcMap.has(chats, key).pipe(
-        Effect.flatMap((has) =>
-          has ? Effect.map(RcMap.get(chats, key), (chat) => turnsOf(key, chat)) : Effect.succeed(undefined)
-        )
-      )
+    /** Sends a message to a chat, whose session is opened if there is none, and reads its turn from its start. */
+    send: send(map, scope, options),
+    /** Reads the turn that runs, or runs next, from its start. */
+    resume: (key: string) =>
+      find(key, ({ turns }) => {
+        const [running] = turns.keys()
+        return running === undefined ? Effect.undefined : running.read
+      }),
+    /** Stops what runs and what waits. */
+    stop: (key: string) =>
+      find(key, ({ turns }) => Effect.forEach(turns.keys(), ({ stop }) => stop, { concurrency: "unbounded" })),
+    /** The messages of a chat, none where it has no session. */
+    history: (key: string) =>
+      Effect.map(find(key, (chat) => history(map, chat)), (messages): ReadonlyArray<UiMessage> => messages ?? [])
   }
 })

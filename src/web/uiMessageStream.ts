@@ -40,6 +40,7 @@ export type UiMessageChunk =
   | { readonly type: "tool-output-error"; readonly errorText: string } & ToolPart
   | { readonly type: "data-session-restarted"; readonly data: Schema.Json }
   | { readonly type: "error"; readonly errorText: string }
+  | { readonly type: "abort" }
   | {
     readonly type: "finish"
     readonly finishReason: "content-filter" | "error" | "length" | "stop"

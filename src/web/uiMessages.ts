@@ -1,6 +1,6 @@
 /** A stored conversation as the messages of a page, as `useChat` takes them. */
 import type * as Schema from "effect/Schema"
-import type { StoredMessage } from "../schema/Message.ts"
+import type { MessageContent, StoredMessage } from "../schema/Message.ts"
 import { textsOf } from "../schema/promptText.ts"
 import type { ClaudeMessageEvent } from "../schema/StreamEvent.ts"
 import { chunksOf, type UiMessageChunk } from "./uiMessageStream.ts"
@@ -41,6 +41,12 @@ const partsOf = (chunks: ReadonlyArray<UiMessageChunk>): ReadonlyArray<UiMessage
     }
   })
 
+const promptOf = (id: string, texts: ReadonlyArray<string>): UiMessage => ({
+  id,
+  role: "user",
+  parts: [{ type: "text", text: texts.join(""), state: "done" }]
+})
+
 /** The messages of a conversation: one for each prompt, and one for each turn. */
 export const uiMessagesOf = (stored: ReadonlyArray<StoredMessage>): ReadonlyArray<UiMessage> => {
   const messages: Array<UiMessage> = []
@@ -54,8 +60,7 @@ export const uiMessagesOf = (stored: ReadonlyArray<StoredMessage>): ReadonlyArra
   for (const { content, id } of stored) {
     if (content._tag === "UserPrompt") {
       endTurn()
-      const text = textsOf(content.content).join("")
-      messages.push({ id, role: "user", parts: [{ type: "text", text, state: "done" }] })
+      messages.push(promptOf(id, textsOf(content.content)))
     } else {
       if (turn.length === 0) turnId = id
       turn.push({ _tag: "Message", message: content })
@@ -63,4 +68,24 @@ export const uiMessagesOf = (stored: ReadonlyArray<StoredMessage>): ReadonlyArra
   }
   endTurn()
   return messages
+}
+
+const textOf = ({ parts }: UiMessage) => parts.flatMap((part) => part.type === "text" ? [part.text] : []).join("")
+
+/**
+ * The messages of a chat in which turns run and wait: each of these is there as its prompt alone. What is stored of the one
+ * that runs is left out; as long as it has no answer, its prompt may be stored or not.
+ */
+export const withRunning = (
+  messages: ReadonlyArray<UiMessage>,
+  prompts: ReadonlyArray<MessageContent>,
+  hasAnswered: boolean
+): ReadonlyArray<UiMessage> => {
+  const running = prompts.map((content, index) => promptOf(`running-${index}`, textsOf(content)))
+  const [first] = running
+  const last = messages.findLastIndex(({ role }) => role === "user")
+  const stored = messages[last]
+  if (first === undefined || stored === undefined) return [...messages, ...running]
+  const isStored = hasAnswered || (last === messages.length - 1 && textOf(stored) === textOf(first))
+  return [...(isStored ? messages.slice(0, last) : messages), ...running]
 }

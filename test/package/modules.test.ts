@@ -33,7 +33,7 @@ const budgets: ReadonlyArray<readonly [entry: string, beyond: string | undefined
   ["effect-ash/promise", "effect-ash", { "effect-ash": 8, "effect": 1 }],
   ["effect-ash/workflow", "effect-ash", { "effect-ash": 32, "effect": 76 }],
   ["effect-ash/ai", "effect-ash", { "effect-ash": 8, "effect": 12 }],
-  ["effect-ash/web", "effect-ash", { "effect-ash": 10 }],
+  ["effect-ash/web", "effect-ash", { "effect-ash": 11 }],
   ["effect-ash/embedded", "effect-ash", {
     "effect-ash": 78,
     "@effect/platform-node": 18,

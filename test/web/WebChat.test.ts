@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { DefaultChatTransport, readUIMessageStream, type UIMessage } from "ai"
+import { DefaultChatTransport, readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -38,6 +38,25 @@ const messageOf = async (stream: Awaited<ReturnType<ReturnType<typeof pageOf>["s
   return last
 }
 
+const chunksOf = async (stream: Awaited<ReturnType<ReturnType<typeof pageOf>["send"]>>) => {
+  const chunks: Array<UIMessageChunk> = []
+  for await (const chunk of stream) chunks.push(chunk)
+  return chunks
+}
+
+const body = { id: "a", messages: [user("Hello")], trigger: "submit-message" }
+
+const postOf = (sent: unknown, headers: Record<string, string> = {}, signal?: AbortSignal) =>
+  new Request("http://page.test/api/chat", {
+    method: "POST",
+    headers: { "content-type": "application/json", authorization: "ada", ...headers },
+    body: typeof sent === "string" ? sent : JSON.stringify(sent),
+    ...(signal !== undefined && { signal })
+  })
+
+const get = (handler: (request: Request) => Promise<Response>, path: string, name = "ada") =>
+  handler(new Request(`http://page.test/api/chat/${path}`, asUser(name)))
+
 const textOf = (message: UIMessage | undefined) =>
   message?.parts.flatMap((part) => part.type === "text" ? [part.text] : []).join("\n\n")
 
@@ -62,7 +81,11 @@ const withChat = async (
       const { dispose, handler } = WebChat.toWebHandler(
         {
           session: { agent: "helper" },
-          authorize: (request) => request.headers.get("authorization") ?? undefined,
+          authorize: (request) => {
+            const name = request.headers.get("authorization")
+            if (name === "throw") throw new Error("no connection to the database of users")
+            return name ?? undefined
+          },
           ...settings
         },
         Layer.succeedContext(context)
@@ -173,19 +196,69 @@ describe("a page that leaves", () => {
     })
   })
 
-  it("can have it stopped by another page of the chat", async () => {
+  it("can have it stopped by another page of the chat, with what waits behind it", async () => {
     const { begun, cut, script } = makeEndless()
     await withChat(script, { whenLeft: "detach" }, async (handler) => {
       const { send } = pageOf(handler)
-      const turn = messageOf(await send("a", "Hello")).catch((error: Error) => error.message)
+      const turns = [chunksOf(await send("a", "Hello")), chunksOf(await send("a", "Again"))]
       await begun()
       const { status } = await handler(
         new Request("http://page.test/api/chat/a/stream", { method: "DELETE", ...asUser("ada") })
       )
       await cut()
       assert.strictEqual(status, 204)
-      await turn
+      for (const turn of turns) assert.strictEqual((await turn).at(-1)?.type, "abort")
     })
+  })
+
+  it("before it reads anything stops the turn as well", async () => {
+    const { begun, cut, script } = makeEndless()
+    await withChat(script, {}, async (handler) => {
+      const leaving = new AbortController()
+      const response = await handler(postOf({ ...body, id: "a" }, {}, leaving.signal))
+      assert.strictEqual(response.status, 200)
+      await begun()
+      leaving.abort()
+      await cut()
+    })
+  })
+
+  it("and never reads its answer leaves a turn that ends, and a chat that goes on", async () => {
+    const { begun, finish, script } = makeEndless()
+    await withChat(script, {}, async (handler) => {
+      const unread = await handler(postOf({ ...body, id: "a" }))
+      await begun()
+      finish()
+      assert.include(textOf(await messageOf(await pageOf(handler).send("a", "Again"))), "I am done.")
+      await unread.body?.cancel()
+    })
+  })
+
+  it("keeps its session until the turn is over, which is then not used any more", async () => {
+    const { begun, finish, script } = makeEndless()
+    await withChat(script, { whenLeft: "detach", idleTimeToLive: 0 }, async (handler, statuses) => {
+      const { resume, send } = pageOf(handler)
+      const reader = (await send("a", "Hello")).getReader()
+      await begun()
+      await reader.cancel()
+      await (await get(handler, "a")).json()
+      const back = await resume("a")
+      assert.deepStrictEqual(await statuses(), ["active"])
+      finish()
+      assert.strictEqual(textOf(back === null ? undefined : await messageOf(back)), "I begin.I am done.")
+      while ((await statuses())[0] !== "ended") await new Promise((resolve) => setImmediate(resolve))
+    })
+  })
+
+  it("loses its turn with the handler, whose sessions end", async () => {
+    const { begun, cut, script } = makeEndless()
+    let turn: Promise<ReadonlyArray<UIMessageChunk>> | undefined
+    await withChat(script, {}, async (handler) => {
+      turn = chunksOf(await pageOf(handler).send("a", "Hello"))
+      await begun()
+    })
+    await cut()
+    assert.strictEqual((await turn)?.at(-1)?.type, "abort")
   })
 })
 
@@ -201,9 +274,6 @@ describe("two pages on one chat", () => {
     }))
 })
 
-const get = (handler: (request: Request) => Promise<Response>, path: string, name = "ada") =>
-  handler(new Request(`http://page.test/api/chat/${path}`, asUser(name)))
-
 describe("the history", () => {
   it("is that of the chat, of its user alone", () =>
     withChat(echo, {}, async (handler) => {
@@ -216,23 +286,45 @@ describe("the history", () => {
       assert.deepStrictEqual(await (await get(handler, "a", "eve")).json(), [])
       assert.deepStrictEqual(await (await get(handler, "b")).json(), [])
     }))
+
+  it("has of what runs and waits the prompts alone: a page reads the turns", async () => {
+    const { begun, finish, script } = makeEndless()
+    const answering: AgentScript.AgentScript = (turn) => turn.prompt === "Hello" ? echo(turn) : script(turn)
+    await withChat(answering, {}, async (handler) => {
+      const { resume, send } = pageOf(handler)
+      const read = async () => {
+        const messages: ReadonlyArray<UIMessage> = await (await get(handler, "a")).json()
+        assert.strictEqual(new Set(messages.map(({ id }) => id)).size, messages.length)
+        return messages.map(textOf)
+      }
+      await messageOf(await send("a", "Hello"))
+      const turns = [await send("a", "Work"), await send("a", "Wait")]
+      await begun()
+      const back = await resume("a")
+      const { value } = await back!.getReader().read()
+      assert.strictEqual(value?.type, "start")
+      assert.deepStrictEqual(await read(), ["Hello", "You wrote: Hello", "Work", "Wait"])
+      finish()
+      await Promise.all(turns.map(messageOf))
+      assert.deepStrictEqual(await read(), [
+        "Hello",
+        "You wrote: Hello",
+        "Work",
+        "I begin.\n\nI am done.",
+        "Wait",
+        "I begin.\n\nI am done."
+      ])
+    })
+  })
 })
 
 describe("a request that is refused", () => {
-  const body = { id: "a", messages: [user("Hello")], trigger: "submit-message" }
-
   const post = async (
     handler: (request: Request) => Promise<Response>,
     sent: unknown,
     headers: Record<string, string> = {}
   ) => {
-    const response = await handler(
-      new Request("http://page.test/api/chat", {
-        method: "POST",
-        headers: { "content-type": "application/json", authorization: "ada", ...headers },
-        body: typeof sent === "string" ? sent : JSON.stringify(sent)
-      })
-    )
+    const response = await handler(postOf(sent, headers))
     await response.body?.cancel()
     return response.status
   }
@@ -256,7 +348,8 @@ describe("a request that is refused", () => {
     ["a file of the machine", 415, withParts(file("image/png", "file:///etc/passwd")), {}],
     ["data that is no base64", 415, withParts(file("image/png", "data:image/png;base64,*")), {}],
     ["10 MB", 413, withParts({ type: "text", text: "x".repeat(10_000_000) }), {}],
-    ["no user", 401, body, { authorization: "" }]
+    ["no user", 401, body, { authorization: "" }],
+    ["a user of whom nothing can be found out", 401, body, { authorization: "throw" }]
   ]
 
   it.each(refused)(
@@ -267,6 +360,19 @@ describe("a request that is refused", () => {
         assert.deepStrictEqual(await statuses(), [])
       })
   )
+
+  it("a message behind as many turns as a chat may have: 429", async () => {
+    const { begun, finish, script } = makeEndless()
+    await withChat(script, { maxTurns: 2 }, async (handler) => {
+      const { send } = pageOf(handler)
+      const turns = [await send("a", "Work"), await send("a", "Wait")]
+      await begun()
+      assert.strictEqual(await post(handler, body), 429)
+      finish()
+      for (const turn of turns) assert.strictEqual(textOf(await messageOf(turn)), "I begin.I am done.")
+      assert.strictEqual(await post(handler, body), 200)
+    })
+  })
 
   it(
     "a thousand chats have as many sessions as allowed",
@@ -300,12 +406,30 @@ describe("a turn that fails", () => {
     )
   })
 
+  it("is told where even its text fails", () =>
+    withChat(
+      () => Stream.make(AgentScript.fail("no")),
+      {
+        errorText: () => {
+          throw new Error("no text")
+        }
+      },
+      async (handler) => {
+        assert.deepStrictEqual((await chunksOf(await pageOf(handler).send("a", "Hello"))).at(-1), {
+          type: "error",
+          errorText: "The agent failed. Try again."
+        })
+      }
+    ))
+
   it("a chat whose session has ended gets another with its next message", () =>
     withChat(echo, {}, async (handler, statuses, endAll) => {
       const { send } = pageOf(handler)
       await messageOf(await send("a", "Hello"))
       await endAll()
-      await messageOf(await send("a", "Lost")).catch(() => undefined)
+      const lost = [await send("a", "Lost"), await send("a", "Lost as well")]
+      for (const turn of lost) assert.strictEqual((await chunksOf(turn)).at(-1)?.type, "error")
+      assert.deepStrictEqual(await (await get(handler, "a")).json(), [])
       assert.strictEqual(textOf(await messageOf(await send("a", "Again"))), "You wrote: Again")
       assert.deepStrictEqual((await statuses()).toSorted(), ["active", "ended"])
     }))
