@@ -31,14 +31,17 @@ export interface Runner {
 }
 
 /** Starts a runner, which is killed when the scope closes. */
-export const startRunner = (environment: Record<string, string>): Effect.Effect<Runner, never, Scope.Scope> =>
+export const startRunner = (
+  environment: Record<string, string>,
+  program: string = join(import.meta.dirname, "runner.ts")
+): Effect.Effect<Runner, never, Scope.Scope> =>
   Effect.gen(function*() {
     const ready = yield* Deferred.make<void>()
     const ended = yield* Deferred.make<void>()
     let log = ""
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        spawn(process.execPath, ["--conditions=effect-ash-source", join(import.meta.dirname, "runner.ts")], {
+        spawn(process.execPath, ["--conditions=effect-ash-source", program], {
           env: { ...process.env, ...environment },
           stdio: ["ignore", "pipe", "pipe"]
         })

@@ -53,11 +53,20 @@ export const sleep = (duration: Duration.Input): Sleep => Sleep.make({ duration:
  * A file to bring into the workspace before the first turn, as text or as bytes. It is kept in the database, so large ones
  * belong elsewhere.
  */
-export type BroughtFile = typeof BroughtFile.Type
-export const BroughtFile = Schema.Union([
-  Schema.Struct({ path: FilePath, content: Schema.String }),
-  Schema.Struct({ path: FilePath, bytes: BytesFromBase64 })
-]).annotate({ identifier: "BroughtFile" })
+export interface BroughtFile extends Schema.Schema.Type<typeof BroughtFile> {}
+export const BroughtFile = Schema.Struct({
+  path: FilePath,
+  /** Its text ... */
+  content: omittable(Schema.String),
+  /** ... or its bytes. Not a union: the binary form in which runners talk could not tell its members apart. */
+  bytes: omittable(BytesFromBase64)
+}).check(
+  Schema.makeFilter(
+    ({ bytes, content }: { readonly bytes?: unknown; readonly content?: unknown }) =>
+      (bytes === undefined) !== (content === undefined),
+    { expected: "a file with either content or bytes" }
+  )
+).annotate({ identifier: "BroughtFile" })
 
 const {
   allowedTools,

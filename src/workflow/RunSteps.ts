@@ -125,7 +125,7 @@ export const make = (services: StepServices) => {
     open: (payload: AgentRunPayload, generation: number) =>
       cancellations.orCancelled(payload.id)(open(services, payload, generation)),
     bring: (id: string, sessionId: string, brought: ReadonlyArray<BroughtFile>) => {
-      const written = brought.map((file) => ({ path: file.path, content: "bytes" in file ? file.bytes : file.content }))
+      const written = brought.map((file) => ({ path: file.path, content: file.bytes ?? file.content ?? "" }))
       return cancellations.orCancelled(id)(
         Effect.asVoid(Patience.patiently(settings.patience, files.write(sessionId, written)))
       )

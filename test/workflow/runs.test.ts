@@ -179,6 +179,7 @@ describe("the id of a run", () => {
     ["no agent", { agent: "" }, "agent must be"],
     ["a path that leads out", { collect: ["../x"] }, "collect[0]"],
     ["a payload that is too large", { files: [{ path: "a", content: "x".repeat(9_000_000) }] }, "8388608"],
+    ["a file without content", { files: [{ path: "a" }] }, "either content or bytes"],
     ["an endless sleep", { steps: [{ _tag: "Sleep", duration: Infinity }] }, "steps"]
   ]
 

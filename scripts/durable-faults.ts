@@ -1,0 +1,246 @@
+/**
+ * Holds the promises of durable runs to their full numbers: three runners and a PostgreSQL of their own, on which something
+ * happens while runs are under way. Prints a table, and fails where a turn ran twice in a session, a session stays alive, or a
+ * run does not end. Takes some minutes; `npm run test:durable -- kill stall` does those whose names have one of the words.
+ */
+import { NodeClusterSocket, NodeRuntime } from "@effect/platform-node"
+import { PgClient } from "@effect/sql-pg"
+import { Clock, Console, Effect, Layer, Redacted, type Scope } from "effect"
+import { SqlClient } from "effect/sql"
+import { join } from "node:path"
+import { makeTurnCounter, type Runner, startRunner } from "../examples/durable/cluster.ts"
+import * as Postgres from "../examples/durable/postgres.ts"
+import { AshEmbedded } from "../src/embedded.ts"
+import { Sessions } from "../src/services/Sessions.ts"
+import { AgentRuns, AshWorkflow } from "../src/workflow.ts"
+import { stayHere } from "./environment.ts"
+
+stayHere()
+
+/** What a fault acts on. */
+interface World {
+  readonly runners: ReadonlyArray<Runner>
+  readonly postgres: Postgres.Postgres
+  readonly sql: SqlClient.SqlClient
+  /** How many turns have begun. */
+  readonly turns: () => number
+}
+
+interface Fault {
+  readonly name: string
+  readonly runs: number
+  readonly turns: number
+  /** Milliseconds that a turn takes, at most. */
+  readonly takes: number
+  /** What becomes of turns that are lost. */
+  readonly whenUnknown?: "fail" | "repeatRun"
+  readonly environment?: Record<string, string>
+  /** Is run when a third of the turns have begun, unless `at` gives another number. */
+  readonly at?: number
+  readonly strike: (world: World) => Effect.Effect<void, unknown, Scope.Scope>
+}
+
+const signal = (runner: Runner | undefined, name: NodeJS.Signals) => Effect.sync(() => runner?.process.kill(name))
+
+const kill = ({ runners }: World, count: number) =>
+  Effect.forEach(runners.slice(0, count), (runner) => signal(runner, "SIGKILL"), { discard: true })
+
+const stalls = { LEASE: "36", LONGEST_STALL: "12" }
+
+const faults: ReadonlyArray<Fault> = [
+  { name: "nothing", runs: 50, turns: 3, takes: 600, strike: () => Effect.void },
+  { name: "kill -9 of one runner", runs: 50, turns: 3, takes: 900, strike: (world) => kill(world, 1) },
+  { name: "kill -9 of two runners", runs: 50, turns: 3, takes: 900, strike: (world) => kill(world, 2) },
+  {
+    name: "kill -9 of one runner, runs that are to fail",
+    runs: 50,
+    turns: 3,
+    takes: 900,
+    whenUnknown: "fail",
+    strike: (world) => kill(world, 1)
+  },
+  {
+    name: "kill -9 between claim and message",
+    runs: 40,
+    turns: 2,
+    takes: 300,
+    environment: { KEY_DELAY: "1500" },
+    at: 1,
+    strike: (world) => kill(world, 1)
+  },
+  {
+    name: "messages later than the send window",
+    runs: 20,
+    turns: 2,
+    takes: 300,
+    environment: { KEY_DELAY: "2500" },
+    strike: () => Effect.void
+  },
+  {
+    name: "SIGTERM with turns of 40 s",
+    runs: 9,
+    turns: 1,
+    takes: 40_000,
+    environment: { LONGEST_TURN: "60" },
+    at: 9,
+    strike: ({ runners }) => Effect.andThen(Effect.sleep("3 seconds"), signal(runners[0], "SIGTERM"))
+  },
+  {
+    name: "SIGSTOP for 30 s with a lease of 12 s",
+    runs: 40,
+    turns: 3,
+    takes: 2000,
+    environment: { SETTLE_TIME: "15" },
+    strike: ({ runners }) =>
+      signal(runners[0], "SIGSTOP").pipe(
+        Effect.andThen(Effect.sleep("30 seconds")),
+        Effect.andThen(signal(runners[0], "SIGCONT"))
+      )
+  },
+  {
+    name: "PostgreSQL killed and started again",
+    runs: 40,
+    turns: 3,
+    takes: 900,
+    environment: stalls,
+    strike: ({ postgres }) => Effect.andThen(Effect.sync(postgres.kill), Effect.delay(postgres.restart, "3 seconds"))
+  },
+  {
+    name: "PostgreSQL stalled for 12 s",
+    runs: 40,
+    turns: 3,
+    takes: 900,
+    environment: stalls,
+    strike: ({ postgres }) =>
+      Effect.flatMap(Effect.sync(postgres.stall), (goOn) => Effect.delay(Effect.sync(goOn), "12 seconds"))
+  },
+  {
+    name: "a row lock held, and a runner killed",
+    runs: 40,
+    turns: 3,
+    takes: 900,
+    strike: (world) =>
+      Effect.gen(function*() {
+        const { sql } = world
+        yield* sql`SELECT * FROM ash_cluster_messages WHERE NOT processed FOR UPDATE`.pipe(
+          Effect.andThen(Effect.sleep("1 minute")),
+          sql.withTransaction,
+          Effect.forkScoped
+        )
+        yield* Effect.sleep("200 millis")
+        yield* kill(world, 1)
+      })
+  }
+]
+
+/** Waits until three runners have shared the shards. */
+const shared = (sql: SqlClient.SqlClient) =>
+  Effect.gen(function*() {
+    while (true) {
+      const rows = yield* sql<
+        { count: number }
+      >`SELECT count(*)::int AS count FROM pg_locks WHERE locktype = 'advisory' GROUP BY pid`
+      if (rows.length === 3 && rows.every(({ count }) => count > 50)) return
+      yield* Effect.sleep("200 millis")
+    }
+  })
+
+const longest = "6 minutes"
+
+const run = Effect.fn(function*(fault: Fault) {
+  const { at = Math.ceil(fault.runs * fault.turns / 3), environment, runs: count, strike, takes, turns } = fault
+  const counter = makeTurnCounter(() => takes >= 10_000 ? takes : takes * (0.4 + 0.6 * Math.random()))
+  const server = AshEmbedded.layerHttp({ agents: { worker: { script: counter.script } } })
+  return yield* Effect.gen(function*() {
+    const postgres = yield* Postgres.start
+    const address = yield* AshEmbedded.EmbeddedAddress
+    const database = PgClient.layer({ url: postgres.url })
+    const own = { LEASE: "12", LONGEST_STALL: "4", LONGEST_TURN: "30", SETTLE_TIME: "5", ...environment }
+    const runners = yield* Effect.forEach([1, 2, 3], () =>
+      Effect.flatMap(Postgres.freePort, (port) =>
+        startRunner({
+          ...own,
+          DATABASE_URL: Redacted.value(postgres.url),
+          ASH_SERVER_URL: address.url,
+          ASH_API_KEY: Redacted.value(address.apiKey),
+          RUNNER_PORT: `${port}`
+        }, join(import.meta.dirname, "durable-runner.ts"))))
+    yield* Effect.forEach(runners, ({ ready }) => ready)
+    const client = AshWorkflow.layerClient({ cluster: "faults", transport: NodeClusterSocket.layer }).pipe(
+      Layer.provideMerge(database)
+    )
+    return yield* Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const agentRuns = yield* AgentRuns
+      const sessions = yield* Sessions
+      yield* shared(sql)
+      const begun = yield* Clock.currentTimeMillis
+      const ids = Array.from({ length: count }, (_, index) => `run-${index}`)
+      yield* Effect.forEach(ids, (id) =>
+        agentRuns.start({
+          id,
+          agent: "worker",
+          steps: Array.from({ length: turns }, (_, turn) => `${id} turn ${turn}`),
+          collect: ["answer.txt"],
+          whenUnknown: fault.whenUnknown ?? "repeatRun"
+        }), { concurrency: 8 })
+      while (counter.turns() < at) yield* Effect.sleep("20 millis")
+      yield* strike({ runners, postgres, sql, turns: counter.turns })
+      const results = yield* Effect.forEach(
+        ids,
+        (id) => Effect.timeoutOption(Effect.result(agentRuns.result(id)), longest),
+        { concurrency: "unbounded" }
+      )
+      const seconds = ((yield* Clock.currentTimeMillis) - begun) / 1000
+      const alive = Effect.map(sessions.list(), (all) => all.filter(({ status }) => status !== "ended").length)
+      for (let looks = 0; looks < 120 && (yield* alive) > 0; looks++) yield* Effect.sleep("1 second")
+      const ended = results.flatMap((result) => result._tag === "Some" ? [result.value] : [])
+      const succeeded = ended.flatMap((result) => result._tag === "Success" ? [result.success] : [])
+      return {
+        name: fault.name,
+        runs: count,
+        ended: ended.length,
+        succeeded: succeeded.length,
+        freshSessions: succeeded.reduce((sum, { generations }) => sum + generations - 1, 0),
+        reconciled: succeeded.flatMap(({ turns }) => turns).filter(({ how }) => how === "reconciled").length,
+        turns: counter.turns(),
+        twice: counter.twice(),
+        alive: yield* alive,
+        seconds: seconds.toFixed(0)
+      }
+    }).pipe(Effect.provide(client))
+  }).pipe(Effect.provide(server), Effect.scoped)
+})
+
+const columns = [
+  ["fault", "name"],
+  ["runs", "runs"],
+  ["ended", "ended"],
+  ["succeeded", "succeeded"],
+  ["fresh sessions", "freshSessions"],
+  ["read back", "reconciled"],
+  ["turns seen", "turns"],
+  ["twice in one session", "twice"],
+  ["sessions alive", "alive"],
+  ["seconds", "seconds"]
+] as const
+
+const words = process.argv.slice(2)
+
+const program = Effect.gen(function*() {
+  const wanted = faults.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)))
+  yield* Console.log(`| ${columns.map(([title]) => title).join(" | ")} |\n|${columns.map(() => " --- |").join("")}`)
+  let isWhole = true
+  for (const fault of wanted) {
+    const row = yield* run(fault)
+    isWhole &&= row.ended === row.runs && row.twice === 0 && row.alive === 0 &&
+      (fault.whenUnknown === "fail" || row.succeeded === row.runs)
+    yield* Console.log(`| ${columns.map(([, field]) => row[field]).join(" | ")} |`)
+  }
+  if (!isWhole) {
+    yield* Console.error("a turn ran twice in a session, a session stayed alive, or a run did not end")
+    process.exitCode = 1
+  }
+})
+
+NodeRuntime.runMain(program)
