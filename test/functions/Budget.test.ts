@@ -252,13 +252,16 @@ describe("budgets", () => {
     })
   }
 
-  it.effect("count as unknown, and as what they held, turns that follow on others which are not known", () =>
+  it.effect("count as unknown, and as what it held, the first turn behind others which are not known, and what follows", () =>
     Effect.scoped(Effect.gen(function*() {
       const budget = yield* Budget.make({ usd: 10, share: 0.2 })
       const handle = (yield* Sessions).attach(sessionId, { budget })
-      yield* handle.turns(["one", "two", "three"]).pipe(Stream.runDrain)
-      assert.deepStrictEqual(yield* handle.spent, { usd: 0, tokens: 0, turns: 3, unknown: 3 })
-      assert.deepInclude(yield* budget.spent, { usd: 0.6, turns: 3, unknown: 3 })
+      yield* handle.ask("one")
+      assert.deepStrictEqual(yield* handle.spent, { usd: 0, tokens: 0, turns: 1, unknown: 1 })
+      assert.deepInclude(yield* budget.spent, { usd: 0.2, turns: 1, unknown: 1 })
+      yield* handle.turns(["two", "three"]).pipe(Stream.runDrain)
+      assert.deepStrictEqual(yield* handle.spent, { usd: 0.2, tokens: 20, turns: 3, unknown: 1 })
+      assert.deepInclude(yield* budget.spent, { usd: 0.4, turns: 3, unknown: 1 })
     })).pipe(Effect.provide(summing().layer)))
 
   it.effect("count each turn of a session by itself where an SDK sums up", () =>

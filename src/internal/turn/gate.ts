@@ -96,9 +96,8 @@ export interface SessionMemory {
 }
 
 /** What stays known of a session that is not in use. */
-export interface KnownGate {
+export interface KnownGate extends Pick<SessionMemory, "halted" | "usageBefore"> {
   readonly fence: Fence | undefined
-  readonly halted: SessionMemory["halted"]
 }
 
 /** A gate as it is at one time. */
@@ -143,13 +142,13 @@ export class Gate {
   /** Held while the session is stopped or resumed, so that what waits finds it as it was left. */
   readonly restarting: Semaphore.Semaphore = Semaphore.makeUnsafe(1)
 
-  constructor({ fence, halted }: KnownGate) {
+  constructor({ fence, halted, usageBefore }: KnownGate) {
     this.#state = settled(fence, undefined)
     this.#memory = {
       halted,
       quietUntil: 0n,
       lastSequence: undefined,
-      usageBefore: unknownBefore,
+      usageBefore,
       restarts: 0,
       lastRestart: undefined
     }
@@ -299,7 +298,7 @@ export class Gate {
       this.over(this.#holder)
       cancelHolder(this.#holder, error)
     }
-    this.remember({ halted: undefined })
+    this.remember({ halted: undefined, usageBefore: unknownBefore })
     this.#state = withFence(this.#state, undefined)
   }
 }

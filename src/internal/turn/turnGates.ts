@@ -12,6 +12,7 @@ import { AshError } from "../../schema/AshError.ts"
 import { SessionBusy } from "../../schema/Reasons.ts"
 import { readDuration } from "../request/durations.ts"
 import { Gate, type KnownGate } from "./gate.ts"
+import { unknownBefore } from "./turnUsage.ts"
 
 /** What to do where a session is in use. */
 export interface BusyOptions {
@@ -48,36 +49,44 @@ export interface TurnGates {
 const busy = (operation: string, sessionId: string, message: string) =>
   new AshError({ operation, reason: new SessionBusy({ message, sessionId }) })
 
-const knownOf = ({ fence, memory: { halted } }: Gate): KnownGate => ({ fence, halted })
+const knownOf = ({ fence, memory: { halted, usageBefore } }: Gate): KnownGate => ({ fence, halted, usageBefore })
+
+const nothingKnown: KnownGate = { fence: undefined, halted: undefined, usageBefore: unknownBefore }
+
+/** How many sessions that are not in use, and may be entered, are kept for what their turns have used. */
+const mostUsed = 1000
 
 /** The gates that are kept: those in use, and of other sessions what has to be known. */
 class Registry {
   readonly #entries = new Map<string, Entry>()
   /** What has to be known of sessions that are not in use. */
   readonly #known = new Map<string, KnownGate>()
+  /** Of other sessions that are not in use: those whose turns have figures, the last used at the end. */
+  readonly #used = new Map<string, KnownGate>()
   /** Gates that are kept for their quiet alone, the earliest first. */
   readonly #resting: Array<{ readonly id: string; readonly entry: Entry; readonly until: bigint }> = []
 
   get size(): number {
-    return this.#entries.size + this.#known.size
+    return this.#entries.size + this.#known.size + this.#used.size
   }
 
   find(id: string): Readonly<KnownGate & Pick<Entry, "users">> | undefined {
     const entry = this.#entries.get(id)
-    const known = entry === undefined ? this.#known.get(id) : knownOf(entry.gate)
+    const known = entry === undefined ? this.#known.get(id) ?? this.#used.get(id) : knownOf(entry.gate)
     return known === undefined ? undefined : { ...known, users: entry?.users ?? 0 }
   }
 
   /** The gate of a session, with one more user. */
   acquire(id: string): Entry {
     const entry = this.#entries.get(id) ?? {
-      gate: new Gate(this.#known.get(id) ?? { fence: undefined, halted: undefined }),
+      gate: new Gate(this.#known.get(id) ?? this.#used.get(id) ?? nothingKnown),
       lock: Semaphore.makeUnsafe(1),
       users: 0,
       queued: 0
     }
     entry.users += 1
     this.#known.delete(id)
+    this.#used.delete(id)
     this.#entries.set(id, entry)
     return entry
   }
@@ -102,6 +111,14 @@ class Registry {
     this.#entries.delete(id)
     const known = knownOf(entry.gate)
     if (known.fence !== undefined || known.halted !== undefined) this.#known.set(id, known)
+    else if (known.usageBefore.last !== "unknown") this.#use(id, known)
+  }
+
+  /** Keeps what turns have used, of the sessions that were used last. */
+  #use(id: string, known: KnownGate) {
+    this.#used.set(id, known)
+    const [oldest] = this.#used.keys()
+    if (this.#used.size > mostUsed && oldest !== undefined) this.#used.delete(oldest)
   }
 }
 

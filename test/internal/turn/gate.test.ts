@@ -3,6 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { type Fence, Gate, type Holder, type SessionRestarted } from "../../../src/internal/turn/gate.ts"
+import { unknownBefore } from "../../../src/internal/turn/turnUsage.ts"
 import { AshError } from "../../../src/schema/AshError.ts"
 import { TurnCancelled } from "../../../src/schema/Reasons.ts"
 import { Session } from "../../../src/schema/Session.ts"
@@ -140,7 +141,7 @@ const show = ({ state: { _tag, fence, running } }: Gate) =>
   [_tag, ...(_tag === "Running" || fence === undefined ? [] : [` ${fence._tag}`]), ...(running ? ["+"] : [])].join("")
 
 const inState = (enter: (gate: Gate, holder: Holder) => void) => {
-  const gate = new Gate({ fence: undefined, halted: undefined })
+  const gate = new Gate({ fence: undefined, halted: undefined, usageBefore: unknownBefore })
   const holder = gate.enter("turn")
   enter(gate, holder)
   return { gate, holder }

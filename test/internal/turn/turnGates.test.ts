@@ -6,6 +6,7 @@ import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import type { Gate } from "../../../src/internal/turn/gate.ts"
 import * as TurnGates from "../../../src/internal/turn/turnGates.ts"
+import { nothingBefore } from "../../../src/internal/turn/turnUsage.ts"
 import { AshError } from "../../../src/schema/AshError.ts"
 import { TurnCancelled } from "../../../src/schema/Reasons.ts"
 import { chance } from "../../support/promise.ts"
@@ -40,6 +41,25 @@ describe("the gates of sessions", () => {
       assert.strictEqual(gates.find("paused")?.halted, "paused")
       yield* gates.update("fenced", setFence(undefined))
       assert.strictEqual(gates.size(), 1)
+    }))
+
+  it.effect("keep what turns have used, of so many sessions as were used last", () =>
+    Effect.gen(function*() {
+      const gates = TurnGates.make()
+      for (let session = 0; session < 1500; session++) {
+        yield* visit(gates, `s${session}`, (gate) => gate.remember({ usageBefore: nothingBefore }))
+        yield* visit(gates, "s0")
+      }
+      assert.strictEqual(gates.size(), 1000)
+      assert.isUndefined(gates.find("s1"))
+      yield* Effect.scoped(Effect.gen(function*() {
+        for (const known of ["s0", "s1499"]) {
+          const gate = yield* enter(gates, known)
+          assert.strictEqual(gate.memory.usageBefore, nothingBefore)
+          gate.closed(error)
+        }
+      }))
+      assert.strictEqual(gates.size(), 998)
     }))
 
   it.effect("are kept while a session rests, and forgotten behind that", () =>
