@@ -7,25 +7,27 @@ import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Model from "effect/ai/Model"
 import type * as Response from "effect/ai/Response"
 import { addGenAIAnnotations } from "effect/ai/Telemetry"
-import * as Tool from "effect/ai/Tool"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import type { Span } from "effect/Tracer"
 import { RequestOptions } from "../client/RequestOptions.ts"
 import { answerReader } from "../internal/turn/answer.ts"
 import { type AnswerSchema, answerSchema } from "../internal/turn/answerSchema.ts"
+import { usageOf } from "../internal/turn/turnUsage.ts"
 import type { SendMessageOptions } from "../schema/Message.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { Sessions } from "../services/Sessions.ts"
 import * as Conversations from "./conversations.ts"
-import { aiError, fromAsh, refuse } from "./errors.ts"
+import { aiError, fromAsh } from "./errors.ts"
 import * as Prompt from "./prompt.ts"
 import * as ResponseParts from "./responseParts.ts"
+import { checkTools, declaredTools } from "./tools.ts"
 
 /** What an agent is asked with. */
 export interface ConfigOptions extends Omit<SendMessageOptions, "includePartialMessages" | "outputFormat"> {}
@@ -34,11 +36,14 @@ export interface ConfigOptions extends Omit<SendMessageOptions, "includePartialM
 export class Config extends Context.Service<Config, ConfigOptions>()("effect-ash/ai/AshLanguageModel/Config") {}
 
 /** Lays options over those of the model, for the calls in an effect. */
-export const withConfigOverride = (overrides: ConfigOptions) => <A, E, R>(self: Effect.Effect<A, E, R>) =>
+export const withConfigOverride: {
+  (overrides: ConfigOptions): <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E, Exclude<R, Config>>
+  <A, E, R>(self: Effect.Effect<A, E, R>, overrides: ConfigOptions): Effect.Effect<A, E, Exclude<R, Config>>
+} = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, overrides: ConfigOptions) =>
   Effect.flatMap(
     Effect.serviceOption(Config),
     (config) => Effect.provideService(self, Config, { ...Option.getOrUndefined(config), ...overrides })
-  )
+  ))
 
 /** How an agent is used as a model. */
 export interface ModelOptions extends ConfigOptions, Conversations.ConversationOptions {}
@@ -53,29 +58,6 @@ const formatOf = (method: string, schema: Schema.Constraint): Effect.Effect<Answ
     ({ field, text }) =>
       aiError(method, new AiError.UnsupportedSchemaError({ description: `${field} cannot be asked for: ${text}` }))
   )
-
-/** An agent runs its own tools, and a program can only say which of them it wants to see. */
-const checkTools = (method: string, { toolChoice, tools }: LanguageModel.ProviderOptions) => {
-  const handled = tools.find((tool) => !(Tool.isProviderDefined(tool) && !tool.requiresHandler))
-  if (handled !== undefined) {
-    return Effect.fail(aiError(
-      method,
-      new AiError.ToolConfigurationError({
-        toolName: handled.name,
-        description:
-          "an agent runs its own tools, and calls no handler of a program. Give it an MCP server, or declare a " +
-          "tool of the agent's by Tool.providerDefined without a handler"
-      })
-    ))
-  }
-  return toolChoice === "auto" || toolChoice === "none"
-    ? Effect.void
-    : Effect.fail(refuse(method, "toolChoice", "an agent chooses its tools itself"))
-}
-
-/** The tools that a program declares: its names by those of the agent. */
-const declaredTools = (tools: ReadonlyArray<Tool.Any>): ReadonlyMap<string, string> =>
-  new Map(tools.map((tool) => [Tool.isProviderDefined(tool) ? tool.providerName : tool.name, tool.name]))
 
 const noResult = (method: string) =>
   aiError(
@@ -122,32 +104,46 @@ const sendOptions = Effect.fnUntraced(function*(
   }
 })
 
+/** What is known of a turn at its end, for the span of its call. */
+const annotateEnd = (span: Span, model: string | undefined, turn: Turn) => {
+  const { inputTokens, outputTokens } = ResponseParts.usageOf(turn.usage)
+  addGenAIAnnotations(span, {
+    response: { model, finishReasons: [ResponseParts.finishReasonOf(turn)] },
+    usage: { inputTokens: inputTokens.total, outputTokens: outputTokens.total }
+  })
+}
+
 /** A turn as parts, and what becomes of its conversation. */
 const partsOf = (
   method: string,
-  options: LanguageModel.ProviderOptions,
+  { prompt, responseFormat, span, tools }: LanguageModel.ProviderOptions,
   { content }: Prompt.AgentPrompt,
-  conversation: Conversations.Conversation,
+  { answered, session, usageBefore }: Conversations.Conversation,
   { format, send }: { readonly format: AnswerSchema | undefined; readonly send: SendMessageOptions }
 ): Stream.Stream<Response.StreamPartEncoded, AiError.AiError> => {
-  const { prompt, responseFormat, tools } = options
-  const { giveBack, keep, session } = conversation
-  const parts = ResponseParts.make(session.id, declaredTools(tools), format === undefined)
+  const parts = ResponseParts.make({
+    sessionId: session.id,
+    usageBefore,
+    tools: declaredTools(tools),
+    hasText: format === undefined
+  })
   const end = Effect.gen(function*() {
     const turn = parts.turn()
     if (turn.result === undefined) return yield* noResult(method)
+    annotateEnd(span, parts.model(), turn)
     const answer = format === undefined || responseFormat.type === "text"
       ? undefined
       : yield* answerOf(method, responseFormat.schema, format, turn)
-    return parts.end(turn, answer)
+    const last = yield* parts.end(answer)
+    // Of a turn that broke off, the gate of the session decides whether another one may follow.
+    answered(Prompt.keyWith(prompt.content, parts.text()), usageOf(turn.result, usageBefore).after)
+    return last
   })
 
   return session.stream(content, send).pipe(
     Stream.mapError(fromAsh(method)),
-    Stream.mapAccumArray(() => parts, (_, events) => [parts, parts.take(events)]),
-    Stream.concat(Stream.unwrap(Effect.map(end, Stream.fromArray))),
-    // Of a turn that broke off, the gate of the session decides whether another one may follow.
-    Stream.onExit((exit) => Exit.isSuccess(exit) ? keep(Prompt.keyWith(prompt.content, parts.text())) : giveBack)
+    Stream.mapAccumArrayEffect(() => parts, (_, events) => Effect.map(parts.take(events), (taken) => [parts, taken])),
+    Stream.concat(Stream.unwrap(Effect.map(end, Stream.fromArray)))
   )
 }
 

@@ -1,11 +1,12 @@
 /** The conversations of a model: sessions, each found by the history of the prompts that it has answered. */
-import type * as AiError from "effect/ai/AiError"
+import * as AiError from "effect/ai/AiError"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import { begun, nothingBefore, type UsageBefore } from "../internal/turn/turnUsage.ts"
 import type { SessionHandle } from "../services/SessionHandle.ts"
 import { Sessions } from "../services/Sessions.ts"
-import { fromAsh, refuse } from "./errors.ts"
+import { aiError, fromAsh, refuse } from "./errors.ts"
 import type { AgentPrompt, History } from "./prompt.ts"
 
 /** How conversations are kept. */
@@ -21,13 +22,16 @@ export interface ConversationOptions {
   readonly maxConversations?: number | undefined
 }
 
-/** A session that a call has to itself. */
+/** A session that a call has to itself, until its scope closes. */
 export interface Conversation {
   readonly session: SessionHandle
-  /** Keeps the session for a prompt whose history has this key. */
-  readonly keep: (key: string) => Effect.Effect<void>
-  /** Leaves things as they were before the call: a new session ends, a known one waits for the prompt again. */
-  readonly giveBack: Effect.Effect<void>
+  /** What is known of the turns before. */
+  readonly usageBefore: UsageBefore
+  /**
+   * Keeps the session for a prompt whose history has this key. Without it things are left as they were before the call: a new
+   * session ends, a known one waits for the prompt again.
+   */
+  readonly answered: (key: string, usage: UsageBefore) => void
 }
 
 interface Kept {
@@ -35,8 +39,14 @@ interface Kept {
   readonly scope: Scope.Closeable
 }
 
+interface Waits extends Kept {
+  readonly agent: string
+  readonly key: string
+  readonly usage: UsageBefore
+}
+
 /** Those that wait for a prompt, by the ids of their sessions, the one that waits for longest first. */
-type Waiting = Map<string, Kept & { readonly key: string; readonly agent: string }>
+type Waiting = Map<string, Waits>
 
 /**
  * The conversations of each server. Programs provide a model call by call, and with it a layer that is made anew: a
@@ -50,73 +60,99 @@ const waitingOf = (sessions: Sessions["Service"]): Waiting => {
   return waiting
 }
 
+const checked = (method: string, { maxConversations, sessions }: Required<ConversationOptions>) =>
+  maxConversations === undefined || !Number.isInteger(maxConversations) || maxConversations < 1
+    ? refuse(method, "maxConversations", "it must be an integer of at least 1")
+    : sessions === "conversation" || sessions === "call"
+    ? Effect.void
+    : refuse(method, "sessions", `it must be "conversation" or "call"`)
+
+/** Opens a session, in a region that cannot be interrupted but where `restore` allows it. */
+const opener = (sessions: Sessions["Service"], agent: string) =>
+  Effect.fnUntraced(function*(
+    method: string,
+    system: string,
+    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+  ) {
+    if (sessions.layerScope.state._tag === "Closed") {
+      return yield* aiError(method, new AiError.UnknownError({ description: closedLayer }))
+    }
+    const scope = yield* Scope.fork(sessions.layerScope)
+    const session = yield* restore(
+      sessions.open(
+        system === "" ? { agent } : { agent, systemPrompt: system },
+        { requireFreshSandbox: system !== "" }
+      )
+    ).pipe(
+      Scope.provide(scope),
+      Effect.mapError(fromAsh(method)),
+      Effect.onError(() => Scope.close(scope, Exit.void))
+    )
+    return { session, scope }
+  })
+
 /** Finds the conversations of an agent, or opens them. */
 export const make = Effect.fnUntraced(function*(
   agent: string,
   { maxConversations = 16, sessions: mode = "conversation" }: ConversationOptions
 ) {
   const sessions = yield* Sessions
-  const kept = waitingOf(sessions)
+  const waiting = waitingOf(sessions)
+  const open = opener(sessions, agent)
 
   const close = ({ scope }: Kept) => Scope.close(scope, Exit.void)
 
-  const keep = (conversation: Kept) => (key: string) =>
+  const keep = (conversation: Waits) =>
     Effect.suspend(() => {
       if (mode === "call") return close(conversation)
-      kept.set(conversation.session.id, { ...conversation, key, agent })
-      const [oldest, ...others] = [...kept.values()].filter((conversation) => conversation.agent === agent)
+      waiting.set(conversation.session.id, conversation)
+      const [oldest, ...others] = [...waiting.values()].filter((conversation) => conversation.agent === agent)
       if (oldest === undefined || others.length < maxConversations) return Effect.void
-      kept.delete(oldest.session.id)
+      waiting.delete(oldest.session.id)
       return close(oldest)
     })
 
-  /** An answer without a mark is found by its history alone, if only one conversation has that. */
-  const find = ({ key, sessionId }: History) => {
-    const found = [...kept.values()].filter((conversation) =>
+  /** Takes the conversation of a history. An answer without a mark is found by its history alone, if only one has that. */
+  const take = (method: string, { key, sessionId }: History) => {
+    if (mode === "call") return refuse(method, "prompt", historyOfCall)
+    const found = [...waiting.values()].filter((conversation) =>
       conversation.agent === agent && conversation.key === key &&
       (sessionId === undefined || conversation.session.id === sessionId)
     )
-    return found.length === 1 ? found[0] : undefined
+    const [only] = found
+    if (only === undefined || found.length > 1) return refuse(method, "prompt", unknownHistory)
+    waiting.delete(only.session.id)
+    return Effect.succeed(only)
   }
 
-  const open = (method: string, system: string) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Scope.fork(sessions.layerScope), (own) =>
-        restore(
-          sessions.open(
-            system === "" ? { agent } : { agent, systemPrompt: system },
-            { requireFreshSandbox: system !== "" }
-          )
-        ).pipe(
-          Scope.provide(own),
-          Effect.mapError(fromAsh(method)),
-          Effect.onError(() => Scope.close(own, Exit.void)),
-          Effect.map((session): Kept => ({ session, scope: own }))
-        ))
-    )
-
-  const conversationOf = (found: Kept, giveBack: Effect.Effect<void>): Conversation => ({
-    session: found.session,
-    keep: keep(found),
-    giveBack
-  })
-
   /** The conversation of a prompt. While a call has it no other one finds it, so that no two branches mix. */
-  return Effect.fnUntraced(function*(method: string, { history, system }: AgentPrompt): Effect.fn.Return<
+  return (method: string, { history, system }: AgentPrompt): Effect.Effect<
     Conversation,
-    AiError.AiError
-  > {
-    if (history === undefined) {
-      const opened = yield* open(method, system)
-      return conversationOf(opened, close(opened))
-    }
-    const found = find(history)
-    if (found === undefined) return yield* refuse(method, "prompt", unknownHistory)
-    kept.delete(found.session.id)
-    return conversationOf(found, keep(found)(found.key))
-  })
+    AiError.AiError,
+    Scope.Scope
+  > =>
+    Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
+      yield* checked(method, { maxConversations, sessions: mode })
+      const known = history === undefined ? undefined : yield* take(method, history)
+      const conversation = known ?? (yield* open(method, system, restore))
+      const usageBefore = known?.usage ?? nothingBefore
+      let next: Waits | undefined = known && { ...known, usage: begun(usageBefore) }
+      yield* Effect.addFinalizer(() => next === undefined ? close(conversation) : keep(next))
+      return {
+        session: conversation.session,
+        usageBefore,
+        answered: (key, usage) => {
+          next = { ...conversation, agent, key, usage }
+        }
+      }
+    }))
 })
 
 const unknownHistory =
   "its history is of no conversation of this model that waits for a prompt. An agent keeps its own history: one that it did not " +
   "live through, one that was edited, and a second branch of one cannot be given to it. Start with a prompt without answers"
+
+const historyOfCall =
+  `it has a history, and the model has a session for each call. Use sessions: "conversation", or a prompt without answers`
+
+const closedLayer = "the layer of the server is closed; nothing was sent. Make the program's calls inside of it"

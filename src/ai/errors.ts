@@ -22,6 +22,9 @@ export const fromAsh = (method: string) => (error: AshError): AiError.AiError =>
   if (reason._tag === "Unauthorized") {
     return aiError(method, new AiError.AuthenticationError({ kind: "InvalidKey", description, metadata }))
   }
+  if (reason._tag === "InvalidRequest" && nothingHappened) {
+    return aiError(method, new AiError.InvalidRequestError({ parameter: reason.field, description, metadata }))
+  }
   if (nothingHappened && error.isRetryable) {
     return aiError(method, new AiError.InternalProviderError({ description, metadata }))
   }

@@ -35,15 +35,13 @@ const filesOf = (message: Prompt.Message) =>
     ? []
     : message.content.flatMap((part) => part.type === "file" ? [[part.mediaType, sizeOf(part.data)]] : [])
 
-/** The key of a history: who said which text. The parts of tools are left out, as the agent has them itself. */
-const keyOf = (messages: ReadonlyArray<Prompt.Message>): string =>
-  JSON.stringify(
-    messages.filter(({ role }) => role !== "tool").map((message) => [message.role, textOf(message), filesOf(message)])
-  )
+/** What the key of a history has of its messages: who wrote which text. The parts of tools are those of the agent. */
+const entriesOf = (messages: ReadonlyArray<Prompt.Message>) =>
+  messages.filter(({ role }) => role !== "tool").map((message) => [message.role, textOf(message), filesOf(message)])
 
 /** The key of a history with one more answer. */
 export const keyWith = (messages: ReadonlyArray<Prompt.Message>, answer: string): string =>
-  JSON.stringify([...JSON.parse(keyOf(messages)), ["assistant", answer, []]])
+  JSON.stringify([...entriesOf(messages), ["assistant", answer, []]])
 
 /** The mark of an answer, as the metadata of its parts. */
 export const markOf = (sessionId: string) => ({ ash: { sessionId } })
@@ -89,7 +87,7 @@ export const read = Effect.fnUntraced(function*(method: string, { content: messa
   if (first === undefined) return yield* refuse(method, "prompt", "there is no user message behind the last answer")
   return {
     history: last < 0 ? undefined : {
-      key: keyOf(messages.slice(0, last + 1)),
+      key: JSON.stringify(entriesOf(messages.slice(0, last + 1))),
       sessionId: sessionIdOf(messages.findLast(({ role }) => role === "assistant"))
     },
     system: system.map(textOf).join("\n\n"),

@@ -1,11 +1,14 @@
 /** From the events of a turn to the parts of a response of `effect/ai`. */
 import type * as Response from "effect/ai/Response"
+import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import type { TurnEvent } from "../functions/TurnStream.ts"
 import * as TurnParts from "../internal/turn/turnParts.ts"
+import type { UsageBefore } from "../internal/turn/turnUsage.ts"
 import type { TokenUsage } from "../schema/ClaudeMessage.ts"
 import type { Turn } from "../schema/Turn.ts"
 import { markOf } from "./prompt.ts"
+import type { DeclaredTool } from "./tools.ts"
 
 declare module "effect/ai/Response" {
   /** What Ash knows of a turn beside its parts. */
@@ -15,8 +18,10 @@ declare module "effect/ai/Response" {
       /** US dollars: an estimate of the vendor's. */
       readonly costUsd: number | null
       readonly numTurns: number | null
+      /** Whether usage and cost are those of the turn, or of its session so far, where the two cannot be told apart. */
+      readonly usageScope: Turn["usageScope"]
       readonly outcome: string
-      /** Tools that the agent used, and that the program's toolkit does not name. */
+      /** Tools that the agent used, and that the program's toolkit does not name, or declares with another input. */
       readonly undeclaredTools: ReadonlyArray<string>
     }
   }
@@ -32,7 +37,8 @@ const sum = (...counts: ReadonlyArray<number | undefined>) => {
   return known.length === 0 ? undefined : known.reduce((total, value) => total + value, 0)
 }
 
-const usageOf = (usage: TokenUsage | undefined): Response.FinishPartEncoded["usage"] => {
+/** The tokens of a turn, as responses count them. */
+export const usageOf = (usage: TokenUsage | undefined): Response.FinishPartEncoded["usage"] => {
   const uncached = count(usage?.input_tokens)
   const cacheRead = count(usage?.cache_read_input_tokens)
   const cacheWrite = count(usage?.cache_creation_input_tokens)
@@ -48,7 +54,8 @@ const reasons = new Map<Turn["outcome"]["_tag"], Response.FinishReason>([
   ["MaxBudgetUsd", "length"]
 ])
 
-const finishReasonOf = ({ outcome, stopReason }: Turn): Response.FinishReason =>
+/** Why a turn ended, as responses have it. */
+export const finishReasonOf = ({ outcome, stopReason }: Turn): Response.FinishReason =>
   stopReason === "refusal"
     ? "content-filter"
     : outcome._tag === "Success" && stopReason === "max_tokens"
@@ -57,33 +64,66 @@ const finishReasonOf = ({ outcome, stopReason }: Turn): Response.FinishReason =>
 
 /** The parts of a turn, batch by batch. */
 export interface ResponseParts {
-  readonly take: (events: ReadonlyArray<TurnEvent>) => Array<Response.StreamPartEncoded>
+  readonly take: (events: ReadonlyArray<TurnEvent>) => Effect.Effect<Array<Response.StreamPartEncoded>>
   /** The last parts of a turn that came to its end; `answer` takes the place of its text. */
-  readonly end: (turn: Turn, answer: string | undefined) => Array<Response.StreamPartEncoded>
+  readonly end: (answer: string | undefined) => Effect.Effect<Array<Response.StreamPartEncoded>>
   readonly turn: () => Turn
+  readonly model: () => string | undefined
   /** The text of the response so far. */
   readonly text: () => string
 }
 
-/** Makes parts of a turn. Of tools, those come through that the program declares, by the agent's names. */
-export const make = (sessionId: string, tools: ReadonlyMap<string, string>, hasText: boolean): ResponseParts => {
-  const parts = TurnParts.make()
-  const mark = markOf(sessionId)
-  let text = ""
-  const undeclaredTools = new Set<string>()
+/** What a response is made with. */
+export interface ResponseOptions {
+  readonly sessionId: string
+  readonly usageBefore: UsageBefore
+  /** Of tools, those come through that the program declares, by the agent's names. */
+  readonly tools: ReadonlyMap<string, DeclaredTool>
+  readonly hasText: boolean
+}
 
-  const partOf = (part: TurnParts.TurnPart): ReadonlyArray<Response.StreamPartEncoded> => {
-    if (part._tag === "ToolCall" || part._tag === "ToolResult") {
-      const name = tools.get(part.call.name)
-      if (name === undefined) {
-        undeclaredTools.add(part.call.name)
+/** A text as one part. */
+const textParts = (text: string, metadata: ReturnType<typeof markOf>): Array<Response.StreamPartEncoded> => [
+  { type: "text-start", id: "answer", metadata },
+  { type: "text-delta", id: "answer", delta: text },
+  { type: "text-end", id: "answer" }
+]
+
+/** Makes the parts of those tools that are declared; the names of the others are kept. */
+const makeToolParts = (tools: ResponseOptions["tools"], metadata: ReturnType<typeof markOf>) => {
+  const undeclared = new Set<string>()
+  const shown = new Map<string, DeclaredTool>()
+  const partsOf = Effect.fnUntraced(function*(part: Extract<TurnParts.TurnPart, { readonly call: unknown }>) {
+    const { call, id } = part
+    if (part._tag === "ToolCall") {
+      const tool = tools.get(call.name)
+      if (tool === undefined || !(yield* tool.takes(call.input))) {
+        undeclared.add(call.name)
         return []
       }
-      const shared = { id: part.id, name, providerExecuted: true, metadata: mark }
-      return part._tag === "ToolCall"
-        ? [{ type: "tool-call", params: part.call.input, ...shared }]
-        : [{ type: "tool-result", result: part.result.content, isFailure: part.result.isError, ...shared }]
+      shown.set(id, tool)
+      return [{ type: "tool-call", id, name: tool.name, params: call.input, providerExecuted: true, metadata } as const]
     }
+    const tool = shown.get(id)
+    if (tool === undefined) return []
+    const result = yield* tool.resultOf(part.result)
+    return [{ type: "tool-result", id, name: tool.name, ...result, providerExecuted: true, metadata } as const]
+  })
+  return { undeclared, partsOf }
+}
+
+/** Makes parts of a turn. */
+export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions): ResponseParts => {
+  const parts = TurnParts.make(usageBefore)
+  const mark = markOf(sessionId)
+  const toolParts = makeToolParts(tools, mark)
+  let text = ""
+  let model: string | undefined
+  let isEmpty = true
+
+  const wordsOf = (
+    part: Exclude<TurnParts.TurnPart, { readonly call: unknown }>
+  ): ReadonlyArray<Response.StreamPartEncoded> => {
     if (part.kind === "text" && !hasText) return []
     const kind = kinds[part.kind]
     switch (part._tag) {
@@ -97,44 +137,63 @@ export const make = (sessionId: string, tools: ReadonlyMap<string, string>, hasT
     }
   }
 
-  const modelOf = (event: TurnEvent): ReadonlyArray<Response.StreamPartEncoded> =>
-    event._tag === "Message" && event.message._tag === "SystemInit" && Predicate.isString(event.message.model)
-      ? [{ type: "response-metadata", modelId: event.message.model }]
-      : []
+  const partsOf = (taken: ReadonlyArray<TurnParts.TurnPart>) =>
+    Effect.map(
+      Effect.forEach(
+        taken,
+        (part): Effect.Effect<ReadonlyArray<Response.StreamPartEncoded>> =>
+          "call" in part ? toolParts.partsOf(part) : Effect.succeed(wordsOf(part))
+      ),
+      (made) => {
+        const all = made.flat()
+        if (all.length > 0) isEmpty = false
+        return all
+      }
+    )
 
-  const answerParts = (answer: string): ReadonlyArray<Response.StreamPartEncoded> => {
-    text = answer
-    return [
-      { type: "text-start", id: "answer", metadata: mark },
-      { type: "text-delta", id: "answer", delta: answer },
-      { type: "text-end", id: "answer" }
-    ]
+  const modelOf = (event: TurnEvent): ReadonlyArray<Response.StreamPartEncoded> => {
+    if (event._tag !== "Message" || event.message._tag !== "SystemInit") return []
+    if (!Predicate.isString(event.message.model)) return []
+    model = event.message.model
+    return [{ type: "response-metadata", modelId: model }]
   }
 
   return {
-    take: (events) => [...events.flatMap(modelOf), ...parts.take(events).flatMap(partOf)],
-    end: (turn, answer) => [
-      ...parts.end().flatMap(partOf),
-      ...(answer === undefined ? [] : answerParts(answer)),
-      {
-        type: "finish",
-        reason: finishReasonOf(turn),
-        usage: usageOf(turn.usage),
-        metadata: {
-          ash: {
-            sessionId,
-            costUsd: turn.costUsd ?? null,
-            numTurns: turn.numTurns ?? null,
-            outcome: turn.outcome._tag,
-            undeclaredTools: [...undeclaredTools]
-          }
-        }
-      }
-    ],
+    take: (events) => Effect.map(partsOf(parts.take(events)), (taken) => [...events.flatMap(modelOf), ...taken]),
+    end: (answer) =>
+      Effect.map(partsOf(parts.end()), (taken) => {
+        text = answer ?? text
+        const turn = parts.turn()
+        // A history has no message for a response without parts, and could not be told from one without the turn.
+        const last = answer !== undefined || isEmpty ? textParts(text, mark) : []
+        return [...taken, ...last, finishOf(turn, sessionId, [...toolParts.undeclared])]
+      }),
     turn: parts.turn,
+    model: () => model,
     text: () => text
   }
 }
+
+/** The last part of a response. */
+const finishOf = (
+  turn: Turn,
+  sessionId: string,
+  undeclaredTools: ReadonlyArray<string>
+): Response.StreamPartEncoded => ({
+  type: "finish",
+  reason: finishReasonOf(turn),
+  usage: usageOf(turn.usage),
+  metadata: {
+    ash: {
+      sessionId,
+      costUsd: turn.costUsd ?? null,
+      numTurns: turn.numTurns ?? null,
+      usageScope: turn.usageScope,
+      outcome: turn.outcome._tag,
+      undeclaredTools
+    }
+  }
+})
 
 /** The parts of a stream as those of a whole response. */
 export const whole = (streamed: ReadonlyArray<Response.StreamPartEncoded>): Array<Response.PartEncoded> => {

@@ -39,8 +39,9 @@ const sourceOf = (data: FilePart["data"]): Result.Result<Source, string> => {
 }
 
 /** The block of a file, or why agents do not take it: they take images, PDF and text. */
-export const blockOf = ({ data, fileName, mediaType }: FilePart): Result.Result<ContentBlock, string> =>
+export const blockOf = ({ data, fileName, mediaType: given }: FilePart): Result.Result<ContentBlock, string> =>
   Result.flatMap(sourceOf(data), (source): Result.Result<ContentBlock, string> => {
+    const mediaType = given.toLowerCase()
     const title = fileName === undefined ? {} : { title: fileName }
     const blockSource = "url" in source
       ? { type: "url" as const, url: source.url }

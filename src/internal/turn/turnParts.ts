@@ -5,6 +5,7 @@
 import type { ToolCall, Turn } from "../../schema/Turn.ts"
 import type { Kind, TextListener } from "./textAccumulator.ts"
 import * as TurnFold from "./turnFold.ts"
+import type { UsageBefore } from "./turnUsage.ts"
 
 /** A part, or more of one. */
 export type TurnPart =
@@ -86,12 +87,12 @@ export interface TurnParts {
   readonly turn: () => Turn
 }
 
-/** Makes the parts of a turn. */
-export const make = (): TurnParts => {
+/** Makes the parts of a turn, by what is known of the turns before. */
+export const make = (before?: UsageBefore): TurnParts => {
   let parts: Array<TurnPart> = []
   const emit = (part: TurnPart) => void parts.push(part)
   const writer = makeWriter(emit)
-  const state = TurnFold.initial({ listener: writer.listener })
+  const state = TurnFold.initial({ listener: writer.listener, ...(before && { before }) })
   const announceTools = makeTools(state.toolCalls, (part) => {
     writer.close()
     emit(part)
