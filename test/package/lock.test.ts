@@ -37,19 +37,6 @@ const withAddress = (packages: Packages) =>
  * integrity to give. `npm ci` asks for an entry of each, and installs none of them on Linux with x64.
  */
 const notServed = [
-  "@dprint/android-arm64",
-  "@dprint/android-x64",
-  "@dprint/darwin-arm64",
-  "@dprint/darwin-x64",
-  "@dprint/linux-arm64-glibc",
-  "@dprint/linux-arm64-musl",
-  "@dprint/linux-loong64-glibc",
-  "@dprint/linux-loong64-musl",
-  "@dprint/linux-ppc64-glibc",
-  "@dprint/linux-ppc64-musl",
-  "@dprint/linux-riscv64-glibc",
-  "@dprint/win32-arm64",
-  "@dprint/win32-x64",
   "@effect/tsgo-darwin-arm64",
   "@effect/tsgo-darwin-x64",
   "@effect/tsgo-linux-arm",
