@@ -48,7 +48,10 @@ const draw = Effect.fn(function*(progress: SubscriptionRef.SubscriptionRef<Batch
 
 const batch = Effect.fn(function*(options: { prompts: number; sessions: number; usd: number }) {
   const agents = yield* Agents
-  const { version } = yield* agents.create({ name: agent, systemPrompt })
+  const { version } = yield* Effect.acquireRelease(
+    agents.create({ name: agent, systemPrompt }),
+    () => Effect.ignore(agents.delete(agent), { log: true })
+  )
   yield* Console.log(`Agent ${agent}, version ${version}: ${options.prompts} prompts, ${options.sessions} sessions`)
   const budget = yield* Budget.make({ usd: options.usd })
   const progress = yield* SubscriptionRef.make(noProgress)
@@ -72,8 +75,7 @@ const batch = Effect.fn(function*(options: { prompts: number; sessions: number; 
   )
   yield* Fiber.join(drawing)
   const { tokens, usd } = yield* budget.spent
-  yield* Console.log(`\n${bar(yield* SubscriptionRef.get(progress), options.prompts)}`)
-  yield* Console.log(`${tokens} tokens, some $${usd.toFixed(4)} of $${options.usd}`)
+  yield* Console.log(`\n${tokens} tokens, some $${usd.toFixed(4)} of $${options.usd}`)
   const mostOften = [...answers].toSorted(([, one], [, other]) => other - one).slice(0, 5)
   for (const [answer, count] of mostOften) yield* Console.log(`${count} x ${answer.slice(0, 60)}`)
   if (failures.size > 0) {

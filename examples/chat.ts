@@ -6,7 +6,7 @@
  * pipeline, a script types: prompts, a Ctrl-C in the middle of a turn, and two to leave.
  */
 import { NodeRuntime, NodeTerminal } from "@effect/platform-node"
-import { Cause, Config, Data, Effect, Fiber, Layer, Option, Queue, Stream, Terminal } from "effect"
+import { Cause, Config, Console, Data, Effect, Fiber, Layer, Option, Queue, Stream, Terminal } from "effect"
 import { Agents, type SessionHandle, Sessions } from "effect-ash"
 import { AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
@@ -63,7 +63,10 @@ const chat = Effect.gen(function*() {
   const agents = yield* Agents
   const sessions = yield* Sessions
   const terminal = yield* Terminal.Terminal
-  const agent = yield* agents.create({ name: "chat-example", systemPrompt: "You are a helpful assistant." })
+  const agent = yield* Effect.acquireRelease(
+    agents.create({ name: "chat-example", systemPrompt: "You are a helpful assistant." }),
+    ({ name }) => Effect.ignore(agents.delete(name), { log: true })
+  )
   // A turn that is cancelled stops its session, and the next one restarts it with its files.
   const session = yield* sessions.open({ agent: agent.name }, {
     onInterrupt: "stop",
@@ -104,7 +107,9 @@ const scripted = Layer.effect(
       readLine: Effect.suspend(() => {
         const [line, count] = rest.shift() ?? ["", 0]
         presses = count
-        return line === "" ? new Terminal.QuitError({}) : Effect.succeed(line)
+        if (line === "") return new Terminal.QuitError({})
+        process.stdout.write(`${line}\n`)
+        return Effect.succeed(line)
       }),
       display: (text) =>
         Effect.sync(() => {
@@ -129,4 +134,8 @@ const services = Layer.unwrap(
   )
 )
 
-chat.pipe(Effect.provide([services, terminal]), NodeRuntime.runMain)
+chat.pipe(
+  Effect.provide([services, terminal]),
+  Effect.tapError((error) => Console.error(error.message)),
+  NodeRuntime.runMain({ disableErrorReporting: true })
+)

@@ -65,10 +65,12 @@ const extractAll = Effect.gen(function*() {
 
 const program = Effect.gen(function*() {
   const agents = yield* Agents
-  yield* agents.create(agent)
+  yield* Effect.acquireRelease(
+    agents.create(agent),
+    () => Effect.ignore(agents.delete(agent.name), { log: true })
+  )
   yield* extractAll
-  yield* agents.delete(agent.name)
-})
+}).pipe(Effect.scoped)
 
 /** What a model would read in a text, for the embedded server. */
 const read = (text: string) => ({

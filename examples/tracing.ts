@@ -6,13 +6,15 @@
  * what is here.
  */
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Effect, Layer, Option, Ref, Schema } from "effect"
+import { Config, Console, Data, Effect, Layer, Option, Ref, Schema } from "effect"
 import { Agents, Sessions } from "effect-ash"
 import { AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
 import { FetchHttpClient, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Otlp } from "effect/observability"
 import { createServer } from "node:http"
+
+class NothingTraced extends Data.TaggedError("NothingTraced")<{ readonly message: string }> {}
 
 const Attributes = Schema.Array(Schema.Struct({ key: Schema.String, value: Schema.Record(Schema.String, Schema.Json) }))
 
@@ -100,13 +102,13 @@ const agentName = "tracing-example"
 const traced = Effect.gen(function*() {
   const agents = yield* Agents
   const sessions = yield* Sessions
-  yield* agents.create({ name: agentName, systemPrompt: "You look into your workspace before you answer." })
-  yield* Effect.scoped(Effect.gen(function*() {
-    const session = yield* sessions.open({ agent: agentName })
-    yield* Effect.ignore(session.ask("What is in your workspace?"))
-  }))
-  yield* agents.delete(agentName)
-}).pipe(Effect.withSpan("example"))
+  yield* Effect.acquireRelease(
+    agents.create({ name: agentName, systemPrompt: "You look into your workspace before you answer." }),
+    () => Effect.ignore(agents.delete(agentName), { log: true })
+  )
+  const session = yield* sessions.open({ agent: agentName })
+  yield* Effect.ignore(session.ask("What is in your workspace?"))
+}).pipe(Effect.scoped, Effect.withSpan("example"))
 
 const services = Layer.unwrap(
   Effect.map(
@@ -123,11 +125,14 @@ const program = Effect.gen(function*() {
   yield* Effect.forEach(treeOf(spans), (line) => Console.log(line))
   yield* Console.log(metrics.map(({ name, unit }) => `${name} in ${unit}`).toSorted().join("\n"))
   const names = new Set(spans.map(({ name }) => name))
-  if (!names.has(`invoke_agent ${agentName}`)) return yield* Effect.die(new Error("there is no span of the turn"))
+  if (!names.has(`invoke_agent ${agentName}`)) {
+    return yield* new NothingTraced({ message: "the collector has received no span of the turn" })
+  }
 })
 
 program.pipe(
   Effect.scoped,
   Effect.provide([FetchHttpClient.layer, NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })]),
-  NodeRuntime.runMain
+  Effect.tapError((error) => Console.error(error.message)),
+  NodeRuntime.runMain({ disableErrorReporting: true })
 )
