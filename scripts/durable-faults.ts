@@ -3,28 +3,15 @@
  * happens while runs are under way. Prints a table, and fails where a turn ran twice in a session, a session stays alive, or a
  * run does not end. Takes some minutes; `npm run test:durable -- kill stall` does those whose names have one of the words.
  */
-import { NodeClusterSocket, NodeRuntime } from "@effect/platform-node"
-import { PgClient } from "@effect/sql-pg"
-import { Clock, Console, Effect, Layer, Redacted, type Scope } from "effect"
-import { SqlClient } from "effect/sql"
-import { join } from "node:path"
-import { makeTurnCounter, type Runner, startRunner } from "../examples/durable/cluster.ts"
-import * as Postgres from "../examples/durable/postgres.ts"
-import { AshEmbedded } from "../src/embedded.ts"
+import { NodeRuntime } from "@effect/platform-node"
+import { Clock, Console, Effect, type Scope } from "effect"
+import { makeTurnCounter, type Runner } from "../examples/durable/cluster.ts"
 import { Sessions } from "../src/services/Sessions.ts"
-import { AgentRuns, AshWorkflow } from "../src/workflow.ts"
+import { AgentRuns } from "../src/workflow.ts"
+import { withWorld, type World } from "./durable-world.ts"
 import { stayHere } from "./environment.ts"
 
 stayHere()
-
-/** What a fault acts on. */
-interface World {
-  readonly runners: ReadonlyArray<Runner>
-  readonly postgres: Postgres.Postgres
-  readonly sql: SqlClient.SqlClient
-  /** How many turns have begun. */
-  readonly turns: () => number
-}
 
 interface Fault {
   readonly name: string
@@ -133,47 +120,15 @@ const faults: ReadonlyArray<Fault> = [
   }
 ]
 
-/** Waits until three runners have shared the shards. */
-const shared = (sql: SqlClient.SqlClient) =>
-  Effect.gen(function*() {
-    while (true) {
-      const rows = yield* sql<
-        { count: number }
-      >`SELECT count(*)::int AS count FROM pg_locks WHERE locktype = 'advisory' GROUP BY pid`
-      if (rows.length === 3 && rows.every(({ count }) => count > 50)) return
-      yield* Effect.sleep("200 millis")
-    }
-  })
-
 const longest = "6 minutes"
 
 const run = Effect.fn(function*(fault: Fault) {
   const { at = Math.ceil(fault.runs * fault.turns / 3), environment, runs: count, strike, takes, turns } = fault
   const counter = makeTurnCounter(() => takes >= 10_000 ? takes : takes * (0.4 + 0.6 * Math.random()))
-  const server = AshEmbedded.layerHttp({ agents: { worker: { script: counter.script } } })
-  return yield* Effect.gen(function*() {
-    const postgres = yield* Postgres.start
-    const address = yield* AshEmbedded.EmbeddedAddress
-    const database = PgClient.layer({ url: postgres.url })
-    const own = { LEASE: "12", LONGEST_STALL: "4", LONGEST_TURN: "30", SETTLE_TIME: "5", ...environment }
-    const runners = yield* Effect.forEach([1, 2, 3], () =>
-      Effect.flatMap(Postgres.freePort, (port) =>
-        startRunner({
-          ...own,
-          DATABASE_URL: Redacted.value(postgres.url),
-          ASH_SERVER_URL: address.url,
-          ASH_API_KEY: Redacted.value(address.apiKey),
-          RUNNER_PORT: `${port}`
-        }, join(import.meta.dirname, "durable-runner.ts"))))
-    yield* Effect.forEach(runners, ({ ready }) => ready)
-    const client = AshWorkflow.layerClient({ cluster: "faults", transport: NodeClusterSocket.layer }).pipe(
-      Layer.provideMerge(database)
-    )
-    return yield* Effect.gen(function*() {
-      const sql = yield* SqlClient.SqlClient
+  return yield* withWorld(counter, environment ?? {}, (world) =>
+    Effect.gen(function*() {
       const agentRuns = yield* AgentRuns
       const sessions = yield* Sessions
-      yield* shared(sql)
       const begun = yield* Clock.currentTimeMillis
       const ids = Array.from({ length: count }, (_, index) => `run-${index}`)
       yield* Effect.forEach(ids, (id) =>
@@ -185,7 +140,7 @@ const run = Effect.fn(function*(fault: Fault) {
           whenUnknown: fault.whenUnknown ?? "repeatRun"
         }), { concurrency: 8 })
       while (counter.turns() < at) yield* Effect.sleep("20 millis")
-      yield* strike({ runners, postgres, sql, turns: counter.turns })
+      yield* strike(world)
       const results = yield* Effect.forEach(
         ids,
         (id) => Effect.timeoutOption(Effect.result(agentRuns.result(id)), longest),
@@ -208,8 +163,7 @@ const run = Effect.fn(function*(fault: Fault) {
         alive: yield* alive,
         seconds: seconds.toFixed(0)
       }
-    }).pipe(Effect.provide(client))
-  }).pipe(Effect.provide(server), Effect.scoped)
+    }))
 })
 
 const columns = [

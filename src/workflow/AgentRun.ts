@@ -86,8 +86,8 @@ const {
  */
 export interface AgentRunPayload extends Schema.Schema.Type<typeof AgentRunPayload> {}
 export const AgentRunPayload = Schema.Struct({
-  /** Names the run. The same id is the same run: started again, it is not run again. 1 to 200 characters. */
-  id: Schema.String.check(Schema.isBetweenLength(1, 200, { expected: "1 to 200 characters" })),
+  /** Names the run. The same id is the same run: started again, it is not run again. 1 to 200 characters, none of control. */
+  id: Schema.String.check(Schema.isPattern(/^[^\p{C}]{1,200}$/u, { expected: "1 to 200 characters, none of control" })),
   agent: CreateSessionRequest.fields.agent,
   /** What is done one after the other; a text or blocks are a turn. Absent where a plan decides. */
   steps: omittable(Schema.Array(Schema.Union([MessageContent, Step]))),

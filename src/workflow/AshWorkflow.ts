@@ -96,9 +96,20 @@ const engineOf = (prefix: string) => ({ prefix: `${prefix}_cluster` })
 
 const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
 
+/** A row lock of a runner that died would hold up the runs that wait for it, until its connection ends. */
+const warnOfLocks = (sql: SqlClient.SqlClient) =>
+  sql<{ readonly timeout: string }>`SELECT current_setting('idle_in_transaction_session_timeout') AS timeout`.pipe(
+    Effect.flatMap(([row]) =>
+      row?.timeout !== "0" ? Effect.void : Effect.logWarning(
+        "idle_in_transaction_session_timeout is not set: a lock of a runner that died may stop runs for long; set it to 5s or so"
+      )
+    ),
+    Effect.ignore
+  )
+
 const checkDialect = Effect.flatMap(SqlClient.SqlClient, (sql) =>
   sql.onDialectOrElse({
-    pg: () => Effect.void,
+    pg: () => warnOfLocks(sql),
     sqlite: () => Effect.void,
     orElse: () => refuse("SqlClient", `runs need PostgreSQL or SQLite; the driver ${sql.driver} is of neither`)
   }))

@@ -151,7 +151,7 @@ const advance = Effect.fnUntraced(function*(
     return { ...position, step: step + 1 }
   }
   const last = turns.findLast((turn) => turn.sessionId === sessionId)
-  const known = last?.lastSequence ?? last?.afterSequence ?? 0
+  const known = last === undefined ? 0 : last.lastSequence
   const mayRepeat = (payload.whenUnknown ?? "fail") !== "fail" && generation + 1 < parts.maxGenerations
   return yield* activity(
     parts,

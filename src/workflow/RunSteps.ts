@@ -3,6 +3,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import { printableLines } from "../internal/request/printable.ts"
 import { AshError } from "../schema/AshError.ts"
 import { NotFound } from "../schema/Reasons.ts"
 import type { CreateSessionRequest } from "../schema/Session.ts"
@@ -130,7 +131,7 @@ export const make = (services: StepServices) => {
         Effect.asVoid(Patience.patiently(settings.patience, files.write(sessionId, written)))
       )
     },
-    turn: (key: TurnKey, sessionId: string, known: number, ask: Ask, costBefore: number) =>
+    turn: (key: TurnKey, sessionId: string, known: number | undefined, ask: Ask, costBefore: number) =>
       cancellations.orCancelled(key.runId)(
         Effect.gen(function*() {
           yield* update(key.runId, { state: "running", step: key.step, generation: key.generation })
@@ -142,7 +143,16 @@ export const make = (services: StepServices) => {
     /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
     wait: Effect.fnUntraced(function*({ generation, runId, step }: TurnKey, waitsFor: string, hasToken: boolean) {
       const token = hasToken ? yield* random.uuidV4() : null
-      yield* update(runId, { state: "waiting", step, generation, token, waitsFor, decision: null, attempts: 0 })
+      yield* update(runId, {
+        state: "waiting",
+        step,
+        generation,
+        token,
+        // A database takes no NUL in a text.
+        waitsFor: printableLines(waitsFor),
+        decision: null,
+        attempts: 0
+      })
       return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
     }),
     /** Goes on behind a wait, unless it ended as the run was cancelled. */
@@ -157,7 +167,7 @@ export const make = (services: StepServices) => {
     pause: (id: string) => store.updateRun(id, { attempts: 0 }).pipe(Effect.timeout("5 seconds"), Effect.ignore),
     /** Ends a run in its row; a success is none where the run was cancelled meanwhile. */
     end: Effect.fnUntraced(function*(id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) {
-      const run = yield* Patience.persistent(store.endRun(id, state, failure))
+      const run = yield* Patience.persistent(store.endRun(id, state, failure === null ? null : printableLines(failure)))
       if (state === "succeeded" && run !== undefined && run.state !== "succeeded") {
         return yield* new RunCancelled({ id })
       }

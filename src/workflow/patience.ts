@@ -51,10 +51,22 @@ const untilThere = Schedule.exponential("100 millis", 1.5).pipe(
   Schedule.jittered
 )
 
+/** How often a failure of no known kind is met before it is taken for lasting: some minutes. */
+const mostUnknown = 100
+
 /** Repeats a statement until the database answers it. */
 export const persistent = <A, R>(statement: Effect.Effect<A, SqlError, R>): Effect.Effect<A, never, R> =>
-  statement.pipe(
-    Effect.tapError((error) => Effect.logDebug("the database of the runs does not answer", error)),
-    Effect.retry({ schedule: untilThere, while: (error: SqlError) => !isHopeless(error) }),
-    Effect.orDie
-  )
+  Effect.suspend(() => {
+    let unknown = 0
+    return statement.pipe(
+      Effect.tapError((error) => Effect.logDebug("the database of the runs does not answer", error)),
+      Effect.retry({
+        schedule: untilThere,
+        while: (error: SqlError) => {
+          if (error.reason._tag === "UnknownError") unknown += 1
+          return !isHopeless(error) && unknown <= mostUnknown
+        }
+      }),
+      Effect.orDie
+    )
+  })

@@ -51,8 +51,8 @@ export interface TurnServices {
 /** A turn that is to be run once. */
 export interface OneTurn extends TurnKey {
   readonly sessionId: string
-  /** A sequence number of the session that lies before the turn. */
-  readonly known: number
+  /** The last sequence number of the session before the turn, where it is known. */
+  readonly known: number | undefined
   readonly ask: Ask
 }
 
@@ -134,7 +134,7 @@ const settleTurn = Effect.fnUntraced(function*(
 const begin = Effect.fnUntraced(function*(services: TurnServices, turn: OneTurn) {
   const { settings, store } = services
   const { sessionId } = turn
-  const afterSequence = yield* lastSequence(services, sessionId, turn.known)
+  const afterSequence = turn.known ?? (yield* lastSequence(services, sessionId, 0))
   const claim = yield* Patience.persistent(Claim.make(
     settings.sendWindow,
     (owner) => store.claimTurn({ ...turn, sessionId, afterSequence, owner }),

@@ -3,6 +3,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import { AgentScript, AshEmbedded } from "../../src/embedded.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
@@ -175,6 +176,7 @@ describe("the id of a run", () => {
     ["neither steps nor a plan", { steps: undefined }, "either steps or a plan"],
     ["steps and a plan", { steps: ["a"], plan: "p" }, "either steps or a plan"],
     ["an empty id", { id: "" }, "id must be"],
+    ["an id with a character of control", { id: "a\u0000b" }, "id must be"],
     ["an id that is too long", { id: "x".repeat(201) }, "id must be"],
     ["no agent", { agent: "" }, "agent must be"],
     ["a path that leads out", { collect: ["../x"] }, "collect[0]"],
@@ -358,4 +360,71 @@ describe("what goes wrong at the server", () => {
       assert.strictEqual(error._tag, "ResultTooLarge")
     }).pipe(Effect.provide(layer({}, agent)))
   })
+
+  it.live("waits while it has no room", () =>
+    Effect.gen(function*() {
+      const { agent, begun, end } = yield* held
+      yield* Effect.gen(function*() {
+        yield* start({ steps: ["only"] })
+        yield* begun
+        yield* start({ id: "two", steps: ["other"] })
+        // The sandbox of the first one is busy, so that none can be made for the second.
+        yield* Effect.sleep(100)
+        assert.isUndefined((yield* status("two")).sessionId)
+        yield* end
+        assert.strictEqual((yield* result()).text, "done: only")
+        assert.strictEqual((yield* result("two")).text, "done: other")
+      }).pipe(Effect.provide(Layer.provideMerge(
+        AshWorkflow.layerTest(options),
+        AshEmbedded.layer({ agents: { worker: { script: agent } }, maxSandboxes: 1 })
+      )))
+    }))
+
+  it.live("resumes a session that was paused while the run waited, and has what that may have cost", () =>
+    Effect.gen(function*() {
+      yield* start({ steps: ["first", approval("go on?"), "second"] })
+      const { sessionId = "", token = "" } = yield* until(({ token }) => token !== undefined)
+      // Past the services, which would leave a session alone that their own program has paused.
+      yield* (yield* AshApiClient).sessions.pause({ params: { id: sessionId } })
+      yield* (yield* AgentRuns).approve(token)
+      const { generations, turns } = yield* result()
+      assert.strictEqual(generations, 1)
+      assert.isUndefined(turns[0]?.restarted)
+      assert.include(turns[1]?.restarted?.reason, "paused")
+    }).pipe(Effect.provide(layer())))
+
+  it.live("has the cost and the tokens of its turns, each once", () => {
+    const usage = { input_tokens: 10, output_tokens: 1 }
+    const agent: AgentScript.AgentScript = () =>
+      Stream.make(AgentScript.say("done"), AgentScript.finish({ cost: 0.5, usage }))
+    return Effect.gen(function*() {
+      const { costUsd, usage } = yield* finish({ steps: ["a", "b", "c"] })
+      assert.strictEqual(costUsd, 1.5)
+      assert.deepInclude(usage, { input_tokens: 30, output_tokens: 3 })
+      assert.strictEqual((yield* status()).costUsd, 1.5)
+    }).pipe(Effect.provide(layer({}, agent)))
+  })
+})
+
+describe("a run that dies", () => {
+  it.live("keeps no character that a database cannot take", () => {
+    const agent: AgentScript.AgentScript = () => Stream.make(AgentScript.fail("it\u0000broke"))
+    return Effect.gen(function*() {
+      yield* start({ steps: [approval("a\u0000b"), "go"] })
+      const { token = "", waitsFor } = yield* until(({ token }) => token !== undefined)
+      assert.strictEqual(waitsFor, "a\\u0000b")
+      yield* (yield* AgentRuns).approve(token)
+      yield* Effect.flip(result())
+      assert.notInclude((yield* status()).failure, "\u0000")
+    }).pipe(Effect.provide(layer({}, agent)))
+  })
+
+  it.live("by a defect of a plan ends as such, and its session with it", () =>
+    Effect.gen(function*() {
+      const error = yield* Effect.flip(finish({ plan: "broken" }))
+      assert.strictEqual(error._tag, "RunDied")
+      assert.include(error.message, "no such thing")
+      assert.deepInclude(yield* status(), { state: "failed" })
+      assert.strictEqual(yield* alive, 0)
+    }).pipe(Effect.provide(layer({ plans: { broken: () => Effect.die(new Error("no such thing")) } }))))
 })

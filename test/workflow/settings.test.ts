@@ -2,16 +2,24 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as SchemaBinary from "effect/encoding/SchemaBinary"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { AshEmbedded } from "../../src/embedded.ts"
-import { AgentRunPayload } from "../../src/workflow/AgentRun.ts"
+import { AshError } from "../../src/schema/AshError.ts"
+import { NotFound, RateLimited } from "../../src/schema/Reasons.ts"
+import { AgentRunPayload, approval, RunFailure, RunResult } from "../../src/workflow/AgentRun.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
 import * as Claim from "../../src/workflow/Claim.ts"
+import * as Patience from "../../src/workflow/patience.ts"
 import { readClusterSettings, readRunSettings } from "../../src/workflow/RunnerSettings.ts"
 import * as Sqlite from "../support/sqlite.ts"
 
@@ -124,6 +132,57 @@ describe("a payload", () => {
       })
       const encoded = yield* Schema.encodeEffect(Schema.toCodecJson(AgentRunPayload))(payload)
       assert.deepStrictEqual(yield* decode(JSON.parse(JSON.stringify(encoded))), payload)
+      // Runners talk in binary, which knows fewer unions.
+      const [received] = yield* Stream.make(payload).pipe(
+        Stream.pipeThroughChannel(SchemaBinary.encode(AgentRunPayload)()),
+        Stream.pipeThroughChannel(SchemaBinary.decode(AgentRunPayload)()),
+        Stream.runCollect
+      )
+      assert.deepStrictEqual(received, payload)
+      assert.doesNotThrow(() => SchemaBinary.encode(Schema.Union([RunResult, RunFailure]))())
+    }))
+})
+
+describe("patience", () => {
+  const failure = (retryAfter?: Duration.Duration) =>
+    new AshError({ operation: "Sessions.create", reason: new RateLimited({ message: "too many", retryAfter }) })
+
+  it.effect("outlasts a rate limit of ten minutes", () =>
+    Effect.gen(function*() {
+      let attempts = 0
+      const attempt = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        attempts += 1
+        return now < 600_000 ? Effect.fail(failure()) : Effect.succeed("there")
+      })
+      const fiber = yield* Effect.forkChild(Patience.patiently(Duration.hours(1), attempt))
+      yield* TestClock.adjust("11 minutes")
+      assert.strictEqual(yield* Fiber.join(fiber), "there")
+      assert.isBelow(attempts, 60)
+    }))
+
+  it.effect("waits as long as it is asked to", () =>
+    Effect.gen(function*() {
+      let attempts = 0
+      const attempt = Effect.suspend(() => {
+        attempts += 1
+        return attempts > 1 ? Effect.void : Effect.fail(failure(Duration.minutes(5)))
+      })
+      const fiber = yield* Effect.forkChild(Patience.patiently(Duration.hours(1), attempt))
+      yield* TestClock.adjust("299 seconds")
+      assert.strictEqual(attempts, 1)
+      yield* TestClock.adjust("1 second")
+      yield* Fiber.join(fiber)
+    }))
+
+  it.effect("has an end, and does not begin where it would not help", () =>
+    Effect.gen(function*() {
+      const fiber = yield* Effect.forkChild(
+        Effect.flip(Patience.patiently(Duration.minutes(1), Effect.fail(failure())))
+      )
+      yield* TestClock.adjust("2 minutes")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "RateLimited")
+      const missing = new AshError({ operation: "Sessions.create", reason: new NotFound({ message: "no agent" }) })
+      assert.strictEqual(yield* Effect.flip(Patience.patiently(Duration.hours(1), Effect.fail(missing))), missing)
     }))
 })
 
@@ -134,7 +193,8 @@ describe("one machine with a database of its own", () => {
   )
   const single = (file: string, cluster: string) =>
     AshWorkflow.layerSingle({ cluster, cancelInterval: 20 }).pipe(
-      Layer.provide([Sqlite.layer(file), AshEmbedded.layer({ agents: { worker: {} } })])
+      Layer.provideMerge(Sqlite.layer(file)),
+      Layer.provide(AshEmbedded.layer({ agents: { worker: {} } }))
     )
 
   it.live("keeps its runs beyond the end of the process, and belongs to one cluster", () =>
@@ -147,12 +207,45 @@ describe("one machine with a database of its own", () => {
       }).pipe(Effect.provide(single(file, "a")))
       const again = yield* Effect.gen(function*() {
         const runs = yield* AgentRuns
+        const sql = yield* SqlClient.SqlClient
         yield* runs.start({ id: "one", agent: "worker", steps: ["go"] })
-        return (yield* runs.result("one", { every: 10 })).sessionId
+        const result = yield* runs.result("one", { every: 10 })
+        const rows = sql<{ count: number }>`SELECT
+          (SELECT count(*) FROM ash_runs) + (SELECT count(*) FROM ash_turns) + (SELECT count(*) FROM ash_sessions) +
+          (SELECT count(*) FROM ash_cluster_messages) + (SELECT count(*) FROM ash_cluster_replies) AS count`
+        assert.isAbove((yield* rows)[0]?.count ?? 0, 5)
+        yield* runs.purge({ olderThan: 0 })
+        assert.deepStrictEqual(yield* rows, [{ count: 0 }])
+        return result.sessionId
       }).pipe(Effect.provide(single(file, "a")))
       assert.strictEqual(again, sessionId)
       const error = yield* Effect.flip(Effect.provide(AgentRuns, single(file, "b")))
       assert.strictEqual(error._tag, "SettingsRefused")
       assert.include(error.message, "belong to the cluster a, and this is a process of b")
+    }))
+
+  it.live("begins no run again that was begun too often without a step forward", () =>
+    Effect.gen(function*() {
+      const file = join(yield* folder, "runs.db")
+      yield* Effect.gen(function*() {
+        const runs = yield* AgentRuns
+        const sql = yield* SqlClient.SqlClient
+        yield* runs.start({ id: "one", agent: "worker", steps: [approval("go on?"), "go"] })
+        const waiting = Effect.flatMap(runs.status("one"), ({ token }) =>
+          token === undefined ? Effect.fail("not yet") : Effect.succeed(token))
+        const token = yield* Effect.eventually(Effect.tapError(waiting, () =>
+          Effect.sleep(10)))
+        // As if five runners had died of it.
+        yield* sql`UPDATE ash_runs SET attempts = 5`
+        yield* runs.approve(token)
+        const error = yield* Effect.flip(runs.result("one", { every: 10 }))
+        assert.strictEqual(error._tag, "TooManyAttempts")
+        assert.deepInclude(yield* runs.status("one"), { state: "failed" })
+      }).pipe(Effect.provide(
+        AshWorkflow.layerSingle({ cancelInterval: 20 }).pipe(
+          Layer.provideMerge(Sqlite.layer(file)),
+          Layer.provide(AshEmbedded.layer({ agents: { worker: {} } }))
+        )
+      ))
     }))
 })

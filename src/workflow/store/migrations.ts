@@ -25,10 +25,10 @@ const createTables = (prefix: string) =>
       state VARCHAR(20) NOT NULL,
       step INTEGER NOT NULL,
       generation INTEGER NOT NULL,
-      session_id VARCHAR(100),
+      session_id TEXT,
       attempts INTEGER NOT NULL,
       cost_usd DOUBLE PRECISION NOT NULL,
-      token VARCHAR(500),
+      token TEXT,
       waits_for TEXT,
       decision VARCHAR(20),
       failure TEXT,
@@ -44,7 +44,7 @@ const createTables = (prefix: string) =>
       run_id VARCHAR(200) NOT NULL,
       step INTEGER NOT NULL,
       generation INTEGER NOT NULL,
-      session_id VARCHAR(100) NOT NULL,
+      session_id TEXT NOT NULL,
       after_sequence INTEGER NOT NULL,
       claim INTEGER NOT NULL,
       owner VARCHAR(100) NOT NULL,
@@ -55,7 +55,7 @@ const createTables = (prefix: string) =>
       PRIMARY KEY (run_id, step, generation)
     )`
     yield* sql`CREATE TABLE ${sql(tables.sessions)} (
-      session_id VARCHAR(100) PRIMARY KEY,
+      session_id TEXT PRIMARY KEY,
       run_id VARCHAR(200) NOT NULL,
       generation INTEGER NOT NULL,
       is_ended INTEGER NOT NULL
