@@ -5,7 +5,7 @@
 import { Effect, Redacted, Stream } from "effect"
 import { build } from "esbuild"
 import { execFile, execFileSync } from "node:child_process"
-import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
@@ -14,6 +14,7 @@ import { chromium } from "playwright-core"
 import manifest from "../../package.json" with { type: "json" }
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import { executablePath } from "../../test/support/browser.ts"
 
 const root = mkdtempSync(join(tmpdir(), "effect-ash-runtimes-"))
 
@@ -109,7 +110,6 @@ globalThis.result = connect({ url: location.origin }).then(smoke)`,
 }
 
 const inChromium = async (server: Server): Promise<Failures | undefined> => {
-  const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync)
   if (executablePath === undefined) return undefined
   const http = await site(server)
   await new Promise<void>((done) => http.listen(0, "127.0.0.1", done))

@@ -2,29 +2,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import { existsSync } from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
-import { type Browser, chromium } from "playwright-core"
+import type { Browser } from "playwright-core"
 import * as AshEmbedded from "../../../src/layers/AshEmbedded.ts"
 import { Agents } from "../../../src/services/Agents.ts"
-
-const executablePath = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find((path) =>
-  existsSync(path)
-)
+import { executablePath, launch } from "../../support/browser.ts"
 
 /** The host names that lead the browser to this machine, as a hostile site's does after its address was changed. */
 const hostile = "evil.test"
 
-const browser = Effect.acquireRelease(
-  Effect.promise(() =>
-    chromium.launch({
-      ...(executablePath === undefined ? {} : { executablePath }),
-      args: ["--no-sandbox", `--host-resolver-rules=MAP ${hostile} 127.0.0.1`]
-    })
-  ),
-  (browser) => Effect.promise(() => browser.close())
-)
+const browser = launch([`--host-resolver-rules=MAP ${hostile} 127.0.0.1`])
 
 /** A site on another port, with an empty page. */
 const site = Effect.map(
