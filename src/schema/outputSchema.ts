@@ -167,13 +167,21 @@ export const withDescription = (schema: Schema.JsonObject, words: string): Schem
 
 const knownIn = (schema: Schema.Json): Schema.Json => isMap(schema) ? withKnownKeywords(schema) : schema
 
-/** A schema without the keywords that servers do not know; what `format` has is in the description. */
+/** Whether servers check a keyword as it is meant: of multiples of a fraction they refuse many, as they divide. */
+const isKept = (keyword: string, value: Schema.Json) =>
+  keywords.has(keyword) && keyword !== "$schema" && (keyword !== "multipleOf" || Number.isInteger(value))
+
+/** A schema without the keywords that servers do not know, or check wrongly; what these have is in the description. */
 export const withKnownKeywords = (schema: Schema.JsonObject): Schema.JsonObject => {
-  const { format } = schema
+  const { format, multipleOf } = schema
   const known = Object.fromEntries(
-    Object.entries(schema).filter(([keyword]) => keywords.has(keyword) && keyword !== "$schema").map((
+    Object.entries(schema).filter(([keyword, value]) => isKept(keyword, value)).map((
       [keyword, value]
     ) => [keyword, mapSchemas(keyword, value, knownIn)])
   )
-  return isText(format) ? withDescription(known, `format: ${format}`) : known
+  const words = [
+    ...(isText(format) ? [`format: ${format}`] : []),
+    ...(isNumber(multipleOf) && !Number.isInteger(multipleOf) ? [`a multiple of ${multipleOf}`] : [])
+  ]
+  return words.length === 0 ? known : withDescription(known, words.join("; "))
 }

@@ -23,6 +23,7 @@ const leaves = {
   number: Schema.Number,
   describedNumber: Schema.Number.check(Schema.isGreaterThan(3)).annotate({ description: "more than three" }),
   finite: Schema.Finite.check(Schema.isBetween({ minimum: -5, maximum: 5 })),
+  tens: Schema.Int.check(Schema.isMultipleOf(10)),
   int: Schema.Int.check(Schema.isGreaterThanOrEqualTo(0)),
   int32: Schema.Int.check(Schema.isInt32()),
   finiteFromText: Schema.FiniteFromString.check(Schema.isLessThan(1000)),
@@ -153,6 +154,18 @@ const holds = Effect.fnUntraced(function*(schema: Codec) {
 })
 
 describe("the JSON schema of an answer", () => {
+  it.effect("takes each multiple of a fraction", () =>
+    Effect.gen(function*() {
+      const Price = Schema.Finite.check(Schema.isMultipleOf(0.01))
+      const { json } = yield* Effect.fromResult(answerSchema(Price))
+      const validate = compile(json)
+      for (const value of [0.07, 1.13, 4.35]) {
+        assert.strictEqual(yield* Schema.decodeEffect(Price)(value), value)
+        assert.isTrue(validate({ value }))
+      }
+      assert.include(JSON.stringify(json), "a multiple of 0.01")
+    }))
+
   it.effect.each(Object.entries(leaves))(
     "of %s is taken by servers, and takes what is encoded",
     ([, schema]) =>
