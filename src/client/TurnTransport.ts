@@ -17,7 +17,7 @@ import type { Attempt } from "../internal/request/sending.ts"
 import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/observedTurn.ts"
 import { TurnMetrics } from "../internal/telemetry/turnMetrics.ts"
 import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
-import { type Budgets, ledgersOf } from "../internal/turn/ledger.ts"
+import { type Budgets, ledgersOf, refusalOf } from "../internal/turn/ledger.ts"
 import { holdShare, keepAccount, TurnAccount } from "../internal/turn/turnAccount.ts"
 import { BeforeTurn, type OnTurnError, type TurnAnswer, type TurnControl } from "../internal/turn/turnControl.ts"
 import type { TurnEvent } from "../internal/turn/turnFold.ts"
@@ -131,6 +131,10 @@ const open = Effect.fnUntraced(function*(parts: Parts, request: TurnRequest, mak
 export class TurnTransport extends Context.Service<TurnTransport, {
   /** Streams a turn. The message is sent when the stream is run, and never twice in one run. */
   readonly stream: (request: TurnRequest, makeControl: MakeControl) => Stream.Stream<StreamEvent, AshError>
+  /** Fails where a budget lets no turn start, for what is done ahead of one. */
+  readonly allowed: (operation: string, budgets: Budgets) => Effect.Effect<void, AshError>
+  /** The bounds of a turn, as the layer and the call have them. */
+  readonly limits: (operation: string) => Effect.Effect<TurnLimits, AshError>
   /** Records a turn from its call to its end, where anything is recorded. */
   readonly observed: <A extends TurnEvent>(call: TurnCall, run: RunTurn<A>) => Stream.Stream<A, AshError>
 }>()("effect-ash/client/TurnTransport") {
@@ -154,6 +158,12 @@ export class TurnTransport extends Context.Service<TurnTransport, {
               recorded === undefined ? run(identity) : Stream.unwrap(observe(telemetry, call, recorded, run))
             )
           })),
+        allowed: (operation, budgets) =>
+          Effect.suspend(() => {
+            const reason = refusalOf(ledgersOf(policy.budgets, budgets))
+            return reason === undefined ? Effect.void : Effect.fail(new AshError({ operation, reason }))
+          }),
+        limits: (operation) => Effect.map(policy.settings(operation), ({ turn }) => turn),
         stream: (request, makeControl) => readTurn(open({ api, forms, policy }, request, makeControl))
       }
     })

@@ -260,8 +260,10 @@ export const make = (
   return {
     id,
     ignoredSettings,
-    stream: (content, sendOptions) => HandleTurn.stream(handle, "SessionHandle.stream", content, sendOptions),
-    ask: (content, sendOptions) => HandleTurn.ask(handle, content, sendOptions),
+    stream: (content, sendOptions) =>
+      HandleTurn.stream(handle, { operation: "SessionHandle.stream", content, options: sendOptions }),
+    ask: (content, sendOptions) =>
+      HandleTurn.ask(handle, { operation: "SessionHandle.ask", content, options: sendOptions }),
     askAs: (schema, content, askOptions = {}) => askAs(handle, schema, content, askOptions),
     turns: (prompts, sendOptions) => turns(handle, prompts, sendOptions),
     spent: spending.spent,

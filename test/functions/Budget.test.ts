@@ -291,6 +291,28 @@ describe("budgets", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
+  it.effect.each([["one turn", "ask"], ["turns", "turns"], ["a typed answer", "askAs"]] as const)(
+    "that are used up restart no session for %s",
+    ([, method]) => {
+      const server = makeMortal()
+      return Effect.gen(function*() {
+        const budget = yield* Budget.make({ usd: 1, share: 1 })
+        const handle = (yield* Sessions).attach(sessionId, { budget, recovery: "restart" })
+        yield* Effect.ignore(handle.ask("break"))
+        assert.deepStrictEqual(yield* budget.left, { usd: 0, tokens: undefined })
+        const before = server.requests.length
+        const calls = {
+          ask: handle.ask("two"),
+          turns: Stream.runDrain(handle.turns(["two"])),
+          askAs: handle.askAs(Schema.String, "two")
+        }
+        assert.deepInclude(exhausted(yield* Effect.flip(calls[method])), { spent: 1, limit: 1 })
+        assert.lengthOf(server.requests, before)
+        assert.strictEqual((yield* handle.exec("ls")).stdout, "ok\n")
+      }).pipe(Effect.provide(server.layer))
+    }
+  )
+
   const Step = Schema.Struct({
     session: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 9 })),
     /** Thousandths of a US dollar. */

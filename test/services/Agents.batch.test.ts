@@ -500,6 +500,40 @@ describe("turns over prompts", () => {
       assert.strictEqual((yield* session.ask("five")).text, "five")
     })).pipe(Effect.provide(embedded())))
 
+  it.effect.each([["detach", "SessionFenced"], ["stop", "three"]] as const)(
+    "that are interrupted close their prompts, and leave the session as a turn does: %s",
+    ([onInterrupt, next]) => {
+      const started = Latch.makeUnsafe()
+      const script: AgentScript.AgentScript = (turn) =>
+        turn.prompt === "two"
+          ? Stream.concat(Stream.fromEffectDrain(started.open), Stream.make(AgentScript.silence))
+          : AgentScript.echo(turn)
+      return Effect.scoped(Effect.gen(function*() {
+        const session = yield* (yield* Sessions).open({ agent: "demo" }, { onInterrupt })
+        let isClosed = false
+        const close = Effect.sync(() => {
+          isClosed = true
+        })
+        const texts: Array<string> = []
+        const fiber = yield* session.turns(Stream.ensuring(Stream.make("one", "two", "never"), close)).pipe(
+          Stream.runForEach(({ text }) => Effect.sync(() => texts.push(text))),
+          Effect.forkChild
+        )
+        yield* started.await
+        yield* Fiber.interrupt(fiber)
+        assert.isTrue(isClosed)
+        assert.deepStrictEqual(texts, ["one"])
+        const answer = session.ask("three").pipe(
+          Effect.match({ onFailure: ({ reason }) => String(reason._tag), onSuccess: ({ text }) => text })
+        )
+        assert.strictEqual(yield* answer, next)
+        const asked = yield* (yield* AshEmbedded.AskedTurns).all
+        assert.isFalse(asked.some(({ prompt }) => prompt === "never"))
+        assert.deepInclude(yield* session.spent, { turns: asked.length, unknown: 1 })
+      })).pipe(Effect.provide(embedded({}, script)))
+    }
+  )
+
   it.effect("fail behind those before, where the prompts fail, or a turn", () =>
     Effect.scoped(Effect.gen(function*() {
       const session = yield* (yield* Sessions).open({ agent: "demo" })

@@ -8,7 +8,8 @@ export type Accident = "server restarted" | "sandbox killed" | "sandbox gone" | 
 
 /**
  * A server with one session, as a real one behaves: a restart of the server leaves it paused, a killed sandbox leaves
- * it active and answers "Not connected" until it is stopped and resumed, or "Sandbox not found" (docs/ash.md 5.6).
+ * it active and answers "Not connected" until it is stopped and resumed, or "Sandbox not found" (docs/ash.md 5.6). An
+ * accident happens when it is told to, or behind the turn of the prompt `then <accident>`.
  */
 export const make = (options: Partial<AshOptions> = {}) => {
   let status = "active"
@@ -77,6 +78,8 @@ export const make = (options: Partial<AshOptions> = {}) => {
         }
         if (running) mixed.push(body)
         const { content } = JSON.parse(body)
+        const accident = accidents.find((accident) => content === `then ${accident}`)
+        if (accident !== undefined) happen(accident)
         if (content === "break") {
           running = true
           return Server.breaking(Server.frames(["session_start", { sessionId }]))()

@@ -223,6 +223,10 @@ export const makeBudget = (limits: BudgetLimits): Budget => {
   }
 }
 
+/** Why one of the ledgers lets no turn start, if so. */
+export const refusalOf = (ledgers: ReadonlyArray<Ledger>): BudgetExhausted | undefined =>
+  ledgers.map(({ refusal }) => refusal).find((refusal) => refusal !== undefined)
+
 /** The ledgers of budgets, each once, though it may be given twice. */
 export const ledgersOf = (...budgets: ReadonlyArray<Budgets | undefined>): ReadonlyArray<Ledger> => [
   ...new Set(

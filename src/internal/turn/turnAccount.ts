@@ -10,7 +10,7 @@ import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { whenSent } from "../request/sending.ts"
 import { startedNothing } from "./brokenTurn.ts"
 import { ranNothing } from "./gated.ts"
-import type { Figure, Ledger, Used } from "./ledger.ts"
+import { type Figure, type Ledger, refusalOf, type Used } from "./ledger.ts"
 import type { TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
 import { tokensOf, unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
@@ -47,7 +47,7 @@ export class TurnAccount {
 
   /** Why the turn may not start, if so. */
   get refusal(): BudgetExhausted | undefined {
-    return this.#ledgers.map(({ refusal }) => refusal).find((refusal) => refusal !== undefined)
+    return refusalOf(this.#ledgers)
   }
 
   /** Holds the turn's share of every budget; answers what it may cost, the least of those and what is asked for. */

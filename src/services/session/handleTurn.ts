@@ -4,34 +4,69 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { merge, RequestOptions } from "../../client/RequestOptions.ts"
+import { merge, RequestOptions, type RequestOptionsInput } from "../../client/RequestOptions.ts"
 import { messageOf } from "../../internal/request/operations.ts"
 import { successful } from "../../internal/turn/brokenTurn.ts"
 import type { Fence, Gate, Holder, SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import { contentKeyOf } from "../../internal/turn/reconcile.ts"
 import * as TurnFold from "../../internal/turn/turnFold.ts"
+import type { TurnLimits } from "../../internal/turn/turnLimits.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
 import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { Turn } from "../../schema/Turn.ts"
 import { closed, type ExecOptions, type HandleState } from "./handleState.ts"
-import { ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
+import { ensureRemembered, ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
+
+/** A stay in a session over several turns, between which nothing else runs. */
+export interface Stay {
+  /** Waits for the session once, for all of the turns. */
+  readonly gate: Effect.Effect<Gate, AshError>
+  /**
+   * How often the session had been restarted, where the turn is for an agent that remembers the one before: then nothing is
+   * restarted for it, and nothing sent behind a restart.
+   */
+  readonly restarts?: number | undefined
+}
+
+/** A stay that lasts until the scope closes. */
+export const stayIn = (
+  scope: Scope.Scope,
+  { id, options, services }: HandleState,
+  operation: string
+): Effect.Effect<Stay> =>
+  Effect.map(
+    Effect.cached(Effect.provideService(services.gates.enter(operation, id, options), Scope.Scope, scope)),
+    (gate) => ({ gate })
+  )
+
+/** How a session is entered. */
+interface Entrance {
+  readonly operation: string
+  readonly what: Holder["what"]
+  readonly stay?: Stay | undefined
+  /** What has to be so before a session is restarted. */
+  readonly allowed?: Effect.Effect<void, AshError> | undefined
+  readonly onBroken?: (gate: Gate, hasFailed: boolean) => Effect.Effect<void>
+}
 
 /** Enters the session alone, in a state in which a turn or a command may begin. */
 const enter = Effect.fnUntraced(function*(
   handle: HandleState,
-  operation: string,
-  what: Holder["what"],
-  onBroken?: (gate: Gate, hasFailed: boolean) => Effect.Effect<void>
+  { allowed = Effect.void, onBroken, operation, stay, what }: Entrance
 ) {
   const { id, isClosed, options, services } = handle
   if (isClosed()) return yield* closed(operation, id)
-  const gate = yield* services.gates.enter(operation, id, options)
+  const gate = yield* stay?.gate ?? services.gates.enter(operation, id, options)
   const holder = yield* Gated.holdGate(gate, what, (hasFailed) => onBroken?.(gate, hasFailed) ?? Effect.void)
-  const restarted = yield* Effect.raceFirst(ensureUsable(handle, operation, gate), Deferred.await(holder.cancelled))
+  const usable = stay?.restarts === undefined
+    ? Effect.andThen(allowed, ensureUsable(handle, operation, gate))
+    : Effect.as(ensureRemembered(handle, operation, gate, stay.restarts), Option.none<SessionRestarted>())
+  const restarted = yield* Effect.raceFirst(usable, Deferred.await(holder.cancelled))
   const refusal = () => isClosed() ? closed(operation, id) : undefined
   return { restarted, holder: { gate, holder, operation, refusal, sessionId: id } }
 })
@@ -59,85 +94,109 @@ const stopTurn = (handle: HandleState, gate: Gate) =>
     )
   )
 
+/** Puts a restart before the events of a turn. */
+const withEvent = (
+  restarted: Option.Option<SessionRestarted>,
+  events: Stream.Stream<StreamEvent | SessionRestarted, AshError>
+) => Option.isNone(restarted) ? events : Stream.concat(Stream.succeed(restarted.value), events)
+
 /** Runs a turn again where it could not begin, behind a restart, which is an event of the stream. */
 const withRestarts = (
-  handle: HandleState,
-  holder: Gated.HolderOptions,
   turn: Stream.Stream<StreamEvent, AshError>,
+  restartFor: (error: AshError, tried: ReadonlyArray<Fence["_tag"]>) => ReturnType<typeof restartForRetry>,
   restarted: Option.Option<SessionRestarted>,
-  tried: ReadonlyArray<Fence["_tag"]>
+  tried: ReadonlyArray<Fence["_tag"]> = []
 ): Stream.Stream<StreamEvent | SessionRestarted, AshError> => {
-  const events = handle.options.recovery !== "restart" ? turn : Stream.catch(turn, (error) =>
+  const events = Stream.catch(turn, (error) =>
     Stream.unwrap(
       Effect.map(
-        restartForRetry(handle, holder, error, tried),
-        ([restarted, tried]) => withRestarts(handle, holder, turn, restarted, tried)
+        restartFor(error, tried),
+        ([restarted, tried]) => withRestarts(turn, restartFor, restarted, tried)
       )
     ))
-  return Option.isNone(restarted) ? events : Stream.concat(Stream.succeed(restarted.value), events)
+  return withEvent(restarted, events)
+}
+
+/** What a handle sets of its turns. */
+const withOptions = ({ options: { buffer, timeouts } }: HandleState) => (own: RequestOptionsInput) =>
+  merge(own)({ timeouts, buffer })
+
+/** The bounds of the handle's turns. */
+export const limits = (handle: HandleState, operation: string): Effect.Effect<TurnLimits, AshError> =>
+  Effect.updateService(handle.services.turns.limits(operation), RequestOptions, withOptions(handle))
+
+/** A message of a handle. */
+interface HandleRequest {
+  readonly operation: string
+  readonly content: MessageContent
+  readonly options?: SendMessageOptions | undefined
+  readonly stay?: Stay | undefined
 }
 
 /** Begins a turn. */
 const begin = Effect.fnUntraced(function*(
   handle: HandleState,
-  operation: string,
-  content: MessageContent,
-  sendOptions: SendMessageOptions,
+  { content, operation, options = {}, stay }: HandleRequest,
   makeFold: TurnFold.Make
 ) {
-  const { after, id, options: { buffer, onInterrupt, timeouts }, services } = handle
+  const { after, id, options: { budget, onInterrupt, recovery }, services } = handle
   // What stops the turn belongs to it, whatever closes its scope.
   const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock
-  const { holder, restarted } = yield* enter(handle, operation, "turn", (gate, hasFailed) =>
+  const budgets = [handle.spending, ...Arr.ensure(budget ?? [])]
+  const allowed = services.turns.allowed(operation, budgets)
+  const onBroken = (gate: Gate, hasFailed: boolean) =>
     Effect.suspend(() => {
       handle.broken = handle.latest
       if (hasFailed || onInterrupt !== "stop") return Effect.void
       return Effect.provideContext(stopTurn(handle, gate), context)
-    }))
+    })
+  const { holder, restarted } = yield* enter(handle, { operation, what: "turn", stay, allowed, onBroken })
   if (handle.latest === undefined) holder.gate.remember({ lastSequence: holder.gate.memory.lastSequence ?? after })
   const onSend = () => {
     handle.latest = { contentKey: contentKeyOf(content), sentAt: clock.currentTimeMillisUnsafe() }
   }
-  const budgets = [handle.spending, ...Arr.ensure(handle.options.budget ?? [])]
-  const request = { operation, sessionId: id, content, options: sendOptions, onTurnError: "fail", budgets } as const
+  const request = { operation, sessionId: id, content, options, onTurnError: "fail", budgets } as const
   const turn = services.turns.stream(
     request,
     () => Effect.sync(() => Gated.gatedTurn({ ...holder, onSend }, makeFold))
-  ).pipe(Stream.updateService(RequestOptions, (own) => merge(own)({ timeouts, buffer })))
-  return withRestarts(handle, holder, turn, restarted, [])
+  ).pipe(Stream.updateService(RequestOptions, withOptions(handle)))
+  if (recovery !== "restart" || stay?.restarts !== undefined) return withEvent(restarted, turn)
+  return withRestarts(
+    turn,
+    (error, tried) => Effect.andThen(allowed, restartForRetry(handle, holder, error, tried)),
+    restarted
+  )
 })
 
 /** Streams a turn. */
 export const stream = (
   handle: HandleState,
-  operation: string,
-  content: MessageContent,
-  options: SendMessageOptions = {},
+  request: HandleRequest,
   makeFold: TurnFold.Make = TurnFold.foldForFailure
 ): Stream.Stream<StreamEvent | SessionRestarted, AshError> => {
   const { agentName, id, services } = handle
+  const { content, operation, options = {} } = request
   return services.turns.observed(
     { operation, sessionId: id, agentName, content, options },
-    (folding) => Stream.unwrap(begin(handle, operation, content, options, folding(makeFold)))
+    (folding) => Stream.unwrap(begin(handle, request, folding(makeFold)))
   )
 }
 
 /** Runs a turn until it ends, which is a failure unless it is a success. */
 export const ask = (
   handle: HandleState,
-  content: MessageContent,
-  sendOptions: SendMessageOptions | undefined
+  request: HandleRequest
 ): Effect.Effect<Turn, AshError> =>
   Effect.suspend(() => {
-    const operation = "SessionHandle.ask"
+    const { operation } = request
     let state = TurnFold.initial()
     // What is kept for a failure's sake is the turn itself: it is folded once.
     const makeFold: TurnFold.Make = (options) => {
       state = TurnFold.initial(options)
       return state
     }
-    return stream(handle, operation, content, sendOptions, makeFold).pipe(
+    return stream(handle, request, makeFold).pipe(
       Stream.runDrain,
       Effect.andThen(Effect.suspend(() => successful(operation, handle.id, TurnFold.toTurn(state), state.redact)))
     )
@@ -150,7 +209,7 @@ export const exec = (
   execOptions: ExecOptions | undefined
 ): Effect.Effect<ExecResult, AshError> =>
   Effect.scoped(Effect.gen(function*() {
-    const { holder } = yield* enter(handle, "SessionHandle.exec", "command")
+    const { holder } = yield* enter(handle, { operation: "SessionHandle.exec", what: "command" })
     const attempt = (tried: ReadonlyArray<Fence["_tag"]>): Effect.Effect<ExecResult, AshError> =>
       Effect.catch(
         Gated.gatedCommand(holder, (control) => handle.services.exec(control, handle.id, command, execOptions)),

@@ -1,9 +1,7 @@
 /** Turns over prompts, one behind the other. */
-import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { refuseOption } from "../../internal/request/durations.ts"
-import { renamed } from "../../internal/request/operations.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
 import type { Turn } from "../../schema/Turn.ts"
@@ -55,5 +53,5 @@ export const turns = <E, R>(
 ): Stream.Stream<Turn, AshError | E, R> =>
   Stream.mapEffect(streamOf(operation, prompts), (prompt) => {
     const { content, options: own } = promptOf(prompt, options)
-    return Effect.mapError(ask(handle, content, own), renamed(operation))
+    return ask(handle, { operation, content, options: own })
   })

@@ -9,7 +9,7 @@ import { within } from "../../internal/request/operations.ts"
 import type { Fence, Gate, Losable, SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import { AshError } from "../../schema/AshError.ts"
-import { TimedOut } from "../../schema/Reasons.ts"
+import { TimedOut, WrongState } from "../../schema/Reasons.ts"
 import { closed, type HandleState } from "./handleState.ts"
 
 /** How long the saving of a workspace may take. */
@@ -129,6 +129,22 @@ export const ensureUsable = (
     }
     return gate.isShut ? Effect.fail(Gated.fenced(operation, handle.id, fence)) : Effect.succeedNone
   })).pipe(Effect.mapError(within(operation)))
+
+/** Fails where the agent of a session may not remember the turn before, as the session was restarted since or has to be. */
+export const ensureRemembered = (
+  { id }: HandleState,
+  operation: string,
+  gate: Gate,
+  restarts: number
+): Effect.Effect<void, AshError> =>
+  gate.restarting.withPermits(1)(Effect.suspend(() => {
+    const { fence, memory } = gate
+    const why = memory.restarts !== restarts ? memory.lastRestart?.reason : fence?.why
+    return why === undefined ? Effect.void : new AshError({
+      operation,
+      reason: new WrongState({ message: `the agent of the session ${id} may have lost its memory: ${why}` })
+    })
+  }))
 
 /** Restarts a session in which nothing could begin, for another try; for each reason once. */
 export const restartForRetry = (

@@ -1,12 +1,12 @@
 /** A prompt whose answer is a value of a schema: asked for as structured output, and once more where it is none. */
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { RequestOptions } from "../../client/RequestOptions.ts"
+import type * as Scope from "effect/Scope"
 import { refuseOption } from "../../internal/request/durations.ts"
-import { renamed } from "../../internal/request/operations.ts"
 import { printable } from "../../internal/request/printable.ts"
 import { type Answer, answerReader, type Fault } from "../../internal/turn/answer.ts"
 import { answerSchema } from "../../internal/turn/answerSchema.ts"
@@ -16,14 +16,14 @@ import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts
 import { AnswerInvalid, InvalidRequest } from "../../schema/Reasons.ts"
 import type { Turn } from "../../schema/Turn.ts"
 import type { HandleState } from "./handleState.ts"
-import { ask } from "./handleTurn.ts"
+import { ask, limits, type Stay, stayIn } from "./handleTurn.ts"
 
 /** Options of a prompt with a typed answer. */
 export interface AskAsOptions extends Omit<SendMessageOptions, "outputFormat"> {
   /**
    * US dollars after which a turn ends with `error_max_budget_usd`. Each new try has as many of its own.
    *
-   * @default 1, unless the call or the handle has a time limit for turns, `timeouts.turn`
+   * @default 1, unless the call, the handle or the layer has a time limit for turns, `timeouts.turn`
    */
   readonly maxBudgetUsd?: number | undefined
   /** How often an answer that does not match is sent back with its mismatches, and asked for again. @default 1 */
@@ -49,10 +49,10 @@ const refused = ({ field, text }: Remark) =>
 
 /** The budget of a turn, which has one unless it has a time limit. */
 const budgetOf = (handle: HandleState, { maxBudgetUsd }: AskAsOptions) =>
-  Effect.map(RequestOptions, ({ timeouts }) => {
-    const limit = timeouts?.turn ?? handle.options.timeouts?.turn ?? "off"
-    return maxBudgetUsd ?? (limit === "off" ? defaultBudget : undefined)
-  })
+  Effect.map(
+    limits(handle, operation),
+    ({ turn }) => maxBudgetUsd ?? (Duration.isFinite(turn) ? undefined : defaultBudget)
+  )
 
 const fieldOf = (path: ReadonlyArray<string | number>) =>
   path.map((key) => Predicate.isNumber(key) ? `[${key}]` : `.${key}`).join("").replace(/^\./, "") || "the whole"
@@ -99,7 +99,8 @@ const invalid = (
   handle: HandleState,
   fault: Fault,
   turns: ReadonlyArray<Turn>,
-  names: ReadonlySet<string>
+  names: ReadonlySet<string>,
+  notCorrected: AshError | undefined = undefined
 ) => {
   const what = {
     Absent: "the agent gave no answer in the form of the schema",
@@ -109,7 +110,8 @@ const invalid = (
   return new AshError({
     operation,
     reason: new AnswerInvalid({
-      message: `${what[fault.kind]}, after ${turns.length === 1 ? "1 turn" : `${turns.length} turns`}. ` +
+      message: `${what[fault.kind]}, after ${turns.length === 1 ? "1 turn" : `${turns.length} turns`}` +
+        `${notCorrected === undefined ? "" : `, and could not be corrected (${notCorrected.reason.message})`}. ` +
         "`answer` has its text; describe the fields in the schema, or allow more `retries`",
       sessionId: handle.id,
       kind: fault.kind,
@@ -121,8 +123,12 @@ const invalid = (
   })
 }
 
-/** Asks for a value of a schema. */
-export const askAs = Effect.fnUntraced(function*<S extends Schema.Constraint>(
+/** Whether a turn that failed has come to its end. */
+const hasEnded = ({ reason }: AshError): boolean => reason._tag === "TurnUnsuccessful" || reason._tag === "TurnFailed"
+
+/** Asks for a value of a schema. All tries are one stay, as a new one is for an agent that remembers the one before. */
+const askInStay = Effect.fnUntraced(function*<S extends Schema.Constraint>(
+  scope: Scope.Scope,
   handle: HandleState,
   schema: S,
   content: MessageContent,
@@ -136,22 +142,40 @@ export const askAs = Effect.fnUntraced(function*<S extends Schema.Constraint>(
   const read = answerReader(schema, isWrapped)
   const maxBudgetUsd = yield* budgetOf(handle, options)
   const outputFormat = { type: "json_schema", schema: json }
-  const attempt = (prompt: MessageContent) =>
-    Effect.mapError(ask(handle, prompt, { ...sendOptions, maxBudgetUsd, outputFormat }), renamed(operation))
+  const here = yield* stayIn(scope, handle, operation)
+  const attempt = (content: MessageContent, stay: Stay) =>
+    ask(handle, { operation, content, options: { ...sendOptions, maxBudgetUsd, outputFormat }, stay })
 
-  let turn = yield* attempt(content)
+  let turn = yield* attempt(content, here)
+  const { memory: { restarts } } = yield* here.gate
   let turns: ReadonlyArray<Turn> = [turn]
   let answer = yield* read(turn)
   for (let left = retries; Result.isFailure(answer) && left > 0; left--) {
     const fault = answer.failure
-    turn = yield* Effect.mapError(attempt(correction(fault, isWrapped)), (error) =>
-      // The first answer, and what it cost, would be lost with the end of another turn.
-      error.reason._tag === "TurnUnsuccessful"
-        ? invalid(handle, fault, error.partialTurn === undefined ? turns : [...turns, error.partialTurn], names)
-        : error)
+    const before = yield* handle.spending.spent
+    turn = yield* Effect.catch(
+      attempt(correction(fault, isWrapped), { ...here, restarts }),
+      (error) =>
+        Effect.flatMap(handle.spending.spent, (after) => {
+          const isSent = after.turns !== before.turns
+          if (isSent && !hasEnded(error)) return Effect.fail(error)
+          // What there is to report is the answer, and what it cost.
+          const partial = isSent && error.partialTurn !== undefined ? [error.partialTurn] : []
+          return Effect.fail(invalid(handle, fault, [...turns, ...partial], names, error))
+        })
+    )
     turns = [...turns, turn]
     answer = yield* read(turn)
   }
   if (Result.isFailure(answer)) return yield* invalid(handle, answer.failure, turns, names)
   return { ...answer.success, turns }
 })
+
+/** Asks for a value of a schema. */
+export const askAs = <S extends Schema.Constraint>(
+  handle: HandleState,
+  schema: S,
+  content: MessageContent,
+  options: AskAsOptions
+): Effect.Effect<TypedAnswer<S["Type"]>, AshError, S["DecodingServices"]> =>
+  Effect.scopedWith((scope) => askInStay(scope, handle, schema, content, options))

@@ -2,6 +2,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
@@ -9,10 +11,13 @@ import * as Stream from "effect/Stream"
 import { inspect } from "node:util"
 import { RequestOptions, type RequestOptionsInput } from "../../../src/client/RequestOptions.ts"
 import * as AgentScript from "../../../src/embedded/AgentScript.ts"
+import * as Budget from "../../../src/functions/Budget.ts"
 import * as AshEmbedded from "../../../src/layers/AshEmbedded.ts"
 import { AnswerInvalid, InvalidRequest } from "../../../src/schema/Reasons.ts"
 import type { SessionHandle, SessionHandleOptions } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
+import { sessionId } from "../../support/fixtures.ts"
+import { accidents, make as makeMortal } from "../../support/mortalServer.ts"
 import { withWarnings } from "../../support/warnings.ts"
 
 const Person = Schema.Struct({ name: Schema.NonEmptyString, born: Schema.DateTimeUtcFromString })
@@ -23,21 +28,28 @@ const decoded = { name: "Ada", born: DateTime.makeUnsafe("1815-12-10T00:00:00.00
 type Reply = AgentScript.TurnResult
 
 const inText = (result: string): Reply => ({ result })
-const structured = (structuredOutput: Schema.Json): Reply => ({ structuredOutput, cost: 0.25 })
+const structured = (structuredOutput: Schema.Json): Reply => ({
+  structuredOutput,
+  cost: 0.25,
+  usage: { input_tokens: 10 }
+})
 const fenced = (json: string) => inText(`Here it is:\n\n\`\`\`json\n${json}\n\`\`\`\n\nThat is all.`)
 
 /** Runs it with an agent that answers its turns one after the other, and gives what it was asked. */
-const withReplies =
-  (replies: ReadonlyArray<Reply>, options?: SessionHandleOptions) =>
-  <A, E, R>(test: (session: SessionHandle) => Effect.Effect<A, E, R>) => {
-    let turn = 0
-    const script: AgentScript.AgentScript = () => Stream.make(AgentScript.finish(replies[turn++] ?? {}))
-    return Effect.gen(function*() {
-      const session = yield* (yield* Sessions).open({ agent: "extractor" }, options)
-      const result = yield* test(session)
-      return { result, asked: yield* (yield* AshEmbedded.AskedTurns).all }
-    }).pipe(Effect.scoped, Effect.provide(AshEmbedded.layer({ agents: { extractor: { script } } })))
-  }
+const withReplies = (
+  replies: ReadonlyArray<Reply>,
+  options?: SessionHandleOptions,
+  ofLayer: Omit<AshEmbedded.AshEmbeddedOptions, "agents"> = {}
+) =>
+<A, E, R>(test: (session: SessionHandle) => Effect.Effect<A, E, R>) => {
+  let turn = 0
+  const script: AgentScript.AgentScript = () => Stream.make(AgentScript.finish(replies[turn++] ?? {}))
+  return Effect.gen(function*() {
+    const session = yield* (yield* Sessions).open({ agent: "extractor" }, options)
+    const result = yield* test(session)
+    return { result, asked: yield* (yield* AshEmbedded.AskedTurns).all }
+  }).pipe(Effect.scoped, Effect.provide(AshEmbedded.layer({ ...ofLayer, agents: { extractor: { script } } })))
+}
 
 const failing = (replies: ReadonlyArray<Reply>, retries?: number) =>
   Effect.map(
@@ -203,6 +215,90 @@ describe("a typed answer", () => {
     }))
 })
 
+describe("a new try", () => {
+  it.effect.each(accidents.map((accident) => [accident] as const))(
+    "is for the agent that gave the answer: with a session that is %s since, it is not sent, and nothing is restarted",
+    ([accident]) => {
+      const server = makeMortal({ retry: { times: 0 } })
+      return Effect.gen(function*() {
+        const handle = (yield* Sessions).attach(sessionId, { recovery: "restart" })
+        const { reason } = yield* Effect.flip(handle.askAs(Person, `then ${accident}`))
+        assert.instanceOf(reason, AnswerInvalid)
+        assert.deepInclude(reason, { kind: "Absent" })
+        assert.match(reason.message, /after 1 turn, and could not be corrected \(/)
+        assert.isFalse(reason.nothingHappened)
+        assert.isFalse(server.requests.some(({ path }) => path.endsWith("/resume")))
+        assert.strictEqual((yield* handle.ask("next")).text, "You said: next")
+      }).pipe(Effect.provide(server.layer))
+    }
+  )
+
+  it.effect("is not sent where the session is restarted while the answer is decoded", () =>
+    Effect.gen(function*() {
+      const decoding = Latch.makeUnsafe()
+      const decoded = Latch.makeUnsafe()
+      const Slow = Schema.Struct({
+        name: Schema.String.pipe(
+          Schema.decode({
+            decode: SchemaGetter.checkEffect(() =>
+              Effect.as(Effect.andThen(decoding.open, decoded.await), "is not the name")
+            ),
+            encode: SchemaGetter.passthrough()
+          })
+        )
+      })
+      const { asked, result } = yield* withReplies([structured({ name: "Ada" })])((session) =>
+        Effect.gen(function*() {
+          const fiber = yield* Effect.forkChild(Effect.flip(session.askAs(Slow, "Who?")))
+          yield* decoding.await
+          yield* session.cancel()
+          yield* decoded.open
+          return yield* Fiber.join(fiber)
+        })
+      )
+      assert.lengthOf(asked, 1)
+      assert.strictEqual(result.reason._tag, "AnswerInvalid")
+      assert.match(result.message, /may have lost its memory/)
+    }))
+
+  it.effect("comes before whatever else waits for the session", () =>
+    Effect.gen(function*() {
+      const { asked } = yield* withReplies([inText("Ada."), structured(ada)])((session) =>
+        Effect.all([
+          session.askAs(Person, "Who is it?"),
+          session.ask("And now?"),
+          session.exec("ls")
+        ], { concurrency: "unbounded" })
+      )
+      assert.lengthOf(asked, 3)
+      assert.match(asked[1]?.prompt ?? "", /structured output/)
+      assert.strictEqual(asked[2]?.prompt, "And now?")
+    }))
+
+  it.effect("for which no budget is left is not sent, and the answer before it is what fails", () =>
+    Effect.gen(function*() {
+      const budget = yield* Budget.make({ tokens: 10 })
+      const { asked, result } = yield* withReplies([structured({ name: 1 })], { budget })((session) =>
+        Effect.flip(session.askAs(Person, "Who is it?", { retries: 3 }))
+      )
+      assert.lengthOf(asked, 1)
+      assert.deepInclude(result.reason, { _tag: "AnswerInvalid", kind: "Mismatch", costUsd: 0.25 })
+      assert.match(result.message, /budget of 10 tokens is used up/)
+    }))
+
+  it.effect("and the question count each in the budgets of the handle, with a share for each", () =>
+    Effect.gen(function*() {
+      const budget = yield* Budget.make({ usd: 1 })
+      const { asked, result } = yield* withReplies([structured({}), structured(ada)], { budget })((session) =>
+        Effect.andThen(session.askAs(Person, "Who is it?", { maxBudgetUsd: 0.6 }), session.spent)
+      )
+      assert.deepStrictEqual(asked.map(({ options }) => options.maxBudgetUsd), [0.6, 0.6])
+      assert.deepInclude(result, { usd: 0.5, turns: 2 })
+      assert.deepInclude(yield* budget.spent, { usd: 0.5, turns: 2 })
+      assert.strictEqual(yield* budget.held, 0)
+    }))
+})
+
 describe("a typed turn has an end:", () => {
   const bounded: ReadonlyArray<
     readonly [
@@ -227,6 +323,13 @@ describe("a typed turn has an end:", () => {
       1
     ]
   ]
+  it.effect("the time limit of the layer", () =>
+    Effect.gen(function*() {
+      const limited = withReplies([structured(ada)], {}, { timeouts: { turn: "1 minute" } })
+      const { asked } = yield* limited((session) => session.askAs(Person, "Who is it?"))
+      assert.isUndefined(asked[0]?.options.maxBudgetUsd)
+    }))
+
   it.effect.each(bounded)("%s", ([, handle, request, maxBudgetUsd, sent]) =>
     Effect.gen(function*() {
       const { asked } = yield* withReplies([structured(ada)], handle)((session) =>
