@@ -20,6 +20,8 @@ describe("examples/durable", () => {
     assert.strictEqual(table.get("turns twice in one session"), "0", stdout)
     assert.strictEqual(table.get("sessions alive at the end"), "0", stdout)
     assert.isAtLeast(Number(table.get("turns that the server saw")), 3 * runs, stdout)
-    if (Postgres.installed !== undefined) assert.match(table.get("time to take over") ?? "", /^[0-9.]+ s$/, stdout)
+    // Now and then none of so few runs is at the runner that is killed.
+    const takeOver = Postgres.installed === undefined ? /^nothing was killed$/ : /^(?:[0-9.]+ s|none was needed)$/
+    assert.match(table.get("time to take over") ?? "", takeOver, stdout)
   })
 })

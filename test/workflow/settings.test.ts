@@ -1,8 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import * as ClusterSchema from "effect/cluster/ClusterSchema"
+import * as Sharding from "effect/cluster/Sharding"
+import * as TestRunner from "effect/cluster/TestRunner"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as SchemaBinary from "effect/encoding/SchemaBinary"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
@@ -15,10 +20,13 @@ import { join } from "node:path"
 import { AshEmbedded } from "../../src/embedded.ts"
 import { AshError } from "../../src/schema/AshError.ts"
 import { NotFound, RateLimited } from "../../src/schema/Reasons.ts"
+import { Agents } from "../../src/services/Agents.ts"
+import { Sessions } from "../../src/services/Sessions.ts"
 import { AgentRunPayload, approval, RunFailure, RunResult } from "../../src/workflow/AgentRun.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
 import * as Claim from "../../src/workflow/Claim.ts"
+import * as Handover from "../../src/workflow/handover.ts"
 import * as Patience from "../../src/workflow/patience.ts"
 import { readClusterSettings, readRunSettings } from "../../src/workflow/RunnerSettings.ts"
 import * as Sqlite from "../support/sqlite.ts"
@@ -247,5 +255,74 @@ describe("one machine with a database of its own", () => {
           Layer.provide(AshEmbedded.layer({ agents: { worker: {} } }))
         )
       ))
+    }))
+
+  it.live("ends sessions of its agents that no run knows, and no others", () =>
+    Effect.gen(function*() {
+      const file = join(yield* folder, "runs.db")
+      yield* Effect.gen(function*() {
+        const runs = yield* AgentRuns
+        const sessions = yield* Sessions
+        yield* (yield* Agents).create({ name: "other" })
+        yield* runs.start({ id: "one", agent: "worker", steps: [approval("go on?"), "go"] })
+        const orphan = yield* sessions.create({ agent: "worker" })
+        const another = yield* sessions.create({ agent: "other" })
+        const statusOf = (id: string) => Effect.map(sessions.get(id), ({ status }) => status)
+        while ((yield* statusOf(orphan.id)) !== "ended") yield* Effect.sleep(10)
+        while ((yield* runs.status("one")).token === undefined) yield* Effect.sleep(10)
+        const { sessionId = "", token = "" } = yield* runs.status("one")
+        assert.strictEqual(yield* statusOf(sessionId), "active")
+        assert.strictEqual(yield* statusOf(another.id), "active")
+        yield* runs.approve(token)
+        assert.strictEqual((yield* runs.result("one", { every: 10 })).sessionId, sessionId)
+      }).pipe(Effect.provide(
+        AshWorkflow.layerSingle({
+          cancelInterval: 20,
+          orphans: { agents: ["worker"], olderThan: "2 seconds", every: 20 }
+        })
+          .pipe(
+            Layer.provide(Sqlite.layer(file)),
+            Layer.provideMerge(AshEmbedded.layer({ agents: { worker: {} } }))
+          )
+      ))
+    }))
+})
+
+describe("a run whose shard has moved", () => {
+  /** A runner that has the shard as long as it is let. */
+  const sharding = Effect.map(Sharding.Sharding, (real) => {
+    let isOwned = true
+    return {
+      lose: () => {
+        isOwned = false
+      },
+      sharding: { ...real, hasShardId: () => isOwned }
+    }
+  }).pipe(Effect.provide(TestRunner.layer))
+
+  it.effect("is given up where none of its steps is being done, and not before", () =>
+    Effect.gen(function*() {
+      const { lose, sharding: own } = yield* sharding
+      const handover = Handover.make(own, "execution")
+      const step = yield* Deferred.make<void>()
+      const run = handover.whileOwned(Effect.andThen(handover.during(Deferred.await(step)), Effect.never))
+      const fiber = yield* Effect.forkChild(run)
+      lose()
+      yield* TestClock.adjust("1 minute")
+      assert.isUndefined(fiber.pollUnsafe())
+      yield* Deferred.succeed(step, undefined)
+      yield* TestClock.adjust("1 second")
+      const exit = yield* Fiber.await(fiber)
+      assert.isTrue(Exit.hasInterrupts(exit))
+      const reasons = Exit.isFailure(exit) ? exit.cause.reasons : []
+      assert.isTrue(reasons.some((reason) => reason.annotations.has(ClusterSchema.Abandon.key)))
+    }))
+
+  it.effect("goes on where it is this runner's", () =>
+    Effect.gen(function*() {
+      const handover = Handover.make((yield* sharding).sharding, "execution")
+      const fiber = yield* Effect.forkChild(handover.whileOwned(Effect.delay(Effect.succeed("done"), "1 hour")))
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(yield* Fiber.join(fiber), "done")
     }))
 })
