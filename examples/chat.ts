@@ -6,7 +6,7 @@
  * pipeline, a script types: prompts, a Ctrl-C in the middle of a turn, and two to leave.
  */
 import { NodeRuntime, NodeTerminal } from "@effect/platform-node"
-import { Cause, Config, Console, Data, Effect, Fiber, Layer, Option, Queue, Stream, Terminal } from "effect"
+import { Cause, Config, Console, Data, Effect, Fiber, Layer, Option, Queue, References, Stream, Terminal } from "effect"
 import { Agents, type SessionHandle, Sessions } from "effect-ash"
 import { AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
@@ -136,6 +136,8 @@ const services = Layer.unwrap(
 
 chat.pipe(
   Effect.provide([services, terminal]),
+  // A warning of a session that was restarted would tell what the chat shows.
+  Effect.provideService(References.MinimumLogLevel, "Error"),
   Effect.tapError((error) => Console.error(error.message)),
   NodeRuntime.runMain({ disableErrorReporting: true })
 )

@@ -5,7 +5,7 @@
  * `--chart` is another place for the chart.
  *
  * Servers of the newest build ask a question only in a prepared sandbox, which has the prompt of the deployment, not that of
- * the version (docs/ash.md 3.4, 5.3). So each version is deployed as well, and what was not asked is shown as such.
+ * the version (docs/ash.md 3.4, 5.3). So each version is deployed as well, and a question that was not asked has no answer in the table and the chart.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
 import { Config, Console, Data, Effect, FileSystem, Layer, Option, Stream } from "effect"
@@ -46,6 +46,9 @@ const clear = Effect.gen(function*() {
   for (const { id } of yield* versions.list(agent)) yield* versions.delete(agent, id)
 })
 
+/** Why a question has no answer, in a line. */
+const errorOf = ({ error }: EvalResult) => error?.replace(/\p{C}+/gu, " ")
+
 /** Puts a version in force and asks it all questions. A run of a server that restarts never ends. */
 const run = Effect.fn(function*({ name, systemPrompt }: typeof before) {
   const agents = yield* Agents
@@ -62,8 +65,11 @@ const run = Effect.fn(function*({ name, systemPrompt }: typeof before) {
     })
   )
   if (!finished.results.some(({ status }) => status === "completed")) {
-    const why = finished.results.find(({ error }) => error)?.error ?? `the run is ${finished.run.status}`
-    return yield* new NoComparison({ message: `the server asked version ${versionNumber} no question: ${why}` })
+    const why = finished.results.map(errorOf).find((error) => error !== undefined) ??
+      `the run is ${finished.run.status}`
+    return yield* new NoComparison({
+      message: `version ${versionNumber} answered no question: ${why}; docs/ash.md 3.4 has what servers need for evals`
+    })
   }
   return finished.run
 })
@@ -72,7 +78,7 @@ const run = Effect.fn(function*({ name, systemPrompt }: typeof before) {
 const answerOf = (result: EvalResult | null | undefined): Answer =>
   result?.status === "completed"
     ? { score: result.topicScore ?? 0, note: (result.safetyScore ?? 1) < 1 ? "has what it should not" : "" }
-    : { score: undefined, note: `not asked: ${result?.error?.replace(/\p{C}+/gu, " ") ?? "no result"}` }
+    : { score: undefined, note: `no answer: ${result ? errorOf(result) ?? result.status : "no result"}` }
 
 /** Runs both versions, and compares what they answered. */
 const compare = Effect.gen(function*() {
@@ -95,7 +101,7 @@ const compare = Effect.gen(function*() {
   return comparison
 })
 
-const percent = (share: number) => `${Math.round(100 * share)} %`
+const percent = (share: number) => `${Math.round(100 * share)}%`
 
 const cell = ({ note, score }: Answer) =>
   [...(score === undefined ? [] : [percent(score)]), ...(note === "" ? [] : [note])].join(", ").slice(0, 36)

@@ -34,7 +34,7 @@ const xml = (text: string, length: number) => {
   return short.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
 }
 
-const percent = (share: number) => `${Math.round(100 * share)} %`
+const percent = (share: number) => `${Math.round(100 * share)}%`
 
 const labelOf = ({ note, score }: Answer) => [score === undefined ? [] : percent(score), note || []].flat().join(", ")
 
@@ -97,7 +97,7 @@ export const comparisonChart = ({ questions, title, versions: [a, b] }: Comparis
     `<text class="title" x="${margin}" y="40">${xml(title, 60)}</text>`,
     ...legend(a, "a", 58),
     ...legend(b, "b", 82),
-    `<text class="small" x="${margin}" y="118">Share of the expected texts in the answer; lines at 0, 50 and 100 %</text>`,
+    `<text class="small" x="${margin}" y="118">Share of the expected texts in the answer; lines at 0, 50 and 100%</text>`,
     ...grid,
     ...rows
   ]
