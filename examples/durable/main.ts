@@ -2,7 +2,7 @@
  * Runs of agents that survive the death of a machine. One command starts a PostgreSQL of its own, an embedded Ash server and
  * three runners, starts 50 runs of three turns, kills a runner in the middle, and prints what became of all:
  *
- *     node --conditions=effect-ash-source examples/durable/main.ts [--runs 50]
+ *     npm run start:durable -- --runs 50
  *
  * Without PostgreSQL the runs are run by this process alone, in memory, and nothing is killed.
  */

@@ -26,7 +26,7 @@ export const Ask = Schema.TaggedStruct("Ask", {
   options: omittable(SendMessageOptions)
 }).annotate({ identifier: "Ask" })
 
-/** A wait for someone to approve or reject, by the token that the run's status then has. */
+/** A wait for an approval or a rejection, by the token that the run's status then has. */
 export interface Approval extends Schema.Schema.Type<typeof Approval> {}
 export const Approval = Schema.TaggedStruct("Approval", { message: Schema.String }).annotate({ identifier: "Approval" })
 

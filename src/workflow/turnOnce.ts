@@ -1,6 +1,6 @@
 /**
  * Runs a turn at most once in its session, whichever process runs it. The ledger has a row for it before its message goes
- * out, and who wrote that row sends it:
+ * out, and the process that wrote that row sends it:
  *
  * | The ledger    | The server                                | What is done                                          |
  * | ------------- | ----------------------------------------- | ----------------------------------------------------- |
@@ -191,7 +191,7 @@ const lookAt = Effect.fnUntraced(function*(
   }
 })
 
-/** Runs a turn at most once in its session, and answers its outcome, whoever has run it. */
+/** Runs a turn at most once in its session, and answers its outcome, whichever process has run it. */
 export const turnOnce = Effect.fnUntraced(function*(
   services: TurnServices,
   turn: OneTurn

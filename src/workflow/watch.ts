@@ -1,4 +1,4 @@
-/** What becomes of a run, for who watches from another process. */
+/** What becomes of a run, as it is watched from another process. */
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
