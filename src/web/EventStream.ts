@@ -68,9 +68,15 @@ export const errorText = (error: unknown): string => {
 
 const busy = "There is no room at the moment. Try again later."
 
+const lost = "The connection to the agent was lost, and with it the rest of its answer. Try again."
+
 const texts: ReadonlyMap<unknown, string> = new Map([
   ["AtCapacity", busy],
   ["RateLimited", busy],
+  ["NotReached", "The agent cannot be reached. Try again later."],
+  ["ConnectionLost", lost],
+  ["StreamTruncated", lost],
+  ["TimedOut", "The agent took too long. Try again."],
   ["SessionBusy", "The agent is still at work. Try again later."],
   ["InvalidRequest", "The agent does not take this message."],
   ["TurnCancelled", "The turn was stopped."],

@@ -62,8 +62,12 @@ const answerTo = (error: Failure) =>
     ? refusal(error.reason._tag === "RateLimited" ? 429 : 503, EventStream.errorText(error))
     : refusal(503, "Too many chats are open. Try again later.")
 
+/** Answers a failure too. Its own words are for the log. */
 const answered = <R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Failure, R>) =>
-  Effect.catch(answer, (error) => Effect.succeed(answerTo(error)))
+  answer.pipe(
+    Effect.tapError((error) => error instanceof AshError ? Effect.logWarning(error.message) : Effect.void),
+    Effect.catch((error) => Effect.succeed(answerTo(error)))
+  )
 
 const isTooLarge = ({ reason }: HttpServerError.HttpServerError) =>
   reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"

@@ -84,7 +84,7 @@ const send = (map: ChatMap, scope: Scope.Scope, options: ChatsOptions) => {
 
   const startTurn = Effect.fnUntraced(function*(chat: Chat, content: MessageContent, hold: Scope.Closeable) {
     const events = chat.session.stream(content, { ...turnOptions, includePartialMessages: true }).pipe(
-      Stream.tapError(leaveGone(map, chat))
+      Stream.tapError((error) => Effect.andThen(Effect.logWarning(error.message), leaveGone(map, chat)(error)))
     )
     const turn: SharedTurn.SharedTurn = yield* SharedTurn.start(uiMessageChunks(events, options), {
       stopsUnread: whenLeft === "cancel",

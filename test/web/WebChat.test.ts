@@ -5,7 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
+import * as FaultProxy from "../../src/embedded/FaultProxy.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import * as AshNode from "../../src/layers/AshNode.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { WebChat } from "../../src/web.ts"
 
@@ -433,4 +435,45 @@ describe("a turn that fails", () => {
       assert.strictEqual(textOf(await messageOf(await send("a", "Again"))), "You wrote: Again")
       assert.deepStrictEqual((await statuses()).toSorted(), ["active", "ended"])
     }))
+})
+
+describe("an Ash server that is lost", () => {
+  it("in the middle of a turn is told plainly, and so is one that is gone; the chat goes on when it is back", () =>
+    Effect.gen(function*() {
+      const { apiKey, url } = yield* AshEmbedded.EmbeddedAddress
+      let fault: "none" | "turns" | "all" = "turns"
+      const proxy = yield* FaultProxy.make({
+        target: url,
+        script: ({ path }) =>
+          fault === "all"
+            ? { kind: "reset", phase: "beforeHeaders" }
+            : fault === "turns" && path.endsWith("/messages")
+            ? { kind: "reset", phase: "midStream", after: 2 }
+            : undefined
+      })
+      const { dispose, handler } = WebChat.toWebHandler(
+        { session: { agent: "helper" }, authorize: () => "ada" },
+        AshNode.layer({ url: proxy.url, apiKey, retry: { times: 0 } })
+      )
+      const { send } = pageOf(handler)
+      yield* Effect.promise(async () => {
+        const last = async () => (await chunksOf(await send("a", "Hello"))).at(-1)
+        const errorText = "The connection to the agent was lost, and with it the rest of its answer. Try again."
+        assert.deepStrictEqual(await last(), { type: "error", errorText })
+        fault = "all"
+        const refused = await handler(postOf({ ...body, id: "b" }))
+        assert.strictEqual(refused.status, 503)
+        assert.notInclude(await refused.text(), "127.0.0.1")
+        fault = "none"
+        assert.strictEqual(textOf(await messageOf(await send("a", "Again"))), "You wrote: Again")
+        assert.strictEqual(textOf(await messageOf(await send("b", "Again"))), "You wrote: Again")
+        await dispose()
+      })
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        AshEmbedded.layerHttp({ agents: { helper: { script: echo } }, quirks: { content: "intact" } })
+      ),
+      Effect.runPromise
+    ))
 })
