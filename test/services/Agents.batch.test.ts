@@ -551,7 +551,13 @@ describe("turns over prompts", () => {
       )
       assert.deepInclude(broken, { _tag: "AshError", operation: "SessionHandle.turns" })
       assert.deepStrictEqual(texts, ["one", "two", "three"])
-      const text = yield* Effect.flip(Stream.runDrain(session.turns("four")))
-      assert.deepInclude(text.reason, { _tag: "InvalidRequest", field: "prompts" })
+      for (const prompts of JSON.parse(`["four",{"content":"four"},4,null]`)) {
+        const { reason } = yield* Effect.flip(Stream.runDrain(session.turns(prompts)))
+        assert.deepInclude(reason, { _tag: "InvalidRequest", field: "prompts" })
+      }
+      for (const prompt of JSON.parse(`[{},{"options":{}},4,null]`)) {
+        const { reason } = yield* Effect.flip(Stream.runDrain(session.turns([prompt])))
+        assert.deepInclude(reason, { _tag: "InvalidRequest", field: "content" })
+      }
     })).pipe(Effect.provide(embedded())))
 })

@@ -19,11 +19,11 @@ export const streamOf = <A, E, R>(
   Stream.isStream(prompts)
     ? prompts
     // A text is an iterable of its characters, and is not meant to be.
-    : Predicate.isString(prompts)
-    ? Stream.fromEffect(
+    : Predicate.isIterable(prompts) && !Predicate.isString(prompts)
+    ? Stream.fromIterable(prompts, { chunkSize: 1 })
+    : Stream.fromEffect(
       refuseOption(operation, "prompts", "a stream, a list or another iterable; a text is one prompt")
     )
-    : Stream.fromIterable(prompts, { chunkSize: 1 })
 
 /** A prompt, or one with options of its own turn. */
 export type Prompt = MessageContent | PromptWithOptions
@@ -34,14 +34,11 @@ export interface PromptWithOptions {
   readonly options?: SendMessageOptions | undefined
 }
 
-/** Whether a prompt is content alone. */
-const isContent = (prompt: Prompt): prompt is MessageContent => Predicate.isString(prompt) || !("content" in prompt)
-
 /** The content and the options of a prompt. */
 export const promptOf = (prompt: Prompt, options: SendMessageOptions | undefined): Required<PromptWithOptions> =>
-  isContent(prompt)
-    ? { content: prompt, options }
-    : { content: prompt.content, options: { ...options, ...prompt.options } }
+  Predicate.hasProperty(prompt, "content")
+    ? { content: prompt.content, options: { ...options, ...prompt.options } }
+    : { content: prompt, options }
 
 const operation = "SessionHandle.turns"
 
