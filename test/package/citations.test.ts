@@ -38,7 +38,11 @@ const foreign = (file: string, text: string) => [
   ...[...text.matchAll(/([\w./-]+\.md)`?,? (?:section )?\d/g)].flatMap(([citation, name = ""]) =>
     [root, dirname(join(root, file))].some((folder) => existsSync(join(folder, name))) ? [] : [citation]
   ),
-  ...[...text.matchAll(/\b(?:contract|specification),? (?:section )?\d[\d.]*|\(\d+\.\d+(?:(?:, | and )\d+\.\d+)*\)/gi)]
+  ...[
+    ...text.matchAll(
+      /\b(?:contract|specification),? (?:section )?\d[\d.]*|(?<!\w)\(\d+\.\d+(?:(?:, | and )\d+\.\d+)*\)/gi
+    )
+  ]
     .map(([citation]) => citation)
 ]
 

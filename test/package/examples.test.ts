@@ -8,7 +8,7 @@ it("examples/README.md lists every example", () => {
   const listed = [...readFileSync(resolve(folder, "README.md"), "utf8").matchAll(/^\| \[(.+?)\]\((.+?)\)/gm)]
   assert.deepStrictEqual(
     listed.map(([, name]) => name).toSorted(),
-    globSync(["*.ts", "*/main.ts"], { cwd: folder }).toSorted()
+    globSync(["*.ts", "*/{main,server}.ts"], { cwd: folder }).toSorted()
   )
   for (const [, name, link] of listed) assert.strictEqual(link, name)
 })
