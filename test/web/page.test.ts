@@ -12,7 +12,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { execFileSync, spawn } from "node:child_process"
 import { mkdtempSync, rmSync } from "node:fs"
-import { createServer, type Server } from "node:http"
+import { createServer, get, type Server } from "node:http"
 import type { AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
@@ -238,6 +238,17 @@ describe.skipIf(executablePath === undefined)("the pages of examples/web (need C
     for (const page of [first, second]) await sees(page, "You wrote: Hello")
     const texts = ["work", "I look.", "You wrote: work", "Hello", "You wrote: Hello"]
     for (const page of [first, second]) assert.deepStrictEqual(await textsOf(page), texts)
+  })
+
+  it("is refused to a site of another name that leads to this machine", async () => {
+    const { port } = server
+    const status = await new Promise<number | undefined>((resolve, reject) =>
+      get({ port, path: "/api/chat/a", headers: { host: `evil.test:${port}` } }, (response) => {
+        response.resume()
+        resolve(response.statusCode)
+      }).on("error", reject)
+    )
+    assert.strictEqual(status, 401)
   })
 
   it("is served by the program of the example", async () => {
