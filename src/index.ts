@@ -33,11 +33,13 @@ export * from "./services/Health.ts"
 export * from "./services/Messages.ts"
 export * from "./services/ProjectFiles.ts"
 export * from "./services/QueueItems.ts"
-export type { Prompt, Prompts, PromptWithOptions } from "./services/session/handleTurns.ts"
 export * from "./services/SessionFiles.ts"
 export { SessionGates } from "./services/SessionGates.ts"
 export type {
   AskAsOptions,
+  Prompt,
+  Prompts,
+  PromptWithOptions,
   ReconcileOutcome,
   ReconcileQuery,
   SessionHandle,

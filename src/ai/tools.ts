@@ -28,7 +28,7 @@ export const checkTools = (method: string, { toolChoice, tools }: LanguageModel.
 }
 
 /** A result in the form that `effect/ai` has for one. */
-export interface DeclaredResult {
+interface DeclaredResult {
   readonly result: unknown
   readonly isFailure: boolean
 }

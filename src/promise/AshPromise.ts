@@ -2,7 +2,7 @@
 /** The services for programs of promises: the same methods, the same errors, no Effect in the imports. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Ash from "../layers/Ash.ts"
 import { AshError } from "../schema/AshError.ts"
@@ -15,9 +15,11 @@ import type { Attachments } from "../services/Attachments.ts"
 import type { SessionFiles } from "../services/SessionFiles.ts"
 import type { AttachSessionOptions, OpenSessionOptions, Sessions } from "../services/Sessions.ts"
 import type { Workspaces } from "../services/Workspaces.ts"
+import * as Agents from "./Agents.ts"
 import { type ByteContent, bytesOf } from "./Download.ts"
 import { type Promised, promised } from "./Promised.ts"
 import * as Runner from "./Runner.ts"
+import * as Secrets from "./secrets.ts"
 import * as Session from "./Session.ts"
 import {
   type AttachmentInput,
@@ -69,10 +71,16 @@ export interface PromiseWorkspaces extends Promised<Omit<Workspaces["Service"], 
 type Services = AshClient["Service"]
 
 /** Every service of a server. `await using` closes it: what it runs is aborted, and the sessions that it opened are ended. */
-export interface AshPromise
-  extends Promised<Omit<Services, "attachments" | "sessionFiles" | "sessions" | "workspaces">>, AsyncDisposable
+export interface AshPromise extends
+  Promised<
+    Omit<Services, "agents" | "apiKeys" | "attachments" | "credentials" | "sessionFiles" | "sessions" | "workspaces">
+  >,
+  AsyncDisposable
 {
+  readonly agents: Agents.PromiseAgents
+  readonly apiKeys: Secrets.PromiseApiKeys
   readonly attachments: PromiseAttachments
+  readonly credentials: Secrets.PromiseCredentials
   readonly sessionFiles: PromiseFiles
   readonly sessions: PromiseSessions
   readonly workspaces: PromiseWorkspaces
@@ -85,6 +93,9 @@ const clientOf = (runner: Runner.Runner, services: Services, dispose: () => Prom
   const of = promised(runner)
   return {
     ...of(services),
+    agents: Agents.make(runner, services.agents, services.sessions),
+    apiKeys: Secrets.apiKeys(runner, services.apiKeys),
+    credentials: Secrets.credentials(runner, services.credentials),
     attachments: {
       ...of(services.attachments),
       upload: (id, attachment) => runner.promise(services.attachments.upload(id, attachmentOf(attachment)))
@@ -118,6 +129,9 @@ const closed = new AshError({
   reason: new WrongState({ message: "the client is closed; connect again", status: "closed" })
 })
 
+const isLayer = (server: Ash.AshOptions | Layer.Layer<AshClient, unknown>): server is Layer.Layer<AshClient, unknown> =>
+  Layer.isLayer(server)
+
 /**
  * Connects to a server: to that of `ASH_SERVER_URL` and `ASH_API_KEY`, of options, or of a layer, such as
  * `AshNode.layerConfig()` or `AshEmbedded.layer()`. On Node prefer a layer of `AshNode`: over `fetch`, which options
@@ -127,7 +141,7 @@ const closed = new AshError({
 export const connect = (
   server: Ash.AshOptions | Layer.Layer<AshClient, unknown> = Ash.layerConfig()
 ): Promise<AshPromise> => {
-  const runtime = ManagedRuntime.make("url" in server ? Ash.layer(server) : server)
+  const runtime = ManagedRuntime.make(isLayer(server) ? server : Ash.layer(server))
   const closing = new AbortController()
   const dispose = () => {
     closing.abort(closed)

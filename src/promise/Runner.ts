@@ -70,9 +70,11 @@ export const make = <R, ER>(
             )
         ),
     iterable: (stream) =>
-      stream.pipe(
+      Stream.suspend(() =>
+        // What has aborted before sends nothing.
+        signal.aborted ? Stream.fail(signal.reason) : Stream.interruptWhen(stream, aborted(signal))
+      ).pipe(
         Stream.updateService(RequestOptions, set),
-        Stream.interruptWhen(aborted(signal)),
         Stream.toAsyncIterableWith(context)
       ),
     close: Effect.runPromiseWith(context),

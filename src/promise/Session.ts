@@ -4,9 +4,11 @@ import type * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import type { Attachment } from "../schema/Attachment.ts"
 import type { WriteFileResult } from "../schema/File.ts"
-import type { MessageContent } from "../schema/Message.ts"
+import type { MessageContent, SendMessageOptions } from "../schema/Message.ts"
+import type { Turn } from "../schema/Turn.ts"
 import type {
   AskAsOptions,
+  Prompt,
   SessionHandle,
   SessionHandleAttachments,
   SessionHandleFiles,
@@ -21,6 +23,8 @@ import {
   attachmentOf,
   filesOf,
   optionsOf,
+  promptsOf,
+  type PromptSource,
   type SessionFileInput,
   type WriteOptions
 } from "./uploads.ts"
@@ -54,7 +58,7 @@ export interface PromiseSessionAttachments extends Promised<Omit<SessionHandleAt
  * client; one of `attach` is left as it is.
  */
 export interface PromiseSession
-  extends Promised<Omit<SessionHandle, "askAs" | "attachments" | "files" | "workspace">>, AsyncDisposable
+  extends Promised<Omit<SessionHandle, "askAs" | "attachments" | "files" | "turns" | "workspace">>, AsyncDisposable
 {
   /** Runs a turn until it ends, and decodes its answer by a schema, as `SessionHandle.askAs`. */
   readonly askAs: <A>(
@@ -62,6 +66,11 @@ export interface PromiseSession
     content: MessageContent,
     options?: AskAsOptions
   ) => Promise<TypedAnswer<A>>
+  /**
+   * Runs a turn for each prompt, in their order and one at a time, as `ask`, each when the loop takes it. A prompt that cannot
+   * be had, or a turn that fails, ends the loop behind the turns before it.
+   */
+  readonly turns: (prompts: PromptSource<Prompt>, options?: SendMessageOptions) => AsyncIterable<Turn>
   /** The files of the session's workspace. */
   readonly files: PromiseSessionFiles
   /** The session's workspace as a whole. */
@@ -76,6 +85,7 @@ export const make = (runner: Runner, handle: SessionHandle, end: Effect.Effect<v
   return {
     ...session,
     askAs: (schema, content, options) => runner.promise(handle.askAs(schema, content, options)),
+    turns: (prompts, options) => runner.iterable(handle.turns(promptsOf(prompts), options)),
     files: {
       ...files,
       write: (inputs, options) => runner.promise(handle.files.write(filesOf(inputs), optionsOf(options)))

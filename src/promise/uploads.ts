@@ -1,7 +1,11 @@
-/** The methods that take the content of files, which the types of services cannot give: they are generic there. */
+/** What methods take of a program that the types of services cannot give, as they are generic there: files, prompts, callbacks. */
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
+import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
 import type { NewAttachment } from "../services/Attachments.ts"
 import type { NewSessionFile, WriteFilesOptions, WriteProgress } from "../services/SessionFiles.ts"
+import type { Prompts } from "../services/SessionHandle.ts"
 import { type Content, contentOf } from "./Download.ts"
 
 /** A file to attach. */
@@ -41,3 +45,10 @@ export const optionsOf = ({ onProgress, ...options }: WriteOptions = {}): WriteF
   ...options,
   onProgress: onProgress && callback(onProgress)
 })
+
+/** Where prompts come from: of each source one is taken when it is its turn. */
+export type PromptSource<P> = Iterable<P> | AsyncIterable<P>
+
+/** Prompts as the services take them. What a source throws rejects the call as it is. */
+export const promptsOf = <P>(prompts: PromptSource<P>): Prompts<P, unknown> =>
+  Predicate.hasProperty(prompts, Symbol.asyncIterator) ? Stream.fromAsyncIterable(prompts, identity) : prompts

@@ -7,6 +7,7 @@ import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
+import { readDuration } from "../internal/request/durations.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type {
   CreateEvalCaseRequest,
@@ -147,20 +148,34 @@ const makeRuns = (api: Api, { call }: Policy) => {
   const getRun = (name: string, id: string) => Effect.map(call(api.getRun, { params: { name, id } }), unwrapRun)
   const listResults = (name: string, id: string) =>
     Effect.map(call(api.listResults, { params: { name, id } }), unwrapResults)
-  const watchRun = (name: string, id: string, { every = "2 seconds" }: WatchEvalRunOptions = {}) =>
-    Stream.fromEffectSchedule(getRun(name, id), Schedule.spaced(every)).pipe(
-      Stream.takeUntil(isFinished),
-      Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases)
-    )
+  const watchRun =
+    (operation: string) => (name: string, id: string, { every = "2 seconds" }: WatchEvalRunOptions = {}) =>
+      Stream.unwrap(
+        Effect.map(
+          readDuration(operation, "every", every),
+          (every) =>
+            Stream.fromEffectSchedule(getRun(name, id), Schedule.spaced(every)).pipe(
+              Stream.takeUntil(isFinished),
+              Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases)
+            )
+        )
+      )
 
   return {
     startRun,
     listRuns: (name: string) => Effect.map(call(api.listRuns, { params: { name } }), ({ runs }) => runs),
     getRun,
-    watchRun,
-    runToCompletion: Effect.fnUntraced(function*(name: string, options?: StartEvalRunRequest & WatchEvalRunOptions) {
+    watchRun: watchRun("Evals.watchRun"),
+    runToCompletion: Effect.fnUntraced(function*(
+      name: string,
+      options?: StartEvalRunRequest & WatchEvalRunOptions
+    ) {
+      const operation = "Evals.runToCompletion"
+      // A run is started only where it can be followed.
+      yield* readDuration(operation, "every", options?.every ?? 0)
       const started = yield* startRun(name, options)
-      const run = yield* Stream.runFold(watchRun(name, started.id, options), () => started, (_, next) => next)
+      const followed = watchRun(operation)(name, started.id, options)
+      const run = yield* Stream.runFold(followed, () => started, (_, next) => next)
       return { run, results: yield* listResults(name, run.id) }
     }),
     listResults,

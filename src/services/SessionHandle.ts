@@ -32,13 +32,23 @@ import type {
   SessionHandleOptions
 } from "./session/handleState.ts"
 import * as HandleTurn from "./session/handleTurn.ts"
-import { type Prompt, type Prompts, turns } from "./session/handleTurns.ts"
+import { type Prompt, type Prompts, type PromptWithOptions, turns } from "./session/handleTurns.ts"
 import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
 import { askAs, type AskAsOptions, type TypedAnswer } from "./session/typedAnswer.ts"
 import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
 import type { WorkspaceFile, Workspaces } from "./Workspaces.ts"
 
-export type { AskAsOptions, ReconcileOutcome, ReconcileQuery, SessionHandleOptions, SessionRestarted, TypedAnswer }
+export type {
+  AskAsOptions,
+  Prompt,
+  Prompts,
+  PromptWithOptions,
+  ReconcileOutcome,
+  ReconcileQuery,
+  SessionHandleOptions,
+  SessionRestarted,
+  TypedAnswer
+}
 
 /** The files of a session's workspace, as `SessionFiles` has them. */
 export interface SessionHandleFiles {

@@ -56,6 +56,21 @@ describe("Evals", () => {
       assert.include(error.message, "humanScore, humanNotes or both")
     }).pipe(Effect.provide(layer)))
 
+  it.effect("starts no run that cannot be followed, as its interval is none", () =>
+    Effect.gen(function*() {
+      const evals = yield* deployed
+      const every = -1
+      const errors = [
+        yield* Effect.flip(evals.runToCompletion("demo", { every })),
+        yield* Effect.flip(Stream.runDrain(evals.watchRun("demo", "run", { every })))
+      ]
+      assert.deepStrictEqual(errors.map(({ operation, reason }) => [operation, reason._tag]), [
+        ["Evals.runToCompletion", "InvalidRequest"],
+        ["Evals.watchRun", "InvalidRequest"]
+      ])
+      assert.deepStrictEqual(yield* evals.listRuns("demo"), [])
+    }).pipe(Effect.provide(layer)))
+
   it.effect("follows a run by what changes", () =>
     Effect.gen(function*() {
       const run = (status: string, completedCases: number) => ({
