@@ -27,7 +27,7 @@ const programs: ReadonlyArray<Program> = [
   { name: "effect-ash", code: entry("effect-ash"), whole: 165_000, beyondEffect: 83_000 },
   { name: "effect-ash/schema", code: entry("effect-ash/schema"), whole: 64_000, beyondEffect: 15_000 },
   { name: "effect-ash/node", code: entry("effect-ash/node"), platform: "node", whole: 427_000, beyondEffect: 87_500 },
-  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 161_500, beyondEffect: 82_000 },
+  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 162_500, beyondEffect: 82_500 },
   {
     name: "effect-ash/workflow",
     code: entry("effect-ash/workflow"),
