@@ -23,11 +23,14 @@ export const make = (patience: Duration.Duration): Effect.Effect<Patience> =>
       wait: (error) =>
         Effect.gen(function*() {
           const waited = (yield* Clock.monotonicTimeNanos) - begun
-          if (!error.isRetryable || waited > Duration.toNanosUnsafe(patience)) return yield* error
+          const asked = error.retryAfter ?? Duration.zero
+          if (!error.isRetryable || waited + Duration.toNanosUnsafe(asked) > Duration.toNanosUnsafe(patience)) {
+            return yield* error
+          }
           attempts += 1
           const pause = Duration.min(Duration.millis(500 * 2 ** Math.min(attempts, 10)), longestPause)
           const spread = Duration.times(pause, 0.8 + 0.4 * (yield* Random.next))
-          yield* Effect.sleep(Duration.max(spread, error.retryAfter ?? Duration.zero))
+          yield* Effect.sleep(Duration.max(spread, asked))
         })
     }
   })
