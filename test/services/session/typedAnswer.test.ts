@@ -266,8 +266,7 @@ describe("a new try", () => {
       const { asked } = yield* withReplies([inText("Ada."), structured(ada)])((session) =>
         Effect.all([
           session.askAs(Person, "Who is it?"),
-          session.ask("And now?"),
-          session.exec("ls")
+          session.ask("And now?")
         ], { concurrency: "unbounded" })
       )
       assert.lengthOf(asked, 3)
