@@ -173,9 +173,10 @@ describe("a turn", () => {
         yield* loops
         assert.strictEqual(sent(), 0)
         assert.deepInclude(yield* store.findTurn(key), { owner: "another", claim: 2 })
-        // Nothing came of that one either.
+        // Nothing came of that one either: the turn is sent by a third claim, and by none before.
         yield* ended(fiber)
         assert.strictEqual(sent(), 1)
+        assert.deepInclude(yield* store.findTurn(key), { claim: 3, status: "done" })
       })
     ))
 
