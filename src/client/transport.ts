@@ -1,6 +1,7 @@
 /** Sends one request of an endpoint to a server, and receives its answer. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { constTrue } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
@@ -20,7 +21,7 @@ import type { Encoded, Endpoint } from "../internal/request/endpoint.ts"
 import { readAnswer } from "../internal/request/readAnswer.ts"
 import { harmful } from "../internal/request/secrets.ts"
 import type { Answered, Sending } from "../internal/request/sending.ts"
-import { MayRepeat, sendOnce } from "../internal/request/sendOnce.ts"
+import { isNotIdempotent, MayRepeat, SendOnce } from "../internal/request/sendOnce.ts"
 import { hasTracer, withoutMessages } from "../internal/request/traced.ts"
 import { bodyOf } from "../internal/request/upload.ts"
 import type { AshErrorReason } from "../schema/AshError.ts"
@@ -67,19 +68,20 @@ const followNoRedirect = (client: HttpClient.HttpClient): HttpClient.HttpClient 
       return client.preprocess(request)
     }))
 
-const always = () => true
-
 /**
  * Spans hold of a query and of headers only what is known to be harmless, and of failures no message; without a tracer no
  * client makes one.
  */
-const traced = <R>(context: Context.Context<R>): Context.Context<R> =>
-  hasTracer(context)
-    ? Context.add(context, UrlParams.CurrentRedactedNames, [harmful]).pipe(
-      Context.add(Headers.CurrentRedactedNames, [harmful]),
-      Context.add(Tracer.Tracer, withoutMessages(Context.get(context, Tracer.Tracer)))
-    )
-    : Context.add(context, HttpClient.TracerDisabledWhen, always)
+const traced = <R>(context: Context.Context<R>, sendOnce: SendOnce | undefined): Context.Context<R> => {
+  if (!hasTracer(context)) {
+    return sendOnce?.in(context, constTrue) ?? Context.add(context, HttpClient.TracerDisabledWhen, constTrue)
+  }
+  const shown = Context.add(context, UrlParams.CurrentRedactedNames, [harmful]).pipe(
+    Context.add(Headers.CurrentRedactedNames, [harmful]),
+    Context.add(Tracer.Tracer, withoutMessages(Context.get(context, Tracer.Tracer)))
+  )
+  return sendOnce?.in(shown, Context.get(context, HttpClient.TracerDisabledWhen)) ?? shown
+}
 
 /** Where `fetch` cannot send a body in pieces, it is sent whole. */
 const inPieces = Effect.provideService(FetchHttpClient.StreamBodyFallback, "buffer")
@@ -148,13 +150,14 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
         onResponse?.(response)
         return readAnswer(endpoint, response)
       }
+      const sendOnce = mayRepeat && isNotIdempotent(endpoint.method) ? new SendOnce() : undefined
       const ready = before === undefined ? key : Effect.tap(key, () => before)
       const sent = Effect.flatMap(ready, (token) => {
         const request = requestOf(endpoint, url + encoded.path, encoded.query, body, headers, token)
         onRequest?.()
         const execute = client.execute(request)
         const send = body._tag === "Stream" ? inPieces(execute) : execute
-        return Effect.matchEffect(mayRepeat ? sendOnce(request)(send) : send, {
+        return Effect.matchEffect(sendOnce?.of(request, send) ?? send, {
           onFailure: (error) => {
             const failure = ConnectionFailures.ofClient(error, request)
             // A client that takes a status for a failure has an answer all the same.
@@ -165,7 +168,7 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
           onSuccess: receive
         })
       })
-      return Effect.updateContext(sent, (context: Context.Context<R>) => traced(context))
+      return Effect.updateContext(sent, (context: Context.Context<R>) => traced(context, sendOnce))
     }
 
   const transport: Transport = {

@@ -10,14 +10,13 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
+import type * as Predicate from "effect/Predicate"
 import * as References from "effect/References"
 import * as Tracer from "effect/Tracer"
 import { ConnectionLost } from "../../schema/Reasons.ts"
 
-/** Methods whose repetition does something once more (RFC 9110, section 9.2.2). */
-const notIdempotent: ReadonlySet<string> = new Set(["POST", "PATCH"])
+/** Whether to repeat a method does something once more (RFC 9110, section 9.2.2). */
+export const isNotIdempotent = (method: string): boolean => method === "POST" || method === "PATCH"
 
 /** A second sending. No client repeats a defect. */
 const repeated = { _tag: "effect-ash/internal/request/sendOnce/Repeated" } as const
@@ -48,91 +47,94 @@ const isSameBody = (body: HttpBody.HttpBody, other: HttpBody.HttpBody): boolean 
 
 /** Whether a client sends that request, be it to another address, and not one of its own: for a token, say. */
 const isSame = (sending: HttpClientRequest.HttpClientRequest, request: HttpClientRequest.HttpClientRequest): boolean =>
-  notIdempotent.has(sending.method) && (sending.url === request.url || isSameBody(sending.body, request.body))
+  isNotIdempotent(sending.method) && (sending.url === request.url || isSameBody(sending.body, request.body))
 
-/** A sending, and its span, which has the status of its answer. */
+/** A sending, and the one that it is a part of: a client that is made of another sends by that. */
 interface Sending {
   readonly url: string
-  span: Tracer.Span | undefined
+  readonly within: Sending | undefined
+  readonly before: Sending | undefined
+  status: number | undefined
 }
+
+/** What is being sent in a context. */
+const Within = Context.Reference<Sending | undefined>("effect-ash/internal/request/sendOnce/Within", {
+  defaultValue: () => undefined
+})
 
 /** Whether a server has sent a request on to another address, and so has not done it. */
-const isRedirection = ({ span, url }: Sending, to: string): boolean => {
-  const status = span?.attributes.get("http.response.status_code")
-  return url !== to && Predicate.isNumber(status) && status >= 300 && status < 400
-}
+const isRedirection = ({ status = 0, url }: Sending, to: string): boolean => url !== to && status >= 300 && status < 400
 
-/**
- * Watches one request. A client that is made of another sends within its own span, so that of what is sent directly within
- * one span, or within none, there is one.
- */
-const watch = (request: HttpClientRequest.HttpClientRequest, { context }: Fiber.Fiber<unknown, unknown>) => {
-  const isTraced = Context.get(context, References.TracerEnabled) && !Context.get(context, Tracer.DisablePropagation)
-  const isUntraced = Context.get(context, HttpClient.TracerDisabledWhen)
+/** The same effect as what a sending does. */
+const asSending = (send: Send<never>, sending: Sending): Send<never> =>
+  Effect.map(send, (response) => {
+    sending.status = response.status
+    return response
+  }).pipe(Effect.provideService(Within, sending))
+
+/** What a client does next when it has asked is to send. */
+const isSend = (effect: unknown): effect is Send<never> => Effect.isEffect(effect)
+
+/** Every effect can be evaluated. */
+const isPrimitive = <X>(effect: unknown): effect is Tracer.EffectPrimitive<X> => Effect.isEffect(effect)
+
+const evaluate: NonNullable<Tracer.Tracer["context"]> = (primitive, fiber) =>
+  primitive["~effect/Effect/evaluate"](fiber)
+
+/** Has the next effect of a fiber be what a sending does: a tracer is handed each effect before it is evaluated. */
+const watchNext = (fiber: Fiber.Fiber<unknown, unknown>, sending: Sending) => {
+  const { context } = fiber
   const tracer = Context.get(context, Tracer.Tracer)
-  /** What was sent within each span; those that are not to be traced are made all the same, and exported nowhere. */
-  const sendings = new Map<Tracer.AnySpan | undefined, Sending>()
-  const parents = new Map<Tracer.AnySpan, Tracer.AnySpan | undefined>()
-  const hidden = new Set<Tracer.AnySpan>()
-  let next: { readonly sending: Sending; readonly isHidden: boolean } | undefined
-
-  const nearest = (
-    span: Tracer.AnySpan | undefined,
-    is: (span: Tracer.AnySpan) => boolean
-  ): Tracer.AnySpan | undefined =>
-    span === undefined || is(span)
-      ? span
-      : nearest(parents.get(span) ?? (span._tag === "Span" ? Option.getOrUndefined(span.parent) : undefined), is)
-
-  const span: Tracer.Tracer["span"] = (options) => {
-    const parent = Option.getOrUndefined(options.parent)
-    const isHidden = !isTraced || next?.isHidden === true
-    const span = isHidden
-      ? new Tracer.NativeSpan(options)
-      : tracer.span({ ...options, parent: Option.fromUndefinedOr(nearest(parent, (span) => !hidden.has(span))) })
-    parents.set(span, parent)
-    if (isHidden) hidden.add(span)
-    if (next !== undefined) next.sending.span = span
-    next = undefined
-    return span
-  }
-
-  const onSending = (sending: HttpClientRequest.HttpClientRequest): boolean => {
-    const fiber = Fiber.getCurrent()
-    if (fiber === undefined || !isSame(sending, request)) return !isTraced || isUntraced(sending)
-    const within = nearest(
-      Context.getOrUndefined(fiber.context, Tracer.ParentSpan),
-      (around) => Array.from(sendings.values()).some(({ span }) => span === around)
-    )
-    const before = sendings.get(within)
-    if (before !== undefined && !isRedirection(before, sending.url)) return Effect.runSync(Effect.die(repeated))
-    const isHidden = !isTraced || isUntraced(sending)
-    next = { sending: { url: sending.url, span: undefined }, isHidden }
-    sendings.set(within, next.sending)
-    if (isHidden) fiber.setContext(Context.add(fiber.context, HttpClient.TracerPropagationEnabled, false))
-    return false
-  }
-
-  // Added one by one, as to merge contexts copies them.
-  return <R>(context: Context.Context<R>) =>
-    Context.add(context, HttpClient.TracerDisabledWhen, onSending).pipe(
-      Context.add(References.TracerEnabled, true),
-      Context.add(Tracer.DisablePropagation, false),
-      Context.add(Tracer.Tracer, Tracer.make({ span, context: tracer.context?.bind(tracer) }))
-    )
+  const evaluateBy = tracer.context?.bind(tracer) ?? evaluate
+  const watching = Tracer.make({
+    span: (options) => tracer.span(options),
+    context: <X>(primitive: Tracer.EffectPrimitive<X>, by: Fiber.Fiber<unknown, unknown>) => {
+      if (by !== fiber) return evaluateBy(primitive, by)
+      fiber.setContext(context)
+      const watched: unknown = isSend(primitive) ? asSending(primitive, sending) : primitive
+      return evaluateBy(isPrimitive<X>(watched) ? watched : primitive, fiber)
+    }
+  })
+  fiber.setContext(Context.add(context, Tracer.Tracer, watching))
 }
 
 /**
  * Fails a request that must not be sent twice before it is. A client asks whether to trace just before it sends, which is all
  * that can be seen of one whose make is not known; one that answers that question itself is not seen.
  */
-export const sendOnce = (request: HttpClientRequest.HttpClientRequest) => <R>(send: Send<R>): Send<R> =>
-  notIdempotent.has(request.method)
-    ? Effect.withFiber((fiber) => {
-      const watched = watch(request, fiber)
-      return Effect.catchDefect(
-        Effect.updateContext(send, (context: Context.Context<R>) => watched(context)),
-        (defect) => defect === repeated ? Effect.fail(refused(request)) : Effect.die(defect)
-      )
+export class SendOnce {
+  #request: HttpClientRequest.HttpClientRequest | undefined
+  #last: Sending | undefined
+
+  /** The context to send in, where some requests are not to be traced. */
+  in<R>(context: Context.Context<R>, isUntraced: Predicate.Predicate<HttpClientRequest.HttpClientRequest>) {
+    const watched = Context.add(context, HttpClient.TracerDisabledWhen, (sending) => {
+      this.#onSending(sending)
+      return isUntraced(sending)
     })
-    : send
+    // A client does not ask where nothing is propagated.
+    return Context.get(context, Tracer.DisablePropagation)
+      ? Context.add(Context.add(watched, References.TracerEnabled, false), Tracer.DisablePropagation, false)
+      : watched
+  }
+
+  /** The sending of a request in that context. */
+  of<R>(request: HttpClientRequest.HttpClientRequest, send: Send<R>): Send<R> {
+    this.#request = request
+    return Effect.catchDefect(
+      send,
+      (defect) => defect === repeated ? Effect.fail(refused(request)) : Effect.die(defect)
+    )
+  }
+
+  #onSending(request: HttpClientRequest.HttpClientRequest): void {
+    const fiber = Fiber.getCurrent()
+    if (fiber === undefined || this.#request === undefined || !isSame(request, this.#request)) return
+    const within = Context.get(fiber.context, Within)
+    let before = this.#last
+    while (before !== undefined && before.within !== within) before = before.before
+    if (before !== undefined && !isRedirection(before, request.url)) return Effect.runSync(Effect.die(repeated))
+    this.#last = { url: request.url, within, before: this.#last, status: undefined }
+    watchNext(fiber, this.#last)
+  }
+}

@@ -94,7 +94,12 @@ const tracings: Record<string, <A, E, R>(effect: Effect.Effect<A, E, R>) => Effe
   "in a span": Effect.withSpan("program"),
   "in a span of a client": Effect.withSpan("program", { kind: "client" }),
   "requests untraced": Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
-  "nothing traced": Effect.withTracerEnabled(false)
+  "nothing traced": Effect.withTracerEnabled(false),
+  "by a tracer that evaluates effects": Effect.withTracer(Tracer.make({
+    span: (options) => new Tracer.NativeSpan(options),
+    context: (primitive, fiber) => primitive["~effect/Effect/evaluate"](fiber)
+  })),
+  "nothing propagated": Effect.provideService(Tracer.DisablePropagation, true)
 }
 
 /** A server that does so with what is posted, and counts it. */
