@@ -7,11 +7,11 @@ import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as HttpApi from "effect/http-api/HttpApi"
 import type * as HttpClient from "effect/http/HttpClient"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -30,8 +30,18 @@ import * as Transport from "./transport.ts"
 
 export type { ConnectionOptions } from "./transport.ts"
 
-const isMethods = (methods: Record<string, Record<string, unknown>>): methods is ApiMethods & typeof methods =>
-  Object.entries({ ...AshApi.groups, ...HostedApi.groups }).every(([name, group]) =>
+interface Group {
+  readonly identifier: string
+  readonly annotations: Context.Context<never>
+  readonly endpoints: Record.ReadonlyRecord<string, Endpoint.Declared>
+}
+
+const groups: Record.ReadonlyRecord<string, Group> = { ...AshApi.groups, ...HostedApi.groups }
+
+const isMethods = (
+  methods: Record.ReadonlyRecord<string, Record.ReadonlyRecord<string, unknown>>
+): methods is ApiMethods & typeof methods =>
+  Object.entries(groups).every(([name, group]) =>
     Object.keys(group.endpoints).every((endpoint) => Predicate.isFunction(methods[name]?.[endpoint]))
   )
 
@@ -119,24 +129,15 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
 
 const make = Effect.fnUntraced(function*(connection: Transport.ConnectionOptions) {
   const transport = yield* Transport.make(connection)
-  const methods: Record<string, Record<string, unknown>> = {}
-  const reflect: Parameters<typeof HttpApi.reflect>[1] = {
-    onGroup: ({ group }) => {
-      methods[group.identifier] = {}
-    },
-    onEndpoint: ({ endpoint, group, mergedAnnotations, successes }) => {
-      methods[group.identifier] = {
-        ...methods[group.identifier],
-        [endpoint.identifier]: makeMethod(
-          operationOf(group, endpoint, mergedAnnotations),
-          () => Endpoint.make(endpoint, mergedAnnotations, successes),
-          transport
-        )
-      }
-    }
-  }
-  HttpApi.reflect(AshApi, reflect)
-  HttpApi.reflect(HostedApi, reflect)
+  const methods = Record.map(groups, (group) =>
+    Record.map(group.endpoints, (endpoint) => {
+      const annotations = Context.merge(group.annotations, endpoint.annotations)
+      return makeMethod(
+        operationOf(group, endpoint, annotations),
+        () => Endpoint.make(endpoint, annotations),
+        transport
+      )
+    }))
   return isMethods(methods)
     ? { ...methods, server: transport.server }
     : yield* Effect.die(new Error("an endpoint of the contract has no method"))

@@ -36,7 +36,8 @@ export class AshApi extends HttpApi.make("ash")
     ApiKeysGroup,
     MetaGroup
   )
-  .annotateMerge(OpenApi.annotations({ title: "Ash", version: "0.2.0" }))
+  .annotate(OpenApi.Title, "Ash")
+  .annotate(OpenApi.Version, "0.2.0")
 {}
 
 compileAnswers(AshApi.groups)

@@ -3,8 +3,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import * as Ash from "../../src/layers/Ash.ts"
+import { AshApi } from "../../src/schema/AshApi.ts"
+import { HostedApi } from "../../src/schema/HostedApi.ts"
 import type { Operation } from "../../src/schema/Operation.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 
@@ -68,4 +71,16 @@ describe("operations", () => {
         "Workspaces.upload"
       ])
     }).pipe(Effect.provide(layer)))
+
+  it("are answered in one shape each, whatever the status, as the first is read for all", () => {
+    const endpoints = [...Object.values(AshApi.groups), ...Object.values(HostedApi.groups)].flatMap(({ endpoints }) =>
+      Object.values(endpoints)
+    )
+    const several = endpoints.filter(({ success }) => success.size > 1)
+    assert.isNotEmpty(several)
+    for (const { identifier, success } of several) {
+      const shapes = [...success].map((schema) => JSON.stringify(Schema.toJsonSchemaDocument(schema)))
+      assert.lengthOf(new Set(shapes), 1, identifier)
+    }
+  })
 })

@@ -56,7 +56,7 @@ const tooMuch = (what: string) =>
     reason: new Undecodable({ message: `the bundle is too large: ${what}` })
   })
 
-const tooMany = tooMuch(`it holds more than ${maxEntries} files and folders`)
+const tooMany = () => tooMuch(`it holds more than ${maxEntries} files and folders`)
 
 const refused = (message: string, field: string) =>
   new AshError({ operation: "Bundle.pack", reason: new InvalidRequest({ message, field }) })
@@ -141,7 +141,7 @@ const makeNames = () => {
         yield* Effect.logWarning(`${printable(known)} and ${printable(name)} are one name on some disks`)
       }
     }
-    if (names.size + warned.size > maxEntries || length > maxNames) return yield* tooMany
+    if (names.size + warned.size > maxEntries || length > maxNames) return yield* tooMany()
   })
 }
 
@@ -154,7 +154,7 @@ const makeTake = <E>() => {
   return Effect.fnUntraced(
     function*(entry: TarReader.Entry<E>): Effect.fn.Return<ReadonlyArray<BundleEntry<E>>, AshError> {
       const { content, kind, size } = entry
-      if (++count > maxEntries) return yield* tooMany
+      if (++count > maxEntries) return yield* tooMany()
       if (entry.path.length > maxPath) return yield* tooMuch(`a path has more than ${maxPath} characters`)
       const path = inFolder(entry.path)
       if (path === undefined || (path === "" && kind !== "folder")) {

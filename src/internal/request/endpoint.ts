@@ -17,6 +17,12 @@ import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
 import { hasRoomForPieces, jsonBody, toBase64 } from "./upload.ts"
 
+/** What the contract has of an endpoint. */
+export type Declared = Pick<
+  HttpApiEndpoint.Top,
+  "identifier" | "method" | "path" | "params" | "query" | "payload" | "success" | "annotations"
+>
+
 /** What a caller gives. */
 export interface Input {
   readonly params?: unknown
@@ -35,7 +41,7 @@ export interface Encoded {
 
 /** An endpoint, ready to be called. */
 export interface Endpoint {
-  readonly method: HttpApiEndpoint.Top["method"]
+  readonly method: Declared["method"]
   readonly answersStream: boolean
   readonly answerInErrors: boolean
   readonly bodyLimit: number
@@ -73,7 +79,7 @@ const encoderOf = (schema: Schema.Constraint) => {
 
 const encodePath = (segments: string) => segments.split("/").map(encodeURIComponent).join("/")
 
-const pathEncoder = ({ params, path }: HttpApiEndpoint.Top, filePath: string | undefined) => {
+const pathEncoder = ({ params, path }: Declared, filePath: string | undefined) => {
   if (params === undefined) return () => Result.succeed(path)
   const encode = encoderOf(params)
   // Every other piece is the name of a parameter.
@@ -87,7 +93,7 @@ const pathEncoder = ({ params, path }: HttpApiEndpoint.Top, filePath: string | u
       }))
 }
 
-const queryEncoder = ({ query }: HttpApiEndpoint.Top) => {
+const queryEncoder = ({ query }: Declared) => {
   if (query === undefined) return () => Result.succeed(UrlParams.empty)
   const encode = encoderOf(query)
   return (input: unknown) =>
@@ -119,7 +125,7 @@ const harmlessIn = function*(schema: SchemaAST.AST, path: string): Generator<str
   }
 }
 
-const noJson = new InvalidRequest({ message: "the input must be a JSON-serializable request body", field: "" })
+const noJson = () => new InvalidRequest({ message: "the input must be a JSON-serializable request body", field: "" })
 
 type EncodeBody = (
   input: unknown,
@@ -137,7 +143,7 @@ const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number):
     Effect.flatMap(
       isInPieces ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) : encode(input),
       (json) =>
-        Effect.mapBoth(HttpBody.json(json), { onFailure: () => noJson, onSuccess: (body) => jsonBody(body, harmless) })
+        Effect.mapBoth(HttpBody.json(json), { onFailure: noJson, onSuccess: (body) => jsonBody(body, harmless) })
     )
 }
 
@@ -169,28 +175,21 @@ const eventStream = "text/event-stream"
 const partialContent = 206
 
 /** An endpoint with what annotates it and its group. */
-export const make = (
-  endpoint: HttpApiEndpoint.Top,
-  annotations: Context.Context<never>,
-  successes: ReadonlyMap<number, readonly [Schema.Top, ...Array<Schema.Top>]>
-): Endpoint => {
+export const make = (endpoint: Declared, annotations: Context.Context<never>): Endpoint => {
+  // Those of an endpoint differ in their status alone.
+  const [success = HttpApiSchema.NoContent] = endpoint.success
   // In the contract a response with headers is a stream, and no other is.
-  const streams = [...endpoint.success].filter(HttpApiSchema.isWithHeaders)
-  const isEventStream = streams.some(({ schema }) =>
-    Predicate.hasProperty(schema, "contentType") && schema.contentType === eventStream
-  )
+  const stream = HttpApiSchema.isWithHeaders(success) ? success : undefined
+  const isEventStream = Predicate.hasProperty(stream?.schema, "contentType") &&
+    stream?.schema.contentType === eventStream
   const encodePath = pathEncoder(endpoint, Context.get(annotations, FilePathParameter))
   const encodeQuery = queryEncoder(endpoint)
   const bodyLimit = Context.get(annotations, BodyLimit)
   const encodeBody = bodyEncoder([...endpoint.payload.values()].flatMap(({ schemas }) => schemas), bodyLimit)
-  const decoders = new Map([
-    ...streams.map((schema) => [200, streamDecoder(schema)] as const),
-    ...[...successes].map(([status, [schema]]) => [status, jsonDecoder(schema)] as const)
-  ])
-  const [usual] = decoders.values()
+  const decode = stream === undefined ? jsonDecoder(success) : streamDecoder(stream)
   return {
     method: endpoint.method,
-    answersStream: streams.length > 0,
+    answersStream: stream !== undefined,
     answerInErrors: Context.get(annotations, AnswerInErrors),
     bodyLimit,
     mediaType: isEventStream ? eventStream : undefined,
@@ -206,6 +205,6 @@ export const make = (
         ? Effect.succeed({ path, query, body: HttpBody.empty, contents })
         : Effect.map(encodeBody(payload, mark, contents), (body) => ({ path, query, body, contents }))
     },
-    decoderOf: (status) => decoders.get(status) ?? (status === partialContent ? undefined : usual)
+    decoderOf: (status) => status === partialContent ? undefined : decode
   }
 }

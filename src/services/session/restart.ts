@@ -15,20 +15,21 @@ import { closed, type HandleState } from "./handleState.ts"
 /** How long the saving of a workspace may take. */
 const saveAtMost = "5 minutes"
 
-const saveTimedOut = new AshError({
-  operation: "Workspaces.download",
-  reason: new TimedOut({
-    message:
-      `the workspace was not saved within ${saveAtMost}; the session was not restarted. Try again, or without keepWorkspace`,
-    timer: "attempt",
-    duration: Duration.fromInputUnsafe(saveAtMost)
+const saveTimedOut = () =>
+  new AshError({
+    operation: "Workspaces.download",
+    reason: new TimedOut({
+      message:
+        `the workspace was not saved within ${saveAtMost}; the session was not restarted. Try again, or without keepWorkspace`,
+      timer: "attempt",
+      duration: Duration.fromInputUnsafe(saveAtMost)
+    })
   })
-})
 
 const readWorkspace = ({ id, services }: HandleState) =>
   Effect.scoped(
     Effect.flatMap(services.workspaces.download(id), FileDownload.bytes("Workspaces.download", maxBundleSize))
-  ).pipe(Effect.timeoutOrElse({ duration: saveAtMost, orElse: () => Effect.fail(saveTimedOut) }))
+  ).pipe(Effect.timeoutOrElse({ duration: saveAtMost, orElse: () => Effect.fail(saveTimedOut()) }))
 
 /** Saves the workspace, if `keepWorkspace` is set; answers why it could not be, where there may be nothing left to save. */
 const save = Effect.fnUntraced(function*(handle: HandleState, fence: Fence) {
