@@ -13,7 +13,7 @@ import * as Layer from "effect/Layer"
 import type * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { createServer } from "node:http"
+import * as Process from "node:process"
 import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions } from "./EmbeddedOptions.ts"
 import * as Application from "./http/Application.ts"
 import * as Origins from "./http/Origins.ts"
@@ -110,12 +110,15 @@ export const layerHttpServer = (
     & EmbeddedHttpOptions
     & { readonly apiKey: Redacted.Redacted<string> }
 ): Layer.Layer<HttpServer.HttpServer> => {
-  const server = NodeHttpServer.layerServer(() => createServer({ keepAliveTimeout: 72_000 }), {
-    host,
-    port,
-    // The stream of a dead sandbox never ends, so that a shutdown would wait for ever.
-    disablePreemptiveShutdown: true
-  })
+  const server = NodeHttpServer.layerServer(
+    () => Process.getBuiltinModule("node:http").createServer({ keepAliveTimeout: 72_000 }),
+    {
+      host,
+      port,
+      // The stream of a dead sandbox never ends, so that a shutdown would wait for ever.
+      disablePreemptiveShutdown: true
+    }
+  )
   const serve = Effect.gen(function*() {
     const application = yield* Application.make(options)
     const onlyByName = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {

@@ -34,8 +34,9 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
-import * as Http from "node:http"
+import type * as Http from "node:http"
 import type { Socket } from "node:net"
+import * as Process from "node:process"
 import * as Faults from "./faults.ts"
 
 export type { Fault, FaultKind, FaultPhase } from "./faults.ts"
@@ -209,7 +210,7 @@ interface Proxy {
 
 const start = Effect.fnUntraced(function*(options: FaultProxyOptions) {
   const run = Effect.runForkWith(yield* Effect.context<never>())
-  const server = Http.createServer()
+  const server = Process.getBuiltinModule("node:http").createServer()
   const sockets = new Set<Socket>()
   server.on("connection", (socket) => {
     sockets.add(socket)

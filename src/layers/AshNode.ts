@@ -8,7 +8,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Http from "node:http"
+import * as Process from "node:process"
 import type { Duplex } from "node:stream"
 import * as Zlib from "node:zlib"
 import { type ContentDecoder, ContentDecoding, formatOf } from "../internal/request/answer.ts"
@@ -23,9 +23,12 @@ import * as AshCore from "./AshCore.ts"
  */
 const idleTime = 50_000
 
-/** The proxies that Node's own clients use, if Node is configured to use those of the environment. */
+/**
+ * The proxies that Node's own clients use, if Node is configured to use those of the environment. An import of `node:http`
+ * would also load the WebSocket client of Node, which takes longer to start than all that is needed.
+ */
 const proxyEnv = (): unknown => {
-  const agent: object = Http.globalAgent
+  const agent: object = Process.getBuiltinModule("node:http").globalAgent
   return Predicate.hasProperty(agent, "options") && Predicate.hasProperty(agent.options, "proxyEnv")
     ? agent.options.proxyEnv
     : undefined

@@ -219,6 +219,11 @@ describe("rooms", () => {
     assert.deepStrictEqual(imports, [])
   })
 
+  it("node:http is not imported, which would load the WebSocket client of Node as well", () => {
+    const imports = files.filter((file) => /^import (?!type )[^"]*? from "node:https?"/gm.test(codeOf(file)))
+    assert.deepStrictEqual(imports, [])
+  })
+
   it("the entries for Node do reach it, so that the check above can tell", () => {
     assert.isTrue([...reach("node.ts")].some((file) => importsOf(file).some(isNodeOnly)))
     assert.isTrue([...reach("embedded.ts")].some((file) => importsOf(file).some(isNodeOnly)))
