@@ -105,9 +105,37 @@ const open = Effect.fnUntraced(function*(services: StepServices, payload: AgentR
   return created.id
 })
 
+/** What surrounds a wait for an approval or a time. */
+const waits = ({ random, store }: StepServices) => {
+  const update = (id: string, patch: RunPatch) => Patience.persistent(store.updateRun(id, patch))
+  return {
+    /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
+    wait: Effect.fnUntraced(function*({ generation, runId, step }: TurnKey, waitsFor: string, hasToken: boolean) {
+      const token = hasToken ? yield* random.uuidV4() : null
+      yield* update(runId, {
+        state: "waiting",
+        step,
+        generation,
+        token,
+        // A database takes no NUL in a text.
+        waitsFor: printableLines(waitsFor),
+        decision: null,
+        attempts: 0
+      })
+      return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
+    }),
+    /** Goes on behind a wait, unless it ended as the run was cancelled. */
+    goOn: Effect.fnUntraced(function*(runId: string) {
+      yield* update(runId, { state: "running", token: null, waitsFor: null, attempts: 0 })
+      const cancelled = yield* Patience.persistent(store.cancelled([runId]))
+      if (cancelled.length > 0) return yield* new RunCancelled({ id: runId })
+    })
+  }
+}
+
 /** The steps of runs, over these services. */
 export const make = (services: StepServices) => {
-  const { cancellations, files, random, settings, store } = services
+  const { cancellations, files, settings, store } = services
   const update = (id: string, patch: RunPatch) => Patience.persistent(store.updateRun(id, patch))
   const takePlace = makePlaces(services)
   return {
@@ -140,27 +168,7 @@ export const make = (services: StepServices) => {
           return turn
         })
       ),
-    /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
-    wait: Effect.fnUntraced(function*({ generation, runId, step }: TurnKey, waitsFor: string, hasToken: boolean) {
-      const token = hasToken ? yield* random.uuidV4() : null
-      yield* update(runId, {
-        state: "waiting",
-        step,
-        generation,
-        token,
-        // A database takes no NUL in a text.
-        waitsFor: printableLines(waitsFor),
-        decision: null,
-        attempts: 0
-      })
-      return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
-    }),
-    /** Goes on behind a wait, unless it ended as the run was cancelled. */
-    goOn: Effect.fnUntraced(function*(runId: string) {
-      yield* update(runId, { state: "running", token: null, waitsFor: null, attempts: 0 })
-      const cancelled = yield* Patience.persistent(store.cancelled([runId]))
-      if (cancelled.length > 0) return yield* new RunCancelled({ id: runId })
-    }),
+    ...waits(services),
     collect: (id: string, sessionId: string, paths: ReadonlyArray<string>) =>
       cancellations.orCancelled(id)(collect(services, sessionId, paths)),
     /** Remembers that a run has been left in good order, which is no attempt that failed. */
