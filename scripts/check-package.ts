@@ -1,24 +1,10 @@
 /** Packs the package as it is published, and checks what a reader of the tarball meets: entries, types, links, sources. */
-import { Context, Effect, Option, Predicate } from "effect"
 import { execFileSync, spawnSync } from "node:child_process"
-import {
-  cpSync,
-  existsSync,
-  globSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync
-} from "node:fs"
+import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs"
 import { SourceMap } from "node:module"
 import { tmpdir } from "node:os"
 import { dirname, join, relative, resolve, sep } from "node:path"
-import * as ash from "../src/index.ts"
-import * as AshEmbedded from "../src/layers/AshEmbedded.ts"
+import { consumerProblems } from "./api/consumers.ts"
 
 const root = mkdtempSync(join(tmpdir(), "effect-ash-package-"))
 
@@ -105,52 +91,6 @@ const lostDefinitions = (folder: string) =>
     })
   })
 
-/** Expressions of the package that another package may export: each method of each service, and the layers. */
-const exported = Effect.gen(function*() {
-  const lines: Array<string> = []
-  const add = (name: string, expression: string) => {
-    lines.push(`export const ${name} = ${expression}`)
-  }
-  for (const [name, value] of Object.entries<unknown>(ash)) {
-    if (!Context.isKey(value)) continue
-    if (Predicate.hasProperty(value, "layer")) add(`${name}_layer`, `${name}.layer`)
-    const service: unknown = Option.getOrUndefined(yield* Effect.serviceOption(value))
-    for (const [member, of] of Object.entries(Object(service))) {
-      add(`${name}_${member}`, `Effect.map(${name}, (service) => service.${member})`)
-      if (typeof of !== "object") continue
-      for (const method of Object.keys(Object(of))) {
-        add(`${name}_${member}_${method}`, `Effect.map(${name}, (service) => service.${member}.${method})`)
-      }
-    }
-  }
-  for (const member of Object.keys((yield* ash.Sessions).attach("00000000-0000-4000-8000-000000000000"))) {
-    add(`handle_${member}`, `Effect.map(Sessions, ({ attach }) => attach("").${member})`)
-  }
-  return lines
-}).pipe(Effect.provide(AshEmbedded.layer()))
-
-/** Exports of a program whose declarations would name a type that the package does not export. */
-const unnamedTypes = async (folder: string) => {
-  const program = join(root, "program")
-  const installed = join(program, "node_modules")
-  mkdirSync(installed, { recursive: true })
-  for (const name of ["effect", "@effect", "@types"]) symlinkSync(resolve("node_modules", name), join(installed, name))
-  cpSync(folder, join(installed, "effect-ash"), { recursive: true })
-  const lines = await Effect.runPromise(exported)
-  const services = Object.keys(ash).filter((name) => lines.some((line) => new RegExp(`\\b${name}\\b`).test(line)))
-  writeFileSync(join(program, "package.json"), JSON.stringify({ type: "module" }))
-  writeFileSync(
-    join(program, "program.ts"),
-    `import { Effect } from "effect"\nimport { ${services.join(", ")} } from "effect-ash"\n${lines.join("\n")}\n`
-  )
-  const options = { module: "nodenext", target: "es2023", strict: true, declaration: true, types: ["node"] }
-  writeFileSync(
-    join(program, "tsconfig.json"),
-    JSON.stringify({ compilerOptions: { ...options, skipLibCheck: true, outDir: "out" }, files: ["program.ts"] })
-  )
-  return complaints("tsc", "-p", program, "--pretty", "false")
-}
-
 try {
   const { folder, tarball } = pack()
   const problems = [
@@ -159,7 +99,7 @@ try {
     ...deadLinks(folder),
     ...lostSources(folder),
     ...lostDefinitions(folder),
-    ...(await unnamedTypes(folder))
+    ...(await consumerProblems(folder, join(root, "program")))
   ]
   console.log(problems.join("\n") || "What is packed is whole: its types, its links, its sources")
   process.exitCode = problems.length === 0 ? 0 : 1

@@ -14,6 +14,8 @@ import type { AshError } from "../schema/AshError.ts"
 import type { HostedApi } from "../schema/HostedApi.ts"
 import type { Operation } from "../schema/Operation.ts"
 
+export type { ServerAddress } from "../internal/request/connection.ts"
+
 type GroupsOf<Api> = Api extends HttpApi.HttpApi<infer _Id, infer Group> ? Group : never
 
 /** All that a client may ask: of any server, and of the hosted product. */

@@ -28,6 +28,8 @@ import type { ApiClient, ApiMethods } from "./ApiMethods.ts"
 import { RequestOptions } from "./RequestOptions.ts"
 import * as Transport from "./transport.ts"
 
+export type { KeySource } from "../internal/request/connection.ts"
+
 export type { ConnectionOptions } from "./transport.ts"
 
 interface Group {

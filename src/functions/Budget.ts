@@ -7,19 +7,9 @@ import * as Ledger from "../internal/turn/ledger.ts"
 import { AshError } from "../schema/AshError.ts"
 import { InvalidRequest } from "../schema/Reasons.ts"
 
-/** What a program may spend on turns, and what it has. */
-export type Budget = Ledger.Budget
+export type { Budget, BudgetLeft, BudgetLimits, Spent } from "../internal/turn/ledger.ts"
 
-/** What turns may use and cost. */
-export type BudgetLimits = Ledger.BudgetLimits
-
-/** What is left of a budget. */
-export type BudgetLeft = Ledger.BudgetLeft
-
-/** What turns have used and cost. */
-export type Spent = Ledger.Spent
-
-const refuse = (field: keyof BudgetLimits, expected: string) =>
+const refuse = (field: keyof Ledger.BudgetLimits, expected: string) =>
   Effect.fail(
     new AshError({
       operation: "Budget.make",
@@ -52,7 +42,7 @@ const refuse = (field: keyof BudgetLimits, expected: string) =>
  * }).pipe(Effect.scoped, Effect.provide(layer))
  * ```
  */
-export const make = (limits: BudgetLimits): Effect.Effect<Budget, AshError> => {
+export const make = (limits: Ledger.BudgetLimits): Effect.Effect<Ledger.Budget, AshError> => {
   const { share, tokens, usd } = limits
   for (const [field, limit] of [["usd", usd], ["tokens", tokens]] as const) {
     if (limit !== undefined && !(limit >= 0 && limit < Infinity)) return refuse(field, "a finite number of 0 or more")

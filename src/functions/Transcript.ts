@@ -7,6 +7,8 @@ import { Conversation, type PromptEntry, type Source } from "../internal/turn/tr
 import { type Form, markdownForm, textForm } from "../internal/turn/transcriptForms.ts"
 import type { MessageContent } from "../schema/Message.ts"
 
+export type { PromptEntry } from "../internal/turn/transcript.ts"
+
 /** What a transcript is made of: events of turns, stored messages, turns, and prompts, in any order and mixture. */
 export type TranscriptSource = Source
 

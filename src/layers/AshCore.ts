@@ -17,7 +17,7 @@ export type { AshOptions, LayerConfigOptions }
  * What every service stands on: the client, the policy and the gates of sessions, which services that work with one server
  * share. `Sessions.layer`, for example, needs only these.
  */
-export type AshCore = AshApiClient | RequestPolicy | SessionGates
+export type AshCoreServices = AshApiClient | RequestPolicy | SessionGates
 
 /** What the services stand on, over the `HttpClient` in context. */
 export const layerWithClient = (
@@ -33,7 +33,7 @@ export const layerWithClient = (
     whenRateLimited,
     ...requestOptions
   }: AshOptions
-): Layer.Layer<AshCore, AshError, HttpClient.HttpClient> =>
+): Layer.Layer<AshCoreServices, AshError, HttpClient.HttpClient> =>
   Layer.mergeAll(
     AshApiClient.layer({ allowPlainHttp, apiKey, url }),
     RequestPolicy.layer({ budget, maxRateLimitWait, maxSessions, maxStreams, retryBudget, whenRateLimited }).pipe(
@@ -63,10 +63,10 @@ export const fetchClient = Layer.merge(FetchHttpClient.layer, Layer.succeed(MayR
  * const program = Effect.flatMap(Sessions, (sessions) => sessions.list()).pipe(Effect.provide(layer))
  * ```
  */
-export const layer = (options: AshOptions): Layer.Layer<AshCore, AshError> =>
+export const layer = (options: AshOptions): Layer.Layer<AshCoreServices, AshError> =>
   layerWithClient(options).pipe(Layer.provide(fetchClient))
 
 /** As `layer`, from `Ash.config`: `AshCore.layerConfig()`, or with further options `AshCore.layerConfig({ maxStreams: 5 })`. */
 export const layerConfig = (
   options?: LayerConfigOptions
-): Layer.Layer<AshCore, AshError | Config.ConfigError> => fromConfig(layer)(options)
+): Layer.Layer<AshCoreServices, AshError | Config.ConfigError> => fromConfig(layer)(options)

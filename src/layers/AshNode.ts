@@ -106,7 +106,7 @@ export const layerUndici = (options: Ash.AshOptions): Layer.Layer<Ash.AshService
   Ash.layerWithClient(options).pipe(Layer.provide(undiciTransport))
 
 /** What the services stand on, over `node:http`, as `AshCore.layer` over `fetch`. */
-export const layerCore = (options: Ash.AshOptions): Layer.Layer<AshCore.AshCore, AshError> =>
+export const layerCore = (options: Ash.AshOptions): Layer.Layer<AshCore.AshCoreServices, AshError> =>
   AshCore.layerWithClient(options).pipe(Layer.provide(nodeTransport))
 
 /**

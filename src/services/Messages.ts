@@ -16,6 +16,11 @@ import type { MessageContent, SendMessageOptions, StoredMessage } from "../schem
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { SessionGates } from "./SessionGates.ts"
 
+export type { AnswerSource } from "../internal/turn/answer.ts"
+export type { Losable } from "../internal/turn/gate.ts"
+export type { Budgets, Spent } from "../internal/turn/ledger.ts"
+export type { TurnEvent } from "../internal/turn/turnFold.ts"
+
 export type { PagingOptions }
 
 /** Which rows of a conversation to list. */

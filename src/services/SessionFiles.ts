@@ -17,6 +17,8 @@ import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/Fil
 import { FilePath } from "../schema/Ids.ts"
 import { FilesRefused } from "../schema/Reasons.ts"
 
+export type { FileContent, WholeContent } from "../internal/request/content.ts"
+
 /**
  * A file to write into a workspace: its content as bytes, which must stay as they are until they are written, as text, or as
  * a stream of bytes; at most 50 MiB.

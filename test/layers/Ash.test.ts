@@ -29,7 +29,7 @@ const getHealth = Effect.flatMap(Health, ({ get }) => get())
 const withEnv = (env: Record<string, string>) =>
   Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(env))
 
-const healthOf = <E>(core: Layer.Layer<AshCore.AshCore, E>) => Layer.provide(Health.layer, core)
+const healthOf = <E>(core: Layer.Layer<AshCore.AshCoreServices, E>) => Layer.provide(Health.layer, core)
 
 const layers = [
   ["Ash", Ash.layer, Ash.layerConfig],

@@ -131,7 +131,7 @@ describe("a proxy of the environment that is dead", () => {
 })
 
 const sessionsOf =
-  <E>(core: (options: Ash.LayerConfigOptions) => Layer.Layer<AshCore.AshCore, E>) =>
+  <E>(core: (options: Ash.LayerConfigOptions) => Layer.Layer<AshCore.AshCoreServices, E>) =>
   (options: Ash.LayerConfigOptions) => Layer.provide(Sessions.layer, core(options))
 
 describe.each(
