@@ -180,8 +180,10 @@ const parse = (text: string): Schema.Json => {
  * Reads JSON. Text that is no JSON is the value itself, or another, and a number beyond a double is null, as
  * `JSON.stringify` has it: nothing is dropped, nothing fails.
  */
-export const parseJson = (text: string, otherwise: Schema.Json = text): Schema.Json =>
-  Result.getOrElse(Result.try(() => parse(text)), () => otherwise)
+export const parseJson = (text: string, otherwise: Schema.Json = text): Schema.Json => {
+  const json = Result.try(() => parse(text))
+  return Result.isSuccess(json) ? json.success : otherwise
+}
 
 const hasFields = (json: Schema.Json | undefined): json is Schema.JsonObject => Predicate.isObjectOrArray(json)
 
