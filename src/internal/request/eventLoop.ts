@@ -79,10 +79,8 @@ const beside = <A, E, R, E2>(
   })
 
 /** As `Effect.timeoutOrElse`, but what has arrived by then is taken in, and may still be the answer; of an infinite time none. */
-export const limitOrElse = <E2>({ duration, orElse }: Limit<E2>) => {
-  const millis = Duration.toMillis(duration)
-  return <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
-    millis === Infinity
-      ? self
-      : Effect.contextWith((context: Context.Context<R>) => beside(self, context, millis, orElse))
-}
+export const limitOrElse =
+  <E2>({ duration, orElse }: Limit<E2>) => <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E | E2, R> =>
+    Duration.isFinite(duration)
+      ? Effect.contextWith((context: Context.Context<R>) => beside(self, context, Duration.toMillis(duration), orElse))
+      : self

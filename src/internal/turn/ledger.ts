@@ -228,10 +228,7 @@ export const refusalOf = (ledgers: ReadonlyArray<Ledger>): BudgetExhausted | und
   ledgers.map(({ refusal }) => refusal).find((refusal) => refusal !== undefined)
 
 /** The ledgers of budgets, each once, though it may be given twice. */
-export const ledgersOf = (...budgets: ReadonlyArray<Budgets | undefined>): ReadonlyArray<Ledger> => [
-  ...new Set(
-    budgets.flatMap((given) => given === undefined ? [] : Arr.ensure(given)).map((budget) =>
-      budget["~effect-ash/Budget"]
-    )
-  )
-]
+export const ledgersOf = (...budgets: ReadonlyArray<Budgets | undefined>): ReadonlyArray<Ledger> =>
+  budgets.flatMap((given) => given === undefined ? [] : Arr.ensure(given))
+    .map((budget) => budget["~effect-ash/Budget"])
+    .filter((ledger, index, all) => all.indexOf(ledger) === index)

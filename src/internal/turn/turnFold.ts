@@ -78,7 +78,10 @@ const sizeOf = (json: unknown): number => {
     if (Predicate.isString(value)) size += bytesOf(value)
     else if (Array.isArray(value)) { for (const inner of value) rest.push(inner) }
     else if (Predicate.isObject(value)) {
-      for (const name of Object.keys(value)) {
+      const names = Object.keys(value)
+      for (let index = 0; index < names.length; index++) {
+        const name = names[index]
+        if (name === undefined) break
         size += name.length
         rest.push(value[name])
       }
