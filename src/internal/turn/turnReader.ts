@@ -70,17 +70,18 @@ class TurnReader {
     })
   }
 
-  /** Ends the turn when it is to be ended, and its timers when nothing more is read. */
+  /** Ends the turn when it is to be ended, and its timers with the scope. */
   #watch(fiber: Fiber.Fiber<never, AshError | Cause.Done>, scope: Scope.Scope): Effect.Effect<unknown> {
     this.#fiber = fiber
-    fiber.addObserver((end) => {
-      this.#timers?.stop()
-      this.#arrivals.finish(end)
-    })
+    fiber.addObserver((end) => this.#arrivals.finish(end))
     const { abort } = this.#source.control
-    return abort === undefined ? Effect.void : Effect.forkIn(
-      Effect.onError(abort, (cause) => Effect.sync(() => this.#break(Exit.failCause(cause)))),
-      scope
+    const stop = Scope.addFinalizer(scope, Effect.sync(() => this.#timers?.stop()))
+    return abort === undefined ? stop : Effect.andThen(
+      stop,
+      Effect.forkIn(
+        Effect.onError(abort, (cause) => Effect.sync(() => this.#break(Exit.failCause(cause)))),
+        scope
+      )
     )
   }
 
