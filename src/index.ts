@@ -1,4 +1,8 @@
-/** The Effect SDK for Ash: layers, services and the nouns that they work with. */
+/**
+ * The Effect SDK for Ash: layers, services and the nouns that they work with.
+ *
+ * @module effect-ash
+ */
 export type * from "./client/ApiMethods.ts"
 export * from "./client/AshApiClient.ts"
 export type { FileDownload } from "./client/FileDownload.ts"

@@ -1,4 +1,8 @@
-/** A turn for a browser: server-sent events, the UI message stream of the AI SDK, and the routes of a chat. */
+/**
+ * A turn for a browser: server-sent events, the UI message stream of the AI SDK, and the routes of a chat.
+ *
+ * @module effect-ash/web
+ */
 export {
   type EventStream,
   type EventStreamOptions,

@@ -1,4 +1,8 @@
-/** For runs of agents that survive the death of the machine that drives them, on Effect's own workflows and cluster. */
+/**
+ * For runs of agents that survive the death of the machine that drives them, on Effect's own workflows and cluster.
+ *
+ * @module effect-ash/workflow
+ */
 export * from "./workflow/AgentRun.ts"
 export * from "./workflow/AgentRuns.ts"
 export * as AshWorkflow from "./workflow/AshWorkflow.ts"

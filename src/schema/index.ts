@@ -1,4 +1,8 @@
-/** The wire contract: every noun of the API as a schema, the errors, and the API itself. */
+/**
+ * The wire contract: every noun of the API as a schema, the errors, and the API itself.
+ *
+ * @module effect-ash/schema
+ */
 export * from "./Agent.ts"
 export * from "./AgentVersion.ts"
 export * from "./Analytics.ts"
