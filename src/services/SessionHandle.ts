@@ -2,27 +2,30 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as FileDownload from "../client/FileDownload.ts"
-import type { FileContent } from "../internal/request/content.ts"
 import { renamed, within } from "../internal/request/operations.ts"
 import { paginate, type PagingOptions } from "../internal/request/paging.ts"
 import type { SessionRestarted } from "../internal/turn/gate.ts"
 import { makeBudget, type Spent } from "../internal/turn/ledger.ts"
 import type { ReconcileOutcome, ReconcileQuery } from "../internal/turn/reconcile.ts"
-import { AshError } from "../schema/AshError.ts"
-import type { Attachment } from "../schema/Attachment.ts"
-import type { SessionFileList, WriteFileResult } from "../schema/File.ts"
+import type { AshError } from "../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
 import type { ExecResult, SandboxLogs, Session, UpdateSessionConfigRequest } from "../schema/Session.ts"
 import type { SessionEvent } from "../schema/SessionEvent.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { UsageStats } from "../schema/Usage.ts"
-import type { Attachments, NewAttachment } from "./Attachments.ts"
 import type { ListMessagesOptions } from "./Messages.ts"
 import * as HandleCancel from "./session/handleCancel.ts"
+import {
+  attachmentsOf,
+  filesOf,
+  named,
+  type SessionHandleAttachments,
+  type SessionHandleFiles,
+  type SessionHandleWorkspace,
+  workspaceOf
+} from "./session/handleFiles.ts"
 import { outcome } from "./session/handleReconcile.ts"
 import type {
   ExecOptions,
@@ -35,8 +38,6 @@ import * as HandleTurn from "./session/handleTurn.ts"
 import { type Prompt, type Prompts, type PromptWithOptions, turns } from "./session/handleTurns.ts"
 import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
 import { askAs, type AskAsOptions, type TypedAnswer } from "./session/typedAnswer.ts"
-import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "./SessionFiles.ts"
-import type { WorkspaceFile, Workspaces } from "./Workspaces.ts"
 
 export type {
   AskAsOptions,
@@ -45,55 +46,12 @@ export type {
   PromptWithOptions,
   ReconcileOutcome,
   ReconcileQuery,
+  SessionHandleAttachments,
+  SessionHandleFiles,
   SessionHandleOptions,
+  SessionHandleWorkspace,
   SessionRestarted,
   TypedAnswer
-}
-
-/** The files of a session's workspace, as `SessionFiles` has them. */
-export interface SessionHandleFiles {
-  /** Lists files, and where they were read: in the sandbox, or in what was kept of it. `includeHidden` is true by default. */
-  readonly list: (
-    options?: { readonly includeHidden?: boolean | undefined }
-  ) => Effect.Effect<SessionFileList, AshError>
-  /** Reads a file of at most 100 MiB. The connection is held until the content is read or the scope closes. */
-  readonly read: (path: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
-  /** Reads a file as UTF-8 text, of at most 100 MiB: `responseLimits.text`. */
-  readonly readText: (path: string) => Effect.Effect<string, AshError>
-  /**
-   * Writes files over those that are there, each of at most 50 MiB. Not all or nothing: where the server refuses files, the
-   * others are written, and the effect fails with `FilesRefused`, which names them.
-   */
-  readonly write: <E = never, R = never, E2 = never, R2 = never>(
-    files: ReadonlyArray<NewSessionFile<E, R>>,
-    options?: WriteFilesOptions<E2, R2>
-  ) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError | E | E2, R | R2>
-  /** Deletes a file. */
-  readonly delete: (path: string) => Effect.Effect<void, AshError>
-}
-
-/** The session's workspace as a whole, as `Workspaces` has it. */
-export interface SessionHandleWorkspace {
-  /** Fetches the workspace as a bundle of at most 100 MiB. The connection is held until the content is read or the scope closes. */
-  readonly download: () => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
-  /** Lays a bundle of at most 100 MiB over the workspace. What is there and not in the bundle stays. */
-  readonly upload: <E = never, R = never>(
-    bundle: Exclude<FileContent<E, R>, string>
-  ) => Effect.Effect<void, AshError | E, R>
-  /** Fetches the files of the workspace, one after the other, within the limits of `Workspaces.files`. */
-  readonly files: () => Stream.Stream<WorkspaceFile, AshError>
-}
-
-/** The session's attachments, as `Attachments` has them. */
-export interface SessionHandleAttachments {
-  /** Attaches a file. */
-  readonly upload: <E = never, R = never>(attachment: NewAttachment<E, R>) => Effect.Effect<Attachment, AshError | E, R>
-  /** Lists the session's attachments, oldest first. */
-  readonly list: () => Effect.Effect<ReadonlyArray<Attachment>, AshError>
-  /** Fetches an attachment by its own id. The connection is held until the content is read or the scope closes. */
-  readonly download: (attachmentId: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
-  /** Deletes an attachment by its own id. */
-  readonly delete: (attachmentId: string) => Effect.Effect<void, AshError>
 }
 
 /**
@@ -212,41 +170,8 @@ export interface SessionHandle {
   readonly reconcile: (asked?: ReconcileQuery) => Effect.Effect<ReconcileOutcome, AshError>
 }
 
-const named = (method: string) => <A, R>(call: Effect.Effect<A, AshError, R>) =>
-  Effect.mapError(call, renamed(`SessionHandle.${method}`))
-
 const inside = (method: string) => <A>(call: Effect.Effect<A, AshError>) =>
   Effect.mapError(call, within(`SessionHandle.${method}`))
-
-/** As `named`, for a call that may also fail with an error of the caller's own, which is left as it is. */
-const namedOf = (operation: string, method: string) => <A, E, R>(call: Effect.Effect<A, AshError | E, R>) =>
-  Effect.mapError(
-    call,
-    (error) =>
-      error instanceof AshError && error.operation === operation ? renamed(`SessionHandle.${method}`)(error) : error
-  )
-
-const filesOf = (id: string, files: SessionFiles["Service"]): SessionHandleFiles => ({
-  list: (listOptions) => named("files.list")(files.list(id, listOptions)),
-  read: (path) => named("files.read")(files.read(id, path)),
-  readText: (path) => named("files.readText")(files.readText(id, path)),
-  write: (newFiles, writeOptions) =>
-    namedOf("SessionFiles.write", "files.write")(files.write(id, newFiles, writeOptions)),
-  delete: (path) => named("files.delete")(files.delete(id, path))
-})
-
-const workspaceOf = (id: string, workspaces: Workspaces["Service"]): SessionHandleWorkspace => ({
-  download: () => named("workspace.download")(workspaces.download(id)),
-  upload: (bundle) => namedOf("Workspaces.upload", "workspace.upload")(workspaces.upload(id, bundle)),
-  files: () => Stream.mapError(workspaces.files(id), renamed("SessionHandle.workspace.files"))
-})
-
-const attachmentsOf = (id: string, attachments: Attachments["Service"]): SessionHandleAttachments => ({
-  upload: (attachment) => namedOf("Attachments.upload", "attachments.upload")(attachments.upload(id, attachment)),
-  list: () => named("attachments.list")(attachments.list(id)),
-  download: (attachmentId) => named("attachments.download")(attachments.download(attachmentId)),
-  delete: (attachmentId) => named("attachments.delete")(attachments.delete(attachmentId))
-})
 
 const timelineOf = (id: string, sessions: HandleServices["sessions"]) => ({
   listEvents: (options?: ListEventsOptions) => named("listEvents")(sessions.listEvents(id, options)),
