@@ -8,6 +8,7 @@ import { Sessions } from "../../src/services/Sessions.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
 import { noSession } from "../support/fixtures.ts"
+import { accidents, make as makeMortal } from "../support/mortalServer.ts"
 
 const faults = FaultProxy.kinds.flatMap((kind) => FaultProxy.phases.map((phase) => ({ kind, phase })))
 
@@ -63,4 +64,29 @@ describe("a run whose message meets a fault", () => {
       assert.deepStrictEqual(outcomes.filter(({ alive, twice }) => alive > 0 || twice > 0), [])
       assert.deepStrictEqual(outcomes.filter(({ end }) => end !== "done: second" && end !== "AshError"), [])
     }))
+})
+
+describe("a run whose session comes to harm between its turns", () => {
+  it.live.each(accidents)(
+    "%s: makes it usable again, goes on in it, and ends it",
+    (accident) =>
+      Effect.gen(function*() {
+        const server = makeMortal({ retry: { times: 0 } })
+        const runs = AshWorkflow.layerTest({
+          sendWindow: 200,
+          settleTime: 300,
+          patience: "10 seconds",
+          cancelInterval: 100
+        })
+        const { text } = yield* Effect.gen(function*() {
+          const { result, start } = yield* AgentRuns
+          yield* start({ id: "one", agent: "worker", steps: [`then ${accident}`, "second"] })
+          return yield* result("one", { every: 20 })
+        }).pipe(Effect.scoped, Effect.provide(Layer.provide(runs, server.layer)))
+        assert.strictEqual(text, "You said: second")
+        assert.lengthOf(server.sent().filter(({ body }) => body.includes(accident)), 1)
+        assert.deepStrictEqual(server.mixed, [])
+        assert.strictEqual(server.status(), "ended")
+      })
+  )
 })
