@@ -176,7 +176,10 @@ export const fromResponse = (
   switch (status) {
     case 401:
     case 403:
-      return new Unauthorized({ message: `the server refused the key: ${message}`, http })
+      return new Unauthorized({
+        message: `the server refused the key: ${message}; set another apiKey (ASH_API_KEY)`,
+        http
+      })
     case 429:
       return new RateLimited({ message, http, ...retryAfter })
     case 503:

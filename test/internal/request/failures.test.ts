@@ -39,7 +39,10 @@ describe("the error of an answer, by its shape", () => {
       "A, the key",
       Server.json({ error: "Invalid API key", statusCode: 401 }, 401),
       401,
-      { _tag: "Unauthorized", message: "the server refused the key: Invalid API key (401)" }
+      {
+        _tag: "Unauthorized",
+        message: "the server refused the key: Invalid API key (401); set another apiKey (ASH_API_KEY)"
+      }
     ],
     [
       "A, the state",
@@ -149,7 +152,7 @@ describe("the error of an answer, by its shape", () => {
     ],
     ["403", Server.json({ error: "Forbidden" }, 403), 403, {
       _tag: "Unauthorized",
-      message: "the server refused the key: Forbidden (403)"
+      message: "the server refused the key: Forbidden (403); set another apiKey (ASH_API_KEY)"
     }]
   ])("%s", ([, script, status, { code, message, ...expected }]) =>
     Effect.gen(function*() {
