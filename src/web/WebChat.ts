@@ -91,6 +91,9 @@ const idOf = Effect.flatMap(HttpRouter.params, ({ id }) => Schema.decodeUnknownE
   Effect.mapError(refused(404, "There is no such chat."))
 )
 
+/** The key of a chat: users do not share any. */
+const keyOf = (user: string, id: string) => JSON.stringify([user, id])
+
 /**
  * The routes of chats, as `useChat` calls them:
  *
@@ -108,18 +111,17 @@ export const layer = <E, R>(
     const respond = (chunks: Stream.Stream<UiMessageChunk>) =>
       EventStream.toHttpServerResponse(EventStream.make(framesOf(chunks), options, headers))
 
-    /** The key of a chat: users do not share any. */
-    const keyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, id: string) {
+    const userOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
       const user = yield* Effect.mapError(authorize(request), refused(401, notSignedIn))
-      return user === undefined || user === "" ? yield* refused(401, notSignedIn)() : JSON.stringify([user, id])
+      return user === undefined || user === "" ? yield* refused(401, notSignedIn)() : user
     })
 
     const send = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
       // One who may not learns nothing of what is taken.
-      yield* keyOf(request, "")
+      const user = yield* userOf(request)
       const body = yield* bodyOf(request, maxBodySize)
       const content = yield* contentOf(body)
-      return respond(yield* chats.send(yield* keyOf(request, body.id), content))
+      return respond(yield* chats.send(keyOf(user, body.id), content))
     })
 
     /** A route about the chat that a request names. */
@@ -129,7 +131,7 @@ export const layer = <E, R>(
     ) =>
     (request: HttpServerRequest.HttpServerRequest) =>
       idOf.pipe(
-        Effect.flatMap((id) => keyOf(request, id)),
+        Effect.flatMap((id) => Effect.map(userOf(request), (user) => keyOf(user, id))),
         Effect.flatMap(use),
         Effect.map(answer),
         answered

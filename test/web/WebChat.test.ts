@@ -64,7 +64,7 @@ const textOf = (message: UIMessage | undefined) =>
 
 const echo: AgentScript.AgentScript = ({ prompt }) => Stream.make(AgentScript.say(`You wrote: ${prompt}`))
 
-interface Settings extends Omit<Parameters<typeof WebChat.toWebHandler>[0], "authorize" | "session"> {}
+type Settings = Omit<Partial<Parameters<typeof WebChat.toWebHandler>[0]>, "session">
 
 /** A chat over an embedded server, whose sessions the test can see. */
 const withChat = async (
@@ -316,6 +316,22 @@ describe("the history", () => {
         "Wait",
         "I begin.\n\nI am done."
       ])
+    })
+  })
+})
+
+describe("a user", () => {
+  it("is asked for once by each request", () => {
+    let asked = 0
+    const authorize = () => {
+      asked += 1
+      return "ada"
+    }
+    return withChat(echo, { authorize }, async (handler) => {
+      await messageOf(await pageOf(handler).send("a", "Hello"))
+      assert.strictEqual(asked, 1)
+      assert.strictEqual((await get(handler, "a")).status, 200)
+      assert.strictEqual(asked, 2)
     })
   })
 })
