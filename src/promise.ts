@@ -1,5 +1,5 @@
 /**
- * * Ash for programs of promises: nothing of Effect is needed in a program's own imports. What rejects a promise has no type:
+ * Ash for programs of promises: nothing of Effect is needed in a program's own imports. What rejects a promise has no type:
  * where services have the failures of what they are handed, `unknown` stands here.
  *
  * @module effect-ash/promise
