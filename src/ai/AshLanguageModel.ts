@@ -19,6 +19,7 @@ import type { Span } from "effect/Tracer"
 import { RequestOptions } from "../client/RequestOptions.ts"
 import { answerReader } from "../internal/turn/answer.ts"
 import { type AnswerSchema, answerSchema } from "../internal/turn/answerSchema.ts"
+import { finishReasonOf } from "../internal/turn/turnParts.ts"
 import { usageOf } from "../internal/turn/turnUsage.ts"
 import type { SendMessageOptions } from "../schema/Message.ts"
 import type { Turn } from "../schema/Turn.ts"
@@ -108,7 +109,7 @@ const sendOptions = Effect.fnUntraced(function*(
 const annotateEnd = (span: Span, model: string | undefined, turn: Turn) => {
   const { inputTokens, outputTokens } = ResponseParts.usageOf(turn.usage)
   addGenAIAnnotations(span, {
-    response: { model, finishReasons: [ResponseParts.finishReasonOf(turn)] },
+    response: { model, finishReasons: [finishReasonOf(turn)] },
     usage: { inputTokens: inputTokens.total, outputTokens: outputTokens.total }
   })
 }

@@ -27,8 +27,6 @@ declare module "effect/ai/Response" {
   }
 }
 
-const kinds = { text: "text", thinking: "reasoning" } as const
-
 /** A count of tokens; one that is none is left out. */
 const count = (value: number | null | undefined) => Number.isInteger(value) ? value ?? undefined : undefined
 
@@ -47,20 +45,6 @@ export const usageOf = (usage: TokenUsage | undefined): Response.FinishPartEncod
     outputTokens: { total: count(usage?.output_tokens), text: undefined, reasoning: undefined }
   }
 }
-
-const reasons = new Map<Turn["outcome"]["_tag"], Response.FinishReason>([
-  ["Success", "stop"],
-  ["MaxTurns", "length"],
-  ["MaxBudgetUsd", "length"]
-])
-
-/** Why a turn ended, as responses have it. */
-export const finishReasonOf = ({ outcome, stopReason }: Turn): Response.FinishReason =>
-  stopReason === "refusal"
-    ? "content-filter"
-    : outcome._tag === "Success" && stopReason === "max_tokens"
-    ? "length"
-    : reasons.get(outcome._tag) ?? "error"
 
 /** The parts of a turn, batch by batch. */
 export interface ResponseParts {
@@ -125,7 +109,7 @@ export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions
     part: Exclude<TurnParts.TurnPart, { readonly call: unknown }>
   ): ReadonlyArray<Response.StreamPartEncoded> => {
     if (part.kind === "text" && !hasText) return []
-    const kind = kinds[part.kind]
+    const kind = TurnParts.kinds[part.kind]
     switch (part._tag) {
       case "Start":
         return [{ type: `${kind}-start`, id: part.id, metadata: mark }]
@@ -181,7 +165,7 @@ const finishOf = (
   undeclaredTools: ReadonlyArray<string>
 ): Response.StreamPartEncoded => ({
   type: "finish",
-  reason: finishReasonOf(turn),
+  reason: TurnParts.finishReasonOf(turn),
   usage: usageOf(turn.usage),
   metadata: {
     ash: {

@@ -47,8 +47,6 @@ export type UiMessageChunk =
     readonly messageMetadata: UiMessageMetadata
   }
 
-const kinds = { text: "text", thinking: "reasoning" } as const
-
 const toolPart = (toolCallId: string): ToolPart => ({ toolCallId, dynamic: true, providerExecuted: true })
 
 const outputOf = (id: string, { content, isError }: NonNullable<ToolCall["result"]>): UiMessageChunk =>
@@ -63,11 +61,11 @@ const outputOf = (id: string, { content, isError }: NonNullable<ToolCall["result
 const chunkOf = (part: TurnParts.TurnPart): UiMessageChunk => {
   switch (part._tag) {
     case "Start":
-      return { type: `${kinds[part.kind]}-start`, id: part.id }
+      return { type: `${TurnParts.kinds[part.kind]}-start`, id: part.id }
     case "Delta":
-      return { type: `${kinds[part.kind]}-delta`, id: part.id, delta: part.delta }
+      return { type: `${TurnParts.kinds[part.kind]}-delta`, id: part.id, delta: part.delta }
     case "End":
-      return { type: `${kinds[part.kind]}-end`, id: part.id }
+      return { type: `${TurnParts.kinds[part.kind]}-end`, id: part.id }
     case "ToolCall":
       return { type: "tool-input-available", toolName: part.call.name, input: part.call.input, ...toolPart(part.id) }
     case "ToolResult":
@@ -75,22 +73,9 @@ const chunkOf = (part: TurnParts.TurnPart): UiMessageChunk => {
   }
 }
 
-const finishReasons = new Map<Turn["outcome"]["_tag"], "length" | "stop">([
-  ["Success", "stop"],
-  ["MaxTurns", "length"],
-  ["MaxBudgetUsd", "length"]
-])
-
-const finishReasonOf = ({ outcome, stopReason }: Turn) =>
-  stopReason === "refusal"
-    ? "content-filter"
-    : outcome._tag === "Success" && stopReason === "max_tokens"
-    ? "length"
-    : finishReasons.get(outcome._tag) ?? "error"
-
 /** The last chunk of a turn that came to its end. */
 const finish = (turn: Turn, errorText: (error: unknown) => string): UiMessageChunk => {
-  const finishReason = finishReasonOf(turn)
+  const finishReason = TurnParts.finishReasonOf(turn)
   return finishReason === "error"
     ? { type: "error", errorText: errorText(turn) }
     : {

@@ -55,6 +55,22 @@ describe("generateText", () => {
       assert.strictEqual(yield* Model.ModelName, "helper")
     }).pipe(Effect.provide(model), Effect.provide(server())))
 
+  const ends: ReadonlyArray<readonly [subtype: string, reason: string]> = [
+    ["success", "stop"],
+    ["error_max_turns", "length"],
+    ["error_max_budget_usd", "length"],
+    ["error_during_execution", "error"]
+  ]
+
+  it.effect.each(ends)(
+    "answers the reason of the end of a turn: %s, %s",
+    ([subtype, reason]) =>
+      Effect.gen(function*() {
+        const { finishReason } = yield* LanguageModel.generateText({ prompt: "Hello" })
+        assert.strictEqual(finishReason, reason)
+      }).pipe(Effect.provide(model), Effect.provide(server(() => Stream.make(AgentScript.finish({ subtype })))))
+  )
+
   it.effect("sends files that agents take, and refuses others before anything is sent", () =>
     Effect.gen(function*() {
       const prompt = (mediaType: string, data: Uint8Array | string) =>

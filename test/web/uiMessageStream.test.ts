@@ -95,6 +95,23 @@ describe("uiMessageChunks", () => {
       assert.deepStrictEqual(partsOf(made?.parts), ["Read 1: first", "Read 1#1: second", "Read #2: undefined"])
     }))
 
+  const ends: ReadonlyArray<readonly [fields: object, reason: string]> = [
+    [{}, "stop"],
+    [{ stop_reason: "max_tokens" }, "length"],
+    [{ stop_reason: "refusal" }, "content-filter"],
+    [{ subtype: "error_max_turns", is_error: true }, "length"],
+    [{ subtype: "error_max_budget_usd", is_error: true }, "length"],
+    [{ subtype: "error_during_execution", is_error: true }, "error"],
+    [{ is_error: true, stop_reason: "max_tokens" }, "error"]
+  ]
+
+  it.effect.each(ends)("the last chunk has why the turn ended: %j, %s", ([fields, reason]) =>
+    Effect.gen(function*() {
+      const end = message({ type: "result", subtype: "success", is_error: false, ...fields })
+      const last = (yield* chunksOf(Stream.make(assistant(text("I am done.")), end, done))).at(-1)
+      assert.strictEqual(last?.type === "finish" ? last.finishReason : last?.type, reason)
+    }))
+
   it.effect("a failure ends the parts that are open, and is the last chunk", () =>
     Effect.gen(function*() {
       const chunks = yield* chunksOf(Stream.concat(Stream.make(assistant(text("I begin."))), Stream.fail("secret")))

@@ -87,6 +87,23 @@ export interface TurnParts {
   readonly turn: () => Turn
 }
 
+/** What other formats call text and thinking. */
+export const kinds = { text: "text", thinking: "reasoning" } as const
+
+const finishReasons = new Map<Turn["outcome"]["_tag"], "length" | "stop">([
+  ["Success", "stop"],
+  ["MaxTurns", "length"],
+  ["MaxBudgetUsd", "length"]
+])
+
+/** Why a turn ended, as other formats have it. */
+export const finishReasonOf = ({ outcome, stopReason }: Turn): "content-filter" | "error" | "length" | "stop" =>
+  stopReason === "refusal"
+    ? "content-filter"
+    : outcome._tag === "Success" && stopReason === "max_tokens"
+    ? "length"
+    : finishReasons.get(outcome._tag) ?? "error"
+
 /** Makes the parts of a turn, by what is known of the turns before. */
 export const make = (before?: UsageBefore): TurnParts => {
   let parts: Array<TurnPart> = []
