@@ -115,6 +115,25 @@ export const open = Effect.fnUntraced(function*(more: Schema.JsonObject = {}) {
 
 export const statusOf = (path: string) => Effect.map(ask("GET", path), ({ body }) => textAt(body, "session", "status"))
 
+/** A content as servers take it in JSON. */
+export const base64 = (content: string | Uint8Array) => Buffer.from(content).toString("base64")
+
+/** A file to write, whose content is its path unless there is another. */
+export const file = (path: string, content: string | Uint8Array = path) => ({ path, content: base64(content) })
+
+/** Writes files into the workspace of a session. */
+export const writeFiles = (
+  path: string,
+  files: ReadonlyArray<{ readonly path: string; readonly content: string }>,
+  more = {}
+) => ask("POST", `${path}/files`, { json: { files: [...files], ...more } })
+
+/** The paths of a session's files, and where they are read from. */
+export const pathsOf = Effect.fnUntraced(function*(path: string, query = "") {
+  const { body } = yield* ask("GET", `${path}/files${query}`)
+  return { paths: listAt(body, "files").map((entry) => at(entry, "path")), source: at(body, "source") }
+})
+
 /** A frame of the stream of a turn. */
 export interface Frame {
   readonly event: string

@@ -4,9 +4,8 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import type * as Schema from "effect/Schema"
 import * as TestClock from "effect/testing/TestClock"
-import { ask, at, deploy, listAt, open, textAt, withServer } from "../../support/embeddedServer.ts"
+import { ask, at, base64, deploy, listAt, open, textAt, withServer } from "../../support/embeddedServer.ts"
 
-const base64 = (text: string) => Buffer.from(text).toString("base64")
 const read = (agent: string, path: string) =>
   Effect.map(ask("GET", `/api/agents/${agent}/files/${path}`), ({ body }) => at(body, "content"))
 const notFound = (error: string) => ({ error, statusCode: 404 })

@@ -1,12 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { ask, at, listAt, open, textAt, withServer } from "../../support/embeddedServer.ts"
-
-const base64 = (content: string | Uint8Array) => Buffer.from(content).toString("base64")
-const pathsOf = Effect.fnUntraced(function*(path: string, query = "") {
-  const { body } = yield* ask("GET", `${path}/files${query}`)
-  return { paths: listAt(body, "files").map((entry) => at(entry, "path")), source: at(body, "source") }
-})
+import { ask, at, base64, listAt, open, pathsOf, textAt, withServer } from "../../support/embeddedServer.ts"
 
 describe("attachments", () => {
   it.effect("whose media type is no header cannot be read", () =>

@@ -1,24 +1,24 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { ask, at, listAt, open, send, textAt, withServer } from "../../support/embeddedServer.ts"
-
-const base64 = (content: string | Uint8Array) => Buffer.from(content).toString("base64")
-const file = (path: string, content: string | Uint8Array = path) => ({ path, content: base64(content) })
-
-const write = (path: string, files: ReadonlyArray<{ readonly path: string; readonly content: string }>, more = {}) =>
-  ask("POST", `${path}/files`, { json: { files: [...files], ...more } })
-
-const pathsOf = Effect.fnUntraced(function*(path: string, query = "") {
-  const { body } = yield* ask("GET", `${path}/files${query}`)
-  return { paths: listAt(body, "files").map((entry) => at(entry, "path")), source: at(body, "source") }
-})
+import {
+  ask,
+  at,
+  file,
+  listAt,
+  open,
+  pathsOf,
+  send,
+  textAt,
+  withServer,
+  writeFiles
+} from "../../support/embeddedServer.ts"
 
 describe("session files", () => {
   it.effect("are written, listed, read as bytes and as JSON, and deleted", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
       const bytes = new Uint8Array([0, 1, 255, 254])
-      const written = yield* write(path, [file("a.txt", "alpha"), file("dir/ü n.bin", bytes)])
+      const written = yield* writeFiles(path, [file("a.txt", "alpha"), file("dir/ü n.bin", bytes)])
       assert.deepStrictEqual(written.body, {
         files: [{ path: "a.txt", written: true, size: 5 }, { path: "dir/ü n.bin", written: true, size: 4 }]
       })
@@ -50,8 +50,8 @@ describe("session files", () => {
   it.effect("are written into a folder, each for itself", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      yield* write(path, [file("dir/x")])
-      const { body, status } = yield* write(path, [file("c.txt"), file("../../../out"), file(".DS_Store")], {
+      yield* writeFiles(path, [file("dir/x")])
+      const { body, status } = yield* writeFiles(path, [file("c.txt"), file("../../../out"), file(".DS_Store")], {
         targetPath: "sub/dir"
       })
       assert.strictEqual(status, 200)
@@ -60,7 +60,7 @@ describe("session files", () => {
         ["../../../out", false],
         [".DS_Store", false]
       ])
-      const odd = yield* write(path, [file("a/.DS_Store"), file(""), file("a..b")])
+      const odd = yield* writeFiles(path, [file("a/.DS_Store"), file(""), file("a..b")])
       assert.deepStrictEqual(odd.body, {
         files: [
           { path: "a/.DS_Store", written: false, error: "Skipped: .DS_Store" },
@@ -68,7 +68,7 @@ describe("session files", () => {
           { path: "a..b", written: false, error: "Invalid file path" }
         ]
       })
-      const onto = yield* write(path, [file("dir"), file("nb64.txt")])
+      const onto = yield* writeFiles(path, [file("dir"), file("nb64.txt")])
       const [dir, other] = listAt(onto.body, "files")
       assert.isFalse(at(dir, "written"))
       assert.match(textAt(dir, "error"), /EISDIR: illegal operation on a directory/)
@@ -80,7 +80,7 @@ describe("session files", () => {
     Effect.gen(function*() {
       const { path } = yield* open()
       for (const targetPath of ["/abs", "x/../y", "../y2", "../../..", "./z/"]) {
-        const { body } = yield* write(path, [file("f")], { targetPath })
+        const { body } = yield* writeFiles(path, [file("f")], { targetPath })
         assert.deepStrictEqual(body, { files: [{ path: "f", written: true, size: 1 }] }, targetPath)
       }
       assert.deepStrictEqual((yield* pathsOf(path)).paths, ["CLAUDE.md", "abs/f", "f", "y/f", "y2/f", "z/f"])
@@ -89,7 +89,7 @@ describe("session files", () => {
   it.effect("are listed depth first, each folder by name", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      yield* write(
+      yield* writeFiles(
         path,
         ["a/b", "a.txt", "a-b", "Z", "a/a/c", "x.lock/y", ".lock", ".pid.txt"].map((name) => file(name))
       )
@@ -101,7 +101,7 @@ describe("session files", () => {
     Effect.gen(function*() {
       const { path } = yield* open()
       const content = "A".repeat(48 * 1_048_576 * 4 / 3)
-      const { body } = yield* write(
+      const { body } = yield* writeFiles(
         path,
         ["a", "b", "c", "d"].map((path) => ({ path, content: path === "d" ? "" : content }))
       )
@@ -129,7 +129,7 @@ describe("session files", () => {
   it.effect("of JSON keep the type that they have, and only answers have a charset", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      yield* write(path, [file("a.json", "{}")])
+      yield* writeFiles(path, [file("a.json", "{}")])
       assert.strictEqual((yield* ask("GET", `${path}/files/a.json`)).headers["content-type"], "application/json")
       const read = yield* ask("GET", `${path}/files/a.json?format=json`)
       assert.strictEqual(read.headers["content-type"], "application/json; charset=utf-8")
@@ -142,14 +142,14 @@ describe("session files", () => {
   it.effect("are refused one by one where their path holds two dots or begins with a slash", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      const { body } = yield* write(path, [file("a..b"), file("/tmp/x"), file("ok.txt")])
+      const { body } = yield* writeFiles(path, [file("a..b"), file("/tmp/x"), file("ok.txt")])
       assert.deepStrictEqual(listAt(body, "files").map((row) => at(row, "written")), [false, false, true])
     }).pipe(withServer()))
 
   it.effect("have the media type of their extension, and of nothing else", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      yield* write(path, [file("x.constructor"), file("py"), file("dir.py/x"), file("a.TS")])
+      yield* writeFiles(path, [file("x.constructor"), file("py"), file("dir.py/x"), file("a.TS")])
       for (
         const [name, type] of [
           ["x.constructor", "application/octet-stream"],
@@ -163,16 +163,16 @@ describe("session files", () => {
   it.effect("are refused where they are too many or too few, or the path is bad", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      const none = yield* write(path, [])
+      const none = yield* writeFiles(path, [])
       assert.strictEqual(at(none.body, "message"), "body/files must NOT have fewer than 1 items")
-      const many = yield* write(path, Array.from({ length: 501 }, (_, index) => file(String(index))))
+      const many = yield* writeFiles(path, Array.from({ length: 501 }, (_, index) => file(String(index))))
       assert.strictEqual(at(many.body, "message"), "body/files must NOT have more than 500 items")
       for (const [name, error] of [["a/..%2f..%2fx", "Invalid file path"], ["", "File path required"]] as const) {
         const { body, status } = yield* ask("GET", `${path}/files/${name}`)
         assert.strictEqual(status, 400)
         assert.deepStrictEqual(body, { error, statusCode: 400 })
       }
-      yield* write(path, [file("dir/x")])
+      yield* writeFiles(path, [file("dir/x")])
       assert.deepStrictEqual((yield* ask("DELETE", `${path}/files/dir`)).body, {
         error: "Path is not a file",
         statusCode: 400
@@ -184,7 +184,7 @@ describe("session files", () => {
   it.effect("that are large are not answered as JSON", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      yield* write(path, [file("big.bin", new Uint8Array(1_100_000))])
+      yield* writeFiles(path, [file("big.bin", new Uint8Array(1_100_000))])
       const { body } = yield* ask("GET", `${path}/files/big.bin?format=json`)
       assert.deepStrictEqual(body, { error: "File too large (1100000 bytes, max 1048576)", statusCode: 400 })
     }).pipe(withServer()))
@@ -192,7 +192,7 @@ describe("session files", () => {
   it.effect("are listed without dependencies, and without caches when asked", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      yield* write(path, [
+      yield* writeFiles(path, [
         file("node_modules/x"),
         file(".git/x"),
         file("yarn.lock"),
@@ -209,7 +209,7 @@ describe("session files", () => {
   it.effect("of a session that was stopped, or ended, are read from its snapshot", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      yield* write(path, [file("kept.txt")])
+      yield* writeFiles(path, [file("kept.txt")])
       yield* ask("POST", `${path}/stop`)
       assert.deepStrictEqual(yield* pathsOf(path), { paths: ["CLAUDE.md", "kept.txt"], source: "snapshot" })
       yield* ask("DELETE", path)

@@ -1,24 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { gunzipSync, gzipSync } from "node:zlib"
-import { ask, at, listAt, open, send, withServer } from "../../support/embeddedServer.ts"
-
-const base64 = (content: string | Uint8Array) => Buffer.from(content).toString("base64")
-const file = (path: string, content: string | Uint8Array = path) => ({ path, content: base64(content) })
-
-const write = (path: string, files: ReadonlyArray<{ readonly path: string; readonly content: string }>, more = {}) =>
-  ask("POST", `${path}/files`, { json: { files: [...files], ...more } })
-
-const pathsOf = Effect.fnUntraced(function*(path: string, query = "") {
-  const { body } = yield* ask("GET", `${path}/files${query}`)
-  return { paths: listAt(body, "files").map((entry) => at(entry, "path")), source: at(body, "source") }
-})
+import { ask, at, base64, file, open, pathsOf, send, withServer, writeFiles } from "../../support/embeddedServer.ts"
 
 describe("workspaces", () => {
   it.effect("are packed without dependencies, caches and environments, and laid over another", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
-      yield* write(path, [file("a/b.txt"), file(".env"), file("node_modules/x"), file(".cache/x"), file("ü")])
+      yield* writeFiles(path, [file("a/b.txt"), file(".env"), file("node_modules/x"), file(".cache/x"), file("ü")])
       yield* ask("POST", `${path}/exec`, { json: { command: "echo '#!/bin/sh' > run; chmod 755 run" } })
       const response = yield* send("GET", `${path}/workspace`)
       const bundle = new Uint8Array(yield* response.arrayBuffer)
@@ -29,7 +18,7 @@ describe("workspaces", () => {
       })
       assert.strictEqual(gunzipSync(bundle).length % 512, 0)
       const other = yield* open()
-      yield* write(other.path, [file("mine")])
+      yield* writeFiles(other.path, [file("mine")])
       const { body } = yield* ask("POST", `${other.path}/workspace`, { json: { bundle: base64(bundle) } })
       assert.deepStrictEqual(body, { message: "Workspace restored to live sandbox" })
       assert.deepStrictEqual((yield* pathsOf(other.path)).paths, ["CLAUDE.md", "a/b.txt", "mine", "run", "ü"])
