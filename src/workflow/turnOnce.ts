@@ -159,6 +159,7 @@ const pause = Effect.sleep("500 millis")
 
 /** What is known of a turn that was found claimed, beside its row. */
 interface Uncertain {
+  /** How long this claim has been seen, by the clock of this machine that does not jump. */
   readonly waited: Duration.Duration
   readonly doubt: Doubt
   readonly patience: Patience.Patience
@@ -180,8 +181,8 @@ const lookAt = Effect.fnUntraced(function*(
     case "Completed":
       return yield* settleTurn(services, row, found.turn, { how: "reconciled" })
     case "NotStarted":
-      // Its age was read before the server was asked: a message that was under way has arrived by now.
-      if (row.age <= 2 * Duration.toMillis(settings.sendWindow)) return yield* Effect.as(pause, doubt)
+      // Read before the server was asked: a message that was under way has arrived by now.
+      if (!Duration.isGreaterThan(waited, Duration.times(settings.sendWindow, 2))) return yield* Effect.as(pause, doubt)
       if (doubt !== undefined) return yield* Effect.as(patience.wait(doubt), undefined)
       return yield* takeOver(services, turn, row)
     case "OutcomeUnknown":
@@ -198,7 +199,7 @@ export const turnOnce = Effect.fnUntraced(function*(
 ): Effect.fn.Return<RunTurn, AshError | ResultTooLarge | TurnOutcomeUnknown> {
   const { settings, store } = services
   const patience = yield* Patience.make(settings.patience)
-  let since: bigint | undefined
+  let seen: { readonly owner: string; readonly since: bigint } | undefined
   let doubt: Doubt
   while (true) {
     // An outcome is read from here, as the first one that was written down stands.
@@ -211,8 +212,8 @@ export const turnOnce = Effect.fnUntraced(function*(
       return yield* new TurnOutcomeUnknown({ runId, step, generation, sessionId, afterSequence })
     }
     const now = yield* Clock.monotonicTimeNanos
-    if (row !== undefined) since ??= now
-    const waited = Duration.nanos(now - (since ?? now))
+    if (row !== undefined && row.owner !== seen?.owner) seen = { owner: row.owner, since: now }
+    const waited = Duration.nanos(now - (seen?.since ?? now))
     const attempt = row === undefined
       ? begin(services, turn)
       : lookAt(services, turn, row, { waited, doubt, patience })

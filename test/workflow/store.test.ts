@@ -138,7 +138,6 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         assert.isFalse(yield* store.claimTurn(turn("h", "two")))
         yield* store.releaseTurn(key("h"), "two")
         assert.strictEqual((yield* store.turnsOf("h")).length, 1)
-        assert.isAtLeast((yield* store.findTurn(key("h")))!.age, 0)
       }))
 
     it.effect("know sessions, and which are left of runs that have ended", () =>

@@ -4,6 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { AgentScript, AshEmbedded } from "../../src/embedded.ts"
@@ -13,7 +14,9 @@ import { ask } from "../../src/workflow/AgentRun.ts"
 import { readRunSettings } from "../../src/workflow/RunnerSettings.ts"
 import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
+import * as SqlRunStore from "../../src/workflow/store/SqlRunStore.ts"
 import { turnOnce } from "../../src/workflow/turnOnce.ts"
+import * as Sqlite from "../support/sqlite.ts"
 
 const key = { runId: "one", step: 0, generation: 0 }
 /** Lets what waits for the disk of the server go on, which no clock of a test drives. */
@@ -76,6 +79,20 @@ const withTurn = (
   )
 }
 
+/** Sees that nothing is sent as long as the owner of a claim might send it: for twice the send window. */
+const unsent = Effect.fnUntraced(function*(sent: () => number) {
+  for (let millis = 0; millis < 4000; millis += 500) {
+    yield* loops
+    assert.strictEqual(sent(), 0)
+    yield* TestClock.adjust("500 millis")
+  }
+})
+
+const tables = Layer.provideMerge(
+  SqlRunStore.layerStorage("ash").pipe(Layer.provide(SqlRunStore.layerMigrations("ash"))),
+  Sqlite.layer()
+)
+
 /** A claim that another process has made. */
 const claimed = (store: RunStore["Service"], sessionId: string) =>
   store.claimTurn({ ...key, sessionId, afterSequence: 0, owner: "another" })
@@ -115,14 +132,43 @@ describe("a turn", () => {
       Effect.gen(function*() {
         yield* claimed(store, sessionId)
         const fiber = yield* Effect.forkChild(run)
-        for (let millis = 0; millis < 4000; millis += 500) {
-          yield* loops
-          assert.strictEqual(sent(), 0)
-          yield* TestClock.adjust("500 millis")
-        }
+        yield* unsent(sent)
         assert.deepInclude(yield* ended(fiber), { how: "received" })
         assert.strictEqual(sent(), 1)
         assert.deepInclude(yield* store.findTurn(key), { claim: 2 })
+      })
+    ))
+
+  const jumps: ReadonlyArray<readonly [string, number]> = [["ahead", -3_600_000], ["back", 3_600_000]]
+
+  it.effect.each(jumps)(
+    "that its owner has not sent is taken over in time where the database's clock jumps %s",
+    ([, moved]) =>
+      withTurn(({ runWith, sent, sessionId }) =>
+        Effect.gen(function*() {
+          const store = yield* RunStore
+          const sql = yield* SqlClient.SqlClient
+          yield* claimed(store, sessionId)
+          yield* sql`UPDATE ash_turns SET claimed_at = claimed_at + ${moved}`
+          const fiber = yield* Effect.forkChild(runWith(store))
+          yield* unsent(sent)
+          yield* ended(fiber)
+          assert.strictEqual(sent(), 1)
+        }).pipe(Effect.provide(tables))
+      )
+  )
+
+  it.effect("that its owner claims anew is taken over no sooner than if that claim were its first", () =>
+    withTurn(({ run, sent, sessionId, store }) =>
+      Effect.gen(function*() {
+        yield* claimed(store, sessionId)
+        const fiber = yield* Effect.forkChild(run)
+        yield* loops
+        yield* TestClock.adjust("3 seconds")
+        yield* store.takeOverTurn(key, "another", "another, later")
+        yield* unsent(sent)
+        yield* ended(fiber)
+        assert.strictEqual(sent(), 1)
       })
     ))
 

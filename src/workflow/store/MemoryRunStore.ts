@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type RunRow, RunStore, type SessionRow, type TurnKey, type TurnRow } from "./RunStore.ts"
 
-/** The tables. Age is that of the claim until it is asked for. */
+/** The tables. */
 interface Tables {
   readonly runs: Map<string, RunRow>
   readonly turns: Map<string, TurnRow>
@@ -121,38 +121,34 @@ const changeRuns = (tables: Tables) => {
   }
 }
 
-const makeTurns = ({ turns }: Tables) => {
-  const aged = (now: number) => (turn: TurnRow) => ({ ...turn, age: now - turn.age })
-  return {
-    findTurn: (key: TurnKey) =>
-      at((now) => [turns.get(keyOf(key))].flatMap((turn) => turn === undefined ? [] : [aged(now)(turn)])[0]),
-    turnsOf: (runId: string) => at((now) => [...turns.values()].filter((turn) => turn.runId === runId).map(aged(now))),
-    claimTurn: (turn: Parameters<Service["claimTurn"]>[0]) =>
-      at((now) => {
-        const there = turns.get(keyOf(turn))
-        if (there !== undefined) return there.owner === turn.owner && there.status === "intent"
-        turns.set(keyOf(turn), { ...turn, claim: 1, status: "intent", outcome: null, age: now })
-        return true
-      }),
-    takeOverTurn: (...[key, from, owner]: Parameters<Service["takeOverTurn"]>) =>
-      at((now) => {
-        const turn = turns.get(keyOf(key))
-        if (turn?.owner !== from || turn.status !== "intent") return false
-        turns.set(keyOf(key), { ...turn, claim: turn.claim + 1, owner, age: now })
-        return true
-      }),
-    releaseTurn: (...[key, owner]: Parameters<Service["releaseTurn"]>) =>
-      Effect.sync(() => {
-        const turn = turns.get(keyOf(key))
-        if (turn?.owner === owner && turn.status === "intent") turns.delete(keyOf(key))
-      }),
-    settleTurn: (...[key, settlement]: Parameters<Service["settleTurn"]>) =>
-      Effect.sync(() => {
-        const turn = turns.get(keyOf(key))
-        if (turn?.status === "intent") turns.set(keyOf(key), { ...turn, ...settlement })
-      })
-  }
-}
+const makeTurns = ({ turns }: Tables) => ({
+  findTurn: (key: TurnKey) => Effect.sync(() => turns.get(keyOf(key))),
+  turnsOf: (runId: string) => Effect.sync(() => [...turns.values()].filter((turn) => turn.runId === runId)),
+  claimTurn: (turn: Parameters<Service["claimTurn"]>[0]) =>
+    Effect.sync(() => {
+      const there = turns.get(keyOf(turn))
+      if (there !== undefined) return there.owner === turn.owner && there.status === "intent"
+      turns.set(keyOf(turn), { ...turn, claim: 1, status: "intent", outcome: null })
+      return true
+    }),
+  takeOverTurn: (...[key, from, owner]: Parameters<Service["takeOverTurn"]>) =>
+    Effect.sync(() => {
+      const turn = turns.get(keyOf(key))
+      if (turn?.owner !== from || turn.status !== "intent") return false
+      turns.set(keyOf(key), { ...turn, claim: turn.claim + 1, owner })
+      return true
+    }),
+  releaseTurn: (...[key, owner]: Parameters<Service["releaseTurn"]>) =>
+    Effect.sync(() => {
+      const turn = turns.get(keyOf(key))
+      if (turn?.owner === owner && turn.status === "intent") turns.delete(keyOf(key))
+    }),
+  settleTurn: (...[key, settlement]: Parameters<Service["settleTurn"]>) =>
+    Effect.sync(() => {
+      const turn = turns.get(keyOf(key))
+      if (turn?.status === "intent") turns.set(keyOf(key), { ...turn, ...settlement })
+    })
+})
 
 const makeSessions = ({ runs, sessions }: Tables) => ({
   recordSession: (session: Parameters<Service["recordSession"]>[0]) =>

@@ -1,6 +1,6 @@
 /**
  * What is remembered of runs beside what the engine remembers: their states, their sessions, and the ledger of their turns.
- * Whatever decides over the sending of a turn is one statement here, and the clock is the database's.
+ * Whatever decides over the sending of a turn is one statement here, and by no clock; times are the database's.
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
@@ -73,8 +73,6 @@ export interface TurnRow extends TurnKey {
   readonly status: "intent" | "done" | "unknown"
   /** The turn, or its failure, as JSON. */
   readonly outcome: string | null
-  /** Milliseconds since it was claimed. */
-  readonly age: number
 }
 
 /** What becomes of a turn. The first outcome stands. */

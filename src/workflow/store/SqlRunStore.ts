@@ -131,8 +131,7 @@ const turns = ({ now, sql, tables }: Parts) => {
     sql`run_id = ${runId} AND step = ${step} AND generation = ${generation}`
   const select = (where: Fragment) =>
     Effect.map(
-      sql<StoredTurn>`SELECT *, ${now} - claimed_at AS age FROM ${sql(tables.turns)} WHERE ${where}
-        ORDER BY generation, step`,
+      sql<StoredTurn>`SELECT * FROM ${sql(tables.turns)} WHERE ${where} ORDER BY generation, step`,
       (rows) => rows.map(turnOf)
     )
   return {

@@ -37,7 +37,6 @@ export interface StoredTurn {
   readonly owner: string
   readonly status: TurnRow["status"]
   readonly outcome: string | null
-  readonly age: Numeric
 }
 
 /** A row of the sessions. */
@@ -81,8 +80,7 @@ export const turnOf = (row: StoredTurn): TurnRow => ({
   claim: Number(row.claim),
   owner: row.owner,
   status: row.status,
-  outcome: row.outcome,
-  age: Number(row.age)
+  outcome: row.outcome
 })
 
 export const sessionOf = (row: StoredSession): SessionRow => ({
