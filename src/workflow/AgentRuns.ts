@@ -84,7 +84,7 @@ export class AgentRuns extends Context.Service<AgentRuns, {
   ) => Stream.Stream<RunEvent, RunNotFound | SqlError | AshError, Messages>
   /**
    * Forgets runs that have ended: their rows here, in the ledger and in the engine. Answers how many. A run that is started
-   * with such an id again is a new one.
+   * with such an id again is a new one. One whose session could not be ended yet is kept until the runners' sweep has.
    */
   readonly purge: (options: PurgeOptions) => Effect.Effect<number, SqlError>
 }>()("effect-ash/workflow/AgentRuns") {

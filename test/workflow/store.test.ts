@@ -177,6 +177,9 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         yield* store.recordSession({ sessionId: "sk", runId: "k", generation: 0 })
         assert.notInclude((yield* store.endedRuns(0, 100)).map(({ id }) => id), "k")
         yield* store.endRun("k", "failed", "why")
+        // A session that has not ended is not forgotten: the sweep has yet to end it.
+        assert.notInclude((yield* store.endedRuns(0, 100)).map(({ id }) => id), "k")
+        yield* store.endSession("sk")
         assert.include((yield* store.endedRuns(0, 100)).map(({ id }) => id), "k")
         assert.deepStrictEqual(yield* store.endedRuns(3_600_000, 100), [])
         yield* store.deleteRun("k")

@@ -61,7 +61,12 @@ const findRuns = (tables: Tables) => {
     cancelled: (ids: ReadonlyArray<string>) =>
       Effect.sync(() => ids.filter((id) => (runs.get(id)?.cancelledAt ?? null) !== null)),
     endedRuns: (age: number, limit: number) =>
-      at((now) => [...runs.values()].filter(({ endedAt }) => endedAt !== null && endedAt <= now - age).slice(0, limit))
+      at((now) => {
+        const left = new Set([...tables.sessions.values()].flatMap(({ isEnded, runId }) => isEnded ? [] : [runId]))
+        return [...runs.values()]
+          .filter(({ endedAt, id }) => endedAt !== null && endedAt <= now - age && !left.has(id))
+          .slice(0, limit)
+      })
   }
 }
 

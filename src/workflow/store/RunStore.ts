@@ -115,7 +115,7 @@ export class RunStore extends Context.Service<RunStore, {
   readonly cancelled: (ids: ReadonlyArray<string>) => Stored<ReadonlyArray<string>>
   /** Decides on what a run waits for; the first decision stands. Answers the run as it is then, if one waits. */
   readonly decide: (token: string, decision: "approved" | "rejected") => Stored<RunRow | undefined>
-  /** Runs that have ended so many milliseconds ago. */
+  /** Runs that have ended so many milliseconds ago, and their sessions too. */
   readonly endedRuns: (age: number, limit: number) => Stored<ReadonlyArray<RunRow>>
   /** Forgets a run, its turns and its sessions. */
   readonly deleteRun: (id: string) => Stored<void>

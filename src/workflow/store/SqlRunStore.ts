@@ -113,6 +113,7 @@ const changingRuns = (parts: Parts) => {
     endedRuns: (age: number, limit: number) =>
       Effect.map(
         sql<StoredRun>`SELECT * FROM ${sql(tables.runs)} WHERE ended_at IS NOT NULL AND ended_at <= ${now} - ${age}
+          AND id NOT IN (SELECT run_id FROM ${sql(tables.sessions)} WHERE is_ended = 0)
           ORDER BY ended_at LIMIT ${limit}`,
         (rows) => rows.map(runOf)
       ),
