@@ -2,6 +2,7 @@ import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as SqlClient from "effect/sql/SqlClient"
 import * as Postgres from "../../examples/durable/postgres.ts"
 import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
@@ -160,6 +161,7 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
       Effect.gen(function*() {
         const store = yield* RunStore
         const ids = Array.from({ length: 10 }, (_, index) => `place ${index}`)
+        for (const id of [...ids, "late", "later"]) yield* store.insertRun(run(id))
         const taken = yield* Effect.forEach(ids, (id) => store.takePlace(id, 3), { concurrency: 10 })
         assert.strictEqual(taken.filter((isTaken) => isTaken).length, 3)
         const holder = ids[taken.indexOf(true)]!
@@ -167,6 +169,11 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         yield* store.freePlace(holder)
         assert.isTrue(yield* store.takePlace("late", 3))
         assert.isFalse(yield* store.takePlace("later", 3))
+        // Its runner gives the place back within the minute; that of a run which has been purged is given back by none.
+        yield* store.endRun("late", "failed", "why")
+        assert.isFalse(yield* store.takePlace("later", 3))
+        yield* store.deleteRun("late")
+        assert.isTrue(yield* store.takePlace("later", 3))
       }))
 
     it.effect("forget a run with its turns and sessions", () =>
@@ -195,4 +202,18 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         assert.strictEqual(yield* store.owner("staging"), "production")
       }))
   })
+})
+
+describe("the place of a run", () => {
+  it.effect("that a runner took behind the end of the run is given to another", () =>
+    Effect.gen(function*() {
+      const store = yield* RunStore
+      const statement = yield* SqlClient.SqlClient
+      for (const id of ["one", "two"]) yield* store.insertRun(run(id))
+      yield* store.endRun("one", "failed", "why")
+      assert.isTrue(yield* store.takePlace("one", 1))
+      assert.isFalse(yield* store.takePlace("two", 1))
+      yield* statement`UPDATE ash_runs SET ended_at = ended_at - 60001 WHERE id = 'one'`
+      assert.isTrue(yield* store.takePlace("two", 1))
+    }).pipe(Effect.provide(Layer.provideMerge(sql, Sqlite.layer()))))
 })

@@ -71,7 +71,7 @@ const findRuns = (tables: Tables) => {
 }
 
 const changeRuns = (tables: Tables) => {
-  const { places, runs, sessions, turns } = tables
+  const { runs, sessions, turns } = tables
   /** Changes a run if it is as it should be, and answers it as it is then. */
   const change = (id: string, is: (run: RunRow) => boolean, patch: (now: number, run: RunRow) => Partial<RunRow>) =>
     at((now) => {
@@ -119,7 +119,6 @@ const changeRuns = (tables: Tables) => {
     deleteRun: (id: string) =>
       Effect.sync(() => {
         runs.delete(id)
-        places.delete(id)
         for (const [key, { runId }] of turns) if (runId === id) turns.delete(key)
         for (const [key, { runId }] of sessions) if (runId === id) sessions.delete(key)
       })
@@ -178,8 +177,12 @@ const makeSessions = ({ runs, sessions }: Tables) => ({
 
 const makePlaces = (tables: Tables) => ({
   takePlace: (runId: string, count: number) =>
-    Effect.sync(() => {
-      const { places } = tables
+    at((now) => {
+      const { places, runs } = tables
+      for (const id of places.keys()) {
+        const run = runs.get(id)
+        if (run === undefined || (run.endedAt !== null && run.endedAt <= now - 60_000)) places.delete(id)
+      }
       if (!places.has(runId) && places.size < count) places.set(runId, places.size)
       return places.has(runId)
     }),

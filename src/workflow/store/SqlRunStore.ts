@@ -192,17 +192,23 @@ const sessions = ({ now, sql, tables }: Parts) => {
   }
 }
 
-const places = ({ sql, tables }: Parts) => {
+const places = ({ now, sql, tables }: Parts) => {
   const taken = Effect.map(
     sql<{ readonly place: number | string; readonly run_id: string }>`SELECT place, run_id FROM ${sql(tables.places)}`,
     (rows) => rows.map(({ place, run_id }) => ({ place: Number(place), runId: run_id }))
+  )
+  /** Frees what a runner took that was frozen while its run was taken over: behind the end of the run it gives nothing back. */
+  const freeLeft = Effect.map(
+    sql<{ readonly run_id: string }>`DELETE FROM ${sql(tables.places)} WHERE run_id NOT IN (
+      SELECT id FROM ${sql(tables.runs)} WHERE ended_at IS NULL OR ended_at > ${now} - 60000) RETURNING run_id`,
+    (rows) => rows.length > 0
   )
   const take = Effect.fnUntraced(function*(runId: string, count: number): Effect.fn.Return<boolean, SqlError> {
     const rows = yield* taken
     if (rows.some((row) => row.runId === runId)) return true
     const used = new Set(rows.map(({ place }) => place))
     const free = Array.from({ length: count }, (_, place) => place).find((place) => !used.has(place))
-    if (free === undefined) return false
+    if (free === undefined) return (yield* freeLeft) ? yield* take(runId, count) : false
     yield* sql`INSERT INTO ${sql(tables.places)} (place, run_id) VALUES (${free}, ${runId}) ON CONFLICT DO NOTHING`
     // Another run may have taken that place meanwhile; there may be others.
     return yield* take(runId, count)
