@@ -2,6 +2,7 @@
  * What servers take of a JSON schema in `outputFormat`. It is compiled as draft-07, strictly; one that does not compile is
  * ignored as a whole, silently (docs/ash.md 3.6).
  */
+import * as JsonPointer from "effect/JsonPointer"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
@@ -73,8 +74,6 @@ const maps: ReadonlySet<string> = new Set(["properties", "patternProperties", "d
 /** Keywords whose values are schemas, or lists of them. */
 const places: ReadonlySet<string> = new Set([...single, ...several, "items"])
 
-const token = (name: string) => name.replaceAll("~", "~0").replaceAll("/", "~1")
-
 /** The value of a keyword, each schema in it replaced. */
 const mapSchemas = (
   keyword: string,
@@ -83,7 +82,9 @@ const mapSchemas = (
 ): Schema.Json => {
   if (maps.has(keyword) && isMap(value)) {
     return Object.fromEntries(
-      Object.entries(value).map(([name, schema]) => [name, change(schema, `/${keyword}/${token(name)}`)])
+      Object.entries(value).map((
+        [name, schema]
+      ) => [name, change(schema, `/${keyword}/${JsonPointer.escapeToken(name)}`)])
     )
   }
   if (!places.has(keyword)) return value
@@ -96,7 +97,7 @@ const mapSchemas = (
 const dialects = /^http:\/\/json-schema\.org\/(?:draft-07\/)?schema#?$/
 
 /** A part of a reference as a name, if it is encoded as one. */
-const nameOf = (step: string) => Result.try(() => decodeURIComponent(step).replaceAll("~1", "/").replaceAll("~0", "~"))
+const nameOf = (step: string) => Result.try(() => JsonPointer.unescapeToken(decodeURIComponent(step)))
 
 /** What a reference within a schema leads to, if to anything. */
 const targetOf = (root: Schema.Json, reference: string): Schema.Json | undefined =>
@@ -142,7 +143,7 @@ export const objectionsTo = (root: Schema.JsonObject): ReadonlyArray<Objection> 
     if (!isMap(schema)) return schema
     for (const [keyword, value] of Object.entries(schema)) {
       const why = whyNot(root, schema, keyword, value)
-      if (why !== undefined) found.push({ at: `${at}/${token(keyword)}`, why })
+      if (why !== undefined) found.push({ at: `${at}/${JsonPointer.escapeToken(keyword)}`, why })
       mapSchemas(keyword, value, (inner, below) => visit(inner, `${at}${below}`))
     }
     return schema

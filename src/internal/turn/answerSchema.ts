@@ -1,5 +1,6 @@
 /** From a schema of an answer to the JSON schema that servers take. */
 import { identity } from "effect/Function"
+import * as JsonPointer from "effect/JsonPointer"
 import * as JsonSchema from "effect/JsonSchema"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -21,15 +22,13 @@ const inlined = (schema: JsonSchema.JsonSchema, definitions: JsonSchema.Definiti
   let root = schema
   for (const _ of Object.keys(definitions)) {
     const found = Object.entries(definitions).find(([name]) =>
-      Object.keys(root).length === 1 && root["$ref"] === `#/definitions/${pointerToken(name)}`
+      Object.keys(root).length === 1 && root["$ref"] === JsonPointer.formatUriFragment(["definitions", name])
     )
     if (found === undefined) return root
     root = found[1]
   }
   return root
 }
-
-const pointerToken = (name: string) => encodeURIComponent(name.replaceAll("~", "~0").replaceAll("/", "~1"))
 
 const draft07 = (schema: Schema.Constraint): Schema.JsonObject => {
   const document = JsonSchema.toDocumentDraft07(

@@ -229,4 +229,15 @@ describe("the JSON schema of an answer", () => {
       definitions: { Tree: { type: "object" } }
     })
   })
+
+  it.each(["@org/Person", "people:Person", "a;,?&=+$!*'()#b", "~c% d", "é"])(
+    "of an object is its own, whatever it is named, as %s",
+    (identifier) => {
+      const { isWrapped, json } = Result.getOrThrow(
+        answerSchema(Schema.Struct({ name: Schema.String }).annotate({ identifier }))
+      )
+      assert.isFalse(isWrapped)
+      assert.containSubset(json, { type: "object", properties: { name: { type: "string" } } })
+    }
+  )
 })
