@@ -65,8 +65,30 @@ describe("the question for the form of content", () => {
   })
 })
 
+/** What shows that this is a page, and of which origin. */
+const stubPage = (origin: string) => {
+  vi.stubGlobal("navigator", { userAgent: "Mozilla/5.0" })
+  vi.stubGlobal("location", { origin })
+}
+
+describe("the form of content, beside browsers", () => {
+  beforeEach(() => {
+    vi.stubGlobal("navigator", { userAgent: "Deno/2.9.6" })
+    vi.stubGlobal("location", undefined)
+  })
+  afterEach(() => vi.unstubAllGlobals())
+  it.effect("is asked for where there is the global of a page, as in Deno, and no page", () => {
+    const server = serving(takesText)
+    return Effect.gen(function*() {
+      yield* send("hello")
+      assert.isAbove(server.requests.filter(({ path }) => path.includes(noSession)).length, 0)
+      assert.deepStrictEqual(server.requests.slice(-1).map(contentOf), ["hello"])
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
 describe("a turn of a page that cannot be read", () => {
-  beforeEach(() => vi.stubGlobal("location", { origin: "http://page.test" }))
+  beforeEach(() => stubPage("http://page.test"))
   afterEach(() => vi.unstubAllGlobals())
 
   it.effect.each([["http://ash.test", true], ["http://page.test", false]] as const)(
@@ -86,7 +108,7 @@ describe("a turn of a page that cannot be read", () => {
 })
 
 describe("the form of content, of a page", () => {
-  beforeEach(() => vi.stubGlobal("location", { origin: "http://ash.test" }))
+  beforeEach(() => stubPage("http://ash.test"))
   afterEach(() => vi.unstubAllGlobals())
   it.effect("a server that takes blocks is sent nothing but the messages, and nothing fails in a trace", () => {
     const server = serving(takesBlocks)

@@ -11,6 +11,7 @@ import type { AshError } from "../../schema/AshError.ts"
 import type { ContentBlock, MessageContent } from "../../schema/Message.ts"
 import { besideBlock, toTwoTexts } from "../../schema/promptText.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
+import { isBrowser } from "../request/connection.ts"
 
 /**
  * - `AsGiven`: texts and blocks both arrive intact.
@@ -73,9 +74,6 @@ const probeForm = Effect.fnUntraced(function*<A>(
   return (yield* isAccepted(attempt([block, block]))) ? "SeveralBlocks" : "TextOnly"
 })
 
-/** Whether this is a page in a browser, or a worker of one. Its console shows each refusal, so that it does not ask. */
-const isPage = () => "location" in globalThis
-
 /** The form that a server takes, once it is known. */
 export interface ContentForms {
   /**
@@ -106,7 +104,8 @@ export const makeForms = <A>(
           known = form
         })
       return {
-        find: Effect.suspend(() => isPage() ? Effect.succeed(known) : ask),
+        // The console of a page shows each refusal, so that it does not ask.
+        find: Effect.suspend(() => isBrowser() ? Effect.succeed(known) : ask),
         send: (form, sendAs) => {
           const sending = (form: ContentForm) => Effect.tap(sendAs(form), () => learn(form))
           return form !== undefined ? sending(form) : sending("SeveralBlocks").pipe(
