@@ -4,6 +4,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as FileName from "../internal/files/fileName.ts"
 import { collect, upTo } from "../internal/request/answer.ts"
+import { renamed } from "../internal/request/operations.ts"
 import { AshError } from "../schema/AshError.ts"
 import { Undecodable } from "../schema/Reasons.ts"
 
@@ -41,7 +42,7 @@ export const fromResponse = (
     mediaType: headers["content-type"] ?? "application/octet-stream",
     size: length !== undefined && /^\d+$/.test(length) ? Number(length) : undefined,
     source: headers["x-ash-source"],
-    content: Stream.mapError(body, ({ reason }) => new AshError({ operation, reason }))
+    content: Stream.mapError(body, renamed(operation))
   }
 }
 

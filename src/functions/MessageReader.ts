@@ -1,7 +1,7 @@
 /** Reads single messages of the Claude Agent SDK: their text, their deltas, what there is to show of them. */
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { blocksOf } from "../internal/turn/turnFold.ts"
+import { blocksOf } from "../internal/turn/agentText.ts"
 import {
   type ClaudeMessage,
   claudeMessageFromJson,

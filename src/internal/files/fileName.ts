@@ -1,6 +1,7 @@
 /** The name of a file in a `content-disposition` header: RFC 6266, with the encodings of RFC 8187. Never a path. */
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
+import { unreadable } from "../request/printable.ts"
 
 /** `name=token`, `name="quoted \" string"`, and `name*=charset'language'percent-encoded`, with spaces where they may be. */
 const parameter = /;\s*([\w!#$&+.^`|~-]+)(\*?)\s*=\s*(?:"((?:[^"\\]|\\.)*)(?:"|\\?$)|([^;"\s][^;]*))/gs
@@ -23,12 +24,9 @@ const decodeExtended = (value: string): Option.Option<string> => {
 const decodePlain = (value: string): string =>
   /^[\0-\xff]*$/.test(value) ? Option.getOrElse(decodeText("utf-8", latin1(value)), () => value) : value
 
-/** What is not seen in a name, or turns the direction of what is. */
-const unsafe = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
-
 /** The last segment of what may be a path, of any system. Windows treats the part after a colon as a stream of the file. */
 export const lastSegment = (text: string): Option.Option<string> => {
-  const segment = text.replaceAll(unsafe, "").split(/[/\\]/).at(-1) ?? ""
+  const segment = text.replaceAll(unreadable, "").split(/[/\\]/).at(-1) ?? ""
   const name = segment.trim().replace(/^(?:[a-z]:\s*)+/i, "").replaceAll(":", "_").trim()
   return /^[. ]*$/.test(name) ? Option.none() : Option.some(name)
 }

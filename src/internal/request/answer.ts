@@ -1,5 +1,6 @@
 /** A response as everything behind the transport reads it: its content decoded, and counted while it is read. */
 import * as Arr from "effect/Array"
+import * as Bytes from "effect/Bytes"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
@@ -10,16 +11,15 @@ import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { ofClient } from "./connectionFailures.ts"
-import { concat } from "./content.ts"
 import { unreadable } from "./failures.ts"
 import { errorChainOf } from "./inspectUnknown.ts"
 import { type ByteTransform, through } from "./through.ts"
 
 type Response = HttpClientResponse.HttpClientResponse
-type Bytes = Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
+type ByteStream = Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
 
 /** Decodes bytes, and reports what is wrong with them by an error of the caller's. */
-type Decode = (bytes: Bytes, onError: (cause: unknown) => HttpClientError.HttpClientError) => Bytes
+type Decode = (bytes: ByteStream, onError: (cause: unknown) => HttpClientError.HttpClientError) => ByteStream
 
 /** How a content is decoded that has a coding and begins so; none where the platform cannot. */
 export type ContentDecoder = (coding: string, start: Uint8Array) => Option.Option<Decode>
@@ -89,7 +89,7 @@ const broken = (response: Response, coding: string) =>
 const decodingFailure = /^(?:Z_\w+|ZSTD_error\w+|ERR_(?:_ERROR|BROTLI|ZLIB|ZSTD)_\w+|(?:Zlib|Brotli|Zstd)\w*Error)$/
 
 /** The content of a `fetch`, which fails as if the connection had where it cannot decode it. */
-const fetched = (response: Response, codings: ReadonlyArray<string>): Bytes =>
+const fetched = (response: Response, codings: ReadonlyArray<string>): ByteStream =>
   Stream.mapError(response.stream, (error) => {
     const links = errorChainOf(ofClient(error, response.request).reason.cause)
     return links.some(({ code, name }) => decodingFailure.test(code ?? name ?? ""))
@@ -98,11 +98,15 @@ const fetched = (response: Response, codings: ReadonlyArray<string>): Bytes =>
   })
 
 /** Goes on with a stream as its first bytes decide, so many of them if there are; one without any is none. */
-const byStart = (bytes: Bytes, length: number, onStart: (start: Uint8Array, bytes: Bytes) => Bytes): Bytes =>
+const byStart = (
+  bytes: ByteStream,
+  length: number,
+  onStart: (start: Uint8Array, bytes: ByteStream) => ByteStream
+): ByteStream =>
   Stream.unwrap(Effect.gen(function*() {
     const pull = yield* Stream.toPull(bytes)
     const chunks: Array<Uint8Array> = []
-    const gather: Effect.Effect<Bytes, HttpClientError.HttpClientError> = Effect.suspend(() =>
+    const gather: Effect.Effect<ByteStream, HttpClientError.HttpClientError> = Effect.suspend(() =>
       chunks.reduce((size, chunk) => size + chunk.length, 0) < length
         ? pull.pipe(
           Effect.flatMap((more) => {
@@ -114,10 +118,10 @@ const byStart = (bytes: Bytes, length: number, onStart: (start: Uint8Array, byte
         : Effect.succeed(Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))))
     )
     const whole = yield* gather
-    return chunks.every((chunk) => chunk.length === 0) ? Stream.empty : onStart(concat(chunks), whole)
+    return chunks.every((chunk) => chunk.length === 0) ? Stream.empty : onStart(Bytes.concat(chunks), whole)
   }))
 
-const decode = (response: Response, decoder: ContentDecoder, coding: string, bytes: Bytes): Bytes =>
+const decode = (response: Response, decoder: ContentDecoder, coding: string, bytes: ByteStream): ByteStream =>
   byStart(bytes, 1, (start, bytes) =>
     Option.match(decoder(coding, start), {
       onNone: () => Stream.fail(undecoded(response, coding)),
@@ -128,8 +132,8 @@ const decodeAll = (
   response: Response,
   decoder: ContentDecoder,
   codings: ReadonlyArray<string>,
-  bytes: Bytes
-): Bytes => Arr.reduceRight(codings, bytes, (bytes, coding) => decode(response, decoder, coding, bytes))
+  bytes: ByteStream
+): ByteStream => Arr.reduceRight(codings, bytes, (bytes, coding) => decode(response, decoder, coding, bytes))
 
 /** The content of a `fetch`, which leaves the headers as they were whether or not it has decoded it. */
 const decodeFetched = (
@@ -137,7 +141,7 @@ const decodeFetched = (
   decoder: ContentDecoder,
   codings: ReadonlyArray<string>,
   last: string
-): Bytes => {
+): ByteStream => {
   const sign = signs.get(last)
   const stranger = codings.find((coding) => !ofSomeFetches.has(coding)) ?? (sign === undefined ? last : undefined)
   return byStart(
@@ -152,7 +156,7 @@ const decodeFetched = (
   )
 }
 
-const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyArray<string>): Bytes => {
+const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyArray<string>): ByteStream => {
   const codings = listed.filter((coding) => coding !== "identity")
   const last = codings.at(-1)
   if (Option.exists(HttpClientResponse.toWeb(response), ({ body }) => body === null)) return Stream.empty
@@ -189,7 +193,7 @@ export const upTo =
 
 /** All bytes of a stream. */
 export const collect = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Effect.Effect<Uint8Array<ArrayBuffer>, E, R> =>
-  Effect.map(Stream.runCollect(bytes), concat)
+  Effect.map(Stream.runCollect(bytes), Bytes.concat)
 
 /** The response with its content decoded, and read as a whole up to a limit. The headers agree with the content. */
 export const receive = (response: Response, decoder: ContentDecoder, limit: number): Response => {

@@ -46,9 +46,6 @@ export const join = (chunks: Iterable<Uint8Array>, size: number): Uint8Array<Arr
   return all
 }
 
-export const concat = (chunks: ReadonlyArray<Uint8Array>): Uint8Array<ArrayBuffer> =>
-  join(chunks, chunks.reduce((size, { length }) => size + length, 0))
-
 const growth = 4
 
 /** The bytes of a content of at most so many. A stream is read no further than that. */

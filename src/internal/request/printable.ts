@@ -1,7 +1,7 @@
 /** Text of others, as it may stand in a message or a log. */
 
 /** What acts on a terminal, breaks a line or turns the direction of text, instead of being read. */
-const unreadable = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
+export const unreadable = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
 const names: ReadonlyMap<string, string> = new Map([["\n", "\\n"], ["\r", "\\r"], ["\t", "\\t"]])
 

@@ -46,13 +46,19 @@ const sandboxIsGone = "the session's sandbox is gone: recover it (recover, or th
 
 const wayOutOf = new Map(Object.entries(wayOut))
 
+/** The fence of a session in a state in which nothing can begin. */
+export const inactive = (status: string): Fence => ({
+  _tag: "Inactive",
+  why: `the session was ${status === "error" ? "in error" : status}`
+})
+
 /** The fence that the failure of a turn or a command shows, which has answered nothing: nothing of it has run. */
 const unusable = ({ reason }: AshError): Fence | undefined => {
   switch (reason._tag) {
     case "WrongState":
       return reason.status === undefined || reason.status === "active" || reason.status === "ended"
         ? undefined
-        : { _tag: "Inactive", why: `the session was ${reason.status === "error" ? "in error" : reason.status}` }
+        : inactive(reason.status)
     case "TurnFailed":
       return sandboxGone.test(reason.error)
         ? { _tag: "Gone", why: `its sandbox is gone (${reason.error})` }

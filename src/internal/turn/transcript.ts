@@ -209,7 +209,7 @@ export class Conversation {
     if (id !== undefined && this.#answered.has(id)) return
     if (id !== undefined) this.#answered.add(id)
     // A subagent's prompt is the input of the call that started it.
-    const own = parent === undefined ? Predicate.isString(message.content) ? message.content : undefined : undefined
+    const own = parent === undefined && Predicate.isString(message.content) ? message.content : undefined
     if (own !== undefined && own.trim() !== "") return this.#add({ _tag: "User", text: own })
     blocksOf({ _tag: "User", type: "user", message }).forEach((block, index) => {
       if (block._tag === "ToolResult") {

@@ -15,8 +15,6 @@ import { AgentText, blocksOf, makeWriter, present } from "./agentText.ts"
 import { type Budget, bytesOf, spend, type TextListener } from "./textAccumulator.ts"
 import { unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
 
-export { blocksOf }
-
 /** How much of a turn is kept where it is not asked for as a whole, in bytes. */
 const keptOfTurn = 1_048_576
 

@@ -51,14 +51,8 @@ export const cancel = (handle: HandleState): Effect.Effect<SessionRestarted, Ash
   }))
 
 /** What to do about a session that is not fenced: nothing, unless it is not active. */
-const inactive = ({ id, services }: HandleState) =>
-  Effect.map(
-    services.sessions.get(id),
-    ({ status }): Fence | undefined =>
-      status === "active"
-        ? undefined
-        : { _tag: "Inactive", why: `the session was ${status === "error" ? "in error" : status}` }
-  )
+const ifInactive = ({ id, services }: HandleState) =>
+  Effect.map(services.sessions.get(id), ({ status }) => status === "active" ? undefined : Gated.inactive(status))
 
 /** Makes the session usable again, unless it is. */
 export const recover = (handle: HandleState): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
@@ -67,7 +61,7 @@ export const recover = (handle: HandleState): Effect.Effect<Option.Option<Sessio
     if (isClosed()) return yield* closed(recoverOperation, id)
     const gate = yield* services.gates.enter(recoverOperation, id, options)
     return yield* gate.restarting.withPermits(1)(Effect.gen(function*() {
-      const fence = gate.fence ?? (yield* inactive(handle))
+      const fence = gate.fence ?? (yield* ifInactive(handle))
       return fence === undefined ? Option.none() : Option.some(yield* makeUsable(handle, gate, fence))
     }))
   }))
