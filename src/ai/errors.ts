@@ -16,13 +16,13 @@ export const fromAsh = (method: string) => (error: AshError): AiError.AiError =>
   const description = error.message
   const metadata = { ash: { reason: reason._tag, nothingHappened } }
   const { retryAfter } = error
-  if (reason._tag === "RateLimited" && nothingHappened) {
+  if (reason._tag === "RateLimited") {
     return aiError(method, new AiError.RateLimitError({ ...(retryAfter && { retryAfter }), metadata }))
   }
   if (reason._tag === "Unauthorized") {
     return aiError(method, new AiError.AuthenticationError({ kind: "InvalidKey", description, metadata }))
   }
-  if (reason._tag === "InvalidRequest" && nothingHappened) {
+  if (reason._tag === "InvalidRequest") {
     return aiError(method, new AiError.InvalidRequestError({ parameter: reason.field, description, metadata }))
   }
   if (nothingHappened && error.isRetryable) {

@@ -14,8 +14,12 @@ import * as Ref from "effect/Ref"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { AshLanguageModel } from "../../src/ai.ts"
+import { fromAsh } from "../../src/ai/errors.ts"
+import * as RequestOptions from "../../src/client/RequestOptions.ts"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import { AshError, type AshErrorReason } from "../../src/schema/AshError.ts"
+import * as Reasons from "../../src/schema/Reasons.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 
 const echo: AgentScript.AgentScript = ({ prompt }) =>
@@ -139,6 +143,21 @@ describe("conversations", () => {
       assert.strictEqual((yield* chat.generateText({ prompt: "Two" })).text, "You wrote: Two")
     }).pipe(Effect.provide(model), Effect.provide(server())))
 
+  it.effect("a history without marks that two conversations have is refused", () =>
+    Effect.gen(function*() {
+      for (const chat of [yield* Chat.empty, yield* Chat.empty]) yield* chat.generateText({ prompt: "One" })
+      const prompt = Prompt.make([
+        { role: "user", content: "One" },
+        { role: "assistant", content: "You wrote: One" },
+        { role: "user", content: "Two" }
+      ])
+      assert.deepStrictEqual(reasonOf(yield* errorOf(LanguageModel.generateText({ prompt }))), [
+        "InvalidRequestError",
+        false
+      ])
+      assert.strictEqual((yield* (yield* AshEmbedded.AskedTurns).all).length, 2)
+    }).pipe(Effect.provide(model), Effect.provide(server())))
+
   it.effect("a second branch is refused, never mixed in", () =>
     Effect.gen(function*() {
       const chat = yield* Chat.empty
@@ -243,6 +262,18 @@ describe("generateObject", () => {
       Effect.provide(server(answering({ title: "a", due: "2026-01-01T00:00:00.000Z" })))
     ))
 
+  it.effect("is bounded by the time limit of the program in the place of a budget", () =>
+    Effect.gen(function*() {
+      yield* LanguageModel.generateObject({ prompt: "Plan", schema: Plan }).pipe(
+        RequestOptions.withTimeouts({ turn: "5 minutes" })
+      )
+      const [asked] = yield* (yield* AshEmbedded.AskedTurns).all
+      assert.isUndefined(asked?.options.maxBudgetUsd)
+    }).pipe(
+      Effect.provide(model),
+      Effect.provide(server(answering({ title: "a", due: "2026-01-01T00:00:00.000Z" })))
+    ))
+
   it.effect("an answer that does not match is an error that no program repeats", () =>
     Effect.gen(function*() {
       const error = yield* errorOf(LanguageModel.generateObject({ prompt: "Plan", schema: Plan }))
@@ -293,6 +324,21 @@ describe("options", () => {
 })
 
 describe("errors", () => {
+  const message = "it failed"
+  const kinds: ReadonlyArray<readonly [reason: AshErrorReason, kind: string, isRetryable: boolean]> = [
+    [new Reasons.RateLimited({ message }), "RateLimitError", true],
+    [new Reasons.Unauthorized({ message }), "AuthenticationError", false],
+    [new Reasons.InvalidRequest({ message, field: "content" }), "InvalidRequestError", false],
+    [new Reasons.NotReached({ message }), "InternalProviderError", true],
+    [new Reasons.AtCapacity({ message }), "InternalProviderError", true],
+    [new Reasons.ConnectionLost({ message }), "UnknownError", false],
+    [new Reasons.NotFound({ message }), "UnknownError", false]
+  ]
+  it.each(kinds.map((kind) => [kind[0]._tag, ...kind] as const))("%s", (_, reason, kind, isRetryable) => {
+    const error = fromAsh("generateText")(new AshError({ operation: "SessionHandle.stream", reason }))
+    assert.deepStrictEqual(reasonOf(error), [kind, isRetryable])
+  })
+
   it.effect("of what did something are not repeated, of what did nothing are", () => {
     let fails = true
     const script: AgentScript.AgentScript = (turn) => fails ? Stream.make(AgentScript.fail("it broke")) : echo(turn)

@@ -120,6 +120,20 @@ describe("with", () => {
     assert.strictEqual(reasonOf(await failure(session.ask("More"))), "SessionFenced")
   })
 
+  it("signals add up, and further options leave the others as they are", async () => {
+    await using ash = await connect(embedded())
+    await using session = await ash.sessions.open({ agent: "endless" })
+    const controller = new AbortController()
+    const inner = ash.with({ signal: controller.signal, timeouts: { turn: 1 } }).with({
+      signal: new AbortController().signal,
+      timeout: "1 minute"
+    })
+    assert.strictEqual(reasonOf(await failure(inner.sessions.attach(session.id).ask("Hello"))), "TimedOut")
+    const reason = new Error("the user left")
+    controller.abort(reason)
+    assert.strictEqual(await failure(inner.agents.list()), reason)
+  })
+
   it("a session ends with its block also where its signal has aborted", async () => {
     await using ash = await connect(embedded())
     const controller = new AbortController()
