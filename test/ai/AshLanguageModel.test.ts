@@ -75,6 +75,19 @@ describe("generateText", () => {
       }).pipe(Effect.provide(model), Effect.provide(server(() => Stream.make(AgentScript.finish({ subtype })))))
   )
 
+  it.effect("counts what caches gave and took among the tokens in", () =>
+    Effect.gen(function*() {
+      const { usage } = yield* LanguageModel.generateText({ prompt: "Hello" })
+      assert.deepStrictEqual(usage.inputTokens, { uncached: 1, cacheRead: 20, cacheWrite: 300, total: 321 })
+    }).pipe(
+      Effect.provide(model),
+      Effect.provide(server(() =>
+        Stream.make(AgentScript.finish({
+          usage: { input_tokens: 1, cache_read_input_tokens: 20, cache_creation_input_tokens: 300, output_tokens: 4 }
+        }))
+      ))
+    ))
+
   it.effect("sends files that agents take, and refuses others before anything is sent", () =>
     Effect.gen(function*() {
       const prompt = (mediaType: string, data: Uint8Array | string) =>
@@ -303,6 +316,15 @@ describe("what is refused before anything is sent", () => {
       ),
       Effect.provide(server())
     ))
+
+  it.effect("a system message behind an answer", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat.empty
+      yield* chat.generateText({ prompt: "One" })
+      const prompt = [{ role: "system", content: "Be brief." }, { role: "user", content: "Two" }] as const
+      assert.deepStrictEqual(reasonOf(yield* errorOf(chat.generateText({ prompt }))), ["InvalidRequestError", false])
+      assert.strictEqual((yield* (yield* AshEmbedded.AskedTurns).all).length, 1)
+    }).pipe(Effect.provide(model), Effect.provide(server())))
 
   it.effect("a prompt without a user's message", () =>
     Effect.gen(function*() {
