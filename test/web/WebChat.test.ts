@@ -363,6 +363,7 @@ describe("a request that is refused", () => {
     ["a message that replaces one", 409, { ...body, messageId: "user-1" }, {}],
     ["an answer that is to be made again", 409, { ...body, trigger: "regenerate-message" }, {}],
     ["a file that agents do not take", 415, withParts(file("video/mp4", "data:video/mp4;base64,AAAA")), {}],
+    ["text that is not sent along", 415, withParts(file("text/plain", "https://page.test/a.txt")), {}],
     ["a file of the machine", 415, withParts(file("image/png", "file:///etc/passwd")), {}],
     ["data that is no base64", 415, withParts(file("image/png", "data:image/png;base64,*")), {}],
     ["10 MB", 413, withParts({ type: "text", text: "x".repeat(10_000_000) }), {}],
