@@ -94,9 +94,12 @@ const nextStep = (
       parts,
       `plan/${nameOf({ generation, step })}`,
       Planned,
-      Effect.map(
-        plan({ id: payload.id, agent: payload.agent, input: payload.input, step, last: turns.at(-1) }),
-        (step) => ({ step })
+      parts.steps.decide(
+        payload.id,
+        Effect.map(
+          plan({ id: payload.id, agent: payload.agent, input: payload.input, step, last: turns.at(-1) }),
+          (step) => ({ step })
+        )
       )
     ).pipe(Effect.map(({ step }) => step))
 

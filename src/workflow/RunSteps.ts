@@ -151,6 +151,8 @@ export const make = (services: StepServices) => {
       }
     }),
     takePlace,
+    /** Asks a plan, as long as the run is not cancelled. */
+    decide: <A, E>(id: string, plan: Effect.Effect<A, E>) => cancellations.orCancelled(id)(plan),
     open: (payload: AgentRunPayload, generation: number) =>
       cancellations.orCancelled(payload.id)(open(services, payload, generation)),
     bring: (id: string, sessionId: string, brought: ReadonlyArray<BroughtFile>) => {

@@ -227,6 +227,45 @@ describe("a run that is cancelled", () => {
       }).pipe(Effect.provide(layer({ maxRunning: 1 }, agent)))
     }))
 
+  /** A plan of one turn, which is told when it decides that this was the last, and does when it is let. */
+  const deciding = Effect.map(
+    Effect.all([Deferred.make<void>(), Deferred.make<void>()]),
+    ([begun, end]) => {
+      const plans: AshWorkflow.WorkerOptions["plans"] = {
+        slow: ({ step }) =>
+          step === 0
+            ? Effect.succeed(ask("go"))
+            : Deferred.succeed(begun, undefined).pipe(Effect.andThen(Deferred.await(end)), Effect.as(undefined))
+      }
+      return { plans, begun: Deferred.await(begun), end: Deferred.succeed(end, undefined) }
+    }
+  )
+
+  it.live("ends while its plan decides", () =>
+    Effect.gen(function*() {
+      const { begun, plans } = yield* deciding
+      yield* Effect.gen(function*() {
+        yield* start({ plan: "slow" })
+        yield* begun
+        yield* (yield* AgentRuns).cancel("one")
+        assert.strictEqual((yield* Effect.flip(result()))._tag, "RunCancelled")
+        assert.strictEqual(yield* alive, 0)
+      }).pipe(Effect.provide(layer({ plans })))
+    }))
+
+  it.live("does not succeed where it comes to its end before it looks", () =>
+    Effect.gen(function*() {
+      const { begun, end, plans } = yield* deciding
+      yield* Effect.gen(function*() {
+        yield* start({ plan: "slow" })
+        yield* begun
+        yield* (yield* AgentRuns).cancel("one")
+        yield* end
+        assert.strictEqual((yield* Effect.flip(result()))._tag, "RunCancelled")
+        assert.deepInclude(yield* status(), { state: "cancelled" })
+      }).pipe(Effect.provide(layer({ plans, cancelInterval: "1 hour" })))
+    }))
+
   it.live("stays as it is where it has ended", () =>
     Effect.gen(function*() {
       yield* finish()
@@ -327,6 +366,8 @@ describe("what goes wrong at the server", () => {
       const error = yield* Effect.flip(result())
       assert.strictEqual(error._tag === "AshError" ? error.reason._tag : error._tag, "NotFound")
       assert.deepInclude(yield* status(), { state: "failed" })
+      // Nothing of the second was sent, and no claim on it is left.
+      assert.deepStrictEqual((yield* (yield* AgentRuns).turns("one")).map(({ status }) => status), ["done"])
     }).pipe(Effect.provide(layer())))
 
   it.live("ends a run of an agent that is not there", () =>
