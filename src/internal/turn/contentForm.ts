@@ -108,7 +108,7 @@ export const makeForms = <A>(
         find: Effect.suspend(() => isBrowser() ? Effect.succeed(known) : ask),
         send: (form, sendAs) => {
           const sending = (form: ContentForm) => Effect.tap(sendAs(form), () => learn(form))
-          return form !== undefined ? sending(form) : sending("SeveralBlocks").pipe(
+          return form !== undefined ? sendAs(form) : sending("SeveralBlocks").pipe(
             // A server that takes no blocks does nothing with them; neither does one that refuses something else.
             Effect.catchReason("AshError", "InvalidRequest", (_, error) =>
               sending("TextOnly").pipe(

@@ -28,6 +28,7 @@
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import * as Semaphore from "effect/Semaphore"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
@@ -55,6 +56,8 @@ export interface Holder {
   readonly what: "turn" | "command"
   /** Fails it from outside. */
   readonly cancelled: Deferred.Deferred<never, AshError>
+  /** Is called when it is failed from outside. */
+  onCancelled: (error: AshError) => void
 }
 
 /**
@@ -123,8 +126,8 @@ const withRunning = (state: GateState, running: Holder | undefined): GateState =
   state._tag === "Restarting" ? { ...state, running } : settled(state.fence, running)
 
 /** Fails a turn or a command from outside. */
-export const cancelHolder = ({ cancelled }: Holder, error: AshError) => {
-  Deferred.doneUnsafe(cancelled, Effect.fail(error))
+export const cancelHolder = (holder: Holder, error: AshError) => {
+  if (Deferred.doneUnsafe(holder.cancelled, Effect.fail(error))) holder.onCancelled(error)
 }
 
 const leftRunning = {
@@ -140,7 +143,9 @@ export class Gate {
   /** Whether nothing more of the holder is to be sent. */
   #isOver = false
   /** Held while the session is stopped or resumed, so that what waits finds it as it was left. */
-  readonly restarting: Semaphore.Semaphore = Semaphore.makeUnsafe(1)
+  readonly #restarting = Semaphore.makeUnsafe(1)
+  /** What holds that, and what waits for it. */
+  #restarts = 0
 
   constructor({ fence, halted, usageBefore }: KnownGate) {
     this.#state = settled(fence, undefined)
@@ -176,6 +181,11 @@ export class Gate {
     return this.#state.fence?._tag === "Broken"
   }
 
+  /** Whether nothing keeps anything out, and nothing stops or resumes the session. */
+  get isUsable(): boolean {
+    return this.fence === undefined && this.#restarts === 0
+  }
+
   /** Whether the holder has still to be sent, for the first time or again. */
   get isWaiting(): boolean {
     return this.#holder !== undefined && !this.#isOver && !this.runs(this.#holder)
@@ -196,7 +206,7 @@ export class Gate {
 
   /** Lets a turn or a command in. Nothing of it runs before it is sent. */
   enter(what: Holder["what"]): Holder {
-    this.#holder = { what, cancelled: Deferred.makeUnsafe() }
+    this.#holder = { what, cancelled: Deferred.makeUnsafe(), onCancelled: constVoid }
     this.#isOver = false
     return this.#holder
   }
@@ -249,6 +259,19 @@ export class Gate {
   cancel(holder: Holder | undefined, fence: Fence, error: AshError) {
     this.#state = withFence(this.#state, fence)
     if (holder !== undefined) cancelHolder(holder, error)
+  }
+
+  /** Runs what may stop or resume the session, or has to find it as it was left, one at a time. */
+  restarting<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => {
+      this.#restarts += 1
+      return Effect.ensuring(
+        this.#restarting.withPermits(1)(effect),
+        Effect.sync(() => {
+          this.#restarts -= 1
+        })
+      )
+    })
   }
 
   /** The session is stopped and resumed from now on. */

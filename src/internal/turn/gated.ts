@@ -99,22 +99,23 @@ const advised = (error: AshError, { halted }: SessionMemory): AshError => {
 }
 
 /** Holds the gate of a session until the scope closes, and fences the session where it is left while it runs. */
-export const holdGate = Effect.fnUntraced(function*(
+export const holdGate = (
   gate: Gate,
   what: Holder["what"],
   onBroken: (hasFailed: boolean) => Effect.Effect<void> = () => Effect.void
-) {
-  const holder = gate.enter(what)
-  // Before the gate opens again, as scopes close from the last to the first.
-  yield* Scope.addFinalizer(
-    yield* Scope.Scope,
-    Effect.suspend(() => {
-      const how = gate.leave(holder)
-      return how === "over" ? Effect.void : onBroken(how === "failed")
-    })
-  )
-  return holder
-})
+): Effect.Effect<Holder, never, Scope.Scope> =>
+  Effect.flatMap(Scope.Scope, (scope) => {
+    const holder = gate.enter(what)
+    // Before the gate opens again, as scopes close from the last to the first.
+    const leave = Scope.addFinalizer(
+      scope,
+      Effect.suspend(() => {
+        const how = gate.leave(holder)
+        return how === "over" ? Effect.void : onBroken(how === "failed")
+      })
+    )
+    return Effect.as(leave, holder)
+  })
 
 /** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
 export const enterUnfenced = Effect.fnUntraced(function*(
@@ -125,7 +126,8 @@ export const enterUnfenced = Effect.fnUntraced(function*(
 ) {
   const gate = yield* gates.enter(operation, id, {})
   const holder = yield* holdGate(gate, what)
-  yield* gate.restarting.withPermits(1)(Effect.suspend(() => {
+  if (gate.isUsable) return { gate, holder }
+  yield* gate.restarting(Effect.suspend(() => {
     const { fence } = gate
     if (fence?._tag === "Stopped") return Effect.mapError(fence.restart(gate), within(operation))
     return fence !== undefined && gate.isShut ? Effect.fail(fenced(operation, id, fence)) : Effect.void
@@ -153,8 +155,8 @@ const controlOf = ({ gate, holder, onRefused, onSend, operation, refusal, sessio
     onSend?.()
   }
   const attempt: Control["attempt"] = (send) => (sending) =>
-    Effect.flatMap(Deferred.isDone(holder.cancelled), (isCancelled) => {
-      if (isCancelled) return Deferred.await(holder.cancelled)
+    Effect.suspend(() => {
+      if (Deferred.isDoneUnsafe(holder.cancelled)) return Deferred.await(holder.cancelled)
       const refused = refusal?.() ?? (gate.fence !== undefined && gate.isShut
         ? fenced(operation, sessionId, gate.fence)
         : undefined)
@@ -225,7 +227,9 @@ export const gatedTurn = (options: HolderOptions, makeFold: TurnFold.Make): Turn
         gate.remember({ usageBefore })
       }
     }),
-    abort: Deferred.await(holder.cancelled),
+    onAbort: (abort) => {
+      holder.onCancelled = abort
+    },
     makeFold: (options) => makeFold({ ...options, before: usageBefore }),
     receive: (events) => events.forEach(see),
     fail: (error) => {

@@ -23,8 +23,8 @@ export interface Control {
 export const uncontrolled: Control = { attempt: identity }
 
 export interface TurnControl extends Control {
-  /** Fails when the turn is to end; absent where nothing ends it. */
-  readonly abort: Effect.Effect<never, AshError> | undefined
+  /** Has something called when the turn is to end. */
+  readonly onAbort: (abort: (error: AshError) => void) => void
   /** Makes what the events are folded into. */
   readonly makeFold: TurnFold.Make
   /** Sees events before the consumer does. */
@@ -57,7 +57,8 @@ export interface TurnAnswer {
   readonly body: Stream.Stream<Uint8Array, AshError>
   /** When the message was sent, by the clock's nanoseconds. */
   readonly startedAt: bigint
-  readonly http: HttpExchange | undefined
+  /** The exchange, for a failure. */
+  readonly http: (() => HttpExchange) | undefined
   /** Takes secrets out of the server's text of a failure. */
   readonly redact: Redact
 }
@@ -65,7 +66,7 @@ export interface TurnAnswer {
 /** Of a turn that nothing holds back, and of which no more is kept than its failure needs. */
 export const uncontrolledTurn: TurnControl = {
   ...uncontrolled,
-  abort: undefined,
+  onAbort: constVoid,
   makeFold: TurnFold.foldForFailure,
   receive: constVoid,
   fail: identity

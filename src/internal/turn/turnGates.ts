@@ -6,8 +6,8 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { constVoid } from "effect/Function"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import { AshError } from "../../schema/AshError.ts"
 import { SessionBusy } from "../../schema/Reasons.ts"
 import { readDuration } from "../request/durations.ts"
@@ -22,14 +22,19 @@ export interface BusyOptions {
   readonly waitAtMost?: Duration.Input | undefined
 }
 
+/** A turn or a command in the queue of a session. */
+interface Place {
+  /** Is called when it is the first one. */
+  wake: () => void
+}
+
 /** A gate that is in use, or that is kept for its quiet. */
 interface Entry {
   readonly gate: Gate
-  readonly lock: Semaphore.Semaphore
-  /** Handles that keep it, the turn or command that holds it, and those that wait. */
+  /** The turn or command that is inside, and behind it those that wait. */
+  readonly queue: Array<Place>
+  /** Handles that keep it, and what is in the queue. */
   users: number
-  /** The turn or command that holds it, and those that wait. */
-  queued: number
 }
 
 /** The gates of sessions, by their ids. */
@@ -52,6 +57,14 @@ const busy = (operation: string, sessionId: string, message: string) =>
 const knownOf = ({ fence, memory: { halted, usageBefore } }: Gate): KnownGate => ({ fence, halted, usageBefore })
 
 const nothingKnown: KnownGate = { fence: undefined, halted: undefined, usageBefore: unknownBefore }
+
+/** A place in the queue of a gate. */
+interface Taken {
+  readonly entry: Entry
+  readonly place: Place
+}
+
+const longestWait = Duration.minutes(10)
 
 /** How many sessions that are not in use, and may be entered, are kept for what their turns have used. */
 const mostUsed = 1000
@@ -80,9 +93,8 @@ class Registry {
   acquire(id: string): Entry {
     const entry = this.#entries.get(id) ?? {
       gate: new Gate(this.#known.get(id) ?? this.#used.get(id) ?? nothingKnown),
-      lock: Semaphore.makeUnsafe(1),
-      users: 0,
-      queued: 0
+      queue: [],
+      users: 0
     }
     entry.users += 1
     this.#known.delete(id)
@@ -91,9 +103,32 @@ class Registry {
     return entry
   }
 
+  isBusy(id: string): boolean {
+    return (this.#entries.get(id)?.queue.length ?? 0) > 0
+  }
+
+  /** Takes the last place of the queue. */
+  enter(id: string): Taken {
+    const entry = this.acquire(id)
+    const place: Place = { wake: constVoid }
+    entry.queue.push(place)
+    return { entry, place }
+  }
+
+  /** Leaves the queue, unless it has, and lets in the one behind. */
+  leave(id: string, entry: Entry, place: Place, now: bigint) {
+    const { queue } = entry
+    const index = queue.indexOf(place)
+    if (index === -1) return
+    queue.splice(index, 1)
+    if (index === 0) queue[0]?.wake()
+    this.release(id, entry, now)
+  }
+
   release(id: string, entry: Entry, now: bigint) {
     entry.users -= 1
     this.#forget(id, entry, now)
+    if (this.#resting.length === 0) return
     const next = this.#resting.findIndex(({ until }) => until > now)
     for (const rested of this.#resting.splice(0, next === -1 ? this.#resting.length : next)) {
       this.#forget(rested.id, rested.entry, now)
@@ -122,17 +157,12 @@ class Registry {
   }
 }
 
-/** Counts the turn or command that holds the gate, and those that wait for it, until the scope closes. */
-const queue = (entry: Entry) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      entry.queued += 1
-    }),
-    () =>
-      Effect.sync(() => {
-        entry.queued -= 1
-      })
-  )
+/** Waits until a place is the first one. Those that fail at once when they are let in do so one after another. */
+const first = ({ queue }: Entry, place: Place) =>
+  Effect.callback<void>((resume) => {
+    if (queue[0] === place) return resume(Effect.void)
+    place.wake = () => resume(Effect.yieldNow)
+  })
 
 /** Waits until a session is quiet. */
 const quiet = ({ memory }: Gate) =>
@@ -144,31 +174,37 @@ const quiet = ({ memory }: Gate) =>
 /** Makes gates that none of their sessions has used yet. */
 export const make = (): TurnGates => {
   const registry = new Registry()
-  const keep = (id: string) =>
+  const leave = (id: string, { entry, place }: Taken) =>
+    Effect.map(Clock.currentTimeNanos, (now) => registry.leave(id, entry, place, now))
+  const use = (id: string) =>
     Effect.acquireRelease(
       Effect.sync(() => registry.acquire(id)),
       (entry) => Effect.map(Clock.currentTimeNanos, (now) => registry.release(id, entry, now))
-    )
-  const use = (id: string) => Effect.map(keep(id), ({ gate }) => gate)
+    ).pipe(Effect.map(({ gate }) => gate))
 
   return {
     use,
     find: (id) => registry.find(id),
     size: () => registry.size,
     update: (id, change) => Effect.scoped(Effect.map(use(id), change)),
-    enter: Effect.fnUntraced(function*(operation, id, { waitAtMost = "10 minutes", whenBusy = "wait" }) {
+    enter: Effect.fnUntraced(function*(operation, id, { waitAtMost = longestWait, whenBusy = "wait" }) {
       const limit = yield* readDuration(operation, "waitAtMost", waitAtMost)
-      const entry = yield* keep(id)
-      if (whenBusy === "fail" && entry.queued > 0) {
-        return yield* busy(operation, id, `the session ${id} is in use: a turn or a command runs in it`)
-      }
-      yield* queue(entry)
-      const { gate, lock } = entry
-      yield* Effect.timeoutOrElse(Effect.andThen(lock.takeScoped(1), Effect.suspend(() => quiet(gate))), {
+      const { entry, place } = yield* Effect.acquireRelease(
+        Effect.suspend(() =>
+          whenBusy === "fail" && registry.isBusy(id)
+            ? Effect.fail(busy(operation, id, `the session ${id} is in use: a turn or a command runs in it`))
+            : Effect.succeed(registry.enter(id))
+        ),
+        (taken) => leave(id, taken)
+      )
+      const { gate, queue } = entry
+      // Most sessions are free.
+      if (queue[0] === place && gate.memory.quietUntil === 0n) return gate
+      yield* Effect.timeoutOrElse(Effect.andThen(first(entry, place), Effect.suspend(() => quiet(gate))), {
         duration: limit,
         orElse: () =>
           Effect.fail(busy(operation, id, `the session ${id} was still in use after ${Duration.format(limit)}`))
-      })
+      }).pipe(Effect.onError(() => leave(id, { entry, place })))
       return gate
     })
   }

@@ -57,32 +57,26 @@ class TurnReader {
   start(send: TurnToSend["send"], scope: Scope.Scope): Effect.Effect<unknown> {
     const held = Scope.forkUnsafe(scope)
     const read = Effect.flatMap(Scope.provide(send, held), (answer) => this.#read(answer, held))
-    return Effect.flatMap(
-      Effect.forkIn(read, scope, { startImmediately: true }),
-      (fiber) => this.#watch(fiber, scope)
-    )
+    // Before it is sent: what ends it then keeps it from being sent.
+    this.#source.control.onAbort((error) => this.#break(Exit.fail(error)))
+    return Effect.map(Effect.forkIn(read, scope, { startImmediately: true }), (fiber) => {
+      this.#fiber = fiber
+      fiber.addObserver((end) => {
+        this.#arrivals.finish(end)
+        this.#timers?.stop()
+      })
+    })
   }
 
   #read(answer: TurnAnswer, held: Scope.Scope): Effect.Effect<never, AshError | Cause.Done> {
     return Effect.flatMap(Channel.toPullScoped(answer.body.channel, held), (pull) => {
       this.#begin(answer)
-      return Effect.forever(Effect.flatMap(pull, (batch) => this.#add(batch)), { disableYield: true })
+      return this.#addAll(pull)
     })
   }
 
-  /** Ends the turn when it is to be ended, and its timers with the scope. */
-  #watch(fiber: Fiber.Fiber<never, AshError | Cause.Done>, scope: Scope.Scope): Effect.Effect<unknown> {
-    this.#fiber = fiber
-    fiber.addObserver((end) => this.#arrivals.finish(end))
-    const { abort } = this.#source.control
-    const stop = Scope.addFinalizer(scope, Effect.sync(() => this.#timers?.stop()))
-    return abort === undefined ? stop : Effect.andThen(
-      stop,
-      Effect.forkIn(
-        Effect.onError(abort, (cause) => Effect.sync(() => this.#break(Exit.failCause(cause)))),
-        scope
-      )
-    )
+  #addAll(pull: Pull.Pull<ReadonlyArray<Uint8Array>, AshError>): Effect.Effect<never, AshError | Cause.Done> {
+    return Effect.forever(Effect.flatMap(pull, (batch) => this.#add(batch)), { disableYield: true })
   }
 
   #begin(answer: TurnAnswer) {

@@ -23,7 +23,7 @@ const nothingSent = ({ id, services }: HandleState): Effect.Effect<SessionRestar
 /** Stops and resumes the session, and with it ends its holder. */
 const cancelByRestart = (handle: HandleState, gate: Gate, holder: Holder | undefined) => {
   const { restarts } = gate.memory
-  return gate.restarting.withPermits(1)(Effect.gen(function*() {
+  return gate.restarting(Effect.gen(function*() {
     if (handle.isClosed()) return yield* closed(cancelOperation, handle.id)
     // What was to be cancelled is over since: another call has restarted the session.
     const { lastRestart } = gate.memory
@@ -60,7 +60,7 @@ export const recover = (handle: HandleState): Effect.Effect<Option.Option<Sessio
     const { id, isClosed, options, services } = handle
     if (isClosed()) return yield* closed(recoverOperation, id)
     const gate = yield* services.gates.enter(recoverOperation, id, options)
-    return yield* gate.restarting.withPermits(1)(Effect.gen(function*() {
+    return yield* gate.restarting(Effect.gen(function*() {
       const fence = gate.fence ?? (yield* ifInactive(handle))
       return fence === undefined ? Option.none() : Option.some(yield* makeUsable(handle, gate, fence))
     }))

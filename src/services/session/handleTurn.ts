@@ -3,6 +3,7 @@ import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -19,7 +20,7 @@ import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts
 import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { Turn } from "../../schema/Turn.ts"
-import { closed, type ExecOptions, type HandleState } from "./handleState.ts"
+import { closed, type ExecOptions, type HandleState, type SessionHandleOptions } from "./handleState.ts"
 import { ensureRemembered, ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
 
 /** A stay in a session over several turns, between which nothing else runs. */
@@ -66,14 +67,14 @@ const enter = Effect.fnUntraced(function*(
   const usable = stay?.restarts === undefined
     ? Effect.andThen(allowed, ensureUsable(handle, operation, gate))
     : Effect.as(ensureRemembered(handle, operation, gate, stay.restarts), Option.none<SessionRestarted>())
-  const restarted = yield* Effect.raceFirst(usable, Deferred.await(holder.cancelled))
+  const restarted = yield* (gate.isUsable ? usable : Effect.raceFirst(usable, Deferred.await(holder.cancelled)))
   const refusal = () => isClosed() ? closed(operation, id) : undefined
   return { restarted, holder: { gate, holder, operation, refusal, sessionId: id } }
 })
 
 /** Stops the turn, and with it the session, which the next that uses it resumes. */
 const stopTurn = (handle: HandleState, gate: Gate) =>
-  gate.restarting.withPermits(1)(
+  gate.restarting(
     Effect.andThen(
       stop(handle),
       Effect.sync(() => {
@@ -117,13 +118,14 @@ const withRestarts = (
   return withEvent(restarted, events)
 }
 
-/** What a handle sets of its turns. */
-const withOptions = ({ options: { buffer, timeouts } }: HandleState) => (own: RequestOptionsInput) =>
-  merge(own)({ timeouts, buffer })
+/** What a handle sets of its turns. The options of turn after turn are the same, and so read once. */
+const withOptions = memoize(({ buffer, timeouts }: SessionHandleOptions) =>
+  memoize((own: RequestOptionsInput): RequestOptionsInput => merge(own)({ timeouts, buffer }))
+)
 
 /** The bounds of the handle's turns. */
 export const limits = (handle: HandleState, operation: string): Effect.Effect<TurnLimits, AshError> =>
-  Effect.updateService(handle.services.turns.limits(operation), RequestOptions, withOptions(handle))
+  Effect.updateService(handle.services.turns.limits(operation), RequestOptions, withOptions(handle.options))
 
 /** A message of a handle. */
 interface HandleRequest {
@@ -160,7 +162,7 @@ const begin = Effect.fnUntraced(function*(
   const turn = services.turns.stream(
     request,
     () => Effect.sync(() => Gated.gatedTurn({ ...holder, onSend }, makeFold))
-  ).pipe(Stream.updateService(RequestOptions, withOptions(handle)))
+  ).pipe(Stream.updateService(RequestOptions, withOptions(handle.options)))
   if (recovery !== "restart" || stay?.restarts !== undefined) return withEvent(restarted, turn)
   return withRestarts(
     turn,

@@ -17,7 +17,7 @@ export const stop = ({ api, policy }: SessionsParts, id: string): Effect.Effect<
 /** Makes a session active again; one that a handle has stopped as that handle would, with its workspace. */
 const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
   Effect.scoped(Effect.flatMap(parts.gates.use(id), (gate) =>
-    gate.restarting.withPermits(1)(Effect.suspend(() => {
+    gate.restarting(Effect.suspend(() => {
       const { fence } = gate
       if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
       return Effect.tap(resume(parts, id), () => Effect.sync(() => gate.resumed()))

@@ -122,14 +122,16 @@ export const ensureUsable = (
   operation: string,
   gate: Gate
 ): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
-  gate.restarting.withPermits(1)(Effect.suspend(() => {
-    const { fence } = gate
-    if (fence === undefined) return Effect.succeedNone
-    if (fence._tag === "Stopped" || (handle.options.recovery === "restart" && gate.memory.halted === undefined)) {
-      return Effect.asSome(makeUsable(handle, gate, fence))
-    }
-    return gate.isShut ? Effect.fail(Gated.fenced(operation, handle.id, fence)) : Effect.succeedNone
-  })).pipe(Effect.mapError(within(operation)))
+  Effect.suspend(() =>
+    gate.isUsable ? Effect.succeedNone : gate.restarting(Effect.suspend(() => {
+      const { fence } = gate
+      if (fence === undefined) return Effect.succeedNone
+      if (fence._tag === "Stopped" || (handle.options.recovery === "restart" && gate.memory.halted === undefined)) {
+        return Effect.asSome(makeUsable(handle, gate, fence))
+      }
+      return gate.isShut ? Effect.fail(Gated.fenced(operation, handle.id, fence)) : Effect.succeedNone
+    })).pipe(Effect.mapError(within(operation)))
+  )
 
 /** Fails where the agent of a session may not remember the turn before, as the session was restarted since or has to be. */
 export const ensureRemembered = (
@@ -138,7 +140,7 @@ export const ensureRemembered = (
   gate: Gate,
   restarts: number
 ): Effect.Effect<void, AshError> =>
-  gate.restarting.withPermits(1)(Effect.suspend(() => {
+  gate.restarting(Effect.suspend(() => {
     const { fence, memory } = gate
     const why = memory.restarts !== restarts ? memory.lastRestart?.reason : fence?.why
     return why === undefined ? Effect.void : new AshError({

@@ -77,6 +77,38 @@ describe("the gates of sessions", () => {
       assert.strictEqual(gates.size(), 0)
     }))
 
+  it.effect("let in the one behind one that has waited too long, though its scope is still open", () =>
+    Effect.gen(function*() {
+      const gates = TurnGates.make()
+      const [first, late, next] = yield* Effect.all([Scope.make(), Scope.make(), Scope.make()])
+      yield* Scope.provide(enter(gates, "s"), first)
+      const waiting = yield* Effect.forkChild(
+        Effect.flip(Scope.provide(gates.enter("test", "s", { waitAtMost: "1 minute" }), late)),
+        { startImmediately: true }
+      )
+      const behind = yield* Effect.forkChild(Scope.provide(enter(gates, "s"), next), { startImmediately: true })
+      yield* TestClock.adjust("1 minute")
+      assert.strictEqual((yield* Fiber.join(waiting)).reason._tag, "SessionBusy")
+      yield* Scope.close(first, Exit.void)
+      yield* Fiber.join(behind)
+      yield* Scope.close(next, Exit.void)
+      yield* Effect.scoped(gates.enter("test", "s", { whenBusy: "fail" }))
+      yield* Scope.close(late, Exit.void)
+      assert.strictEqual(gates.size(), 0)
+    }))
+
+  it.effect("let in thousands of which each fails at once", () =>
+    Effect.gen(function*() {
+      const gates = TurnGates.make()
+      const first = yield* Scope.make()
+      yield* Scope.provide(enter(gates, "s"), first)
+      const failing = Effect.exit(Effect.scoped(Effect.andThen(enter(gates, "s"), Effect.fail("x"))))
+      const waiting = yield* Effect.replicateEffect(Effect.forkChild(failing, { startImmediately: true }), 3_000)
+      yield* Scope.close(first, Exit.void)
+      for (const exit of yield* Fiber.joinAll(waiting)) assert.deepStrictEqual(exit, Exit.fail("x"))
+      assert.strictEqual(gates.size(), 0)
+    }))
+
   /** A model of one gate: who is inside, who waits in which order, and whether it is fenced. */
   it.effect("let one in at a time, in the order in which they came, whichever is interrupted, and forget no fence", () =>
     Effect.gen(function*() {
