@@ -7,6 +7,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -65,6 +66,16 @@ const warnOfOutputFormat = ({ operation, options: { outputFormat } }: TurnReques
   )
 }
 
+/** What is kept of a response while its turn is read: not what it was asked for by. */
+const answerOf = (
+  response: HttpClientResponse.HttpClientResponse,
+  body: TurnAnswer["body"],
+  startedAt: bigint
+): TurnAnswer => {
+  const redact = redactOf(response.request)
+  return { body, startedAt, http: () => exchange(response, "", redact), redact }
+}
+
 /** Sends the message, when there is room for another stream. */
 const send = Effect.fnUntraced(function*(
   { api, forms, policy }: Parts,
@@ -102,10 +113,7 @@ const send = Effect.fnUntraced(function*(
     Effect.flatMap(Clock.currentTimeNanos, (startedAt) =>
       Effect.map(
         limited(forms.send(known, (form) => Effect.flatMap(prepareAs(form), (send) => send({ ...sending, before })))),
-        ({ response, value: { body } }): TurnAnswer => {
-          const redact = redactOf(response.request)
-          return { body, startedAt, http: exchange(response, "", redact), redact }
-        }
+        ({ response, value: { body } }) => answerOf(response, body, startedAt)
       ))
   return yield* policy.attempt(api.send.operation, attempt(start))
 })

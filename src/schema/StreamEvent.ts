@@ -304,8 +304,24 @@ const kinds = new Map([
 /** A copy that does not keep the text it was cut from in memory. */
 const copyOf = (text: string): string => [...text].join("")
 
-/** The decoder for events of a name. Total: unexpected data becomes `Unknown`. */
-export const streamEventKind = (name: string): StreamEventKind => kinds.get(name) ?? makeKind(copyOf(name))
+/** The last kind with a name of each length, for all streams: there are few names, and none is looked up twice in a row. */
+const last: Array<StreamEventKind> = []
+
+/** Lengths of names that are known again. */
+const longestName = 32
+
+/**
+ * The decoder for events of a name, which stands in a text from `start` to before `end`. Total: unexpected data becomes
+ * `Unknown`.
+ */
+export const streamEventKind = (text: string, start = 0, end = text.length): StreamEventKind => {
+  const known = last[end - start]
+  if (known !== undefined && startsAt(text, start, known.name)) return known
+  const name = text.slice(start, end)
+  const kind = kinds.get(name) ?? makeKind(copyOf(name))
+  if (name.length < longestName) last[name.length] = kind
+  return kind
+}
 
 /** Decodes the name and the data of an event. */
 export const streamEventFromText = (event: string, data: string): StreamEvent =>

@@ -141,9 +141,13 @@ const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number):
   const isInPieces = hasRoomForPieces(limit)
   return (input, mark, contents) =>
     Effect.flatMap(
-      isInPieces ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) : encode(input),
-      (json) =>
-        Effect.mapBoth(HttpBody.json(json), { onFailure: noJson, onSuccess: (body) => jsonBody(body, harmless) })
+      isInPieces && Object.values(recordOf(input)).some(Predicate.isObjectKeyword)
+        ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) :
+        encode(input),
+      (json) => {
+        const body = Result.try(() => HttpBody.jsonUnsafe(json))
+        return Result.isSuccess(body) ? Effect.succeed(jsonBody(body.success, harmless)) : Effect.fail(noJson())
+      }
     )
 }
 

@@ -30,9 +30,15 @@ export interface EventKind<A> {
   readonly decode: (text: string, start: number, end: number) => A
 }
 
+/** What an event without a name is. */
+const unnamed = "message"
+
+/** The kind whose name stands in a text from `start` to before `end`. */
+type KindOf<A> = (text: string, start: number, end: number) => EventKind<A>
+
 /** The parser of one stream. A class, as methods stay compiled when a stream ends, and closures do not. */
 export class EventParser<A> {
-  readonly #kindOf: (name: string) => EventKind<A>
+  readonly #kindOf: KindOf<A>
   readonly #maxEventSize: number
   #events: Array<A> = []
   #isStart = true
@@ -48,15 +54,13 @@ export class EventParser<A> {
   #data: string | undefined
   #dataStart = 0
   #dataEnd = 0
-  /** The last kind with a name of each length: a turn has few, and none is looked up twice in a row. */
-  readonly #kinds: Array<EventKind<A>> = []
   #hasReturns = false
   #isAfterReturn = false
 
   /** An event may have so many characters. */
-  constructor(kindOf: (name: string) => EventKind<A>, maxEventSize: number) {
+  constructor(kindOf: KindOf<A>, maxEventSize: number) {
     this.#kindOf = kindOf
-    this.#message = kindOf("message")
+    this.#message = kindOf(unnamed, 0, unnamed.length)
     this.#maxEventSize = maxEventSize
   }
 
@@ -136,7 +140,8 @@ export class EventParser<A> {
       if (startsAt(text, position, "data:")) {
         this.#addData(text, text.charCodeAt(position + 5) === space ? position + 6 : position + 5, end)
       } else if (startsAt(text, position, "event:")) {
-        this.#kind = this.#kindAt(text, text.charCodeAt(position + 6) === space ? position + 7 : position + 6, end)
+        const start = text.charCodeAt(position + 6) === space ? position + 7 : position + 6
+        this.#kind = start === end ? undefined : this.#kindOf(text, start, end)
       } else if (end - position === 4 && startsAt(text, position, "data")) {
         this.#addData("", 0, 0)
       } else if (end - position === 5 && startsAt(text, position, "event")) {
@@ -167,14 +172,5 @@ export class EventParser<A> {
     }
     this.#kind = undefined
     this.#data = undefined
-  }
-
-  #kindAt(text: string, start: number, end: number): EventKind<A> | undefined {
-    const known = this.#kinds[end - start]
-    if (known !== undefined && startsAt(text, start, known.name)) return known
-    if (start === end) return undefined
-    const kind = this.#kindOf(text.slice(start, end))
-    if (end - start < 32) this.#kinds[end - start] = kind
-    return kind
   }
 }

@@ -10,7 +10,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { AssistantMessage, ClaudeMessage, MessageBlock, UserMessage } from "../../schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
-import { parseJson, startsAt } from "../../schema/Wire.ts"
+import { parseJson } from "../../schema/Wire.ts"
 import {
   type Budget,
   bytesOf,
@@ -36,14 +36,17 @@ const ownMark = "\"parent_tool_use_id\":null,\"uuid\":\""
 const ownEnd = "\"parent_tool_use_id\":null}"
 const ownMarkBeforeEnd = ownMark.length + "00000000-0000-0000-0000-000000000000\"}".length
 
+/** As `startsWith`, which costs more in a string that is a part of another. */
+const standsAt = (json: string, position: number, word: string) => json.indexOf(word, position) === position
+
 /** Whether a piece is marked as the agent's own, where no text of an agent's can stand: its quotes are escaped. */
 const isPlainlyOwn = (json: string) =>
-  startsAt(json, json.length - ownMarkBeforeEnd, ownMark) || startsAt(json, json.length - ownEnd.length, ownEnd)
+  standsAt(json, json.length - ownMarkBeforeEnd, ownMark) || standsAt(json, json.length - ownEnd.length, ownEnd)
 
 const endsInUuid = /"uuid":"[^"]+"\}$/
 
 /** How long the end of a piece is that has its id. */
-const endLength = "\"uuid\":\"00000000-0000-0000-0000-000000000000\"}".length
+const endLength = "00000000-0000-0000-0000-000000000000\"}".length
 
 /** A mark of the end of a piece, which has its id. The piece itself would keep in memory what it is a part of. */
 const markOf = (json: string): number => {
@@ -246,7 +249,7 @@ export class AgentText {
       this.#unattributed = undefined
       return
     }
-    if (startsAt(json, deltaTypeAt, deltaType)) {
+    if (standsAt(json, deltaTypeAt, deltaType)) {
       if (this.#unattributed !== undefined && isPlainlyOwn(json)) return this.#attribute(this.#unattributed, true)
       if (this.#unattributed === undefined && !mayHaveText.test(json)) {
         if (!this.#hasStarted && isPlainlyOwn(json)) this.#takeUnstarted()

@@ -39,12 +39,27 @@ interface Part {
   text: string
   /** How long it is, though not all of it may be kept. */
   length: number
+  /** How long it was when its pieces were last joined. */
+  joined: number
   /** How much of the end of the text no `Partial` event has confirmed as the agent's own. */
   unconfirmed: number
   /** Of pieces: whether more may follow, whether the model was asked again. */
   state: "open" | "closed" | "retried" | "complete"
   isBehindTool: boolean
 }
+
+/**
+ * Engines keep every piece of a text until it is looked into. That is done when it has doubled: a text in pieces takes many
+ * times its length.
+ */
+const append = (part: Part, text: string) => {
+  part.text += text
+  if (part.text.length < 2 * part.joined) return
+  part.joined = part.text.length
+  start.test(part.text)
+}
+
+const start = /^/
 
 /** What has been settled belongs to no message that anything could be added to. */
 const settled: StartedMessage = { id: undefined }
@@ -82,7 +97,7 @@ export class TextAccumulator {
       this.#pendingSize += pendingSizeOf(part)
     }
     if (part.text.length === part.length && this.#hasRoom(part, text)) {
-      part.text += text
+      append(part, text)
       this.#pendingSize += text.length
     }
     part.length += text.length
@@ -179,7 +194,7 @@ export class TextAccumulator {
   }
 
   #add(message: StartedMessage, state: Part["state"]): Part {
-    const part: Part = { message, text: "", length: 0, unconfirmed: 0, state, isBehindTool: this.#toolUsed }
+    const part: Part = { message, text: "", length: 0, joined: 0, unconfirmed: 0, state, isBehindTool: this.#toolUsed }
     this.#toolUsed = false
     this.#parts.push(part)
     this.#last = part

@@ -6,7 +6,6 @@ import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import { AshError } from "../../schema/AshError.ts"
 import type { ClaudeMessage } from "../../schema/ClaudeMessage.ts"
-import type { HttpExchange } from "../../schema/HttpExchange.ts"
 import { StreamTruncated, TurnFailed, TurnMixed } from "../../schema/Reasons.ts"
 import { type DoneEvent, mayBeBlock, type StreamEvent, type TurnErrorEvent } from "../../schema/StreamEvent.ts"
 import { printable, printableLines } from "../request/printable.ts"
@@ -36,7 +35,7 @@ const isWork: ReadonlySet<ClaudeMessage["_tag"]> = new Set(["Assistant", "User",
 /** The events of a turn up to its end. A class, as methods stay compiled when a turn ends, and closures do not. */
 export class TurnEnding {
   readonly #source: TurnSource
-  readonly #http: HttpExchange | undefined
+  readonly #http: TurnAnswer["http"]
   readonly #redact: Redact
   readonly #fold: TurnFold.State
   /** What was taken back by the event that is folded. */
@@ -106,7 +105,7 @@ export class TurnEnding {
   failure(error: AshError): AshError {
     const { reason } = error
     return withKnown(reason._tag === "ConnectionLost" ? this.truncated(reason.message) : error, {
-      http: reason.http ?? this.#http,
+      http: reason.http ?? this.#http?.(),
       // Of turns that are mixed it is not known which one was read.
       ...(reason._tag === "TurnMixed" ? {} : { partialTurn: hideTurn(TurnFold.toTurn(this.#fold)) })
     })
