@@ -110,11 +110,13 @@ const send = Effect.fnUntraced(function*(
   })
   // The turn begins with the sending that is answered: what was refused before was none.
   const start: Attempt<TurnAnswer, Scope.Scope> = (sending) =>
-    Effect.flatMap(Clock.currentTimeNanos, (startedAt) =>
-      Effect.map(
+    Clock.clockWith((clock) => {
+      const startedAt = clock.currentTimeNanosUnsafe()
+      return Effect.map(
         limited(forms.send(known, (form) => Effect.flatMap(prepareAs(form), (send) => send({ ...sending, before })))),
         ({ response, value: { body } }) => answerOf(response, body, startedAt)
-      ))
+      )
+    })
   return yield* policy.attempt(api.send.operation, attempt(start))
 })
 

@@ -99,15 +99,15 @@ export const makeForms = <A>(
     ),
     (ask): ContentForms => {
       let known: ContentForm | undefined
-      const learn = (form: ContentForm) =>
-        Effect.sync(() => {
-          known = form
-        })
+      const learn = (form: ContentForm) => {
+        known = form
+      }
+      const asked = Effect.tap(ask, (form) => Effect.sync(() => learn(form)))
       return {
         // The console of a page shows each refusal, so that it does not ask.
-        find: Effect.suspend(() => isBrowser() ? Effect.succeed(known) : ask),
+        find: Effect.suspend(() => known !== undefined || isBrowser() ? Effect.succeed(known) : asked),
         send: (form, sendAs) => {
-          const sending = (form: ContentForm) => Effect.tap(sendAs(form), () => learn(form))
+          const sending = (form: ContentForm) => Effect.tap(sendAs(form), () => Effect.sync(() => learn(form)))
           return form !== undefined ? sendAs(form) : sending("SeveralBlocks").pipe(
             // A server that takes no blocks does nothing with them; neither does one that refuses something else.
             Effect.catchReason("AshError", "InvalidRequest", (_, error) =>
