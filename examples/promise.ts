@@ -16,6 +16,8 @@ const tour = async () => {
   // Agents
   const name = "promise-example"
   const agent = await ash.agents.create({ name, systemPrompt: "You are a helpful assistant." })
+  // Leaves the server as it was, also where something fails.
+  await using _ = { [Symbol.asyncDispose]: () => ash.agents.delete(name) }
   console.log(`Deployed: ${agent.name} v${agent.version}`)
   console.log(`Agents: ${(await ash.agents.list()).length}`)
 
@@ -48,8 +50,6 @@ const tour = async () => {
     if (!(error instanceof AshError)) throw error
     console.log(`Error: ${error.reason._tag}: ${error.message}`)
   }
-
-  await ash.agents.delete(name)
 }
 
 try {

@@ -111,13 +111,13 @@ export const layer = <E, R>(
     const respond = (chunks: Stream.Stream<UiMessageChunk>) =>
       EventStream.toHttpServerResponse(EventStream.make(framesOf(chunks), options, headers))
 
+    /** The one who asks: who may not learns nothing of what is taken, or there. */
     const userOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
       const user = yield* Effect.mapError(authorize(request), refused(401, notSignedIn))
       return user === undefined || user === "" ? yield* refused(401, notSignedIn)() : user
     })
 
     const send = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
-      // One who may not learns nothing of what is taken.
       const user = yield* userOf(request)
       const body = yield* bodyOf(request, maxBodySize)
       const content = yield* contentOf(body)
@@ -130,8 +130,8 @@ export const layer = <E, R>(
       answer: (found: A) => HttpServerResponse.HttpServerResponse
     ) =>
     (request: HttpServerRequest.HttpServerRequest) =>
-      idOf.pipe(
-        Effect.flatMap((id) => Effect.map(userOf(request), (user) => keyOf(user, id))),
+      userOf(request).pipe(
+        Effect.flatMap((user) => Effect.map(idOf, (id) => keyOf(user, id))),
         Effect.flatMap(use),
         Effect.map(answer),
         answered

@@ -380,6 +380,29 @@ describe("a request that is refused", () => {
       })
   )
 
+  const routes = [["GET", ""], ["GET", "/stream"], ["DELETE", "/stream"]] as const
+  it.each(routes)(
+    "a user who may not, whatever the chat, on %s :id%s: 401",
+    (method, route) =>
+      withChat(echo, {}, async (handler) => {
+        const statusOf = async (id: string, name: string) =>
+          (await handler(new Request(`http://page.test/api/chat/${id}${route}`, { method, ...asUser(name) }))).status
+        for (const id of ["chat", "no%20id", "x".repeat(100)]) {
+          for (const name of ["", "throw"]) assert.strictEqual(await statusOf(id, name), 401, `${id}, ${name}`)
+        }
+        assert.strictEqual(await statusOf("no%20id", "ada"), 404)
+      })
+  )
+
+  it("a chat whose id is longer than it may be in a path: 400, and 404", () =>
+    withChat(echo, {}, async (handler) => {
+      for (const [length, sent, asked] of [[1, 200, 200], [100, 200, 200], [101, 400, 404]] as const) {
+        const id = "x".repeat(length)
+        assert.strictEqual(await post(handler, { ...body, id }), sent)
+        assert.strictEqual((await get(handler, id)).status, asked)
+      }
+    }))
+
   it("a message behind as many turns as a chat may have: 429", async () => {
     const { begun, finish, script } = makeEndless()
     await withChat(script, { maxTurns: 2 }, async (handler) => {
