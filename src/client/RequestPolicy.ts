@@ -5,6 +5,7 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -60,6 +61,8 @@ export interface CallOptions<A, R> {
   readonly onWire?: OnWire<A, R> | undefined
   /** Is called while large contents go out. */
   readonly onSent?: Sending["onSent"]
+  /** The settings of the call, where they are read. */
+  readonly settings?: Settings | undefined
 }
 
 /** The options of a call, those of its layer under them, and what is read of them. */
@@ -88,12 +91,15 @@ const settingsOf = (options: RequestOptionsInput): Settings => {
   }
 }
 
+/** Changes the options of a call: the same ones each time into the same. */
+export type OptionsOver = (own: RequestOptionsInput) => RequestOptionsInput
+
 /** The settings of calls. Options are the same from call to call, and so checked and read once. */
 const makeSettings = (layerOptions: RequestOptionsInput) => {
   const known = new WeakMap<RequestOptionsInput, Settings>()
-  return (operation: string): Effect.Effect<Settings, AshError> =>
+  return (operation: string, over: OptionsOver = identity): Effect.Effect<Settings, AshError> =>
     Effect.contextWith((context: Context.Context<never>) => {
-      const own = Context.get(context, RequestOptions)
+      const own = over(Context.get(context, RequestOptions))
       const settings = known.get(own)
       return settings !== undefined ? Effect.succeed(settings) : Effect.map(checkOptions(operation, own), () => {
         const settings = settingsOf(merge(own)(layerOptions))
@@ -200,8 +206,8 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
     attempt: Attempt<A, R>,
     options?: CallOptions<A, R>
   ) => Effect.Effect<A, AshError, R>
-  /** The options of the layer with those of the fiber over them. */
-  readonly settings: (operation: string) => Effect.Effect<Settings, AshError>
+  /** The options of the layer with those of the fiber over them, and a change of these. */
+  readonly settings: (operation: string, over?: OptionsOver) => Effect.Effect<Settings, AshError>
   /** What is recorded of a turn, if anything is. */
   readonly recorded: (context: Context.Context<never>) => Recorded | undefined
   /** Waits until another session may be open, and counts it until the scope closes. */
@@ -223,9 +229,9 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
         const repeat = <A, R>(
           operation: Operation,
           attempt: Attempt<A, R>,
-          { onSent, onWire, repetition = operation.repetition, timeLimit }: CallOptions<A, R> = {}
-        ) =>
-          Effect.flatMap(settings(operation.name), (settings) => {
+          { onSent, onWire, repetition = operation.repetition, settings: known, timeLimit }: CallOptions<A, R> = {}
+        ) => {
+          const apply = (settings: Settings) => {
             const policy: Policy = {
               ...boundsOf(operation, repetition, settings, timeLimit),
               retry: settings.retry,
@@ -234,7 +240,9 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
               rateLimit: operation.rateLimit && rateLimits[operation.rateLimit]
             }
             return applyPolicy(operation.name, policy, attempt, onWire)
-          })
+          }
+          return known === undefined ? Effect.flatMap(settings(operation.name), apply) : apply(known)
+        }
         const exchange: RequestPolicy["Service"]["exchange"] = ({ operation, prepare }, request, options) =>
           withSpan(operation.name)(Effect.flatMap(prepare(request), (send) => repeat(operation, send, options)))
         return RequestPolicy.of({

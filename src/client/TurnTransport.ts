@@ -31,7 +31,7 @@ import { objectionsToFormat } from "../schema/outputSchema.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
 import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
-import { RequestPolicy } from "./RequestPolicy.ts"
+import { type OptionsOver, RequestPolicy, type Settings } from "./RequestPolicy.ts"
 
 /** A message, and what is to become of its turn. */
 export interface TurnRequest {
@@ -43,6 +43,8 @@ export interface TurnRequest {
   readonly onTurnError: OnTurnError
   /** What the turn counts in, beside the budgets of the layer. */
   readonly budgets?: Budgets | undefined
+  /** What it changes of the options of the call. */
+  readonly over?: OptionsOver | undefined
 }
 
 /** What the sending of turns needs. */
@@ -81,7 +83,7 @@ const send = Effect.fnUntraced(function*(
   { api, forms, policy }: Parts,
   request: TurnRequest,
   { attempt }: TurnControl,
-  limits: TurnLimits,
+  settings: Settings,
   account: TurnAccount | undefined
 ) {
   const { content, operation, options, sessionId } = request
@@ -104,6 +106,7 @@ const send = Effect.fnUntraced(function*(
         Effect.mapError(Effect.fromResult(toForm(content, form)), (reason) => refused(request, reason)),
         prepare
       )
+  const { turn: limits } = settings
   const limited = limitOrElse({
     duration: limits.turn,
     orElse: () => Effect.fail(timedOut(operation, "turn", limits.turn))
@@ -117,7 +120,7 @@ const send = Effect.fnUntraced(function*(
         ({ response, value: { body } }) => answerOf(response, body, startedAt)
       )
     })
-  return yield* policy.attempt(api.send.operation, attempt(start))
+  return yield* policy.attempt(api.send.operation, attempt(start), { settings })
 })
 
 /** Makes what controls a turn, as the options of the call have it. */
@@ -126,14 +129,15 @@ type MakeControl = (options: RequestOptionsInput) => Effect.Effect<TurnControl, 
 /** What is to be read, with an account where there is a budget. */
 const open = Effect.fnUntraced(function*(parts: Parts, request: TurnRequest, makeControl: MakeControl) {
   const { onTurnError, operation, sessionId } = request
-  const { options, turn: limits } = yield* parts.policy.settings(operation)
+  const settings = yield* parts.policy.settings(operation, request.over)
+  const { options, turn: limits } = settings
   const ledgers = ledgersOf(parts.policy.budgets, request.budgets)
   const account = ledgers.length === 0 ? undefined : new TurnAccount(sessionId, ledgers)
   const made = yield* makeControl(options)
   const control = account === undefined ? made : account.keptBy(made)
   return {
     source: { operation, sessionId, onTurnError, limits, control },
-    send: send(parts, request, control, limits, account)
+    send: send(parts, request, control, settings, account)
   }
 })
 
@@ -144,7 +148,7 @@ export class TurnTransport extends Context.Service<TurnTransport, {
   /** Fails where a budget lets no turn start, for what is done ahead of one. */
   readonly allowed: (operation: string, budgets: Budgets) => Effect.Effect<void, AshError>
   /** The bounds of a turn, as the layer and the call have them. */
-  readonly limits: (operation: string) => Effect.Effect<TurnLimits, AshError>
+  readonly limits: (operation: string, over: OptionsOver) => Effect.Effect<TurnLimits, AshError>
   /** Records a turn from its call to its end, where anything is recorded. */
   readonly observed: <A extends TurnEvent>(call: TurnCall, run: RunTurn<A>) => Stream.Stream<A, AshError>
 }>()("effect-ash/client/TurnTransport") {
@@ -173,7 +177,7 @@ export class TurnTransport extends Context.Service<TurnTransport, {
             const reason = refusalOf(ledgersOf(policy.budgets, budgets))
             return reason === undefined ? Effect.void : Effect.fail(new AshError({ operation, reason }))
           }),
-        limits: (operation) => Effect.map(policy.settings(operation), ({ turn }) => turn),
+        limits: (operation, over) => Effect.map(policy.settings(operation, over), ({ turn }) => turn),
         stream: (request, makeControl) => readTurn(open({ api, forms, policy }, request, makeControl))
       }
     })

@@ -7,7 +7,7 @@ import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { merge, RequestOptions, type RequestOptionsInput } from "../../client/RequestOptions.ts"
+import { merge, type RequestOptionsInput } from "../../client/RequestOptions.ts"
 import { messageOf } from "../../internal/request/operations.ts"
 import { successful } from "../../internal/turn/brokenTurn.ts"
 import type { Fence, Gate, Holder, SessionRestarted } from "../../internal/turn/gate.ts"
@@ -125,7 +125,7 @@ const withOptions = memoize(({ buffer, timeouts }: SessionHandleOptions) =>
 
 /** The bounds of the handle's turns. */
 export const limits = (handle: HandleState, operation: string): Effect.Effect<TurnLimits, AshError> =>
-  Effect.updateService(handle.services.turns.limits(operation), RequestOptions, withOptions(handle.options))
+  handle.services.turns.limits(operation, withOptions(handle.options))
 
 /** A message of a handle. */
 interface HandleRequest {
@@ -158,11 +158,19 @@ const begin = Effect.fnUntraced(function*(
   const onSend = () => {
     handle.latest = { contentKey: contentKeyOf(content), sentAt: clock.currentTimeMillisUnsafe() }
   }
-  const request = { operation, sessionId: id, content, options, onTurnError: "fail", budgets } as const
+  const request = {
+    operation,
+    sessionId: id,
+    content,
+    options,
+    onTurnError: "fail",
+    budgets,
+    over: withOptions(handle.options)
+  } as const
   const turn = services.turns.stream(
     request,
     () => Effect.sync(() => Gated.gatedTurn({ ...holder, onSend }, makeFold))
-  ).pipe(Stream.updateService(RequestOptions, withOptions(handle.options)))
+  )
   if (recovery !== "restart" || stay?.restarts !== undefined) return withEvent(restarted, turn)
   return withRestarts(
     turn,
