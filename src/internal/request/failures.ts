@@ -122,11 +122,12 @@ const fieldOf = (message: string, redact: Redact) => {
   return match?.[1] === undefined ? {} : { field: printable(redact(match[1].replaceAll("/", "."))) }
 }
 
-/**
- * Messages of servers in fixed words (docs/ash.md 2.2), which hold nothing of a request.
- */
-const fixed =
-  /^(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d+ (?:seconds|minutes?)|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)$/
+/** Messages of servers in fixed words (docs/ash.md 2.2), which hold nothing of a request. */
+const fixedWords =
+  /(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d+ (?:seconds|minutes?)|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)/
+
+/** Such a message, or a body that has no more than it. */
+const fixed = new RegExp(`^(?:${fixedWords.source}|\\{"error":"${fixedWords.source}","statusCode":\\d{3}\\})$`)
 
 /** The longest message of a server that an error shows, in characters. */
 const messageLimit = 2_000
@@ -145,20 +146,19 @@ const isUnknownRoute = ({ error, message, statusCode }: ErrorBody): boolean =>
 export const fromResponse = (
   response: HttpClientResponse.HttpClientResponse,
   read: ReadBody,
-  redact: Redact,
+  redactOther: Redact,
   now: number,
   /** Whether the text of what is no error of Ash's may be shown: where answers hold secrets, it may hold one. */
   showsBody = true
 ): AshErrorReason => {
+  const redact: Redact = (text) => fixed.test(text) ? text : redactOther(text)
   const { status } = response
   const { text } = read
   const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
   const serverMessage = body.message ?? body.error ?? undefined
   const message = serverMessage === undefined
     ? unreadableBody(status, read)
-    : `${
-      fixed.test(serverMessage) ? serverMessage : printable(redact(serverMessage)).slice(0, messageLimit)
-    } (${status})`
+    : `${printable(redact(serverMessage)).slice(0, messageLimit)} (${status})`
   const quoted = serverMessage !== undefined || showsBody || isPage(text) ? text : ""
   const http = exchange(response, quoted, redact, typeof body.code === "string" ? body.code : undefined)
   const retryAfter = retryAfterOf(response.headers, now)

@@ -83,15 +83,18 @@ const longest = 65_536
 /** What differs between spellings of a character, and escapes no character: its case, and what a space is written as. */
 const foldOne = (character: string): string => /[+\s]/.test(character) ? " " : character.toLowerCase().charAt(0)
 
-let folded: Uint16Array | undefined
-/** What each UTF-16 unit is folded to. Made when a text is first looked through, as few programs ever do. */
-const foldedCodes = (): Uint16Array =>
-  folded ??= Uint16Array.from({ length: 65_536 }, (_, code) => foldOne(String.fromCharCode(code)).charCodeAt(0))
+/** What each UTF-16 unit is folded to, once it is known; 0 until then. */
+const foldedCodes = new Uint16Array(65_536)
+
+const foldedCode = (text: string, index: number): number => {
+  const code = text.charCodeAt(index)
+  const known = foldedCodes[code] ?? 0
+  return known === 0 ? foldedCodes[code] = foldOne(String.fromCharCode(code)).charCodeAt(0) : known
+}
 
 const fold = (text: string): string => {
-  const codes = foldedCodes()
   let result = ""
-  for (let index = 0; index < text.length; index++) result += String.fromCharCode(codes[text.charCodeAt(index)] ?? 0)
+  for (let index = 0; index < text.length; index++) result += String.fromCharCode(foldedCode(text, index))
   return result
 }
 
@@ -101,11 +104,10 @@ const weight = Array.from({ length: run }).reduce<number>((power) => Math.imul(p
 
 /** Calls back with the hash of each run, and where it begins: in one step for each character, as secrets may be megabytes. */
 const eachRun = (text: string, onRun: (hash: number, from: number) => void): void => {
-  const codes = foldedCodes()
   let hash = 0
   for (let index = 0; index < text.length; index++) {
-    hash = (Math.imul(hash, base) + (codes[text.charCodeAt(index)] ?? 0)) | 0
-    if (index >= run) hash = (hash - Math.imul(weight, codes[text.charCodeAt(index - run)] ?? 0)) | 0
+    hash = (Math.imul(hash, base) + foldedCode(text, index)) | 0
+    if (index >= run) hash = (hash - Math.imul(weight, foldedCode(text, index - run))) | 0
     if (index >= run - 1) onRun(hash, index - run + 1)
   }
 }
