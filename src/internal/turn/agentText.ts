@@ -5,7 +5,6 @@
  * Pieces belong to the message that began before them. A complete message takes the place of its pieces; pieces that no
  * complete message followed count as they are, unless the model was asked again for what they are the start of.
  */
-import * as Hash from "effect/Hash"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { AssistantMessage, ClaudeMessage, MessageBlock, UserMessage } from "../../schema/ClaudeMessage.ts"
@@ -48,14 +47,17 @@ const endsInUuid = /"uuid":"[^"]+"\}$/
 /** How long the end of a piece is that has its id. */
 const endLength = "00000000-0000-0000-0000-000000000000\"}".length
 
-/** A mark of the end of a piece, which has its id. The piece itself would keep in memory what it is a part of. */
-const markOf = (json: string): number => {
-  let mark = json.length
-  for (let index = Math.max(0, json.length - endLength); index < json.length; index++) {
-    mark = (Math.imul(mark, 31) + json.charCodeAt(index)) | 0
+/** A hash of what stands behind a position, and of the length of all. Effect's own computes beyond integers, and is slow on megabytes. */
+const hashOf = (text: string, from = 0): number => {
+  let hash = text.length
+  for (let index = Math.max(0, from); index < text.length; index++) {
+    hash = (Math.imul(hash, 31) + text.charCodeAt(index)) | 0
   }
-  return mark
+  return hash
 }
+
+/** A mark of the end of a piece, which has its id. The piece itself would keep in memory what it is a part of. */
+const markOf = (json: string): number => hashOf(json, json.length - endLength)
 
 /** A field of a JSON value, be it one that has fields. */
 const field = (json: unknown, name: string): unknown => Predicate.isObject(json) ? json[name] : undefined
@@ -354,7 +356,7 @@ export class AgentText {
     const id = present(uuid)
     if (id === undefined) return false
     const content = Result.getOrElse(Result.try(() => JSON.stringify(message.content)), () => "")
-    const mark = `${id} ${content.length} ${Hash.string(content)}`
+    const mark = `${id} ${content.length} ${hashOf(content)}`
     if (this.#seen.has(mark)) return true
     if (spend(this.#budget, bytesOf(mark))) this.#seen.add(mark)
     return false
