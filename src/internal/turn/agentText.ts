@@ -36,7 +36,8 @@ const ownEnd = "\"parent_tool_use_id\":null}"
 const ownMarkBeforeEnd = ownMark.length + "00000000-0000-0000-0000-000000000000\"}".length
 
 /** As `startsWith`, which costs more in a string that is a part of another. */
-const standsAt = (json: string, position: number, word: string) => json.indexOf(word, position) === position
+const standsAt = (json: string, position: number, word: string) =>
+  position >= 0 && json.indexOf(word, position) === position
 
 /** Whether a piece is marked as the agent's own, where no text of an agent's can stand: its quotes are escaped. */
 const isPlainlyOwn = (json: string) =>

@@ -365,7 +365,18 @@ describe("two turns in one stream", () => {
       start("m"),
       ...piece("a")
     ],
-    ["another message behind the first", init({}), start("m"), ...piece("a"), says("a"), start("n")]
+    ["another message behind the first", init({}), start("m"), ...piece("a"), says("a"), start("n")],
+    [
+      "pieces of no author, however long",
+      start("m"),
+      ...piece("a"),
+      says("a"),
+      message(result),
+      ...Array.from(
+        { length: 60 },
+        (_, size) => message({ type: "stream_event", event: { type: "content_block_delta", x: "x".repeat(size) } })
+      )
+    ]
   ]
   it.effect.each(one)("are one where nothing shows otherwise: %s", ([, ...all]) =>
     Effect.gen(function*() {
