@@ -35,6 +35,23 @@ type Send = Effect.Effect<unknown, AshError, Ash.AshServices>
 const write = (files: ReadonlyArray<NewSessionFile>): Send =>
   Effect.flatMap(SessionFiles, ({ write }) => write(sessionId, files, { targetPath: "b" }))
 
+/** A body that is read by its schema: it has its bytes from its class, and what is no part of it cannot be read. */
+class Bundled {
+  readonly bytes: Uint8Array
+  constructor(bytes: Uint8Array) {
+    this.bytes = bytes
+    Object.defineProperty(this, "parent", {
+      enumerable: true,
+      get: () => {
+        throw new Error("there is none")
+      }
+    })
+  }
+  get bundle() {
+    return this.bytes
+  }
+}
+
 /** Whatever stands in a body for a content while it is made, such a text is none. */
 const text = "effect-ash:0.5"
 
@@ -66,6 +83,14 @@ const uploads: ReadonlyArray<readonly [what: string, send: Send, body: unknown]>
     }
   ],
   ["a bundle", Effect.flatMap(Workspaces, ({ upload }) => upload(sessionId, two)), { bundle: base64Of(two) }],
+  [
+    "a bundle of a class",
+    Effect.flatMap(
+      AshApiClient,
+      ({ workspaces }) => workspaces.upload({ params: { id: sessionId }, payload: new Bundled(two) })
+    ),
+    { bundle: base64Of(two) }
+  ],
   [
     "an attachment",
     Effect.flatMap(Attachments, ({ upload }) => upload(sessionId, { filename: "a", content: bytesOf(700_000) })),

@@ -125,6 +125,14 @@ const harmlessIn = function*(schema: SchemaAST.AST, path: string): Generator<str
   }
 }
 
+/** The names of a schema's fields. */
+const namesIn = (ast: SchemaAST.AST): ReadonlyArray<string> =>
+  ast._tag === "Union"
+    ? ast.types.flatMap(namesIn)
+    : ast._tag === "Objects"
+    ? ast.propertySignatures.map(({ name }) => String(name))
+    : []
+
 const noJson = () => new InvalidRequest({ message: "the input must be a JSON-serializable request body", field: "" })
 
 type EncodeBody = (
@@ -138,10 +146,12 @@ const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number):
   const payload = Schema.Union(payloads.map(codecOf))
   const encode = Schema.encodeUnknownEffect(payload)
   const harmless = new Set(harmlessIn(payload.ast, ""))
-  const isInPieces = hasRoomForPieces(limit)
+  const names = hasRoomForPieces(limit) ? namesIn(payload.ast) : []
+  // What is no field of the schema is not read, as it is not sent: its getter may throw.
+  const mayHaveBytes = (input: Fields) => names.some((name) => Predicate.isObjectKeyword(input[name]))
   return (input, mark, contents) =>
     Effect.flatMap(
-      isInPieces && Object.values(recordOf(input)).some(Predicate.isObjectKeyword)
+      mayHaveBytes(recordOf(input))
         ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) :
         encode(input),
       (json) => {
