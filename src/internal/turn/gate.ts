@@ -56,6 +56,8 @@ export interface Holder {
   readonly what: "turn" | "command"
   /** Fails it from outside. */
   readonly cancelled: Deferred.Deferred<never, AshError>
+  /** Why it was failed from outside, if it was. */
+  error: AshError | undefined
   /** Is called when it is failed from outside. */
   onCancelled: (error: AshError) => void
 }
@@ -127,7 +129,10 @@ const withRunning = (state: GateState, running: Holder | undefined): GateState =
 
 /** Fails a turn or a command from outside. */
 export const cancelHolder = (holder: Holder, error: AshError) => {
-  if (Deferred.doneUnsafe(holder.cancelled, Effect.fail(error))) holder.onCancelled(error)
+  if (holder.error !== undefined) return
+  holder.error = error
+  Deferred.doneUnsafe(holder.cancelled, Effect.fail(error))
+  holder.onCancelled(error)
 }
 
 const leftRunning = {
@@ -206,7 +211,7 @@ export class Gate {
 
   /** Lets a turn or a command in. Nothing of it runs before it is sent. */
   enter(what: Holder["what"]): Holder {
-    this.#holder = { what, cancelled: Deferred.makeUnsafe(), onCancelled: constVoid }
+    this.#holder = { what, cancelled: Deferred.makeUnsafe(), error: undefined, onCancelled: constVoid }
     this.#isOver = false
     return this.#holder
   }

@@ -156,8 +156,7 @@ const controlOf = ({ gate, holder, onRefused, onSend, operation, refusal, sessio
   }
   const attempt: Control["attempt"] = (send) => (sending) =>
     Effect.suspend(() => {
-      if (Deferred.isDoneUnsafe(holder.cancelled)) return Deferred.await(holder.cancelled)
-      const refused = refusal?.() ?? (gate.fence !== undefined && gate.isShut
+      const refused = holder.error ?? refusal?.() ?? (gate.fence !== undefined && gate.isShut
         ? fenced(operation, sessionId, gate.fence)
         : undefined)
       if (refused !== undefined) return Effect.fail(refused)
@@ -229,6 +228,7 @@ export const gatedTurn = (options: HolderOptions, makeFold: TurnFold.Make): Turn
     }),
     onAbort: (abort) => {
       holder.onCancelled = abort
+      if (holder.error !== undefined) abort(holder.error)
     },
     makeFold: (options) => makeFold({ ...options, before: usageBefore }),
     receive: (events) => events.forEach(see),

@@ -23,7 +23,7 @@ export interface Control {
 export const uncontrolled: Control = { attempt: identity }
 
 export interface TurnControl extends Control {
-  /** Has something called when the turn is to end. */
+  /** Has something called when the turn is to end; at once where it was to end before. */
   readonly onAbort: (abort: (error: AshError) => void) => void
   /** Makes what the events are folded into. */
   readonly makeFold: TurnFold.Make

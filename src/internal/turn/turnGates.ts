@@ -24,7 +24,7 @@ export interface BusyOptions {
 
 /** A turn or a command in the queue of a session. */
 interface Place {
-  /** Is called when it is the first one. */
+  /** Is called when it is the first one, or has left. */
   wake: () => void
 }
 
@@ -121,6 +121,7 @@ class Registry {
     const index = queue.indexOf(place)
     if (index === -1) return
     queue.splice(index, 1)
+    place.wake()
     if (index === 0) queue[0]?.wake()
     this.release(id, entry, now)
   }
@@ -157,11 +158,15 @@ class Registry {
   }
 }
 
-/** Waits until a place is the first one. Those that fail at once when they are let in do so one after another. */
+/**
+ * Waits until a place is the first one; one that has left is not let in, as its scope has closed. Those that fail at once when
+ * they are let in do so one after another.
+ */
 const first = ({ queue }: Entry, place: Place) =>
   Effect.callback<void>((resume) => {
-    if (queue[0] === place) return resume(Effect.void)
-    place.wake = () => resume(Effect.yieldNow)
+    const look = () => resume(queue[0] === place ? Effect.yieldNow : Effect.interrupt)
+    if (queue.indexOf(place) > 0) place.wake = look
+    else look()
   })
 
 /** Waits until a session is quiet. */

@@ -57,14 +57,14 @@ class TurnReader {
   start(send: TurnToSend["send"], scope: Scope.Scope): Effect.Effect<unknown> {
     const held = Scope.forkUnsafe(scope)
     const read = Effect.flatMap(Scope.provide(send, held), (answer) => this.#read(answer, held))
-    // Before it is sent: what ends it then keeps it from being sent.
-    this.#source.control.onAbort((error) => this.#break(Exit.fail(error)))
     return Effect.map(Effect.forkIn(read, scope, { startImmediately: true }), (fiber) => {
       this.#fiber = fiber
       fiber.addObserver((end) => {
         this.#arrivals.finish(end)
         this.#timers?.stop()
       })
+      // Behind the fiber, which it ends also where the turn was to end before.
+      this.#source.control.onAbort((error) => this.#break(Exit.fail(error)))
     })
   }
 

@@ -97,6 +97,28 @@ describe("the gates of sessions", () => {
       assert.strictEqual(gates.size(), 0)
     }))
 
+  it.effect.each([["before it waits"], ["while it waits"]])(
+    "let in none whose scope closes %s, and end its waiting",
+    ([when]) =>
+      Effect.gen(function*() {
+        const gates = TurnGates.make()
+        const [first, closing, next] = yield* Effect.all([Scope.make(), Scope.make(), Scope.make()])
+        yield* Scope.provide(enter(gates, "s"), first)
+        const close = Scope.close(closing, Exit.void)
+        if (when === "before it waits") yield* close
+        const waiting = yield* Effect.forkChild(Scope.provide(enter(gates, "s"), closing), { startImmediately: true })
+        const behind = yield* Effect.forkChild(Scope.provide(enter(gates, "s"), next), { startImmediately: true })
+        yield* close
+        for (let turn = 0; turn < 5; turn++) yield* Effect.yieldNow
+        const exit = waiting.pollUnsafe()
+        assert.isTrue(exit !== undefined && Exit.hasInterrupts(exit))
+        yield* Scope.close(first, Exit.void)
+        yield* Fiber.join(behind)
+        yield* Scope.close(next, Exit.void)
+        assert.strictEqual(gates.size(), 0)
+      })
+  )
+
   it.effect("let in thousands of which each fails at once", () =>
     Effect.gen(function*() {
       const gates = TurnGates.make()

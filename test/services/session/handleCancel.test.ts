@@ -171,6 +171,34 @@ describe("an interrupted turn that is to be stopped", () => {
   })
 })
 
+describe("a turn that is cancelled when its session was restarted for it", () => {
+  it.effect("ends at once, though there is no room for its stream, and is not sent", () => {
+    const server = make({ retry: { times: 0 }, maxStreams: 1 })
+    return Effect.gen(function*() {
+      const { messages, sessions } = yield* AshClient
+      const handle = sessions.attach(sessionId, { recovery: "restart" })
+      const other = yield* Stream.toPull(
+        messages.send(sessionId, "another").pipe(
+          Stream.updateService(RequestOptions.RequestOptions, RequestOptions.merge({ exclusive: false }))
+        )
+      )
+      yield* other
+      server.happen("paused")
+      yield* Effect.flip(sessions.attach(sessionId).exec("ls"))
+      const before = server.sent().length
+      const turn = Stream.runForEach(
+        handle.stream("one"),
+        ({ _tag }) => _tag === "SessionRestarted" ? handle.cancel() : Effect.void
+      )
+      const fiber = yield* Effect.forkChild(Effect.flip(turn))
+      yield* Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), { times: 10 })
+      assert.isDefined(fiber.pollUnsafe(), "it waits for room")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TurnCancelled")
+      assert.strictEqual(server.sent().length, before)
+    }).pipe(Effect.scoped, Effect.provide(server.layer))
+  })
+})
+
 describe("a handle that is made for each request", () => {
   it.effect("sends one request for a turn", () =>
     use((server, { sessions }) =>
