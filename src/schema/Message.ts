@@ -4,8 +4,18 @@ import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { BytesFromBase64 } from "./Bytes.ts"
 import { type ClaudeMessage, claudeMessageFromJson, ClaudeMessageType, type WithRaw, withRaw } from "./ClaudeMessage.ts"
-import { jsonDecoder } from "./compiled.ts"
-import { harmless, JsonObjectInput, JsonText, nullish, omittable, open, UnknownJson, WellFormed } from "./Wire.ts"
+import { jsonDecoder, readBy } from "./compiled.ts"
+import {
+  carriedJson,
+  harmless,
+  JsonObjectInput,
+  JsonText,
+  nullish,
+  omittable,
+  open,
+  UnknownJson,
+  WellFormed
+} from "./Wire.ts"
 
 const Base64Source = Schema.Struct({
   type: Schema.Literal("base64"),
@@ -117,7 +127,10 @@ export const StoredContent = JsonText.pipe(
     decode: SchemaGetter.transform(storedContentFromJson),
     encode: SchemaGetter.transform(({ raw }) => raw)
   })
-).annotate({ identifier: "StoredContent" })
+).annotate({
+  identifier: "StoredContent",
+  ...readBy((carried) => Option.some(storedContentFromJson(carriedJson(carried))))
+})
 
 /** A stored message. The result of a turn is stored as one, with the role `assistant`; tool results are not stored. */
 export interface StoredMessage extends Schema.Schema.Type<typeof StoredMessage> {}

@@ -2,7 +2,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
-import { jsonDecoder } from "./compiled.ts"
+import { jsonDecoder, readBy } from "./compiled.ts"
 import { JsonText, nullish, open, UnknownJson } from "./Wire.ts"
 
 /** The kind of a session event. Open: a newer server may send others. */
@@ -95,18 +95,24 @@ const row = {
   createdAt: Schema.DateTimeUtcFromString
 }
 
+const Row = Schema.Struct({ ...row, data: nullish(JsonText) })
+
+const decodeRow = jsonDecoder(Row)
+
+const fromRow = ({ data = null, ...row }: typeof Row.Type) => ({
+  ...row,
+  data: Option.getOrElse(
+    decoders.get(row.type)?.(data) ?? Option.none(),
+    (): SessionEventData => ({ _tag: "Unknown", raw: data })
+  ),
+  raw: data
+})
+
 /** An event of a session's timeline: its row, and its data, whose JSON is in `raw`. */
 export interface SessionEvent extends Schema.Schema.Type<typeof SessionEvent> {}
-export const SessionEvent = Schema.Struct({ ...row, data: nullish(JsonText) }).pipe(
+export const SessionEvent = Row.pipe(
   Schema.decodeTo(Schema.toType(Schema.Struct({ ...row, data: SessionEventData, raw: Schema.Json })), {
-    decode: SchemaGetter.transform(({ data = null, ...row }) => ({
-      ...row,
-      data: Option.getOrElse(
-        decoders.get(row.type)?.(data) ?? Option.none(),
-        (): SessionEventData => ({ _tag: "Unknown", raw: data })
-      ),
-      raw: data
-    })),
+    decode: SchemaGetter.transform(fromRow),
     encode: SchemaGetter.transform(({ raw, ...row }) => ({ ...row, data: raw }))
   })
-).annotate({ identifier: "SessionEvent" })
+).annotate({ identifier: "SessionEvent", ...readBy((json) => Option.map(decodeRow(json), fromRow)) })

@@ -212,10 +212,14 @@ const jsonOf = (carried: unknown): Schema.Json =>
     ? carried
     : Result.getOrElse(Result.try((): Schema.Json => JSON.parse(JSON.stringify(carried))), () => null)
 
+/** JSON that is carried as text, or as itself. */
+export const carriedJson = (carried: unknown): Schema.Json =>
+  Predicate.isString(carried) ? parseJson(carried) : jsonOf(carried)
+
 /** JSON carried as text, read by {@link parseJson}. What is carried as itself is taken as it is. */
 export const JsonText = Schema.Unknown.pipe(
   Schema.decodeTo(Schema.Json, {
-    decode: SchemaGetter.transform((carried) => Predicate.isString(carried) ? parseJson(carried) : jsonOf(carried)),
+    decode: SchemaGetter.transform(carriedJson),
     encode: SchemaGetter.transform((json): unknown => JSON.stringify(json))
   })
 )

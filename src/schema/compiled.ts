@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import { type Decode, type DecodeEffect, invalid, missing, set } from "effect/schema/SchemaCompiler"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaParser from "effect/SchemaParser"
-import { UnknownJson } from "./Wire.ts"
+import { carriedJson, JsonText, UnknownJson } from "./Wire.ts"
 
 const schemaOf = (ast: SchemaAST.AST) => Schema.make<Schema.Codec<unknown>>(ast)
 
@@ -162,6 +162,17 @@ const readBoolean: Decode = (json) => typeof json === "boolean" ? json : invalid
 const readLiteral = (literal: unknown): Decode => (json) => json === literal ? json : invalid
 
 /**
+ * Annotates a transformation with a function that decodes as it does: what that answers is not checked once more. Schemas are
+ * made anew of it for a client, and keep what it is annotated with.
+ */
+export const readBy = (read: (json: unknown) => Option.Option<unknown>) => {
+  const decode: Decode = (json) => Option.getOrElse(read(json), () => invalid)
+  return { effectAshRead: decode }
+}
+
+const annotatedReader = SchemaAST.resolveAt<Decode>("effectAshRead")
+
+/**
  * Reads JSON by a schema in one pass. It takes for granted that it is JSON, that a tag is the schema's own whatever the
  * JSON has of that name, and that options are the defaults.
  */
@@ -170,7 +181,11 @@ const reader = (schema: SchemaAST.AST): Decode => {
   if (ast === Schema.Json.ast) return (json) => json
   if (ast === Schema.DateTimeUtcFromString.ast) return readTime
   if (ast === UnknownJson.ast) return (raw) => ({ _tag: "Unknown", raw })
+  if (ast === JsonText.ast) return carriedJson
   if (ast === Schema.Finite.ast) return readNumber
+  // The type of a transformation has its annotations, too.
+  const own = ast.encoding && annotatedReader(ast)
+  if (own !== undefined) return own
   if (ast.encoding === undefined && ast.checks === undefined) {
     switch (ast._tag) {
       case "String":
