@@ -20,7 +20,7 @@ import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts
 import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { Turn } from "../../schema/Turn.ts"
-import { closed, type ExecOptions, type HandleState, type SessionHandleOptions } from "./handleState.ts"
+import { closed, type ExecOptions, type HandleState } from "./handleState.ts"
 import { ensureRemembered, ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
 
 /** A stay in a session over several turns, between which nothing else runs. */
@@ -119,13 +119,13 @@ const withRestarts = (
 }
 
 /** What a handle sets of its turns. The options of turn after turn are the same, and so read once. */
-const withOptions = memoize(({ buffer, timeouts }: SessionHandleOptions) =>
+const withOptions = memoize(({ options: { buffer, timeouts } }: HandleState) =>
   memoize((own: RequestOptionsInput): RequestOptionsInput => merge(own)({ timeouts, buffer }))
 )
 
 /** The bounds of the handle's turns. */
 export const limits = (handle: HandleState, operation: string): Effect.Effect<TurnLimits, AshError> =>
-  handle.services.turns.limits(operation, withOptions(handle.options))
+  handle.services.turns.limits(operation, withOptions(handle))
 
 /** A message of a handle. */
 interface HandleRequest {
@@ -165,7 +165,7 @@ const begin = Effect.fnUntraced(function*(
     options,
     onTurnError: "fail",
     budgets,
-    over: withOptions(handle.options)
+    over: withOptions(handle)
   } as const
   const turn = services.turns.stream(
     request,

@@ -316,6 +316,27 @@ describe("an error", () => {
   })
 })
 
+describe("the options of a handle", () => {
+  it.effect("are those that it was opened with, though another was opened with the same object before", () => {
+    const server = serverOf({ "POST messages": Server.silent })
+    const options: { timeouts: { headers: "1 minute" | "5 minutes" } } = { timeouts: { headers: "1 minute" } }
+    const outcome = Effect.gen(function*() {
+      const { sessions } = yield* AshClient
+      const handle = yield* sessions.open({ agent: "demo" }, options)
+      const fiber = yield* Effect.forkChild(Effect.flip(handle.ask("one")))
+      yield* loops
+      yield* TestClock.adjust("2 minutes")
+      yield* loops
+      return fiber.pollUnsafe()
+    }).pipe(Effect.scoped)
+    return Effect.gen(function*() {
+      assert.isDefined(yield* outcome)
+      options.timeouts.headers = "5 minutes"
+      assert.isUndefined(yield* outcome)
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
 describe("what is run before a turn goes out", () => {
   const open = Effect.flatMap(AshClient, (ash) => ash.sessions.open({ agent: "demo" }))
 
