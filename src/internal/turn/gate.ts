@@ -268,15 +268,16 @@ export class Gate {
 
   /** Runs what may stop or resume the session, or has to find it as it was left, one at a time. */
   restarting<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return Effect.suspend(() => {
-      this.#restarts += 1
-      return Effect.ensuring(
-        this.#restarting.withPermits(1)(effect),
+    return Effect.acquireUseRelease(
+      Effect.sync(() => {
+        this.#restarts += 1
+      }),
+      () => this.#restarting.withPermits(1)(effect),
+      () =>
         Effect.sync(() => {
           this.#restarts -= 1
         })
-      )
-    })
+    )
   }
 
   /** The session is stopped and resumed from now on. */

@@ -1,6 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import { MaxOpsBeforeYield } from "effect/Scheduler"
 import * as Schema from "effect/Schema"
 import { type Fence, Gate, type Holder, type SessionRestarted } from "../../../src/internal/turn/gate.ts"
 import { unknownBefore } from "../../../src/internal/turn/turnUsage.ts"
@@ -169,6 +171,25 @@ describe("the gate of a session", () => {
     assert.deepStrictEqual([halted, lastSequence, restarts, usageBefore.last], [undefined, undefined, 1, "none"])
     assert.strictEqual(lastRestart, restarted)
   })
+
+  it.effect("is usable behind a restart that was waited for, wherever the waiting is interrupted", () =>
+    Effect.gen(function*() {
+      const after = (steps: number) => Effect.replicateEffect(Effect.yieldNow, steps, { discard: true })
+      for (const operations of [3, 4, 5]) {
+        for (let steps = 0; steps < 30; steps++) {
+          const gate = new Gate({ fence: undefined, halted: undefined, usageBefore: unknownBefore })
+          const [running, waiting] = yield* Effect.all(
+            [after(5), Effect.void].map((effect) =>
+              Effect.forkChild(Effect.provideService(gate.restarting(effect), MaxOpsBeforeYield, operations))
+            )
+          )
+          yield* after(steps)
+          if (waiting !== undefined) yield* Fiber.interrupt(waiting)
+          if (running !== undefined) yield* Fiber.join(running)
+          assert.isTrue(gate.isUsable, `${operations} ${steps}`)
+        }
+      }
+    }))
 
   it("keeps the fence of a holder that was sent behind the stop", () => {
     const { gate, holder } = inState(() => {})
