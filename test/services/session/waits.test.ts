@@ -457,6 +457,41 @@ describe.each(ways)("a turn of %s that is interrupted", (_, way) => {
   })
 })
 
+describe.each(
+  [
+    ...ways,
+    ["SessionHandle.exec", ({ sessions }) => sessions.attach(sessionId).exec("ls")],
+    ["Sessions.exec", ({ sessions }) => sessions.exec(sessionId, "ls")]
+  ] satisfies typeof ways
+)("%s while the session is resumed", (_, way) => {
+  it.effect("waits for that, also where nothing kept it out before", () => {
+    const answer = Deferred.makeUnsafe<void>()
+    const server = Server.make(({ path }) =>
+      path.includes(noSession)
+        ? Server.json({ error: "Session not found" }, 404)()
+        : path.endsWith("/resume")
+        ? Effect.as(Deferred.await(answer), Server.json({ session })())
+        : path.endsWith("/exec")
+        ? Server.json({ exitCode: 0, stdout: "", stderr: "" })()
+        : turnOf("Hi.")()
+    )
+    const actions = () =>
+      server.requests.flatMap(({ path }) => path.includes(sessionId) ? path.split("/").slice(-1) : [])
+    return Effect.gen(function*() {
+      const ash = yield* AshClient
+      const resuming = yield* Effect.forkChild(ash.sessions.resume(sessionId))
+      yield* turnsOfTheLoop
+      const fiber = yield* Effect.forkChild(way(ash))
+      yield* Effect.repeat(turnsOfTheLoop, { times: 10 })
+      assert.deepStrictEqual(actions(), ["resume"])
+      yield* Deferred.succeed(answer, undefined)
+      yield* Fiber.join(resuming)
+      yield* Fiber.join(fiber)
+      assert.strictEqual(actions().length, 2)
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
 describe("durations that cannot be read", () => {
   const bad: ReadonlyArray<unknown> = ["banana", "5 parsecs", Number.NaN, -1, "-1 second", [Number.NaN, 1], {
     minute: 5
