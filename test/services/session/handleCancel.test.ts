@@ -172,8 +172,8 @@ describe("an interrupted turn that is to be stopped", () => {
 })
 
 describe("a turn that is cancelled when its session was restarted for it", () => {
-  it.effect("ends at once, though there is no room for its stream, and is not sent", () => {
-    const server = make({ retry: { times: 0 }, maxStreams: 1 })
+  it.effect.each([[true], [false]])("ends at once and is not sent, be there room for its stream: %s", ([hasRoom]) => {
+    const server = make({ retry: { times: 0 }, maxStreams: hasRoom ? 2 : 1 })
     return Effect.gen(function*() {
       const { messages, sessions } = yield* AshClient
       const handle = sessions.attach(sessionId, { recovery: "restart" })
