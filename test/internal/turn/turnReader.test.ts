@@ -12,6 +12,8 @@ import * as Http from "node:http"
 import { Worker } from "node:worker_threads"
 import type { TurnTimeouts } from "../../../src/client/RequestOptions.ts"
 import type { TurnLimitsInput } from "../../../src/internal/turn/turnLimits.ts"
+import { AshError } from "../../../src/schema/AshError.ts"
+import { ConnectionLost } from "../../../src/schema/Reasons.ts"
 import type { StreamEvent } from "../../../src/schema/StreamEvent.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
 import { type ClientName, clientNames, clients } from "../../support/clients.ts"
@@ -22,6 +24,7 @@ import { frames } from "../../support/ScriptedServer.ts"
 const bytes = (text: string) => new TextEncoder().encode(text)
 const start = frames(["session_start", { sessionId }])
 const done = frames(["done", { sessionId }])
+const lost = new AshError({ operation: "test", reason: new ConnectionLost({ message: "the connection was lost" }) })
 
 /** A turn of which pieces arrive when they are offered, and that is consumed so. */
 const turn = Effect.fnUntraced(function*(
@@ -200,6 +203,24 @@ describe("a turn whose result has arrived", () => {
       assert.isUndefined(fiber.pollUnsafe())
       yield* say(done)
       assert.strictEqual(yield* outcome, "whole")
+    }))
+})
+
+describe("the timers of a turn", () => {
+  const ends: ReadonlyArray<readonly [how: string, body: Stream.Stream<Uint8Array, AshError>, taken: number]> = [
+    ["whole", Stream.make(bytes(start), bytes(done)), Infinity],
+    ["whole, on a connection that stays open", Stream.concat(Stream.make(bytes(start + done)), Stream.never), Infinity],
+    ["cut off", Stream.make(bytes(start)), Infinity],
+    ["broken", Stream.concat(Stream.make(bytes(start)), Stream.fail(lost)), Infinity],
+    ["left by its consumer", Stream.concat(Stream.make(bytes(start)), Stream.never), 1]
+  ]
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length
+
+  it.live.each(ends)("end with one that is %s: no process waits for them", ([, body, taken]) =>
+    Effect.gen(function*() {
+      const before = timers()
+      yield* Effect.exit(Stream.runDrain(Stream.take(readTurn(body), taken)))
+      assert.strictEqual(timers(), before)
     }))
 })
 
