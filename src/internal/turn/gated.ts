@@ -105,16 +105,16 @@ export const holdGate = (
   onBroken: (hasFailed: boolean) => Effect.Effect<void> = () => Effect.void
 ): Effect.Effect<Holder, never, Scope.Scope> =>
   Effect.flatMap(Scope.Scope, (scope) => {
-    const holder = gate.enter(what)
+    let holder: Holder | undefined
     // Before the gate opens again, as scopes close from the last to the first.
     const leave = Scope.addFinalizer(
       scope,
       Effect.suspend(() => {
-        const how = gate.leave(holder)
+        const how = holder === undefined ? "over" : gate.leave(holder)
         return how === "over" ? Effect.void : onBroken(how === "failed")
       })
     )
-    return Effect.as(leave, holder)
+    return Effect.map(leave, () => holder = gate.enter(what))
   })
 
 /** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
