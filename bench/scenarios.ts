@@ -43,6 +43,15 @@ const clients = [...officials, ...ours]
 
 const requesters = [...officials, ...transports.map(httpClientId), ...transports.map(httpApiClientId), ...ours]
 
+const besideBare = [
+  ...officials,
+  "fetch-bytes",
+  "node-bytes",
+  "undici-bytes",
+  ...transports.map(httpClientId),
+  ...ours
+]
+
 const turns = (title: string, work: Partial<Work>, rest: Partial<Scenario> = {}): Scenario => ({
   title,
   work: { kind: "turns", number: 20_000, cut: "16384", atOnce: 1, times: 1, ...work },
@@ -79,21 +88,15 @@ const firstEvent = (rounds: number) =>
     unit: "turn",
     rounds,
     warmUps: 5,
-    peers: [
-      ...officials,
-      "fetch-bytes",
-      "node-bytes",
-      "undici-bytes",
-      ...transports.map(httpClientId),
-      ...ours
-    ]
+    peers: besideBare
   })
 
 const idle = (streams: number, rounds: number) =>
   other(`${streams} idle streams`, { kind: "idle", cut: "idle", atOnce: streams, times: 1 }, {
     unit: "stream",
     rounds,
-    warmUps: 0
+    warmUps: 0,
+    peers: besideBare
   })
 
 const live = (streams: number, rounds: number) =>
