@@ -7,7 +7,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { claudeMessageFromJson, ClaudeMessageType } from "./ClaudeMessage.ts"
 import { jsonDecoder } from "./compiled.ts"
-import { nullish, parseJson, startsAt } from "./Wire.ts"
+import { copyOf, nullish, parseJson } from "./Wire.ts"
 
 /** The first event: the turn has begun. */
 export interface SessionStartEvent extends Schema.Schema.Type<typeof SessionStartEvent> {}
@@ -186,7 +186,7 @@ const piece = "{\"type\":\"stream_event\""
 
 const messageFromText: FromText = (text, start, end) => {
   const data = text.slice(start, end)
-  if (startsAt(text, start, piece)) return { _tag: "Partial", json: data }
+  if (text.startsWith(piece, start)) return { _tag: "Partial", json: data }
   const json = parseJson(data)
   return isPiece(json) ? { _tag: "Partial", json: data } : { _tag: "Message", message: claudeMessageFromJson(json) }
 }
@@ -220,7 +220,7 @@ const deltaFromText = <A extends TextDeltaEvent | ThinkingDeltaEvent>(
 ): FromText => {
   const decode = fromText(schema)
   return (text, start, end) => {
-    if (startsAt(text, start, deltaStart) && text.charCodeAt(end - 1) === closingBrace) {
+    if (text.startsWith(deltaStart, start) && text.charCodeAt(end - 1) === closingBrace) {
       const from = start + deltaStart.length
       const to = end - 2
       if (to >= from && to - from < copied && text.charCodeAt(to) === quote && isPlain(text, from, to)) {
@@ -301,9 +301,6 @@ const kinds = new Map([
   makeKind("session_end", fromText(SessionEndEvent))
 ].map((kind) => [kind.name, kind]))
 
-/** A copy that does not keep the text it was cut from in memory. */
-const copyOf = (text: string): string => [...text].join("")
-
 /** The last kind with a name of each length, for all streams: there are few names, and none is looked up twice in a row. */
 const last: Array<StreamEventKind> = []
 
@@ -316,7 +313,7 @@ const longestName = 32
  */
 export const streamEventKind = (text: string, start = 0, end = text.length): StreamEventKind => {
   const known = last[end - start]
-  if (known !== undefined && startsAt(text, start, known.name)) return known
+  if (known !== undefined && text.startsWith(known.name, start)) return known
   const name = text.slice(start, end)
   const kind = kinds.get(name) ?? makeKind(copyOf(name))
   if (name.length < longestName) last[name.length] = kind

@@ -198,13 +198,8 @@ export const saysError = (flag: boolean | null | undefined, raw: () => Schema.Js
 /** The field of a message block that marks a failed tool. */
 export const toolError = (block: number) => ["message", "content", block, "is_error"] as const
 
-/** As `startsWith`, which costs more than the rest of what is done with a short line. */
-export const startsAt = (text: string, position: number, word: string): boolean => {
-  for (let index = 0; index < word.length; index++) {
-    if (text.charCodeAt(position + index) !== word.charCodeAt(index)) return false
-  }
-  return true
-}
+/** A copy that does not keep the text it was cut from in memory. */
+export const copyOf = (text: string): string => [...text].join("")
 
 /** What was read as JSON by other means, which may hold numbers that are none. */
 const jsonOf = (carried: unknown): Schema.Json =>

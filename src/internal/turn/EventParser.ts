@@ -5,7 +5,6 @@
  * sends, each that ends a line is replaced first.
  */
 import * as Bytes from "effect/Bytes"
-import { startsAt } from "../../schema/Wire.ts"
 
 const lineFeed = 10
 const carriageReturn = 13
@@ -137,14 +136,14 @@ export class EventParser<A> {
         continue
       }
       const end = text.indexOf("\n", position)
-      if (startsAt(text, position, "data:")) {
+      if (text.startsWith("data:", position)) {
         this.#addData(text, text.charCodeAt(position + 5) === space ? position + 6 : position + 5, end)
-      } else if (startsAt(text, position, "event:")) {
+      } else if (text.startsWith("event:", position)) {
         const start = text.charCodeAt(position + 6) === space ? position + 7 : position + 6
         this.#kind = start === end ? undefined : this.#kindOf(text, start, end)
-      } else if (end - position === 4 && startsAt(text, position, "data")) {
+      } else if (end - position === 4 && text.startsWith("data", position)) {
         this.#addData("", 0, 0)
-      } else if (end - position === 5 && startsAt(text, position, "event")) {
+      } else if (end - position === 5 && text.startsWith("event", position)) {
         this.#kind = undefined
       }
       position = end + 1

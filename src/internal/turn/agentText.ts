@@ -9,7 +9,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import type { AssistantMessage, ClaudeMessage, MessageBlock, UserMessage } from "../../schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
-import { parseJson } from "../../schema/Wire.ts"
+import { copyOf, parseJson } from "../../schema/Wire.ts"
 import {
   type Budget,
   bytesOf,
@@ -48,17 +48,20 @@ const endsInUuid = /"uuid":"[^"]+"\}$/
 /** How long the end of a piece is that has its id. */
 const endLength = "00000000-0000-0000-0000-000000000000\"}".length
 
-/** A hash of what stands behind a position, and of the length of all. Effect's own computes beyond integers, and is slow on megabytes. */
-const hashOf = (text: string, from = 0): number => {
-  let hash = text.length
-  for (let index = Math.max(0, from); index < text.length; index++) {
-    hash = (Math.imul(hash, 31) + text.charCodeAt(index)) | 0
+/** Whether pieces of one length end alike, and so have one id. It is looked at from the end, near which ids differ. */
+const endsAlike = (json: string, other: string): boolean => {
+  for (let back = 1; back <= endLength && back <= other.length; back++) {
+    if (json.charCodeAt(json.length - back) !== other.charCodeAt(other.length - back)) return false
   }
-  return hash
+  return true
 }
 
-/** A mark of the end of a piece, which has its id. The piece itself would keep in memory what it is a part of. */
-const markOf = (json: string): number => hashOf(json, json.length - endLength)
+/** A hash of a text. Effect's own computes beyond integers, and is slow on megabytes. */
+const hashOf = (text: string): number => {
+  let hash = 0
+  for (let index = 0; index < text.length; index++) hash = (Math.imul(hash, 31) + text.charCodeAt(index)) | 0
+  return hash
+}
 
 /** A field of a JSON value, be it one that has fields. */
 const field = (json: unknown, name: string): unknown => Predicate.isObject(json) ? json[name] : undefined
@@ -105,8 +108,9 @@ export class AgentText {
   #unattributed: TextAccumulator | undefined
   #unattributedText = ""
   #isUnattributedCounted = false
-  /** The mark of the last `Partial` event, if there was one, and its text. */
-  #lastPartial: number | undefined
+  /** The last `Partial` event, or its end, if there was one; its length, and its text. */
+  #lastPartial: string | undefined
+  #lastPartialLength = 0
   #lastPartialText: string | undefined
   /** Whether the agent's own message has started that its pieces belong to; behind a result none has. */
   #hasStarted = false
@@ -163,6 +167,11 @@ export class AgentText {
       default:
         this.settle()
     }
+  }
+
+  /** Keeps the end of the last piece alone: the piece would keep what has arrived with it. */
+  endBatch() {
+    if (this.#lastPartial !== undefined) this.#lastPartial = copyOf(this.#lastPartial.slice(-endLength))
   }
 
   /** Takes a message; answers whether it is a new one, and was not delivered before. */
@@ -244,10 +253,12 @@ export class AgentText {
   }
 
   #takePartial(json: string) {
-    const mark = markOf(json)
-    const isRepeated = mark === this.#lastPartial && this.#lastPartialText !== undefined && endsInUuid.test(json) &&
+    const last = this.#lastPartial
+    const isRepeated = last !== undefined && json.length === this.#lastPartialLength && endsAlike(json, last) &&
+      this.#lastPartialText !== undefined && endsInUuid.test(json) &&
       this.#lastPartialText === deltaTextOf(field(field(parseJson(json), "event"), "delta"))
-    this.#lastPartial = mark
+    this.#lastPartial = json
+    this.#lastPartialLength = json.length
     if (isRepeated) {
       this.#unattributed = undefined
       return

@@ -195,6 +195,7 @@ export class TurnEnding {
       }
       passed?.push(event)
     }
+    this.#fold.words.endBatch()
     return passed ?? events
   }
 }
