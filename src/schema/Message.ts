@@ -122,15 +122,15 @@ const storedContentFromJson = (raw: Schema.Json): StoredContent =>
 /** The content of a stored message: a user's prompt, or a message of the Claude Agent SDK. Each keeps its JSON in `raw`. */
 export type StoredContent = WithRaw<UserPrompt> | ClaudeMessage
 const StoredContentType = Schema.Union([withRaw(UserPrompt), ClaudeMessageType])
-export const StoredContent = JsonText.pipe(
-  Schema.decodeTo(StoredContentType, {
-    decode: SchemaGetter.transform(storedContentFromJson),
-    encode: SchemaGetter.transform(({ raw }) => raw)
-  })
-).annotate({
-  identifier: "StoredContent",
-  ...readBy((carried) => Option.some(storedContentFromJson(carriedJson(carried))))
-})
+export const StoredContent = readBy(
+  JsonText.pipe(
+    Schema.decodeTo(StoredContentType, {
+      decode: SchemaGetter.transform(storedContentFromJson),
+      encode: SchemaGetter.transform(({ raw }) => raw)
+    })
+  ).annotate({ identifier: "StoredContent" }),
+  (carried) => Option.some(storedContentFromJson(carriedJson(carried)))
+)
 
 /** A stored message. The result of a turn is stored as one, with the role `assistant`; tool results are not stored. */
 export interface StoredMessage extends Schema.Schema.Type<typeof StoredMessage> {}

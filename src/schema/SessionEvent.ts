@@ -110,9 +110,12 @@ const fromRow = ({ data = null, ...row }: typeof Row.Type) => ({
 
 /** An event of a session's timeline: its row, and its data, whose JSON is in `raw`. */
 export interface SessionEvent extends Schema.Schema.Type<typeof SessionEvent> {}
-export const SessionEvent = Row.pipe(
-  Schema.decodeTo(Schema.toType(Schema.Struct({ ...row, data: SessionEventData, raw: Schema.Json })), {
-    decode: SchemaGetter.transform(fromRow),
-    encode: SchemaGetter.transform(({ raw, ...row }) => ({ ...row, data: raw }))
-  })
-).annotate({ identifier: "SessionEvent", ...readBy((json) => Option.map(decodeRow(json), fromRow)) })
+export const SessionEvent = readBy(
+  Row.pipe(
+    Schema.decodeTo(Schema.toType(Schema.Struct({ ...row, data: SessionEventData, raw: Schema.Json })), {
+      decode: SchemaGetter.transform(fromRow),
+      encode: SchemaGetter.transform(({ raw, ...row }) => ({ ...row, data: raw }))
+    })
+  ).annotate({ identifier: "SessionEvent" }),
+  (json) => Option.map(decodeRow(json), fromRow)
+)

@@ -161,16 +161,17 @@ const readBoolean: Decode = (json) => typeof json === "boolean" ? json : invalid
 
 const readLiteral = (literal: unknown): Decode => (json) => json === literal ? json : invalid
 
-/**
- * Annotates a transformation with a function that decodes as it does: what that answers is not checked once more. Schemas are
- * made anew of it for a client, and keep what it is annotated with.
- */
-export const readBy = (read: (json: unknown) => Option.Option<unknown>) => {
-  const decode: Decode = (json) => Option.getOrElse(read(json), () => invalid)
-  return { effectAshRead: decode }
-}
+const readers = new WeakMap<SchemaAST.AST, Decode>()
 
-const annotatedReader = SchemaAST.resolveAt<Decode>("effectAshRead")
+/**
+ * Has a transformation read by a function that decodes as it does: what that answers is not checked once more. The same holds
+ * for the codec that clients make of it, and for no other schema: that which is made of it may have other JSON.
+ */
+export const readBy = <S extends Schema.Constraint>(schema: S, read: (json: unknown) => Option.Option<unknown>): S => {
+  const decode: Decode = (json) => Option.getOrElse(read(json), () => invalid)
+  for (const { ast } of [schema, Schema.toCodecJson(schemaOf(schema.ast))]) readers.set(ast, decode)
+  return schema
+}
 
 /**
  * Reads JSON by a schema in one pass. It takes for granted that it is JSON, that a tag is the schema's own whatever the
@@ -183,8 +184,7 @@ const reader = (schema: SchemaAST.AST): Decode => {
   if (ast === UnknownJson.ast) return (raw) => ({ _tag: "Unknown", raw })
   if (ast === JsonText.ast) return carriedJson
   if (ast === Schema.Finite.ast) return readNumber
-  // The type of a transformation has its annotations, too.
-  const own = ast.encoding && annotatedReader(ast)
+  const own = readers.get(ast)
   if (own !== undefined) return own
   if (ast.encoding === undefined && ast.checks === undefined) {
     switch (ast._tag) {

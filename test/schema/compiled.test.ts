@@ -13,7 +13,8 @@ import { AshApi } from "../../src/schema/AshApi.ts"
 import * as Messages from "../../src/schema/ClaudeMessage.ts"
 import { compile, jsonDecoder } from "../../src/schema/compiled.ts"
 import { HostedApi } from "../../src/schema/HostedApi.ts"
-import { StoredMessage } from "../../src/schema/Message.ts"
+import { StoredContent, StoredMessage } from "../../src/schema/Message.ts"
+import { SessionEvent } from "../../src/schema/SessionEvent.ts"
 import { nullish } from "../../src/schema/Wire.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { session } from "../support/fixtures.ts"
@@ -277,6 +278,42 @@ it("what is valid is decoded once, and not anew by the ordinary decoder", () => 
   ])
   assert.strictEqual(decoded.length, 3)
   assert.strictEqual(count, 3)
+})
+
+describe("what is made of a schema that has a reader of its own is decoded as by Effect", () => {
+  const makers: ReadonlyArray<readonly [name: string, make: (schema: Codec) => Codec, json: (json: Json) => Json]> = [
+    ["itself", (schema) => schema, (json) => json],
+    ["its JSON codec", Schema.toCodecJson, (json) => json],
+    ["annotated", (schema) => schema.annotate({ title: "a" }), (json) => json],
+    ["its text", Schema.fromJsonString, (json) => JSON.stringify(json)],
+    ["its type", Schema.toType, (json) => json],
+    [
+      "another way to its type",
+      (schema) =>
+        Schema.Unknown.pipe(Schema.decodeTo(Schema.toType(schema), {
+          decode: SchemaGetter.transform((json) =>
+            Schema.decodeUnknownSync(schema)(Array.isArray(json) ? json[0] : json)
+          ),
+          encode: SchemaGetter.transform((value) => value)
+        })),
+      (json) => [json]
+    ],
+    ["flipped", Schema.flip, (json) => json]
+  ]
+  const row = { id: "e", sessionId: "s", type: "text", sequence: 1, createdAt: time }
+  const contents = ["{\"type\":\"user\",\"content\":\"a\"}", { type: "user", content: ["a", null] }, "no JSON"]
+  const rows = ["{\"text\":\"a\"}", { text: 1 }, null].map((data) => ({ ...row, data }))
+  const schemas: ReadonlyArray<readonly [schema: Codec, jsons: ReadonlyArray<Json>]> = [
+    [Schema.make<Codec>(StoredContent.ast), contents],
+    [Schema.make<Codec>(SessionEvent.ast), rows]
+  ]
+  it.each(makers)("%s", (_, make, jsonOf) => {
+    for (const [schema, jsons] of schemas) {
+      const made = make(schema)
+      const [read, decode] = [jsonDecoder(made), Schema.decodeUnknownOption(made)]
+      for (const json of jsons.map(jsonOf)) assert.deepStrictEqual(read(json), decode(json), JSON.stringify(json))
+    }
+  })
 })
 
 describe("times", () => {
