@@ -421,19 +421,30 @@ describe("secrets", () => {
     ],
     ["an agent's name", "Agent \"weather-forecast-bot\" not found", "Agent \"weather-forecast-bot\" not found"],
     ["a short secret", "hunter2: refused (hunter2x, HUNTER2)", "<redacted>: refused (hunter2x, <redacted>)"],
+    [
+      "a number",
+      "Rate limit exceeded, retry in 15 minutes",
+      "Rate limit exceeded, retry in 15 minutes"
+    ],
+    [
+      "a secret that is a number",
+      "Rate limit exceeded, retry in 4111111111 seconds",
+      "Rate limit exceeded, retry in <redacted> seconds"
+    ],
     ["a sentence", "the prompt is too long: You are a help...", "the prompt is too long: <redacted>..."],
     ["an id", "credential cred_0123456789abcdef not found", "credential cred_0123456789abcdef not found"]
   ])("%s: a message stays readable", ([, said, told]) =>
     Effect.gen(function*() {
-      const server = Server.make(Server.json({ error: said }, 400))
+      const server = Server.make(Server.json({ error: said, statusCode: 400 }, 400))
       const error = yield* Effect.flatMap(AshClient, (_) =>
         _.sessions.create({
           agent: "weather-forecast-bot",
           credentialId: "cred_0123456789abcdef",
-          extraEnv: { DEBUG: "true", PORT: "8080", FORMAT: "text", PASSWORD: "hunter2" },
+          extraEnv: { DEBUG: "true", PORT: "8080", FORMAT: "text", PASSWORD: "hunter2", CARD: "4111111111" },
           systemPrompt: "You are a helpful assistant."
         })).pipe(Effect.flip, Effect.provide(server.layer))
       assert.strictEqual(error.reason.message, `${told} (400)`)
+      assert.strictEqual(error.reason.http?.body, JSON.stringify({ error: told, statusCode: 400 }))
     }))
 
   it.effect.each<readonly [name: string, call: (api: AshApiClient["Service"]) => Effect.Effect<unknown, AshError>]>([

@@ -122,9 +122,9 @@ const fieldOf = (message: string, redact: Redact) => {
   return match?.[1] === undefined ? {} : { field: printable(redact(match[1].replaceAll("/", "."))) }
 }
 
-/** Messages of servers in fixed words (docs/ash.md 2.2), which hold nothing of a request. */
+/** Messages of servers in fixed words (docs/ash.md 2.2), which hold nothing of a request: no secret is as short as their numbers. */
 const fixedWords =
-  /(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d+ (?:seconds|minutes?)|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)/
+  /(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d{1,3} (?:seconds|minutes?)|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)/
 
 /** Such a message, or a body that has no more than it. */
 const fixed = new RegExp(`^(?:${fixedWords.source}|\\{"error":"${fixedWords.source}","statusCode":\\d{3}\\})$`)
