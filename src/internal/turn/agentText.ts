@@ -45,15 +45,19 @@ const isPlainlyOwn = (json: string) =>
 
 const endsInUuid = /"uuid":"[^"]+"\}$/
 
-/** How long the end of a piece is that has its id. */
-const endLength = "00000000-0000-0000-0000-000000000000\"}".length
+const quote = 34
 
-/** Whether pieces of one length end alike, and so have one id. It is looked at from the end, near which ids differ. */
+/** What stands behind the id of a piece. */
+const behindId = "\"}"
+
+/** Whether pieces of one length end in one id, however long. It is looked at from the end, near which ids differ. */
 const endsAlike = (json: string, other: string): boolean => {
-  for (let back = 1; back <= endLength && back <= other.length; back++) {
-    if (json.charCodeAt(json.length - back) !== other.charCodeAt(other.length - back)) return false
+  for (let back = 1; back <= other.length; back++) {
+    const code = json.charCodeAt(json.length - back)
+    if (code !== other.charCodeAt(other.length - back)) return false
+    if (code === quote && back > behindId.length) return true
   }
-  return true
+  return false
 }
 
 /** A hash of a text. Effect's own computes beyond integers, and is slow on megabytes. */
@@ -171,7 +175,10 @@ export class AgentText {
 
   /** Keeps the end of the last piece alone: the piece would keep what has arrived with it. */
   endBatch() {
-    if (this.#lastPartial !== undefined) this.#lastPartial = copyOf(this.#lastPartial.slice(-endLength))
+    const last = this.#lastPartial
+    if (last !== undefined) {
+      this.#lastPartial = copyOf(last.slice(last.lastIndexOf("\"", last.length - behindId.length - 1)))
+    }
   }
 
   /** Takes a message; answers whether it is a new one, and was not delivered before. */

@@ -112,8 +112,9 @@ export class Conversation {
     }
   }
 
-  /** The entries that nothing can be added to, each once. */
+  /** The entries that nothing can be added to when a batch ends, each once. */
   ready(): ReadonlyArray<Entry> {
+    this.#tail.endBatch()
     const open = this.#entries.findIndex((entry) => entry._tag === "Call" && entry.result === undefined)
     this.#done.push(...this.#entries.splice(0, open === -1 ? this.#entries.length : open))
     return this.#done.splice(0)

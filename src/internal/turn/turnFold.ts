@@ -158,9 +158,10 @@ export const addEvent = (state: State, event: TurnEvent) => {
   else if (event._tag !== "SessionRestarted") state.words.take(event)
 }
 
-/** Folds events into a turn. */
+/** Folds a batch of events into a turn. */
 const add = (state: State, events: ReadonlyArray<TurnEvent>) => {
   for (const event of events) addEvent(state, event)
+  state.words.endBatch()
 }
 
 const limits: Readonly<Record<string, TurnOutcome>> = {
@@ -226,6 +227,7 @@ export const textDeltas = <E, R>(events: Stream.Stream<TurnEvent, E, R>): Stream
     },
     (state, batch) => {
       for (const event of batch) if (event._tag !== "SessionRestarted") state.words.take(event)
+      state.words.endBatch()
       state.words.settleAtOnce()
       return [state, state.writer.take()]
     },

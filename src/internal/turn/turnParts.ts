@@ -125,6 +125,7 @@ export const make = (before?: UsageBefore): TurnParts => {
         TurnFold.addEvent(state, event)
         if (event._tag === "Message") announceTools()
       }
+      state.words.endBatch()
       state.words.settleAtOnce()
       return taken()
     },

@@ -5,8 +5,10 @@ import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
+import * as Transcript from "../../../src/functions/Transcript.ts"
 import * as TurnStream from "../../../src/functions/TurnStream.ts"
 import { TurnEnding } from "../../../src/internal/turn/turnEnd.ts"
+import * as TurnParts from "../../../src/internal/turn/turnParts.ts"
 import { claudeMessageFromJson } from "../../../src/schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../../../src/schema/StreamEvent.ts"
 import type { TurnOutcome } from "../../../src/schema/Turn.ts"
@@ -218,6 +220,26 @@ describe("pieces", () => {
         assert.strictEqual(once.text, "ha")
       }
     }))
+
+  it.effect.each([1, 2, 36, 37, 45, 46, 100])(
+    "are told apart by their ids of %d characters",
+    (length) =>
+      Effect.gen(function*() {
+        const [first, second] = ["a".padEnd(length, "0"), "b".padEnd(length, "0")]
+        const read = (...all: ReadonlyArray<Frame>) => {
+          const bytes = [...all, done].map((frame) => new TextEncoder().encode(frames(frame)))
+          return Effect.forEach(
+            [Stream.fromIterable(bytes), Stream.fromIterable(bytes, { chunkSize: 1 })],
+            (body) => Effect.map(TurnStream.toTurn(readTurn(body)), ({ text }) => text)
+          )
+        }
+        for (const from of [0, 1]) {
+          const same = (uuid: string) => piece("ha", uuid).slice(from)
+          assert.deepStrictEqual(yield* read(start("m"), ...same(first), ...same(second)), ["haha", "haha"])
+          assert.deepStrictEqual(yield* read(start("m"), ...same(first), ...same(first)), ["ha", "ha"])
+        }
+      })
+  )
 })
 
 describe("tool calls", () => {
@@ -458,6 +480,41 @@ describe("what a stream keeps", () => {
         )
         yield* isText ? Stream.runDrain(TurnStream.textDeltas(stream)) : Stream.runDrain(stream)
         assert.isBelow(most, large * count / 2)
+      })
+  )
+
+  type Consume = (events: Stream.Stream<StreamEvent>) => Stream.Stream<unknown>
+  it.effect.each<readonly [name: string, consume: Consume]>([
+    ["a turn", (all) => {
+      const ending = new TurnEnding(sourceOf(), answerOf(Stream.empty))
+      return Stream.map(all, (event) => ending.take([event]))
+    }],
+    ["its text", TurnStream.textDeltas],
+    ["a fold", (all) => Stream.fromEffect(TurnStream.toTurn(all))],
+    ["a fold with its text", (all) => Stream.fromEffect(TurnStream.toTurn(all, { onText: () => Effect.void }))],
+    ["its parts", (all) => {
+      const parts = TurnParts.make()
+      return Stream.map(all, (event) => parts.take([event]))
+    }],
+    ["a transcript", (all) => Transcript.text(all)]
+  ])(
+    "has nothing of what arrived with the last piece, while nothing arrives: %s",
+    ([, consume]) =>
+      Effect.gen(function*() {
+        const size = 20_000_000
+        const pieceOf = (): StreamEvent => {
+          const json = JSON.stringify(piece("a", "u1")[1]?.[1])
+          return { _tag: "Partial", json: json.padEnd(size).slice(0, json.length) }
+        }
+        let kept = size
+        const all = function*() {
+          const before = heap()
+          yield pieceOf()
+          yield { _tag: "SessionStart", sessionId } as const
+          kept = heap() - before
+        }
+        yield* Stream.runDrain(consume(Stream.fromIterable(all(), { chunkSize: 1 })))
+        assert.isBelow(kept, size / 2)
       })
   )
 
