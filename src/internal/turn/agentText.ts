@@ -60,10 +60,13 @@ const endsAlike = (json: string, other: string): boolean => {
   return false
 }
 
+/** Spreads over all bits what a character adds, so that two characters cannot undo each other. */
+const factor = 0x01000193
+
 /** A hash of a text. Effect's own computes beyond integers, and is slow on megabytes. */
 const hashOf = (text: string): number => {
   let hash = 0
-  for (let index = 0; index < text.length; index++) hash = (Math.imul(hash, 31) + text.charCodeAt(index)) | 0
+  for (let index = 0; index < text.length; index++) hash = (Math.imul(hash, factor) + text.charCodeAt(index)) | 0
   return hash
 }
 

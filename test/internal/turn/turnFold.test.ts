@@ -60,6 +60,14 @@ describe("text", () => {
       "abab"
     ],
     [
+      "of messages that have one id, and nearly one text",
+      ["Aa", "BB", "a?", "b ", "C#", "Bb", "aC", "bb"].map((text) =>
+        message(assistant([{ type: "text", text }], { uuid: "u" }))
+      ),
+      "AaBBa?b C#BbaCbb",
+      "AaBBa?b C#BbaCbb"
+    ],
+    [
       "of messages whose subagent has no id",
       [message(assistant([{ type: "text", text: "a" }], { parent_tool_use_id: "" }))],
       "a",
