@@ -21,9 +21,12 @@ const UiMessage = Schema.Struct({
   parts: Schema.Array(Schema.Union([TextPart, FilePart, OtherPart]))
 })
 
-/** The id of a chat, as a page makes it. Effect's router takes no longer one in a path, unless it is set up to. */
+/**
+ * The id of a chat, as a page makes it. Effect's router takes no longer one in a path, unless it is set up to; platforms take
+ * dots for folders.
+ */
 export const ChatId = Schema.String.check(
-  Schema.isPattern(/^[\w.:-]{1,100}$/, { expected: "1 to 100 of A-Z a-z 0-9 _ . : -" })
+  Schema.isPattern(/^(?!\.\.?$)[\w.:-]{1,100}$/, { expected: "1 to 100 of A-Z a-z 0-9 _ . : -, and not . or .." })
 )
 
 /** The body of a request of `useChat`. */
