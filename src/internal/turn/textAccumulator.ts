@@ -48,6 +48,8 @@ interface Part {
   isBehindTool: boolean
 }
 
+const anyText = /^/
+
 /**
  * Engines keep every piece of a text until it is looked into. That is done when it has doubled: a text in pieces takes many
  * times its length.
@@ -56,10 +58,8 @@ const append = (part: Part, text: string) => {
   part.text += text
   if (part.text.length < 2 * part.joined) return
   part.joined = part.text.length
-  start.test(part.text)
+  anyText.test(part.text)
 }
-
-const start = /^/
 
 /** What has been settled belongs to no message that anything could be added to. */
 const settled: StartedMessage = { id: undefined }

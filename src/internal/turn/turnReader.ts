@@ -75,6 +75,7 @@ class TurnReader {
     })
   }
 
+  /** Apart from what opens the body: a closure in there would keep the answer while the turn is read. */
   #addAll(pull: Pull.Pull<ReadonlyArray<Uint8Array>, AshError>): Effect.Effect<never, AshError | Cause.Done> {
     return Effect.forever(Effect.flatMap(pull, (batch) => this.#add(batch)), { disableYield: true })
   }
