@@ -52,9 +52,13 @@ const withProxy = (proxies: object) => (error: HttpClientError.HttpClientError) 
 const nodeClient = Layer.unwrap(Effect.sync(() => {
   const proxies = proxyEnv()
   const client = NodeHttpClient.layerNodeHttpNoAgent.pipe(
-    Layer.provide(NodeHttpClient.layerAgentOptions(
-      { keepAlive: true, timeout: idleTime, ...(proxies === undefined ? {} : { proxyEnv: proxies }) }
-    ))
+    Layer.provide(NodeHttpClient.layerAgentOptions({
+      keepAlive: true,
+      // Of more than 256 free connections Node closes the others, which the next turns would open again.
+      maxFreeSockets: Infinity,
+      timeout: idleTime,
+      ...(proxies === undefined ? {} : { proxyEnv: proxies })
+    }))
   )
   return Predicate.isObject(proxies)
     ? Layer.effect(

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Arr from "effect/Array"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -48,6 +49,25 @@ describe("a free connection", () => {
       })
       yield* Effect.andThen(getHealth, getHealth).pipe(Effect.provide(AshNode.layer({ url })))
       assert.strictEqual(ports.size, 2)
+    }))
+
+  it.live("is kept, and used again, however many there are", () =>
+    Effect.gen(function*() {
+      const count = 300
+      const ports = new Set<number | undefined>()
+      let waiting: Array<() => void> = []
+      const url = yield* serve((request, response) => {
+        ports.add(request.socket.remotePort)
+        waiting.push(() => response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(health)))
+        // All are open at once.
+        if (waiting.length < count) return
+        for (const answer of waiting) answer()
+        waiting = []
+      })
+      const all = Effect.forEach(Arr.range(1, count), () => getHealth, { concurrency: "unbounded" })
+      yield* Effect.andThen(all, all).pipe(Effect.provide(AshNode.layer({ url })))
+      // The one that was answered last may be free a moment later.
+      assert.isAtMost(ports.size, count + 1)
     }))
 })
 
