@@ -124,10 +124,11 @@ const clientOf = (runner: Runner.Runner, services: Services, dispose: () => Prom
   }
 }
 
-const closed = new AshError({
-  operation: "AshPromise",
-  reason: new WrongState({ message: "the client is closed; connect again", status: "closed" })
-})
+const closed = () =>
+  new AshError({
+    operation: "AshPromise",
+    reason: new WrongState({ message: "the client is closed; connect again", status: "closed" })
+  })
 
 const isLayer = (server: Ash.AshOptions | Layer.Layer<AshClient, unknown>): server is Layer.Layer<AshClient, unknown> =>
   Layer.isLayer(server)
@@ -144,7 +145,7 @@ export const connect = (
   const runtime = ManagedRuntime.make(isLayer(server) ? server : Ash.layer(server))
   const closing = new AbortController()
   const dispose = () => {
-    closing.abort(closed)
+    closing.abort(closed())
     return runtime.dispose()
   }
   return Effect.runPromise(Effect.onError(runtime.contextEffect, () => runtime.disposeEffect)).then((context) =>

@@ -205,7 +205,8 @@ export class Sessions extends Context.Service<Sessions, {
         listPage: (options = {}) =>
           Effect.flatMap(
             policy.call(hosted.listSessions, { query: { ...options, includeTotal: true } }),
-            ({ sessions, total }) => Predicate.isNumber(total) ? Effect.succeed({ sessions, total }) : hasNoPages
+            ({ sessions, total }) =>
+              Predicate.isNumber(total) ? Effect.succeed({ sessions, total }) : Effect.fail(hasNoPages())
           ),
         exec: (id, command, options) => Command.execAlone(parts, id, command, options)
       })
@@ -239,11 +240,10 @@ const creatingOf = (parts: SessionsParts) => ({
 /** A scope of its own that closes with the caller's. */
 const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
 
-const hasNoPages = Effect.fail(
+const hasNoPages = () =>
   new AshError({
     operation: "Sessions.listPage",
     reason: new NotSupported({
       message: "this server lists all sessions at once, and only the hosted product has pages; use Sessions.list"
     })
   })
-)
