@@ -129,7 +129,7 @@ const longRun = (rounds: number): Scenario => ({
   unit: "event",
   rounds,
   warmUps: 0,
-  peers: clients
+  peers: [...officials, "fetch-parse", nodeParseId, ...transports.map(httpClientId), ...ours]
 })
 
 /** Those it is measured of are programs, which coldStart.ts makes. */
