@@ -34,6 +34,9 @@ const bufferFull = (operation: string, sessionId: string, size: number) =>
     })
   })
 
+/** Nanoseconds without an arrival, behind which the next one is taken at once: what comes in a row is taken together. */
+const pause = 1_000_000n
+
 /** How a stream has ended. */
 export type End = Exit.Exit<never, AshError | Cause.Done>
 
@@ -106,6 +109,7 @@ export class Arrivals {
   /** Adds what has arrived, and waits for room where there is none left. */
   add(batch: ReadonlyArray<Uint8Array>): Effect.Effect<void, AshError> {
     const { limits, operation, sessionId } = this.#source
+    const { lastAt } = this
     this.begin()
     this.count += 1
     for (const chunk of batch) {
@@ -113,7 +117,7 @@ export class Arrivals {
       this.#size += chunk.length
     }
     if (this.#comments !== undefined && batch.some((chunk) => this.#comments?.isIn(chunk))) this.#comments = undefined
-    this.wake()
+    this.wake(!this.hasBegun || this.lastAt - lastAt > pause ? Effect.void : Effect.yieldNow)
     if (!this.isFull) return Effect.void
     return limits.whenFull === "fail" ? Effect.fail(bufferFull(operation, sessionId, limits.bufferSize)) : this.#room
   }
@@ -137,13 +141,10 @@ export class Arrivals {
     this.wake()
   }
 
-  /**
-   * Lets the consumer look again. Until the first event at once, and then by the scheduler, so that it finds all that has
-   * arrived by then, and does not run within the reader.
-   */
-  wake() {
+  /** Lets the consumer look again; by the scheduler it finds all that has arrived by then, and does not run within the reader. */
+  wake(when: Effect.Effect<void> = Effect.yieldNow) {
     const resume = this.#resumeConsumer
     this.#resumeConsumer = undefined
-    resume?.(this.hasBegun ? Effect.yieldNow : Effect.void)
+    resume?.(when)
   }
 }

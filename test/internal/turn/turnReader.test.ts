@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import type * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -83,6 +84,38 @@ describe("silence", () => {
       yield* TestClock.adjust("1 second")
       yield* say(done)
       assert.strictEqual(yield* outcome, "whole")
+    }))
+})
+
+describe("what arrives", () => {
+  type Piece = Arr.NonEmptyReadonlyArray<Uint8Array>
+
+  it.effect("behind a pause is consumed at once, and what arrives in a row together", () =>
+    Effect.gen(function*() {
+      const readers: Array<(piece: Effect.Effect<Piece>) => void> = []
+      const arrive = (text: string) => readers.shift()?.(Effect.succeed([bytes(text)]))
+      const body = Stream.fromPull(Effect.succeed(Effect.callback<Piece>((resume) => {
+        readers.push(resume)
+      })))
+      const taken: Array<number> = []
+      yield* Effect.forkChild(Stream.runForEachArray(readTurn(body), ({ length }) =>
+        Effect.sync(() => {
+          taken.push(length)
+        })))
+      yield* TestClock.adjust(0)
+      const delta = frames(["text_delta", { delta: "On." }])
+      const counts: Array<number> = []
+      for (const text of [start, delta, delta]) {
+        arrive(text)
+        // No fiber has had its turn meanwhile.
+        counts.push(taken.length)
+        yield* TestClock.adjust("5 millis")
+      }
+      for (const text of [delta, delta, delta]) arrive(text)
+      counts.push(taken.length)
+      yield* TestClock.adjust(0)
+      assert.deepStrictEqual(counts, [1, 2, 3, 4])
+      assert.deepStrictEqual(taken, [1, 1, 1, 1, 2])
     }))
 })
 
