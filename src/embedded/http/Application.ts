@@ -137,7 +137,7 @@ const answer = <E, R>(
   request: HttpServerRequest.HttpServerRequest
 ) =>
   router.pipe(
-    Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: joinFilePath(request.url) })),
+    Effect.provideService(HttpServerRequest.HttpServerRequest, request.modify({ url: forRouter(request.url) })),
     Effect.catchCause((cause) => {
       const error = Cause.squash(cause)
       if (HttpServerError.isHttpServerError(error) && error.reason._tag === "RouteNotFound") {
@@ -157,11 +157,17 @@ const requestParts: ReadonlyArray<string> = ["Params", "Headers", "Query", "Payl
 /** Whether the escapes of a path decode to a text. The router refuses others before any other check. */
 const isDecodable = (url: string) => Result.isSuccess(Result.try(() => decodeURI(url.replace(/[?#].*$/s, ""))))
 
-/** Escapes the slashes of a file path, which is one parameter of its route: the router's parameters have no slashes. */
-const joinFilePath = (url: string) =>
-  url.replace(filePath, (_, start: string, path: string) => start + path.replaceAll("/", "%2F"))
+/**
+ * A URL as the router reads it rightly: it ends a path at a semicolon, and its parameters have no slashes, of which a file
+ * path, one parameter of its route, may have some.
+ */
+const forRouter = (url: string) =>
+  url.replace(/^[^?#]+/, (path) => path.replaceAll(";", "%3B")).replace(
+    filePath,
+    (_, start: string, path: string) => start + path.replaceAll("/", "%2F")
+  )
 
-const filePath = /^(\/api\/(?:agents|sessions)\/[^/?]+\/files\/)([^?]+)/
+const filePath = /^(\/api\/(?:agents|sessions)\/[^/?]*\/files\/)([^?]+)/
 
 /** A response with the headers that every response has. */
 const withCommonHeaders = (

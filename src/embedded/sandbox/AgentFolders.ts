@@ -72,7 +72,10 @@ const exists = (file: string) =>
   )
 
 const writeFile = (file: string, content: Uint8Array) =>
-  Effect.mapError(FileTree.write(file, content), (error) => Errors.framework(500, FileTree.textOf(error)))
+  Effect.mapError(FileTree.write(file, content), (error) => {
+    const text = FileTree.textOf(error)
+    return Errors.framework(500, text, /^[A-Z]+(?=: )/.exec(text)?.at(0))
+  })
 
 /** Takes a folder of this machine as it is. */
 const deployPath = Effect.fnUntraced(function*(folder: string) {

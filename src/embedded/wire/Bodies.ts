@@ -67,7 +67,9 @@ export const read = Effect.fnUntraced(function*(
   if (bytes.byteLength > limit) return yield* tooLarge
 
   const type = request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase()
-  if (type === undefined && bytes.byteLength === 0) return undefined
+  // A body without a length needs a type, though it is empty.
+  const isAbsent = bytes.byteLength === 0 && request.headers["transfer-encoding"] === undefined
+  if (type === undefined && isAbsent) return undefined
   if (type !== "application/json" && type !== "text/plain") return yield* badType
   const text = yield* Effect.mapError(decodeText(bytes), () => badEncoding)
   if (type === "text/plain") return text

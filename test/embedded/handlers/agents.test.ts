@@ -143,9 +143,14 @@ describe("files of agents", () => {
         assert.strictEqual(status, 500)
         assert.deepInclude(body, { code: "EISDIR" })
       }
-      const onto = yield* write("d")
-      assert.strictEqual(onto.status, 500)
-      assert.match(textAt(onto.body, "message"), /^EISDIR: illegal operation on a directory, open/)
+      for (
+        const [path, code] of [["d", "EISDIR"], ["", "EISDIR"], ["d/x/y", "EEXIST"], ["n".repeat(300), "ENAMETOOLONG"]]
+      ) {
+        const onto = yield* write(path ?? "")
+        assert.strictEqual(onto.status, 500)
+        assert.deepInclude(onto.body, { code })
+        assert.match(textAt(onto.body, "message"), new RegExp(`^${code}: `))
+      }
     }).pipe(withServer()))
 })
 

@@ -81,8 +81,44 @@ describe("routes", () => {
       }).pipe(withServer()))
   }
 
+  const withSemicolon = [
+    "/api/agents;x=1",
+    "/api/agents/demo/config;",
+    "/health;",
+    "/api/usage;/stats",
+    "/;/api/agents"
+  ]
+  for (const path of withSemicolon) {
+    it.effect(`${path} is no route, as a semicolon ends no path`, () =>
+      Effect.gen(function*() {
+        yield* deploy("demo")
+        for (const url of [path, `${path}?a=b;c`]) {
+          const { body, status } = yield* ask("GET", url)
+          assert.strictEqual(status, 404)
+          assert.deepInclude(body, { message: `Route GET:${url} not found` })
+        }
+      }).pipe(withServer()))
+  }
+
+  it.effect("a semicolon is part of a name", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo", { files: ["a", "a;b", ";", "d;/x;y"].map((path) => ({ path, content: btoa(path) })) })
+      for (const path of ["a", "a;b", ";", "d;/x;y"]) {
+        const { body } = yield* ask("GET", `/api/agents/demo/files/${path}?format=json`)
+        assert.deepInclude(body, { path, content: path })
+      }
+      const changed = yield* ask("PATCH", "/api/agents/demo;x", { json: { env: { A: "b" } } })
+      assert.deepStrictEqual(changed.body, { error: "Agent not found", statusCode: 404 })
+      assert.isUndefined(at((yield* ask("GET", "/api/agents/demo")).body, "agent", "env"))
+      const removed = yield* ask("DELETE", "/api/agents/demo/files/a;c")
+      assert.strictEqual(removed.status, 404)
+    }).pipe(withServer()))
+
   it.effect("an empty segment matches a parameter", () =>
     Effect.gen(function*() {
+      for (const path of ["/api/agents//files/a", "/api/agents//files/a/b", "/api/agents//config"]) {
+        assert.deepStrictEqual((yield* ask("GET", path)).body, { error: "Agent not found", statusCode: 404 })
+      }
       assert.deepStrictEqual((yield* ask("GET", "/api/agents/")).body, { error: "Agent not found", statusCode: 404 })
       assert.deepStrictEqual(
         (yield* ask("GET", "/api/sessions/")).body,

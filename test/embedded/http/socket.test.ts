@@ -93,6 +93,18 @@ describe("a server on a port", () => {
       assert.strictEqual(head.headers["content-length"], "13")
     }).pipe(withSocket()))
 
+  it.live("takes no body of unknown length without a type, though it is empty", () =>
+    Effect.gen(function*() {
+      const id = "00000000-0000-4000-8000-000000000000"
+      for (const [method, path] of [["POST", `/api/sessions/${id}/pause`], ["DELETE", "/api/agents/demo"]] as const) {
+        for (const [headers, status] of [[{}, 404], [{ "transfer-encoding": "chunked" }, 415]] as const) {
+          const { response } = yield* exchange(method, path, undefined, headers)
+          response.resume()
+          assert.strictEqual(response.statusCode, status, method)
+        }
+      }
+    }).pipe(withSocket()))
+
   it.live("is reached by its own host names only", () =>
     Effect.gen(function*() {
       const { address } = yield* HttpServer.HttpServer
