@@ -184,6 +184,10 @@ const places: ReadonlyArray<readonly [name: string, answer: (text: string) => Se
   ["wait", (text) => Server.json({ error: text }, 429, { "retry-after": "900" })],
   ["redirect", (text) => Server.text("", 302, { location: `http://evil.test/${encodeURIComponent(text)}` })],
   ["request id", (text) => Server.json({ error: "no" }, 500, { "x-request-id": encodeURIComponent(text) })],
+  [
+    "content coding",
+    (text) => Server.text("x", 200, { "content-encoding": text.replace(/[^\w.+, -]/g, "-").slice(0, 80) })
+  ],
   ["page as success", (text) => Server.text(`<html>${text}</html>`)],
   [
     "broken connection",

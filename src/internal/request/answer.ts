@@ -13,6 +13,7 @@ import * as Stream from "effect/Stream"
 import { ofClient } from "./connectionFailures.ts"
 import { unreadable } from "./failures.ts"
 import { errorChainOf } from "./inspectUnknown.ts"
+import { redactOf } from "./secrets.ts"
 import { type ByteTransform, through } from "./through.ts"
 
 type Response = HttpClientResponse.HttpClientResponse
@@ -76,14 +77,15 @@ const signs: ReadonlyMap<string, ReadonlyArray<number>> = new Map([
   ["zstd", [0x28, 0xb5, 0x2f, 0xfd]]
 ])
 
-/** Shown in a message, so that nothing of a header is in it that is no name. */
-const quote = (coding: string) => /^[\w.+, -]{1,80}$/.test(coding) ? `"${coding}"` : "with another name"
+/** Shown in a message, so that nothing of a header is in it that is no name, or is of the request. */
+const quote = ({ request }: Response, coding: string) =>
+  /^[\w.+, -]{1,80}$/.test(redactOf(request)(coding)) ? `"${coding}"` : "with another name"
 
 const undecoded = (response: Response, coding: string) =>
-  unreadable(response, `the body has the content coding ${quote(coding)}, which cannot be decoded here`)
+  unreadable(response, `the body has the content coding ${quote(response, coding)}, which cannot be decoded here`)
 
 const broken = (response: Response, coding: string) =>
-  unreadable(response, `the body should have the content coding ${quote(coding)}; it is broken`)
+  unreadable(response, `the body should have the content coding ${quote(response, coding)}; it is broken`)
 
 /** As the decoders of platforms name what they fail with. */
 const decodingFailure = /^(?:Z_\w+|ZSTD_error\w+|ERR_(?:_ERROR|BROTLI|ZLIB|ZSTD)_\w+|(?:Zlib|Brotli|Zstd)\w*Error)$/

@@ -11,6 +11,10 @@ import type { Redact } from "./secrets.ts"
 export const excerptLimit = 1_000
 const requestIdLimit = 200
 
+/** The number in a header. Of one that is there twice some clients show both, with a comma between; the first counts. */
+export const digitsOf = (headers: Headers.Headers, name: string): string | undefined =>
+  /^\s*(\d+)\s*(?:,|$)/.exec(headers[name] ?? "")?.[1]
+
 /** The path of a request, with what is hidden of its query. */
 export const pathOf = (request: HttpClientRequest.HttpClientRequest): string =>
   UrlParams.redactUrl(request.url).replace(/^https?:\/\/[^/]*/, "")

@@ -24,7 +24,7 @@ import {
 } from "../../schema/Reasons.ts"
 import { ofClient } from "./connectionFailures.ts"
 import { limitOrElse } from "./eventLoop.ts"
-import { exchange } from "./exchange.ts"
+import { digitsOf, exchange } from "./exchange.ts"
 import { asInstance } from "./inspectUnknown.ts"
 import { printable } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
@@ -94,21 +94,25 @@ const unreadableBody = (status: number, { problem, text: body }: ReadBody): stri
     ? `the server answered ${status} with something else than what was asked for`
     : `the server answered ${status} with something that is no Ash error`
 
-const httpDate = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/
+/** The three forms of a date (RFC 9110, section 5.6.7), perhaps followed by the same header once more. */
+const httpDate =
+  /^\s*([A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} [\d:]{8}|[A-Z][a-z]+day, \d{2}-[A-Z][a-z]{2}-\d{2} [\d:]{8}|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} \d{4})(?: GMT)?\s*(?:,|$)/
 
+/** Read without its zone a date would be of this machine's. */
 const millisOf = (header: string | undefined): Option.Option<number> =>
-  header !== undefined && httpDate.test(header)
-    ? Option.map(DateTime.make(header), DateTime.toEpochMillis)
-    : Option.none()
+  Option.fromNullishOr(httpDate.exec(header ?? "")).pipe(
+    Option.flatMap(([, date = ""]) => DateTime.make(`${date} GMT`)),
+    Option.map(DateTime.toEpochMillis)
+  )
 
 /** When a server sent its answer, by its own clock, in milliseconds. */
 export const sentAt = (headers: Headers.Headers): Option.Option<number> => millisOf(headers["date"])
 
 /** Seconds, or a date (RFC 9110, section 10.2.3), which is compared to the server's own clock where it has sent that. */
 const retryAfterOf = (headers: Headers.Headers, now: number) => {
-  const header = headers["retry-after"]
-  if (header !== undefined && /^\d+$/.test(header)) return { retryAfter: Duration.seconds(Number(header)) }
-  return Option.match(millisOf(header), {
+  const seconds = digitsOf(headers, "retry-after")
+  if (seconds !== undefined) return { retryAfter: Duration.seconds(Number(seconds)) }
+  return Option.match(millisOf(headers["retry-after"]), {
     onNone: () => ({}),
     onSome: (date) => ({
       retryAfter: Duration.millis(Math.max(0, date - Option.getOrElse(sentAt(headers), () => now)))
@@ -155,10 +159,11 @@ export const fromResponse = (
   const { status } = response
   const { text } = read
   const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
-  const serverMessage = body.message ?? body.error ?? undefined
+  const given = [body.message, body.error].find((text) => text?.trim()) ?? body.message ?? body.error
+  const serverMessage = given?.trim()
   const message = serverMessage === undefined
     ? unreadableBody(status, read)
-    : `${printable(redact(serverMessage)).slice(0, messageLimit)} (${status})`
+    : `${printable(redact(serverMessage)).slice(0, messageLimit) || "the server gives no reason"} (${status})`
   const quoted = serverMessage !== undefined || showsBody || isPage(text) ? text : ""
   const http = exchange(response, quoted, redact, typeof body.code === "string" ? body.code : undefined)
   const retryAfter = retryAfterOf(response.headers, now)

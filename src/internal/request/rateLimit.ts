@@ -11,6 +11,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { AshError } from "../../schema/AshError.ts"
+import { digitsOf } from "./exchange.ts"
 import type { Attempt } from "./sending.ts"
 
 /** How many requests are sent before the server has reported how many are left: others may have used the window. */
@@ -23,8 +24,8 @@ const maxRefusals = 3
 const patience = Duration.minutes(1)
 
 const numberOf = (headers: Headers.Headers, name: string): number | undefined => {
-  const text = headers[name]
-  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined
+  const digits = digitsOf(headers, name)
+  return digits !== undefined && digits.length < 10 ? Number(digits) : undefined
 }
 
 /** When there is room again as the server reports it, in seconds. */

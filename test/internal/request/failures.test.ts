@@ -150,6 +150,18 @@ describe("the error of an answer, by its shape", () => {
       400,
       { _tag: "InvalidRequest", message: "odd (400)" }
     ],
+    ["an empty message", Server.json({ error: "Session not found", message: "", statusCode: 404 }, 404), 404, {
+      _tag: "NotFound",
+      message: "Session not found (404)"
+    }],
+    ["an empty error", Server.json({ error: "", message: "no such session" }, 404), 404, {
+      _tag: "NotFound",
+      message: "no such session (404)"
+    }],
+    ["nothing but blanks", Server.json({ error: " ", message: "\n" }, 404), 404, {
+      _tag: "NotFound",
+      message: "the server gives no reason (404)"
+    }],
     ["403", Server.json({ error: "Forbidden" }, 403), 403, {
       _tag: "Unauthorized",
       message: "the server refused the key: Forbidden (403); set another apiKey (ASH_API_KEY)"
@@ -211,12 +223,29 @@ describe("the error of an answer, by its shape", () => {
       )
     }))
 
-  it.effect.each(["", "soon", "-4", "1.5"])("Retry-After of %j is none", (value) =>
-    Effect.gen(function*() {
-      const { reason, retryAfter } = yield* errorOf(Server.json({ error: "x" }, 429, { "retry-after": value }))
-      assert.strictEqual(reason._tag, "RateLimited")
-      assert.isUndefined(retryAfter)
-    }))
+  const dates = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994"]
+
+  it.effect.each([...dates, "37", "037"].flatMap((value) => [value, `${value}, ${value}`, `${value} ,5`]))(
+    "Retry-After of %j is a time, in each form, and where it is there twice",
+    (value) =>
+      Effect.gen(function*() {
+        const headers = { "retry-after": value, date: "Sun, 06 Nov 1994 08:49:00 GMT" }
+        assert.deepStrictEqual(
+          (yield* errorOf(Server.json({ error: "x" }, 429, headers))).retryAfter,
+          Duration.seconds(37)
+        )
+      })
+  )
+
+  it.effect.each(["", ",", "soon", "-4", "1.5", "37 s", "Sun, 06 Nov 1994", "Nov 6 1994 08:49:37"])(
+    "Retry-After of %j is none",
+    (value) =>
+      Effect.gen(function*() {
+        const { reason, retryAfter } = yield* errorOf(Server.json({ error: "x" }, 429, { "retry-after": value }))
+        assert.strictEqual(reason._tag, "RateLimited")
+        assert.isUndefined(retryAfter)
+      })
+  )
 
   it.effect("what may be tried again, and what certainly did nothing", () =>
     Effect.gen(function*() {
