@@ -5,6 +5,8 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
 
 /** How often, and after what time, a call that may be repeated is repeated. */
 export interface RetryOptions {
@@ -111,6 +113,19 @@ export class RequestOptions extends Context.Reference<RequestOptionsInput>("effe
   defaultValue: () => ({})
 }) {}
 
+/** Lays the parts of an option over others. What is undefined is left out, and so keeps what is under it. */
+const over = <A extends object>(outer: A | undefined, inner: A | undefined): A | undefined => {
+  if (outer === undefined || inner === undefined) return inner ?? outer
+  const all = { ...outer }
+  return Object.assign(all, Record.filter({ ...inner }, Predicate.isNotUndefined))
+}
+
+/** As {@link over}, of headers, whose names are the same in any case. */
+const overHeaders = (outer: RequestOptionsInput["headers"] = {}, inner: RequestOptionsInput["headers"] = {}) => {
+  const names = new Set(Object.keys(inner).map((name) => name.toLowerCase()))
+  return { ...Record.filter(outer, (_, name) => !names.has(name.toLowerCase())), ...inner }
+}
+
 /**
  * Lays options over those that are in force.
  *
@@ -130,14 +145,14 @@ export class RequestOptions extends Context.Reference<RequestOptionsInput>("effe
  */
 export const merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput): RequestOptionsInput => ({
   timeout: inner.timeout ?? outer.timeout,
-  retry: { ...outer.retry, ...inner.retry },
-  timeouts: { ...outer.timeouts, ...inner.timeouts },
-  buffer: { ...outer.buffer, ...inner.buffer },
+  retry: over(outer.retry, inner.retry),
+  timeouts: over(outer.timeouts, inner.timeouts),
+  buffer: over(outer.buffer, inner.buffer),
   maxEventSize: inner.maxEventSize ?? outer.maxEventSize,
   exclusive: inner.exclusive ?? outer.exclusive,
-  responseLimits: { ...outer.responseLimits, ...inner.responseLimits },
-  headers: { ...outer.headers, ...inner.headers },
-  telemetry: inner.telemetry === undefined ? outer.telemetry : { ...outer.telemetry, ...inner.telemetry }
+  responseLimits: over(outer.responseLimits, inner.responseLimits),
+  headers: overHeaders(outer.headers, inner.headers),
+  telemetry: over(outer.telemetry, inner.telemetry)
 })
 
 /** Limits each attempt of the calls in an effect. */

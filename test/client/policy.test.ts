@@ -14,6 +14,7 @@ import { Agents } from "../../src/services/Agents.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
+import { clientNames, clients } from "../support/clients.ts"
 import { agent, noSession, session, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
@@ -279,6 +280,18 @@ describe("Retry-After", () => {
       assert.deepStrictEqual(error.retryAfter, Duration.minutes(15))
     }))
 
+  it.live.each(clientNames)(
+    "is one over %s, where it is there twice, and has spaces around it",
+    (client) =>
+      Effect.gen(function*() {
+        const url = yield* Server.serve((_, response) => {
+          response.writeHead(429, ["retry-after", " 900 ", "retry-after", "900"]).end("{\"error\":\"x\"}")
+        })
+        const error = yield* Effect.flip(get).pipe(Effect.provide(clients[client]({ url })))
+        assert.deepStrictEqual(error.retryAfter, Duration.minutes(15))
+      })
+  )
+
   it.effect("has a cap that can be set", () =>
     Effect.gen(function*() {
       const higher = yield* run(Server.inOrder(limited(900), found), get, { retry: { maxRetryAfter: "20 minutes" } })
@@ -307,6 +320,47 @@ describe("withRetry", () => {
       assert.strictEqual(times.length, 2)
       assert.isAtLeast((times[1] ?? 0) - (times[0] ?? 0), 5000)
     }))
+
+  it.effect("with what is undefined leaves the layer's as it is", () =>
+    Effect.gen(function*() {
+      const { times } = yield* run(
+        failing,
+        get.pipe(
+          RequestOptions.withRetry({ times: undefined, delay: undefined }),
+          RequestOptions.withRetry({ times: 0, delay: undefined })
+        ),
+        { retry: { times: 5 } }
+      )
+      assert.strictEqual(times.length, 1)
+    }))
+
+  it("nor is any other part of an option", () => {
+    const all = {
+      timeout: 1,
+      retry: { times: 1, delay: 1, maxDelay: 1, maxRetryAfter: 1 },
+      timeouts: { headers: 1, firstEvent: 1, idle: 1, done: 1, turn: 1 },
+      buffer: { size: 1, whenFull: "fail" },
+      maxEventSize: 1,
+      exclusive: false,
+      responseLimits: { body: 1, text: 1 },
+      headers: { a: "1" },
+      telemetry: { content: true, metrics: true }
+    } as const satisfies Required<RequestOptions.RequestOptionsInput>
+    const empty = (value: unknown): unknown =>
+      typeof value === "object"
+        ? Object.fromEntries(Object.keys(value ?? {}).map((name) => [name, undefined]))
+        : undefined
+    for (
+      const inner of [
+        {},
+        empty(all),
+        Object.fromEntries(Object.entries(all).map(([name, value]) => [name, empty(value)]))
+      ]
+    ) {
+      const merged = RequestOptions.merge({ ...inner as object, headers: undefined })(all)
+      assert.deepStrictEqual(merged, all)
+    }
+  })
 })
 
 describe("time-outs", () => {
@@ -401,6 +455,24 @@ describe("withHeaders", () => {
       for (const { headers } of requests) assert.strictEqual(headers["x-two"], "layer")
       for (const { headers } of requests) assert.strictEqual(headers["x-one"], "call")
       assert.strictEqual(requests.length, 2)
+    }))
+
+  it.effect("the innermost counts, in whatever case the names are", () =>
+    Effect.gen(function*() {
+      const names = ["x-one", "X-One", "X-ONE"]
+      for (
+        const [outer, middle, inner] of names.flatMap((a) => names.flatMap((b) => names.map((c) => [a, b, c] as const)))
+      ) {
+        const { requests } = yield* run(
+          found,
+          get.pipe(
+            RequestOptions.withHeaders({ [inner]: "inner" }),
+            RequestOptions.withHeaders({ [middle]: "middle" })
+          ),
+          { headers: { [outer]: "layer" } }
+        )
+        assert.strictEqual(requests[0]?.headers["x-one"], "inner", `${outer} ${middle} ${inner}`)
+      }
     }))
 
   it.effect("ride into a stream", () =>
