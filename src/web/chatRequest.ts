@@ -1,6 +1,7 @@
 /** What a page sends: the messages of a chat, of which the last one is new. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -17,7 +18,7 @@ const FilePart = Schema.Struct({
 const OtherPart = Schema.Struct({ type: Schema.String })
 
 const UiMessage = Schema.Struct({
-  role: Schema.Literals(["system", "user", "assistant"]),
+  role: Schema.Literal("user"),
   parts: Schema.Array(Schema.Union([TextPart, FilePart, OtherPart]))
 })
 
@@ -29,10 +30,10 @@ export const ChatId = Schema.String.check(
   Schema.isPattern(/^(?!\.\.?$)[\w.:-]{1,100}$/, { expected: "1 to 100 of A-Z a-z 0-9 _ . : -, and not . or .." })
 )
 
-/** The body of a request of `useChat`. */
+/** The body of a request of `useChat`. Of its messages the last one counts: those before may be of any form. */
 export const ChatRequest = Schema.Struct({
   id: ChatId,
-  messages: Schema.Array(UiMessage),
+  messages: Schema.Array(Schema.Unknown),
   trigger: Schema.optional(Schema.String),
   /** The message that the new one replaces. */
   messageId: Schema.optional(Schema.NullOr(Schema.String))
@@ -47,6 +48,8 @@ const isText = (part: { readonly type: string }): part is typeof TextPart.Type =
 
 const isFile = (part: { readonly type: string }): part is typeof FilePart.Type => "mediaType" in part
 
+const decodeMessage = Schema.decodeUnknownOption(UiMessage)
+
 /** The content of the new message. */
 export const contentOf = (
   { messageId, messages, trigger }: typeof ChatRequest.Type
@@ -54,11 +57,12 @@ export const contentOf = (
   if (trigger === "regenerate-message" || Predicate.isString(messageId)) {
     return refuse(409, "An agent keeps its own history: no message of it can be replaced. Send a new one.")
   }
-  const last = messages.at(-1)
-  if (last?.role !== "user") return refuse(400, "The last message is not the user's.")
+  const last = decodeMessage(messages.at(-1))
+  if (Option.isNone(last)) return refuse(400, "The last message is not one of the user.")
   const blocks: Array<ContentBlock> = []
-  for (const part of last.parts) {
-    if (isText(part)) blocks.push({ type: "text", text: part.text })
+  for (const part of last.value.parts) {
+    // Models refuse a block that is blank, which `useChat` sends beside files.
+    if (isText(part)) blocks.push(...(part.text.trim() === "" ? [] : [{ type: "text", text: part.text } as const]))
     else if (isFile(part)) {
       const block = blockOf({ mediaType: part.mediaType, data: part.url, fileName: part.filename })
       if (Result.isFailure(block)) return refuse(415, `A file cannot be sent: ${block.failure}.`)

@@ -349,6 +349,7 @@ describe("a request that is refused", () => {
 
   const withParts = (...parts: ReadonlyArray<unknown>) => ({ ...body, messages: [{ role: "user", parts }] })
   const file = (mediaType: string, url: string) => ({ type: "file", mediaType, url })
+  const text = (text: string) => ({ type: "text", text })
 
   const refused: ReadonlyArray<
     readonly [what: string, status: number, sent: unknown, headers: Record<string, string>]
@@ -358,6 +359,12 @@ describe("a request that is refused", () => {
     ["no message", 400, { ...body, messages: [] }, {}],
     ["an answer as the last message", 400, { ...body, messages: [{ role: "assistant", parts: [] }] }, {}],
     ["an empty message", 400, withParts(), {}],
+    ["a message with nothing to read", 400, withParts(...["", " ", "\n\t"].map(text)), {}],
+    ["a message without parts", 400, { ...body, messages: [{ role: "user", content: "Hello" }] }, {}],
+    ["a text that is none", 415, withParts({ type: "text", text: 1 }), {}],
+    ...["data:image/png;base64,", "data:image/png,", "data:,"].map((url) =>
+      [`an empty file, ${url}`, 415, withParts(text("See"), file("image/png", url)), {}] as const
+    ),
     ["an id that is none", 400, { ...body, id: "../a" }, {}],
     ["another type of content", 415, body, { "content-type": "text/plain" }],
     ["a message that replaces one", 409, { ...body, messageId: "user-1" }, {}],
@@ -379,6 +386,38 @@ describe("a request that is refused", () => {
         assert.deepStrictEqual(await statuses(), [])
       })
   )
+
+  it("nothing that is before the new message: pages of every age are answered", () =>
+    withChat(echo, {}, async (handler) => {
+      const before = [null, 1, "Hello", {}, { role: "tool" }, { role: "user", content: "old" }, {
+        role: "user",
+        parts: [{}]
+      }]
+      for (const message of before) {
+        assert.strictEqual(await post(handler, { ...body, messages: [message, user("Hello")] }), 200)
+        assert.strictEqual(await post(handler, { ...body, messages: [user("Hello"), message] }), 400)
+      }
+    }))
+
+  it("a blank text beside a file is left out, as models refuse it", async () => {
+    const asked: Array<unknown> = []
+    const script: AgentScript.AgentScript = (turn) => {
+      asked.push(turn.content)
+      return echo(turn)
+    }
+    await withChat(script, {}, async (handler) => {
+      const answer = async (...parts: ReadonlyArray<unknown>) => (await handler(postOf(withParts(...parts)))).text()
+      const picture = file("image/png", "data:image/png;base64,AAAA")
+      for (const blank of ["", " \n"]) {
+        for (const parts of [[picture, text(blank)], [text(blank), picture], [text(blank), picture, text(blank)]]) {
+          await answer(...parts)
+        }
+      }
+      await answer(text(""), text(" a "), text(" "))
+    })
+    const block = { type: "image", source: { type: "base64", media_type: "image/png", data: "AAAA" } }
+    assert.deepStrictEqual(asked, [...Array.from({ length: 6 }, () => [block]), " a "])
+  })
 
   const routes = [["GET", ""], ["GET", "/stream"], ["DELETE", "/stream"]] as const
   it.each(routes)(

@@ -41,6 +41,7 @@ const sourceOf = (data: FilePart["data"]): Result.Result<Source, string> => {
 /** The block of a file, or why agents do not take it: they take images, PDF and text. */
 export const blockOf = ({ data, fileName, mediaType: given }: FilePart): Result.Result<ContentBlock, string> =>
   Result.flatMap(sourceOf(data), (source): Result.Result<ContentBlock, string> => {
+    if ("bytes" in source && source.bytes.length === 0) return Result.fail("it is empty")
     const mediaType = given.toLowerCase()
     const title = fileName === undefined ? {} : { title: fileName }
     const blockSource = "url" in source
