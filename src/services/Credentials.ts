@@ -3,11 +3,14 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
+import { fromInput } from "../internal/request/failures.ts"
 import { renamed } from "../internal/request/operations.ts"
-import type { AshError } from "../schema/AshError.ts"
-import type { CreateCredentialRequest, StoredCredential } from "../schema/Credential.ts"
+import { AshError } from "../schema/AshError.ts"
+import { CreateCredentialRequest, type StoredCredential } from "../schema/Credential.ts"
+import { omittable } from "../schema/Wire.ts"
 
 /** What a credential may have besides its key. */
 export interface CredentialOptions {
@@ -59,7 +62,11 @@ export class Credentials extends Context.Service<Credentials, {
         createAnthropic: create("Credentials.createAnthropic", "anthropic"),
         createOpenAi: create("Credentials.createOpenAi", "openai"),
         createCustom: create("Credentials.createCustom", "custom"),
-        createBedrock: (key, options) => create("Credentials.createBedrock", "bedrock")(bedrockKey(key), options),
+        createBedrock: (account, options) =>
+          Effect.flatMap(
+            bedrockKey(account),
+            (key) => create("Credentials.createBedrock", "bedrock")(Redacted.make(key), options)
+          ),
         list: () => Effect.map(call(api.list, {}), ({ credentials }) => credentials),
         delete: (id) => remove(api.delete, { params: { id } })
       })
@@ -67,11 +74,18 @@ export class Credentials extends Context.Service<Credentials, {
   )
 }
 
+const { key } = CreateCredentialRequest.fields
+
+const encodeAccount = Schema.encodeUnknownEffect(Schema.fromJsonString(Schema.Struct({
+  accessKeyId: key,
+  secretAccessKey: key,
+  region: Schema.NonEmptyString,
+  sessionToken: omittable(key)
+})))
+
 /** The form in which the server keeps the parts of an account in one key. */
-const bedrockKey = ({ accessKeyId, region, secretAccessKey, sessionToken }: BedrockKey) =>
-  Redacted.make(JSON.stringify({
-    accessKeyId: Redacted.value(accessKeyId),
-    secretAccessKey: Redacted.value(secretAccessKey),
-    region,
-    ...(sessionToken === undefined ? {} : { sessionToken: Redacted.value(sessionToken) })
-  }))
+const bedrockKey = (account: BedrockKey) =>
+  Effect.mapError(
+    encodeAccount(account),
+    (error) => new AshError({ operation: "Credentials.createBedrock", reason: fromInput(error) })
+  )

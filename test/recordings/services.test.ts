@@ -227,7 +227,8 @@ const refusedHere: Readonly<Record<string, string>> = {
   "017": "paths that leave the folder: the server leaves such files out in silence",
   "150": "a text for a list of texts: the server makes it one",
   "284": "a number for a text: the server makes it one",
-  "285": "null for a text: the server makes it an empty one"
+  "285": "null for a text: the server makes it an empty one",
+  "359": "an account without its key: the server takes it, and has no session with it"
 }
 
 /** Requests that servers refuse, and that are refused here before they are sent. */

@@ -40,6 +40,37 @@ describe("Credentials", () => {
       assert.deepStrictEqual(yield* credentials.list(), [])
     }).pipe(Effect.provide(AshEmbedded.layer())))
 
+  const accounts = ["accessKeyId", "secretAccessKey", "region", "sessionToken"].flatMap((field) =>
+    ["", undefined, null, 7, {}, Symbol("x")].flatMap((part) =>
+      (field === "region" ? [part] : [part, Redacted.make(part)])
+        .filter((part) => field !== "sessionToken" || part !== undefined).map((part) => [field, part] as const)
+    )
+  )
+
+  it.effect("stores no account with a part that is none, and names it", () => {
+    const server = Server.make(Server.json({}))
+    return Effect.gen(function*() {
+      const { createBedrock } = yield* Credentials
+      for (const [field, part] of accounts) {
+        const account = {
+          accessKeyId: key,
+          secretAccessKey: key,
+          region: "eu-west-1",
+          sessionToken: key,
+          [field]: part
+        }
+        const error = yield* Effect.flip(createBedrock(account))
+        assert.strictEqual(error.operation, "Credentials.createBedrock")
+        assert.strictEqual(
+          error.reason._tag === "InvalidRequest" ? error.reason.field?.split(".")[0] : error.reason._tag,
+          field
+        )
+        assert.notInclude(`${error} ${JSON.stringify(error)}`, "geheim")
+      }
+      assert.deepStrictEqual(server.requests, [])
+    }).pipe(Effect.provide(server.layer))
+  })
+
   it.effect("sends a key only to the server", () => {
     const server = Server.make(Server.json({ error: "Bad Request", statusCode: 400 }, 400))
     return Effect.gen(function*() {
