@@ -2,19 +2,17 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
+import { checkPaths } from "../internal/files/newFiles.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
-import { fromInput } from "../internal/request/failures.ts"
 import { printable } from "../internal/request/printable.ts"
 import { type Redact, redactOf } from "../internal/request/secrets.ts"
 import { withUploadProgress } from "../internal/request/sending.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
-import { FilePath } from "../schema/Ids.ts"
 import { FilesRefused } from "../schema/Reasons.ts"
 
 export type { FileContent, WholeContent } from "../internal/request/content.ts"
@@ -102,7 +100,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
             )),
         write: (id, files, { onProgress, targetPath } = {}) =>
           Effect.andThen(
-            checkPaths(files),
+            checkPaths("SessionFiles.write", files),
             writeAll(
               files,
               (batch, onSent) =>
@@ -177,17 +175,6 @@ const withoutSecrets = (files: ReadonlyArray<WriteFileResult>, redact: Redact): 
     }))
   ]
 }
-
-const encodePaths = Schema.encodeUnknownEffect(
-  Schema.Struct({ files: Schema.Array(Schema.Struct({ path: FilePath })) })
-)
-
-/** The paths of all files, before the first of them is sent. */
-const checkPaths = (files: ReadonlyArray<unknown>) =>
-  Effect.mapError(
-    encodePaths({ files }),
-    (error) => new AshError({ operation: "SessionFiles.write", reason: fromInput(error) })
-  )
 
 const maxFileSize = 52_428_800
 const maxFiles = 500

@@ -1,17 +1,16 @@
 /** Bundles: workspaces as gzipped tar archives. */
 import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
-import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
-import { FilePath } from "../../schema/Ids.ts"
 import { InvalidRequest, Undecodable } from "../../schema/Reasons.ts"
 import { collect, upTo } from "../request/answer.ts"
-import { gather, gatherFiles, type WholeContent } from "../request/content.ts"
+import { gather, type WholeContent } from "../request/content.ts"
 import { printable } from "../request/printable.ts"
 import { through } from "../request/through.ts"
 import { gunzip } from "./gunzip.ts"
 import { leftOut } from "./leftOut.ts"
+import { gatherFiles } from "./newFiles.ts"
 import * as TarReader from "./tar.ts"
 
 /** A file of a workspace. */
@@ -63,8 +62,6 @@ const refused = (message: string, field: string) =>
 
 const gzip = through(() => new CompressionStream("gzip"), (cause) => refused(String(cause), "files"))
 
-const isFilePath = Schema.is(FilePath)
-
 /** Packs entries into a bundle, each of them read when it is its turn. */
 export const packEntries = <E, R>(
   entries: Stream.Stream<Tar.Entry<E, R>, E, R>
@@ -76,18 +73,12 @@ export const packEntries = <E, R>(
   )
 
 /** Packs files into a bundle. */
-export const pack = (files: ReadonlyArray<BundleFile>): Effect.Effect<Uint8Array, AshError> => {
-  const bad = files.findIndex(({ path }) => !isFilePath(path))
-  if (bad >= 0) {
-    const field = `files[${bad}].path`
-    return Effect.fail(refused(`${field} must be a relative path without empty, . or .. segments`, field))
-  }
-  return Effect.flatMap(
+export const pack = (files: ReadonlyArray<BundleFile>): Effect.Effect<Uint8Array, AshError> =>
+  Effect.flatMap(
     gatherFiles("Bundle.pack", files),
     (files) =>
       packEntries(Stream.fromIterable(files.map(({ content, mode, path }) => Tar.file(path, content, { mode }))))
   )
-}
 
 /** What a bundle holds, in its order. */
 export type BundleEntry<E> =

@@ -83,14 +83,3 @@ export const gather = <E, R>(
     )
   })
 }
-
-/** Files with their contents as bytes. */
-export const gatherFiles = <File extends { readonly content: WholeContent }>(
-  operation: string,
-  files: ReadonlyArray<File>
-): Effect.Effect<ReadonlyArray<Omit<File, "content"> & { readonly content: Uint8Array }>, AshError> =>
-  Effect.forEach(files, (file, index) =>
-    Effect.map(
-      gather(operation, file.content, `files[${index}].content`, Infinity),
-      (content) => ({ ...file, content })
-    ))

@@ -155,6 +155,37 @@ describe("content", () => {
       (exit) => assert.notInclude(JSON.stringify(exit), "Die")
     ))
 
+  const lists: Record<string, (ash: AshClient["Service"], files: never) => Effect.Effect<unknown, AshError>> = {
+    "SessionFiles.write": (ash, files) => ash.sessionFiles.write(sessionId, files),
+    "Agents.writeFiles": (ash, files) => ash.agents.writeFiles("demo", files),
+    "Agents.create": (ash, files) => ash.agents.create({ name: "demo", files }),
+    "Bundle.pack": (_, files) => pack(files)
+  }
+  const whole = { path: "a", content: "x" }
+  const noFiles: ReadonlyArray<readonly [field: string, files: unknown]> = [
+    ...[7, {}, whole, Symbol("x"), () => [], new Map()].map((files) => ["files", files] as const),
+    ...[null, undefined, 7, "a", Symbol("x")].map((file) => ["files[1]", [whole, file]] as const),
+    ...[null, undefined, 7, {}, ["a"], "", "..", "\ud800"].map((path) =>
+      ["files[1].path", [whole, { path, content: "x" }]] as const
+    ),
+    ["files[1]", [whole, []]],
+    ["files[1].path", [whole, { content: "x" }]],
+    ["files[1].content", [whole, { path: "a" }]]
+  ]
+
+  it.effect.each(Object.entries(lists))(
+    "what is no list of files is refused by its place through %s",
+    ([, send]) =>
+      Effect.gen(function*() {
+        const ash = yield* AshClient
+        const before = answers.requests.length
+        for (const [field, files] of noFiles) {
+          assert.strictEqual(invalidField(yield* Effect.flip(send(ash, files as never))), field)
+        }
+        assert.strictEqual(answers.requests.length, before)
+      }).pipe(Effect.provide(answers.layer))
+  )
+
   it.effect("the files of a bundle are taken and refused alike", () =>
     Effect.gen(function*() {
       yield* pack([{ path: "a", content: runInNewContext("new Uint8Array([1])") as Uint8Array }])
