@@ -177,6 +177,75 @@ const generate = (seed: number) => {
   return { all, said, blocks, foreign, form, isMixed }
 }
 
+interface Block {
+  readonly kind: Kind | "tool"
+  readonly text: string
+}
+
+/** Turns of a server that sends all blocks of a message in one, or each by itself as soon as it is written. */
+const generateBlocks = (seed: number) => {
+  const random = chance(seed)
+  const pick = <A>(first: A, ...others: ReadonlyArray<A>): A =>
+    others[Math.floor(random() * (others.length + 1)) - 1] ?? first
+  const some = (most: number) => Math.floor(random() * (most + 1))
+  const hasDeltas = random() < 0.5
+  const isWhole = random() < 0.8
+  let ids = 0
+  const id = () => `id${ids++}`
+  // Texts that are the same, or begin alike, or of which each is said once.
+  const word = random() < 0.5 ? () => pick("a", "b", "ab", "a ") : () => `${id()};`
+  const all: Array<Frame> = [["session_start", { sessionId }]]
+  const said: Record<Kind, string> = { text: "", thinking: "" }
+  let toolUsed = false
+  const jsonOf = ({ kind, text }: Block) =>
+    kind === "tool" ? { type: "tool_use", id: "toolu_1", name: "Bash", input: {} } : { type: kind, [kind]: text }
+  const partial = (event: unknown) =>
+    all.push(["message", { type: "stream_event", event, session_id: "s", parent_tool_use_id: null, uuid: id() }])
+  const complete = (message: string, blocks: ReadonlyArray<Block>) => {
+    for (const { kind, text } of blocks) {
+      if (kind === "thinking") all.push(["thinking_delta", { delta: text }])
+      if (kind === "tool") toolUsed = true
+      else if (text !== "") {
+        const isApart = kind === "text" && toolUsed && said.text !== ""
+        said[kind] += isApart ? `\n\n${text}` : text
+        if (kind === "text") toolUsed = false
+      }
+    }
+    const content = blocks.map(jsonOf)
+    const body = { id: message, role: "assistant", content }
+    all.push(["message", { type: "assistant", message: body, parent_tool_use_id: null, uuid: id() }])
+  }
+  const write = (index: number): Block => {
+    const kind = pick<Block["kind"]>("text", "text", "thinking", "tool")
+    partial({ type: "content_block_start", index, content_block: jsonOf({ kind, text: "" }) })
+    if (kind === "tool") return { kind, text: "" }
+    const pieces = Array.from({ length: some(3) }, word)
+    for (const text of pieces) {
+      if (hasDeltas) all.push([kinds[kind].event, { delta: text }])
+      partial({ type: "content_block_delta", index, delta: kinds[kind].delta(text) })
+    }
+    const whole = pieces.join("")
+    const longer = pick(whole + word(), word())
+    return { kind, text: whole === "" ? "" : pick(whole, longer, pieces.slice(0, -1).join("") || whole) }
+  }
+  for (let messages = 1 + some(3); messages > 0; messages--) {
+    const message = id()
+    partial({ type: "message_start", message: { id: message } })
+    const written = Array.from({ length: 1 + some(3) }, (_, index) => {
+      const block = write(index)
+      if (!isWhole) complete(message, [block])
+      partial({ type: "content_block_stop", index })
+      return block
+    })
+    const hasMore = ({ kind }: Block) => written.filter((block) => block.kind === kind && block.text !== "").length > 1
+    const emptied = random() < 0.2 ? written.find(hasMore) : undefined
+    if (isWhole) complete(message, written.map((block) => block === emptied ? { ...block, text: "" } : block))
+    partial({ type: "message_stop" })
+  }
+  all.push(["message", result], ["done", { sessionId }])
+  return { all, said }
+}
+
 const countOf = (text: string, part: string) => text.split(part).length - 1
 
 describe("the agent's text", () => {
@@ -237,6 +306,29 @@ describe("the agent's text", () => {
           failures,
           note: "pieces in three forms, subagents, retries, duplicates, other turns, out of order, cut in two"
         }
+      }),
+    it.effect
+  )
+
+  promise(
+    "P25",
+    "a turn's text is that of its messages, however many blocks they have",
+    { fast: 2000, full: 10_000 },
+    (size) =>
+      Effect.gen(function*() {
+        const failures: Array<string> = []
+        for (let seed = 0; seed < size; seed++) {
+          const { all, said } = generateBlocks(seed)
+          const bytes = new TextEncoder().encode(frames(...all))
+          const cut = 1 + (seed % bytes.length)
+          const { text, thinking } = yield* TurnStream.toTurn(
+            readTurn(Stream.make(bytes.slice(0, cut), bytes.slice(cut)))
+          )
+          if (text !== said.text || thinking !== said.thinking) {
+            failures.push(`${seed}: ${JSON.stringify([text, said.text, thinking, said.thinking])}`)
+          }
+        }
+        return { cases: size, failures, note: "the same, longer, shorter and other than their pieces, or empty" }
       }),
     it.effect
   )

@@ -89,6 +89,13 @@ const isToolUse = (type: unknown) => Predicate.isString(type) && /^(?:\w+_)?tool
 const blockTextOf = (block: MessageBlock): string =>
   block._tag === "Text" ? block.text : block._tag === "Thinking" ? block.thinking : ""
 
+/** How many blocks of a kind a message has, and where the first and the last one stand that are not empty. */
+const spreadOf = (blocks: ReadonlyArray<MessageBlock>, tag: MessageBlock["_tag"]) => {
+  const hasText = (block: MessageBlock) => block._tag === tag && blockTextOf(block) !== ""
+  const count = blocks.filter(({ _tag }) => _tag === tag).length
+  return { count, first: blocks.findIndex(hasText), last: blocks.findLastIndex(hasText) }
+}
+
 /** Whether a message of the SDK's reports that the model is asked once more. */
 const isRetry = ({ raw }: Extract<ClaudeMessage, { readonly _tag: "Unknown" }>) =>
   field(raw, "type") === "system" && field(raw, "subtype") === "api_retry" &&
@@ -357,6 +364,7 @@ export class AgentText {
       return isNew
     }
     const id = present(message.message.id)
+    const [texts, thoughts] = [spreadOf(blocks, "Text"), spreadOf(blocks, "Thinking")]
     let isBehindTool = false
     blocks.forEach((block, index) => {
       if (block._tag === "ToolUse" || (block._tag === "Unknown" && isToolUse(field(block.raw, "type")))) {
@@ -365,8 +373,13 @@ export class AgentText {
         // Nothing else shows where a block of text ends.
         if (!this.#sendsStarts) this.#text.close()
       }
-      const isFollowed = blocks.some(({ _tag }, other) => other > index && _tag === block._tag)
-      this.#accumulatorOf(block)?.block(this.#message, id, blockTextOf(block), isFollowed, isBehindTool)
+      const { count, first, last } = block._tag === "Text" ? texts : thoughts
+      this.#accumulatorOf(block)?.block(this.#message, id, blockTextOf(block), {
+        isOneOfSeveral: count > 1,
+        isPreceded: first < index,
+        isFollowed: last > index,
+        isBehindTool
+      })
       if (block._tag === "Text" && block.text !== "") isBehindTool = false
     })
     this.#supersede()

@@ -61,6 +61,16 @@ const append = (part: Part, text: string) => {
   anyText.test(part.text)
 }
 
+/** Where a block stands in its message. */
+export interface BlockPlace {
+  /** Whether the message has others of its kind, be they empty. */
+  readonly isOneOfSeveral: boolean
+  /** Whether there is text of its kind before it, or behind it, which goes on where the block ends. */
+  readonly isPreceded: boolean
+  readonly isFollowed: boolean
+  readonly isBehindTool: boolean
+}
+
 /** What has been settled belongs to no message that anything could be added to. */
 const settled: StartedMessage = { id: undefined }
 
@@ -105,19 +115,23 @@ export class TextAccumulator {
     this.#listener.written?.(this.#kind, text, isFirst && part.isBehindTool)
   }
 
-  /**
-   * A block of a complete message; one that is empty confirms nothing of what is pending. Behind it in the message there may be
-   * another one, which goes on where it ends; before it a tool may have been used.
-   */
-  block(message: StartedMessage, id: string | undefined, text: string, isFollowed: boolean, isBehindTool: boolean) {
+  /** A block of a complete message; one that is empty confirms nothing of what is pending. */
+  block(message: StartedMessage, id: string | undefined, text: string, place: BlockPlace) {
     if (text === "") return
+    const { isBehindTool, isFollowed, isOneOfSeveral, isPreceded } = place
     const part = this.#partOf(message, id, text)
     if (part === undefined) {
       const added = this.#add(message, "complete")
+      if (isPreceded) added.isBehindTool = isBehindTool
       added.text = text
       added.length = text.length
       this.#listener.written?.(this.#kind, text, added.isBehindTool)
       return this.#keep(added)
+    }
+    const started = part.message
+    if (isOneOfSeveral) {
+      const [first = part] = this.#dropOf(started, this.#pending.indexOf(part))
+      part.isBehindTool = isPreceded ? isBehindTool : first.isBehindTool
     }
     if (isBehindTool) {
       part.isBehindTool = true
@@ -146,6 +160,7 @@ export class TextAccumulator {
       this.#listener.replaced?.(this.#kind, pieces, text)
     }
     this.#keep(part)
+    if (isOneOfSeveral && !isFollowed) this.#dropOf(started)
   }
 
   /** What follows belongs to another block. */
@@ -207,6 +222,18 @@ export class TextAccumulator {
     if (this.#last === part) this.#last = this.#parts.at(-1)
     if (part.isBehindTool) this.#toolUsed = true
     this.#listener.replaced?.(this.#kind, abandoned, "")
+  }
+
+  /**
+   * Drops pieces of a message that has several blocks, and so is whole: their order is that of the blocks, and the message itself
+   * shows where it used tools.
+   */
+  #dropOf(started: StartedMessage, end = this.#pending.length) {
+    const toolUsed = this.#toolUsed
+    const dropped = this.#pending.slice(0, end).filter(({ message }) => message === started)
+    for (const part of dropped) this.#drop(part, part.text)
+    this.#toolUsed = toolUsed
+    return dropped
   }
 
   /** Whether there is room for more of the last part; where there is none, those that began before it are taken as they are. */
