@@ -9,7 +9,7 @@ import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { checkPaths } from "../internal/files/newFiles.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import { printable } from "../internal/request/printable.ts"
-import { type Redact, redactOf } from "../internal/request/secrets.ts"
+import { type Redact, redactEach, redactOf } from "../internal/request/secrets.ts"
 import { withUploadProgress } from "../internal/request/sending.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
@@ -157,15 +157,12 @@ const writeAll = <E, R, E2, R2>(
     return refused.length === 0 ? results : yield* refuse(refused, results.length)
   })
 
-/** Between texts that are looked through at once, as all that was sent is looked for in them. */
-const separator = "\u001f"
-
 /** What became of files, without what a server repeats of them in its reasons. */
 const withoutSecrets = (files: ReadonlyArray<WriteFileResult>, redact: Redact): ReadonlyArray<WriteFileResult> => {
   const refused = files.filter(({ written }) => !written)
   if (refused.length === 0) return files
   const texts = refused.flatMap(({ error, path }) => [printable(path), printable(error ?? "no reason given")])
-  const redacted = redact(texts.join(separator)).split(separator)
+  const redacted = redactEach(texts, redact)
   return [
     ...files.filter(({ written }) => written),
     ...refused.map((file, index) => ({

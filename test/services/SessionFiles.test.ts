@@ -59,6 +59,27 @@ describe("SessionFiles", () => {
       assert.strictEqual(yield* files.readText(id, "good"), "g")
     }).pipe(Effect.provide(AshEmbedded.layer())))
 
+  it.effect.each<readonly [count: number, length: number]>([[1, 70_000], [3, 40_000], [500, 0], [500, 300], [
+    1100,
+    130
+  ]])(
+    "names all of %i refused files, however much the server reports of each: %i characters",
+    ([count, length]) => {
+      const paths = Array.from({ length: count }, (_, index) => `folder/${index}`)
+      const server = Server.make((request) => {
+        const { files } = Server.jsonOf(request) as { readonly files: ReadonlyArray<{ readonly path: string }> }
+        return Server.json({ files: files.map(({ path }) => ({ path, written: false, error: "!".repeat(length) })) })()
+      })
+      return Effect.gen(function*() {
+        const { write } = yield* SessionFiles
+        const { reason } = yield* Effect.flip(
+          write(sessionId, paths.map((path) => ({ path, content: "geheim-geheim" })))
+        )
+        assert.deepStrictEqual(reason._tag === "FilesRefused" ? reason.refused.map(({ path }) => path) : [], paths)
+      }).pipe(Effect.provide(server.layer))
+    }
+  )
+
   const accept: Server.Script = (request) => {
     const { files } = Server.jsonOf(request) as { readonly files: ReadonlyArray<{ readonly path: string }> }
     return Server.json({ files: files.map(({ path }) => ({ path, written: true })) })()
