@@ -86,7 +86,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
       const { call, remove } = policy
 
       const read = (id: string, path: string) =>
-        Effect.map(
+        Effect.flatMap(
           call(api.read, { params: { id, path }, query: { format: "raw" } }),
           (response) => FileDownload.fromResponse("SessionFiles.read", path, response)
         )
