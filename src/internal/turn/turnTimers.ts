@@ -93,7 +93,8 @@ export class TurnTimers {
     const now = clock.currentTimeNanosUnsafe()
     const next = this.#next(now)
     if (next === undefined) return
-    this.#cancel = callAfter(context, Number(next.at - now) / 1_000_000, () => {
+    // Node warns of a time that has passed.
+    this.#cancel = callAfter(context, Math.max(0, Number(next.at - now) / 1_000_000), () => {
       if (this.#options.arrivals.end !== undefined) return
       if (this.#passed() === undefined) return this.set()
       const judging = Effect.runForkWith(context)(this.#judge)

@@ -255,6 +255,18 @@ describe("the timers of a turn", () => {
       yield* Effect.exit(Stream.runDrain(Stream.take(readTurn(body), taken)))
       assert.strictEqual(timers(), before)
     }))
+
+  it.live("of a time that has passed when a turn begins are no warning of the platform", () =>
+    Effect.gen(function*() {
+      const warnings: Array<string> = []
+      const onWarning = ({ name }: Error) => warnings.push(name)
+      process.on("warning", onWarning)
+      const limited = Stream.runDrain(readTurn(Stream.never, { limits: { timeouts: { turn: 0 } } }))
+      assert.strictEqual((yield* Effect.flip(limited)).reason._tag, "TimedOut")
+      yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      process.off("warning", onWarning)
+      assert.deepStrictEqual(warnings, [])
+    }))
 })
 
 describe("a program that computes", () => {
