@@ -25,7 +25,13 @@ import { Messages } from "./Messages.ts"
 import * as Command from "./session/command.ts"
 import * as Creation from "./session/creation.ts"
 import type { OpenSessionOptions } from "./session/creation.ts"
-import type { ExecOptions, HandleServices, KnownSession, SessionHandleOptions } from "./session/handleState.ts"
+import {
+  cutOff,
+  type ExecOptions,
+  type HandleServices,
+  type KnownSession,
+  type SessionHandleOptions
+} from "./session/handleState.ts"
 import { lifecycleOf, resume, stop } from "./session/lifecycle.ts"
 import {
   type ListEventsOptions,
@@ -115,7 +121,8 @@ export class Sessions extends Context.Service<Sessions, {
   readonly resume: (id: string) => Effect.Effect<Session, AshError>
   /**
    * Stops an active session: its sandbox is destroyed, and with it a running turn, whose stream fails with `TurnCancelled`
-   * in this program, and falls silent in others.
+   * in this program, and falls silent in others. A turn that waits to be sent fails so, too, and what is sent meanwhile waits
+   * for the answer.
    */
   readonly stop: (id: string) => Effect.Effect<Session, AshError>
   /** Makes a paused copy of a session with its messages and settings, not its files nor its memory. Resume it to use it. */
@@ -154,22 +161,20 @@ export class Sessions extends Context.Service<Sessions, {
       const policy = yield* RequestPolicy
       const gates = yield* SessionGates
       const layerScope = yield* Effect.scope
-      const end = (id: string) =>
-        halting(
-          gates,
-          id,
-          "ended",
-          undefined,
-          Effect.map(policy.call(api.end, { params: { id } }), unwrap)
-        )
+      const end = (id: string, cutOff?: AshError) =>
+        halting(gates, id, {
+          how: "ended",
+          call: (onWire) => Effect.map(policy.call(api.end, { params: { id } }, { onWire }), unwrap),
+          cutOff
+        })
       const attachments = yield* Attachments
       const parts: SessionsParts = {
         api,
         policy,
         gates,
-        end,
+        end: (id) => end(id),
         attachments,
-        creations: yield* Creations.make(end)
+        creations: yield* Creations.make((id) => end(id, cutOff(id)))
       }
       const reading = readingOf(parts)
       const lifecycle = lifecycleOf(parts)

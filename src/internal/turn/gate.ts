@@ -18,13 +18,12 @@
  * | `broke`       | Running       | Fenced (`Broken`)                 | when its end was not received                    |
  * | `leave`       | Running       | Fenced (`Broken`)                 | when its scope closes while it runs              |
  * | `stopped`     | any           | Fenced (`Stopped`)                | by a handle that has stopped an interrupted turn |
- * | `cancel`      | any           | Fenced (`Broken`)                 | by `SessionHandle.cancel`, before its restart    |
+ * | `cancel`      | any           | Fenced (`Broken`)                 | by `SessionHandle.cancel`, before its restart; when the scope of the session closes |
  * | `restart`     | any           | Restarting                        | before a session is stopped and resumed          |
  * | `restarted`   | Restarting    | Idle                              | when the session is usable again                 |
  * | `notRestarted` | Restarting   | Fenced; Idle without a fence      | when the restart has failed                      |
  * | `resumed`     | Fenced (`Inactive`) | Idle                        | by `Sessions.resume`                             |
- * | `halted`      | any           | Idle; Running if sent meanwhile   | by `Sessions.stop` and `Sessions.end`            |
- * | `closed`      | any           | Idle                              | when the scope of the session closes             |
+ * | `halted`      | any           | Idle                              | by `Sessions.stop` and `Sessions.end`, and when the scope of the session closes |
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -105,12 +104,6 @@ export interface KnownGate extends Pick<SessionMemory, "halted" | "usageBefore">
   readonly fence: Fence | undefined
 }
 
-/** A gate as it is at one time. */
-export interface GateView {
-  readonly state: GateState
-  readonly holder: Holder | undefined
-}
-
 const idle: GateState = { _tag: "Idle", fence: undefined, running: undefined }
 
 /** The state of a gate in which nothing is restarted. */
@@ -151,6 +144,9 @@ export class Gate {
   readonly #restarting = Semaphore.makeUnsafe(1)
   /** What holds that, and what waits for it. */
   #restarts = 0
+  /** What stops or ends the session at the moment, and what is done when all of that is answered. */
+  #halts = 0
+  #halted = Deferred.makeUnsafe<void>()
 
   constructor({ fence, halted, usageBefore }: KnownGate) {
     this.#state = settled(fence, undefined)
@@ -188,7 +184,7 @@ export class Gate {
 
   /** Whether nothing keeps anything out, and nothing stops or resumes the session. */
   get isUsable(): boolean {
-    return this.fence === undefined && this.#restarts === 0
+    return this.fence === undefined && this.#restarts === 0 && this.#halts === 0
   }
 
   /** Whether the holder has still to be sent, for the first time or again. */
@@ -199,10 +195,6 @@ export class Gate {
   /** Whether the request of a holder is out, and it is not known that the server is done with it. */
   runs(holder: Holder): boolean {
     return this.#state.running === holder
-  }
-
-  view(): GateView {
-    return { state: this.#state, holder: this.#holder }
   }
 
   remember(memory: Partial<SessionMemory>) {
@@ -266,16 +258,39 @@ export class Gate {
     if (holder !== undefined) cancelHolder(holder, error)
   }
 
-  /** Runs what may stop or resume the session, or has to find it as it was left, one at a time. */
+  /** Runs what may stop or resume the session, or has to find it as it was left, one at a time and behind all halts. */
   restarting<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.acquireUseRelease(
       Effect.sync(() => {
         this.#restarts += 1
       }),
-      () => this.#restarting.withPermits(1)(effect),
+      () => this.#restarting.withPermits(1)(Effect.andThen(this.#awaitHalts(), effect)),
       () =>
         Effect.sync(() => {
           this.#restarts -= 1
+        })
+    )
+  }
+
+  #awaitHalts(): Effect.Effect<void> {
+    return Effect.suspend(() =>
+      this.#halts === 0 ? Effect.void : Effect.andThen(Deferred.await(this.#halted), this.#awaitHalts())
+    )
+  }
+
+  /** Runs what stops or ends the session. What waits to be sent is not sent, and what enters meanwhile waits. */
+  halting<A, E, R>(effect: Effect.Effect<A, E, R>, error: AshError): Effect.Effect<A, E, R> {
+    return Effect.acquireUseRelease(
+      Effect.sync(() => {
+        if (this.#halts === 0) this.#halted = Deferred.makeUnsafe()
+        this.#halts += 1
+        if (this.#holder !== undefined && this.isWaiting) cancelHolder(this.#holder, error)
+      }),
+      () => effect,
+      () =>
+        Effect.sync(() => {
+          this.#halts -= 1
+          if (this.#halts === 0) Deferred.doneUnsafe(this.#halted, Effect.void)
         })
     )
   }
@@ -310,24 +325,13 @@ export class Gate {
     if (this.fence?._tag === "Inactive") this.#state = withFence(this.#state, undefined)
   }
 
-  /** The program has stopped or ended the session, by a request that was sent when the gate was as in the view. */
-  halted(before: GateView, halted: SessionMemory["halted"], error: AshError) {
-    this.remember({ halted })
-    if (this.fence === before.state.fence) this.#state = withFence(this.#state, undefined)
-    const { holder } = before
-    if (holder === undefined || this.#holder !== holder || !this.runs(holder)) return
-    // One that went out meanwhile may have begun behind the stop, so that it leaves its fence.
-    if (before.state.running === holder) this.over(holder)
-    cancelHolder(holder, error)
-  }
-
-  /** The session ends with its scope, and what runs in it with the error. */
-  closed(error: AshError) {
-    if (this.#holder !== undefined) {
-      this.over(this.#holder)
-      cancelHolder(this.#holder, error)
-    }
-    this.remember({ halted: undefined, usageBefore: unknownBefore })
+  /** The program has stopped or ended the session. Nothing runs there, as nothing was sent meanwhile. */
+  halted(halted: SessionMemory["halted"], error: AshError) {
+    const { running } = this.#state
+    this.remember(halted === undefined ? { halted, usageBefore: unknownBefore } : { halted })
     this.#state = withFence(this.#state, undefined)
+    if (running === undefined) return
+    this.over(running)
+    cancelHolder(running, error)
   }
 }

@@ -7,7 +7,7 @@ import { type Budgets, ledgersOf } from "../../internal/turn/ledger.ts"
 import { nothingBefore } from "../../internal/turn/turnUsage.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
-import { cutOff, type KnownSession, type SessionHandleOptions } from "./handleState.ts"
+import type { KnownSession, SessionHandleOptions } from "./handleState.ts"
 import { ignoredSettings, settingsIgnored, warnOfIgnored } from "./ignoredSettings.ts"
 import { type SessionsParts, unwrap } from "./sessionsParts.ts"
 import { checkLabel, mark } from "./sweep.ts"
@@ -84,7 +84,6 @@ const keepGate = Effect.fnUntraced(
     yield* Effect.addFinalizer(() =>
       Effect.sync(() => {
         isClosed = true
-        gate.closed(cutOff(id))
       })
     )
     return () => isClosed

@@ -4,15 +4,18 @@ import * as Creations from "../../internal/request/creations.ts"
 import { within } from "../../internal/request/operations.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
-import { halting, type SessionsParts, unwrap } from "./sessionsParts.ts"
+import { halting, type OnSessionWire, type SessionsParts, unwrap } from "./sessionsParts.ts"
 
 /** Resumes a session, without a change of its gate. */
 export const resume = ({ api, policy }: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
   Effect.map(policy.call(api.resume, { params: { id } }), unwrap)
 
 /** Stops a session, without a change of its gate. */
-export const stop = ({ api, policy }: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
-  Effect.map(policy.call(api.stop, { params: { id } }), unwrap)
+export const stop = (
+  { api, policy }: SessionsParts,
+  id: string,
+  onWire?: OnSessionWire
+): Effect.Effect<Session, AshError> => Effect.map(policy.call(api.stop, { params: { id } }, { onWire }), unwrap)
 
 /** Makes a session active again; one that a handle has stopped as that handle would, with its workspace. */
 const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
@@ -28,7 +31,7 @@ export const lifecycleOf = (parts: SessionsParts) => {
   const { api, creations, end, gates, policy: { call } } = parts
   return {
     end,
-    stop: (id: string) => halting(gates, id, "stopped", "stopped", stop(parts, id)),
+    stop: (id: string) => halting(gates, id, { how: "stopped", call: (onWire) => stop(parts, id, onWire) }),
     pause: (id: string) =>
       Effect.tap(
         Effect.map(call(api.pause, { params: { id } }), unwrap),

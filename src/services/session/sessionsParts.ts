@@ -3,7 +3,8 @@ import * as Effect from "effect/Effect"
 import type { AshApiClient } from "../../client/AshApiClient.ts"
 import type { RequestPolicy } from "../../client/RequestPolicy.ts"
 import type { Creations } from "../../internal/request/creations.ts"
-import type { SessionMemory } from "../../internal/turn/gate.ts"
+import type { OnWire } from "../../internal/request/policy.ts"
+import { type Answered, whenSent } from "../../internal/request/sending.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import type { TurnGates } from "../../internal/turn/turnGates.ts"
 import type { AshError } from "../../schema/AshError.ts"
@@ -24,22 +25,50 @@ export interface SessionsParts {
 /** The session in an answer. */
 export const unwrap = ({ session }: { readonly session: Session }): Session => session
 
-/** A session without a sandbox runs nothing of what was there when it was stopped. */
+/** What surrounds the requests of a call that answers a session. */
+export type OnSessionWire = OnWire<Answered<{ readonly session: Session }>, never>
+
+/** How a session is stopped or ended. */
+interface Halt {
+  readonly how: "stopped" | "ended"
+  readonly call: (onWire: OnSessionWire) => Effect.Effect<Session, AshError>
+  /** The failure of what runs in it, where that ends at once, and not when the server has answered. */
+  readonly cutOff?: AshError | undefined
+}
+
+/**
+ * A session without a sandbox runs nothing of what was there when it was stopped. Where it is not known whether it was, what
+ * runs in it ends as well, and leaves a fence: a server is silent about what it has stopped.
+ */
 export const halting = (
   gates: TurnGates,
   id: string,
-  how: string,
-  halted: SessionMemory["halted"],
-  call: Effect.Effect<Session, AshError>
+  { call, cutOff, how }: Halt
 ): Effect.Effect<Session, AshError> =>
   Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
-    const before = gate.view()
-    const halt = Effect.sync(() =>
-      gate.halted(before, halted, Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`))
-    )
-    return call.pipe(
+    const error = cutOff ?? Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`)
+    const halt = Effect.sync(() => gate.halted(how === "stopped" ? how : undefined, error))
+    const cut = Effect.sync(() => {
+      const { running } = gate.state
+      if (running === undefined) return
+      gate.cancel(running, { _tag: "Broken", why: `it was to be ${how}, and that was not answered` }, error)
+    })
+    let isOut = false
+    const onWire: OnSessionWire = (attempt) => (sending) =>
+      whenSent(() => {
+        isOut = true
+      })(attempt)(sending).pipe(
+        Effect.tapError(({ nothingHappened }) =>
+          Effect.sync(() => {
+            isOut = !nothingHappened
+          })
+        )
+      )
+    const called = call(onWire).pipe(
       Effect.tap(() => halt),
       // It was in that state before; this program wants it so.
-      Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === halted ? halt : Effect.void)
+      Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === how ? halt : Effect.void),
+      Effect.onError(() => isOut ? cut : Effect.void)
     )
+    return gate.halting(cutOff === undefined ? called : Effect.andThen(cut, called), error)
   }))

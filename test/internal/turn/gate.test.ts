@@ -133,10 +133,9 @@ const transitions: Record<string, readonly [(gate: Gate, holder: Holder) => void
     ["Idle", "Running+", "Idle", "Fenced Broken+", "Fenced Stopped", "Restarting", "Restarting Broken+"]
   ],
   halted: [
-    (gate) => gate.halted(gate.view(), "stopped", error),
+    (gate) => gate.halted("stopped", error),
     ["Idle", "Idle", "Idle", "Idle", "Idle", "Restarting", "Restarting"]
-  ],
-  closed: [(gate) => gate.closed(error), ["Idle", "Idle", "Idle", "Idle", "Idle", "Restarting", "Restarting"]]
+  ]
 }
 
 const show = ({ state: { _tag, fence, running } }: Gate) =>
@@ -191,13 +190,24 @@ describe("the gate of a session", () => {
       }
     }))
 
-  it("keeps the fence of a holder that was sent behind the stop", () => {
-    const { gate, holder } = inState(() => {})
-    const before = gate.view()
-    gate.sent(holder)
-    gate.halted(before, "stopped", error)
-    assert.isTrue(Deferred.isDoneUnsafe(holder.cancelled))
-    assert.strictEqual(gate.leave(holder), "running")
-    assert.strictEqual(show(gate), "Fenced Broken")
-  })
+  it.effect("lets nothing begin while its session is stopped or ended, and ends what waits to be sent", () =>
+    Effect.gen(function*() {
+      for (const [state, enter] of Object.entries(states)) {
+        const { gate, holder } = inState(enter)
+        const isEnded = gate.isWaiting || Deferred.isDoneUnsafe(holder.cancelled)
+        const halts = yield* Effect.replicateEffect(
+          Effect.forkChild(gate.halting(Effect.never, error), { startImmediately: true }),
+          2
+        )
+        assert.strictEqual(Deferred.isDoneUnsafe(holder.cancelled), isEnded, state)
+        let hasBegun = false
+        const next = yield* Effect.forkChild(gate.restarting(Effect.sync(() => hasBegun = true)))
+        for (const halt of halts) {
+          assert.deepStrictEqual([hasBegun, gate.isUsable], [false, false], state)
+          yield* Fiber.interrupt(halt)
+        }
+        yield* Fiber.join(next)
+        assert.isTrue(hasBegun, state)
+      }
+    }))
 })

@@ -163,6 +163,126 @@ describe("the end of a session by this program", () => {
   })
 })
 
+/** What a program does to a session, with the scope that it was opened in. */
+type Halt = (ash: AshClient["Service"], scope: Scope.Closeable) => Effect.Effect<unknown, AshError>
+
+describe("a session that this program stops or ends", () => {
+  const uses: ReadonlyArray<readonly [string, (ash: AshClient["Service"]) => Effect.Effect<unknown, AshError>]> = [
+    ["Messages.send", ({ messages }) => Stream.runDrain(messages.send(sessionId, "one"))],
+    ["a turn of a handle", ({ sessions }) => sessions.attach(sessionId, { recovery: "restart" }).ask("one")],
+    ["Sessions.exec", ({ sessions }) => sessions.exec(sessionId, "ls")],
+    ["a command of a handle", ({ sessions }) => sessions.attach(sessionId).exec("ls")]
+  ]
+  const halts: ReadonlyArray<readonly [string, request: string, Halt]> = [
+    ["stop", "POST stop", ({ sessions }) => sessions.stop(sessionId)],
+    ["end", "DELETE", ({ sessions }) => sessions.end(sessionId)],
+    ["the end of its scope", "DELETE", (_, scope) => Scope.close(scope, Exit.void)]
+  ]
+  const all = uses.flatMap(([what, run]) =>
+    halts.map(([how, request, halt]) => [what, how, run, request, halt] as const)
+  )
+
+  /** With a session that is open, and a server whose messages and commands are answered so. */
+  const using = <A, E>(
+    script: Server.Script,
+    answers: Partial<Record<string, Server.Script>>,
+    test: (
+      ash: AshClient["Service"],
+      scope: Scope.Closeable,
+      count: () => number
+    ) => Effect.Effect<A, E>
+  ) => {
+    const server = serverOf({ ...answers, "POST messages": script, "POST exec": script }, {
+      retry: { delay: "1 second" }
+    })
+    return Effect.gen(function*() {
+      const ash = yield* AshClient
+      const scope = yield* Scope.make()
+      yield* Scope.provide(ash.sessions.open({ agent: "demo" }), scope)
+      yield* test(ash, scope, () => server.count("/messages") + server.count("/exec"))
+    }).pipe(Effect.provide(server.layer))
+  }
+  const fence = ({ sessions }: AshClient["Service"]) => sessions.attach(sessionId).fence
+
+  it.effect.each(all)("is sent nothing before that is answered: %s, %s", ([, , run, request, halt]) => {
+    const answer = Deferred.makeUnsafe<void>()
+    const halted = Server.json({ error: "Session is ended", statusCode: 400 }, 400)
+    return using(
+      halted,
+      { [request]: () => Effect.as(Deferred.await(answer), Server.json({ session })()) },
+      (ash, scope, count) =>
+        Effect.gen(function*() {
+          const halting = yield* Effect.forkChild(halt(ash, scope))
+          yield* loops
+          const fiber = yield* Effect.forkChild(Effect.flip(run(ash)))
+          yield* loops
+          assert.strictEqual(count(), 0)
+          yield* Deferred.succeed(answer, undefined)
+          yield* Fiber.join(halting)
+          assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "WrongState")
+          assert.strictEqual(count(), 1)
+        })
+    )
+  })
+
+  it.effect.each(all)(
+    "is not sent what waits to be sent again: %s, %s",
+    ([, , run, , halt]) =>
+      using(busy, {}, (ash, scope, count) =>
+        Effect.gen(function*() {
+          const fiber = yield* Effect.forkChild(Effect.flip(run(ash)))
+          yield* loops
+          yield* halt(ash, scope)
+          assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TurnCancelled")
+          assert.deepStrictEqual(yield* fence(ash), Option.none())
+          yield* TestClock.adjust("1 minute")
+          assert.strictEqual(count(), 1)
+        }))
+  )
+
+  const unanswered: ReadonlyArray<readonly [string, Server.Script]> = [
+    ["breaks", Server.lost],
+    ["is interrupted", Server.silent]
+  ]
+  it.effect.each(
+    all.flatMap(([what, how, run, request, halt]) =>
+      unanswered.map(([why, script]) => [what, how, why, run, request, halt, script] as const)
+    )
+  )(
+    "may be silent from then on, where that %3$s: %s ends, %s, and leaves a fence",
+    ([, , , run, request, halt, script]) =>
+      using(Server.silent, { [request]: script }, (ash, scope) =>
+        Effect.gen(function*() {
+          const fiber = yield* Effect.forkChild(Effect.flip(run(ash)))
+          yield* loops
+          const halting = yield* Effect.forkChild(Effect.exit(halt(ash, scope)))
+          yield* loops
+          if (script === Server.silent) yield* Effect.forkChild(Fiber.interrupt(halting))
+          yield* TestClock.adjust("10 seconds")
+          assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TurnCancelled")
+          assert.isTrue(Option.isSome(yield* fence(ash)))
+        }))
+  )
+
+  it.effect.each(all)(
+    "goes on where that certainly did nothing: %s, %s",
+    ([, how, run, request, halt]) =>
+      using(Server.silent, { [request]: Server.refused }, (ash, scope) =>
+        Effect.gen(function*() {
+          const fiber = yield* Effect.forkChild(Effect.flip(run(ash)))
+          yield* loops
+          const halting = yield* Effect.forkChild(Effect.exit(halt(ash, scope)))
+          yield* loops
+          yield* TestClock.adjust("10 seconds")
+          yield* Fiber.join(halting)
+          // With its scope it is over, whatever the server has done.
+          const isOver = how === "the end of its scope"
+          assert.strictEqual(fiber.pollUnsafe() !== undefined, isOver)
+          assert.strictEqual(Option.isSome(yield* fence(ash)), isOver)
+        }))
+  )
+})
+
 describe("the wait for a limit", () => {
   const limited = Server.json({ error: "Too Many Requests" }, 429, { "retry-after": "660", "x-ratelimit-reset": "660" })
   const create = Effect.flatMap(AshClient, ({ sessions }) => sessions.create({ agent: "demo" }))
