@@ -19,6 +19,7 @@ import {
 } from "../internal/files/folder.ts"
 import { leftOut } from "../internal/files/leftOut.ts"
 import { collect } from "../internal/request/answer.ts"
+import { within } from "../internal/request/operations.ts"
 import type { Agent } from "../schema/Agent.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Agents } from "../services/Agents.ts"
@@ -87,6 +88,7 @@ export const deployDirectory: (
     return agent
   },
   Effect.catchTag("PlatformError", refuseUnreadable(operation)),
+  Effect.mapError(within(operation)),
   Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
 )
 

@@ -12,6 +12,7 @@ import { type BundleEntry, entries } from "../internal/files/bundle.ts"
 import { unwritable } from "../internal/files/fileName.ts"
 import { refuse } from "../internal/files/folder.ts"
 import { leftOut } from "../internal/files/leftOut.ts"
+import { within } from "../internal/request/operations.ts"
 import { printable } from "../internal/request/printable.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Workspaces } from "../services/Workspaces.ts"
@@ -130,5 +131,6 @@ export const downloadWorkspace: (
   },
   Effect.scoped,
   Effect.catchTag("PlatformError", ({ message }) => refuse(operation, `the folder could not be written: ${message}`)),
+  Effect.mapError(within(operation)),
   Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
 )

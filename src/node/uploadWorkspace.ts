@@ -7,6 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { maxSize, maxUnpackedSize, packEntries } from "../internal/files/bundle.ts"
 import { contentOf, type FolderOptions, readFolder, refuse, refuseUnreadable } from "../internal/files/folder.ts"
+import { within } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Workspaces } from "../services/Workspaces.ts"
 
@@ -49,5 +50,6 @@ export const uploadWorkspace: (
     return files.length
   },
   Effect.catchTag("PlatformError", refuseUnreadable(operation)),
+  Effect.mapError(within(operation)),
   Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
 )

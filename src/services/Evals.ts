@@ -8,6 +8,7 @@ import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { readDuration } from "../internal/request/durations.ts"
+import { within } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type {
   CreateEvalCaseRequest,
@@ -156,7 +157,8 @@ const makeRuns = (api: Api, { call }: Policy) => {
           (every) =>
             Stream.fromEffectSchedule(getRun(name, id), Schedule.spaced(every)).pipe(
               Stream.takeUntil(isFinished),
-              Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases)
+              Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases),
+              Stream.mapError(within(operation))
             )
         )
       )
@@ -177,7 +179,7 @@ const makeRuns = (api: Api, { call }: Policy) => {
       const followed = watchRun(operation)(name, started.id, options)
       const run = yield* Stream.runFold(followed, () => started, (_, next) => next)
       return { run, results: yield* listResults(name, run.id) }
-    }),
+    }, Effect.mapError(within("Evals.runToCompletion"))),
     listResults,
     compareRuns: (name: string, runA: string, runB: string) =>
       Effect.map(

@@ -8,6 +8,7 @@ import * as FileDownload from "../client/FileDownload.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { checkPaths } from "../internal/files/newFiles.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
+import { renamed } from "../internal/request/operations.ts"
 import { printable } from "../internal/request/printable.ts"
 import { type Redact, redactEach, redactOf } from "../internal/request/secrets.ts"
 import { withUploadProgress } from "../internal/request/sending.ts"
@@ -97,7 +98,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
           Effect.flatMap(policy.settings("SessionFiles.readText"), ({ options: { responseLimits } }) =>
             Effect.scoped(
               Effect.flatMap(read(id, path), FileDownload.text("SessionFiles.readText", responseLimits?.text))
-            )),
+            )).pipe(Effect.mapError(renamed("SessionFiles.readText"))),
         write: (id, files, { onProgress, targetPath } = {}) =>
           Effect.andThen(
             checkPaths("SessionFiles.write", files),

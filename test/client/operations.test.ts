@@ -2,14 +2,21 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import { AshApi } from "../../src/schema/AshApi.ts"
+import type { AshError } from "../../src/schema/AshError.ts"
 import { HostedApi } from "../../src/schema/HostedApi.ts"
 import type { Operation } from "../../src/schema/Operation.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
+import { sessionId } from "../support/fixtures.ts"
+import * as Server from "../support/ScriptedServer.ts"
 
 const operationsOf = (api: AshApiClient["Service"]): ReadonlyArray<Operation> =>
   Object.entries(api).filter(([name]) => name !== "server").map(([, group]) => group).flatMap((group: object) =>
@@ -35,6 +42,50 @@ describe("operations", () => {
       assert.deepStrictEqual(absent, ["Credentials.create", "Meta.dashboardConfig"])
       assert.lengthOf(new Set(operations.map(({ name }) => name)), operations.length)
     }).pipe(Effect.provide(layer)))
+
+  it.effect("name their failures, whatever failed within them", () => {
+    const server = Server.make(Server.json({ error: "not there" }, 404), { whenRateLimited: "fail" })
+    const key = Redacted.make("key")
+    const all = {
+      accessKeyId: key,
+      agent: "demo",
+      agentName: "demo",
+      content: new Uint8Array([1]),
+      filename: "a",
+      humanScore: 1,
+      label: "a",
+      olderThan: "1 hour",
+      name: "demo",
+      prompt: "x",
+      question: "x",
+      region: "x",
+      secretAccessKey: key
+    }
+    const inputs = [sessionId, "demo", {}, all, all.content, key, [{ path: "a", content: "x", question: "x" }]]
+    return Effect.gen(function*() {
+      const services: object = yield* AshClient
+      const found = new Set<string>()
+      const unseen: Array<string> = []
+      for (const [service, methods] of Object.entries(services) as ReadonlyArray<[string, object]>) {
+        for (const [method, call] of Object.entries(methods)) {
+          const name = `${service.slice(0, 1).toUpperCase()}${service.slice(1)}.${method}`
+          // What is no effect at once, or reports failures as results.
+          if (!Predicate.isFunction(call) || /attach$|batch|scoped/.test(name)) continue
+          for (const [one, two] of inputs.flatMap((one) => inputs.map((two) => [one, two]))) {
+            const called: unknown = call(one, two, /score|update/.test(name) ? all : sessionId)
+            const run = Stream.isStream(called) ? Stream.runDrain(called) : called as Effect.Effect<unknown, unknown>
+            const exit = yield* Effect.exit(Effect.scoped(run as Effect.Effect<unknown, AshError>))
+            const error = Option.getOrUndefined(Exit.findErrorOption(exit))
+            if (error === undefined) continue
+            assert.strictEqual(error.operation, name, String(error))
+            if (error.reason._tag === "NotFound" || error.reason._tag === "NotSupported") found.add(name)
+          }
+          if (!found.has(name)) unseen.push(name)
+        }
+      }
+      assert.deepStrictEqual(unseen, [])
+    }).pipe(Effect.provide(server.layer))
+  })
 
   it.effect("that are not to be repeated, that take long, and that have a rate limit", () =>
     Effect.gen(function*() {

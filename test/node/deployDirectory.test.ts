@@ -213,7 +213,7 @@ describe("deployDirectory", () => {
         )
       )
       assert.strictEqual(error.reason._tag, "Unauthorized")
-      assert.strictEqual(error.operation, "Agents.create")
+      assert.deepStrictEqual([error.operation, error.during], ["deployDirectory", "Agents.create"])
     }).pipe(Effect.scoped)
   )
 })
