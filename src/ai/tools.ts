@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { ToolCall } from "../schema/Turn.ts"
+import { jsonText } from "../schema/Wire.ts"
 import { aiError, refuse } from "./errors.ts"
 
 /** Refuses tools that a program would have to run, and a choice among them. */
@@ -53,7 +54,7 @@ const failure = (reason: string): DeclaredResult => ({
   isFailure: true
 })
 
-const textOf = (content: Schema.Json) => Predicate.isString(content) ? content : JSON.stringify(content)
+const textOf = (content: Schema.Json) => Predicate.isString(content) ? content : jsonText(content)
 
 /**
  * Agents give their tools what they like. A part that is not as it is declared would fail the whole call, which has done its

@@ -185,6 +185,21 @@ export const parseJson = (text: string, otherwise: Schema.Json = text): Schema.J
   return Result.isSuccess(json) ? json.success : otherwise
 }
 
+/** JSON of which no more than so many levels are kept. */
+const cutAt = (levels: number, json: unknown): unknown => {
+  if (!Predicate.isObjectOrArray(json)) return json
+  if (levels === 0) return "nested too deep"
+  if (Array.isArray(json)) return json.map((item) => cutAt(levels - 1, item))
+  return Object.fromEntries(Object.entries(json).map(([name, value]) => [name, cutAt(levels - 1, value)]))
+}
+
+/** JSON as text. Where it is nested too deep for the platform to write it, a text stands for what is deep in it: nothing fails. */
+export const jsonText = (json: unknown, space?: number): string =>
+  Result.getOrElse(
+    Result.try(() => JSON.stringify(json, null, space)),
+    () => JSON.stringify(cutAt(100, json), null, space)
+  )
+
 const hasFields = (json: Schema.Json | undefined): json is Schema.JsonObject => Predicate.isObjectOrArray(json)
 
 /** What stands at a path in JSON, if anything does. */

@@ -1,6 +1,7 @@
 /** A turn as the events of Ash's own servers, which `TurnStream.decodeEvents` and any other client of Ash reads. */
 import * as Stream from "effect/Stream"
 import type { TurnEvent } from "../functions/TurnStream.ts"
+import { jsonText } from "../schema/Wire.ts"
 import * as EventStream from "./EventStream.ts"
 
 /** How a turn is answered, and how its failure is told. */
@@ -13,14 +14,14 @@ export interface ServerSentEventsOptions extends EventStream.EventStreamOptions 
 const wireOf = (event: TurnEvent): readonly [name: string, json: string] => {
   switch (event._tag) {
     case "Message":
-      return ["message", JSON.stringify(event.message.raw)]
+      return ["message", jsonText(event.message.raw)]
     case "Partial":
       return ["message", event.json]
     case "Unknown":
-      return [event.event, JSON.stringify(event.data)]
+      return [event.event, jsonText(event.data)]
     default: {
       const { _tag, ...data } = event
-      return [names[_tag], JSON.stringify(data)]
+      return [names[_tag], jsonText(data)]
     }
   }
 }

@@ -7,6 +7,7 @@ import * as Stream from "effect/Stream"
 import type { TurnEvent } from "../functions/TurnStream.ts"
 import * as TurnParts from "../internal/turn/turnParts.ts"
 import type { ToolCall, Turn } from "../schema/Turn.ts"
+import { jsonText } from "../schema/Wire.ts"
 import * as EventStream from "./EventStream.ts"
 import type { ServerSentEventsOptions } from "./serverSentEvents.ts"
 
@@ -53,7 +54,7 @@ const outputOf = (id: string, { content, isError }: NonNullable<ToolCall["result
   isError
     ? {
       type: "tool-output-error",
-      errorText: typeof content === "string" ? content : JSON.stringify(content),
+      errorText: typeof content === "string" ? content : jsonText(content),
       ...toolPart(id)
     }
     : { type: "tool-output-available", output: content, ...toolPart(id) }
@@ -120,7 +121,7 @@ export const chunksOf = (events: ReadonlyArray<TurnEvent>): ReadonlyArray<UiMess
 /** The frames of parts, with the one that ends them. */
 export const framesOf = <R>(chunks: Stream.Stream<UiMessageChunk, never, R>): Stream.Stream<string, never, R> =>
   Stream.concat(
-    Stream.map(chunks, (chunk) => EventStream.frame(JSON.stringify(chunk))),
+    Stream.map(chunks, (chunk) => EventStream.frame(jsonText(chunk))),
     Stream.succeed(EventStream.frame("[DONE]"))
   )
 

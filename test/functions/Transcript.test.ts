@@ -88,6 +88,44 @@ describe("Transcript", () => {
       assert.deepStrictEqual(pieces, ["I begin.\n\n", "[Bash] {}\n    x\n\n"])
     }))
 
+  const ids = Schema.Literals(["", "a", "b", "c"])
+  const Steps = Schema.Array(Schema.Struct({
+    act: Schema.Literals(["say", "call", "answer", "answer"]),
+    id: ids,
+    parent: ids,
+    uuid: Schema.Literals(["", "u"])
+  })).check(Schema.isMaxLength(14))
+
+  it.effect.prop(
+    "of calls, results and subagents in any order has each once, and is that of their stream",
+    { steps: Steps },
+    ({ steps }) =>
+      Effect.gen(function*() {
+        const sources = steps.map(({ act, id, parent, uuid }, index) => {
+          const more = { parent_tool_use_id: parent, uuid }
+          if (act === "say") return text(`word-${index};`, more)
+          if (act === "call") return call(id, "Agent", { step: `word-${index};` }, more)
+          return message({
+            type: "user",
+            message: { content: [{ type: "tool_result", tool_use_id: id, content: `word-${index};` }] },
+            ...more
+          })
+        })
+        const whole = Transcript.text([...sources, result()])
+        steps.forEach(({ act, parent }, index) => {
+          const lines = whole.split("\n").filter((line) => line.includes(`word-${index};`))
+          assert.lengthOf(lines, 1, whole)
+          const isInside = steps.slice(0, index).some((step) => step.act !== "say" && step.id === parent)
+          if (act === "say") assert.strictEqual(lines[0]?.startsWith(" "), isInside && parent !== "", whole)
+        })
+        for (const size of [1, 3]) {
+          const stream = Stream.fromIterable([...sources, result()]).pipe(Stream.rechunk(size))
+          assert.strictEqual(yield* Stream.mkString(Transcript.text(stream)), whole)
+        }
+      }),
+    { arbitrary: { runs: 2000 } }
+  )
+
   const script: AgentScript.AgentScript = ({ prompt }) =>
     Stream.make(AgentScript.think("Hm."), AgentScript.say(`You said: ${prompt}`), AgentScript.say("That is all."))
 
@@ -120,6 +158,9 @@ describe("Transcript", () => {
       assert.include(Transcript.text([{ ...turn, outcome: { _tag: "MaxTurns" } }]), "(The turn ended: MaxTurns)")
     }))
 
+  const nestedDeep: Schema.Json = JSON.parse("[".repeat(50_000) + "]".repeat(50_000))
+  const writtenDeep = `${"[".repeat(100)}"nested too deep"${"]".repeat(100)}`
+
   const turns: ReadonlyArray<readonly [string, ReadonlyArray<Source>, string]> = [
     ["a message that is delivered twice, once", [text("Hi.", { uuid: "1" }), text("Hi.", { uuid: "1" })], "Hi.\n\n"],
     ["the answer of a turn that said nothing", [result({ result: "42" })], "42\n\n"],
@@ -130,6 +171,17 @@ describe("Transcript", () => {
     ["a call without a result", [call("a", "Bash", {}), text("On."), result()], "[Bash] {}\n\nOn.\n\n"],
     ["a result without a call", [answer("a", "x")], "[a tool]\n    x\n\n"],
     ["a block that is not known", [assistant([{ type: "new", a: 1 }])], "[new] {\"type\":\"new\",\"a\":1}\n\n"],
+    ["what a subagent says behind its result", [
+      call("a", "Agent", { in: "background" }),
+      answer("a", "started"),
+      text("On."),
+      text("Inside.", { parent_tool_use_id: "a" }),
+      result()
+    ], "[Agent] {\"in\":\"background\"}\n    started\n\nOn.\n\n[Agent]\n    Inside.\n\n"],
+    ["what is nested too deep to be written, up to there", [
+      call("a", "Bash", nestedDeep),
+      result({ is_error: true, errors: [nestedDeep] })
+    ], `[Bash] ${writtenDeep}\n\n(The turn ended with an error: ${writtenDeep})\n\n`],
     ["control characters, escaped", [text("a\u001b[2J\r\nb")], "a\\u001b[2J\nb\n\n"],
     ["a prompt of blocks", [
       Transcript.prompt([

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import * as TurnStream from "../../src/functions/TurnStream.ts"
@@ -37,6 +38,18 @@ describe("toServerSentEvents", () => {
     Effect.gen(function*() {
       const { body } = toServerSentEvents(Stream.fromIterable(events))
       assert.deepStrictEqual(yield* Stream.runCollect(TurnStream.decodeEvents(body)), [...events])
+    }))
+
+  it.effect("an event that is nested too deep to be written is cut, and ends nothing", () =>
+    Effect.gen(function*() {
+      const input: Schema.Json = JSON.parse("[".repeat(50_000) + "]".repeat(50_000))
+      const { body } = toServerSentEvents(Stream.make<ReadonlyArray<StreamEvent>>(
+        { _tag: "ToolUse", id: "t", name: "Read", input },
+        { _tag: "Done", sessionId: "s" }
+      ))
+      const [use, done] = yield* Stream.runCollect(TurnStream.decodeEvents(body))
+      assert.deepInclude(use, { _tag: "ToolUse", id: "t", name: "Read" })
+      assert.strictEqual(done?._tag, "Done")
     }))
 
   it.effect("a failure is the last event, without what the server said", () =>

@@ -4,7 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import type * as Tracer from "effect/Tracer"
 import type { AssistantMessage, ClaudeMessage, ToolResultBlock, ToolUseBlock } from "../../schema/ClaudeMessage.ts"
-import { jsonAt, saysError, toolError as errorFlag } from "../../schema/Wire.ts"
+import { jsonAt, jsonText, saysError, toolError as errorFlag } from "../../schema/Wire.ts"
 import { endSpan, spanFailure } from "../request/traced.ts"
 import { blocksOf, present } from "../turn/agentText.ts"
 import type { TurnEvent } from "../turn/turnFold.ts"
@@ -69,7 +69,7 @@ export class ToolSpans {
       [attribute.toolType]: toolType,
       ...(name == null ? {} : { [attribute.toolName]: name }),
       ...(id === "" ? {} : { [attribute.toolCallId]: id }),
-      ...(this.#hasContent ? { [attribute.toolArguments]: JSON.stringify(input ?? null) } : {})
+      ...(this.#hasContent ? { [attribute.toolArguments]: jsonText(input ?? null) } : {})
     }
     return Effect.suspend(() => {
       const caller = parentId === undefined ? undefined : this.#tools.get(parentId)?.at(-1)
@@ -98,7 +98,7 @@ export class ToolSpans {
       if (tool === undefined) return Effect.void
       tool.isOpen = false
       if (isError) tool.span.attribute(attribute.errorType, toolError.failed)
-      if (this.#hasContent) tool.span.attribute(attribute.toolResult, JSON.stringify(content ?? null))
+      if (this.#hasContent) tool.span.attribute(attribute.toolResult, jsonText(content ?? null))
       return endSpan(tool.span, isError ? named(toolError.failed) : Exit.void)
     })
   }

@@ -6,10 +6,9 @@
  * complete message followed count as they are, unless the model was asked again for what they are the start of.
  */
 import * as Predicate from "effect/Predicate"
-import * as Result from "effect/Result"
 import type { AssistantMessage, ClaudeMessage, MessageBlock, UserMessage } from "../../schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
-import { copyOf, parseJson } from "../../schema/Wire.ts"
+import { copyOf, jsonText, parseJson } from "../../schema/Wire.ts"
 import {
   type Budget,
   bytesOf,
@@ -216,9 +215,9 @@ export class AgentText {
         this.#hasStarted = false
         this.#hasWritten = true
         return true
-      default:
+      case "User":
         this.settle()
-        return true
+        return !this.#isSeen(message)
     }
   }
 
@@ -386,11 +385,11 @@ export class AgentText {
     return true
   }
 
-  /** A message is delivered twice if both its id and its text are the same. */
-  #isSeen({ message, uuid }: AssistantMessage): boolean {
+  /** A message is delivered twice if both its id and its content are the same. */
+  #isSeen({ message, uuid }: AssistantMessage | UserMessage): boolean {
     const id = present(uuid)
     if (id === undefined) return false
-    const content = Result.getOrElse(Result.try(() => JSON.stringify(message.content)), () => "")
+    const content = jsonText(message.content)
     const mark = `${id} ${content.length} ${hashOf(content)}`
     if (this.#seen.has(mark)) return true
     if (spend(this.#budget, bytesOf(mark))) this.#seen.add(mark)

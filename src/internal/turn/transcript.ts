@@ -33,11 +33,16 @@ export type Entry =
   | { readonly _tag: "Data"; readonly name: string; readonly json: Schema.Json }
   | CallEntry
 
-/** A call while its subagent runs and its result is waited for. */
+/** A call, and what is put into it while it is not written. */
 interface OpenCall extends CallEntry {
   readonly inside: Array<Entry>
   result: ToolCall["result"]
+  /** The calls without a result among it and those that it stands in or that stand in it. Where there is none, they may be written. */
+  readonly open: { count: number }
 }
+
+/** Something that nothing is put into. */
+type PlainEntry = Exclude<Entry, CallEntry>
 
 const typeOf = (block: unknown): string =>
   Predicate.hasProperty(block, "type") && Predicate.isString(block.type) ? block.type : "content"
@@ -55,7 +60,7 @@ const textOf = (content: MessageContent | UserPrompt["content"]): string => {
 }
 
 /** How a turn ended, if that is worth a word. */
-const endOf = (outcome: Turn["outcome"]): ReadonlyArray<Entry> => {
+const endOf = (outcome: Turn["outcome"]): ReadonlyArray<PlainEntry> => {
   switch (outcome._tag) {
     case "Success":
       return []
@@ -68,20 +73,19 @@ const endOf = (outcome: Turn["outcome"]): ReadonlyArray<Entry> => {
   }
 }
 
-const structuredOf = (json: Schema.Json | null | undefined): ReadonlyArray<Entry> =>
+const structuredOf = (json: Schema.Json | null | undefined): ReadonlyArray<PlainEntry> =>
   Predicate.isNullish(json) ? [] : [{ _tag: "Data", name: "Structured output", json }]
 
 /** What an agent says in words, where there are any. */
-const said = (tag: "Text" | "Thinking", text: string): ReadonlyArray<Entry> =>
+const said = (tag: "Text" | "Thinking", text: string): ReadonlyArray<PlainEntry> =>
   text.trim() === "" ? [] : [{ _tag: tag, text }]
 
 /** A conversation while it is read. */
 export class Conversation {
   /** The entries that nothing can be added to, and those of the present turn behind them. */
   readonly #done: Array<Entry> = []
-  #entries: Array<Entry> = []
+  #entries: Array<PlainEntry | OpenCall> = []
   readonly #calls = new Map<string, Array<OpenCall>>()
-  readonly #answered = new Set<string>()
   /** Knows what is delivered twice. */
   #words = new AgentText({ keepsText: false })
   /** What is written of a message that is not complete. */
@@ -115,7 +119,7 @@ export class Conversation {
   /** The entries that nothing can be added to when a batch ends, each once. */
   ready(): ReadonlyArray<Entry> {
     this.#tail.endBatch()
-    const open = this.#entries.findIndex((entry) => entry._tag === "Call" && entry.result === undefined)
+    const open = this.#entries.findIndex((entry) => entry._tag === "Call" && entry.open.count > 0)
     this.#done.push(...this.#entries.splice(0, open === -1 ? this.#entries.length : open))
     return this.#done.splice(0)
   }
@@ -126,11 +130,20 @@ export class Conversation {
     return this.#done.splice(0)
   }
 
-  /** Puts an entry behind the others, or into the call whose subagent it is of. */
-  #add(entry: Entry, parent?: string | null) {
-    const call = this.#calls.get(parent ?? "")?.at(-1)
-    const place = call === undefined ? this.#entries : call.inside
-    place.push(entry)
+  /** Puts an entry behind the others, or into the call whose subagent it is of; where that may be written, the call goes on. */
+  #add(entry: PlainEntry | OpenCall, parent?: string) {
+    const call = this.#callOf(parent)
+    if (call === undefined) this.#entries.push(entry)
+    else if (call.open.count > 0) call.inside.push(entry)
+    else {
+      const { open } = entry._tag === "Call" ? entry : call
+      this.#entries.push({ _tag: "Call", name: call.name, input: null, inside: [entry], result: undefined, open })
+    }
+  }
+
+  /** The call that started a subagent. */
+  #callOf(parent: string | undefined): OpenCall | undefined {
+    return parent === undefined ? undefined : this.#calls.get(parent)?.at(-1)
   }
 
   /** Ends the turn before: what it did not complete stays as it is. */
@@ -142,7 +155,6 @@ export class Conversation {
     this.#done.push(...this.#entries)
     this.#entries = []
     this.#calls.clear()
-    this.#answered.clear()
     this.#hasText = false
   }
 
@@ -158,7 +170,7 @@ export class Conversation {
       case "Assistant":
         return isNew ? this.#takeAssistant(message) : undefined
       case "User":
-        return this.#takeUser(message)
+        return isNew ? this.#takeUser(message) : undefined
       case "Result": {
         const text = this.#hasText ? "" : message.result ?? ""
         const outcome = outcomeOf(message)
@@ -203,12 +215,8 @@ export class Conversation {
     }
   }
 
-  #takeUser({ message, parent_tool_use_id, raw, uuid }: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
-    const id = present(uuid)
+  #takeUser({ message, parent_tool_use_id, raw }: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
     const parent = present(parent_tool_use_id)
-    // Delivered twice, it would answer the next call of the same id.
-    if (id !== undefined && this.#answered.has(id)) return
-    if (id !== undefined) this.#answered.add(id)
     // A subagent's prompt is the input of the call that started it.
     const own = parent === undefined && Predicate.isString(message.content) ? message.content : undefined
     if (own !== undefined && own.trim() !== "") return this.#add({ _tag: "User", text: own })
@@ -226,7 +234,10 @@ export class Conversation {
     { id, input, name }: { readonly id: string; readonly name: string; readonly input: Schema.Json },
     parent?: string
   ) {
-    const call: OpenCall = { _tag: "Call", name, input, inside: [], result: undefined }
+    const around = this.#callOf(parent)?.open
+    const open = around !== undefined && around.count > 0 ? around : { count: 0 }
+    open.count += 1
+    const call: OpenCall = { _tag: "Call", name, input, inside: [], result: undefined, open }
     this.#add(call, parent)
     const calls = this.#calls.get(id)
     if (calls === undefined) this.#calls.set(id, [call])
@@ -238,13 +249,15 @@ export class Conversation {
     const call = this.#calls.get(id)?.find((call) => call.result === undefined) ??
       this.#call({ id, name: "", input: null }, parent)
     call.result = result
+    call.open.count -= 1
   }
 
   /** A turn as one value: it has no order of texts and calls, so the calls come first. */
   #takeTurn(turn: Turn) {
     this.#end()
     for (const entry of said("Thinking", turn.thinking)) this.#add(entry)
-    for (const { parentToolUseId, result, ...call } of turn.toolCalls) this.#call(call, parentToolUseId).result = result
+    const calls = turn.toolCalls.map((call) => this.#call(call, call.parentToolUseId))
+    calls.forEach((call, index) => call.result = turn.toolCalls[index]?.result)
     for (const entry of said("Text", turn.text === "" ? turn.result?.result ?? "" : turn.text)) this.#add(entry)
     for (const entry of [...endOf(turn.outcome), ...structuredOf(turn.structuredOutput)]) this.#add(entry)
     this.#end()

@@ -1,6 +1,7 @@
 /** The forms of a transcript: text for a terminal or a log, and Markdown. */
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
+import { jsonText } from "../../schema/Wire.ts"
 import { printable, printableLines } from "../request/printable.ts"
 import { blocksIn } from "./answerText.ts"
 import type { CallEntry, Entry } from "./transcript.ts"
@@ -21,14 +22,14 @@ const contentOf = (content: Schema.Json): string => {
   const texts = blocks.flatMap((block) =>
     Predicate.isObject(block) && block["type"] === "text" && Predicate.isString(block["text"]) ? [block["text"]] : []
   )
-  return texts.length > 0 && texts.length === blocks.length ? texts.join("\n") : JSON.stringify(content, null, 2)
+  return texts.length > 0 && texts.length === blocks.length ? texts.join("\n") : jsonText(content, 2)
 }
 
 const headOf = (
   { input, name, result }: CallEntry
 ) => [
   name === "" ? "a tool" : name,
-  input === null ? "" : JSON.stringify(input),
+  input === null ? "" : jsonText(input),
   result?.isError === true ? "failed" : ""
 ]
 
@@ -46,7 +47,7 @@ export const textForm: Form = (entry) => {
     case "Note":
       return `(${printable(entry.text)})`
     case "Data":
-      return `[${printable(entry.name)}] ${printable(JSON.stringify(entry.json))}`
+      return `[${printable(entry.name)}] ${printable(jsonText(entry.json))}`
     case "Call": {
       const [name = "", input = "", failed = ""] = headOf(entry).map(printable)
       const result = entry.result === undefined ? "" : linesOf(contentOf(entry.result.content))
@@ -100,14 +101,14 @@ export const markdownForm: Form = (entry) => {
     case "Note":
       return folded("Note", fenced(linesOf(entry.text)))
     case "Data":
-      return folded(html(entry.name), fenced(JSON.stringify(entry.json, null, 2), "json"))
+      return folded(html(entry.name), fenced(jsonText(entry.json, 2), "json"))
     case "Call": {
       const [name = "", input = "", failed = ""] = headOf(entry)
       const summary = joined([`<b>${html(name)}</b>`, html(cut(input)), failed], " ")
       return folded(
         summary,
         joined([
-          entry.input === null ? "" : fenced(JSON.stringify(entry.input, null, 2), "json"),
+          entry.input === null ? "" : fenced(jsonText(entry.input, 2), "json"),
           ...entry.inside.map((inner) => indented(markdownForm(inner), "> ")),
           entry.result === undefined ? "" : fenced(linesOf(contentOf(entry.result.content)))
         ], "\n\n")

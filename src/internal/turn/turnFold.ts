@@ -1,6 +1,5 @@
 /** Folds the events of a turn into one value. */
 import * as Effect from "effect/Effect"
-import * as Equal from "effect/Equal"
 import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
@@ -9,7 +8,7 @@ import type { AssistantMessage, ClaudeMessage, ToolResultBlock } from "../../sch
 import type { StoredContent } from "../../schema/Message.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { ToolCall, Turn, TurnOutcome } from "../../schema/Turn.ts"
-import { jsonAt, saysError, toolError } from "../../schema/Wire.ts"
+import { jsonAt, jsonText, saysError, toolError } from "../../schema/Wire.ts"
 import type { Redact } from "../request/secrets.ts"
 import { AgentText, blocksOf, makeWriter, present } from "./agentText.ts"
 import { type Budget, bytesOf, spend, type TextListener } from "./textAccumulator.ts"
@@ -32,8 +31,6 @@ export interface State {
   readonly words: AgentText
   readonly toolCalls: Array<ToolCall>
   readonly calls: Map<string, CallsOfId>
-  /** The calls that a message answered, by its id. */
-  readonly answers: Map<string, ReadonlyArray<ToolCall>>
   readonly budget: Budget
   /** What is known of the turns before. */
   readonly before: UsageBefore
@@ -58,7 +55,6 @@ export const initial = (
     words: new AgentText({ listener, budget, pendingLimit: size }),
     toolCalls: [],
     calls: new Map(),
-    answers: new Map(),
     budget,
     before,
     redact,
@@ -112,43 +108,29 @@ const addAssistant = (state: State, message: AssistantMessage) => {
   }
 }
 
-/** Answers a call, and gives it back as it is then. */
+/** Answers a call. */
 const addToolResult = (state: State, { content = null, tool_use_id }: ToolResultBlock, isError: boolean) => {
   const calls = state.calls.get(tool_use_id ?? "")
   const index = calls?.indices[calls.answered] ?? calls?.indices.at(-1)
   const call = index === undefined ? undefined : state.toolCalls[index]
-  if (calls === undefined || index === undefined || call === undefined) return []
+  if (calls === undefined || index === undefined || call === undefined) return
   calls.answered = Math.min(calls.answered + 1, calls.indices.length)
   const kept = hasRoom(state, content) ? content : null
-  const answered: ToolCall = { ...call, result: { content: kept, isError } }
-  state.toolCalls[index] = answered
-  return [answered]
+  state.toolCalls[index] = { ...call, result: { content: kept, isError } }
 }
 
-/** Whether an answer is that which a call has. */
-const isAnswerOf = ({ content = null, tool_use_id }: ToolResultBlock, call: ToolCall | undefined) =>
-  call?.id === (tool_use_id ?? "") && Equal.equals(call.result?.content, content)
-
-const addUser = (state: State, { message, raw, uuid }: Extract<ClaudeMessage, { readonly _tag: "User" }>) => {
+const addUser = (state: State, { message, raw }: Extract<ClaudeMessage, { readonly _tag: "User" }>) => {
   if (Predicate.isString(message.content)) return
-  const results = message.content.filter((block) => block._tag === "ToolResult")
-  if (results.length === 0) return
-  const id = present(uuid)
-  const before = id === undefined ? undefined : state.answers.get(id)
-  // Delivered twice, with the same id and the same answers, a message answers once.
-  if (before?.length === results.length && results.every((block, index) => isAnswerOf(block, before[index]))) return
-  const answered = message.content.flatMap((block, index) =>
-    block._tag === "ToolResult"
-      ? addToolResult(state, block, saysError(block.is_error, () => jsonAt(raw, ...toolError(index))))
-      : []
-  )
-  if (id !== undefined && spend(state.budget, bytesOf(id))) state.answers.set(id, answered)
+  message.content.forEach((block, index) => {
+    if (block._tag !== "ToolResult") return
+    addToolResult(state, block, saysError(block.is_error, () => jsonAt(raw, ...toolError(index))))
+  })
 }
 
 const addMessage = (state: State, message: ClaudeMessage) => {
   const isNew = state.words.takeMessage(message)
   if (message._tag === "Assistant" && isNew) addAssistant(state, message)
-  if (message._tag === "User") addUser(state, message)
+  if (message._tag === "User" && isNew) addUser(state, message)
   if (message._tag === "Result" && hasRoom(state, message.raw)) state.result = message
 }
 
@@ -177,7 +159,7 @@ const errorsOf = ({ errors, raw }: NonNullable<Turn["result"]>): ReadonlyArray<S
   return error === null ? [] : [error]
 }
 
-const textOf = (json: Schema.Json): string => Predicate.isString(json) ? json : JSON.stringify(json)
+const textOf = (json: Schema.Json): string => Predicate.isString(json) ? json : jsonText(json)
 
 export const outcomeOf = (result: Turn["result"]): TurnOutcome => {
   if (result === undefined) return { _tag: "NoResult" }

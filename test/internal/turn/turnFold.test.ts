@@ -291,6 +291,10 @@ describe("an answer to a tool call", () => {
         yield* answered(answer(one, "u"), answer(one, "u"), answer("two", "v")),
         [one, "two"]
       )
+      const ofNone = message(
+        user(["none", ""].map((id) => ({ type: "tool_result", tool_use_id: id, content: "one" })), { uuid: "u" })
+      )
+      assert.deepStrictEqual<unknown>(yield* answered(ofNone, ofNone), ["one", undefined])
     }))
 
   it.effect.each(
