@@ -11,7 +11,7 @@ import * as Stream from "effect/Stream"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import { AshApi } from "../../src/schema/AshApi.ts"
-import type { AshError } from "../../src/schema/AshError.ts"
+import { AshError } from "../../src/schema/AshError.ts"
 import { HostedApi } from "../../src/schema/HostedApi.ts"
 import type { Operation } from "../../src/schema/Operation.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
@@ -72,11 +72,14 @@ describe("operations", () => {
           // What is no effect at once, or reports failures as results.
           if (!Predicate.isFunction(call) || /attach$|batch|scoped/.test(name)) continue
           for (const [one, two] of inputs.flatMap((one) => inputs.map((two) => [one, two]))) {
-            const called: unknown = call(one, two, /score|update/.test(name) ? all : sessionId)
-            const run = Stream.isStream(called) ? Stream.runDrain(called) : called as Effect.Effect<unknown, unknown>
-            const exit = yield* Effect.exit(Effect.scoped(run as Effect.Effect<unknown, AshError>))
-            const error = Option.getOrUndefined(Exit.findErrorOption(exit))
-            if (error === undefined) continue
+            const called: Effect.Effect<unknown, unknown> | Stream.Stream<unknown, unknown> = call(
+              one,
+              two,
+              /score|update/.test(name) ? all : sessionId
+            )
+            const run = Stream.isStream(called) ? Stream.runDrain(called) : called
+            const error = Option.getOrUndefined(Exit.findErrorOption(yield* Effect.exit(Effect.scoped(run))))
+            if (!(error instanceof AshError)) continue
             assert.strictEqual(error.operation, name, String(error))
             if (error.reason._tag === "NotFound" || error.reason._tag === "NotSupported") found.add(name)
           }

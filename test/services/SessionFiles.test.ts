@@ -44,7 +44,7 @@ describe("SessionFiles", () => {
       assert.strictEqual(list.source, "sandbox")
       assert.isUndefined(yield* files.delete(id, path))
       const error = yield* Effect.flip(files.readText(id, path))
-      assert.strictEqual(error.message, "SessionFiles.read: File not found (404)")
+      assert.strictEqual(error.message, "SessionFiles.readText: File not found (404)")
     }).pipe(Effect.provide(AshEmbedded.layer())))
 
   it.effect("names the files that the server refused, having written the others", () =>
