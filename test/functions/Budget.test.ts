@@ -16,10 +16,12 @@ import { AshError } from "../../src/schema/AshError.ts"
 import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
 import { StreamTruncated, TurnFailed, WrongState } from "../../src/schema/Reasons.ts"
 import { Messages } from "../../src/services/Messages.ts"
+import type { SessionHandle } from "../../src/services/SessionHandle.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { result, session, sessionId } from "../support/fixtures.ts"
 import { make as makeMortal } from "../support/mortalServer.ts"
 import * as Server from "../support/ScriptedServer.ts"
+import { serving } from "../support/turns.ts"
 
 /** Costs what its prompt names, in US dollars, with ten tokens in and five out. */
 const priced: AgentScript.AgentScript = ({ options: { maxBudgetUsd = Infinity }, prompt }) => {
@@ -230,6 +232,44 @@ describe("budgets", () => {
       assert.deepStrictEqual(yield* budget.left, { usd: 2, tokens: undefined })
     })))
 
+  const refusals = { refused: Server.refused, limited: Server.json({}, 429, { "retry-after": "30" }) }
+  const ends: Record<
+    string,
+    (fiber: Fiber.Fiber<unknown>, handle: SessionHandle) => Effect.Effect<unknown, AshError>
+  > = {
+    interrupted: (fiber) => Fiber.interrupt(fiber),
+    cancelled: (_, handle) => handle.cancel(),
+    stopped: (_, handle) => handle.stop(),
+    ended: (_, handle) => handle.end()
+  }
+  it.effect.each(
+    Object.entries(refusals).flatMap(([refusal, script]) =>
+      Object.entries(ends).map(([how, end]) => [refusal, how, script, end] as const)
+    )
+  )(
+    "give back what a turn held that was %s, and is %s while it waits to be sent again",
+    ([, , script, end]) =>
+      Effect.gen(function*() {
+        const budget = yield* Budget.make({ usd: 2 })
+        const reached = Latch.makeUnsafe()
+        const server = serving((request) => {
+          reached.openUnsafe()
+          return script(request)
+        }, { retry: { delay: "10 seconds" } })
+        yield* Effect.gen(function*() {
+          const handle = (yield* Sessions).attach(sessionId, { budget })
+          const fiber = yield* Effect.forkChild(Effect.exit(handle.ask("Hello!")))
+          yield* reached.await
+          yield* Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), { times: 5 })
+          yield* end(fiber, handle)
+          yield* Fiber.await(fiber)
+          assert.strictEqual((yield* handle.spent).turns, 0)
+        }).pipe(Effect.provide(server.layer))
+        assert.deepStrictEqual(yield* budget.spent, { usd: 0, tokens: 0, turns: 0, unknown: 0 })
+        assert.deepStrictEqual(yield* budget.left, { usd: 2, tokens: undefined })
+      })
+  )
+
   /** A server whose SDK sums up: each turn has cost ten cents, and used ten tokens, more than what the result before has. */
   const summing = () => {
     let turns = 4
@@ -323,6 +363,7 @@ describe("budgets", () => {
       "over",
       "interrupted",
       "interrupted early",
+      "interrupted while it waits to be sent again",
       "truncated",
       "refused",
       "gone",
@@ -356,7 +397,8 @@ describe("budgets", () => {
         const units = (usd: number) => Math.round(usd * 1e9)
         const finish = ({ account, held, step: { cost, end } }: NonNullable<ReturnType<typeof running.get>>) => {
           const used = Math.min(cost / 1000, held + step)
-          if (end !== "interrupted early") account.sent()
+          if (end !== "interrupted early") account.sent(true)
+          if (end === "interrupted while it waits to be sent again" || end === "refused") account.sent(false)
           const message = claudeMessageFromJson({ ...result, total_cost_usd: used, session_id: "s" })
           account.knowing((options) => ({ ...initial(options), before: { last: "none", counts: "turn" } }))({})
           if (end === "done" || end === "over") {

@@ -16,6 +16,7 @@ import {
 import type { Turn, TurnOutcome } from "../../schema/Turn.ts"
 import { printable } from "../request/printable.ts"
 import type { Redact } from "../request/secrets.ts"
+import { type Attempt, whenSent } from "../request/sending.ts"
 
 const endings: Readonly<Record<TurnUnsuccessful["outcome"], string>> = {
   Success: "with success",
@@ -102,3 +103,11 @@ export const withKnown = (
  */
 export const startedNothing = ({ nothingHappened, reason }: AshError): boolean =>
   nothingHappened && reason._tag !== "AtCapacity"
+
+/** Calls back when the request of an attempt goes out, and when it is certain that it has started nothing. */
+export const whileOut =
+  (callBack: (isOut: boolean) => void) => <A, R>(attempt: Attempt<A, R>): Attempt<A, R> => (sending) =>
+    Effect.tapError(
+      whenSent(() => callBack(true))(attempt)(sending),
+      (error) => startedNothing(error) ? Effect.sync(() => callBack(false)) : Effect.void
+    )

@@ -7,8 +7,7 @@ import { AshError } from "../../schema/AshError.ts"
 import { ServerFailure, SessionFenced, TurnCancelled, TurnFailed, WrongState } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { renamed, within } from "../request/operations.ts"
-import { whenSent } from "../request/sending.ts"
-import { startedNothing, withKnown } from "./brokenTurn.ts"
+import { startedNothing, whileOut, withKnown } from "./brokenTurn.ts"
 import type { Fence, Gate, Holder, SessionMemory } from "./gate.ts"
 import type { Control, TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
@@ -150,25 +149,21 @@ export interface HolderOptions {
 
 /** Until its request goes out a holder does not run; from then on it may, unless it is certain that it does not. */
 const controlOf = ({ gate, holder, onRefused, onSend, operation, refusal, sessionId }: HolderOptions): Control => {
-  const onRequest = () => {
-    gate.sent(holder)
-    onSend?.()
-  }
+  const whileOurs = whileOut((isOut) => {
+    if (isOut) {
+      gate.sent(holder)
+      onSend?.()
+    } else if (gate.runs(holder)) {
+      gate.refused(holder)
+      onRefused?.()
+    }
+  })
   const attempt: Control["attempt"] = (send) => (sending) =>
     Effect.suspend(() => {
       const refused = holder.error ?? refusal?.() ?? (gate.fence !== undefined && gate.isShut
         ? fenced(operation, sessionId, gate.fence)
         : undefined)
-      if (refused !== undefined) return Effect.fail(refused)
-      return whenSent(onRequest)(send)(sending).pipe(
-        Effect.tapError((error) =>
-          Effect.sync(() => {
-            if (!gate.runs(holder) || !startedNothing(error)) return
-            gate.refused(holder)
-            onRefused?.()
-          })
-        )
-      )
+      return refused === undefined ? whileOurs(send)(sending) : Effect.fail(refused)
     })
   return { attempt }
 }

@@ -7,8 +7,7 @@ import { AshError } from "../../schema/AshError.ts"
 import type { ResultMessage } from "../../schema/ClaudeMessage.ts"
 import type { BudgetExhausted } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
-import { whenSent } from "../request/sending.ts"
-import { startedNothing } from "./brokenTurn.ts"
+import { whileOut } from "./brokenTurn.ts"
 import { ranNothing } from "./gated.ts"
 import { type Figure, type Ledger, refusalOf, type Used } from "./ledger.ts"
 import type { TurnControl } from "./turnControl.ts"
@@ -68,9 +67,9 @@ export class TurnAccount {
     }
   }
 
-  /** The message goes out. */
-  sent() {
-    this.#isOut = true
+  /** The message goes out, or has certainly started nothing. */
+  sent(isOut: boolean) {
+    this.#isOut = isOut
   }
 
   receive(events: ReadonlyArray<StreamEvent>) {
@@ -85,7 +84,7 @@ export class TurnAccount {
   }
 
   failed(error: AshError) {
-    if (startedNothing(error) || (!this.#hasAnswered && ranNothing(error))) this.#isOut = false
+    if (!this.#hasAnswered && ranNothing(error)) this.#isOut = false
     if (error.reason._tag === "TurnFailed") this.#hasEnded = true
     this.close()
   }
@@ -94,7 +93,12 @@ export class TurnAccount {
   keptBy(control: TurnControl): TurnControl {
     return {
       ...control,
-      attempt: (send) => control.attempt(whenSent(() => this.sent())(send)),
+      attempt: (send) =>
+        control.attempt(
+          whileOut((isOut) => {
+            this.#isOut = isOut
+          })(send)
+        ),
       makeFold: this.knowing(control.makeFold),
       receive: (events) => {
         this.receive(events)

@@ -4,7 +4,8 @@ import type { AshApiClient } from "../../client/AshApiClient.ts"
 import type { RequestPolicy } from "../../client/RequestPolicy.ts"
 import type { Creations } from "../../internal/request/creations.ts"
 import type { OnWire } from "../../internal/request/policy.ts"
-import { type Answered, whenSent } from "../../internal/request/sending.ts"
+import type { Answered } from "../../internal/request/sending.ts"
+import { whileOut } from "../../internal/turn/brokenTurn.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import type { TurnGates } from "../../internal/turn/turnGates.ts"
 import type { AshError } from "../../schema/AshError.ts"
@@ -54,16 +55,9 @@ export const halting = (
       gate.cancel(running, { _tag: "Broken", why: `it was to be ${how}, and that was not answered` }, error)
     })
     let isOut = false
-    const onWire: OnSessionWire = (attempt) => (sending) =>
-      whenSent(() => {
-        isOut = true
-      })(attempt)(sending).pipe(
-        Effect.tapError(({ nothingHappened }) =>
-          Effect.sync(() => {
-            isOut = !nothingHappened
-          })
-        )
-      )
+    const onWire: OnSessionWire = whileOut((out) => {
+      isOut = out
+    })
     const called = call(onWire).pipe(
       Effect.tap(() => halt),
       // It was in that state before; this program wants it so.
