@@ -24,6 +24,7 @@ import { AshApi } from "../schema/AshApi.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
 import { HostedApi } from "../schema/HostedApi.ts"
 import { type Operation, operationOf } from "../schema/Operation.ts"
+import { WrongState } from "../schema/Reasons.ts"
 import type { ApiClient, ApiMethods } from "./ApiMethods.ts"
 import { RequestOptions } from "./RequestOptions.ts"
 import * as Transport from "./transport.ts"
@@ -62,15 +63,20 @@ export class AshApiClient extends Context.Service<AshApiClient, ApiClient>()("ef
 const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpClientError.HttpClientError> =>
   Stream.isStream(value)
 
-/** What an attempt holds, and whether its stream was read to its end, and so holds nothing: to abort it costs as much as to make it. */
+/** What an attempt holds. */
 interface Held {
   readonly scope: Scope.Closeable
+  /** Whether its stream is gone: it was begun, or released. Clients end one that is read again as if it were whole. */
+  isGone: boolean
+  /** Whether its stream was read to its end, and so holds nothing: to abort it costs as much as to make it. */
   isRead: boolean
 }
 
 /** Releases what is held. Made apart from the attempt, which a scope would keep in memory while the stream is read. */
-const release = (held: Held) => (exit: Exit.Exit<unknown, unknown>) =>
-  held.isRead ? Effect.void : Scope.close(held.scope, exit)
+const release = (held: Held) => (exit: Exit.Exit<unknown, unknown>) => {
+  held.isGone = true
+  return held.isRead ? Effect.void : Scope.close(held.scope, exit)
+}
 
 /** The same answer, with the errors of its stream as those of the method. */
 const readHeld =
@@ -78,16 +84,21 @@ const readHeld =
     const { response, value } = answered
     if (!Predicate.hasProperty(value, "body") || !isByteStream(value.body)) return answered
     const { request } = response
-    const body = Stream.transformPull(value.body, (pull) =>
-      Effect.succeed(Effect.mapError(pull, (error) => {
+    const body = Stream.transformPull(value.body, (pull) => {
+      if (held.isGone) return Effect.fail(toError(new WrongState({ message: gone })))
+      held.isGone = true
+      return Effect.succeed(Effect.mapError(pull, (error) => {
         if (!Cause.isDone(error)) {
           return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
         }
         held.isRead = true
         return error
-      })))
+      }))
+    })
     return { value: { ...value, body }, response }
   }
+
+const gone = "the content was read, or its scope is closed; request it again"
 
 /** Releases what an attempt holds as soon as it fails, not only when the scope around its repetitions closes. */
 const holdStream = <E, R>(
@@ -95,7 +106,7 @@ const holdStream = <E, R>(
   toError: (reason: AshErrorReason) => AshError
 ): Effect.Effect<Answered<unknown>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.flatMap(Scope.Scope, (outer) => {
-    const held: Held = { scope: Scope.makeUnsafe(), isRead: false }
+    const held: Held = { scope: Scope.makeUnsafe(), isGone: false, isRead: false }
     return Scope.addFinalizerExit(outer, release(held)).pipe(
       Effect.andThen(Scope.provide(attempt, held.scope)),
       Effect.onError(() => Scope.close(held.scope, Exit.void)),

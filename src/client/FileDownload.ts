@@ -1,13 +1,12 @@
 /** A file on its way from a server. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as FileName from "../internal/files/fileName.ts"
 import { collect, upTo } from "../internal/request/answer.ts"
 import { renamed } from "../internal/request/operations.ts"
 import { AshError } from "../schema/AshError.ts"
-import { Undecodable, WrongState } from "../schema/Reasons.ts"
+import { Undecodable } from "../schema/Reasons.ts"
 
 /** A file, as the server describes it, and its bytes. The connection is held until the bytes are read or the scope closes. */
 export interface FileDownload {
@@ -29,42 +28,23 @@ interface DownloadHeaders {
   readonly "x-ash-source"?: string
 }
 
-/** A content that is there once. Clients end a body that is read again as if it were whole. */
-const once = (
-  operation: string,
-  content: FileDownload["content"]
-): Effect.Effect<FileDownload["content"], never, Scope.Scope> => {
-  let isLeft = true
-  const take = Effect.sync(() => {
-    const wasLeft = isLeft
-    isLeft = false
-    return wasLeft ? content : Stream.fail(new AshError({ operation, reason: gone() }))
-  })
-  return Effect.as(Effect.addFinalizer(() => take), Stream.unwrap(take))
-}
-
-const gone = () =>
-  new WrongState({
-    message: "the content is received once: it was read before, or its scope is closed; request it again"
-  })
-
 /** The download in a response to an operation; `path` names the file where the server does not. */
 export const fromResponse = (
   operation: string,
   path: string,
   { body, headers }: { readonly body: Stream.Stream<Uint8Array, AshError>; readonly headers: DownloadHeaders }
-): Effect.Effect<FileDownload, never, Scope.Scope> => {
+): FileDownload => {
   const length = headers["content-length"]
-  return Effect.map(once(operation, Stream.mapError(body, renamed(operation))), (content) => ({
+  return {
     name: FileName.inHeader(headers["content-disposition"] ?? "").pipe(
       Option.orElse(() => FileName.lastSegment(path)),
       Option.getOrElse(() => "download")
     ),
     mediaType: headers["content-type"] ?? "application/octet-stream",
-    size: length !== undefined && /^\d+$/.test(length) ? Number(length) : undefined,
+    size: /^\d+$/.test(length ?? "") ? Number(length) : undefined,
     source: headers["x-ash-source"],
-    content
-  }))
+    content: Stream.mapError(body, renamed(operation))
+  }
 }
 
 /** The bytes of a file that is read as text, unless an option sets another limit. */

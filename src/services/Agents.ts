@@ -184,7 +184,7 @@ export class Agents extends Context.Service<Agents, {
             ({ files }) => files
           ),
         readFile: (name, path) =>
-          Effect.flatMap(
+          Effect.map(
             call(api.readFile, { params: { name, path }, query: { format: "raw" } }),
             (response) => FileDownload.fromResponse("Agents.readFile", path, response)
           ),

@@ -54,7 +54,7 @@ export class Attachments extends Context.Service<Attachments, {
             ({ attachments }) => attachments
           ),
         download: (id) =>
-          Effect.flatMap(
+          Effect.map(
             call(api.download, { params: { id } }),
             (response) => FileDownload.fromResponse("Attachments.download", id, response)
           ),

@@ -87,7 +87,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
       const { call, remove } = policy
 
       const read = (id: string, path: string) =>
-        Effect.flatMap(
+        Effect.map(
           call(api.read, { params: { id, path }, query: { format: "raw" } }),
           (response) => FileDownload.fromResponse("SessionFiles.read", path, response)
         )

@@ -42,7 +42,7 @@ export class Workspaces extends Context.Service<Workspaces, {
       const { workspaces: api } = yield* AshApiClient
       const { call } = yield* RequestPolicy
       const download = (id: string) =>
-        Effect.flatMap(
+        Effect.map(
           call(api.download, { params: { id } }),
           (response) => FileDownload.fromResponse("Workspaces.download", `${id}.tar.gz`, response)
         )

@@ -29,7 +29,7 @@ const downloads = Effect.gen(function*() {
   ] as const
 })
 
-const gone = "the content is received once: it was read before, or its scope is closed; request it again"
+const gone = "the content was read, or its scope is closed; request it again"
 
 const check = Effect.gen(function*() {
   for (const [what, download, expected] of yield* downloads) {
