@@ -17,7 +17,7 @@
  * | `unusable`    | Running       | Fenced (`Gone`, `Inactive`)       | when nothing could begin in the session          |
  * | `broke`       | Running       | Fenced (`Broken`)                 | when its end was not received                    |
  * | `leave`       | Running       | Fenced (`Broken`)                 | when its scope closes while it runs              |
- * | `stopped`     | any           | Fenced (`Stopped`)                | by a handle that has stopped an interrupted turn |
+ * | `stopped`     | Fenced (`Broken`) | Fenced (`Stopped`)            | by a handle that has stopped an interrupted turn |
  * | `cancel`      | any           | Fenced (`Broken`)                 | by `SessionHandle.cancel`, before its restart; when the scope of the session closes |
  * | `restart`     | any           | Restarting                        | before a session is stopped and resumed          |
  * | `restarted`   | Restarting    | Idle                              | when the session is usable again                 |
@@ -247,9 +247,9 @@ export class Gate {
     if (this.runs(holder)) this.#state = withFence(this.#state, this.fence ?? { _tag: "Broken", why })
   }
 
-  /** A handle has stopped the session. */
+  /** A handle has stopped the session for an interrupted turn. Where another call has ended that turn, that is what holds. */
   stopped(fence: Fence) {
-    this.#state = withFence(this.#state, fence)
+    if (this.isShut) this.#state = withFence(this.#state, fence)
   }
 
   /** What runs is to end by a restart. */

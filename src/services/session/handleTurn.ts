@@ -72,19 +72,20 @@ const enter = Effect.fnUntraced(function*(
   return { restarted, holder: { gate, holder, operation, refusal, sessionId: id } }
 })
 
-/** Stops the turn, and with it the session, which the next that uses it resumes. */
+/** Stops the turn, and with it the session, which the next that uses it resumes; unless another call has ended it meanwhile. */
 const stopTurn = (handle: HandleState, gate: Gate) =>
   gate.restarting(
-    Effect.andThen(
-      stop(handle),
-      Effect.sync(() => {
-        const fence: Fence = {
-          _tag: "Stopped",
-          why: "its turn was interrupted",
-          restart: (gate) => restart(handle, gate, fence)
-        }
-        gate.stopped(fence)
-      })
+    Effect.suspend(() =>
+      gate.isShut
+        ? Effect.map(stop(handle), () => {
+          const fence: Fence = {
+            _tag: "Stopped",
+            why: "its turn was interrupted",
+            restart: (gate) => restart(handle, gate, fence)
+          }
+          gate.stopped(fence)
+        })
+        : Effect.void
     )
   ).pipe(
     Effect.timeout("30 seconds"),

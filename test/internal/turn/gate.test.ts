@@ -33,7 +33,10 @@ const states: Record<string, (gate: Gate, holder: Holder) => void> = {
     gate.sent(holder)
     gate.broke(holder, "broken")
   },
-  "Fenced Stopped": (gate) => gate.stopped(stopped),
+  "Fenced Stopped": (gate) => {
+    gate.cancel(undefined, broken, error)
+    gate.stopped(stopped)
+  },
   "Restarting": (gate) => gate.restart(),
   "Restarting Broken+": (gate, holder) => {
     gate.sent(holder)
@@ -87,12 +90,12 @@ const transitions: Record<string, readonly [(gate: Gate, holder: Holder) => void
   stopped: [
     (gate) => gate.stopped(stopped),
     [
-      "Fenced Stopped",
+      "Idle",
+      "Running+",
+      "Fenced Inactive",
       "Fenced Stopped+",
       "Fenced Stopped",
-      "Fenced Stopped+",
-      "Fenced Stopped",
-      "Restarting Stopped",
+      "Restarting",
       "Restarting Stopped+"
     ]
   ],

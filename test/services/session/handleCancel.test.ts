@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
@@ -167,6 +168,53 @@ describe("an interrupted turn that is to be stopped", () => {
       const [first] = yield* Stream.runCollect(handle.stream("two"))
       assert.strictEqual(first?._tag, "SessionRestarted")
       assert.strictEqual(lines().filter((line) => line === "resume").length, 1)
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("a stop by this program of a session whose turn is interrupted, and stopped with it,", () => {
+  const orders = [
+    ["comes first", ["stop", "interrupt", "first", "second"]],
+    ["comes first, and is answered before the interruption", ["stop", "first", "interrupt", "second"]],
+    ["comes second", ["interrupt", "stop", "first", "second"]],
+    ["comes second, and is answered first", ["interrupt", "stop", "second", "first"]]
+  ] as const
+  it.effect.each(orders)("holds where it %s: nothing resumes the session", ([, order]) => {
+    const answers = { first: Deferred.makeUnsafe<void>(), second: Deferred.makeUnsafe<void>() }
+    let stops = 0
+    const refused = (error: string) => Server.json({ error, statusCode: 400 }, 400)()
+    const server = Server.make(({ method, path }) => {
+      if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
+      if (path.endsWith("/messages") && method === "POST") {
+        return stops > 0
+          ? refused("Session is stopped")
+          : Effect.never
+      }
+      const stopped = Server.json({ session: { ...session, status: stops > 0 ? "stopped" : "active" } })
+      if (!path.endsWith("/stop")) return stopped()
+      stops += 1
+      return stops === 1
+        ? Effect.as(Deferred.await(answers.first), Server.json({ session: { ...session, status: "stopped" } })())
+        : Effect.as(Deferred.await(answers.second), refused("Cannot stop session with status \"stopped\""))
+    })
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const handle = sessions.attach(sessionId, { onInterrupt: "stop", recovery: "restart" })
+      const turn = yield* Effect.forkChild(handle.ask("one"))
+      const fibers: Array<Fiber.Fiber<unknown, unknown>> = [turn]
+      const steps = {
+        stop: Effect.map(Effect.forkChild(Effect.exit(sessions.stop(sessionId))), (fiber) => fibers.push(fiber)),
+        interrupt: Effect.sync(() => turn.interruptUnsafe()),
+        first: Deferred.succeed(answers.first, undefined),
+        second: Deferred.succeed(answers.second, undefined)
+      }
+      for (const step of [Effect.void, ...order.map((step) => steps[step])]) {
+        yield* step
+        yield* Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), { times: 5 })
+      }
+      for (const fiber of fibers) yield* Fiber.await(fiber)
+      assert.strictEqual((yield* Effect.flip(handle.ask("two"))).reason._tag, "WrongState")
+      assert.lengthOf(server.requests.filter(({ path }) => path.endsWith("/resume")), 0)
     }).pipe(Effect.provide(server.layer))
   })
 })
