@@ -406,6 +406,28 @@ describe.each(clientNames)("the type and the status of an answer (%s)", (client)
       })
   )
 
+  it.live("a deletion may be answered with any JSON, which is ignored", () =>
+    Effect.gen(function*() {
+      let body = ""
+      const url = yield* answering((_, response) => response.writeHead(200, json).end(body))
+      const { agentVersions, apiKeys, attachments, credentials, evals } = yield* connect(client, url)
+      const deletions = [
+        agentVersions.delete("demo", 1),
+        apiKeys.delete("env"),
+        attachments.delete(sessionId),
+        credentials.delete("c1"),
+        evals.deleteCase("demo", sessionId)
+      ]
+      for (body of ["", "null", "{}", "{\"ok\":true}", "[]", "\"deleted\"", " {} \n"]) {
+        yield* Effect.all(deletions, { discard: true })
+      }
+      for (body of ["<html>Log in</html>", "OK", "{\"ok\":tr"]) {
+        for (const deletion of deletions) {
+          assert.strictEqual((yield* Effect.flip(deletion)).reason._tag, "Undecodable")
+        }
+      }
+    }))
+
   it.live.each([203, 206, 299])(
     "%d with another body is none, under its own number",
     (status) =>

@@ -173,13 +173,13 @@ const jsonDecoder = (schema: Schema.Constraint): Decode => {
   const decode = Schema.decodeUnknownEffect(codecOf(schema))
   const encoded = SchemaAST.toEncoded(schema.ast)
   const isText = SchemaAST.isString(encoded)
-  const nothing = SchemaAST.isNull(encoded) ? null : undefined
+  const isEmpty = SchemaAST.isNull(encoded)
   return (response) =>
     Effect.flatMap(response.text, (text) => {
       if (isText) return decode(text)
-      if (text === "") return decode(nothing)
-      const json = Result.try((): unknown => JSON.parse(text))
-      return Result.isSuccess(json) ? decode(json.success) : refuseText(text)
+      const json = Result.try((): unknown => text === "" ? undefined : JSON.parse(text))
+      // What a server adds where nothing is expected is ignored, as a field is that it adds.
+      return Result.isSuccess(json) ? decode(isEmpty ? null : json.success) : refuseText(text)
     })
 }
 
