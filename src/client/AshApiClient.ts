@@ -15,6 +15,7 @@ import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { isCutShort } from "../internal/request/answer.ts"
 import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import * as Endpoint from "../internal/request/endpoint.ts"
 import * as Failures from "../internal/request/failures.ts"
@@ -80,7 +81,8 @@ const release = (held: Held) => (exit: Exit.Exit<unknown, unknown>) => {
 
 /** The same answer, with the errors of its stream as those of the method. */
 const readHeld =
-  (held: Held, toError: (reason: AshErrorReason) => AshError) => (answered: Answered<unknown>): Answered<unknown> => {
+  (held: Held, toError: (reason: AshErrorReason) => AshError, isEventStream: boolean) =>
+  (answered: Answered<unknown>): Answered<unknown> => {
     const { response, value } = answered
     if (!Predicate.hasProperty(value, "body") || !isByteStream(value.body)) return answered
     const { request } = response
@@ -88,11 +90,15 @@ const readHeld =
       if (held.isGone) return Effect.fail(toError(new WrongState({ message: gone })))
       held.isGone = true
       return Effect.succeed(Effect.mapError(pull, (error) => {
-        if (!Cause.isDone(error)) {
-          return toError(ConnectionFailures.fromHttpClientError(ConnectionFailures.ofClient(error, request)))
+        if (Cause.isDone(error)) {
+          held.isRead = true
+          return error
         }
-        held.isRead = true
-        return error
+        const failure = ConnectionFailures.ofClient(error, request)
+        // Events show by themselves whether they are all; some clients report no more of it than the end.
+        return isEventStream && isCutShort(failure)
+          ? Cause.Done()
+          : toError(ConnectionFailures.fromHttpClientError(failure))
       }))
     })
     return { value: { ...value, body }, response }
@@ -103,14 +109,15 @@ const gone = "the content was read, or its scope is closed; request it again"
 /** Releases what an attempt holds as soon as it fails, not only when the scope around its repetitions closes. */
 const holdStream = <E, R>(
   attempt: Effect.Effect<Answered<unknown>, E, R>,
-  toError: (reason: AshErrorReason) => AshError
+  toError: (reason: AshErrorReason) => AshError,
+  isEventStream: boolean
 ): Effect.Effect<Answered<unknown>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
   Effect.flatMap(Scope.Scope, (outer) => {
     const held: Held = { scope: Scope.makeUnsafe(), isGone: false, isRead: false }
     return Scope.addFinalizerExit(outer, release(held)).pipe(
       Effect.andThen(Scope.provide(attempt, held.scope)),
       Effect.onError(() => Scope.close(held.scope, Exit.void)),
-      Effect.map(readHeld(held, toError))
+      Effect.map(readHeld(held, toError, isEventStream))
     )
   })
 
@@ -124,7 +131,11 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
   ): Attempt<Answered<unknown>, Scope.Scope> =>
   (sending) =>
     endpoint.answersStream
-      ? holdStream(Effect.mapError(transport.open(endpoint, encoded, sending), toError), toError)
+      ? holdStream(
+        Effect.mapError(transport.open(endpoint, encoded, sending), toError),
+        toError,
+        endpoint.mediaType !== undefined
+      )
       : Effect.mapError(transport.send(endpoint, encoded, sending), toError)
   const prepare = (input: Endpoint.Input) =>
     Effect.suspend(() => {

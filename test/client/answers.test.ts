@@ -9,6 +9,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import * as Zlib from "node:zlib"
@@ -168,6 +169,29 @@ describe.each(clientNames)("an answer with a content coding (%s)", (client) => {
               assert.include(error.message, header.slice(-2))
             }
           }
+        }
+      })
+  )
+
+  it.live.each(each.filter(([, , isUnknown]) => !isUnknown))(
+    "%s: a turn that is cut short anywhere is truncated, whatever the coding",
+    ([, { encode, header }]) =>
+      Effect.gen(function*() {
+        const content = encode(bytes(frames(["session_start", { sessionId }], ["done", { sessionId }])))
+        let length = 0
+        const url = yield* answering((_, response) => {
+          response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": header })
+          response.end(content.subarray(0, length))
+        })
+        const { messages } = yield* connect(client, url)
+        const send = Stream.runCollect(messages.send(sessionId, "hello")).pipe(
+          Effect.updateService(RequestOptions.RequestOptions, RequestOptions.merge({ exclusive: false }))
+        )
+        for (; length <= content.length; length += 5) {
+          const turn = yield* Effect.result(send)
+          if (Result.isFailure(turn)) assert.strictEqual(turn.failure.reason._tag, "StreamTruncated", `${length}`)
+          else assert.strictEqual(turn.success.at(-1)?._tag, "Done")
+          if (length < content.length / 2) assert.isTrue(Result.isFailure(turn))
         }
       })
   )

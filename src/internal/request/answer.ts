@@ -84,8 +84,20 @@ const quote = ({ request }: Response, coding: string) =>
 const undecoded = (response: Response, coding: string) =>
   unreadable(response, `the body has the content coding ${quote(response, coding)}, which cannot be decoded here`)
 
-const broken = (response: Response, coding: string) =>
-  unreadable(response, `the body should have the content coding ${quote(response, coding)}; it is broken`)
+/** Marks the failure of a content that ends within its coding. */
+const cutShort = "cut short"
+
+/** Whether a content ended within its coding, and was right until then. */
+export const isCutShort = ({ reason }: HttpClientError.HttpClientError) =>
+  reason._tag === "DecodeError" && reason.description === cutShort
+
+const broken = (response: Response, coding: string, cause: unknown) =>
+  unreadable(
+    response,
+    `the body should have the content coding ${quote(response, coding)}; it is broken`,
+    // The code of zlib, whatever the coding.
+    errorChainOf(cause).some(({ code }) => code === "Z_BUF_ERROR") ? cutShort : undefined
+  )
 
 /** As the decoders of platforms name what they fail with. */
 const decodingFailure = /^(?:Z_\w+|ZSTD_error\w+|ERR_(?:_ERROR|BROTLI|ZLIB|ZSTD)_\w+|(?:Zlib|Brotli|Zstd)\w*Error)$/
@@ -93,9 +105,9 @@ const decodingFailure = /^(?:Z_\w+|ZSTD_error\w+|ERR_(?:_ERROR|BROTLI|ZLIB|ZSTD)
 /** The content of a `fetch`, which fails as if the connection had where it cannot decode it. */
 const fetched = (response: Response, codings: ReadonlyArray<string>): ByteStream =>
   Stream.mapError(response.stream, (error) => {
-    const links = errorChainOf(ofClient(error, response.request).reason.cause)
-    return links.some(({ code, name }) => decodingFailure.test(code ?? name ?? ""))
-      ? broken(response, codings.join(", "))
+    const { cause } = ofClient(error, response.request).reason
+    return errorChainOf(cause).some(({ code, name }) => decodingFailure.test(code ?? name ?? ""))
+      ? broken(response, codings.join(", "), cause)
       : error
   })
 
@@ -127,7 +139,7 @@ const decode = (response: Response, decoder: ContentDecoder, coding: string, byt
   byStart(bytes, 1, (start, bytes) =>
     Option.match(decoder(coding, start), {
       onNone: () => Stream.fail(undecoded(response, coding)),
-      onSome: (decode) => decode(bytes, () => broken(response, coding))
+      onSome: (decode) => decode(bytes, (cause) => broken(response, coding, cause))
     }))
 
 const decodeAll = (

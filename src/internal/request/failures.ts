@@ -67,12 +67,14 @@ export const readText = (response: HttpClientResponse.HttpClientResponse): Effec
 /** The failure of a body that cannot be read, or not as a whole, though its connection is sound. */
 export const unreadable = (
   response: HttpClientResponse.HttpClientResponse,
-  message: string
+  message: string,
+  description?: string
 ): HttpClientError.HttpClientError =>
   new HttpClientError.HttpClientError({
     reason: new HttpClientError.DecodeError({
       request: response.request,
       response,
+      ...(description !== undefined && { description }),
       cause: new Undecodable({ message, http: exchange(response, "", redactOf(response.request)) })
     })
   })
