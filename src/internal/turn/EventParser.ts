@@ -38,7 +38,9 @@ type KindOf<A> = (text: string, start: number, end: number) => EventKind<A>
 /** The parser of one stream. A class, as methods stay compiled when a stream ends, and closures do not. */
 export class EventParser<A> {
   readonly #kindOf: KindOf<A>
-  readonly #maxEventSize: number
+  readonly #maxPendingSize: number
+  readonly #maxDataSize: number
+  #isTooLarge = false
   #events: Array<A> = []
   #isStart = true
   /** The line that is not complete. */
@@ -56,14 +58,15 @@ export class EventParser<A> {
   #hasReturns = false
   #isAfterReturn = false
 
-  /** An event may have so many characters. */
-  constructor(kindOf: KindOf<A>, maxEventSize: number) {
+  /** So many characters may be pending of an event that is not complete, and so many be the data of one. */
+  constructor(kindOf: KindOf<A>, maxPendingSize: number, maxDataSize = Infinity) {
     this.#kindOf = kindOf
     this.#message = kindOf(unnamed, 0, unnamed.length)
-    this.#maxEventSize = maxEventSize
+    this.#maxPendingSize = maxPendingSize
+    this.#maxDataSize = maxDataSize
   }
 
-  /** Takes bytes; answers whether the event that is not complete by then is within the limit. */
+  /** Takes bytes; answers whether all events are within the limits, that which is not complete by then too. */
   feed(chunk: Uint8Array): boolean {
     const bytes = this.#hasReturns ? this.#withoutReturns(chunk) : chunk
     const end = bytes.lastIndexOf(lineFeed) + 1
@@ -86,7 +89,8 @@ export class EventParser<A> {
     }
     const size = (this.#data === undefined ? 0 : this.#dataEnd - this.#dataStart + 1) -
       (this.#isStart && hasMark(this.#rest) ? 1 : 0)
-    return this.#restSize + size <= this.#maxEventSize || this.#lengthOfRest() + size <= this.#maxEventSize
+    return !this.#isTooLarge &&
+      (this.#restSize + size <= this.#maxPendingSize || this.#lengthOfRest() + size <= this.#maxPendingSize)
   }
 
   /** How many events there are to take. */
@@ -129,7 +133,7 @@ export class EventParser<A> {
     let position = 0
     if (this.#isStart && text.charCodeAt(0) === byteOrderMark) position = 1
     this.#isStart = false
-    while (position < text.length) {
+    while (position < text.length && !this.#isTooLarge) {
       if (text.charCodeAt(position) === lineFeed) {
         this.#dispatch()
         position += 1
@@ -164,6 +168,8 @@ export class EventParser<A> {
 
   #dispatch() {
     if (this.#data !== undefined) {
+      this.#isTooLarge = this.#dataEnd - this.#dataStart > this.#maxDataSize
+      if (this.#isTooLarge) return
       const { decode } = this.#kind ?? this.#message
       this.#events.push(decode(this.#data, this.#dataStart, this.#dataEnd))
     } else if (this.#kind?.isTerminal) {

@@ -42,7 +42,7 @@ export class EventDecoder {
   constructor(operation: string, maxEventSize: number) {
     this.#operation = operation
     this.#maxEventSize = maxEventSize
-    this.#parser = new EventParser(streamEventKind, maxEventSize + envelope)
+    this.#parser = new EventParser(streamEventKind, maxEventSize + envelope, maxEventSize)
   }
 
   /** The failure of a stream with an event that is too large, behind the events before it. */

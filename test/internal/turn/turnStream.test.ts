@@ -138,6 +138,34 @@ describe("decodeEvents", () => {
       assert.isTrue(event?._tag === "TextDelta" && event.delta === delta)
     }))
 
+  const sizes = [100, 999, 1000, 1001, 1500, 5000, 50_000]
+  const cuts = [1, 17, 1000, 16_384, 1_000_000]
+  const forms = {
+    "in one line": (data: string) => `data: ${data}`,
+    "in two lines": (data: string) => `data: ${data.slice(0, 50)}\ndata: ${data.slice(51)}`,
+    "of two bytes a character": (data: string) => `data: ${data.replaceAll("x", "ü")}`
+  }
+  it.effect.each(Object.entries(forms).flatMap(([form, write]) => sizes.map((size) => [form, size, write] as const)))(
+    "an event %s of %i characters, with a limit of 1000, does or does not arrive, however it is cut",
+    ([, size, write]) =>
+      Effect.gen(function*() {
+        const all = bytes(`event: a\ndata: 1\n\nevent: b\n${write("x".repeat(size))}\n\nevent: c\ndata: 3\n\n`)
+        for (const cut of cuts) {
+          const chunks = Array.from(
+            { length: Math.ceil(all.length / cut) },
+            (_, index) => all.slice(index * cut, (index + 1) * cut)
+          )
+          const names: Array<string> = []
+          const end = yield* decodeEvents("test", 1000)(Stream.fromIterable(chunks)).pipe(
+            Stream.runForEach((event) => Effect.sync(() => event._tag === "Unknown" && names.push(event.event))),
+            Effect.result
+          )
+          assert.deepStrictEqual(names, size > 1000 ? ["a"] : ["a", "b", "c"], `${cut}`)
+          assert.strictEqual(Result.isFailure(end) ? end.failure.reason._tag : "", size > 1000 ? "Undecodable" : "")
+        }
+      })
+  )
+
   it.effect("an event that is cut off is none", () =>
     Effect.map(
       decode(bytes("event: done\ndata: {\"sessionId\":\"x\"}\n")),
