@@ -164,8 +164,16 @@ const spellings: Record<string, (text: string) => string> = {
   "in lines": (text) => text.replace(/.{8}/g, "$&\n"),
   "in lines of base64": (text) => Buffer.from(text).toString("base64").replace(/.{8}/g, "$&\n  "),
   "with characters that are not seen": (text) => text.replace(/.{3}/g, "$&\u200b"),
-  "octal": (text) =>
-    Array.from(text, (c) => c < "\x80" ? `\\${c.charCodeAt(0).toString(8).padStart(3, "0")}` : c).join(""),
+  "octal of every byte": (text) =>
+    Array.from(Buffer.from(text), (byte) => `\\${byte.toString(8).padStart(3, "0")}`).join(""),
+  "hex escapes of every byte": (text) => Buffer.from(text).toString("hex").replace(/../g, "\\x$&"),
+  "hex escapes of bytes beyond ASCII, in JSON": (text) =>
+    JSON.stringify(
+      Buffer.from(text).toString("latin1").replace(
+        /[\x80-\xff]/g,
+        (c) => `\\x${c.charCodeAt(0).toString(16)}`
+      )
+    ),
   "HTML without ends": (text) => Array.from(text, (c) => `&#${c.charCodeAt(0)}`).join(""),
   "percent of UTF-16": (text) => Array.from(text, (c) => `%u${c.charCodeAt(0).toString(16).padStart(4, "0")}`).join("")
 }

@@ -12,9 +12,9 @@ export interface Reading {
   readonly placeOf: (from: number, to: number) => Place
 }
 
-/** What stands for one character, in JSON, JavaScript, HTML or a URL. */
+/** What stands for one character, in JSON, JavaScript, HTML, a URL or a shell. */
 const escaped =
-  /%u[\da-f]{4}|%[0-7][\da-f]|%[c-f][\da-f](?:%[89ab][\da-f]){1,3}|%[89a-f][\da-f]|&(?:#\d{1,7};?|#x[\da-f]{1,6};?|[a-z]{2,8};)|\\u(?:[\da-f]{4}|\{[\da-f]{1,6}\})|\\x[\da-f]{2}|\\[0-3][0-7]{2}|\\[^]/gi
+  /%u[\da-f]{4}|%[0-7][\da-f]|%[c-f][\da-f](?:%[89ab][\da-f]){1,3}|%[89a-f][\da-f]|&(?:#\d{1,7};?|#x[\da-f]{1,6};?|[a-z]{2,8};)|\\u(?:[\da-f]{4}|\{[\da-f]{1,6}\})|\\x[c-f][\da-f](?:\\x[89ab][\da-f]){1,3}|\\x[\da-f]{2}|\\3[0-7]{2}(?:\\2[0-7]{2}){1,3}|\\[0-3][0-7]{2}|\\[^]/gi
 
 const names: ReadonlyMap<string, string> = new Map([
   ["amp", "&"],
@@ -81,24 +81,30 @@ const decodeName = (escape: string): string => {
     (accent === undefined ? escape : (name.slice(0, 1) + accent).normalize("NFC"))
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+
+/** The character of bytes in UTF-8; of others that of each. */
+const decodeBytes = (numbers: ReadonlyArray<string>, radix: number): string => {
+  const bytes = Uint8Array.from(numbers, (number) => Number.parseInt(number, radix))
+  return Result.getOrElse(Result.try(() => utf8.decode(bytes)), () => String.fromCharCode(...bytes))
+}
+
 const decode = (escape: string): string => {
-  switch (escape.charAt(0)) {
-    case "%":
-      if (/^%u/i.test(escape)) return String.fromCharCode(Number.parseInt(escape.slice(2), 16))
-      return Result.getOrElse(
-        Result.try(() => decodeURIComponent(escape)),
-        () => escape.replace(/%(..)/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
-      )
-    case "&":
-      return escape.charAt(1) !== "#"
-        ? decodeName(escape)
-        : characterOf(Number(`0${escape.slice(2).replace(";", "").toLowerCase()}`), escape)
+  if (escape.startsWith("&")) {
+    return escape.charAt(1) !== "#"
+      ? decodeName(escape)
+      : characterOf(Number(`0${escape.slice(2).replace(";", "").toLowerCase()}`), escape)
   }
   const kind = escape.charAt(1)
-  if (/^\\[0-3][0-7]{2}$/.test(escape)) return String.fromCharCode(Number.parseInt(escape.slice(1), 8))
-  return escape.length > 2
-    ? characterOf(Number.parseInt(escape.replace(/[\\ux{}]/gi, ""), 16), escape)
-    : controls.get(kind) ?? kind
+  if (/u/i.test(kind) && escape.length > 2) {
+    return characterOf(Number.parseInt(escape.replace(/[%\\u{}]/gi, ""), 16), escape)
+  }
+  if (escape.startsWith("%") || escape.length > 3) {
+    return /x|%/i.test(escape)
+      ? decodeBytes(escape.match(/[\da-f]{2}/gi) ?? [], 16)
+      : decodeBytes(escape.match(/[0-7]{3}/g) ?? [], 8)
+  }
+  return controls.get(kind) ?? kind
 }
 
 /** Escapes of escapes are read so many times. */

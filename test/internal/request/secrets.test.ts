@@ -75,6 +75,26 @@ describe("what a body holds", () => {
     assert.strictEqual(redact("bad secret-root-path-value"), "bad <redacted>")
   })
 
+  const texts = ["Grüße über größere Öfen", "日本語の秘密の文章はここに", "🙂🙃😀😃😄😁😆😅😂🤣🥲", "Секретная фраза"]
+  const bytes = (write: (byte: number) => string, isAll: boolean) => (text: string) =>
+    Array.from(Buffer.from(text), (byte) => byte > 127 || isAll ? write(byte) : String.fromCharCode(byte)).join("")
+  const hex = (byte: number) => byte.toString(16).padStart(2, "0")
+  const octal = (byte: number) => byte.toString(8).padStart(3, "0")
+  const spellings = [true, false].flatMap((isAll) => [
+    bytes((byte) => `\\x${hex(byte)}`, isAll),
+    bytes((byte) => `\\x${hex(byte).toUpperCase()}`, isAll),
+    bytes((byte) => `\\${octal(byte)}`, isAll),
+    bytes((byte) => `%${hex(byte)}`, isAll)
+  ])
+
+  it.each(texts)("is hidden as bytes, however they are escaped: %s", (text) => {
+    const redact = carrying({ systemPrompt: text })
+    for (const spell of spellings) {
+      assert.strictEqual(redact(`no ${spell(text)} here`), "no <redacted> here")
+      assert.strictEqual(redact(JSON.stringify(`no ${spell(text)} here`)), "\"no <redacted> here\"")
+    }
+  })
+
   it("is hidden in another case of any alphabet", () => {
     const redact = carrying({ content: "ÄÖÜÄÖÜÄÖÜÄÖÜÄÖ Schlüssel-ÜberÄrger" })
     assert.notMatch(redact("äöüäöüäöüäöüäö"), /ä/)
