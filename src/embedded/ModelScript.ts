@@ -7,7 +7,6 @@ import type * as Prompt from "effect/ai/Prompt"
 import type * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Schema from "effect/Schema"
@@ -89,11 +88,7 @@ export function languageModel(
         const answer = Answer.make((step) => Effect.asVoid(Queue.offer(steps, step)))
         return answerTurn(asked, turn, system, answer).pipe(
           Effect.provideContext(context),
-          Effect.catchCause((cause) =>
-            Cause.hasInterrupts(cause)
-              ? Effect.interrupt
-              : Effect.fail(new ModelFailure({ message: describe(cause, AiError.isAiError) }))
-          ),
+          Effect.catchCause((cause) => Effect.fail(new ModelFailure({ message: describe(cause, AiError.isAiError) }))),
           Effect.onExit(answer.close),
           Effect.andThen(Queue.end(steps))
         )

@@ -68,6 +68,35 @@ describe("steps", () => {
       AgentScript.useTool({ name: "Read", input: {}, result: Effect.fail(new ToolError({ message: "no such" })) })
     ))))
 
+  const tool = (result: Effect.Effect<never>) => Stream.make(AgentScript.useTool({ name: "Read", input: {}, result }))
+  const interrupted = Effect.gen(function*() {
+    const fiber = yield* Effect.forkChild(Effect.never)
+    yield* Fiber.interrupt(fiber)
+    return yield* Fiber.join(fiber)
+  })
+  const broken: ReadonlyArray<readonly [what: string, script: AgentScript.AgentScript]> = [
+    ["throws", () => {
+      throw new Error("a bug")
+    }],
+    ["dies", () => Stream.die(new Error("a bug"))],
+    ["interrupts itself", () => Stream.fromEffect(Effect.interrupt)],
+    ["waits for a fiber that is interrupted", () => Stream.fromEffect(interrupted)],
+    [
+      "has a text that is interrupted",
+      () => Stream.make(AgentScript.say("", { pieces: Stream.fromEffect(Effect.interrupt) }))
+    ],
+    ["has a tool that dies", () => tool(Effect.die(new Error("a bug")))],
+    ["has a tool that interrupts itself", () => tool(Effect.interrupt)],
+    ["has a tool that waits for a fiber that is interrupted", () => tool(interrupted)]
+  ]
+  for (const [what, script] of broken) {
+    it.effect(`a script that ${what} fails its turn, which ends`, () =>
+      Effect.gen(function*() {
+        const { path } = yield* open()
+        for (const _ of [1, 2]) assert.strictEqual((yield* say(path, "hi")).at(-1)?.event, "error")
+      }).pipe(withServer({ script })))
+  }
+
   it.effect("the input of a tool is streamed in pieces that make it up", () =>
     Effect.gen(function*() {
       const { path } = yield* open()

@@ -307,6 +307,7 @@ describe("a language model behind an agent", () => {
     ],
     ["calls what is no tool", Stream.make(call("a", "Nothing", {})), "the model failed: InvalidOutputError"],
     ["calls a tool that fails", Stream.make(call("a", "Break", {})), "a tool failed: Broken"],
+    ["is interrupted", Stream.fromEffect(Effect.interrupt), "a defect of the model or of a tool"],
     ["is broken", Stream.die(new TypeError("sk-123")), "a defect of the model or of a tool: TypeError"]
   ])("that %s fails the turn, in one line without secrets", ([, answer, says]) => {
     const model = scripted(answer)

@@ -53,9 +53,8 @@ export const perform = (script: AgentScript, turn: AgentTurn, host: ScriptHost) 
     )
     return ending ?? (yield* finish(performance, {}))
   }).pipe(
-    Effect.catchCause((cause) =>
-      Cause.hasInterrupts(cause) ? Effect.interrupt : Effect.succeed<Ending>({ _tag: "Failed", error: textOf(cause) })
-    )
+    // Also where the script interrupts itself. The end of the sandbox interrupts this fiber, in which nothing catches it.
+    Effect.catchCause((cause) => Effect.succeed<Ending>({ _tag: "Failed", error: textOf(cause) }))
   )
 
 const begin = Effect.fnUntraced(function*(turn: AgentTurn, host: ScriptHost) {
