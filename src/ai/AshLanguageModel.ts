@@ -8,6 +8,7 @@ import * as Model from "effect/ai/Model"
 import type * as Response from "effect/ai/Response"
 import { addGenAIAnnotations } from "effect/ai/Telemetry"
 import * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { dual } from "effect/Function"
 import * as Layer from "effect/Layer"
@@ -16,6 +17,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { Span } from "effect/Tracer"
+import { over } from "../client/over.ts"
 import { RequestOptions } from "../client/RequestOptions.ts"
 import { answerReader } from "../internal/turn/answer.ts"
 import { type AnswerSchema, answerSchema } from "../internal/turn/answerSchema.ts"
@@ -43,7 +45,7 @@ export const withConfigOverride: {
 } = dual(2, <A, E, R>(self: Effect.Effect<A, E, R>, overrides: ConfigOptions) =>
   Effect.flatMap(
     Effect.serviceOption(Config),
-    (config) => Effect.provideService(self, Config, { ...Option.getOrUndefined(config), ...overrides })
+    (config) => Effect.provideService(self, Config, over(Option.getOrUndefined(config), overrides) ?? overrides)
   ))
 
 /** How an agent is used as a model. */
@@ -95,11 +97,11 @@ const sendOptions = Effect.fnUntraced(function*(
 ): Effect.fn.Return<SendMessageOptions> {
   const config = Option.getOrUndefined(yield* Effect.serviceOption(Config))
   const { timeouts } = yield* RequestOptions
-  const isLimited = timeouts?.turn !== undefined && timeouts.turn !== "off"
+  const { turn = "off" } = timeouts ?? {}
+  const isLimited = turn !== "off" && Option.exists(Duration.fromInput(turn), Duration.isFinite)
+  const bounds: ConfigOptions = format === undefined || isLimited ? {} : { maxBudgetUsd: structuredBudget }
   return {
-    ...(format === undefined || isLimited ? {} : { maxBudgetUsd: structuredBudget }),
-    ...defaults,
-    ...config,
+    ...over(over(bounds, defaults), config),
     includePartialMessages: method === "streamText",
     ...(format === undefined ? {} : { outputFormat: { type: "json_schema", schema: format.json } })
   }

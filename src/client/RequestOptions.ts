@@ -5,8 +5,8 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import * as Record from "effect/Record"
+import { over } from "./over.ts"
 
 /** How often, and after what time, a call that may be repeated is repeated. */
 export interface RetryOptions {
@@ -112,13 +112,6 @@ type Combinator = <A, E, R>(self: Effect.Effect<A, E, R>) => Effect.Effect<A, E,
 export class RequestOptions extends Context.Reference<RequestOptionsInput>("effect-ash/client/RequestOptions", {
   defaultValue: () => ({})
 }) {}
-
-/** Lays the parts of an option over others. What is undefined is left out, and so keeps what is under it. */
-const over = <A extends object>(outer: A | undefined, inner: A | undefined): A | undefined => {
-  if (outer === undefined || inner === undefined) return inner ?? outer
-  const all = { ...outer }
-  return Object.assign(all, Record.filter({ ...inner }, Predicate.isNotUndefined))
-}
 
 /** As {@link over}, of headers, whose names are the same in any case. */
 const overHeaders = (outer: RequestOptionsInput["headers"] = {}, inner: RequestOptionsInput["headers"] = {}) => {

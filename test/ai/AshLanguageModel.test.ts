@@ -7,6 +7,7 @@ import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -275,17 +276,29 @@ describe("generateObject", () => {
       Effect.provide(server(answering({ title: "a", due: "2026-01-01T00:00:00.000Z" })))
     ))
 
-  it.effect("is bounded by the time limit of the program in the place of a budget", () =>
-    Effect.gen(function*() {
-      yield* LanguageModel.generateObject({ prompt: "Plan", schema: Plan }).pipe(
-        RequestOptions.withTimeouts({ turn: "5 minutes" })
+  const limits: ReadonlyArray<readonly [turn: RequestOptions.TurnTimeouts["turn"], budget: number | undefined]> = [
+    ["5 minutes", undefined],
+    [300_000, undefined],
+    [{ minutes: 5 }, undefined],
+    [undefined, 1],
+    ["off", 1],
+    ["Infinity", 1],
+    [Duration.infinity, 1]
+  ]
+  it.effect.each(limits)(
+    "is bounded by a time limit of the program in the place of a budget: %s",
+    ([turn, budget]) =>
+      Effect.gen(function*() {
+        yield* LanguageModel.generateObject({ prompt: "Plan", schema: Plan }).pipe(
+          RequestOptions.withTimeouts({ turn })
+        )
+        const [asked] = yield* (yield* AshEmbedded.AskedTurns).all
+        assert.strictEqual(asked?.options.maxBudgetUsd, budget)
+      }).pipe(
+        Effect.provide(model),
+        Effect.provide(server(answering({ title: "a", due: "2026-01-01T00:00:00.000Z" })))
       )
-      const [asked] = yield* (yield* AshEmbedded.AskedTurns).all
-      assert.isUndefined(asked?.options.maxBudgetUsd)
-    }).pipe(
-      Effect.provide(model),
-      Effect.provide(server(answering({ title: "a", due: "2026-01-01T00:00:00.000Z" })))
-    ))
+  )
 
   it.effect("an answer that does not match is an error that no program repeats", () =>
     Effect.gen(function*() {
@@ -343,6 +356,30 @@ describe("options", () => {
       const [asked] = yield* (yield* AshEmbedded.AskedTurns).all
       assert.deepInclude(asked?.options, { maxTurns: 3, effort: "low" })
     }).pipe(Effect.provide(AshLanguageModel.model("helper", { maxTurns: 9, effort: "low" })), Effect.provide(server())))
+
+  const none = { maxTurns: undefined, maxBudgetUsd: undefined, effort: undefined }
+  const layers: ReadonlyArray<readonly [layers: ReadonlyArray<AshLanguageModel.ConfigOptions>, due: object]> = [
+    [[none], { maxBudgetUsd: 1 }],
+    [[none, none, none], { maxBudgetUsd: 1 }],
+    [[{ maxTurns: 9, maxBudgetUsd: 0.3 }, none], { maxTurns: 9, maxBudgetUsd: 0.3 }],
+    [[{ maxTurns: 9 }, { maxTurns: 3, effort: "low" }, none], { maxTurns: 3, effort: "low", maxBudgetUsd: 1 }],
+    [[none, { maxBudgetUsd: 0.2 }, { maxTurns: 3 }], { maxTurns: 3, maxBudgetUsd: 0.2 }]
+  ]
+  it.effect.each(layers)(
+    "that are undefined keep what is under them: %o",
+    ([[ofModel, ...ofCalls], due]) =>
+      Effect.gen(function*() {
+        const call = LanguageModel.generateObject({ prompt: "One", schema: Schema.Struct({ a: Schema.Int }) })
+        // The last one is nearest to the call.
+        yield* ofCalls.reduceRight((inner, options) => AshLanguageModel.withConfigOverride(inner, options), call)
+        const [asked] = yield* (yield* AshEmbedded.AskedTurns).all
+        const { includePartialMessages: _, outputFormat: __, ...options } = asked?.options ?? {}
+        assert.deepStrictEqual<object>(options, due)
+      }).pipe(
+        Effect.provide(AshLanguageModel.model("helper", ofModel)),
+        Effect.provide(server(() => Stream.make(AgentScript.finish({ structuredOutput: { a: 1 } }))))
+      )
+  )
 })
 
 describe("errors", () => {
