@@ -194,7 +194,7 @@ const places: ReadonlyArray<readonly [name: string, answer: (text: string) => Se
   ["request id", (text) => Server.json({ error: "no" }, 500, { "x-request-id": encodeURIComponent(text) })],
   [
     "content coding",
-    (text) => Server.text("x", 200, { "content-encoding": text.replace(/[^\w.+, -]/g, "-").slice(0, 80) })
+    (text) => Server.text("x", 200, { "content-encoding": /[\w.+, -]{1,80}/.exec(text)?.[0] ?? "x" })
   ],
   ["page as success", (text) => Server.text(`<html>${text}</html>`)],
   [
