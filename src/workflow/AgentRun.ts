@@ -46,8 +46,9 @@ export const ask = (content: MessageContent, options?: SendMessageOptions): Ask 
 /** A wait for an approval of what the message tells. */
 export const approval = (message: string): Approval => Approval.make({ message })
 
-/** A wait for a time. */
-export const sleep = (duration: Duration.Input): Sleep => Sleep.make({ duration: Duration.fromInputUnsafe(duration) })
+/** A wait for a time, of whole milliseconds. */
+export const sleep = (duration: Duration.Input): Sleep =>
+  Sleep.make({ duration: Duration.millis(Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(duration)))) })
 
 /**
  * A file to bring into the workspace before the first turn, as text or as bytes. It is kept in the database, so large ones

@@ -187,6 +187,10 @@ const cancelOf = (parts: Parts) => (id: string) =>
     const run = yield* parts.store.cancelRun(id)
     if (run === undefined) return yield* new RunNotFound({ id })
     if (run.endedAt === null && run.state === "waiting") yield* wake(run, { _tag: "Cancelled" })
+    // The process that started it may have died before the engine knew of it; what it was to do does not matter any more.
+    if (run.endedAt === null && run.startedAt === null) {
+      yield* steady(AgentRun.execute({ id, agent: run.agent, steps: [] }, { discard: true }))
+    }
     return statusOf(run)
   }).pipe(Effect.provideContext(parts.context))
 

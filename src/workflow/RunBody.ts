@@ -97,7 +97,9 @@ const nextStep = (
       parts.steps.decide(
         payload.id,
         Effect.map(
-          plan({ id: payload.id, agent: payload.agent, input: payload.input, step, last: turns.at(-1) }),
+          Effect.suspend(() =>
+            plan({ id: payload.id, agent: payload.agent, input: payload.input, step, last: turns.at(-1) })
+          ),
           (step) => ({ step })
         )
       )
@@ -185,10 +187,12 @@ const runAll = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPa
     turns: [],
     spent: nothingSpent
   }
-  while (true) {
-    const next = yield* nextStep(parts, plan, payload, position)
-    if (next === undefined) break
+  let next = yield* nextStep(parts, plan, payload, position)
+  while (next !== undefined) {
+    const { step }: Position = position
     position = yield* advance(parts, payload, position, next)
+    // A turn that is repeated is asked the same: no plan decides on it again.
+    if (position.step !== step) next = yield* nextStep(parts, plan, payload, position)
   }
   const { generation, sessionId } = position
   const files = collect.length === 0 ? [] : yield* activity(
@@ -233,13 +237,12 @@ export const make = (parts: RunParts) =>
       Effect.andThen(runAll({ ...parts, handover }, payload)),
       Effect.tap(() => steps.end(id, "succeeded", null)),
       handover.whileOwned,
-      Effect.onExit((exit) => {
-        if (Exit.isSuccess(exit)) return Effect.void
-        // An interruption is no end: the run waits, or goes on elsewhere.
-        if (Exit.hasInterrupts(exit)) return steps.pause(id)
-        const failure = Cause.squash(exit.cause)
-        const state = failure instanceof RunCancelled ? "cancelled" : "failed"
-        return Effect.ignore(steps.end(id, state, messageOf(exit.cause)))
-      })
+      Effect.catchCause((cause) => {
+        if (Cause.hasInterrupts(cause)) return Effect.failCause(cause)
+        const state = Cause.squash(cause) instanceof RunCancelled ? "cancelled" : "failed"
+        return Effect.andThen(steps.end(id, state, messageOf(cause)), Effect.failCause(cause))
+      }),
+      // An interruption is no end: the run waits, or goes on elsewhere.
+      Effect.onExit((exit) => Exit.hasInterrupts(exit) ? steps.pause(id) : Effect.void)
     )
   })

@@ -82,7 +82,11 @@ const makePlaces = ({ cancellations, settings: { maxRunning }, store }: StepServ
       Patience.persistent(store.takePlace(id, maxRunning)),
       (isTaken) => isTaken ? Effect.void : Effect.andThen(Effect.sleep(hasRoom), take)
     )
-    return cancellations.orCancelled(id)(queue.withPermits(1)(take))
+    // A run whose runner died when it had taken a place has it: those in the queue may wait for that one.
+    const has = Patience.persistent(store.takePlace(id, 0))
+    return cancellations.orCancelled(id)(
+      Effect.flatMap(has, (has) => has ? Effect.void : queue.withPermits(1)(take))
+    )
   }
 }
 
@@ -175,12 +179,13 @@ export const make = (services: StepServices) => {
       cancellations.orCancelled(id)(collect(services, sessionId, paths)),
     /** Remembers that a run has been left in good order, which is no attempt that failed. */
     pause: (id: string) => store.updateRun(id, { attempts: 0 }).pipe(Effect.timeout("5 seconds"), Effect.ignore),
-    /** Ends a run in its row; a success is none where the run was cancelled meanwhile. */
+    /** Ends a run in its row, and as cancelled where it was cancelled before, however it ended. */
     end: Effect.fnUntraced(function*(id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) {
       const run = yield* Patience.persistent(store.endRun(id, state, failure === null ? null : printableLines(failure)))
-      if (state === "succeeded" && run !== undefined && run.state !== "succeeded") {
-        return yield* new RunCancelled({ id })
-      }
+      if (state === "cancelled" || (run?.cancelledAt ?? null) === null) return
+      const cancelled = new RunCancelled({ id })
+      yield* Patience.persistent(store.endRun(id, "cancelled", cancelled.message))
+      return yield* cancelled
     }),
     /** Gives back what a run holds. It is done again where a run ends twice, and looks at nothing but the tables. */
     release: Effect.fnUntraced(function*(id: string) {

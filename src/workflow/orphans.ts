@@ -25,8 +25,9 @@ const endOrphans = Effect.fnUntraced(function*(agent: string, olderThan: Duratio
   const sessions = yield* Sessions
   const store = yield* RunStore
   const before = DateTime.subtractDuration(yield* DateTime.now, olderThan)
-  const old = (yield* sessions.list({ agent })).filter(({ createdAt, status }) =>
-    status !== "ended" && DateTime.isLessThan(createdAt, before)
+  // A server that is asked for the sessions of an empty name answers those of all agents.
+  const old = (yield* sessions.list({ agent })).filter(({ agentName, createdAt, status }) =>
+    agentName === agent && status !== "ended" && DateTime.isLessThan(createdAt, before)
   )
   for (let index = 0; index < old.length; index += most) {
     const ids = old.slice(index, index + most).map(({ id }) => id)

@@ -120,6 +120,39 @@ describe("a run", () => {
     }).pipe(Effect.provide(layer({ plans })))
   })
 
+  it.live("asks its plan for each step once, however often it goes on", () => {
+    const asked: Array<number> = []
+    const decided = [ask("first"), approval("go on?"), sleep("1 milli"), ask("second")]
+    const plans: AshWorkflow.WorkerOptions["plans"] = {
+      counted: ({ step }) => {
+        asked.push(step)
+        return Effect.succeed(decided[step])
+      }
+    }
+    return Effect.gen(function*() {
+      yield* start({ plan: "counted" })
+      const { token = "" } = yield* until(({ token }) => token !== undefined)
+      yield* (yield* AgentRuns).approve(token)
+      assert.strictEqual((yield* result()).text, "done: second")
+      assert.deepStrictEqual(asked, [0, 1, 2, 3, 4])
+    }).pipe(Effect.provide(layer({ plans })))
+  })
+
+  it.live("asks the same in a fresh session where it repeats a turn, without asking its plan again", () => {
+    const prompts: Array<string> = []
+    let decisions = 0
+    const agent: AgentScript.AgentScript = ({ prompt }) =>
+      prompts.push(prompt) === 2 ? Stream.never : Stream.make(AgentScript.say(`done: ${prompt}`))
+    const plans: AshWorkflow.WorkerOptions["plans"] = {
+      counted: ({ step }) => Effect.sync(() => step === 2 ? undefined : ask(`decision ${++decisions}`))
+    }
+    return Effect.gen(function*() {
+      const { generations, text } = yield* finish({ plan: "counted", whenUnknown: "repeatTurn" })
+      assert.deepStrictEqual({ generations, text }, { generations: 2, text: "done: decision 2" })
+      assert.deepStrictEqual(prompts, ["decision 1", "decision 2", "decision 2"])
+    }).pipe(Effect.provide(layer({ plans, longestTurn: 300, settleTime: 100 }, agent)))
+  })
+
   it.live("gives sessions what must not lie in the database", () => {
     const agent: AgentScript.AgentScript = ({ workspace }) =>
       Stream.fromEffect(Effect.map(workspace.exec("echo $TOKEN"), ({ stdout }) => AgentScript.say(stdout)))
@@ -228,22 +261,23 @@ describe("a run that is cancelled", () => {
     }))
 
   /** A plan of one turn, which is told when it decides that this was the last, and does when it is let. */
-  const deciding = Effect.map(
-    Effect.all([Deferred.make<void>(), Deferred.make<void>()]),
-    ([begun, end]) => {
-      const plans: AshWorkflow.WorkerOptions["plans"] = {
-        slow: ({ step }) =>
-          step === 0
-            ? Effect.succeed(ask("go"))
-            : Deferred.succeed(begun, undefined).pipe(Effect.andThen(Deferred.await(end)), Effect.as(undefined))
+  const deciding = (decision: Effect.Effect<undefined, PlanFailed> = Effect.undefined) =>
+    Effect.map(
+      Effect.all([Deferred.make<void>(), Deferred.make<void>()]),
+      ([begun, end]) => {
+        const plans: AshWorkflow.WorkerOptions["plans"] = {
+          slow: ({ step }) =>
+            step === 0
+              ? Effect.succeed(ask("go"))
+              : Deferred.succeed(begun, undefined).pipe(Effect.andThen(Deferred.await(end)), Effect.andThen(decision))
+        }
+        return { plans, begun: Deferred.await(begun), end: Deferred.succeed(end, undefined) }
       }
-      return { plans, begun: Deferred.await(begun), end: Deferred.succeed(end, undefined) }
-    }
-  )
+    )
 
   it.live("ends while its plan decides", () =>
     Effect.gen(function*() {
-      const { begun, plans } = yield* deciding
+      const { begun, plans } = yield* deciding()
       yield* Effect.gen(function*() {
         yield* start({ plan: "slow" })
         yield* begun
@@ -253,18 +287,28 @@ describe("a run that is cancelled", () => {
       }).pipe(Effect.provide(layer({ plans })))
     }))
 
-  it.live("does not succeed where it comes to its end before it looks", () =>
-    Effect.gen(function*() {
-      const { begun, end, plans } = yield* deciding
-      yield* Effect.gen(function*() {
-        yield* start({ plan: "slow" })
-        yield* begun
-        yield* (yield* AgentRuns).cancel("one")
-        yield* end
-        assert.strictEqual((yield* Effect.flip(result()))._tag, "RunCancelled")
-        assert.deepInclude(yield* status(), { state: "cancelled" })
-      }).pipe(Effect.provide(layer({ plans, cancelInterval: "1 hour" })))
-    }))
+  const ends: ReadonlyArray<readonly [string, Effect.Effect<undefined, PlanFailed>]> = [
+    ["success", Effect.undefined],
+    ["failure", new PlanFailed({ message: "no idea" })],
+    ["defect", Effect.die("no such thing")]
+  ]
+
+  it.live.each(ends)(
+    "ends as such where it comes to its end by %s before it looks",
+    ([, decision]) =>
+      Effect.gen(function*() {
+        const { begun, end, plans } = yield* deciding(decision)
+        yield* Effect.gen(function*() {
+          yield* start({ plan: "slow" })
+          yield* begun
+          yield* (yield* AgentRuns).cancel("one")
+          yield* end
+          assert.strictEqual((yield* Effect.flip(result()))._tag, "RunCancelled")
+          assert.deepInclude(yield* status(), { state: "cancelled", failure: "the run one was cancelled" })
+          assert.strictEqual(yield* alive, 0)
+        }).pipe(Effect.provide(layer({ plans, cancelInterval: "1 hour" })))
+      })
+  )
 
   it.live("stays as it is where it has ended", () =>
     Effect.gen(function*() {

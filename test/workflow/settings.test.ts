@@ -22,13 +22,15 @@ import { AshError } from "../../src/schema/AshError.ts"
 import { NotFound, RateLimited } from "../../src/schema/Reasons.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { AgentRunPayload, approval, RunFailure, RunResult } from "../../src/workflow/AgentRun.ts"
+import { AgentRun, AgentRunPayload, approval, RunFailure, RunResult, sleep } from "../../src/workflow/AgentRun.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
 import * as Claim from "../../src/workflow/Claim.ts"
 import * as Handover from "../../src/workflow/handover.ts"
 import * as Patience from "../../src/workflow/patience.ts"
 import { readClusterSettings, readRunSettings } from "../../src/workflow/RunnerSettings.ts"
+import { RunStore } from "../../src/workflow/store/RunStore.ts"
+import * as SqlRunStore from "../../src/workflow/store/SqlRunStore.ts"
 import * as Sqlite from "../support/sqlite.ts"
 
 describe("settings of runners", () => {
@@ -123,6 +125,16 @@ describe("a payload", () => {
       const first = { id: "one", agent: "worker", steps: ["go", { _tag: "Ask", content: "on" }] }
       assert.deepStrictEqual((yield* decode(first)).id, "one")
       assert.deepStrictEqual((yield* decode({ ...first, added: { later: true } })).id, "one")
+    }))
+
+  it.effect("has waits of whole milliseconds, as nothing else can be written down", () =>
+    Effect.gen(function*() {
+      const third = Duration.divideUnsafe(Duration.seconds(1), 3)
+      for (const [duration, millis] of [[third, 334], [0.5, 1], [5n, 1], ["1 minute", 60_000]] as const) {
+        const payload = AgentRunPayload.make({ id: "one", agent: "worker", steps: [sleep(duration)] })
+        const encoded = yield* Schema.encodeEffect(Schema.toCodecJson(AgentRunPayload))(payload)
+        assert.deepStrictEqual((yield* decode(encoded)).steps, [sleep(millis)])
+      }
     }))
 
   it.effect("is the same behind the database", () =>
@@ -257,6 +269,22 @@ describe("one machine with a database of its own", () => {
       ))
     }))
 
+  it.live("cancels a run whose start died before the engine knew of it", () =>
+    Effect.gen(function*() {
+      const run = { id: "one", agent: "worker", steps: ["go"] }
+      const executionId = yield* AgentRun.executionId(run)
+      yield* (yield* RunStore).insertRun({ ...run, executionId, payloadHash: "hash" })
+      const runs = yield* AgentRuns
+      yield* runs.cancel("one")
+      assert.strictEqual((yield* Effect.flip(runs.result("one", { every: 10 })))._tag, "RunCancelled")
+      assert.deepInclude(yield* runs.status("one"), { state: "cancelled", sessionId: undefined })
+    }).pipe(Effect.provide(
+      Layer.merge(AshWorkflow.layerSingle(), SqlRunStore.layerStorage("ash")).pipe(
+        Layer.provide(Sqlite.layer()),
+        Layer.provide(AshEmbedded.layer({ agents: { worker: {} } }))
+      )
+    )))
+
   it.live("ends sessions of its agents that no run knows, and no others", () =>
     Effect.gen(function*() {
       const file = join(yield* folder, "runs.db")
@@ -278,7 +306,7 @@ describe("one machine with a database of its own", () => {
       }).pipe(Effect.provide(
         AshWorkflow.layerSingle({
           cancelInterval: 20,
-          orphans: { agents: ["worker"], olderThan: "2 seconds", every: 20 }
+          orphans: { agents: ["worker", ""], olderThan: "2 seconds", every: 20 }
         })
           .pipe(
             Layer.provide(Sqlite.layer(file)),

@@ -104,7 +104,7 @@ const changeRuns = (tables: Tables) => {
     endRun: (...[id, state, failure]: Parameters<Service["endRun"]>) =>
       change(
         id,
-        (run) => isOpen(run) && (state !== "succeeded" || run.cancelledAt === null),
+        (run) => isOpen(run) && (state === "cancelled" || run.cancelledAt === null),
         (now) => ({ state, failure, token: null, waitsFor: null, endedAt: now })
       ),
     cancelRun: (id: string) =>

@@ -103,7 +103,7 @@ export class RunStore extends Context.Service<RunStore, {
   /** Counts that a run is begun, and answers it as it is then. One that is not there is remembered. */
   readonly beginRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">) => Stored<RunRow>
   readonly updateRun: (id: string, patch: RunPatch) => Stored<void>
-  /** Ends a run that has not ended, but none by success that was cancelled; answers it as it is then. */
+  /** Ends a run that has not ended, but one that was cancelled as such alone; answers it as it is then. */
   readonly endRun: (
     id: string,
     state: "succeeded" | "failed" | "cancelled",

@@ -103,7 +103,7 @@ const changingRuns = (parts: Parts) => {
       sql`UPDATE ${sql(tables.runs)}
         SET state = ${state}, failure = ${failure}, token = NULL, waits_for = NULL, ended_at = ${now}, updated_at = ${now}
         WHERE id = ${id} AND ended_at IS NULL
-          AND ${state === "succeeded" ? sql`cancelled_at IS NULL` : sql`1 = 1`}`.pipe(Effect.andThen(findRun(id))),
+          AND ${state === "cancelled" ? sql`1 = 1` : sql`cancelled_at IS NULL`}`.pipe(Effect.andThen(findRun(id))),
     cancelRun: (id: string) =>
       sql`UPDATE ${sql(tables.runs)} SET cancelled_at = ${now}, updated_at = ${now}
         WHERE id = ${id} AND ended_at IS NULL AND cancelled_at IS NULL`.pipe(Effect.andThen(findRun(id))),
