@@ -50,8 +50,9 @@ export const fromResponse = (
 /** The bytes of a file that is read as text, unless an option sets another limit. */
 const defaultTextLimit = 104_857_600
 
+/** The name, which the server gives, is not in the error: it may repeat what it was sent. */
 const within = (
-  { content, name }: FileDownload,
+  { content }: FileDownload,
   operation: string,
   limit: number,
   advice = ""
@@ -60,7 +61,7 @@ const within = (
     upTo(limit, () =>
       new AshError({
         operation,
-        reason: new Undecodable({ message: `${name} is larger than the limit of ${limit} bytes${advice}` })
+        reason: new Undecodable({ message: `the file is larger than the limit of ${limit} bytes${advice}` })
       }))
   )
 

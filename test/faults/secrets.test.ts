@@ -481,6 +481,19 @@ describe("secrets", () => {
       }
     }))
 
+  it.effect("the name that a server gives a file is not in the error of one that is too large", () =>
+    Effect.gen(function*() {
+      const answer: Server.Script = ({ headers }) =>
+        Server.text("large", 200, { "content-disposition": `attachment; filename="${headers["authorization"]}"` })()
+      const { layer } = Server.make(answer, { apiKey: Redacted.make(canary.key), responseLimits: { text: 1 } })
+      const { reason } = yield* Effect.flatMap(AshClient, (_) => _.sessionFiles.readText(sessionId, "a")).pipe(
+        Effect.flip,
+        Effect.provide(layer)
+      )
+      assert.include(reason.message, "larger than the limit of 1 bytes")
+      assert.deepStrictEqual(found(reason.message), [])
+    }))
+
   it.effect("a server's text on files is shown without them, and on one line", () =>
     Effect.gen(function*() {
       const content = "CANARY-file: a line\nand \u202eanother one"
