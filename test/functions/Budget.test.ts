@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as RequestOptions from "../../src/client/RequestOptions.ts"
@@ -21,6 +22,7 @@ import { Sessions } from "../../src/services/Sessions.ts"
 import { result, session, sessionId } from "../support/fixtures.ts"
 import { make as makeMortal } from "../support/mortalServer.ts"
 import * as Server from "../support/ScriptedServer.ts"
+import * as Turns from "../support/turns.ts"
 import { serving } from "../support/turns.ts"
 
 /** Costs what its prompt names, in US dollars, with ten tokens in and five out. */
@@ -316,6 +318,33 @@ describe("budgets", () => {
       assert.strictEqual(spent.tokens - before.tokens, 30)
       assert.deepStrictEqual(yield* budget.spent, spent)
     })).pipe(Effect.provide(summing().layer)))
+
+  const figures = [0, -1, 1e-12, 0.25, 1e9, 1e100, 1e299, 1e300, Number.MAX_VALUE]
+  it.effect.each(figures.flatMap((cost) => figures.map((tokens) => [cost, tokens] as const)))(
+    "count figures of any size: %s US dollars and %s tokens",
+    ([cost, tokens]) => {
+      const count = { inputTokens: tokens, outputTokens: tokens }
+      const { layer } = Turns.serving(
+        Turns.turnOf(Turns.result({ total_cost_usd: cost, modelUsage: { a: count, b: count } }), Turns.done)
+      )
+      return Effect.gen(function*() {
+        for (const limits of [{}, { usd: 1, tokens: 1000 }, { usd: 1e300, tokens: 1e300, share: 1e300 }]) {
+          const budget = yield* Budget.make(limits)
+          const session = yield* (yield* Sessions).open({ agent: "demo" }, { budget })
+          for (let count = 0; count < 3; count++) {
+            const asked = yield* Effect.result(session.ask("Hello!", { maxBudgetUsd: 1e300 }))
+            if (Result.isFailure(asked)) exhausted(asked.failure)
+          }
+          const { usd: left } = yield* budget.left
+          assert.strictEqual(yield* budget.held, 0)
+          for (const { tokens, usd } of [yield* budget.spent, yield* session.spent]) {
+            assert.isTrue(Number.isFinite(usd + tokens) && usd >= 0 && tokens >= 0)
+          }
+          assert.isTrue(left === undefined || Number.isFinite(left))
+        }
+      }).pipe(Effect.scoped, Effect.provide(layer))
+    }
+  )
 
   it.effect("count nothing for a turn of which nothing ran, as its sandbox was gone", () => {
     const server = makeMortal()

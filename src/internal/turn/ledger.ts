@@ -75,15 +75,20 @@ export interface Used {
 /** Money is counted in billionths of a dollar, as sums of fractions go astray. */
 const unit = 1e9
 
-const inUnits = (usd: number) => Math.round(Math.max(0, usd) * unit)
+/** What counts at most: sums of larger figures are no numbers, and a budget of none never ends. */
+const most = 1e100
+
+const within = (amount: number) => Math.min(Math.max(0, amount), most)
+
+const inUnits = (usd: number) => Math.round(within(usd) * unit)
 
 /** What a figure adds; one that is not known what it is at most, where there is a limit. */
-const counted = ({ amount, isExact }: Figure, limit: number | undefined, most: number): number =>
+const counted = ({ amount, isExact }: Figure, limit: number | undefined, held: number): number =>
   isExact && amount !== undefined
-    ? Math.max(0, amount)
+    ? within(amount)
     : limit === undefined
     ? 0
-    : Math.min(most, Math.max(0, amount ?? most))
+    : Math.min(held, within(amount ?? held))
 
 /** A class, so that its counts have no other writer. */
 export class Ledger {
