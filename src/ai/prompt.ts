@@ -3,7 +3,7 @@ import type * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { blockOf } from "../internal/turn/filePart.ts"
+import { blockOf, isReadable } from "../internal/turn/filePart.ts"
 import type { ContentBlock, MessageContent } from "../schema/Message.ts"
 import { refuse } from "./errors.ts"
 
@@ -83,7 +83,8 @@ export const read = Effect.fnUntraced(function*(method: string, { content: messa
     added.filter(({ role }) => role !== "system"),
     (message) => blocksOf(method, message)
   )).flat()
-  const [first, ...more] = blocks
+  const readable = blocks.filter(isReadable)
+  const [first, ...more] = readable.length === 0 ? blocks : readable
   if (first === undefined) return yield* refuse(method, "prompt", "there is no user message behind the last answer")
   return {
     history: last < 0 ? undefined : {
@@ -91,6 +92,6 @@ export const read = Effect.fnUntraced(function*(method: string, { content: messa
       sessionId: sessionIdOf(messages.findLast(({ role }) => role === "assistant"))
     },
     system: system.map(textOf).join("\n\n"),
-    content: first.type === "text" && more.length === 0 ? first.text : blocks
+    content: first.type === "text" && more.length === 0 ? first.text : [first, ...more]
   }
 })

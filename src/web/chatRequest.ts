@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import { blockOf } from "../internal/turn/filePart.ts"
+import { blockOf, isReadable } from "../internal/turn/filePart.ts"
 import type { ContentBlock, MessageContent } from "../schema/Message.ts"
 
 const TextPart = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String })
@@ -61,15 +61,14 @@ export const contentOf = (
   if (Option.isNone(last)) return refuse(400, "The last message is not one of the user.")
   const blocks: Array<ContentBlock> = []
   for (const part of last.value.parts) {
-    // Models refuse a block that is blank, which `useChat` sends beside files.
-    if (isText(part)) blocks.push(...(part.text.trim() === "" ? [] : [{ type: "text", text: part.text } as const]))
+    if (isText(part)) blocks.push({ type: "text", text: part.text })
     else if (isFile(part)) {
       const block = blockOf({ mediaType: part.mediaType, data: part.url, fileName: part.filename })
       if (Result.isFailure(block)) return refuse(415, `A file cannot be sent: ${block.failure}.`)
       blocks.push(block.success)
     } else return refuse(415, "A part of the message is neither text nor a file.")
   }
-  const [first, ...more] = blocks
+  const [first, ...more] = blocks.filter(isReadable)
   if (first === undefined) return refuse(400, "The message is empty.")
-  return Effect.succeed(first.type === "text" && more.length === 0 ? first.text : blocks)
+  return Effect.succeed(first.type === "text" && more.length === 0 ? first.text : [first, ...more])
 }

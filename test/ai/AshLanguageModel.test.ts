@@ -89,6 +89,32 @@ describe("generateText", () => {
       ))
     ))
 
+  it.effect("leaves out a blank text beside a file, as models refuse it, and goes on in the chat", () =>
+    Effect.gen(function*() {
+      const text = (text: string) => ({ type: "text", text }) as const
+      const picture = { type: "file", mediaType: "image/png", data: new Uint8Array([1]) } as const
+      const contents = [[picture, text("")], [text(" \n"), picture], [text(""), text("Look"), text(" ")], [text("")]]
+      for (const content of contents) {
+        const chat = yield* Chat.empty
+        for (const prompt of [[{ role: "user", content }], "And?"] as const) yield* chat.generateText({ prompt })
+      }
+      const asked = yield* (yield* AshEmbedded.AskedTurns).all
+      assert.deepStrictEqual(
+        asked.map(({ content }) => Array.isArray(content) ? content.map(({ type }) => type) : content),
+        [["image"], "And?", ["image"], "And?", "Look", "And?", "", "And?"]
+      )
+    }).pipe(Effect.provide(model), Effect.provide(server())))
+
+  it.effect("refuses an empty file", () =>
+    Effect.gen(function*() {
+      for (const data of [new Uint8Array(), "", "data:text/plain,", "data:text/plain;base64,"]) {
+        const prompt = Prompt.make([{ role: "user", content: [{ type: "file", mediaType: "text/plain", data }] }])
+        const error = yield* errorOf(LanguageModel.generateText({ prompt }))
+        assert.deepStrictEqual(reasonOf(error), ["InvalidRequestError", false])
+      }
+      assert.deepStrictEqual(yield* sessions, [])
+    }).pipe(Effect.provide(model), Effect.provide(server())))
+
   it.effect("sends files that agents take, and refuses others before anything is sent", () =>
     Effect.gen(function*() {
       const prompt = (mediaType: string, data: Uint8Array | string) =>

@@ -11,6 +11,9 @@ export interface FilePart {
   readonly fileName?: string | undefined
 }
 
+/** Whether a block is not a blank text. Models refuse one beside others, and programs send it with every file. */
+export const isReadable = (block: ContentBlock): boolean => block.type !== "text" || block.text.trim() !== ""
+
 type Source = { readonly bytes: Uint8Array } | { readonly url: string }
 
 const isWeb = (url: string) => /^https?:/i.test(url)
