@@ -2,7 +2,6 @@
  * What servers take of a JSON schema in `outputFormat`. It is compiled as draft-07, strictly; one that does not compile is
  * ignored as a whole, silently (docs/ash.md 3.6).
  */
-import * as Arr from "effect/Array"
 import * as JsonPointer from "effect/JsonPointer"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -116,16 +115,15 @@ const strictness: ReadonlyArray<readonly [keyword: string, hasEffect: (schema: S
   ["if", (schema) => Object.hasOwn(schema, "then") || Object.hasOwn(schema, "else")],
   ["then", (schema) => Object.hasOwn(schema, "if")],
   ["else", (schema) => Object.hasOwn(schema, "if")],
-  ["nullable", ({ nullable, type }) => type !== undefined && (nullable === true || !Arr.ensure(type).includes("null"))]
+  ["nullable", (schema) => Object.hasOwn(schema, "type")]
 ]
 
-/** Whether a name in `properties` matches a pattern, which is compiled here without the flag u. */
-const hasMatchingName = ({ patternProperties, properties }: Schema.JsonObject): boolean =>
-  isMap(patternProperties) && isMap(properties) &&
-  Object.keys(patternProperties).some((pattern) => {
-    const compiled = Result.getOrElse(Result.try(() => new RegExp(pattern)), () => undefined)
-    return Object.keys(properties).some((name) => compiled?.test(name))
-  })
+/** Whether a name in `properties` matches a pattern, which is compiled here without the flag u, or not at all. */
+const isMatchedIn = ({ properties = {} }: Schema.JsonObject) => (pattern: string) =>
+  Result.getOrElse(
+    Result.try(() => Object.keys(Object(properties)).some((name) => new RegExp(pattern).test(name))),
+    () => true
+  )
 
 const whyNot = (root: Schema.JsonObject, schema: Schema.JsonObject, keyword: string, value: Schema.Json) => {
   if (keyword === "format") return "`format` is not known; put it into the description"
@@ -139,9 +137,9 @@ const whyNot = (root: Schema.JsonObject, schema: Schema.JsonObject, keyword: str
       ? `\`${keyword}\` is no pattern under the flag u`
       : `\`${keyword}\` has a value that it does not take`
   }
-  if (keyword === "$ref" && isText(value) && !isSchema(targetOf(root, value))) return "`$ref` leads nowhere"
-  if (keyword === "patternProperties" && hasMatchingName(schema)) {
-    return "`patternProperties` has a pattern that a name in `properties` matches"
+  if (keyword === "$ref" && isText(value) && targetOf(root, value) === undefined) return "`$ref` leads nowhere"
+  if (keyword === "patternProperties" && isMap(value) && Object.keys(value).some(isMatchedIn(schema))) {
+    return "`patternProperties` matches a name in `properties`"
   }
   return strictness.some(([name, hasEffect]) => name === keyword && !hasEffect(schema))
     ? `\`${keyword}\` has no effect here`
