@@ -240,6 +240,18 @@ describe("archives", () => {
       assert.deepStrictEqual(readdirSync(`${around}/into`), [])
     })))
 
+  it.live("are refused and reported in one line, whatever stands in a name", () =>
+    Effect.gen(function*() {
+      const name = "a\u0085\u2028\u202e\u001b[2J\nb"
+      for (const path of [`../${name}`, `/${name}`]) {
+        const { message } = yield* Effect.flip(unpack(yield* archive([Tar.file(path, "x")])))
+        assert.match(message, /^[^\p{Cc}\p{Cf}\p{Zl}]+$/u)
+      }
+      const { warnings } = yield* unpack(yield* withHeader([156, [0x85]], [0, "a\0"]))
+      assert.isNotEmpty(warnings)
+      for (const warning of warnings) assert.match(warning, /^[^\p{Cc}\p{Cf}\p{Zl}]+$/u)
+    }))
+
   it.live(
     "cut off or spoilt anywhere, they give what they held or fail, and never write elsewhere",
     () =>

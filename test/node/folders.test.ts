@@ -384,6 +384,16 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
       assert.include((yield* send(directory, { exclude: ["huge.*"] })).failures[1], "the files have 1153433607 bytes")
     })))
 
+  it.live("name a file in one line, whatever stands in its name", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const directory = yield* folder
+      const name = "a\u0085\u2028\u202e\u001b[2J\nb"
+      write(directory, { [name]: "" })
+      truncateSync(`${directory}/${name}`, 2 ** 42)
+      const { failures } = yield* send(directory)
+      for (const failure of failures) assert.match(failure ?? "", /^[^\p{Cc}\p{Cf}\p{Zl}]+ has \d+ bytes/u)
+    })))
+
   it.live("report what cannot be sent: no files, no names, and empty folders where agents have none", () =>
     Effect.scoped(Effect.gen(function*() {
       const directory = yield* folder

@@ -46,7 +46,7 @@ const maxKept = maxSize
 const broken = (why: string) =>
   new AshError({
     operation: "Bundle.unpack",
-    reason: new Undecodable({ message: `the bundle is not a gzipped tar archive of files: ${why}` })
+    reason: new Undecodable({ message: printable(`the bundle is not a gzipped tar archive of files: ${why}`) })
   })
 
 const tooMuch = (what: string) =>
@@ -58,7 +58,7 @@ const tooMuch = (what: string) =>
 const tooMany = () => tooMuch(`it holds more than ${maxEntries} files and folders`)
 
 const refused = (message: string, field: string) =>
-  new AshError({ operation: "Bundle.pack", reason: new InvalidRequest({ message, field }) })
+  new AshError({ operation: "Bundle.pack", reason: new InvalidRequest({ message: printable(message), field }) })
 
 const gzip = through(() => new CompressionStream("gzip"), (cause) => refused(String(cause), "files"))
 

@@ -9,6 +9,7 @@ import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import { collect } from "../request/answer.ts"
+import { printable } from "../request/printable.ts"
 import { maxDepth, maxEntries } from "./bundle.ts"
 import { type FolderRules, isCredential, makeRules } from "./folderRules.ts"
 import { leftOut } from "./leftOut.ts"
@@ -45,7 +46,9 @@ const maxNestedLinks = 1000
 
 /** Fails with what is wrong with a directory. */
 export const refuse = (operation: string, message: string): Effect.Effect<never, AshError> =>
-  Effect.fail(new AshError({ operation, reason: new InvalidRequest({ message, field: "directory" }) }))
+  Effect.fail(
+    new AshError({ operation, reason: new InvalidRequest({ message: printable(message), field: "directory" }) })
+  )
 
 /** Fails as {@link refuse} does where a folder cannot be read. */
 export const refuseUnreadable = (operation: string) => (error: PlatformError) =>

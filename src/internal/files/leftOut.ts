@@ -4,4 +4,4 @@ import { printable } from "../request/printable.ts"
 
 /** Warns of what is left out, and why: nothing replaces it. */
 export const leftOut = (path: string, why: string): Effect.Effect<[]> =>
-  Effect.as(Effect.logWarning(`${printable(path)} is left out: ${why}`), [])
+  Effect.as(Effect.logWarning(printable(`${path} is left out: ${why}`)), [])
