@@ -207,14 +207,16 @@ export class BufferFull extends Schema.TaggedClass<BufferFull>("effect-ash/Buffe
 /** This program ended the turn or the command: it was cancelled, or its session was stopped or ended. */
 export class TurnCancelled extends Schema.TaggedClass<TurnCancelled>("effect-ash/TurnCancelled")("TurnCancelled", {
   ...turnFields,
-  sessionId: Schema.String
+  sessionId: Schema.String,
+  /** Whether it was sent, and may have begun; false for one that still waited for that. */
+  wasSent: omittable(Schema.Boolean)
 }) {
   get isRetryable(): boolean {
     return false
   }
 
   get nothingHappened(): boolean {
-    return false
+    return this.wasSent === false
   }
 }
 

@@ -25,13 +25,7 @@ import { Messages } from "./Messages.ts"
 import * as Command from "./session/command.ts"
 import * as Creation from "./session/creation.ts"
 import type { OpenSessionOptions } from "./session/creation.ts"
-import {
-  cutOff,
-  type ExecOptions,
-  type HandleServices,
-  type KnownSession,
-  type SessionHandleOptions
-} from "./session/handleState.ts"
+import type { ExecOptions, HandleServices, KnownSession, SessionHandleOptions } from "./session/handleState.ts"
 import { lifecycleOf, resume, stop } from "./session/lifecycle.ts"
 import {
   type ListEventsOptions,
@@ -161,11 +155,11 @@ export class Sessions extends Context.Service<Sessions, {
       const policy = yield* RequestPolicy
       const gates = yield* SessionGates
       const layerScope = yield* Effect.scope
-      const end = (id: string, cutOff?: AshError) =>
+      const end = (id: string, isScopeClosed = false) =>
         halting(gates, id, {
           how: "ended",
           call: (onWire) => Effect.map(policy.call(api.end, { params: { id } }, { onWire }), unwrap),
-          cutOff
+          isScopeClosed
         })
       const attachments = yield* Attachments
       const parts: SessionsParts = {
@@ -174,7 +168,7 @@ export class Sessions extends Context.Service<Sessions, {
         gates,
         end: (id) => end(id),
         attachments,
-        creations: yield* Creations.make((id) => end(id, cutOff(id)))
+        creations: yield* Creations.make((id) => end(id, true))
       }
       const reading = readingOf(parts)
       const lifecycle = lifecycleOf(parts)

@@ -575,7 +575,7 @@ describe("cancel", () => {
         const restarted = yield* handle.cancel()
         assert.deepStrictEqual([restarted.lost, restarted.mayBeLost], [["memory"], ["workspace"]])
         const error = yield* Fiber.join(fiber)
-        assert.strictEqual(error.reason._tag, "TurnCancelled")
+        assert.deepStrictEqual([error.reason._tag, error.nothingHappened], ["TurnCancelled", false])
         assert.include(error.partialTurn?.text ?? "", "I begin.")
         assert.deepStrictEqual(yield* handle.fence, Option.none())
         assert.strictEqual((yield* handle.ask("two")).text, "You said: two")
@@ -610,7 +610,8 @@ describe("what is cancelled", () => {
         const held = yield* Effect.forkChild(Effect.flip(second.ask("two")))
         yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
         yield* second.cancel()
-        assert.strictEqual((yield* Fiber.join(held)).reason._tag, "TurnCancelled")
+        const error = yield* Fiber.join(held)
+        assert.deepStrictEqual([error.reason._tag, error.nothingHappened], ["TurnCancelled", true])
         yield* goOn.open
         yield* Fiber.join(running)
         assert.strictEqual((yield* second.ask("three")).text, "You said: three")

@@ -208,10 +208,10 @@ export class Gate {
     return this.#holder
   }
 
-  /** Its scope has closed. Answers how it was left: with nothing that runs, while it ran, or behind a fence of its failure. */
+  /** Its scope has closed. Answers how it was left: with nothing that runs, while it ran, or cut off by its failure. */
   leave(holder: Holder): "over" | "running" | "failed" {
     this.#holder = undefined
-    if (!this.runs(holder)) return "over"
+    if (!this.runs(holder)) return holder.error === undefined ? "over" : "failed"
     const { isShut } = this
     this.#state = withRunning(this.#state, undefined)
     if (!isShut) this.#state = withFence(this.#state, { _tag: "Broken", why: leftRunning[holder.what] })

@@ -30,7 +30,7 @@ const cancelByRestart = (handle: HandleState, gate: Gate, holder: Holder | undef
     if (gate.memory.restarts !== restarts && lastRestart !== undefined) return lastRestart
     const fence: Fence = { _tag: "Broken", why: "what ran in it was cancelled, and it is not yet there again" }
     const how = `it was cancelled, by stopping the session ${handle.id}`
-    gate.cancel(holder, fence, Gated.cancelled(cancelOperation, handle.id, how))
+    gate.cancel(holder, fence, Gated.cancelled(cancelOperation, handle.id, how, true))
     const restarted = yield* restart(handle, gate, fence)
     if (holder !== undefined) gate.over(holder)
     return restarted
@@ -44,7 +44,7 @@ export const cancel = (handle: HandleState): Effect.Effect<SessionRestarted, Ash
     if (handle.isClosed()) return Effect.fail(closed(cancelOperation, handle.id))
     if (holder !== undefined && gate.isWaiting) {
       const how = "it was cancelled before it was sent"
-      cancelHolder(holder, Gated.cancelled(cancelOperation, handle.id, how))
+      cancelHolder(holder, Gated.cancelled(cancelOperation, handle.id, how, false))
       if (!gate.isShut) return nothingSent(handle)
     }
     return cancelByRestart(handle, gate, holder)

@@ -10,7 +10,7 @@ import type { Control } from "../../internal/turn/turnControl.ts"
 import type { BusyOptions, TurnGates } from "../../internal/turn/turnGates.ts"
 import { AshError } from "../../schema/AshError.ts"
 import type { StoredMessage } from "../../schema/Message.ts"
-import { TurnCancelled, WrongState } from "../../schema/Reasons.ts"
+import { WrongState } from "../../schema/Reasons.ts"
 import type { ExecResult, Session } from "../../schema/Session.ts"
 import type { Attachments } from "../Attachments.ts"
 import type { ListMessagesOptions, Messages } from "../Messages.ts"
@@ -136,15 +136,5 @@ export const closed = (operation: string, sessionId: string) =>
       message:
         `the session ${sessionId} has ended with the scope that it was opened in; nothing was sent. Open another one`,
       status: "ended"
-    })
-  })
-
-/** The failure of a turn whose session's scope closes while it runs. */
-export const cutOff = (sessionId: string) =>
-  new AshError({
-    operation: "SessionHandle.stream",
-    reason: new TurnCancelled({
-      message: `the turn was cut off, as the scope that the session ${sessionId} was opened in has closed`,
-      sessionId
     })
   })

@@ -148,16 +148,18 @@ const begin = Effect.fnUntraced(function*(
   const clock = yield* Clock.Clock
   const budgets = [handle.spending, ...Arr.ensure(budget ?? [])]
   const allowed = services.turns.allowed(operation, budgets)
+  let sent: HandleState["latest"]
   const onBroken = (gate: Gate, hasFailed: boolean) =>
     Effect.suspend(() => {
-      handle.broken = handle.latest
+      handle.broken = sent ?? handle.broken
       if (hasFailed || onInterrupt !== "stop") return Effect.void
       return Effect.provideContext(stopTurn(handle, gate), context)
     })
   const { holder, restarted } = yield* enter(handle, { operation, what: "turn", stay, allowed, onBroken })
   if (handle.latest === undefined) holder.gate.remember({ lastSequence: holder.gate.memory.lastSequence ?? after })
   const onSend = () => {
-    handle.latest = { contentKey: contentKeyOf(content), sentAt: clock.currentTimeMillisUnsafe() }
+    sent = { contentKey: contentKeyOf(content), sentAt: clock.currentTimeMillisUnsafe() }
+    handle.latest = sent
   }
   const request = {
     operation,

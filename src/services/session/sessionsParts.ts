@@ -33,8 +33,8 @@ export type OnSessionWire = OnWire<Answered<{ readonly session: Session }>, neve
 interface Halt {
   readonly how: "stopped" | "ended"
   readonly call: (onWire: OnSessionWire) => Effect.Effect<Session, AshError>
-  /** The failure of what runs in it, where that ends at once, and not when the server has answered. */
-  readonly cutOff?: AshError | undefined
+  /** Whether that is as its scope has closed: what runs in it ends at once, and not when the server has answered. */
+  readonly isScopeClosed?: boolean
 }
 
 /**
@@ -44,15 +44,18 @@ interface Halt {
 export const halting = (
   gates: TurnGates,
   id: string,
-  { call, cutOff, how }: Halt
+  { call, how, isScopeClosed = false }: Halt
 ): Effect.Effect<Session, AshError> =>
   Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
-    const error = cutOff ?? Gated.cancelled("Messages.send", id, `this program has ${how} the session ${id}`)
-    const halt = Effect.sync(() => gate.halted(how === "stopped" ? how : undefined, error))
+    const why = isScopeClosed
+      ? `the scope that the session ${id} was opened in has closed`
+      : `this program has ${how} the session ${id}`
+    const cancelled = (wasSent: boolean) => Gated.cancelled("Messages.send", id, why, wasSent)
+    const halt = Effect.sync(() => gate.halted(how === "stopped" ? how : undefined, cancelled(true)))
     const cut = Effect.sync(() => {
       const { running } = gate.state
       if (running === undefined) return
-      gate.cancel(running, { _tag: "Broken", why: `it was to be ${how}, and that was not answered` }, error)
+      gate.cancel(running, { _tag: "Broken", why: `it was to be ${how}, and that was not answered` }, cancelled(true))
     })
     let isOut = false
     const onWire: OnSessionWire = whileOut((out) => {
@@ -64,5 +67,5 @@ export const halting = (
       Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === how ? halt : Effect.void),
       Effect.onError(() => isOut ? cut : Effect.void)
     )
-    return gate.halting(cutOff === undefined ? called : Effect.andThen(cut, called), error)
+    return gate.halting(isScopeClosed ? Effect.andThen(cut, called) : called, cancelled(false))
   }))

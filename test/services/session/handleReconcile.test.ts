@@ -1,13 +1,17 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
 import { displayItems } from "../../../src/functions/MessageReader.ts"
 import { fromMessages } from "../../../src/internal/turn/turnFold.ts"
+import type { AshError } from "../../../src/schema/AshError.ts"
 import { claudeMessageFromJson } from "../../../src/schema/ClaudeMessage.ts"
+import type { SessionHandle } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
-import { assistant, noSession, result, session, sessionId, user } from "../../support/fixtures.ts"
+import { assistant, noSession, result, session, sessionId, storedMessage, user } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
 
 /** A server whose turns are these, one after the other: what each says after its first message. */
@@ -187,4 +191,57 @@ describe("the cost of a turn", () => {
       const { costUsd, usageScope } = yield* handle.ask("3")
       assert.deepStrictEqual([costUsd, usageScope], [0.6, "session"])
     }).pipe(Effect.scoped, Effect.provide(serving([used(10, 0.1)], [says], [used(30, 0.6, 60)]).layer)))
+})
+
+describe("reconcile", () => {
+  const begins = Server.frames(["session_start", { sessionId }], ["message", says])
+  const silent: Server.Script = () =>
+    new Response(
+      new ReadableStream({
+        start: (controller) => controller.enqueue(new TextEncoder().encode(begins))
+      }),
+      { headers: { "content-type": "text/event-stream" } }
+    )
+  const nothing = () => Effect.void
+  const breaks: ReadonlyArray<
+    readonly [
+      string,
+      Server.Script,
+      (handle: SessionHandle, fiber: Fiber.Fiber<unknown, unknown>) => Effect.Effect<unknown, AshError>
+    ]
+  > = [
+    ["cut off", Server.sse(begins), nothing],
+    ["not answered", Server.lost, nothing],
+    ["mixed with another", Server.sse(begins + begins), nothing],
+    ["silent", silent, () => TestClock.adjust("1 minute")],
+    ["interrupted", silent, (_, fiber) => Fiber.interrupt(fiber)],
+    ["cancelled", silent, (handle) => handle.cancel()],
+    ["stopped", silent, (handle) => handle.stop()],
+    ["ended", silent, (handle) => handle.end()]
+  ]
+  it.effect.each(breaks)("is about the last turn of a handle that broke off, where that was %s", ([, script, end]) => {
+    const rows: Array<ReturnType<typeof storedMessage>> = []
+    const server = Server.make((request) => {
+      const { body, method, path } = request
+      if (path.includes(noSession)) return Server.json({ error: "x", statusCode: 404 }, 404)()
+      if (path.includes("/events")) return Server.json({ events: [] })()
+      if (!path.includes("/messages")) return Server.json({ session })()
+      if (method === "GET") return Server.json({ messages: rows })()
+      const { content } = JSON.parse(body)
+      rows.push(storedMessage(rows.length + 1, "user", JSON.stringify({ type: "user", content })))
+      return content === "two" ? script(request) : Server.lost(request)
+    }, { timeouts: { idle: "1 minute" } })
+    return Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId)
+      yield* Effect.flip(handle.ask("one"))
+      yield* handle.recover()
+      const fiber = yield* Effect.forkChild(Effect.exit(handle.ask("two")))
+      yield* Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), { times: 5 })
+      yield* end(handle, fiber)
+      yield* Fiber.await(fiber)
+      const outcome = yield* handle.reconcile()
+      const found = outcome._tag === "OutcomeUnknown" ? outcome.messages.map(({ sequence }) => sequence) : []
+      assert.deepStrictEqual([outcome._tag, found], ["OutcomeUnknown", [2]])
+    }).pipe(Effect.provide(server.layer))
+  })
 })

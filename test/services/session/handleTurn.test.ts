@@ -233,7 +233,8 @@ describe("a session that this program stops or ends", () => {
           const fiber = yield* Effect.forkChild(Effect.flip(run(ash)))
           yield* loops
           yield* halt(ash, scope)
-          assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TurnCancelled")
+          const error = yield* Fiber.join(fiber)
+          assert.deepStrictEqual([error.reason._tag, error.nothingHappened], ["TurnCancelled", true])
           assert.deepStrictEqual(yield* fence(ash), Option.none())
           yield* TestClock.adjust("1 minute")
           assert.strictEqual(count(), 1)
@@ -259,7 +260,8 @@ describe("a session that this program stops or ends", () => {
           yield* loops
           if (script === Server.silent) yield* Effect.forkChild(Fiber.interrupt(halting))
           yield* TestClock.adjust("10 seconds")
-          assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TurnCancelled")
+          const error = yield* Fiber.join(fiber)
+          assert.deepStrictEqual([error.reason._tag, error.nothingHappened], ["TurnCancelled", false])
           assert.isTrue(Option.isSome(yield* fence(ash)))
         }))
   )
