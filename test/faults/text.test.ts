@@ -2,6 +2,7 @@ import { describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
+import * as Transcript from "../../src/functions/Transcript.ts"
 import * as TurnStream from "../../src/functions/TurnStream.ts"
 import type { StreamEvent } from "../../src/schema/StreamEvent.ts"
 import { assistant, result, sessionId } from "../support/fixtures.ts"
@@ -201,21 +202,22 @@ const generateBlocks = (seed: number) => {
     kind === "tool" ? { type: "tool_use", id: "toolu_1", name: "Bash", input: {} } : { type: kind, [kind]: text }
   const partial = (event: unknown) =>
     all.push(["message", { type: "stream_event", event, session_id: "s", parent_tool_use_id: null, uuid: id() }])
-  const complete = (message: string, blocks: ReadonlyArray<Block>) => {
-    for (const { kind, text } of blocks) {
-      if (kind === "thinking") all.push(["thinking_delta", { delta: text }])
-      if (kind === "tool") toolUsed = true
-      else if (text !== "") {
-        const isApart = kind === "text" && toolUsed && said.text !== ""
-        said[kind] += isApart ? `\n\n${text}` : text
-        if (kind === "text") toolUsed = false
-      }
+  const say = ({ kind, text }: Block) => {
+    if (kind === "tool") toolUsed = true
+    else if (text !== "") {
+      const isApart = kind === "text" && toolUsed && said.text !== ""
+      said[kind] += isApart ? `\n\n${text}` : text
+      if (kind === "text") toolUsed = false
     }
+  }
+  const complete = (message: string, blocks: ReadonlyArray<Block>) => {
+    for (const { kind, text } of blocks) if (kind === "thinking") all.push(["thinking_delta", { delta: text }])
+    blocks.forEach(say)
     const content = blocks.map(jsonOf)
     const body = { id: message, role: "assistant", content }
     all.push(["message", { type: "assistant", message: body, parent_tool_use_id: null, uuid: id() }])
   }
-  const write = (index: number): Block => {
+  const write = (index: number, isMissing: boolean): Block => {
     const kind = pick<Block["kind"]>("text", "text", "thinking", "tool")
     partial({ type: "content_block_start", index, content_block: jsonOf({ kind, text: "" }) })
     if (kind === "tool") return { kind, text: "" }
@@ -225,18 +227,23 @@ const generateBlocks = (seed: number) => {
       partial({ type: "content_block_delta", index, delta: kinds[kind].delta(text) })
     }
     const whole = pieces.join("")
+    if (isMissing) return { kind, text: whole }
     const longer = pick(whole + word(), word())
     return { kind, text: whole === "" ? "" : pick(whole, longer, pieces.slice(0, -1).join("") || whole) }
   }
   for (let messages = 1 + some(3); messages > 0; messages--) {
     const message = id()
+    // It breaks off, and never comes as a whole.
+    const isMissing = random() < 0.1
     partial({ type: "message_start", message: { id: message } })
     const written = Array.from({ length: 1 + some(3) }, (_, index) => {
-      const block = write(index)
-      if (!isWhole) complete(message, [block])
+      const block = write(index, isMissing)
+      if (isMissing) say(block)
+      else if (!isWhole) complete(message, [block])
       partial({ type: "content_block_stop", index })
       return block
     })
+    if (isMissing) continue
     const hasMore = ({ kind }: Block) => written.filter((block) => block.kind === kind && block.text !== "").length > 1
     const emptied = random() < 0.2 ? written.find(hasMore) : undefined
     if (isWhole) complete(message, written.map((block) => block === emptied ? { ...block, text: "" } : block))
@@ -245,6 +252,8 @@ const generateBlocks = (seed: number) => {
   all.push(["message", result], ["done", { sessionId }])
   return { all, said }
 }
+
+const withoutSpace = (text: string) => text.replace(/\s+/g, "")
 
 const countOf = (text: string, part: string) => text.split(part).length - 1
 
@@ -312,7 +321,7 @@ describe("the agent's text", () => {
 
   promise(
     "P25",
-    "a turn's text is that of its messages, however many blocks they have",
+    "a turn's text is that of its messages, however many blocks they have, and a transcript has it once",
     { fast: 2000, full: 10_000 },
     (size) =>
       Effect.gen(function*() {
@@ -321,9 +330,20 @@ describe("the agent's text", () => {
           const { all, said } = generateBlocks(seed)
           const bytes = new TextEncoder().encode(frames(...all))
           const cut = 1 + (seed % bytes.length)
-          const { text, thinking } = yield* TurnStream.toTurn(
-            readTurn(Stream.make(bytes.slice(0, cut), bytes.slice(cut)))
-          )
+          const events = readTurn(Stream.make(bytes.slice(0, cut), bytes.slice(cut)))
+          const { text, thinking } = yield* TurnStream.toTurn(events)
+          const transcript = Transcript.text(yield* Stream.runCollect(events)).split("\n")
+          const lines = (isThinking: boolean) =>
+            withoutSpace(
+              transcript.filter((line) => !line.startsWith("[") && line.startsWith("~ ") === isThinking).join("\n")
+            )
+          // Of an agent that says nothing a transcript has the result.
+          if (lines(false) !== withoutSpace(said.text || result.result)) {
+            failures.push(`${seed}: ${JSON.stringify([transcript, said.text])} in the transcript`)
+          }
+          if (lines(true).replaceAll("~", "") !== withoutSpace(said.thinking)) {
+            failures.push(`${seed}: ${JSON.stringify([transcript, said.thinking])} in the transcript`)
+          }
           if (text !== said.text || thinking !== said.thinking) {
             failures.push(`${seed}: ${JSON.stringify([text, said.text, thinking, said.thinking])}`)
           }

@@ -163,6 +163,13 @@ export class AgentText {
     return this.#isMixed
   }
 
+  /** Takes out what no complete message has confirmed of the messages before the present one, or of that too. */
+  takePending(isAll: boolean): { readonly text: string; readonly thinking: string } {
+    if (isAll) this.settle()
+    const except = isAll ? undefined : this.#message
+    return { text: this.#text.takePending(separator, except), thinking: this.#thinking.takePending(separator, except) }
+  }
+
   take(event: StreamEvent) {
     switch (event._tag) {
       case "TextDelta":
@@ -374,7 +381,7 @@ export class AgentText {
       }
       const { count, first, last } = block._tag === "Text" ? texts : thoughts
       this.#accumulatorOf(block)?.block(this.#message, id, blockTextOf(block), {
-        isOneOfSeveral: count > 1,
+        hasOthers: count > 1,
         isPreceded: first < index,
         isFollowed: last > index,
         isBehindTool

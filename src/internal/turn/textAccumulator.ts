@@ -48,6 +48,11 @@ interface Part {
   isBehindTool: boolean
 }
 
+const joined = (parts: ReadonlyArray<Part>, separator: string): string =>
+  parts.filter(({ text }) => text !== "")
+    .map(({ isBehindTool, text }, index) => isBehindTool && index > 0 ? separator + text : text)
+    .join("")
+
 const anyText = /^/
 
 /**
@@ -64,7 +69,7 @@ const append = (part: Part, text: string) => {
 /** Where a block stands in its message. */
 export interface BlockPlace {
   /** Whether the message has others of its kind, be they empty. */
-  readonly isOneOfSeveral: boolean
+  readonly hasOthers: boolean
   /** Whether there is text of its kind before it, or behind it, which goes on where the block ends. */
   readonly isPreceded: boolean
   readonly isFollowed: boolean
@@ -118,7 +123,7 @@ export class TextAccumulator {
   /** A block of a complete message; one that is empty confirms nothing of what is pending. */
   block(message: StartedMessage, id: string | undefined, text: string, place: BlockPlace) {
     if (text === "") return
-    const { isBehindTool, isFollowed, isOneOfSeveral, isPreceded } = place
+    const { isBehindTool, isFollowed, hasOthers, isPreceded } = place
     const part = this.#partOf(message, id, text)
     if (part === undefined) {
       const added = this.#add(message, "complete")
@@ -129,8 +134,10 @@ export class TextAccumulator {
       return this.#keep(added)
     }
     const started = part.message
-    if (isOneOfSeveral) {
-      const [first = part] = this.#dropOf(started, this.#pending.indexOf(part))
+    const isOfMessage = ({ message }: Part) => message === started
+    if (hasOthers) {
+      // Its blocks are in the order of their pieces, and it is whole.
+      const [first = part] = this.#dropAll(isOfMessage, this.#pending.indexOf(part))
       part.isBehindTool = isPreceded ? isBehindTool : first.isBehindTool
     }
     if (isBehindTool) {
@@ -160,7 +167,7 @@ export class TextAccumulator {
       this.#listener.replaced?.(this.#kind, pieces, text)
     }
     this.#keep(part)
-    if (isOneOfSeveral && !isFollowed) this.#dropOf(started)
+    if (hasOthers && !isFollowed) this.#dropAll(isOfMessage)
   }
 
   /** What follows belongs to another block. */
@@ -203,9 +210,12 @@ export class TextAccumulator {
   }
 
   join(separator: string): string {
-    return this.#parts.filter(({ text }) => text !== "")
-      .map(({ isBehindTool, text }, index) => isBehindTool && index > 0 ? separator + text : text)
-      .join("")
+    return joined(this.#parts, separator)
+  }
+
+  /** Takes out what no complete message has confirmed, but for what belongs to one. */
+  takePending(separator: string, except?: StartedMessage): string {
+    return joined(this.#dropAll(({ message }) => message !== except), separator)
   }
 
   #add(message: StartedMessage, state: Part["state"]): Part {
@@ -224,13 +234,10 @@ export class TextAccumulator {
     this.#listener.replaced?.(this.#kind, abandoned, "")
   }
 
-  /**
-   * Drops pieces of a message that has several blocks, and so is whole: their order is that of the blocks, and the message itself
-   * shows where it used tools.
-   */
-  #dropOf(started: StartedMessage, end = this.#pending.length) {
+  /** Drops pieces that are followed by what shows by itself where a tool was used. */
+  #dropAll(isDropped: (part: Part) => boolean, end?: number): ReadonlyArray<Part> {
     const toolUsed = this.#toolUsed
-    const dropped = this.#pending.slice(0, end).filter(({ message }) => message === started)
+    const dropped = this.#pending.slice(0, end).filter(isDropped)
     for (const part of dropped) this.#drop(part, part.text)
     this.#toolUsed = toolUsed
     return dropped

@@ -86,10 +86,8 @@ export class Conversation {
   readonly #done: Array<Entry> = []
   #entries: Array<PlainEntry | OpenCall> = []
   readonly #calls = new Map<string, Array<OpenCall>>()
-  /** Knows what is delivered twice. */
+  /** Knows what is delivered twice, and what is written of messages that are not complete. */
   #words = new AgentText({ keepsText: false })
-  /** What is written of a message that is not complete. */
-  #tail = new AgentText()
   /** Whether the agent itself said anything in the turn. */
   #hasText = false
 
@@ -112,13 +110,13 @@ export class Conversation {
       case "Message":
         return this.#takeMessage(source.message)
       default:
-        this.#tail.take(source)
+        this.#words.take(source)
     }
   }
 
   /** The entries that nothing can be added to when a batch ends, each once. */
   ready(): ReadonlyArray<Entry> {
-    this.#tail.endBatch()
+    this.#words.endBatch()
     const open = this.#entries.findIndex((entry) => entry._tag === "Call" && entry.open.count > 0)
     this.#done.push(...this.#entries.splice(0, open === -1 ? this.#entries.length : open))
     return this.#done.splice(0)
@@ -148,9 +146,7 @@ export class Conversation {
 
   /** Ends the turn before: what it did not complete stays as it is. */
   #end() {
-    this.#tail.settle()
-    for (const entry of said("Text", this.#tail.text)) this.#add(entry)
-    this.#tail = new AgentText()
+    this.#takePending(true)
     this.#words = new AgentText({ keepsText: false })
     this.#done.push(...this.#entries)
     this.#entries = []
@@ -165,13 +161,13 @@ export class Conversation {
 
   #takeMessage(message: ClaudeMessage) {
     const isNew = this.#words.takeMessage(message)
-    if (isNew) this.#tail.takeMessage(message)
     switch (message._tag) {
       case "Assistant":
         return isNew ? this.#takeAssistant(message) : undefined
       case "User":
         return isNew ? this.#takeUser(message) : undefined
       case "Result": {
+        this.#takePending(true)
         const text = this.#hasText ? "" : message.result ?? ""
         const outcome = outcomeOf(message)
         for (const entry of outcome._tag === "Success" ? said("Text", text) : endOf(outcome)) this.#add(entry)
@@ -183,18 +179,15 @@ export class Conversation {
 
   #takeAssistant(message: Extract<ClaudeMessage, { readonly _tag: "Assistant" }>) {
     const parent = present(message.parent_tool_use_id)
-    if (parent === undefined) this.#takeTail(message)
+    if (parent === undefined) this.#takePending(false)
     for (const block of blocksOf(message)) this.#takeBlock(block, parent)
   }
 
-  /** What was written before a message, and is none of it: its own message never came. */
-  #takeTail(message: ClaudeMessage) {
-    const alone = new AgentText()
-    alone.takeMessage(message)
-    if (alone.text === "") return
-    const before = this.#tail.text.endsWith(alone.text) ? this.#tail.text.slice(0, -alone.text.length) : ""
-    for (const entry of said("Text", before.trim())) this.#add(entry)
-    this.#tail = new AgentText()
+  /** What was written of messages that never came: of those before the present one, or of that too. */
+  #takePending(isAll: boolean) {
+    const { text, thinking } = this.#words.takePending(isAll)
+    for (const entry of [...said("Thinking", thinking), ...said("Text", text)]) this.#add(entry)
+    this.#hasText ||= text.trim() !== ""
   }
 
   #takeBlock(block: MessageBlock, parent: string | undefined) {

@@ -62,30 +62,9 @@ export const initial = (
   }
 }
 
-/** Roughly what a value takes in memory. */
-const sizeOf = (json: unknown): number => {
-  let size = 0
-  const rest = [json]
-  while (rest.length > 0) {
-    const value = rest.pop()
-    size += 16
-    if (Predicate.isString(value)) size += bytesOf(value)
-    else if (Array.isArray(value)) { for (const inner of value) rest.push(inner) }
-    else if (Predicate.isObject(value)) {
-      const names = Object.keys(value)
-      for (let index = 0; index < names.length; index++) {
-        const name = names[index]
-        if (name === undefined) break
-        size += name.length
-        rest.push(value[name])
-      }
-    }
-  }
-  return size
-}
-
-/** Whether there is room for a value. Where there are no bounds, nothing is measured. */
-const hasRoom = ({ budget }: State, json: unknown): boolean => budget.left === Infinity || spend(budget, sizeOf(json))
+/** Whether there is room for a value, by its JSON. Where there are no bounds, nothing is measured. */
+const hasRoom = ({ budget }: State, json: unknown): boolean =>
+  budget.left === Infinity || spend(budget, bytesOf(jsonText(json)))
 
 const addAssistant = (state: State, message: AssistantMessage) => {
   for (const block of blocksOf(message)) {
