@@ -3,10 +3,16 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import type * as Tracer from "effect/Tracer"
-import type { AssistantMessage, ClaudeMessage, ToolResultBlock, ToolUseBlock } from "../../schema/ClaudeMessage.ts"
+import type {
+  AssistantMessage,
+  ClaudeMessage,
+  ToolResultBlock,
+  ToolUseBlock,
+  UserMessage
+} from "../../schema/ClaudeMessage.ts"
 import { jsonAt, jsonText, saysError, toolError as errorFlag } from "../../schema/Wire.ts"
 import { endSpan, spanFailure } from "../request/traced.ts"
-import { blocksOf, present } from "../turn/agentText.ts"
+import { blocksOf, deliveryOf, present } from "../turn/agentText.ts"
 import type { TurnEvent } from "../turn/turnFold.ts"
 import { attribute, operation, toolError, toolType } from "./conventions.ts"
 
@@ -54,12 +60,16 @@ export class ToolSpans {
 
   #uses(message: AssistantMessage) {
     const uses = blocksOf(message).filter((block) => block._tag === "ToolUse")
-    if (uses.length === 0) return []
-    // Some servers deliver a message twice.
-    const uuid = present(message.uuid)
-    if (uuid !== undefined && this.#messages.has(uuid)) return []
-    if (uuid !== undefined) this.#messages.add(uuid)
+    if (uses.length === 0 || this.#isSeen(message)) return []
     return uses.map((block) => this.#open(block, present(message.parent_tool_use_id)))
+  }
+
+  #isSeen(message: AssistantMessage | UserMessage): boolean {
+    const mark = deliveryOf(message)
+    if (mark === undefined) return false
+    const isSeen = this.#messages.has(mark)
+    this.#messages.add(mark)
+    return isSeen
   }
 
   #open({ id: given, input, name }: ToolUseBlock, parentId: string | undefined): Effect.Effect<void> {
@@ -83,12 +93,12 @@ export class ToolSpans {
     })
   }
 
-  #results({ message, raw }: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
-    const { content } = message
-    if (Predicate.isString(content)) return []
+  #results(message: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
+    const { content } = message.message
+    if (Predicate.isString(content) || this.#isSeen(message)) return []
     return content.flatMap((block, index) => {
       if (block._tag !== "ToolResult") return []
-      return [this.#end(block, saysError(block.is_error, () => jsonAt(raw, ...errorFlag(index))))]
+      return [this.#end(block, saysError(block.is_error, () => jsonAt(message.raw, ...errorFlag(index))))]
     })
   }
 

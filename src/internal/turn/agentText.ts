@@ -69,6 +69,14 @@ const hashOf = (text: string): number => {
   return hash
 }
 
+/** What tells whether a message is delivered twice: its id and its content. One without an id is always new. */
+export const deliveryOf = ({ message, uuid }: AssistantMessage | UserMessage): string | undefined => {
+  const id = present(uuid)
+  if (id === undefined) return undefined
+  const content = jsonText(message.content)
+  return `${id} ${content.length} ${hashOf(content)}`
+}
+
 /** A field of a JSON value, be it one that has fields. */
 const field = (json: unknown, name: string): unknown => Predicate.isObject(json) ? json[name] : undefined
 
@@ -392,12 +400,9 @@ export class AgentText {
     return true
   }
 
-  /** A message is delivered twice if both its id and its content are the same. */
-  #isSeen({ message, uuid }: AssistantMessage | UserMessage): boolean {
-    const id = present(uuid)
-    if (id === undefined) return false
-    const content = jsonText(message.content)
-    const mark = `${id} ${content.length} ${hashOf(content)}`
+  #isSeen(message: AssistantMessage | UserMessage): boolean {
+    const mark = deliveryOf(message)
+    if (mark === undefined) return false
     if (this.#seen.has(mark)) return true
     if (spend(this.#budget, bytesOf(mark))) this.#seen.add(mark)
     return false

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as RequestOptions from "../../../src/client/RequestOptions.ts"
@@ -134,6 +135,44 @@ describe("the spans of a turn", () => {
       const text = JSON.stringify(spans.map(({ attributes, events, name }) => [name, [...attributes], events]))
       assert.notInclude(text, content)
     }))
+})
+
+const Step = Schema.Struct({
+  type: Schema.Literals(["tool_use", "tool_result"]),
+  ids: Schema.NonEmptyArray(Schema.Literals(["a", "b", ""])).check(Schema.isMaxLength(2)),
+  /** None, one that other messages have too, or one of its own. */
+  uuid: Schema.Literals(["", "same", "own"]),
+  isTwice: Schema.Boolean
+})
+
+describe("the spans of tools", () => {
+  it.effect.prop(
+    "are those of the calls that the turn has, however often messages are delivered",
+    { steps: Schema.Array(Step).check(Schema.isMaxLength(8)) },
+    ({ steps }) => {
+      const frames = steps.flatMap(({ ids, isTwice, type, uuid }, index) => {
+        const blocks = ids.map((id) =>
+          type === "tool_use" ? { type, id, name: `Tool${index}` } : { type, tool_use_id: id, content: index }
+        )
+        const message = {
+          type: type === "tool_use" ? "assistant" : "user",
+          uuid: uuid === "own" ? String(index) : uuid,
+          message: { content: blocks }
+        }
+        return Array.from({ length: isTwice ? 2 : 1 }, () => ["message", message] as const)
+      })
+      const server = serving(turnOf(start, ...frames, result(), done))
+      return Effect.gen(function*() {
+        const { sessions } = yield* AshClient
+        const { toolCalls } = yield* (yield* sessions.open({ agent: "demo" })).ask("Hello!")
+        const tools = server.spans.filter(({ name }) => name.startsWith("execute_tool"))
+        assert.deepStrictEqual(
+          tools.map(({ attributes }) => [attributes.get("gen_ai.tool.name"), attributes.get("error.type")]),
+          toolCalls.map(({ name, result }) => [name, result === undefined ? "NoResult" : undefined])
+        )
+      }).pipe(Effect.scoped, Effect.provide(server.layer), server.trace)
+    }
+  )
 })
 
 describe("a turn without an end", () => {
