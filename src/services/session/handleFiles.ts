@@ -62,6 +62,15 @@ export interface SessionHandleAttachments {
 export const named = (method: string) => <A, R>(call: Effect.Effect<A, AshError, R>) =>
   Effect.mapError(call, renamed(`SessionHandle.${method}`))
 
+/** As `named`, for a file, whose content fails so, too. */
+const namedFile = (method: string) => <R>(call: Effect.Effect<FileDownload.FileDownload, AshError, R>) =>
+  named(method)(
+    Effect.map(call, (file) => ({
+      ...file,
+      content: Stream.mapError(file.content, renamed(`SessionHandle.${method}`))
+    }))
+  )
+
 /** As `named`, for a call that may also fail with an error of the caller's own, which is left as it is. */
 const namedOf = (operation: string, method: string) => <A, E, R>(call: Effect.Effect<A, AshError | E, R>) =>
   Effect.mapError(
@@ -73,7 +82,7 @@ const namedOf = (operation: string, method: string) => <A, E, R>(call: Effect.Ef
 /** Makes the files of a session. */
 export const filesOf = (id: string, files: SessionFiles["Service"]): SessionHandleFiles => ({
   list: (listOptions) => named("files.list")(files.list(id, listOptions)),
-  read: (path) => named("files.read")(files.read(id, path)),
+  read: (path) => namedFile("files.read")(files.read(id, path)),
   readText: (path) => named("files.readText")(files.readText(id, path)),
   write: (newFiles, writeOptions) =>
     namedOf("SessionFiles.write", "files.write")(files.write(id, newFiles, writeOptions)),
@@ -82,7 +91,7 @@ export const filesOf = (id: string, files: SessionFiles["Service"]): SessionHand
 
 /** Makes the workspace of a session. */
 export const workspaceOf = (id: string, workspaces: Workspaces["Service"]): SessionHandleWorkspace => ({
-  download: () => named("workspace.download")(workspaces.download(id)),
+  download: () => namedFile("workspace.download")(workspaces.download(id)),
   upload: (bundle) => namedOf("Workspaces.upload", "workspace.upload")(workspaces.upload(id, bundle)),
   files: () => Stream.mapError(workspaces.files(id), renamed("SessionHandle.workspace.files"))
 })
@@ -91,6 +100,6 @@ export const workspaceOf = (id: string, workspaces: Workspaces["Service"]): Sess
 export const attachmentsOf = (id: string, attachments: Attachments["Service"]): SessionHandleAttachments => ({
   upload: (attachment) => namedOf("Attachments.upload", "attachments.upload")(attachments.upload(id, attachment)),
   list: () => named("attachments.list")(attachments.list(id)),
-  download: (attachmentId) => named("attachments.download")(attachments.download(attachmentId)),
+  download: (attachmentId) => namedFile("attachments.download")(attachments.download(attachmentId)),
   delete: (attachmentId) => named("attachments.delete")(attachments.delete(attachmentId))
 })

@@ -9,6 +9,7 @@ import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import type { FileDownload } from "../../../src/client/FileDownload.ts"
 import { BeforeTurn } from "../../../src/internal/turn/turnControl.ts"
 import type { AshOptions } from "../../../src/layers/Ash.ts"
 import type { AshError } from "../../../src/schema/AshError.ts"
@@ -428,6 +429,26 @@ describe("an error", () => {
     "SessionHandle.files.write": (ash) => handleOf(ash).files.write([{ path: "a", content: "x" }]),
     "SessionHandle.files.delete": (ash) => handleOf(ash).files.delete("a")
   }
+  const downloads: Record<
+    string,
+    (ash: AshClient["Service"]) => Effect.Effect<FileDownload, AshError, Scope.Scope>
+  > = {
+    "Agents.readFile": ({ agents }) => agents.readFile("demo", "a"),
+    "Attachments.download": ({ attachments }) => attachments.download(sessionId),
+    "SessionFiles.read": ({ sessionFiles }) => sessionFiles.read(sessionId, "a"),
+    "Workspaces.download": ({ workspaces }) => workspaces.download(sessionId),
+    "SessionHandle.attachments.download": (ash) => handleOf(ash).attachments.download(sessionId),
+    "SessionHandle.files.read": (ash) => handleOf(ash).files.read("a"),
+    "SessionHandle.workspace.download": (ash) => handleOf(ash).workspace.download()
+  }
+  it.effect.each(Object.entries(downloads))("names it where the content breaks off: %s", ([name, call]) => {
+    const { layer } = Server.make(Server.breaking("a", {}))
+    return Effect.gen(function*() {
+      const { content } = yield* Effect.flatMap(AshClient, call)
+      assert.strictEqual((yield* Effect.flip(Stream.runDrain(content))).operation, name)
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
   it.effect.each(Object.entries(methods))("names the method that was called: %s", ([name, call]) => {
     const server = Server.make(Server.json({ error: "boom" }, 500), { retry: { times: 0 } })
     return Effect.gen(function*() {
