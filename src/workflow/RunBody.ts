@@ -126,7 +126,7 @@ const wait = Effect.fnUntraced(function*(parts: BodyParts, key: TurnKey, step: A
   const decision = isApproval
     ? yield* DurableDeferred.await(approvalOf(key))
     : yield* DurableClock.sleep({ name: timerOf(key), duration: step.duration, inMemoryThreshold: 0 })
-  yield* activity(parts, `goOn/${nameOf(key)}`, Schema.Void, steps.goOn(runId))
+  yield* activity(parts, `goOn/${nameOf(key)}`, Schema.Void, steps.goOn(key))
   if (decision?._tag === "Rejected") {
     return yield* new RunRejected({ id: runId, approval: what, reason: decision.reason })
   }

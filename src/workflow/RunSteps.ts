@@ -90,49 +90,56 @@ const makePlaces = ({ cancellations, settings: { maxRunning }, store }: StepServ
   }
 }
 
-/** Opens the session of a generation, behind the end of those before it. */
+/** Opens the session of a generation, behind the end of those before it; one that another runner has opened is that. */
 const open = Effect.fnUntraced(function*(services: StepServices, payload: AgentRunPayload, generation: number) {
   const { secrets, sessions, settings, store } = services
   const { agent, id, session } = payload
   const before = yield* Patience.persistent(store.sessionsOf(id))
-  yield* endSessions(services, before)
+  yield* endSessions(services, before.filter((session) => session.generation < generation))
+  const there = before.find((session) => session.generation === generation && !session.isEnded)
   const create = Effect.flatMap(secrets(payload), (secret) => sessions.create({ ...session, ...secret, agent }))
-  const created = yield* Effect.uninterruptibleMask((restore) =>
-    Effect.tap(
-      restore(Patience.patiently(settings.patience, create)),
-      (created) => Patience.persistent(store.recordSession({ sessionId: created.id, runId: id, generation }))
-    )
-  )
+  const sessionId = there?.sessionId ??
+    (yield* Effect.uninterruptibleMask((restore) =>
+      restore(Patience.patiently(settings.patience, create)).pipe(
+        Effect.map((created) => created.id),
+        Effect.tap((sessionId) => Patience.persistent(store.recordSession({ sessionId, runId: id, generation })))
+      )
+    ))
   yield* Patience.persistent(
-    store.updateRun(id, { state: "running", sessionId: created.id, generation, attempts: 0 })
+    store.updateRun({ runId: id, generation }, { state: "running", sessionId, generation, attempts: 0 })
   )
-  return created.id
+  return sessionId
 })
 
 /** What surrounds a wait for an approval or a time. */
 const waits = ({ random, store }: StepServices) => {
-  const update = (id: string, patch: RunPatch) => Patience.persistent(store.updateRun(id, patch))
+  const update = (key: TurnKey, patch: RunPatch) => Patience.persistent(store.updateRun(key, patch))
   return {
     /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
-    wait: Effect.fnUntraced(function*({ generation, runId, step }: TurnKey, waitsFor: string, hasToken: boolean) {
-      const token = hasToken ? yield* random.uuidV4() : null
-      yield* update(runId, {
-        state: "waiting",
-        step,
-        generation,
-        token,
-        // A database takes no NUL in a text.
-        waitsFor: printableLines(waitsFor),
-        decision: null,
-        attempts: 0
-      })
+    wait: Effect.fnUntraced(function*(key: TurnKey, waitsFor: string, hasToken: boolean) {
+      const { generation, runId, step } = key
+      const run = yield* Patience.persistent(store.findRun(runId))
+      // Begun again, as its runner died, it waits on by the token that others may have by now.
+      if (run?.state !== "waiting" || run.step !== step || run.generation !== generation) {
+        const token = hasToken ? yield* random.uuidV4() : null
+        yield* update(key, {
+          state: "waiting",
+          step,
+          generation,
+          token,
+          // A database takes no NUL in a text.
+          waitsFor: printableLines(waitsFor),
+          decision: null,
+          attempts: 0
+        })
+      }
       return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
     }),
     /** Goes on behind a wait, unless it ended as the run was cancelled. */
-    goOn: Effect.fnUntraced(function*(runId: string) {
-      yield* update(runId, { state: "running", token: null, waitsFor: null, attempts: 0 })
-      const cancelled = yield* Patience.persistent(store.cancelled([runId]))
-      if (cancelled.length > 0) return yield* new RunCancelled({ id: runId })
+    goOn: Effect.fnUntraced(function*(key: TurnKey) {
+      yield* update(key, { state: "running", token: null, waitsFor: null, attempts: 0 })
+      const cancelled = yield* Patience.persistent(store.cancelled([key.runId]))
+      if (cancelled.length > 0) return yield* new RunCancelled({ id: key.runId })
     })
   }
 }
@@ -140,7 +147,7 @@ const waits = ({ random, store }: StepServices) => {
 /** The steps of runs, over these services. */
 export const make = (services: StepServices) => {
   const { cancellations, files, settings, store } = services
-  const update = (id: string, patch: RunPatch) => Patience.persistent(store.updateRun(id, patch))
+  const update = (key: TurnKey, patch: RunPatch) => Patience.persistent(store.updateRun(key, patch))
   const takePlace = makePlaces(services)
   return {
     /** Counts that a run is begun, before anything of it is done. */
@@ -168,9 +175,9 @@ export const make = (services: StepServices) => {
     turn: (key: TurnKey, sessionId: string, known: number | undefined, ask: Ask, costBefore: number) =>
       cancellations.orCancelled(key.runId)(
         Effect.gen(function*() {
-          yield* update(key.runId, { state: "running", step: key.step, generation: key.generation })
+          yield* update(key, { state: "running", step: key.step, generation: key.generation })
           const turn = yield* turnOnce(services, { ...key, sessionId, known, ask })
-          yield* update(key.runId, { attempts: 0, costUsd: costBefore + (turn.costUsd ?? 0) })
+          yield* update(key, { attempts: 0, costUsd: costBefore + (turn.costUsd ?? 0) })
           return turn
         })
       ),
@@ -178,7 +185,7 @@ export const make = (services: StepServices) => {
     collect: (id: string, sessionId: string, paths: ReadonlyArray<string>) =>
       cancellations.orCancelled(id)(collect(services, sessionId, paths)),
     /** Remembers that a run has been left in good order, which is no attempt that failed. */
-    pause: (id: string) => store.updateRun(id, { attempts: 0 }).pipe(Effect.timeout("5 seconds"), Effect.ignore),
+    pause: (id: string) => store.resetAttempts(id).pipe(Effect.timeout("5 seconds"), Effect.ignore),
     /** Ends a run in its row, and as cancelled where it was cancelled before, however it ended. */
     end: Effect.fnUntraced(function*(id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) {
       const run = yield* Patience.persistent(store.endRun(id, state, failure === null ? null : printableLines(failure)))

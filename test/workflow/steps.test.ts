@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -8,6 +9,7 @@ import { AshEmbedded } from "../../src/embedded.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { SessionFiles } from "../../src/services/SessionFiles.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
+import { approval, ask } from "../../src/workflow/AgentRun.ts"
 import * as Cancellations from "../../src/workflow/Cancellations.ts"
 import { readRunSettings, type RunSettings } from "../../src/workflow/RunnerSettings.ts"
 import * as RunSteps from "../../src/workflow/RunSteps.ts"
@@ -54,5 +56,79 @@ describe("a place", () => {
       yield* store.freePlace("one")
       yield* TestClock.adjust("1 second")
       yield* Fiber.join(waiting)
+    }).pipe(Effect.provide(world)))
+})
+
+describe("the session of a run", () => {
+  it.effect("is left alone by a runner that was out of touch while another one opened it, and is answered there too", () =>
+    Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const store = yield* RunStore
+      yield* store.insertRun(run("one"))
+      const there = yield* Deferred.make<void>()
+      const frozen = yield* runner({}, {
+        sessionsOf: (id) => Effect.andThen(Deferred.await(there), store.sessionsOf(id))
+      })
+      const payload = { id: "one", agent: "worker", steps: ["go"] }
+      const late = yield* Effect.forkChild(frozen.open(payload, 0))
+      const sessionId = yield* (yield* runner()).open(payload, 0)
+      yield* Deferred.succeed(there, undefined)
+      assert.strictEqual(yield* Fiber.join(late), sessionId)
+      assert.strictEqual((yield* sessions.get(sessionId)).status, "active")
+      assert.lengthOf(yield* sessions.list(), 1)
+      // Behind a turn of which it is not known what became, there is a fresh one, and the one before has ended.
+      const fresh = yield* (yield* runner()).open(payload, 1)
+      assert.notStrictEqual(fresh, sessionId)
+      assert.strictEqual((yield* sessions.get(sessionId)).status, "ended")
+    }).pipe(Effect.provide(world)))
+})
+
+describe("what a run waits for", () => {
+  const key = { runId: "one", generation: 0, step: 0 }
+  const payload = { id: "one", agent: "worker", steps: ["go", approval("go on?")] }
+  type Steps = Effect.Success<ReturnType<typeof runner>>
+  const late: ReadonlyArray<readonly [string, (steps: Steps, sessionId: string) => Effect.Effect<unknown, unknown>]> = [
+    ["the session of the run", (steps) => steps.open(payload, 0)],
+    ["a turn", (steps, sessionId) => steps.turn(key, sessionId, 0, ask("go"), 0)],
+    ["a wait", (steps) => steps.wait(key, "before?", true)],
+    ["the end of a wait", (steps) => steps.goOn(key)]
+  ]
+
+  it.live.each(late)(
+    "stands when a runner that was out of touch comes back behind %s",
+    ([, step]) =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        yield* store.insertRun(run("one"))
+        const there = yield* Deferred.make<void>()
+        const frozen = yield* runner({}, {
+          updateRun: (...change) => Effect.andThen(Deferred.await(there), store.updateRun(...change))
+        })
+        const steps = yield* runner()
+        const sessionId = yield* steps.open(payload, 0)
+        const fiber = yield* Effect.forkChild(step(frozen, sessionId))
+        yield* step(steps, sessionId)
+        yield* steps.wait({ ...key, step: 1 }, "go on?", true)
+        const { updatedAt: _, ...waiting } = (yield* store.findRun("one"))!
+        assert.deepInclude(waiting, { state: "waiting", step: 1, waitsFor: "go on?" })
+        yield* Deferred.succeed(there, undefined)
+        yield* Fiber.join(fiber)
+        assert.deepInclude(yield* store.findRun("one"), waiting)
+      }).pipe(Effect.provide(world))
+  )
+
+  it.live("keeps its token and what was decided where the wait is begun again, as its runner has died", () =>
+    Effect.gen(function*() {
+      const store = yield* RunStore
+      yield* store.insertRun(run("one"))
+      yield* (yield* runner()).wait(key, "go on?", true)
+      const token = (yield* store.findRun("one"))?.token ?? ""
+      yield* store.decide(token, "approved")
+      yield* (yield* runner()).wait(key, "go on?", true)
+      assert.deepInclude(yield* store.findRun("one"), { token, decision: "approved", state: "waiting" })
+      yield* (yield* runner()).wait({ ...key, step: 1 }, "and now?", true)
+      const next = yield* store.findRun("one")
+      assert.notStrictEqual(next?.token, token)
+      assert.deepInclude(next, { decision: null, waitsFor: "and now?" })
     }).pipe(Effect.provide(world)))
 })

@@ -45,7 +45,13 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         })
         assert.deepInclude(yield* store.beginRun(run("a")), { attempts: 1 })
         assert.isNotNull((yield* store.findRun("a"))?.startedAt)
-        yield* store.updateRun("a", { state: "running", step: 3, sessionId: "s", costUsd: 0.5, attempts: 0 })
+        yield* store.updateRun({ runId: "a", generation: 0, step: 3 }, {
+          state: "running",
+          step: 3,
+          sessionId: "s",
+          costUsd: 0.5,
+          attempts: 0
+        })
         assert.deepInclude(yield* store.findRun("a"), {
           state: "running",
           step: 3,
@@ -53,6 +59,17 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
           costUsd: 0.5,
           attempts: 0
         })
+        // What is behind that changes nothing, nor does what comes before the first step.
+        const changed = yield* store.findRun("a")
+        yield* store.updateRun({ runId: "a", generation: 0, step: 2 }, { state: "waiting" })
+        yield* store.updateRun({ runId: "a", generation: 0 }, { sessionId: "t" })
+        assert.deepStrictEqual(yield* store.findRun("a"), changed)
+        yield* store.updateRun({ runId: "a", generation: 1 }, { sessionId: "t", generation: 1 })
+        yield* store.updateRun({ runId: "a", generation: 0, step: 9 }, { state: "waiting" })
+        assert.deepInclude(yield* store.findRun("a"), { state: "running", sessionId: "t", generation: 1 })
+        yield* store.beginRun(run("a"))
+        yield* store.resetAttempts("a")
+        assert.deepInclude(yield* store.findRun("a"), { attempts: 0 })
         assert.strictEqual(yield* store.findRun("none"), undefined)
         assert.deepInclude(yield* store.beginRun(run("b")), { id: "b", attempts: 1 })
       }))
@@ -77,14 +94,14 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
       Effect.gen(function*() {
         const store = yield* RunStore
         yield* store.insertRun(run("e"))
-        yield* store.updateRun("e", { state: "waiting", token: "t1", waitsFor: "may it?" })
+        yield* store.updateRun({ ...key("e"), generation: 0 }, { state: "waiting", token: "t1", waitsFor: "may it?" })
         assert.deepInclude(yield* store.decide("t1", "approved"), {
           id: "e",
           decision: "approved",
           waitsFor: "may it?"
         })
         assert.deepInclude(yield* store.decide("t1", "rejected"), { decision: "approved" })
-        yield* store.updateRun("e", { state: "running", token: null })
+        yield* store.updateRun({ ...key("e"), generation: 0 }, { state: "running", token: null })
         assert.strictEqual(yield* store.decide("t1", "approved"), undefined)
       }))
 
@@ -92,7 +109,7 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
       Effect.gen(function*() {
         const store = yield* RunStore
         for (const id of ["f1", "f2", "f3"]) yield* store.insertRun({ ...run(id), agent: "lister" })
-        yield* store.updateRun("f2", { state: "running" })
+        yield* store.updateRun(key("f2"), { state: "running" })
         const list = (filter: object) =>
           Effect.map(store.listRuns({ agent: "lister", limit: 10, ...filter }), (runs) => runs.map(({ id }) => id))
         assert.deepStrictEqual(yield* list({}), ["f3", "f2", "f1"])

@@ -99,8 +99,15 @@ const changeRuns = (tables: Tables) => {
         (begun) =>
           begun === undefined ? Effect.die(`the run ${run.id} was deleted while it began`) : Effect.succeed(begun)
       ),
-    updateRun: (id: string, patch: Parameters<Service["updateRun"]>[1]) =>
-      Effect.asVoid(change(id, isOpen, () => patch)),
+    updateRun: (...[{ generation, runId, step }, patch]: Parameters<Service["updateRun"]>) =>
+      Effect.asVoid(change(
+        runId,
+        (run) =>
+          isOpen(run) && (run.generation < generation || (run.generation === generation &&
+            (step === undefined ? run.sessionId === null : run.step <= step))),
+        () => patch
+      )),
+    resetAttempts: (id: string) => Effect.asVoid(change(id, isOpen, () => ({ attempts: 0 }))),
     endRun: (...[id, state, failure]: Parameters<Service["endRun"]>) =>
       change(
         id,

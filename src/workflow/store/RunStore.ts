@@ -49,6 +49,11 @@ export type RunPatch = Partial<
   >
 >
 
+/** Where a run is: at a step, or before the first one of a generation. */
+export interface RunPosition extends Omit<TurnKey, "step"> {
+  readonly step?: number
+}
+
 /** Which runs to list, the newest first. */
 export interface RunFilter {
   readonly state?: RunState | undefined
@@ -102,7 +107,13 @@ export class RunStore extends Context.Service<RunStore, {
   readonly listRuns: (filter: RunFilter) => Stored<ReadonlyArray<RunRow>>
   /** Counts that a run is begun, and answers it as it is then. One that is not there is remembered. */
   readonly beginRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">) => Stored<RunRow>
-  readonly updateRun: (id: string, patch: RunPatch) => Stored<void>
+  /**
+   * Changes a run that has not ended, and has got no further than the step: a runner that was out of touch changes nothing of
+   * what others have done meanwhile. Without a step, before the first one, it changes a run that has no session yet.
+   */
+  readonly updateRun: (at: RunPosition, patch: RunPatch) => Stored<void>
+  /** Forgets how often a run that has not ended was begun. */
+  readonly resetAttempts: (id: string) => Stored<void>
   /** Ends a run that has not ended, but one that was cancelled as such alone; answers it as it is then. */
   readonly endRun: (
     id: string,

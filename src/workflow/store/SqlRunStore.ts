@@ -6,7 +6,15 @@ import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
 import { migrate, tablesOf } from "./migrations.ts"
 import { runOf, sessionOf, type StoredRun, type StoredSession, type StoredTurn, turnOf } from "./rows.ts"
-import { type RunFilter, type RunPatch, type RunRow, RunStore, type SessionRow, type TurnKey } from "./RunStore.ts"
+import {
+  type RunFilter,
+  type RunPatch,
+  type RunPosition,
+  type RunRow,
+  RunStore,
+  type SessionRow,
+  type TurnKey
+} from "./RunStore.ts"
 
 /** What the statements have in common. */
 interface Parts {
@@ -96,8 +104,12 @@ const changingRuns = (parts: Parts) => {
           WHERE id = ${run.id} RETURNING *`
         return rows.map(runOf)[0] ?? (yield* Effect.die(`the run ${run.id} was deleted while it began`))
       }),
-    updateRun: (id: string, patch: RunPatch) =>
+    updateRun: ({ generation, runId, step }: RunPosition, patch: RunPatch) =>
       sql`UPDATE ${sql(tables.runs)} SET ${sql.update(columnsOf(patch))}, updated_at = ${now}
+        WHERE id = ${runId} AND ended_at IS NULL AND (generation < ${generation} OR (generation = ${generation}
+          AND ${step === undefined ? sql`session_id IS NULL` : sql`step <= ${step}`}))`.pipe(Effect.asVoid),
+    resetAttempts: (id: string) =>
+      sql`UPDATE ${sql(tables.runs)} SET attempts = 0, updated_at = ${now}
         WHERE id = ${id} AND ended_at IS NULL`.pipe(Effect.asVoid),
     endRun: (id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) =>
       sql`UPDATE ${sql(tables.runs)}
