@@ -80,7 +80,7 @@ export const answerReader = <S extends Schema.Constraint>(schema: S, isWrapped: 
         Result.isFailure(result) ? Effect.map(bare(json), Result.orElse(() => result)) : Effect.succeed(result)
     )
 
-  return ({ result, structuredOutput }: Turn): Effect.Effect<
+  return ({ result, structuredOutput, text: said }: Turn): Effect.Effect<
     Result.Result<Answer<S["Type"]>, Fault>,
     never,
     S["DecodingServices"]
@@ -89,7 +89,8 @@ export const answerReader = <S extends Schema.Constraint>(schema: S, isWrapped: 
     if (Predicate.isNotNullish(structuredOutput)) {
       return Effect.map((isWrapped ? unwrapped : bare)(structuredOutput), from("structured_output"))
     }
-    const text = result?.result ?? ""
+    const last = result?.result ?? ""
+    const text = last.trim() === "" ? said : last
     const found = jsonIn(text)
     return found._tag === "Json"
       ? Effect.map((isWrapped ? inText : bare)(found.json), from("text"))

@@ -18,6 +18,7 @@ import type { SessionHandle, SessionHandleOptions } from "../../../src/services/
 import { Sessions } from "../../../src/services/Sessions.ts"
 import { sessionId } from "../../support/fixtures.ts"
 import { accidents, make as makeMortal } from "../../support/mortalServer.ts"
+import * as Turns from "../../support/turns.ts"
 import { withWarnings } from "../../support/warnings.ts"
 
 const Person = Schema.Struct({ name: Schema.NonEmptyString, born: Schema.DateTimeUtcFromString })
@@ -65,6 +66,23 @@ describe("a typed answer", () => {
     ["a code block without a language, by tildes", inText(`~~~\n${JSON.stringify(ada)}\n~~~`), "text"],
     ["a text, where the structured output is null", { structuredOutput: null, result: JSON.stringify(ada) }, "text"]
   ]
+  const silent: ReadonlyArray<readonly [string, object]> = [
+    ["has none", { result: undefined }],
+    ["has null", { result: null }],
+    ["has an empty one", { result: "" }],
+    ["has a blank one", { result: " \n" }],
+    ["has no text", { result: { text: "Ada" } }]
+  ]
+  it.effect.each(silent)("is decoded out of the text of the agent, where that of the result %s", ([, fields]) => {
+    const says = { type: "assistant", message: { content: [{ type: "text", text: JSON.stringify(ada) }] } }
+    const { layer } = Turns.serving(Turns.turnOf(Turns.start, ["message", says], Turns.result(fields), Turns.done))
+    return Effect.gen(function*() {
+      const session = yield* (yield* Sessions).open({ agent: "extractor" })
+      const { from, value } = yield* session.askAs(Person, "Who is it?")
+      assert.deepStrictEqual([value, from], [decoded, "text"])
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  })
+
   it.effect.each(found)("is decoded out of %s", ([, reply, from]) =>
     Effect.gen(function*() {
       const { asked, result } = yield* withReplies([reply])((session) => session.askAs(Person, "Who is it?"))
