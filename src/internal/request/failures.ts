@@ -111,7 +111,10 @@ const millisOf = (header: string | undefined): Option.Option<number> =>
 export const sentAt = (headers: Headers.Headers): Option.Option<number> => millisOf(headers["date"])
 
 /** Seconds, or a date (RFC 9110, section 10.2.3), which is compared to the server's own clock where it has sent that. */
-const retryAfterOf = (headers: Headers.Headers, now: number) => {
+export const retryAfterOf = (
+  headers: Headers.Headers,
+  now: number
+): { readonly retryAfter?: Duration.Duration } => {
   const seconds = digitsOf(headers, "retry-after")
   if (seconds !== undefined) return { retryAfter: Duration.seconds(Number(seconds)) }
   return Option.match(millisOf(headers["retry-after"]), {

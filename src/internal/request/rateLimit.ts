@@ -12,6 +12,7 @@ import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { AshError } from "../../schema/AshError.ts"
 import { digitsOf } from "./exchange.ts"
+import { retryAfterOf } from "./failures.ts"
 import type { Attempt } from "./sending.ts"
 
 /** How many requests are sent before the server has reported how many are left: others may have used the window. */
@@ -28,9 +29,13 @@ const numberOf = (headers: Headers.Headers, name: string): number | undefined =>
   return digits !== undefined && digits.length < 10 ? Number(digits) : undefined
 }
 
-/** When there is room again as the server reports it, in seconds. */
-const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
-  numberOf(headers, "x-ratelimit-reset") ?? (status === 429 ? numberOf(headers, "retry-after") : undefined)
+/** When there is room again as the server reports it, in seconds, which it rounds up. */
+const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, now: number): number | undefined => {
+  const reset = numberOf(headers, "x-ratelimit-reset")
+  if (reset !== undefined || status !== 429) return reset
+  const { retryAfter } = retryAfterOf(headers, now)
+  return retryAfter === undefined ? undefined : Math.ceil(Duration.toSeconds(retryAfter))
+}
 
 const remainingOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
   status === 429 ? 0 : numberOf(headers, "x-ratelimit-remaining")
@@ -87,7 +92,7 @@ const notify = (window: Window) => {
   Deferred.doneUnsafe(waiting, Effect.void)
 }
 
-/** Learns from an answer what is left. */
+/** Learns from an answer what is left. Of one window that never grows: answers come in another order than requests are counted. */
 const observe = (
   { clock, window }: LimitedCall,
   order: number,
@@ -96,22 +101,17 @@ const observe = (
   if (order < window.lastReported) return
   window.lastReported = order
   const left = remainingOf(response)
-  const reset = resetOf(response)
+  const reset = resetOf(response, clock.currentTimeMillisUnsafe())
   // What does not report when there is room again, in a time that can be waited for, is not waited for. It is rounded up.
-  const isKnown = left !== undefined && reset !== undefined && reset - 1 <= Duration.toSeconds(window.longestWait)
-  window.remaining = isKnown ? Math.max(0, left - window.inFlight) : Infinity
-  window.resetAt = isKnown ? clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n : undefined
-}
-
-/** Learns from a refusal that has a time in another form, as a date for example; whether it is known when there is room again. */
-const observeRefusal = ({ clock, window }: LimitedCall, { reason, retryAfter }: AshError): boolean => {
-  if (reason._tag !== "RateLimited") return false
-  const { longestWait, resetAt } = window
-  if (resetAt === undefined && retryAfter !== undefined && Duration.isLessThanOrEqualTo(retryAfter, longestWait)) {
-    window.remaining = 0
-    window.resetAt = clock.currentTimeNanosUnsafe() + Duration.toNanosUnsafe(retryAfter)
+  const longest = Math.min(Duration.toSeconds(window.longestWait), Number.MAX_SAFE_INTEGER)
+  if (left === undefined || reset === undefined || reset - 1 > longest) {
+    window.remaining = Infinity
+    window.resetAt = undefined
+    return
   }
-  return window.resetAt !== undefined
+  const most = window.resetAt === undefined ? Infinity : window.remaining
+  window.remaining = Math.min(most, Math.max(0, left - window.inFlight))
+  window.resetAt = clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n
 }
 
 /** Waits for the answer to another call, which would show what is left; not for ever. */
@@ -205,7 +205,7 @@ export const make = (limited: string, longestWait: Duration.Duration): RateLimit
             Effect.andThen(around(counted(call, attempt))),
             Effect.ensuring(Effect.sync(() => giveBack(call))),
             Effect.catchIf(
-              (error) => refusals < maxRefusals && observeRefusal(call, error),
+              ({ reason }) => refusals < maxRefusals && reason._tag === "RateLimited" && window.resetAt !== undefined,
               () => pass(refusals + 1)
             )
           )

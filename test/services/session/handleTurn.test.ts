@@ -372,6 +372,61 @@ describe("the wait for a limit", () => {
   })
 })
 
+describe("a window of the server's limit", () => {
+  const create = Effect.flatMap(AshClient, ({ sessions }) => sessions.create({ agent: "demo" }))
+  const told = (left: number) =>
+    Server.json({ session }, 201, { "x-ratelimit-remaining": String(left), "x-ratelimit-reset": "900" })
+  const orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
+  const all = orders.flatMap((counted) => orders.map((answered) => [counted, answered] as const))
+
+  it.effect.each(all)(
+    "has no more room where it counts what was sent as %j, and answers as %j",
+    ([counted, answered]) => {
+      const answers = counted.map((left) => ({ left, isDue: Deferred.makeUnsafe<void>() }))
+      const waits = answers.map(({ isDue, left }): Server.Script => () =>
+        Effect.as(Deferred.await(isDue), told(left)())
+      )
+      const server = serverOf({ "POST sessions": Server.inOrder(told(3), ...waits, told(5)) })
+      return Effect.gen(function*() {
+        yield* create
+        const fibers = yield* Effect.replicateEffect(Effect.forkChild(create), 3)
+        yield* loops
+        for (const index of answered) {
+          const answer = answers[index]
+          if (answer !== undefined) yield* Deferred.succeed(answer.isDue, undefined)
+          yield* loops
+        }
+        for (const fiber of fibers) yield* Fiber.join(fiber)
+        const next = yield* Effect.forkChild(create)
+        yield* loops
+        assert.strictEqual(server.requests.length, 4)
+        next.interruptUnsafe()
+      }).pipe(Effect.provide(server.layer))
+    }
+  )
+
+  const date = new Date(600_000).toUTCString()
+  const refusals: ReadonlyArray<readonly [string, Record<string, string>]> = [
+    ["in seconds", { "retry-after": "600" }],
+    ["as a date", { date: new Date(0).toUTCString(), "retry-after": date }],
+    ["as a date by the clock of this program", { "retry-after": date }]
+  ]
+  it.effect.each(refusals)("that is refused with the time %s lets the others wait, too", ([, headers]) => {
+    const server = serverOf({
+      "POST sessions": Server.inOrder(told(1), Server.json({ error: "x" }, 429, headers), told(9))
+    })
+    return Effect.gen(function*() {
+      yield* create
+      const fibers = yield* Effect.replicateEffect(Effect.forkChild(create), 6)
+      yield* loops
+      assert.strictEqual(server.requests.length, 2)
+      yield* TestClock.adjust("11 minutes")
+      for (const fiber of fibers) yield* Fiber.join(fiber)
+      assert.strictEqual(server.requests.length, 8)
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
 describe("timeouts.done", () => {
   it.effect("that cannot be read is refused as the others are", () => {
     const server = serverOf({ "POST messages": turn })
