@@ -12,24 +12,31 @@ describe("usage and cost", () => {
     /** Tokens of the main loop, and of subagents. */
     readonly own: number
     readonly sub?: number
+    /** Of those of subagents, how many are of a model of their own. */
+    readonly other?: number
     readonly session?: string
     /** Whether the budget was used up: then the main loop counts none. */
     readonly isOver?: boolean
   }
-  const models = (tokens: number) => ({ claude: { inputTokens: tokens, outputTokens: tokens, costUSD: tokens / 10 } })
+  const countOf = (tokens: number) => ({ inputTokens: tokens, outputTokens: tokens, costUSD: tokens / 10 })
+  const models = (tokens: number, other = 0) => ({
+    claude: countOf(tokens - other),
+    ...(other === 0 ? {} : { haiku: countOf(other) })
+  })
   /** The results of turns, by an SDK that counts so. */
   const resultsOf = (counts: "turn" | "session", steps: ReadonlyArray<Step>) => {
-    const sums = new Map<string, number>()
-    return steps.map(({ isOver = false, own, session = "s", sub = 0 }) => {
-      const sum = (counts === "session" ? sums.get(session) ?? 0 : 0) + own + sub
-      sums.set(session, sum)
+    const sums = new Map<string, readonly [all: number, other: number]>()
+    return steps.map(({ isOver = false, other = 0, own, session = "s", sub = 0 }) => {
+      const [all, others] = (counts === "session" ? sums.get(session) : undefined) ?? [0, 0]
+      const [sum, otherSum] = [all + own + sub, others + other]
+      sums.set(session, [sum, otherSum])
       const tokens = isOver ? 0 : own
       return claudeMessageFromJson({
         ...result,
         session_id: session,
         total_cost_usd: sum / 10,
         usage: { input_tokens: tokens, output_tokens: tokens },
-        modelUsage: models(sum)
+        modelUsage: models(sum, otherSum)
       })
     })
   }
@@ -54,6 +61,22 @@ describe("usage and cost", () => {
     ["turns with subagents", [{ own: 10 }, { own: 20, sub: 5 }, { own: 30, sub: 7 }, { own: 5 }]],
     ["a restart", [{ own: 10 }, { own: 20, session: "t" }, { own: 3, session: "t" }]],
     ["a restart with a subagent", [{ own: 10 }, { own: 20 }, { own: 20, sub: 9, session: "t" }]],
+    ["a subagent of another model that uses more than the turn before", [{ own: 3 }, { own: 5, sub: 9, other: 9 }]],
+    ["the same, and more turns", [{ own: 3 }, { own: 5, sub: 50, other: 50 }, { own: 6 }, {
+      own: 7,
+      sub: 8,
+      other: 8
+    }]],
+    ["subagents that use as much as the agent", [{ own: 7, sub: 7, other: 7 }, { own: 7 }, {
+      own: 7,
+      sub: 7,
+      other: 7
+    }]],
+    ["subagents of both models", [{ own: 9, sub: 4, other: 1 }, { own: 5, sub: 3, other: 2 }, {
+      own: 20,
+      sub: 30,
+      other: 9
+    }]],
     ["a budget that is used up at first", [{ own: 14, isOver: true }]],
     ["a budget that is used up", [{ own: 35 }, { own: 20 }, { own: 14, isOver: true }]],
     ["a budget that is used up, and more", [{ own: 35 }, { own: 20 }, { own: 14, isOver: true }, { own: 8, sub: 2 }]]

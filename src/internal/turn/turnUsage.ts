@@ -104,6 +104,17 @@ const canBeSums = ({ tokens }: Growth, own: TokenUsage): boolean | undefined => 
   return used.length === 0 ? undefined : used.every(([, name]) => countOf(tokens, name) >= countOf(own, name))
 }
 
+/** Whether the main loop used just what one model counts, and not what one has grown by: sums would be more. */
+const isOfTurnAlone = ({ models }: Figures, before: Figures, own: TokenUsage): boolean => {
+  const isOneOf = (earlier: Figures["models"]) =>
+    Object.entries(models).some(([name, model]) =>
+      counters.every(([counter, total]) =>
+        (model[counter] ?? 0) - (earlier[name]?.[counter] ?? 0) === countOf(own, total)
+      )
+    )
+  return !isZero(own) && isOneOf({}) && !isOneOf(before.models)
+}
+
 const figuresOf = ({ modelUsage, session_id, total_cost_usd }: ResultMessage): Figures => {
   const figures = { session: present(session_id), models: modelUsage ?? {}, costUsd: total_cost_usd ?? undefined }
   return { ...figures, isWhole: hasTokens(figures) && figures.costUsd !== undefined }
@@ -147,7 +158,7 @@ export const usageOf = (result: ResultMessage, known: UsageBefore): TurnUsage & 
   if (isAnother) return answer("turn", counting(counts))
   const filled = (found: UsageBefore["counts"]): UsageBefore => ({ last: filledUp(now, last), counts: found })
   const growth = growthOf(now, last)
-  const canBe = canBeSums(growth, own)
+  const canBe = !isOfTurnAlone(now, last, own) && canBeSums(growth, own)
   if (growth.hasShrunk || canBe === false) {
     // Where the turn used nothing that can be compared, sums are not taken for anything else.
     return counts === "session" && canBe === undefined ? answer("session", known) : answer("turn", counting("turn"))
