@@ -194,8 +194,12 @@ export const make = (services: StepServices) => {
       yield* Patience.persistent(store.endRun(id, "cancelled", cancelled.message))
       return yield* cancelled
     }),
-    /** Gives back what a run holds. It is done again where a run ends twice, and looks at nothing but the tables. */
+    /**
+     * Gives back what a run holds that has ended by its row. The engine also asks for it where a run is cut off that goes on,
+     * as when shards move, and again where a run ends twice.
+     */
     release: Effect.fnUntraced(function*(id: string) {
+      if ((yield* Patience.persistent(store.findRun(id)))?.endedAt === null) return
       yield* endSessions(services, yield* Patience.persistent(store.sessionsOf(id)))
       yield* Patience.persistent(store.freePlace(id))
     })

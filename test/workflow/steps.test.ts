@@ -132,3 +132,23 @@ describe("what a run waits for", () => {
       assert.deepInclude(next, { decision: null, waitsFor: "and now?" })
     }).pipe(Effect.provide(world)))
 })
+
+describe("what a run holds", () => {
+  it.effect("is given back when the run has ended by its row, and not where the engine cuts it off that goes on", () =>
+    Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const store = yield* RunStore
+      for (const id of ["one", "two"]) yield* store.insertRun(run(id))
+      const { end, open, release, takePlace } = yield* runner({ maxRunning: 1 })
+      yield* takePlace("one")
+      const sessionId = yield* open({ id: "one", agent: "worker", steps: ["go"] }, 0)
+      yield* release("one")
+      assert.strictEqual((yield* sessions.get(sessionId)).status, "active")
+      assert.isFalse(yield* store.takePlace("two", 1))
+      yield* end("one", "failed", "why")
+      yield* release("one")
+      yield* release("one")
+      assert.strictEqual((yield* sessions.get(sessionId)).status, "ended")
+      assert.isTrue(yield* store.takePlace("two", 1))
+    }).pipe(Effect.provide(world)))
+})
