@@ -217,7 +217,8 @@ const batchesOf = (ofLayer: Budgets | undefined): Pick<Agents["Service"], "batch
         ofLayer,
         progress,
         ask,
-        open: (budget) => sessions.open({ ...session, agent }, { recovery: "restart", ...handle, budget })
+        open: (budget) =>
+          sessions.open({ ...session, agent }, { ...handle, recovery: handle?.recovery ?? "restart", budget })
       }, prompts)
     }))
   return {

@@ -117,7 +117,7 @@ describe("a batch", () => {
       const prompts = [{ content: "one", options: { model: "small" } }, "two", [{
         type: "text" as const,
         text: "three"
-      }]]
+      }], { content: "four", options: { model: undefined, maxTurns: undefined } }]
       yield* Stream.runDrain(agents.batch("demo", prompts, { sessions: 1, options: { model: "large", maxTurns: 3 } }))
       const rows = [{ name: "Ada" }, { name: "Alan" }]
       const results = yield* Stream.runCollect(
@@ -138,6 +138,7 @@ describe("a batch", () => {
         ["one", "small", 3],
         ["two", "large", 3],
         ["three", "large", 3],
+        ["four", "large", 3],
         ["0: Ada", undefined, undefined]
       ])
     }).pipe(Effect.provide(embedded())))
@@ -350,12 +351,16 @@ describe("a batch", () => {
     }
   )
 
-  it.effect("fails a prompt whose turn broke off, sends it no second time, and goes on", () => {
+  it.effect.each([
+    {},
+    { handle: {} },
+    { handle: { recovery: undefined, budget: undefined } }
+  ])("fails a prompt whose turn broke off, sends it no second time, and goes on (%j)", (options) => {
     const server = make({ retry: { times: 0 } })
     return Effect.gen(function*() {
       const agents = yield* Agents
       const prompts = ["one", "break", "two", "break", "three"]
-      const results = yield* Stream.runCollect(agents.batch("demo", prompts, { sessions: 1 }))
+      const results = yield* Stream.runCollect(agents.batch("demo", prompts, { ...options, sessions: 1 }))
       assert.deepStrictEqual(results.map(wordOf), [
         "You said: one",
         "StreamTruncated",

@@ -1,6 +1,7 @@
 /** Turns over prompts, one behind the other. */
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
+import { over } from "../../client/over.ts"
 import { refuseOption } from "../../internal/request/durations.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
@@ -37,7 +38,7 @@ export interface PromptWithOptions {
 /** The content and the options of a prompt. */
 export const promptOf = (prompt: Prompt, options: SendMessageOptions | undefined): Required<PromptWithOptions> =>
   Predicate.hasProperty(prompt, "content")
-    ? { content: prompt.content, options: { ...options, ...prompt.options } }
+    ? { content: prompt.content, options: over(options, prompt.options) }
     : { content: prompt, options }
 
 const operation = "SessionHandle.turns"
