@@ -27,7 +27,7 @@ const programs: ReadonlyArray<Program> = [
   { name: "effect-ash", code: entry("effect-ash"), whole: 159_000, beyondEffect: 85_500 },
   { name: "effect-ash/schema", code: entry("effect-ash/schema"), whole: 58_000, beyondEffect: 16_000 },
   { name: "effect-ash/node", code: entry("effect-ash/node"), platform: "node", whole: 418_500, beyondEffect: 90_000 },
-  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 156_500, beyondEffect: 84_500 },
+  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 157_000, beyondEffect: 84_500 },
   {
     name: "effect-ash/workflow",
     code: entry("effect-ash/workflow"),
@@ -36,13 +36,13 @@ const programs: ReadonlyArray<Program> = [
     beyondEffect: 92_000
   },
   { name: "effect-ash/ai", code: entry("effect-ash/ai"), whole: 159_500, beyondEffect: 80_500 },
-  { name: "effect-ash/web", code: entry("effect-ash/web"), whole: 170_500, beyondEffect: 81_000 },
+  { name: "effect-ash/web", code: entry("effect-ash/web"), whole: 170_500, beyondEffect: 81_500 },
   {
     name: "effect-ash/embedded",
     code: entry("effect-ash/embedded"),
     platform: "node",
     whole: 541_500,
-    beyondEffect: 122_500
+    beyondEffect: 123_000
   }
 ]
 
