@@ -197,6 +197,8 @@ const generateBlocks = (seed: number) => {
   const word = random() < 0.5 ? () => pick("a", "b", "ab", "a ") : () => `${id()};`
   const all: Array<Frame> = [["session_start", { sessionId }]]
   const said: Record<Kind, string> = { text: "", thinking: "" }
+  /** The texts of complete messages. */
+  const texts: Array<string> = []
   let toolUsed = false
   const jsonOf = ({ kind, text }: Block) =>
     kind === "tool" ? { type: "tool_use", id: "toolu_1", name: "Bash", input: {} } : { type: kind, [kind]: text }
@@ -213,6 +215,7 @@ const generateBlocks = (seed: number) => {
   const complete = (message: string, blocks: ReadonlyArray<Block>) => {
     for (const { kind, text } of blocks) if (kind === "thinking") all.push(["thinking_delta", { delta: text }])
     blocks.forEach(say)
+    for (const { kind, text } of blocks) if (kind === "text") texts.push(text)
     const content = blocks.map(jsonOf)
     const body = { id: message, role: "assistant", content }
     all.push(["message", { type: "assistant", message: body, parent_tool_use_id: null, uuid: id() }])
@@ -250,7 +253,7 @@ const generateBlocks = (seed: number) => {
     partial({ type: "message_stop" })
   }
   all.push(["message", result], ["done", { sessionId }])
-  return { all, said }
+  return { all, said, texts }
 }
 
 const withoutSpace = (text: string) => text.replace(/\s+/g, "")
@@ -327,11 +330,15 @@ describe("the agent's text", () => {
       Effect.gen(function*() {
         const failures: Array<string> = []
         for (let seed = 0; seed < size; seed++) {
-          const { all, said } = generateBlocks(seed)
+          const { all, said, texts } = generateBlocks(seed)
           const bytes = new TextEncoder().encode(frames(...all))
           const cut = 1 + (seed % bytes.length)
           const events = readTurn(Stream.make(bytes.slice(0, cut), bytes.slice(cut)))
           const { text, thinking } = yield* TurnStream.toTurn(events)
+          const deltas = yield* Stream.mkString(TurnStream.textDeltas(events))
+          for (const block of texts) {
+            if (!deltas.includes(block)) failures.push(`${seed}: ${JSON.stringify([deltas, block])} in pieces`)
+          }
           const transcript = Transcript.text(yield* Stream.runCollect(events)).split("\n")
           const lines = (isThinking: boolean) =>
             withoutSpace(

@@ -92,6 +92,7 @@ export class TextAccumulator {
   /** Those parts that no complete message has confirmed. */
   #pending: Array<Part> = []
   #pendingSize = 0
+  /** What is written on, as nothing was taken back behind it. */
   #last: Part | undefined
   #toolUsed = false
   #isRetried = false
@@ -144,7 +145,7 @@ export class TextAccumulator {
       part.isBehindTool = true
       this.#toolUsed = false
     }
-    this.#absorb(part, text)
+    if (!hasOthers) this.#absorb(part, text)
     const pieces = part.text
     const isLast = part === this.#last
     if (isFollowed && pieces.length > text.length && pieces.startsWith(text)) {
@@ -164,6 +165,7 @@ export class TextAccumulator {
     if (text.startsWith(pieces) && (isLast || text === pieces)) {
       if (text.length > written) this.#listener.written?.(this.#kind, text.slice(written), false)
     } else {
+      this.#last = part
       this.#listener.replaced?.(this.#kind, pieces, text)
     }
     this.#keep(part)
@@ -229,7 +231,7 @@ export class TextAccumulator {
   #drop(part: Part, abandoned: string) {
     this.#settle(part)
     this.#parts.splice(this.#parts.lastIndexOf(part), 1)
-    if (this.#last === part) this.#last = this.#parts.at(-1)
+    this.#last = undefined
     if (part.isBehindTool) this.#toolUsed = true
     this.#listener.replaced?.(this.#kind, abandoned, "")
   }
