@@ -883,6 +883,37 @@ describe("labels", () => {
       yield* Scope.close(scope, Exit.void)
     }).pipe(provideServer(echo)))
 
+  it.effect("do not have a session ended that came into use while its label was asked for", () => {
+    const asked = Latch.makeUnsafe()
+    const answer = Latch.makeUnsafe()
+    const label = { filename: "worker-1", mimeType: "application/vnd.effect-ash.label" }
+    const attachment = {
+      ...label,
+      id: otherId,
+      sessionId,
+      messageId: "unlinked",
+      size: 1,
+      createdAt: session.createdAt
+    }
+    const server = Server.make(({ method, path }) =>
+      path.endsWith("/attachments")
+        ? Effect.as(Effect.andThen(asked.open, answer.await), Server.json({ attachments: [attachment] })())
+        : path.endsWith("/exec")
+        ? Effect.never
+        : Server.json(method === "GET" && path === "/api/sessions" ? { sessions: [session] } : { session })()
+    )
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      yield* TestClock.setTime(Date.parse(session.createdAt) + 7_200_000)
+      const sweeping = yield* Effect.forkChild(sessions.sweep({ label: "worker-1", olderThan: "1 hour" }))
+      yield* asked.await
+      yield* Effect.forkChild(sessions.exec(sessionId, "ls"), { startImmediately: true })
+      yield* answer.open
+      assert.deepStrictEqual(yield* Fiber.join(sweeping), [])
+      assert.lengthOf(server.requests.filter(({ method }) => method === "DELETE"), 0)
+    }).pipe(Effect.provide(server.layer))
+  })
+
   it.effect.each([Number.NaN, -1, Infinity])("are not swept by an age of %d", (olderThan) =>
     Effect.gen(function*() {
       const error = yield* Effect.flip((yield* Sessions).sweep({ label: "worker-1", olderThan }))

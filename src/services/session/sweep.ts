@@ -46,15 +46,15 @@ const checkAge = (olderThan: Duration.Input) =>
     () => refuseOption("Sessions.sweep", "olderThan", "a finite duration")
   )
 
-/** Ends a session of the label; none that was deleted meanwhile, with its agent. */
+/** Ends a session of the label; none that was deleted meanwhile, with its agent, or that has come into use. */
 const endIfMarked = (
-  { attachments, end }: SessionsParts,
+  { attachments, end, gates }: SessionsParts,
   id: string,
   label: string
 ): Effect.Effect<Option.Option<Session>, AshError> =>
   attachments.list(id).pipe(
     Effect.flatMap((files) =>
-      files.some(({ filename, mimeType }) => filename === label && mimeType === labelType)
+      files.some(({ filename, mimeType }) => filename === label && mimeType === labelType) && !isOpen(gates, id)
         ? Effect.asSome(end(id))
         : Effect.succeedNone
     ),
