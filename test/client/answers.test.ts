@@ -387,7 +387,10 @@ describe.each(clientNames)("the type and the status of an answer (%s)", (client)
     "text/event-stream;charset=utf-8",
     "text/event-stream, text/event-stream; charset=utf-8",
     "text/event-stream; x=\"a,b\"",
-    "text/event-stream ; x=\"a;b\""
+    "text/event-stream ; x=\"a;b\"",
+    "text/event-stream; x=\"a\\\"b,c\"",
+    // Without its end, a quoted value goes to the end of the header, as in browsers.
+    "text/event-stream; x=\"a,b"
   ])("%s is an event stream", (type) =>
     Effect.gen(function*() {
       assert.strictEqual((yield* send(200, type, turn)).length, 2)

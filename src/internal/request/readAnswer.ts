@@ -14,7 +14,7 @@ import type { Answered } from "./sending.ts"
 
 /** Whether a header has that type and no other. Types are compared by type and subtype alone. */
 const hasType = (header: string | undefined, mediaType: string) =>
-  header === mediaType || (header ?? "").replaceAll(/"(?:[^"\\]|\\.)*"/g, "").split(",")
+  header === mediaType || (header ?? "").replaceAll(/"(?:[^"\\]|\\.)*"?/g, "").split(",")
     .every((type) => type.split(";")[0]?.trim().toLowerCase() === mediaType)
 
 /** Why a response cannot be read as its schema has it. */
