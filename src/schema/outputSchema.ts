@@ -158,7 +158,7 @@ export const objectionsTo = (root: Schema.JsonObject): ReadonlyArray<Objection> 
     }
     return schema
   }
-  visit(root, "")
+  if (Result.isFailure(Result.try(() => visit(root, "")))) found.push({ at: "", why: "it has too many levels" })
   return found
 }
 

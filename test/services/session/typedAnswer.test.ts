@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as Stream from "effect/Stream"
@@ -405,6 +406,19 @@ describe("an outputFormat by hand", () => {
       assert.lengthOf(warnings, 1)
       assert.match(warnings[0] ?? "", /`format`.*\/schema\/properties\/born\/format/)
       assert.isUndefined(result.structuredOutput)
+    }))
+
+  it.effect("of any number of levels is sent, or refused by its name", () =>
+    Effect.gen(function*() {
+      const { layer } = Turns.serving(Turns.whole)
+      const session = yield* Effect.provide(Effect.map(Sessions, (all) => all.attach(sessionId)), layer)
+      for (const levels of [10, 300, 1000, 2000, 3000, 4000, 6000, 9000, 20_000]) {
+        let schema: Schema.JsonObject = {}
+        for (let level = 0; level < levels; level++) schema = { not: schema }
+        const asked = session.ask("Who is it?", { outputFormat: { type: "json_schema", schema } })
+        const { result } = yield* withWarnings(Effect.result(asked))
+        if (Result.isFailure(result)) assert.instanceOf(result.failure.reason, InvalidRequest)
+      }
     }))
 
   it.effect("that servers take is not", () =>
