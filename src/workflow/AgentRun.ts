@@ -113,7 +113,7 @@ export const AgentRunPayload = Schema.Struct({
   /** Paths of the files that the result names, which must be there behind the last turn. */
   collect: omittable(Schema.Array(FilePath)),
   /**
-   * What to do where it is not known what became of a turn, as the process that was at it died:
+   * What to do where it is not known what became of a turn, as the process that was at it died, or it took too long:
    *
    * - `"fail"`: fail with `TurnOutcomeUnknown`.
    * - `"repeatTurn"`: ask the same in a fresh session, which has no memory of earlier turns and only the files brought in.

@@ -1,4 +1,5 @@
 /** Ends what runs here of runs that are cancelled: one look at the database for all of them. */
+import * as Array from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -14,6 +15,9 @@ export interface Cancellations {
   ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RunCancelled, R>
 }
 
+/** Ids in a statement: drivers take some 32,000 parameters, and more runs than that may be queued here. */
+const mostIds = 1000
+
 /** Looks at the runs that are under way here, as long as there are any. */
 export const make = (
   store: RunStore["Service"],
@@ -22,8 +26,10 @@ export const make = (
   Effect.gen(function*() {
     const watched = new Map<string, Set<Deferred.Deferred<never, RunCancelled>>>()
     const look = Effect.gen(function*() {
-      for (const id of yield* Patience.persistent(store.cancelled([...watched.keys()]))) {
-        for (const end of watched.get(id) ?? []) Deferred.doneUnsafe(end, Effect.fail(new RunCancelled({ id })))
+      for (const ids of Array.chunksOf(watched.keys(), mostIds)) {
+        for (const id of yield* Patience.persistent(store.cancelled(ids))) {
+          for (const end of watched.get(id) ?? []) Deferred.doneUnsafe(end, Effect.fail(new RunCancelled({ id })))
+        }
       }
     })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), look)))

@@ -31,7 +31,7 @@ import { type Plan, planOf, type Plans, stepOf } from "./Plan.ts"
 import { RunCancelled, RunRejected } from "./RunErrors.ts"
 import type { RunSteps } from "./RunSteps.ts"
 import { nothingSpent, spend, type Spent } from "./runUsage.ts"
-import type { TurnKey } from "./store/RunStore.ts"
+import type { RunRow, TurnKey } from "./store/RunStore.ts"
 
 /** What runs are run with. */
 export interface RunParts {
@@ -44,16 +44,23 @@ export interface RunParts {
 /** What one run is run with, one time. */
 interface BodyParts extends RunParts {
   readonly handover: Handover.Handover
+  readonly createdAt: number
 }
 
 const nameOf = ({ generation, step }: Pick<TurnKey, "generation" | "step">) => `${generation}/${step}`
 
+/**
+ * What a step waits for. The engine remembers for a time what was decided, also when the run was purged: a run of the same id
+ * that is started then must not take it for its own.
+ */
+type Wait = Pick<RunRow, "createdAt" | "generation" | "step">
+
 /** The approval that a step waits for. */
-export const approvalOf = (key: Pick<TurnKey, "generation" | "step">) =>
-  DurableDeferred.make(`approval/${nameOf(key)}`, { success: Decision })
+export const approvalOf = (wait: Wait) =>
+  DurableDeferred.make(`approval/${nameOf(wait)}/${wait.createdAt}`, { success: Decision })
 
 /** The timer that a step waits for. */
-export const timerOf = (key: Pick<TurnKey, "generation" | "step">) => `sleep/${nameOf(key)}`
+export const timerOf = (wait: Wait) => `sleep/${nameOf(wait)}/${wait.createdAt}`
 
 /** An activity whose body is not run again where it is interrupted from inside: that would send its message again. */
 const activity = <S extends Schema.Constraint, R>(
@@ -117,15 +124,15 @@ const open = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayl
 
 /** Waits for an approval, or for a time. */
 const wait = Effect.fnUntraced(function*(parts: BodyParts, key: TurnKey, step: Approval | Sleep) {
-  const { steps } = parts
+  const { createdAt, steps } = parts
   const { runId } = key
   const isApproval = step._tag === "Approval"
   const what = isApproval ? step.message : "a time"
   const isOn = yield* activity(parts, `wait/${nameOf(key)}`, Schema.Boolean, steps.wait(key, what, isApproval))
   if (!isOn) return yield* new RunCancelled({ id: runId })
   const decision = isApproval
-    ? yield* DurableDeferred.await(approvalOf(key))
-    : yield* DurableClock.sleep({ name: timerOf(key), duration: step.duration, inMemoryThreshold: 0 })
+    ? yield* DurableDeferred.await(approvalOf({ ...key, createdAt }))
+    : yield* DurableClock.sleep({ name: timerOf({ ...key, createdAt }), duration: step.duration, inMemoryThreshold: 0 })
   yield* activity(parts, `goOn/${nameOf(key)}`, Schema.Void, steps.goOn(key))
   if (decision?._tag === "Rejected") {
     return yield* new RunRejected({ id: runId, approval: what, reason: decision.reason })
@@ -234,7 +241,7 @@ export const make = (parts: RunParts) =>
     const handover = Handover.make(sharding, executionId)
     yield* Workflow.addFinalizer(() => steps.release(id))
     return yield* steps.begin({ id, executionId, payloadHash: hash, agent }).pipe(
-      Effect.andThen(runAll({ ...parts, handover }, payload)),
+      Effect.flatMap((createdAt) => runAll({ ...parts, handover, createdAt }, payload)),
       Effect.tap(() => steps.end(id, "succeeded", null)),
       handover.whileOwned,
       Effect.catchCause((cause) => {

@@ -31,7 +31,7 @@ export class TurnOutcomeUnknown extends Schema.TaggedError<TurnOutcomeUnknown>()
   afterSequence: Schema.Finite
 }) {
   override readonly message: string =
-    `what became of step ${this.step} of the run ${this.runId} is not known, as the connection to its turn was lost; it was ` +
+    `what became of step ${this.step} of the run ${this.runId} is not known, as its end was not received; it was ` +
     `not sent again. Look at the messages behind ${this.afterSequence} of the session ${this.sessionId}, or start runs with ` +
     "whenUnknown to have them repeat"
 }

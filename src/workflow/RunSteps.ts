@@ -150,9 +150,9 @@ export const make = (services: StepServices) => {
   const update = (key: TurnKey, patch: RunPatch) => Patience.persistent(store.updateRun(key, patch))
   const takePlace = makePlaces(services)
   return {
-    /** Counts that a run is begun, before anything of it is done. */
+    /** Counts that a run is begun, before anything of it is done, and answers when it was created. */
     begin: Effect.fnUntraced(function*(run: Parameters<typeof store.beginRun>[0]) {
-      const { attempts, cancelledAt, endedAt, state } = yield* Patience.persistent(store.beginRun(run))
+      const { attempts, cancelledAt, createdAt, endedAt, state } = yield* Patience.persistent(store.beginRun(run))
       // A run that has ended is begun again where its process died before the engine knew: it must come to the same end.
       if (state === "cancelled" || (cancelledAt !== null && endedAt === null)) {
         return yield* new RunCancelled({ id: run.id })
@@ -160,6 +160,7 @@ export const make = (services: StepServices) => {
       if (attempts > settings.maxAttempts && state !== "succeeded") {
         return yield* new TooManyAttempts({ id: run.id, attempts: settings.maxAttempts })
       }
+      return createdAt
     }),
     takePlace,
     /** Asks a plan, as long as the run is not cancelled. */

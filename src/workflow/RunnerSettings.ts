@@ -6,7 +6,10 @@ import { SettingsRefused } from "./RunErrors.ts"
 
 /** How runs are run. */
 export interface RunSettings {
-  /** The longest turn. One that takes longer fails, as `timeouts.turn` of a session does. @default "10 minutes" */
+  /**
+   * The longest turn. One that takes longer is read no further: what the server has of it is looked up then, and without an end
+   * within `settleTime` it is one of which it is not known what became. @default "10 minutes"
+   */
   readonly longestTurn?: Duration.Input | undefined
   /**
    * How old the claim of a turn may be when its message goes out; older, it is claimed anew. Twice as long after a claim,

@@ -400,6 +400,29 @@ describe("what is seen of runs", () => {
     }).pipe(Effect.provide(layer())))
 })
 
+describe("a run of the id of one that was purged", () => {
+  const waits: ReadonlyArray<readonly [string, Step, Step]> = [
+    ["an approval", approval("go on?"), approval("go on?")],
+    ["a time", sleep(1), sleep("1 hour")]
+  ]
+
+  it.live.each(waits)("waits for %s of its own", ([, before, step]) =>
+    Effect.gen(function*() {
+      const runs = yield* AgentRuns
+      yield* start({ steps: ["first", before] })
+      const { token } = yield* until(({ endedAt, token }) => token !== undefined || endedAt !== undefined)
+      if (token !== undefined) yield* runs.approve(token)
+      yield* result()
+      assert.strictEqual(yield* runs.purge({ olderThan: 0 }), 1)
+      yield* start({ steps: ["first", step] })
+      yield* until(({ endedAt, state }) => state === "waiting" || endedAt !== undefined)
+      yield* Effect.sleep(50)
+      assert.deepInclude(yield* status(), { state: "waiting", endedAt: undefined })
+      yield* runs.cancel("one")
+      assert.strictEqual((yield* Effect.flip(result()))._tag, "RunCancelled")
+    }).pipe(Effect.provide(layer())))
+})
+
 describe("what goes wrong at the server", () => {
   it.live("ends a run whose agent is deleted between its turns", () =>
     Effect.gen(function*() {

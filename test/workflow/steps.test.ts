@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -150,5 +151,32 @@ describe("what a run holds", () => {
       yield* release("one")
       assert.strictEqual((yield* sessions.get(sessionId)).status, "ended")
       assert.isTrue(yield* store.takePlace("two", 1))
+    }).pipe(Effect.provide(world)))
+})
+
+describe("a cancellation", () => {
+  it.effect("is seen however many runs are queued here", () =>
+    Effect.gen(function*() {
+      const cancelled = new Set<string>()
+      const store: RunStore["Service"] = {
+        ...(yield* RunStore),
+        cancelled: (ids) =>
+          ids.length > 1000
+            ? Effect.die("too many variables")
+            : Effect.succeed(ids.filter((id) => cancelled.has(id)))
+      }
+      const { orCancelled } = yield* Cancellations.make(store, Duration.seconds(1))
+      const fibers = yield* Effect.forEach(Array.from({ length: 2500 }, (_, index) => `${index}`), (id) =>
+        Effect.forkChild(orCancelled(id)(Effect.never)))
+      yield* TestClock.adjust("1 second")
+      for (const id of ["0", "2499"]) {
+        cancelled.add(id)
+      }
+      yield* TestClock.adjust("1 second")
+      const ended = fibers.flatMap((fiber, index) =>
+        fiber.pollUnsafe() === undefined ? [] : [index]
+      )
+      assert.deepStrictEqual(ended, [0, 2499])
+      yield* Fiber.interruptAll(fibers)
     }).pipe(Effect.provide(world)))
 })
