@@ -1,6 +1,6 @@
 /** A turn for a browser: server-sent events, as a `Response` of the platform or one of Effect's. */
 import * as Context from "effect/Context"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
@@ -17,7 +17,7 @@ export interface EventStream<R = never> {
 
 /** How a turn is answered. */
 export interface EventStreamOptions {
-  /** After how long without an event a comment is sent, so that proxies keep the connection. @default "15 seconds" */
+  /** How often a comment is sent, so that proxies keep the connection; 0 and Infinity send none. @default "15 seconds" */
   readonly keepAlive?: Duration.Input | undefined
 }
 
@@ -36,19 +36,21 @@ export const make = <R>(
   frames: Stream.Stream<string, never, R>,
   { keepAlive = "15 seconds" }: EventStreamOptions,
   headers: Readonly<Record<string, string>> = {}
-): EventStream<R> => ({
-  headers: {
-    "content-type": "text/event-stream; charset=utf-8",
-    // A proxy that compresses or buffers holds events back.
-    "cache-control": "no-cache, no-transform",
-    "x-accel-buffering": "no",
-    ...headers
-  },
-  body: frames.pipe(
-    Stream.merge(Stream.drop(Stream.as(Stream.tick(keepAlive), comment), 1), { haltStrategy: "left" }),
-    Stream.encodeText
-  )
-})
+): EventStream<R> => {
+  const interval = Duration.fromInputUnsafe(keepAlive)
+  const comments = Stream.drop(Stream.as(Stream.tick(interval), comment), 1)
+  const isKept = Duration.isGreaterThan(interval, Duration.zero) && Duration.isFinite(interval)
+  return {
+    headers: {
+      "content-type": "text/event-stream; charset=utf-8",
+      // A proxy that compresses or buffers holds events back.
+      "cache-control": "no-cache, no-transform",
+      "x-accel-buffering": "no",
+      ...headers
+    },
+    body: Stream.encodeText(isKept ? Stream.merge(frames, comments, { haltStrategy: "left" }) : frames)
+  }
+}
 
 /** The answer as a `Response`: for `fetch` handlers, as those of Hono, Next, Bun and Deno. */
 export const toResponse = ({ body, headers }: EventStream): Response =>

@@ -8,6 +8,7 @@ import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -66,6 +67,7 @@ const answerTo = (error: Failure) =>
 const answered = <R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Failure, R>) =>
   answer.pipe(
     Effect.tapError((error) => error instanceof AshError ? Effect.logWarning(error.message) : Effect.void),
+    Effect.tapDefect((defect) => Effect.logError("a route of a chat failed", defect)),
     Effect.catch((error) => Effect.succeed(answerTo(error)))
   )
 
@@ -114,7 +116,8 @@ export const layer = <E, R>(
     /** The one who asks: who may not learns nothing of what is taken, or there. */
     const userOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
       const user = yield* Effect.mapError(authorize(request), refused(401, notSignedIn))
-      return user === undefined || user === "" ? yield* refused(401, notSignedIn)() : user
+      // Of a program without types it may be anything, such as the null of a database.
+      return Predicate.isString(user) && user !== "" ? user : yield* refused(401, notSignedIn)()
     })
 
     const send = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {

@@ -321,6 +321,21 @@ describe("the history", () => {
 })
 
 describe("a user", () => {
+  // What programs without types have for nobody, and for what is no id.
+  const nobody: ReadonlyArray<unknown> = [undefined, null, "", false, true, 0, 7, NaN, {}, { id: "ada" }, [], ["ada"]]
+  it.each(nobody.map((user) => [JSON.stringify(user), user] as const))("that is %s is refused", (_, user) => {
+    const authorize = () => {
+      const untyped: { readonly user?: string } = JSON.parse(JSON.stringify({ user }))
+      return untyped.user
+    }
+    return withChat(echo, { authorize }, async (handler, statuses) => {
+      for (const request of [postOf(body), new Request("http://page.test/api/chat/a")]) {
+        assert.strictEqual((await handler(request)).status, 401)
+      }
+      assert.deepStrictEqual(await statuses(), [])
+    })
+  })
+
   it("is asked for once by each request", () => {
     let asked = 0
     const authorize = () => {

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Schema from "effect/Schema"
@@ -88,4 +89,19 @@ describe("toServerSentEvents", () => {
       assert.include(first, "event: session_start\n")
       assert.deepStrictEqual(comments, [": keep-alive\n\n", ": keep-alive\n\n"])
     }))
+
+  it.effect.each<Duration.Input>([0, "0 seconds", -1, Infinity])(
+    "with %s between them no comments are sent",
+    (keepAlive) =>
+      Effect.gen(function*() {
+        const slow = Stream.concat(
+          Stream.fromIterable(events.slice(0, 1)),
+          Stream.fromEffect(Effect.as(Effect.sleep("1 hour"), { _tag: "Done", sessionId: "s" } as const))
+        )
+        const { body } = toServerSentEvents(slow, { keepAlive })
+        const reading = yield* Effect.forkChild(Stream.mkString(Stream.decodeText(body)))
+        yield* TestClock.adjust("1 hour")
+        assert.notInclude(yield* Fiber.join(reading), "keep-alive")
+      })
+  )
 })
