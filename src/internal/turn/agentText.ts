@@ -171,10 +171,9 @@ export class AgentText {
     return this.#isMixed
   }
 
-  /** Takes out what no complete message has confirmed of the messages before the present one, or of that too. */
-  takePending(isAll: boolean): { readonly text: string; readonly thinking: string } {
-    if (isAll) this.settle()
-    const except = isAll ? undefined : this.#message
+  /** Takes out what no complete message has confirmed of the messages before the present one. */
+  takePending(): Pick<AgentText, "text" | "thinking"> {
+    const except = this.#message
     return { text: this.#text.takePending(separator, except), thinking: this.#thinking.takePending(separator, except) }
   }
 

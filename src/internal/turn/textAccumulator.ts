@@ -216,7 +216,7 @@ export class TextAccumulator {
   }
 
   /** Takes out what no complete message has confirmed, but for what belongs to one. */
-  takePending(separator: string, except?: StartedMessage): string {
+  takePending(separator: string, except: StartedMessage): string {
     return joined(this.#dropAll(({ message }) => message !== except), separator)
   }
 

@@ -139,15 +139,18 @@ export class Conversation {
     }
   }
 
+  #addAll(entries: ReadonlyArray<PlainEntry>, parent?: string) {
+    for (const entry of entries) this.#add(entry, parent)
+  }
+
   /** The call that started a subagent. */
   #callOf(parent: string | undefined): OpenCall | undefined {
     return parent === undefined ? undefined : this.#calls.get(parent)?.at(-1)
   }
 
-  /** Ends the turn before: what it did not complete stays as it is. */
+  /** Ends the turn before. */
   #end() {
-    this.#takePending(true)
-    this.#words = new AgentText({ keepsText: false })
+    this.#endWords()
     this.#done.push(...this.#entries)
     this.#entries = []
     this.#calls.clear()
@@ -167,11 +170,13 @@ export class Conversation {
       case "User":
         return isNew ? this.#takeUser(message) : undefined
       case "Result": {
-        this.#takePending(true)
+        this.#endWords()
         const text = this.#hasText ? "" : message.result ?? ""
         const outcome = outcomeOf(message)
-        for (const entry of outcome._tag === "Success" ? said("Text", text) : endOf(outcome)) this.#add(entry)
-        for (const entry of structuredOf(message.structured_output)) this.#add(entry)
+        this.#addAll([
+          ...(outcome._tag === "Success" ? said("Text", text) : endOf(outcome)),
+          ...structuredOf(message.structured_output)
+        ])
         return this.#end()
       }
     }
@@ -179,14 +184,20 @@ export class Conversation {
 
   #takeAssistant(message: Extract<ClaudeMessage, { readonly _tag: "Assistant" }>) {
     const parent = present(message.parent_tool_use_id)
-    if (parent === undefined) this.#takePending(false)
+    if (parent === undefined) this.#addPending(this.#words.takePending())
     for (const block of blocksOf(message)) this.#takeBlock(block, parent)
   }
 
-  /** What was written of messages that never came: of those before the present one, or of that too. */
-  #takePending(isAll: boolean) {
-    const { text, thinking } = this.#words.takePending(isAll)
-    for (const entry of [...said("Thinking", thinking), ...said("Text", text)]) this.#add(entry)
+  /** What it did not complete stays as it is. */
+  #endWords() {
+    this.#words.settle()
+    this.#addPending(this.#words)
+    this.#words = new AgentText({ keepsText: false })
+  }
+
+  /** Adds what was written of messages that never came. */
+  #addPending({ text, thinking }: Pick<AgentText, "text" | "thinking">) {
+    this.#addAll([...said("Thinking", thinking), ...said("Text", text)])
     this.#hasText ||= text.trim() !== ""
   }
 
@@ -194,11 +205,9 @@ export class Conversation {
     switch (block._tag) {
       case "Text":
         this.#hasText ||= parent === undefined && block.text.trim() !== ""
-        for (const entry of said("Text", block.text)) this.#add(entry, parent)
-        return
+        return this.#addAll(said("Text", block.text), parent)
       case "Thinking":
-        for (const entry of said("Thinking", block.thinking)) this.#add(entry, parent)
-        return
+        return this.#addAll(said("Thinking", block.thinking), parent)
       case "ToolUse":
         return this.#call({ id: block.id ?? "", name: block.name ?? "", input: block.input ?? null }, parent)
       case "ToolResult":
@@ -248,11 +257,11 @@ export class Conversation {
   /** A turn as one value: it has no order of texts and calls, so the calls come first. */
   #takeTurn(turn: Turn) {
     this.#end()
-    for (const entry of said("Thinking", turn.thinking)) this.#add(entry)
+    this.#addAll(said("Thinking", turn.thinking))
     const calls = turn.toolCalls.map((call) => this.#call(call, call.parentToolUseId))
     calls.forEach((call, index) => call.result = turn.toolCalls[index]?.result)
-    for (const entry of said("Text", turn.text === "" ? turn.result?.result ?? "" : turn.text)) this.#add(entry)
-    for (const entry of [...endOf(turn.outcome), ...structuredOf(turn.structuredOutput)]) this.#add(entry)
+    this.#addAll(said("Text", turn.text === "" ? turn.result?.result ?? "" : turn.text))
+    this.#addAll([...endOf(turn.outcome), ...structuredOf(turn.structuredOutput)])
     this.#end()
   }
 }
