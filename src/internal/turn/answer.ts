@@ -28,15 +28,28 @@ export interface Fault {
 const issueLimit = 50
 
 // A message that a check or a transformation makes may have the value in it: only what stands in the schema is taken.
+const expecting = (expected: unknown) =>
+  Predicate.isString(expected) ? `Expected ${expected}` : "Expected a valid value"
+
 const format = SchemaIssue.makeFormatterStandardSchemaV1({
   leafHook: (issue) => {
-    if (issue._tag !== "InvalidValue") return SchemaIssue.defaultLeafHook(issue)
-    const expected = issue.annotations?.["expected"]
-    return Predicate.isString(expected) ? `Expected ${expected}` : "Expected a valid value"
+    switch (issue._tag) {
+      case "InvalidType":
+        return SchemaIssue.defaultLeafHook(new SchemaIssue.InvalidType(issue.ast))
+      case "MissingKey":
+        return SchemaIssue.defaultLeafHook(issue)
+      case "OneOf":
+        return "Expected exactly one member to match"
+      default:
+        return expecting(issue._tag === "InvalidValue" ? issue.annotations?.["expected"] : undefined)
+    }
   },
-  checkHook: ({ filter }) => {
-    const said = filter.annotations?.message
-    return Predicate.isString(said) ? said : undefined
+  checkHook: ({ filter, issue }) => {
+    const { expected, message } = filter.annotations ?? {}
+    if (Predicate.isString(message)) return message
+    return issue._tag === "InvalidValue" && issue.annotations?.["expected"] !== undefined
+      ? expecting(expected)
+      : undefined
   }
 })
 

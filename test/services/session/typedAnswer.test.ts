@@ -4,10 +4,12 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaIssue from "effect/SchemaIssue"
 import * as Stream from "effect/Stream"
 import { inspect } from "node:util"
 import { RequestOptions, type RequestOptionsInput } from "../../../src/client/RequestOptions.ts"
@@ -216,6 +218,41 @@ describe("a typed answer", () => {
       assert.notInclude(result.reason.issues.map(({ message }) => message).join(), "SECRET")
       assert.deepStrictEqual(result.reason.issues.map(({ path }) => path), [["a"], ["b"], ["c", "SECRET"]])
     }))
+
+  const reported = { reportInput: true }
+  const own: ReadonlyArray<readonly [string, (value: string) => SchemaIssue.Issue]> = [
+    ["a message", (value) => new SchemaIssue.InvalidValue({ message: value })],
+    ["what was expected, and the value", (value) => new SchemaIssue.InvalidValue({ message: value }, value, reported)],
+    ["a refusal", (value) => new SchemaIssue.Forbidden({ message: value })],
+    ["the type, and the value", (value) => new SchemaIssue.InvalidType(Schema.Finite.ast, value, reported)],
+    ["a key", (value) => new SchemaIssue.UnexpectedKey(Schema.Finite.ast, value, reported)],
+    ["a member", (value) => new SchemaIssue.OneOf(Schema.Union([Schema.Finite]).ast, [], value, reported)],
+    ["a place", (value) => new SchemaIssue.Pointer(["at"], new SchemaIssue.Forbidden({ message: value }))]
+  ]
+  it.effect.each(own)(
+    "a check or a transformation that reports %s puts no value into an issue",
+    ([, issueOf]) =>
+      Effect.gen(function*() {
+        const check = Schema.makeFilter(issueOf, { toJsonSchema: () => ({}) })
+        const Odd = Schema.Struct({
+          a: Schema.String.check(check),
+          b: Schema.String.pipe(Schema.decodeTo(Schema.String, {
+            decode: SchemaGetter.fail<string, string>((text) => issueOf(Option.getOrElse(text, () => ""))),
+            encode: SchemaGetter.passthrough()
+          })),
+          c: Schema.String.pipe(Schema.decodeTo(Schema.String, {
+            decode: SchemaGetter.forbidden<string, string>((text) => `not ${Option.getOrElse(text, () => "")}`),
+            encode: SchemaGetter.passthrough()
+          }))
+        })
+        const { result } = yield* withReplies([structured({ a: "SECRET", b: "SECRET", c: "SECRET" })])((session) =>
+          Effect.flip(session.askAs(Odd, "x", { retries: 0 }))
+        )
+        assert.instanceOf(result.reason, AnswerInvalid)
+        assert.notInclude(JSON.stringify(result.reason.issues), "SECRET")
+        assert.deepStrictEqual(result.reason.issues.map(({ path }) => path[0]), ["a", "b", "c"])
+      })
+  )
 
   it.effect("needs the services of its schema", () =>
     Effect.gen(function*() {
