@@ -113,6 +113,7 @@ const check = async () => {
     assert.deepEqual(readdirSync(temporary), [])
   }
 
+  const foreign = ["--port", "0", "--key", "key", "--host", "192.0.2.1"]
   const server = start("--port", "0")
   const [, port] = await server.prints(/:(\d+)\nASH_API_KEY=/)
   await refuses(
@@ -121,6 +122,7 @@ const check = async () => {
     port!
   )
   await refuses(/--what/, "--what")
+  await refuses(/^effect-ash: cannot listen on port 0 of 192\.0\.2\.1: .*; choose another with --host\n$/, ...foreign)
   await refuses(/^effect-ash: --quirks takes .*mixTurns/, "--port", "0", "--quirks", "mix=true")
   await refuses(/is no agent: it has no CLAUDE\.md/, "--port", "0", "--agent", folder)
   await refuses(/could not be read/, "--port", "0", "--agent", join(root, "nowhere"))

@@ -104,7 +104,8 @@ const listening = (host: string, port: number) => (cause: Cause.Cause<unknown>) 
   if (Cause.hasInterrupts(cause) || !(error instanceof HttpServerError.ServeError)) return undefined
   const code = Predicate.hasProperty(error.cause, "code") ? error.cause.code : undefined
   const why = code === "EADDRINUSE" ? "it is in use" : lineOf(error.cause)
-  return new CommandError({ message: `cannot listen on port ${port} of ${host}: ${why}; choose another with --port` })
+  const flag = code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN" ? "--host" : "--port"
+  return new CommandError({ message: `cannot listen on port ${port} of ${host}: ${why}; choose another with ${flag}` })
 }
 
 /** The command. */
