@@ -29,12 +29,10 @@ const numberOf = (headers: Headers.Headers, name: string): number | undefined =>
   return digits !== undefined && digits.length < 10 ? Number(digits) : undefined
 }
 
-/** When there is room again as the server reports it, in seconds, which it rounds up. */
-const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, now: number): number | undefined => {
-  const reset = numberOf(headers, "x-ratelimit-reset")
-  if (reset !== undefined || status !== 429) return reset
-  const { retryAfter } = retryAfterOf(headers, now)
-  return retryAfter === undefined ? undefined : Math.ceil(Duration.toSeconds(retryAfter))
+/** When there is room again as the server reports it, in seconds, which it rounds up; infinite where it does not. */
+const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, now: number): number => {
+  const { retryAfter = Duration.infinity } = status === 429 ? retryAfterOf(headers, now) : {}
+  return numberOf(headers, "x-ratelimit-reset") ?? Math.ceil(Duration.toSeconds(retryAfter))
 }
 
 const remainingOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
@@ -104,7 +102,7 @@ const observe = (
   const reset = resetOf(response, clock.currentTimeMillisUnsafe())
   // What does not report when there is room again, in a time that can be waited for, is not waited for. It is rounded up.
   const longest = Math.min(Duration.toSeconds(window.longestWait), Number.MAX_SAFE_INTEGER)
-  if (left === undefined || reset === undefined || reset - 1 > longest) {
+  if (left === undefined || reset - 1 > longest) {
     window.remaining = Infinity
     window.resetAt = undefined
     return

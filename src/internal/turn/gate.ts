@@ -326,9 +326,9 @@ export class Gate {
   }
 
   /** The program has stopped or ended the session. Nothing runs there, as nothing was sent meanwhile. */
-  halted(halted: SessionMemory["halted"], error: AshError) {
+  halted(how: "stopped" | "ended", error: AshError) {
     const { running } = this.#state
-    this.remember(halted === undefined ? { halted, usageBefore: unknownBefore } : { halted })
+    this.remember(how === "ended" ? { halted: undefined, usageBefore: unknownBefore } : { halted: how })
     this.#state = withFence(this.#state, undefined)
     if (running === undefined) return
     this.over(running)

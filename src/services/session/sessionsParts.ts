@@ -48,10 +48,10 @@ export const halting = (
 ): Effect.Effect<Session, AshError> =>
   Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
     const why = isScopeClosed
-      ? `the scope that the session ${id} was opened in has closed`
+      ? `the session ${id} has ended with the scope that it was opened in`
       : `this program has ${how} the session ${id}`
     const cancelled = (wasSent: boolean) => Gated.cancelled("Messages.send", id, why, wasSent)
-    const halt = Effect.sync(() => gate.halted(how === "stopped" ? how : undefined, cancelled(true)))
+    const halt = Effect.sync(() => gate.halted(how, cancelled(true)))
     const cut = Effect.sync(() => {
       const { running } = gate.state
       if (running === undefined) return

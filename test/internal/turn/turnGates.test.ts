@@ -19,7 +19,7 @@ const error = new AshError({ operation: "test", reason: new TurnCancelled({ mess
 
 /** Changes whether a session is fenced. */
 const setFence = (why: string | undefined) => (gate: Gate) => {
-  gate.halted(undefined, error)
+  gate.halted("ended", error)
   if (why === undefined) return
   const holder = gate.enter("turn")
   gate.sent(holder)
@@ -56,7 +56,7 @@ describe("the gates of sessions", () => {
         for (const known of ["s0", "s1499"]) {
           const gate = yield* enter(gates, known)
           assert.strictEqual(gate.memory.usageBefore, nothingBefore)
-          gate.halted(undefined, error)
+          gate.halted("ended", error)
         }
       }))
       assert.strictEqual(gates.size(), 998)

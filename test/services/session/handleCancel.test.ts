@@ -344,7 +344,7 @@ describe("a command that fails", () => {
           assert.strictEqual(error.message.includes("10 MiB"), status === 500)
           yield* sessions.end(sessionId).pipe(Effect.ignore)
           yield* (yield* SessionGates).update(sessionId, (gate) => {
-            gate.halted(undefined, error)
+            gate.halted("ended", error)
             gate.remember({ quietUntil: 0n })
           })
         }
