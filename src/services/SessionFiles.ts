@@ -10,7 +10,7 @@ import { checkPaths } from "../internal/files/newFiles.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import { renamed } from "../internal/request/operations.ts"
 import { printable } from "../internal/request/printable.ts"
-import { type Redact, redactEach, redactOf } from "../internal/request/secrets.ts"
+import { type Redact, redactOf, redactTogether } from "../internal/request/secrets.ts"
 import { withUploadProgress } from "../internal/request/sending.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
@@ -162,15 +162,11 @@ const writeAll = <E, R, E2, R2>(
 const withoutSecrets = (files: ReadonlyArray<WriteFileResult>, redact: Redact): ReadonlyArray<WriteFileResult> => {
   const refused = files.filter(({ written }) => !written)
   if (refused.length === 0) return files
-  const texts = refused.flatMap(({ error, path }) => [printable(path), printable(error ?? "no reason given")])
-  const redacted = redactEach(texts, redact)
+  const shown = refused.map(({ error, path }) => [printable(path), printable(error ?? "no reason given")] as const)
+  const redactShown = redactTogether(shown.flat(), redact)
   return [
     ...files.filter(({ written }) => written),
-    ...refused.map((file, index) => ({
-      ...file,
-      path: redacted[2 * index] ?? "",
-      error: redacted[2 * index + 1] ?? ""
-    }))
+    ...shown.map(([path, error]) => ({ path: redactShown(path), written: false, error: redactShown(error) }))
   ]
 }
 

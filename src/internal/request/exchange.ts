@@ -36,9 +36,13 @@ const requestIdHeaders = [
   "traceparent"
 ]
 
+/** The name of a request as a header has it. */
+export const requestIdIn = (headers: Headers.Headers): string | undefined =>
+  requestIdHeaders.map((name) => headers[name]).find((value) => value !== undefined && value !== "")
+
 /** The name by which the logs of servers and proxies know a request. */
 export const requestIdOf = (headers: Headers.Headers, redact: Redact): Pick<HttpExchange, "requestId"> => {
-  const id = requestIdHeaders.map((name) => headers[name]).find((value) => value !== undefined && value !== "")
+  const id = requestIdIn(headers)
   return id === undefined ? {} : { requestId: printable(redact(id)).slice(0, requestIdLimit) }
 }
 

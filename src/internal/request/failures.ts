@@ -24,11 +24,11 @@ import {
 } from "../../schema/Reasons.ts"
 import { ofClient } from "./connectionFailures.ts"
 import { limitOrElse } from "./eventLoop.ts"
-import { digitsOf, exchange } from "./exchange.ts"
+import { digitsOf, exchange, requestIdIn } from "./exchange.ts"
 import { asInstance } from "./inspectUnknown.ts"
 import { printable } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
-import { type Redact, redactOf } from "./secrets.ts"
+import { type Redact, redactOf, redactTogether } from "./secrets.ts"
 
 const bodyLimit = 65_536
 
@@ -126,9 +126,9 @@ export const retryAfterOf = (
 }
 
 /** `params/id must match format "uuid"` is about the field `id`. */
-const fieldOf = (message: string, redact: Redact) => {
+const fieldOf = (message: string) => {
   const match = /^(?:body|params|querystring|headers)\/(\S+) /.exec(message)
-  return match?.[1] === undefined ? {} : { field: printable(redact(match[1].replaceAll("/", "."))) }
+  return match?.[1] === undefined ? {} : { field: printable(match[1].replaceAll("/", ".")) }
 }
 
 /** Messages of servers in fixed words (docs/ash.md 2.2), which hold nothing of a request: no secret is as short as their numbers. */
@@ -160,20 +160,23 @@ export const fromResponse = (
   /** Whether the text of what is no error of Ash's may be shown: where answers hold secrets, it may hold one. */
   showsBody = true
 ): AshErrorReason => {
-  const redact: Redact = (text) => fixed.test(text) ? text : redactOther(text)
-  const { status } = response
+  const { headers, status } = response
   const { text } = read
   const body = Option.getOrElse(decodeErrorBody(text), (): ErrorBody => ({}))
-  const given = [body.message, body.error].find((text) => text?.trim()) ?? body.message ?? body.error
-  const serverMessage = given?.trim()
+  const serverMessage = body.message?.trim() || (body.error ?? body.message)?.trim()
+  const code = body.code ?? undefined
+  // What was sent may be large, and is read once for all of them.
+  const shown = [serverMessage, code, requestIdIn(headers), text].filter((text) => !fixed.test(text ?? ""))
+  const redactShown = redactTogether(shown, redactOther)
+  const redact: Redact = (text) => fixed.test(text) ? text : redactShown(text)
   const message = serverMessage === undefined
     ? unreadableBody(status, read)
-    : `${printable(redact(serverMessage)).slice(0, messageLimit) || "the server gives no reason"} (${status})`
+    : `${printable(redact(serverMessage)).slice(0, messageLimit) || "no reason given"} (${status})`
   const quoted = serverMessage !== undefined || showsBody || isPage(text) ? text : ""
-  const http = exchange(response, quoted, redact, typeof body.code === "string" ? body.code : undefined)
-  const retryAfter = retryAfterOf(response.headers, now)
+  const http = exchange(response, quoted, redact, code)
+  const retryAfter = retryAfterOf(headers, now)
   if (status < 400) {
-    const location = response.headers["location"]
+    const location = headers["location"]
     return new Undecodable({
       message: location === undefined
         ? `the server answered ${status}, which no Ash server does; ${proxy}`
@@ -210,7 +213,7 @@ export const fromResponse = (
   }
   const state = stateOf(serverMessage)
   return state === undefined
-    ? new InvalidRequest({ message, http, ...fieldOf(serverMessage, redact) })
+    ? new InvalidRequest({ message, http, ...fieldOf(redact(serverMessage)) })
     : new WrongState({ message, http, status: redact(state) })
 }
 

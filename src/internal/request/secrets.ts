@@ -258,16 +258,30 @@ export const redactOf = (request: HttpClientRequest.HttpClientRequest): Redact =
   return redacted
 }
 
-/** Between texts that are looked through at once; none of them has it. */
+/** Between texts that are looked through at once. */
 const separator = "\u001f"
 
-/** Takes secrets out of texts in one line each, as many at once as are looked through: all that was sent is read each time. */
-export const redactEach = (texts: ReadonlyArray<string>, redact: Redact): ReadonlyArray<string> => {
-  const groups: Array<string> = []
+/**
+ * Takes secrets out of these texts, as many at once as are looked through, as all that was sent is read each time; and out of
+ * any other by itself.
+ */
+export const redactTogether = (texts: ReadonlyArray<string | undefined>, redact: Redact): Redact => {
+  const known = new Map<string, string>()
+  const groups: Array<Array<string>> = []
+  let size = longest
   for (const text of texts) {
-    const last = groups.at(-1) ?? ""
-    if (last.length === 0 || last.length + text.length >= longest) groups.push(text)
-    else groups[groups.length - 1] = last + separator + text
+    if (text === undefined || text.includes(separator)) continue
+    size += text.length + 1
+    if (size > longest) {
+      groups.push([])
+      size = text.length + 1
+    }
+    groups.at(-1)?.push(text)
   }
-  return groups.flatMap((group) => redact(group).split(separator))
+  for (const group of groups) {
+    for (const [index, text] of redact(group.join(separator)).split(separator).entries()) {
+      known.set(group[index] ?? "", text)
+    }
+  }
+  return (text) => known.get(text) ?? redact(text)
 }

@@ -1,9 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { AshApiClient } from "../../../src/client/AshApiClient.ts"
+import * as Failures from "../../../src/internal/request/failures.ts"
 import type { AshErrorReason } from "../../../src/schema/AshError.ts"
 import { sessionId } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
@@ -160,7 +163,7 @@ describe("the error of an answer, by its shape", () => {
     }],
     ["nothing but blanks", Server.json({ error: " ", message: "\n" }, 404), 404, {
       _tag: "NotFound",
-      message: "the server gives no reason (404)"
+      message: "no reason given (404)"
     }],
     ["403", Server.json({ error: "Forbidden" }, 403), 403, {
       _tag: "Unauthorized",
@@ -268,6 +271,32 @@ describe("the error of an answer, by its shape", () => {
         ])
       }
     }))
+
+  it.each([200_000, 10])("what was sent is looked through once for all that is shown: %i characters", (length) => {
+    const seen: Array<string> = []
+    const redact = (text: string) => {
+      seen.push(text)
+      return text.slice(0, 65_536).replaceAll("geheim", "<redacted>")
+    }
+    const said = {
+      code: "geheim",
+      error: "Bad Request",
+      message: "body/geheim must be shorter",
+      more: "x".repeat(length)
+    }
+    const text = JSON.stringify(said)
+    const response = HttpClientResponse.fromWeb(
+      HttpClientRequest.post("http://ash.test/x"),
+      new Response(text, { status: 400, headers: { "x-request-id": "geheim-1" } })
+    )
+    const reason = Failures.fromResponse(response, { text }, redact, 0)
+    assert.strictEqual(seen.length, length > 65_536 ? 2 : 1)
+    assert.strictEqual(reason.message, "body/<redacted> must be shorter (400)")
+    assert.strictEqual(reason._tag === "InvalidRequest" ? reason.field : "", "<redacted>")
+    assert.strictEqual(reason.http?.code, "<redacted>")
+    assert.strictEqual(reason.http?.requestId, "<redacted>-1")
+    assert.notInclude(JSON.stringify(reason), "geheim")
+  })
 
   it.effect("a body that breaks off leaves the status", () =>
     Effect.gen(function*() {
