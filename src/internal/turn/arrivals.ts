@@ -28,7 +28,7 @@ const bufferFull = (operation: string, sessionId: string, size: number) =>
   new AshError({
     operation,
     reason: new BufferFull({
-      message: `more than ${size} bytes arrived that were not consumed; consume faster, or give the stream more buffer`,
+      message: `${size} bytes or more arrived that were not consumed; consume faster, or give the stream more buffer`,
       sessionId,
       size
     })
