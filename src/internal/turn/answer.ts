@@ -27,37 +27,48 @@ export interface Fault {
 /** How many issues are kept of an answer. */
 const issueLimit = 50
 
-// A message that a check or a transformation makes may have the value in it: only what stands in the schema is taken.
 const expecting = (expected: unknown) =>
   Predicate.isString(expected) ? `Expected ${expected}` : "Expected a valid value"
 
-const format = SchemaIssue.makeFormatterStandardSchemaV1({
-  leafHook: (issue) => {
-    switch (issue._tag) {
-      case "InvalidType":
-        return SchemaIssue.defaultLeafHook(new SchemaIssue.InvalidType(issue.ast))
-      case "MissingKey":
-        return SchemaIssue.defaultLeafHook(issue)
-      case "OneOf":
-        return "Expected exactly one member to match"
-      default:
-        return expecting(issue._tag === "InvalidValue" ? issue.annotations?.["expected"] : undefined)
-    }
-  },
-  checkHook: ({ filter, issue }) => {
-    const { expected, message } = filter.annotations ?? {}
-    if (Predicate.isString(message)) return message
-    return issue._tag === "InvalidValue" && issue.annotations?.["expected"] !== undefined
-      ? expecting(expected)
-      : undefined
+/** What stands in the schema alone: what a check or a transformation makes may have the value in it. */
+const messageOf = (issue: SchemaIssue.Leaf | SchemaIssue.AnyOf): string => {
+  switch (issue._tag) {
+    case "MissingKey":
+      return SchemaIssue.defaultLeafHook(issue)
+    case "UnexpectedKey":
+      return SchemaIssue.defaultLeafHook(new SchemaIssue.UnexpectedKey(issue.ast))
+    case "OneOf":
+      return SchemaIssue.defaultLeafHook(new SchemaIssue.OneOf(issue.ast, []))
+    case "AnyOf":
+    case "InvalidType":
+      return SchemaIssue.defaultLeafHook(new SchemaIssue.InvalidType(issue.ast))
+    default:
+      return expecting(issue._tag === "InvalidValue" ? issue.annotations?.["expected"] : undefined)
   }
-})
+}
 
-const issuesOf = (issue: SchemaIssue.Issue): ReadonlyArray<AnswerIssue> =>
-  format(issue).issues.slice(0, issueLimit).map(({ message, path = [] }) => ({
-    path: path.flatMap((key) => Predicate.isString(key) || Predicate.isNumber(key) ? [key] : []),
-    message
-  }))
+const issuesIn = (issue: SchemaIssue.Issue, path: AnswerIssue["path"], said?: string): ReadonlyArray<AnswerIssue> => {
+  switch (issue._tag) {
+    case "Filter": {
+      const { expected, message } = issue.filter.annotations ?? {}
+      const own = issue.issue._tag === "InvalidValue" ? expecting(expected) : undefined
+      return issuesIn(issue.issue, path, said ?? (Predicate.isString(message) ? message : own))
+    }
+    case "Encoding":
+      return issuesIn(issue.issue, path, said)
+    case "Pointer": {
+      const keys = issue.path.filter((key) => !Predicate.isSymbol(key))
+      return issuesIn(issue.issue, [...path, ...keys], said)
+    }
+    case "Composite":
+      return issue.issues.flatMap((inner) => issuesIn(inner, path, said))
+    case "AnyOf":
+      if (issue.issues.length > 0) return issue.issues.flatMap((inner) => issuesIn(inner, path, said))
+  }
+  return [{ path, message: said ?? messageOf(issue) }]
+}
+
+const issuesOf = (issue: SchemaIssue.Issue) => issuesIn(issue, []).slice(0, issueLimit)
 
 const mismatch = (answer: unknown, issues: ReadonlyArray<AnswerIssue>) =>
   Result.fail<Fault>({ kind: "Mismatch", issues, answer })

@@ -219,6 +219,27 @@ describe("a typed answer", () => {
       assert.deepStrictEqual(result.reason.issues.map(({ path }) => path), [["a"], ["b"], ["c", "SECRET"]])
     }))
 
+  it.effect("has in its issues what its schema says of itself", () =>
+    Effect.gen(function*() {
+      const members = [Schema.Struct({ x: Schema.optionalKey(Schema.String) }), Schema.Struct({})]
+      const Odd = Schema.Struct({
+        a: Schema.Tuple([Schema.String]),
+        b: Schema.Union(members, { mode: "oneOf" }).annotate({ message: "Expected one of two" }),
+        c: Schema.Literals(["x", "y"]).annotate({ message: "Expected x or y" }),
+        d: Schema.String.check(Schema.makeFilter(() => false, { toJsonSchema: () => ({}) }))
+      })
+      const { result } = yield* withReplies([structured({ a: ["x", "y"], b: {}, c: "z", d: "x" })])((session) =>
+        Effect.flip(session.askAs(Odd, "x", { retries: 0 }))
+      )
+      assert.instanceOf(result.reason, AnswerInvalid)
+      assert.deepStrictEqual(result.reason.issues, [
+        { path: ["a", 1], message: "Expected no excess property" },
+        { path: ["b"], message: "Expected one of two" },
+        { path: ["c"], message: "Expected x or y" },
+        { path: ["d"], message: "Expected a valid value" }
+      ])
+    }))
+
   const reported = { reportInput: true }
   const own: ReadonlyArray<readonly [string, (value: string) => SchemaIssue.Issue]> = [
     ["a message", (value) => new SchemaIssue.InvalidValue({ message: value })],
@@ -227,6 +248,11 @@ describe("a typed answer", () => {
     ["the type, and the value", (value) => new SchemaIssue.InvalidType(Schema.Finite.ast, value, reported)],
     ["a key", (value) => new SchemaIssue.UnexpectedKey(Schema.Finite.ast, value, reported)],
     ["a member", (value) => new SchemaIssue.OneOf(Schema.Union([Schema.Finite]).ast, [], value, reported)],
+    ["a choice", (value) => new SchemaIssue.AnyOf(Schema.Literals(["x", "y"]).ast, [], value, reported)],
+    ["a check", (value) => {
+      const issue = new SchemaIssue.InvalidValue(undefined, value, reported)
+      return new SchemaIssue.Filter(Schema.isNonEmpty(), issue, value, reported)
+    }],
     ["a place", (value) => new SchemaIssue.Pointer(["at"], new SchemaIssue.Forbidden({ message: value }))]
   ]
   it.effect.each(own)(
