@@ -7,7 +7,7 @@ import { NodeRuntime } from "@effect/platform-node"
 import { Clock, Console, Effect, type Scope } from "effect"
 import { makeTurnCounter, type Runner } from "../examples/durable/cluster.ts"
 import { Sessions } from "../src/services/Sessions.ts"
-import { AgentRuns } from "../src/workflow.ts"
+import { AgentRuns, approval, sleep } from "../src/workflow.ts"
 import { withWorld, type World } from "./durable-world.ts"
 import { stayHere } from "./environment.ts"
 
@@ -21,6 +21,8 @@ interface Fault {
   readonly takes: number
   /** What becomes of turns that are lost. */
   readonly whenUnknown?: "fail" | "repeatRun"
+  /** Whether runs wait for a time and an approval behind each turn. */
+  readonly waits?: boolean
   readonly environment?: Record<string, string>
   /** Is run when a third of the turns have begun, unless `at` gives another number. */
   readonly at?: number
@@ -31,6 +33,17 @@ const signal = (runner: Runner | undefined, name: NodeJS.Signals) => Effect.sync
 
 const kill = ({ runners }: World, count: number) =>
   Effect.forEach(runners.slice(0, count), (runner) => signal(runner, "SIGKILL"), { discard: true })
+
+/** Replaces runners by others one after another, of which some are killed and some asked to stop. */
+const comeAndGo = Effect.fnUntraced(function*({ join, runners }: World) {
+  let present = runners
+  for (const name of ["SIGKILL", "SIGTERM", "SIGKILL", "SIGTERM"] as const) {
+    const [oldest, ...others] = present
+    yield* signal(oldest, name)
+    present = [...others, yield* join]
+    yield* Effect.sleep("2 seconds")
+  }
+})
 
 const stalls = { LEASE: "36", LONGEST_STALL: "12" }
 
@@ -102,6 +115,15 @@ const faults: ReadonlyArray<Fault> = [
       Effect.flatMap(Effect.sync(postgres.stall), (goOn) => Effect.delay(Effect.sync(goOn), "12 seconds"))
   },
   {
+    name: "runners come and go while runs wait",
+    runs: 40,
+    turns: 3,
+    takes: 900,
+    waits: true,
+    at: 10,
+    strike: comeAndGo
+  },
+  {
     name: "a row lock held, and a runner killed",
     runs: 40,
     turns: 3,
@@ -122,8 +144,21 @@ const faults: ReadonlyArray<Fault> = [
 
 const longest = "6 minutes"
 
+/** Approves what runs wait for. */
+const approve = Effect.gen(function*() {
+  const { approve, list } = yield* AgentRuns
+  for (const { token } of yield* list({ state: "waiting", limit: 1000 })) {
+    if (token !== undefined) yield* Effect.catchTag(approve(token), "ApprovalClosed", () => Effect.void)
+  }
+})
+
+const stepsOf = (id: string, { turns, waits = false }: Fault) =>
+  Array.from({ length: turns }, (_, turn) => `${id} turn ${turn}`).flatMap((prompt) =>
+    waits ? [prompt, sleep("1 second"), approval("go on?")] : [prompt]
+  )
+
 const run = Effect.fn(function*(fault: Fault) {
-  const { at = Math.ceil(fault.runs * fault.turns / 3), environment, runs: count, strike, takes, turns } = fault
+  const { at = Math.ceil(fault.runs * fault.turns / 3), environment, runs: count, strike, takes } = fault
   const counter = makeTurnCounter(() => takes >= 10_000 ? takes : takes * (0.4 + 0.6 * Math.random()))
   return yield* withWorld(counter, environment ?? {}, (world) =>
     Effect.gen(function*() {
@@ -135,10 +170,11 @@ const run = Effect.fn(function*(fault: Fault) {
         agentRuns.start({
           id,
           agent: "worker",
-          steps: Array.from({ length: turns }, (_, turn) => `${id} turn ${turn}`),
+          steps: stepsOf(id, fault),
           collect: ["answer.txt"],
           whenUnknown: fault.whenUnknown ?? "repeatRun"
         }), { concurrency: 8 })
+      yield* Effect.forkScoped(Effect.forever(Effect.delay(approve, "500 millis")))
       while (counter.turns() < at) yield* Effect.sleep("20 millis")
       yield* strike(world)
       const results = yield* Effect.forEach(

@@ -13,6 +13,8 @@ import { type AgentRuns, AshWorkflow } from "../src/workflow.ts"
 /** What a fault acts on. */
 export interface World {
   readonly runners: ReadonlyArray<Runner>
+  /** Starts another runner, and waits until it is there. */
+  readonly join: Effect.Effect<Runner, never, Scope.Scope>
   readonly postgres: Postgres.Postgres
   readonly sql: SqlClient.SqlClient
 }
@@ -37,15 +39,15 @@ export const withWorld = <A, E>(
     const postgres = yield* Postgres.start
     const address = yield* AshEmbedded.EmbeddedAddress
     const own = { LEASE: "12", LONGEST_STALL: "4", LONGEST_TURN: "30", SETTLE_TIME: "5", ...environment }
-    const runners = yield* Effect.forEach([1, 2, 3], () =>
-      Effect.flatMap(Postgres.freePort, (port) =>
-        startRunner({
-          ...own,
-          DATABASE_URL: Redacted.value(postgres.url),
-          ASH_SERVER_URL: address.url,
-          ASH_API_KEY: Redacted.value(address.apiKey),
-          RUNNER_PORT: `${port}`
-        }, join(import.meta.dirname, "durable-runner.ts"))))
+    const start = Effect.flatMap(Postgres.freePort, (port) =>
+      startRunner({
+        ...own,
+        DATABASE_URL: Redacted.value(postgres.url),
+        ASH_SERVER_URL: address.url,
+        ASH_API_KEY: Redacted.value(address.apiKey),
+        RUNNER_PORT: `${port}`
+      }, join(import.meta.dirname, "durable-runner.ts")))
+    const runners = yield* Effect.forEach([1, 2, 3], () => start)
     yield* Effect.forEach(runners, ({ ready }) => ready)
     const client = AshWorkflow.layerClient({ cluster: "faults", transport: NodeClusterSocket.layer }).pipe(
       Layer.provideMerge(PgClient.layer({ url: postgres.url }))
@@ -53,7 +55,7 @@ export const withWorld = <A, E>(
     return yield* Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       yield* shared(sql)
-      return yield* act({ runners, postgres, sql })
+      return yield* act({ runners, join: Effect.tap(start, ({ ready }) => ready), postgres, sql })
     }).pipe(Effect.provide(client))
   }).pipe(
     Effect.provide(AshEmbedded.layerHttp({ agents: { worker: { script: counter.script } } })),

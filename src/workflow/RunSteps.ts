@@ -106,7 +106,7 @@ const open = Effect.fnUntraced(function*(services: StepServices, payload: AgentR
       )
     ))
   yield* Patience.persistent(
-    store.updateRun({ runId: id, generation }, { state: "running", sessionId, generation, attempts: 0 })
+    store.updateRun({ runId: id, generation }, { state: "running", step: 0, sessionId, generation, attempts: 0 })
   )
   return sessionId
 })

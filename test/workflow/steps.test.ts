@@ -118,6 +118,21 @@ describe("what a run waits for", () => {
       }).pipe(Effect.provide(world))
   )
 
+  it.live("is seen behind a beginning anew, however far the run had come before", () =>
+    Effect.gen(function*() {
+      const store = yield* RunStore
+      yield* store.insertRun(run("one"))
+      const steps = yield* runner()
+      yield* steps.open(payload, 0)
+      yield* steps.wait({ ...key, step: 6 }, "before?", true)
+      yield* steps.goOn({ ...key, step: 6 })
+      yield* steps.open(payload, 1)
+      yield* steps.wait({ ...key, generation: 1, step: 1 }, "go on?", true)
+      const waiting = yield* store.findRun("one")
+      assert.deepInclude(waiting, { state: "waiting", generation: 1, step: 1, waitsFor: "go on?" })
+      assert.isNotNull(waiting?.token)
+    }).pipe(Effect.provide(world)))
+
   it.live("keeps its token and what was decided where the wait is begun again, as its runner has died", () =>
     Effect.gen(function*() {
       const store = yield* RunStore
