@@ -39,7 +39,6 @@ export const make = <R>(
 ): EventStream<R> => {
   const interval = Duration.fromInputUnsafe(keepAlive)
   const comments = Stream.drop(Stream.as(Stream.tick(interval), comment), 1)
-  const isKept = Duration.isGreaterThan(interval, Duration.zero) && Duration.isFinite(interval)
   return {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
@@ -48,7 +47,9 @@ export const make = <R>(
       "x-accel-buffering": "no",
       ...headers
     },
-    body: Stream.encodeText(isKept ? Stream.merge(frames, comments, { haltStrategy: "left" }) : frames)
+    body: Stream.encodeText(
+      Duration.isPositive(interval) ? Stream.merge(frames, comments, { haltStrategy: "left" }) : frames
+    )
   }
 }
 

@@ -93,12 +93,7 @@ export class TurnAccount {
   keptBy(control: TurnControl): TurnControl {
     return {
       ...control,
-      attempt: (send) =>
-        control.attempt(
-          whileOut((isOut) => {
-            this.#isOut = isOut
-          })(send)
-        ),
+      attempt: (send) => control.attempt(whileOut((isOut) => this.sent(isOut))(send)),
       makeFold: this.knowing(control.makeFold),
       receive: (events) => {
         this.receive(events)
