@@ -13,6 +13,7 @@ import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import { AshError } from "../schema/AshError.ts"
+import { jsonText } from "../schema/Wire.ts"
 import type { Sessions } from "../services/Sessions.ts"
 import { ChatId, ChatRequest, contentOf, Refusal } from "./chatRequest.ts"
 import * as Chats from "./chats.ts"
@@ -147,7 +148,14 @@ export const layer = <E, R>(
       about(chats.resume, (chunks) => chunks === undefined ? nothing : respond(chunks))
     )
     yield* router.add("DELETE", `${path}/:id/stream`, about(chats.stop, () => nothing))
-    yield* router.add("GET", `${path}/:id`, about(chats.history, (messages) => HttpServerResponse.jsonUnsafe(messages)))
+    yield* router.add(
+      "GET",
+      `${path}/:id`,
+      about(
+        chats.history,
+        (messages) => HttpServerResponse.text(jsonText(messages), { contentType: "application/json" })
+      )
+    )
   }))
 
 /** Chats as a handler of `fetch`, for Hono, Next, Bun, Deno and others, over a layer of Ash: `AshNode.layerConfig()`. */

@@ -10,6 +10,8 @@ import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { WebChat } from "../../src/web.ts"
+import { result, session, sessionId, storedMessage } from "../support/fixtures.ts"
+import * as Server from "../support/ScriptedServer.ts"
 
 const user = (text: string): UIMessage => ({ id: `user-${text}`, role: "user", parts: [{ type: "text", text }] })
 
@@ -288,6 +290,28 @@ describe("the history", () => {
       assert.deepStrictEqual(await (await get(handler, "a", "eve")).json(), [])
       assert.deepStrictEqual(await (await get(handler, "b")).json(), [])
     }))
+
+  it("is there where an input of a tool is nested too deep to be written", async () => {
+    const input = "[".repeat(50_000) + "]".repeat(50_000)
+    const call = `{"type":"tool_use","id":"t","name":"Read","input":${input}}`
+    const content = `{"type":"assistant","message":{"content":[${call},{"type":"text","text":"Done."}]}}`
+    const server = Server.make(({ method, path }) => {
+      if (!path.includes("/messages")) return Server.json({ session }, method === "POST" ? 201 : 200)()
+      if (method === "POST") return Server.sse(Server.frames(["message", result], ["done", { sessionId }]))()
+      const messages = path.includes("after=0") ? [storedMessage(1, "assistant", content)] : []
+      return Server.json({ messages })()
+    })
+    const { dispose, handler } = WebChat.toWebHandler(
+      { session: { agent: "demo" }, authorize: () => "ada" },
+      Layer.orDie(server.layer)
+    )
+    await messageOf(await pageOf(handler).send("a", "Hello"))
+    const answer = await get(handler, "a")
+    assert.strictEqual(answer.status, 200)
+    const [message]: ReadonlyArray<UIMessage> = await answer.json()
+    assert.strictEqual(textOf(message), "Done.")
+    await dispose()
+  })
 
   it("has of what runs and waits the prompts alone: a page reads the turns", async () => {
     const { begun, finish, script } = makeEndless()
