@@ -166,8 +166,7 @@ export const fromResponse = (
   const serverMessage = body.message?.trim() || (body.error ?? body.message)?.trim()
   const code = body.code ?? undefined
   // What was sent may be large, and is read once for all of them.
-  const shown = [serverMessage, code, requestIdIn(headers), text].filter((text) => !fixed.test(text ?? ""))
-  const redactShown = redactTogether(shown, redactOther)
+  const redactShown = redactTogether([serverMessage, code, requestIdIn(headers), text], redactOther)
   const redact: Redact = (text) => fixed.test(text) ? text : redactShown(text)
   const message = serverMessage === undefined
     ? unreadableBody(status, read)

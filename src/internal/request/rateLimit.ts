@@ -24,6 +24,8 @@ const maxRefusals = 3
 /** How long the answer to another call is waited for, which would show what is left; then one more is sent. */
 const patience = Duration.minutes(1)
 
+const second = 1_000_000_000n
+
 const numberOf = (headers: Headers.Headers, name: string): number | undefined => {
   const digits = digitsOf(headers, name)
   return digits !== undefined && digits.length < 10 ? Number(digits) : undefined
@@ -90,10 +92,14 @@ const notify = (window: Window) => {
   Deferred.doneUnsafe(waiting, Effect.void)
 }
 
-/** Learns from an answer what is left. Of one window that never grows: answers come in another order than requests are counted. */
+/**
+ * Learns from an answer what is left. Of one window that never grows: answers come in another order than requests are counted.
+ * One that ends later, as it had so much left at the earliest when the request was sent, is another window.
+ */
 const observe = (
   { clock, window }: LimitedCall,
   order: number,
+  sentAt: bigint,
   response: HttpClientResponse.HttpClientResponse
 ) => {
   if (order < window.lastReported) return
@@ -107,9 +113,9 @@ const observe = (
     window.resetAt = undefined
     return
   }
-  const most = window.resetAt === undefined ? Infinity : window.remaining
-  window.remaining = Math.min(most, Math.max(0, left - window.inFlight))
-  window.resetAt = clock.currentTimeNanosUnsafe() + BigInt(reset) * 1_000_000_000n
+  const isSame = window.resetAt !== undefined && sentAt + BigInt(reset - 1) * second < window.resetAt
+  window.remaining = Math.min(isSame ? window.remaining : Infinity, Math.max(0, left - window.inFlight))
+  window.resetAt = clock.currentTimeNanosUnsafe() + BigInt(reset) * second
 }
 
 /** Waits for the answer to another call, which would show what is left; not for ever. */
@@ -155,6 +161,7 @@ const counted = <A, R>(call: LimitedCall, attempt: Attempt<A, R>): Attempt<A, R>
   Effect.suspend(() => {
     const { window } = call
     const order = ++window.sent
+    const sentAt = call.clock.currentTimeNanosUnsafe()
     call.hasRoom = false
     call.order = order
     window.inFlight += 1
@@ -166,7 +173,7 @@ const counted = <A, R>(call: LimitedCall, attempt: Attempt<A, R>): Attempt<A, R>
     const onResponse = (response: HttpClientResponse.HttpClientResponse) => {
       sending.onResponse?.(response)
       answered()
-      observe(call, order, response)
+      observe(call, order, sentAt, response)
     }
     return Effect.ensuring(attempt({ ...sending, onResponse }), Effect.sync(answered))
   })
@@ -185,7 +192,7 @@ const makeWarning = (operation: string, limited: string): LimitedCall["warn"] =>
   return (wait) => {
     if (hasWarned) return Effect.void
     hasWarned = true
-    const seconds = Duration.seconds(Number((wait + 999_999_999n) / 1_000_000_000n))
+    const seconds = Duration.seconds(Number((wait + second - 1n) / second))
     return Effect.logWarning(`${operation} waits ${Duration.format(seconds)} for the server's limit of ${limited}`)
   }
 }

@@ -96,15 +96,10 @@ const decode = (escape: string): string => {
       : characterOf(Number(`0${escape.slice(2).replace(";", "").toLowerCase()}`), escape)
   }
   const kind = escape.charAt(1)
-  if (/u/i.test(kind) && escape.length > 2) {
-    return characterOf(Number.parseInt(escape.replace(/[%\\u{}]/gi, ""), 16), escape)
-  }
-  if (escape.startsWith("%") || escape.length > 3) {
-    return /x|%/i.test(escape)
-      ? decodeBytes(escape.match(/[\da-f]{2}/gi) ?? [], 16)
-      : decodeBytes(escape.match(/[0-7]{3}/g) ?? [], 8)
-  }
-  return controls.get(kind) ?? kind
+  if (escape.length < 3) return controls.get(kind) ?? kind
+  if (/u/i.test(kind)) return characterOf(Number.parseInt(escape.replace(/[%\\u{}]/gi, ""), 16), escape)
+  const isHex = /x|%/i.test(escape)
+  return decodeBytes(escape.match(isHex ? /[\da-f]{2}/gi : /[0-7]{3}/g) ?? [], isHex ? 16 : 8)
 }
 
 /** Escapes of escapes are read so many times. */

@@ -107,7 +107,13 @@ export const startedNothing = ({ nothingHappened, reason }: AshError): boolean =
 /** Calls back when the request of an attempt goes out, and when it is certain that it has started nothing. */
 export const whileOut =
   (callBack: (isOut: boolean) => void) => <A, R>(attempt: Attempt<A, R>): Attempt<A, R> => (sending) =>
-    Effect.tapError(
-      whenSent(() => callBack(true))(attempt)(sending),
-      (error) => startedNothing(error) ? Effect.sync(() => callBack(false)) : Effect.void
-    )
+    Effect.suspend(() => {
+      let isOut = false
+      const set = (next: boolean) => {
+        if (isOut !== next) callBack(isOut = next)
+      }
+      return Effect.tapError(
+        whenSent(() => set(true))(attempt)(sending),
+        (error) => Effect.sync(() => startedNothing(error) && set(false))
+      )
+    })

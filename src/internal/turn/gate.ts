@@ -144,9 +144,8 @@ export class Gate {
   readonly #restarting = Semaphore.makeUnsafe(1)
   /** What holds that, and what waits for it. */
   #restarts = 0
-  /** What stops or ends the session at the moment, and what is done when all of that is answered. */
-  #halts = 0
-  #halted = Deferred.makeUnsafe<void>()
+  /** What stops or ends the session at the moment: what is done when that is answered, and the error of what it ends. */
+  readonly #halts = new Map<Deferred.Deferred<void>, AshError>()
 
   constructor({ fence, halted, usageBefore }: KnownGate) {
     this.#state = settled(fence, undefined)
@@ -184,7 +183,7 @@ export class Gate {
 
   /** Whether nothing keeps anything out, and nothing stops or resumes the session. */
   get isUsable(): boolean {
-    return this.fence === undefined && this.#restarts === 0 && this.#halts === 0
+    return this.fence === undefined && this.#restarts === 0 && this.#halts.size === 0
   }
 
   /** Whether the holder has still to be sent, for the first time or again. */
@@ -224,10 +223,11 @@ export class Gate {
     this.#state = withRunning(this.#state, holder)
   }
 
-  /** Nothing runs of what was sent, and it may be sent again. */
+  /** Nothing runs of what was sent, and it may be sent again, unless the session is stopped or ended meanwhile. */
   refused(holder: Holder) {
     if (this.runs(holder)) this.#state = withRunning(this.#state, undefined)
     if (this.#holder === holder) this.#isOver = false
+    for (const error of this.#halts.values()) cancelHolder(holder, error)
   }
 
   /** The server is done with it. */
@@ -273,24 +273,26 @@ export class Gate {
   }
 
   #awaitHalts(): Effect.Effect<void> {
-    return Effect.suspend(() =>
-      this.#halts === 0 ? Effect.void : Effect.andThen(Deferred.await(this.#halted), this.#awaitHalts())
-    )
+    return Effect.suspend(() => {
+      const [halt] = this.#halts.keys()
+      return halt === undefined ? Effect.void : Effect.andThen(Deferred.await(halt), this.#awaitHalts())
+    })
   }
 
   /** Runs what stops or ends the session. What waits to be sent is not sent, and what enters meanwhile waits. */
   halting<A, E, R>(effect: Effect.Effect<A, E, R>, error: AshError): Effect.Effect<A, E, R> {
     return Effect.acquireUseRelease(
       Effect.sync(() => {
-        if (this.#halts === 0) this.#halted = Deferred.makeUnsafe()
-        this.#halts += 1
+        const halt = Deferred.makeUnsafe<void>()
+        this.#halts.set(halt, error)
         if (this.#holder !== undefined && this.isWaiting) cancelHolder(this.#holder, error)
+        return halt
       }),
       () => effect,
-      () =>
+      (halt) =>
         Effect.sync(() => {
-          this.#halts -= 1
-          if (this.#halts === 0) Deferred.doneUnsafe(this.#halted, Effect.void)
+          this.#halts.delete(halt)
+          Deferred.doneUnsafe(halt, Effect.void)
         })
     )
   }

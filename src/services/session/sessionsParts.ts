@@ -57,15 +57,15 @@ export const halting = (
       if (running === undefined) return
       gate.cancel(running, { _tag: "Broken", why: `it was to be ${how}, and that was not answered` }, cancelled(true))
     })
-    let isOut = false
-    const onWire: OnSessionWire = whileOut((out) => {
-      isOut = out
+    let attempts = 0
+    const onWire: OnSessionWire = whileOut((isOut) => {
+      attempts += isOut ? 1 : -1
     })
     const called = call(onWire).pipe(
       Effect.tap(() => halt),
       // It was in that state before; this program wants it so.
       Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === how ? halt : Effect.void),
-      Effect.onError(() => isOut ? cut : Effect.void)
+      Effect.onError(() => attempts > 0 ? cut : Effect.void)
     )
     return gate.halting(isScopeClosed ? Effect.andThen(cut, called) : called, cancelled(false))
   }))

@@ -242,6 +242,33 @@ describe("a session that this program stops or ends", () => {
         }))
   )
 
+  it.effect.each(all)(
+    "is not sent again what is refused before that is answered: %s, %s",
+    ([, , run, request, halt]) => {
+      const refusal = Deferred.makeUnsafe<void>()
+      const answer = Deferred.makeUnsafe<void>()
+      return using(
+        Server.inOrder(() => Effect.map(Deferred.await(refusal), busy), turn),
+        { [request]: () => Effect.as(Deferred.await(answer), Server.json({ session })()) },
+        (ash, scope, count) =>
+          Effect.gen(function*() {
+            const fiber = yield* Effect.forkChild(Effect.flip(run(ash)))
+            yield* loops
+            const halting = yield* Effect.forkChild(halt(ash, scope))
+            yield* loops
+            yield* Deferred.succeed(refusal, undefined)
+            yield* loops
+            yield* Deferred.succeed(answer, undefined)
+            yield* Fiber.join(halting)
+            yield* TestClock.adjust("1 minute")
+            assert.strictEqual(count(), 1)
+            assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TurnCancelled")
+            assert.deepStrictEqual(yield* fence(ash), Option.none())
+          })
+      )
+    }
+  )
+
   const unanswered: ReadonlyArray<readonly [string, Server.Script]> = [
     ["breaks", Server.lost],
     ["is interrupted", Server.silent]
@@ -266,6 +293,19 @@ describe("a session that this program stops or ends", () => {
           assert.isTrue(Option.isSome(yield* fence(ash)))
         }))
   )
+
+  it.effect("may be silent where an end breaks, and certainly does nothing when it is repeated", () =>
+    using(Server.silent, { DELETE: Server.inOrder(Server.lost, Server.refused) }, (ash) =>
+      Effect.gen(function*() {
+        const fiber = yield* Effect.forkChild(Effect.flip(ash.sessions.attach(sessionId).ask("one")))
+        yield* loops
+        const ending = yield* Effect.forkChild(Effect.exit(ash.sessions.end(sessionId)))
+        yield* loops
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(ending)
+        assert.isDefined(fiber.pollUnsafe())
+        assert.isTrue(Option.isSome(yield* fence(ash)))
+      })))
 
   it.effect.each(all)(
     "goes on where that certainly did nothing: %s, %s",
@@ -404,6 +444,20 @@ describe("a window of the server's limit", () => {
       }).pipe(Effect.provide(server.layer))
     }
   )
+
+  it.effect("is another one where the server has begun it before this program expects that", () => {
+    const last = Server.json({ session }, 201, { "x-ratelimit-remaining": "1", "x-ratelimit-reset": "10" })
+    const server = serverOf({ "POST sessions": Server.inOrder(last, told(1), told(0)) })
+    return Effect.gen(function*() {
+      yield* create
+      yield* TestClock.adjust("9500 millis")
+      yield* create
+      const next = yield* Effect.forkChild(create)
+      yield* loops
+      assert.strictEqual(server.requests.length, 3)
+      next.interruptUnsafe()
+    }).pipe(Effect.provide(server.layer))
+  })
 
   const date = new Date(600_000).toUTCString()
   const refusals: ReadonlyArray<readonly [string, Record<string, string>]> = [
