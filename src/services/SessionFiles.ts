@@ -160,9 +160,9 @@ const writeAll = <E, R, E2, R2>(
 
 /** What became of files, without what a server repeats of them in its reasons. */
 const withoutSecrets = (files: ReadonlyArray<WriteFileResult>, redact: Redact): ReadonlyArray<WriteFileResult> => {
-  const refused = files.filter(({ written }) => !written)
-  if (refused.length === 0) return files
-  const shown = refused.map(({ error, path }) => [printable(path), printable(error ?? "no reason given")] as const)
+  const shown = files.filter(({ written }) => !written).map(({ error, path }) =>
+    [printable(path), printable(error ?? "no reason given")] as const
+  )
   const redactShown = redactTogether(shown.flat(), redact)
   return [
     ...files.filter(({ written }) => written),

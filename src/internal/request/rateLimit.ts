@@ -107,8 +107,7 @@ const observe = (
   const left = remainingOf(response)
   const reset = resetOf(response, clock.currentTimeMillisUnsafe())
   // What does not report when there is room again, in a time that can be waited for, is not waited for. It is rounded up.
-  const longest = Math.min(Duration.toSeconds(window.longestWait), Number.MAX_SAFE_INTEGER)
-  if (left === undefined || reset - 1 > longest) {
+  if (left === undefined || reset === Infinity || reset - 1 > Duration.toSeconds(window.longestWait)) {
     window.remaining = Infinity
     window.resetAt = undefined
     return

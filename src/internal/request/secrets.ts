@@ -266,7 +266,7 @@ const separator = "\u001f"
  * any other by itself.
  */
 export const redactTogether = (texts: ReadonlyArray<string | undefined>, redact: Redact): Redact => {
-  const known = new Map<string, string>()
+  const known = new Map<string, string | undefined>()
   const groups: Array<Array<string>> = []
   let size = longest
   for (const text of texts) {
@@ -279,9 +279,9 @@ export const redactTogether = (texts: ReadonlyArray<string | undefined>, redact:
     groups.at(-1)?.push(text)
   }
   for (const group of groups) {
-    for (const [index, text] of redact(group.join(separator)).split(separator).entries()) {
-      known.set(group[index] ?? "", text)
-    }
+    const redacted = redact(group.join(separator)).split(separator)
+    // A secret with separators in it may take some.
+    if (redacted.length === group.length) group.forEach((text, index) => known.set(text, redacted[index]))
   }
   return (text) => known.get(text) ?? redact(text)
 }

@@ -86,7 +86,8 @@ const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 /** The character of bytes in UTF-8; of others that of each. */
 const decodeBytes = (numbers: ReadonlyArray<string>, radix: number): string => {
   const bytes = Uint8Array.from(numbers, (number) => Number.parseInt(number, radix))
-  return Result.getOrElse(Result.try(() => utf8.decode(bytes)), () => String.fromCharCode(...bytes))
+  const each = String.fromCharCode(...bytes)
+  return bytes.length === 1 ? each : Result.getOrElse(Result.try(() => utf8.decode(bytes)), () => each)
 }
 
 const decode = (escape: string): string => {

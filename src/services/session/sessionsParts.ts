@@ -44,7 +44,7 @@ interface Halt {
 export const halting = (
   gates: TurnGates,
   id: string,
-  { call, how, isScopeClosed = false }: Halt
+  { call, how, isScopeClosed }: Halt
 ): Effect.Effect<Session, AshError> =>
   Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
     const why = isScopeClosed

@@ -2,7 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import { userAgent } from "../../../src/internal/request/connection.ts"
-import { redactOf } from "../../../src/internal/request/secrets.ts"
+import { redactOf, redactTogether } from "../../../src/internal/request/secrets.ts"
 import { jsonBody } from "../../../src/internal/request/upload.ts"
 
 const headed = (headers: Record<string, string>) =>
@@ -99,5 +99,25 @@ describe("what a body holds", () => {
     const redact = carrying({ content: "ÄÖÜÄÖÜÄÖÜÄÖÜÄÖ Schlüssel-ÜberÄrger" })
     assert.notMatch(redact("äöüäöüäöüäöüäö"), /ä/)
     assert.notMatch(redact("SCHLÜSSEL-ÜBERÄRGER"), /BER/)
+  })
+})
+
+describe("texts that are looked through together", () => {
+  const secrets = ["a-secret-of-the-caller", "caller-a-secret\u001fcaller-b-secret", "caller\u001f\u001fsecret-of-it"]
+  const texts = [
+    "no caller-a-secret",
+    "caller-b-secret here",
+    "caller",
+    "",
+    "secret-of-it",
+    "ends in \\",
+    "harmless",
+    ""
+  ]
+
+  it.each(secrets)("read as each by itself does: what was sent is %j", (secret) => {
+    const redact = carrying({ content: secret })
+    const together = redactTogether([undefined, ...texts], redact)
+    assert.deepStrictEqual(texts.map(together), texts.map(redact))
   })
 })
