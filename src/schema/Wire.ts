@@ -194,10 +194,14 @@ const cutAt = (levels: number, json: unknown): unknown => {
 }
 
 /** JSON as text. Where it is nested too deep for the platform to write it, a text stands for what is deep in it: nothing fails. */
-export const jsonText = (json: unknown, space?: number): string =>
+export const jsonText = (
+  json: unknown,
+  space?: number,
+  change?: (name: string, value: unknown) => unknown
+): string =>
   Result.getOrElse(
-    Result.try(() => JSON.stringify(json, null, space)),
-    () => JSON.stringify(cutAt(100, json), null, space)
+    Result.try(() => JSON.stringify(json, change, space)),
+    () => JSON.stringify(cutAt(100, json), change, space)
   )
 
 const hasFields = (json: Schema.Json | undefined): json is Schema.JsonObject => Predicate.isObjectOrArray(json)

@@ -119,7 +119,7 @@ const strictness: ReadonlyArray<readonly [keyword: string, hasEffect: (schema: S
 ]
 
 /** Whether a name in `properties` matches a pattern, which is compiled here without the flag u, or not at all. */
-const isMatchedIn = ({ properties = {} }: Schema.JsonObject) => (pattern: string) =>
+const isMatchedIn = ({ properties }: Schema.JsonObject) => (pattern: string) =>
   Result.getOrElse(
     Result.try(() => Object.keys(Object(properties)).some((name) => new RegExp(pattern).test(name))),
     () => true

@@ -69,12 +69,15 @@ const hashOf = (text: string): number => {
   return hash
 }
 
+/** Of a text its length and its ends: results of tools are large, and to hash them costs more than to read them. */
+const shortened = (_: string, value: unknown) =>
+  Predicate.isString(value) ? value.length + value.slice(0, 999) + value.slice(-999) : value
+
 /** What tells whether a message is delivered twice: its id and its content. One without an id is always new. */
 export const deliveryOf = ({ message, uuid }: AssistantMessage | UserMessage): string | undefined => {
   const id = present(uuid)
   if (id === undefined) return undefined
-  const content = jsonText(message.content)
-  return `${id} ${content.length} ${hashOf(content)}`
+  return `${id} ${hashOf(jsonText(message.content, undefined, shortened))}`
 }
 
 /** A field of a JSON value, be it one that has fields. */

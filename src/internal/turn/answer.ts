@@ -27,23 +27,22 @@ export interface Fault {
 /** How many issues are kept of an answer. */
 const issueLimit = 50
 
-const expecting = (expected: unknown) =>
-  Predicate.isString(expected) ? `Expected ${expected}` : "Expected a valid value"
+const expecting = (expected: unknown) => `Expected ${Predicate.isString(expected) ? expected : "a valid value"}`
 
 /** What stands in the schema alone: what a check or a transformation makes may have the value in it. */
-const messageOf = (issue: SchemaIssue.Leaf | SchemaIssue.AnyOf): string => {
+const messageOf = (issue: SchemaIssue.Leaf | SchemaIssue.Composite | SchemaIssue.AnyOf): string => {
   switch (issue._tag) {
+    case "InvalidValue":
+    case "Forbidden":
+      return expecting(issue.annotations?.["expected"])
     case "MissingKey":
       return SchemaIssue.defaultLeafHook(issue)
     case "UnexpectedKey":
       return SchemaIssue.defaultLeafHook(new SchemaIssue.UnexpectedKey(issue.ast))
     case "OneOf":
       return SchemaIssue.defaultLeafHook(new SchemaIssue.OneOf(issue.ast, []))
-    case "AnyOf":
-    case "InvalidType":
-      return SchemaIssue.defaultLeafHook(new SchemaIssue.InvalidType(issue.ast))
     default:
-      return expecting(issue._tag === "InvalidValue" ? issue.annotations?.["expected"] : undefined)
+      return SchemaIssue.defaultLeafHook(new SchemaIssue.InvalidType(issue.ast))
   }
 }
 
@@ -56,19 +55,14 @@ const issuesIn = (issue: SchemaIssue.Issue, path: AnswerIssue["path"], said?: st
     }
     case "Encoding":
       return issuesIn(issue.issue, path, said)
-    case "Pointer": {
-      const keys = issue.path.filter((key) => !Predicate.isSymbol(key))
-      return issuesIn(issue.issue, [...path, ...keys], said)
-    }
+    case "Pointer":
+      return issuesIn(issue.issue, [...path, ...issue.path.filter((key) => !Predicate.isSymbol(key))], said)
     case "Composite":
-      return issue.issues.flatMap((inner) => issuesIn(inner, path, said))
     case "AnyOf":
       if (issue.issues.length > 0) return issue.issues.flatMap((inner) => issuesIn(inner, path, said))
   }
   return [{ path, message: said ?? messageOf(issue) }]
 }
-
-const issuesOf = (issue: SchemaIssue.Issue) => issuesIn(issue, []).slice(0, issueLimit)
 
 const mismatch = (answer: unknown, issues: ReadonlyArray<AnswerIssue>) =>
   Result.fail<Fault>({ kind: "Mismatch", issues, answer })
@@ -81,7 +75,7 @@ export const answerReader = <S extends Schema.Constraint>(schema: S, isWrapped: 
   const bare = (json: unknown): Decoded =>
     Effect.match(decode(json), {
       onSuccess: Result.succeed,
-      onFailure: ({ issue }) => mismatch(json, issuesOf(issue))
+      onFailure: ({ issue }) => mismatch(json, issuesIn(issue, []).slice(0, issueLimit))
     }).pipe(
       // JSON of so many levels, as a recursive schema allows, is more than can be decoded.
       Effect.catchDefect((defect) =>

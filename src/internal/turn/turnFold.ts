@@ -62,9 +62,11 @@ export const initial = (
   }
 }
 
-/** Whether there is room for a value, by its JSON. Where there are no bounds, nothing is measured. */
+const textOf = (json: unknown): string => Predicate.isString(json) ? json : jsonText(json)
+
+/** Whether there is room for a value, by its text. Where there are no bounds, nothing is measured. */
 const hasRoom = ({ budget }: State, json: unknown): boolean =>
-  budget.left === Infinity || spend(budget, bytesOf(jsonText(json)))
+  budget.left === Infinity || spend(budget, bytesOf(textOf(json)))
 
 const addAssistant = (state: State, message: AssistantMessage) => {
   for (const block of blocksOf(message)) {
@@ -137,8 +139,6 @@ const errorsOf = ({ errors, raw }: NonNullable<Turn["result"]>): ReadonlyArray<S
   const error = jsonAt(raw, "errors") ?? null
   return error === null ? [] : [error]
 }
-
-const textOf = (json: Schema.Json): string => Predicate.isString(json) ? json : jsonText(json)
 
 export const outcomeOf = (result: Turn["result"]): TurnOutcome => {
   if (result === undefined) return { _tag: "NoResult" }

@@ -283,6 +283,18 @@ describe("an answer to a tool call", () => {
   const answered = (...all: ReadonlyArray<Frame>) =>
     Effect.map(turnOf(...calls, ...all), ({ toolCalls }) => toolCalls.map(({ result }) => result?.content))
 
+  it.effect("however long is one where it is delivered twice, and another where it has another start, end or length", () =>
+    Effect.gen(function*() {
+      const long = "x".repeat(100_000)
+      assert.deepStrictEqual<unknown>(yield* answered(answer(long, "u"), answer(long, "u")), [long, undefined])
+      for (const other of [`a${long.slice(1)}`, `${long.slice(1)}a`, `${long}x`]) {
+        for (const json of [(text: string) => text, (text: string) => [{ type: "text", text }]]) {
+          const both = [json(long), json(other)]
+          assert.deepStrictEqual<unknown>(yield* answered(...both.map((content) => answer(content, "u"))), both)
+        }
+      }
+    }))
+
   it.effect("that is delivered twice is one", () =>
     Effect.gen(function*() {
       const one = [{ type: "text", text: "one" }]
