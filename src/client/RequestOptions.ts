@@ -86,7 +86,7 @@ export interface RequestOptionsInput {
   readonly timeouts?: TurnTimeouts | undefined
   /** What is read ahead of a slow consumer of a turn. */
   readonly buffer?: BufferOptions | undefined
-  /** The largest event of a turn that is accepted, in characters. @default 64 Mi */
+  /** The largest event of a turn that is accepted, in characters, without the JSON around a long text. @default 64 Mi */
   readonly maxEventSize?: number | undefined
   /** How much of an answer is taken in. */
   readonly responseLimits?: ResponseLimits | undefined

@@ -10,7 +10,7 @@ import { type StreamEvent, streamEventKind } from "../../schema/StreamEvent.ts"
 import { EventParser } from "./EventParser.ts"
 import { turnLimits } from "./turnLimits.ts"
 
-/** What an event has beside its data: the names of its fields, and the JSON around a long text. */
+/** Characters that are not counted: the JSON around a long text. While an event is not complete, as many for the names of its fields. */
 const envelope = 1024
 
 const tooLarge = (operation: string, maxEventSize: number) =>
@@ -42,7 +42,7 @@ export class EventDecoder {
   constructor(operation: string, maxEventSize: number) {
     this.#operation = operation
     this.#maxEventSize = maxEventSize
-    this.#parser = new EventParser(streamEventKind, maxEventSize + envelope, maxEventSize)
+    this.#parser = new EventParser(streamEventKind, maxEventSize + 2 * envelope, maxEventSize + envelope)
   }
 
   /** The failure of a stream with an event that is too large, behind the events before it. */

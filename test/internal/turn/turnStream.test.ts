@@ -138,7 +138,9 @@ describe("decodeEvents", () => {
       assert.isTrue(event?._tag === "TextDelta" && event.delta === delta)
     }))
 
-  const sizes = [100, 999, 1000, 1001, 1500, 5000, 50_000]
+  // With room for the JSON around a text.
+  const most = 1000 + 1024
+  const sizes = [100, 1000, most - 1, most, most + 1, 2500, 5000, 50_000]
   const cuts = [1, 17, 1000, 16_384, 1_000_000]
   const forms = {
     "in one line": (data: string) => `data: ${data}`,
@@ -160,11 +162,24 @@ describe("decodeEvents", () => {
             Stream.runForEach((event) => Effect.sync(() => event._tag === "Unknown" && names.push(event.event))),
             Effect.result
           )
-          assert.deepStrictEqual(names, size > 1000 ? ["a"] : ["a", "b", "c"], `${cut}`)
-          assert.strictEqual(Result.isFailure(end) ? end.failure.reason._tag : "", size > 1000 ? "Undecodable" : "")
+          assert.deepStrictEqual(names, size > most ? ["a"] : ["a", "b", "c"], `${cut}`)
+          assert.strictEqual(Result.isFailure(end) ? end.failure.reason._tag : "", size > most ? "Undecodable" : "")
         }
       })
   )
+
+  it.effect("a text that is as long as the limit arrives with the JSON around it", () =>
+    Effect.gen(function*() {
+      const all = bytes(frames(["text_delta", { delta: "x".repeat(1000) }]))
+      for (const cut of cuts) {
+        const chunks = Array.from(
+          { length: Math.ceil(all.length / cut) },
+          (_, index) => all.slice(index * cut, (index + 1) * cut)
+        )
+        const [event] = yield* Stream.runCollect(decodeEvents("test", 1000)(Stream.fromIterable(chunks)))
+        assert.strictEqual(event?._tag, "TextDelta")
+      }
+    }))
 
   it.effect("an event that is cut off is none", () =>
     Effect.map(
