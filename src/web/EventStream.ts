@@ -39,6 +39,7 @@ export const make = <R>(
 ): EventStream<R> => {
   const interval = Duration.fromInputUnsafe(keepAlive)
   const comments = Stream.drop(Stream.as(Stream.tick(interval), comment), 1)
+  const isKept = Duration.isPositive(interval) && Duration.isFinite(interval)
   return {
     headers: {
       "content-type": "text/event-stream; charset=utf-8",
@@ -47,9 +48,7 @@ export const make = <R>(
       "x-accel-buffering": "no",
       ...headers
     },
-    body: Stream.encodeText(
-      Duration.isPositive(interval) ? Stream.merge(frames, comments, { haltStrategy: "left" }) : frames
-    )
+    body: Stream.encodeText(isKept ? Stream.merge(frames, comments, { haltStrategy: "left" }) : frames)
   }
 }
 
