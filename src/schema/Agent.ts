@@ -2,7 +2,7 @@
 import * as Schema from "effect/Schema"
 import { FileUpload } from "./File.ts"
 import { NewAgentName } from "./Ids.ts"
-import { harmless, JsonObject, JsonObjectInput, nullish, omittable, StringMap, WellFormed } from "./Wire.ts"
+import { atMost, harmless, JsonObject, JsonObjectInput, nullish, omittable, StringMap, WellFormed } from "./Wire.ts"
 
 /** An agent that a server hosts. */
 export interface Agent extends Schema.Schema.Type<typeof Agent> {}
@@ -31,13 +31,9 @@ export interface CreateAgentRequest extends Schema.Schema.Type<typeof CreateAgen
 export const CreateAgentRequest = Schema.Struct({
   name: NewAgentName,
   /** A folder on the server's disk that holds a `CLAUDE.md`; with it `systemPrompt` and `files` are ignored. */
-  path: omittable(
-    WellFormed.check(Schema.isMaxLength(4096, { expected: "at most 4,096 characters" })).annotate(harmless)
-  ),
+  path: omittable(WellFormed.check(atMost(4096)).annotate(harmless)),
   /** Written to `CLAUDE.md`, unless `files` has one. */
-  systemPrompt: omittable(
-    Schema.String.check(Schema.isMaxLength(1_000_000, { expected: "at most 1,000,000 characters" }))
-  ),
+  systemPrompt: omittable(Schema.String.check(atMost(1_000_000))),
   /** Laid over the files that are there: a redeployment deletes none. */
   files: omittable(Schema.Array(FileUpload)),
   /** Environment variables of every session of the agent. */

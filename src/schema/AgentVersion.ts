@@ -1,6 +1,6 @@
 /** Versions of an agent: numbered prompts, of which one may be active. */
 import * as Schema from "effect/Schema"
-import { harmless, nullish, omittable, WellFormed } from "./Wire.ts"
+import { atMost, harmless, nullish, omittable, WellFormed } from "./Wire.ts"
 
 /** A version of an agent. */
 export interface AgentVersion extends Schema.Schema.Type<typeof AgentVersion> {}
@@ -23,20 +23,15 @@ export const AgentVersion = Schema.Struct({
   updatedAt: Schema.DateTimeUtcFromString
 }).annotate({ identifier: "AgentVersion" })
 
-const upTo = (count: number, text: string) =>
-  omittable(Schema.String.check(Schema.isMaxLength(count, { expected: `at most ${text} characters` })))
-
 /** The body of `PATCH /api/agents/:name/versions/:version`. A field cannot be emptied, only replaced. */
 export interface UpdateAgentVersionRequest extends Schema.Schema.Type<typeof UpdateAgentVersionRequest> {}
 export const UpdateAgentVersionRequest = Schema.Struct({
   /** At most 255 characters. */
-  name: omittable(
-    WellFormed.check(Schema.isMaxLength(255, { expected: "at most 255 characters" })).annotate(harmless)
-  ),
+  name: omittable(WellFormed.check(atMost(255)).annotate(harmless)),
   /** At most 1,000,000 characters. */
-  systemPrompt: upTo(1_000_000, "1,000,000"),
+  systemPrompt: omittable(Schema.String.check(atMost(1_000_000))),
   /** At most 10,000 characters. */
-  releaseNotes: upTo(10_000, "10,000"),
+  releaseNotes: omittable(Schema.String.check(atMost(10_000))),
   knowledgeFiles: omittable(Schema.Array(WellFormed))
 }).annotate({ identifier: "UpdateAgentVersionRequest" })
 

@@ -1,7 +1,7 @@
 /** Evals: questions to an agent, runs that ask them, and how its answers are scored. */
 import * as Schema from "effect/Schema"
 import { Uuid } from "./Ids.ts"
-import { anyFields, nullish, objectInput, omittable, open } from "./Wire.ts"
+import { anyFields, atMost, nullish, objectInput, omittable, open } from "./Wire.ts"
 
 /** A message of the conversation before a question. */
 export interface ChatMessage extends Schema.Schema.Type<typeof ChatMessage> {}
@@ -130,7 +130,7 @@ const scoreFields = {
   /** 1 to 5. */
   humanScore: omittable(Schema.Finite.check(Schema.isBetween({ minimum: 1, maximum: 5 }, { expected: "1 to 5" }))),
   /** At most 10,000 characters. */
-  humanNotes: omittable(Schema.String.check(Schema.isMaxLength(10_000, { expected: "at most 10,000 characters" })))
+  humanNotes: omittable(Schema.String.check(atMost(10_000)))
 }
 
 const hasScore = Schema.makeFilter(

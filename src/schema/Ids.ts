@@ -3,7 +3,7 @@
  * `..` would reach another route.
  */
 import * as Schema from "effect/Schema"
-import { harmless, isWellFormed } from "./Wire.ts"
+import { atMost, harmless, isWellFormed } from "./Wire.ts"
 
 const uuid = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i
 
@@ -26,7 +26,7 @@ const agentName = /^[a-zA-Z0-9_-]+$/
 export type NewAgentName = typeof NewAgentName.Type
 export const NewAgentName = Schema.String.check(
   Schema.isPattern(agentName, { expected: "one or more letters, digits, _ or -" }),
-  Schema.isMaxLength(255, { expected: "at most 255 characters" })
+  atMost(255)
 ).annotate({ identifier: "NewAgentName", ...harmless })
 
 /** The name of an agent in a path: as {@link NewAgentName}, but at most 100 characters, the longest that servers route. */

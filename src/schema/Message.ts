@@ -6,6 +6,7 @@ import { BytesFromBase64 } from "./Bytes.ts"
 import { type ClaudeMessage, claudeMessageFromJson, ClaudeMessageType, type WithRaw, withRaw } from "./ClaudeMessage.ts"
 import { jsonDecoder, readBy } from "./compiled.ts"
 import {
+  atMost,
   carriedJson,
   harmless,
   JsonObjectInput,
@@ -60,7 +61,7 @@ export const ContentBlock = Schema.Union([TextContent, ImageContent, DocumentCon
 /** A prompt: a text of at most 500,000 characters, or 1 to 20 blocks; at most 50 MiB as JSON. */
 export type MessageContent = string | ReadonlyArray<ContentBlock>
 export const MessageContent = Schema.Union([
-  Schema.String.check(Schema.isMaxLength(500_000, { expected: "at most 500,000 characters" })),
+  Schema.String.check(atMost(500_000)),
   Schema.Array(ContentBlock).check(Schema.isBetweenLength(1, 20, { expected: "1 to 20 content blocks" }))
 ]).annotate({ identifier: "MessageContent" })
 
@@ -70,9 +71,7 @@ export const SendMessageOptions = Schema.Struct({
   /** Whether the agent's text also arrives in pieces, as `TextDelta` and `Partial` events. */
   includePartialMessages: omittable(Schema.Boolean),
   /** The model of this turn; at most 100 characters. */
-  model: omittable(
-    WellFormed.check(Schema.isMaxLength(100, { expected: "at most 100 characters" })).annotate(harmless)
-  ),
+  model: omittable(WellFormed.check(atMost(100)).annotate(harmless)),
   /** The number of model calls after which the turn ends with `error_max_turns`; at least 1. */
   maxTurns: omittable(
     Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number of at least 1" }))

@@ -11,30 +11,23 @@ const repetitionOf: ReadonlyMap<string, Repetition> = new Map([
   ["DELETE", "deletes"]
 ])
 
+const annotation = <A>(name: string, value: A) =>
+  Context.Reference<A>(`effect-ash/schema/Operation/${name}`, { defaultValue: () => value })
+
 /** The service that has a group's methods, if its name differs from the group's. */
-export const ServiceName = Context.Reference<string | undefined>("effect-ash/schema/Operation/ServiceName", {
-  defaultValue: () => undefined
-})
+export const ServiceName = annotation<string | undefined>("ServiceName", undefined)
 
 /** The method of an endpoint, if its name differs from the endpoint's; with the service, if that differs too. */
-export const MethodName = Context.Reference<string | undefined>("effect-ash/schema/Operation/MethodName", {
-  defaultValue: () => undefined
-})
+export const MethodName = annotation<string | undefined>("MethodName", undefined)
 
 /** What a repetition does. By default GET and PATCH are harmless, DELETE deletes, and POST does the same once more. */
-export const Repeats = Context.Reference<Repetition | undefined>("effect-ash/schema/Operation/Repeats", {
-  defaultValue: () => undefined
-})
+export const Repeats = annotation<Repetition | undefined>("Repeats", undefined)
 
 /** Whether a request starts a turn, so that its answer is a stream, with timers of its own. */
-export const StartsTurn = Context.Reference<boolean>("effect-ash/schema/Operation/StartsTurn", {
-  defaultValue: () => false
-})
+export const StartsTurn = annotation<boolean>("StartsTurn", false)
 
 /** The default time-out of a response. */
-export const TimeLimit = Context.Reference<Duration.Duration>("effect-ash/schema/Operation/TimeLimit", {
-  defaultValue: () => Duration.minutes(1)
-})
+export const TimeLimit = annotation<Duration.Duration>("TimeLimit", Duration.minutes(1))
 
 /** The time-out of what starts a sandbox: the install and start scripts of an agent may run for two minutes each. */
 export const startsSandbox = Duration.minutes(5)
@@ -43,31 +36,19 @@ export const startsSandbox = Duration.minutes(5)
 export const carriesWorkspace = Duration.minutes(5)
 
 /** The rate limit of the server that a request counts for (docs/ash.md 2.3). */
-export const RateLimitBucket = Context.Reference<"agents" | "sessions" | undefined>(
-  "effect-ash/schema/Operation/RateLimitBucket",
-  { defaultValue: () => undefined }
-)
+export const RateLimitBucket = annotation<"agents" | "sessions" | undefined>("RateLimitBucket", undefined)
 
 /** The most bytes in the body of a request: 1 MiB. */
-export const BodyLimit = Context.Reference<number>("effect-ash/schema/Operation/BodyLimit", {
-  defaultValue: () => 1_048_576
-})
+export const BodyLimit = annotation<number>("BodyLimit", 1_048_576)
 
 /** The parameter of the path that is the path of a file: its slashes separate segments. */
-export const FilePathParameter = Context.Reference<string | undefined>(
-  "effect-ash/schema/Operation/FilePathParameter",
-  {
-    defaultValue: () => undefined
-  }
-)
+export const FilePathParameter = annotation<string | undefined>("FilePathParameter", undefined)
 
 /**
  * Whether an error may keep the start of an answer that cannot be decoded: an annotation of endpoints whose answers hold
  * neither secrets nor conversations.
  */
-export const AnswerInErrors = Context.Reference<boolean>("effect-ash/schema/Operation/AnswerInErrors", {
-  defaultValue: () => false
-})
+export const AnswerInErrors = annotation<boolean>("AnswerInErrors", false)
 
 /** An operation of the API. */
 export interface Operation {

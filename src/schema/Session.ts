@@ -2,6 +2,7 @@
 import * as Schema from "effect/Schema"
 import {
   anyFields,
+  atMost,
   harmless,
   JsonObjectInput,
   nullish,
@@ -45,12 +46,10 @@ export const McpServer = objectInput(Schema.StructWithRest(
   [anyFields]
 )).annotate({ identifier: "McpServer" })
 
-const Model = WellFormed.check(Schema.isMaxLength(100, { expected: "at most 100 characters" })).annotate(harmless)
-
 /** Settings that go with every message of a session; they hold whatever sandbox the session runs in. */
 const querySettings = {
   /** The model; at most 100 characters. */
-  model: omittable(Model),
+  model: omittable(WellFormed.check(atMost(100)).annotate(harmless)),
   allowedTools: omittable(Schema.Array(Schema.String)),
   disallowedTools: omittable(Schema.Array(Schema.String)),
   betas: omittable(Schema.Array(Schema.String)),
@@ -69,16 +68,12 @@ export interface CreateSessionRequest extends Schema.Schema.Type<typeof CreateSe
 export const CreateSessionRequest = Schema.Struct({
   /** The agent's name; 1 to 255 characters. */
   agent: WellFormed.check(Schema.isBetweenLength(1, 255, { expected: "1 to 255 characters" })).annotate(harmless),
-  credentialId: omittable(
-    WellFormed.check(Schema.isMaxLength(255, { expected: "at most 255 characters" })).annotate(harmless)
-  ),
+  credentialId: omittable(WellFormed.check(atMost(255)).annotate(harmless)),
   /** Environment variables, over the agent's and the credential's. */
   extraEnv: omittable(StringMap),
   mcpServers: omittable(Schema.Record(WellFormed, McpServer)),
   /** At most 1,000,000 characters; empty counts as absent. */
-  systemPrompt: omittable(
-    Schema.String.check(Schema.isMaxLength(1_000_000, { expected: "at most 1,000,000 characters" }))
-  ),
+  systemPrompt: omittable(Schema.String.check(atMost(1_000_000))),
   permissionMode: omittable(Schema.Literals(["bypassPermissions", "permissionsByAgent", "default"])),
   ...querySettings
 }).annotate({ identifier: "CreateSessionRequest" })

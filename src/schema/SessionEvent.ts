@@ -74,16 +74,7 @@ export const SessionEventData = Schema.Union([
   Schema.toType(UnknownJson)
 ]).annotate({ identifier: "SessionEventData" })
 
-const decoders = new Map<string, (data: Schema.Json) => Option.Option<SessionEventData>>([
-  ["text", jsonDecoder(data.text)],
-  ["tool_start", jsonDecoder(data.tool_start)],
-  ["tool_result", jsonDecoder(data.tool_result)],
-  ["reasoning", jsonDecoder(data.reasoning)],
-  ["turn_complete", jsonDecoder(data.turn_complete)],
-  ["error", jsonDecoder(data.error)],
-  ["lifecycle", jsonDecoder(data.lifecycle)],
-  ["mcp_status", jsonDecoder(data.mcp_status)]
-])
+const decoders = new Map(Object.entries(data).map(([type, schema]) => [type, jsonDecoder(schema)]))
 
 const row = {
   id: Schema.String,

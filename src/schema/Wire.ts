@@ -60,6 +60,10 @@ export const wellFormed = "well-formed text, without half of a character"
  */
 export const harmless = { isHarmless: true } as const
 
+/** Checks that a text has at most so many characters. */
+export const atMost = (count: number) =>
+  Schema.isMaxLength(count, { expected: `at most ${String(count).replace(/\B(?=(?:\d{3})+$)/g, ",")} characters` })
+
 /** A text that is well-formed. */
 export const WellFormed = Schema.String.check(Schema.makeFilter(isWellFormed, { expected: wellFormed }))
 
