@@ -1,6 +1,7 @@
 /** What a run is at, as those see it that start and watch runs. */
 import * as DateTime from "effect/DateTime"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { orUndefined } from "../schema/Wire.ts"
 import type { RunRow, TurnRow } from "./store/RunStore.ts"
 
@@ -51,14 +52,8 @@ const timeOf = (millis: number | null) => millis === null ? undefined : DateTime
 
 /** The status that a row shows. */
 export const statusOf = (row: RunRow): RunStatus => ({
-  id: row.id,
-  agent: row.agent,
-  state: row.state,
-  step: row.step,
-  generation: row.generation,
+  ...Struct.pick(row, ["id", "agent", "state", "step", "generation", "attempts", "costUsd"]),
   sessionId: row.sessionId ?? undefined,
-  attempts: row.attempts,
-  costUsd: row.costUsd,
   token: row.token ?? undefined,
   waitsFor: row.waitsFor ?? undefined,
   failure: row.failure ?? undefined,
@@ -70,11 +65,7 @@ export const statusOf = (row: RunRow): RunStatus => ({
 })
 
 /** The turn that a row of the ledger shows. */
-export const ledgerTurnOf = ({ afterSequence, claim, generation, sessionId, status, step }: TurnRow): LedgerTurn => ({
-  step,
-  generation,
-  sessionId,
-  afterSequence,
-  status,
-  claims: claim
+export const ledgerTurnOf = (row: TurnRow): LedgerTurn => ({
+  ...Struct.pick(row, ["step", "generation", "sessionId", "afterSequence", "status"]),
+  claims: row.claim
 })

@@ -112,37 +112,34 @@ const open = Effect.fnUntraced(function*(services: StepServices, payload: AgentR
 })
 
 /** What surrounds a wait for an approval or a time. */
-const waits = ({ random, store }: StepServices) => {
-  const update = (key: TurnKey, patch: RunPatch) => Patience.persistent(store.updateRun(key, patch))
-  return {
-    /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
-    wait: Effect.fnUntraced(function*(key: TurnKey, waitsFor: string, hasToken: boolean) {
-      const { generation, runId, step } = key
-      const run = yield* Patience.persistent(store.findRun(runId))
-      // Begun again, as its runner died, it waits on by the token that others may have by now.
-      if (run?.state !== "waiting" || run.step !== step || run.generation !== generation) {
-        const token = hasToken ? yield* random.uuidV4() : null
-        yield* update(key, {
-          state: "waiting",
-          step,
-          generation,
-          token,
-          // A database takes no NUL in a text.
-          waitsFor: printableLines(waitsFor),
-          decision: null,
-          attempts: 0
-        })
-      }
-      return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
-    }),
-    /** Goes on behind a wait, unless it ended as the run was cancelled. */
-    goOn: Effect.fnUntraced(function*(key: TurnKey) {
-      yield* update(key, { state: "running", token: null, waitsFor: null, attempts: 0 })
-      const cancelled = yield* Patience.persistent(store.cancelled([key.runId]))
-      if (cancelled.length > 0) return yield* new RunCancelled({ id: key.runId })
-    })
-  }
-}
+const waits = ({ random, store }: StepServices, update: (key: TurnKey, patch: RunPatch) => Effect.Effect<void>) => ({
+  /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
+  wait: Effect.fnUntraced(function*(key: TurnKey, waitsFor: string, hasToken: boolean) {
+    const { generation, runId, step } = key
+    const run = yield* Patience.persistent(store.findRun(runId))
+    // Begun again, as its runner died, it waits on by the token that others may have by now.
+    if (run?.state !== "waiting" || run.step !== step || run.generation !== generation) {
+      const token = hasToken ? yield* random.uuidV4() : null
+      yield* update(key, {
+        state: "waiting",
+        step,
+        generation,
+        token,
+        // A database takes no NUL in a text.
+        waitsFor: printableLines(waitsFor),
+        decision: null,
+        attempts: 0
+      })
+    }
+    return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
+  }),
+  /** Goes on behind a wait, unless it ended as the run was cancelled. */
+  goOn: Effect.fnUntraced(function*(key: TurnKey) {
+    yield* update(key, { state: "running", token: null, waitsFor: null, attempts: 0 })
+    const cancelled = yield* Patience.persistent(store.cancelled([key.runId]))
+    if (cancelled.length > 0) return yield* new RunCancelled({ id: key.runId })
+  })
+})
 
 /** The steps of runs, over these services. */
 export const make = (services: StepServices) => {
@@ -182,7 +179,7 @@ export const make = (services: StepServices) => {
           return turn
         })
       ),
-    ...waits(services),
+    ...waits(services, update),
     collect: (id: string, sessionId: string, paths: ReadonlyArray<string>) =>
       cancellations.orCancelled(id)(collect(services, sessionId, paths)),
     /** Remembers that a run has been left in good order, which is no attempt that failed. */

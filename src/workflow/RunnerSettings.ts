@@ -57,24 +57,7 @@ export interface ClusterSettings {
 }
 
 /** The settings of runs, read. */
-export interface ReadRunSettings {
-  readonly longestTurn: Duration.Duration
-  readonly sendWindow: Duration.Duration
-  readonly settleTime: Duration.Duration
-  readonly patience: Duration.Duration
-  readonly cancelInterval: Duration.Duration
-  readonly maxAttempts: number
-  readonly maxGenerations: number
-  readonly maxRunning: number | undefined
-  readonly maxStored: number
-}
-
-/** The settings of a cluster, read. */
-export interface ReadClusterSettings {
-  readonly lease: Duration.Duration
-  readonly terminationTimeout: Duration.Duration
-  readonly pollInterval: Duration.Duration
-}
+export interface ReadRunSettings extends Effect.Success<ReturnType<typeof readRunSettings>> {}
 
 const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
 
@@ -97,10 +80,7 @@ const count = (setting: string, value: number, maximum: number) =>
 const mebibyte = 1_048_576
 
 /** Reads the settings of runs. */
-export const readRunSettings = Effect.fnUntraced(function*(
-  settings: RunSettings
-): Effect.fn.Return<ReadRunSettings, SettingsRefused> {
-  const { maxRunning } = settings
+export const readRunSettings = Effect.fnUntraced(function*({ maxRunning, ...settings }: RunSettings) {
   return {
     longestTurn: yield* duration("longestTurn", settings.longestTurn ?? "10 minutes"),
     sendWindow: yield* duration("sendWindow", settings.sendWindow ?? "2 seconds"),
@@ -120,7 +100,7 @@ const text = Duration.format
 export const readClusterSettings = Effect.fnUntraced(function*(
   settings: ClusterSettings,
   { longestTurn }: ReadRunSettings
-): Effect.fn.Return<ReadClusterSettings, SettingsRefused> {
+) {
   const lease = yield* duration("lease", settings.lease ?? "35 seconds")
   const stall = yield* duration("longestStall", settings.longestStall ?? "10 seconds")
   const least = Duration.times(stall, 3)

@@ -5,23 +5,17 @@ import * as EntityId from "effect/cluster/EntityId"
 import * as EntityType from "effect/cluster/EntityType"
 import type { MessageStorage } from "effect/cluster/MessageStorage"
 import type { Sharding } from "effect/cluster/Sharding"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
-import * as Schedule from "effect/Schedule"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
 import { messageOf } from "../internal/request/operations.ts"
 import { AgentRun, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
+import { untilThere } from "./patience.ts"
 import { approvalOf, timerOf } from "./RunBody.ts"
 import { RunDied } from "./RunErrors.ts"
 import type { RunRow } from "./store/RunStore.ts"
-
-const untilThere = Schedule.exponential("200 millis", 1.5).pipe(
-  Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.seconds(2)))),
-  Schedule.jittered
-)
 
 /** Whether the database was not reached, of which the engine makes a defect. */
 const isUnreached = (cause: Cause.Cause<unknown>) => Predicate.isTagged(Cause.squash(cause), "PersistenceError")
@@ -30,7 +24,7 @@ const isUnreached = (cause: Cause.Cause<unknown>) => Predicate.isTagged(Cause.sq
 export const steady = <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   call.pipe(
     Effect.sandbox,
-    Effect.retry({ schedule: untilThere, while: isUnreached }),
+    Effect.retry({ schedule: untilThere("200 millis"), while: isUnreached }),
     Effect.catch((cause) => Effect.failCause(cause))
   )
 

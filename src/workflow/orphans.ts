@@ -1,4 +1,5 @@
 /** Ends sessions that no run needs, from one runner of the cluster at a time. */
+import * as Array from "effect/Array"
 import * as Singleton from "effect/cluster/Singleton"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -29,8 +30,7 @@ const endOrphans = Effect.fnUntraced(function*(agent: string, olderThan: Duratio
   const old = (yield* sessions.list({ agent })).filter(({ agentName, createdAt, status }) =>
     agentName === agent && status !== "ended" && DateTime.isLessThan(createdAt, before)
   )
-  for (let index = 0; index < old.length; index += most) {
-    const ids = old.slice(index, index + most).map(({ id }) => id)
+  for (const ids of Array.chunksOf(old.map(({ id }) => id), most)) {
     const known = new Set(yield* Patience.persistent(store.known(ids)))
     const orphans = ids.filter((id) => !known.has(id))
     if (orphans.length > 0) yield* Effect.logWarning(`ends ${orphans.length} sessions of ${agent} that no run knows`)

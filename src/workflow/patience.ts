@@ -49,10 +49,12 @@ export const patiently = <A, R>(
 const isHopeless = ({ reason }: SqlError) =>
   reason._tag === "SqlSyntaxError" || reason._tag === "AuthorizationError" || reason._tag === "ConstraintError"
 
-const untilThere = Schedule.exponential("100 millis", 1.5).pipe(
-  Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.seconds(2)))),
-  Schedule.jittered
-)
+/** The times between attempts at what will answer again, of which the first is so long. */
+export const untilThere = (first: Duration.Input) =>
+  Schedule.exponential(first, 1.5).pipe(
+    Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.seconds(2)))),
+    Schedule.jittered
+  )
 
 /** How often a failure of no known kind is met before it is taken for lasting: some minutes. */
 const mostUnknown = 100
@@ -64,7 +66,7 @@ export const persistent = <A, R>(statement: Effect.Effect<A, SqlError, R>): Effe
     return statement.pipe(
       Effect.tapError((error) => Effect.logDebug("the database of the runs does not answer", error)),
       Effect.retry({
-        schedule: untilThere,
+        schedule: untilThere("100 millis"),
         while: (error: SqlError) => {
           if (error.reason._tag === "UnknownError") unknown += 1
           return !isHopeless(error) && unknown <= mostUnknown

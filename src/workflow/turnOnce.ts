@@ -130,28 +130,17 @@ const settleTurn = Effect.fnUntraced(function*(
   return yield* settleAs(services, planned, outcome)
 })
 
-/** Claims a turn of which the ledger has nothing, and sends it. */
-const begin = Effect.fnUntraced(function*(services: TurnServices, turn: OneTurn) {
+/** Claims a turn of which the ledger has nothing, or takes over one that was certainly not sent, and sends it. */
+const begin = Effect.fnUntraced(function*(services: TurnServices, turn: OneTurn, row?: TurnRow) {
   const { settings, store } = services
-  const { sessionId } = turn
-  const afterSequence = turn.known ?? (yield* lastSequence(services, sessionId, 0))
+  const afterSequence = row?.afterSequence ?? turn.known ?? (yield* lastSequence(services, turn.sessionId, 0))
+  const renew = (from: string, owner: string) => store.takeOverTurn(turn, from, owner)
   const claim = yield* Patience.persistent(Claim.make(
     settings.sendWindow,
-    (owner) => store.claimTurn({ ...turn, sessionId, afterSequence, owner }),
-    (from, owner) => store.takeOverTurn(turn, from, owner)
+    (owner) => row === undefined ? store.claimTurn({ ...turn, afterSequence, owner }) : renew(row.owner, owner),
+    renew
   ))
   return claim === undefined ? undefined : yield* send(services, turn, afterSequence, claim)
-})
-
-/** Takes over a turn that was certainly not sent, and sends it. */
-const takeOver = Effect.fnUntraced(function*(services: TurnServices, turn: OneTurn, row: TurnRow) {
-  const { settings, store } = services
-  const claim = yield* Patience.persistent(Claim.make(
-    settings.sendWindow,
-    (owner) => store.takeOverTurn(turn, row.owner, owner),
-    (from, owner) => store.takeOverTurn(turn, from, owner)
-  ))
-  return claim === undefined ? undefined : yield* send(services, turn, row.afterSequence, claim)
 })
 
 /** How long to wait between two looks at what the server has of a turn. */
@@ -184,7 +173,7 @@ const lookAt = Effect.fnUntraced(function*(
       // Read before the server was asked: a message that was under way has arrived by now.
       if (!Duration.isGreaterThan(waited, Duration.times(settings.sendWindow, 2))) return yield* Effect.as(pause, doubt)
       if (doubt !== undefined) return yield* Effect.as(patience.wait(doubt), undefined)
-      return yield* takeOver(services, turn, row)
+      return yield* begin(services, turn, row)
     case "OutcomeUnknown":
       if (Duration.isLessThan(waited, settings.settleTime)) return yield* Effect.as(pause, doubt)
       yield* Patience.persistent(store.settleTurn(turn, { status: "unknown", outcome: null }))

@@ -4,8 +4,9 @@ import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
+import * as String from "effect/String"
 import { migrate, tablesOf } from "./migrations.ts"
-import { runOf, sessionOf, type StoredRun, type StoredSession, type StoredTurn, turnOf } from "./rows.ts"
+import { runOf, sessionOf, type Stored, turnOf } from "./rows.ts"
 import {
   type RunFilter,
   type RunPatch,
@@ -13,7 +14,8 @@ import {
   type RunRow,
   RunStore,
   type SessionRow,
-  type TurnKey
+  type TurnKey,
+  type TurnRow
 } from "./RunStore.ts"
 
 /** What the statements have in common. */
@@ -35,30 +37,13 @@ const makeParts = Effect.fnUntraced(function*(prefix: string) {
 
 type Service = RunStore["Service"]
 
-const columns: Record<keyof RunPatch, string> = {
-  state: "state",
-  step: "step",
-  generation: "generation",
-  sessionId: "session_id",
-  attempts: "attempts",
-  costUsd: "cost_usd",
-  token: "token",
-  waitsFor: "waits_for",
-  decision: "decision"
-}
-
 /** The columns that a patch sets. */
 const columnsOf = (patch: RunPatch): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(columns).flatMap(([field, column]) => {
-      const entry = Object.entries(patch).find(([name, value]) => name === field && value !== undefined)
-      return entry === undefined ? [] : [[column, entry[1]]]
-    })
-  )
+  Object.fromEntries(Object.entries(patch).map(([field, value]) => [String.camelToSnake(field), value]))
 
 const findingRuns = ({ sql, tables }: Parts) => {
   const find = (where: Fragment) =>
-    Effect.map(sql<StoredRun>`SELECT * FROM ${sql(tables.runs)} WHERE ${where}`, (rows) => rows.map(runOf)[0])
+    Effect.map(sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ${where}`, (rows) => rows.map(runOf)[0])
   return {
     findRun: (id: string) => find(sql`id = ${id}`),
     findWaiting: (token: string) => find(sql`token = ${token} AND ended_at IS NULL`),
@@ -72,7 +57,7 @@ const findingRuns = ({ sql, tables }: Parts) => {
         ])
       ]
       return Effect.map(
-        sql<StoredRun>`SELECT * FROM ${sql(tables.runs)} WHERE ${sql.and(wanted)}
+        sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ${sql.and(wanted)}
           ORDER BY created_at DESC, id DESC LIMIT ${limit}`,
         (rows) => rows.map(runOf)
       )
@@ -99,7 +84,7 @@ const changingRuns = (parts: Parts) => {
     beginRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">): Effect.Effect<RunRow, SqlError> =>
       Effect.gen(function*() {
         yield* insertRun(run)
-        const rows = yield* sql<StoredRun>`UPDATE ${sql(tables.runs)}
+        const rows = yield* sql<Stored<RunRow>>`UPDATE ${sql(tables.runs)}
           SET attempts = attempts + 1, started_at = COALESCE(started_at, ${now}), updated_at = ${now}
           WHERE id = ${run.id} RETURNING *`
         return rows.map(runOf)[0] ?? (yield* Effect.die(`the run ${run.id} was deleted while it began`))
@@ -124,7 +109,7 @@ const changingRuns = (parts: Parts) => {
         WHERE token = ${token} AND ended_at IS NULL AND decision IS NULL`.pipe(Effect.andThen(findWaiting(token))),
     endedRuns: (age: number, limit: number) =>
       Effect.map(
-        sql<StoredRun>`SELECT * FROM ${sql(tables.runs)} WHERE ended_at IS NOT NULL AND ended_at <= ${now} - ${age}
+        sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ended_at IS NOT NULL AND ended_at <= ${now} - ${age}
           AND id NOT IN (SELECT run_id FROM ${sql(tables.sessions)} WHERE is_ended = 0)
           ORDER BY ended_at LIMIT ${limit}`,
         (rows) => rows.map(runOf)
@@ -144,7 +129,7 @@ const turns = ({ now, sql, tables }: Parts) => {
     sql`run_id = ${runId} AND step = ${step} AND generation = ${generation}`
   const select = (where: Fragment) =>
     Effect.map(
-      sql<StoredTurn>`SELECT * FROM ${sql(tables.turns)} WHERE ${where} ORDER BY generation, step`,
+      sql<Stored<TurnRow>>`SELECT * FROM ${sql(tables.turns)} WHERE ${where} ORDER BY generation, step`,
       (rows) => rows.map(turnOf)
     )
   return {
@@ -179,7 +164,7 @@ const turns = ({ now, sql, tables }: Parts) => {
 const sessions = ({ now, sql, tables }: Parts) => {
   const select = (where: Fragment, limit: number) =>
     Effect.map(
-      sql<StoredSession>`SELECT * FROM ${sql(tables.sessions)} WHERE ${where} ORDER BY generation LIMIT ${limit}`,
+      sql<Stored<SessionRow>>`SELECT * FROM ${sql(tables.sessions)} WHERE ${where} ORDER BY generation LIMIT ${limit}`,
       (rows) => rows.map(sessionOf)
     )
   return {

@@ -1,55 +1,20 @@
 /** From the rows of a database to what they mean: drivers differ in how they answer large numbers. */
-import type { RunRow, RunState, SessionRow, TurnRow } from "./RunStore.ts"
+import type { RunRow, SessionRow, TurnRow } from "./RunStore.ts"
 
 type Numeric = number | string | bigint
 
-/** A row of the runs. */
-export interface StoredRun {
-  readonly id: string
-  readonly execution_id: string
-  readonly payload_hash: string
-  readonly agent: string
-  readonly state: RunState
-  readonly step: Numeric
-  readonly generation: Numeric
-  readonly session_id: string | null
-  readonly attempts: Numeric
-  readonly cost_usd: Numeric
-  readonly token: string | null
-  readonly waits_for: string | null
-  readonly decision: "approved" | "rejected" | null
-  readonly failure: string | null
-  readonly cancelled_at: Numeric | null
-  readonly created_at: Numeric
-  readonly started_at: Numeric | null
-  readonly updated_at: Numeric
-  readonly ended_at: Numeric | null
-}
+type SnakeCase<Name extends string> = Name extends `${infer First}${infer Rest}`
+  ? `${First extends Lowercase<First> ? First : `_${Lowercase<First>}`}${SnakeCase<Rest>}`
+  : Name
 
-/** A row of the turns. */
-export interface StoredTurn {
-  readonly run_id: string
-  readonly step: Numeric
-  readonly generation: Numeric
-  readonly session_id: string
-  readonly after_sequence: Numeric
-  readonly claim: Numeric
-  readonly owner: string
-  readonly status: TurnRow["status"]
-  readonly outcome: string | null
-}
+type Column<Value> = Value extends number | boolean ? Numeric : Value
 
-/** A row of the sessions. */
-export interface StoredSession {
-  readonly session_id: string
-  readonly run_id: string
-  readonly generation: Numeric
-  readonly is_ended: Numeric
-}
+/** A row as a driver answers it. */
+export type Stored<Row> = { readonly [Name in keyof Row & string as SnakeCase<Name>]: Column<Row[Name]> }
 
 const orNull = (value: Numeric | null) => value === null ? null : Number(value)
 
-export const runOf = (row: StoredRun): RunRow => ({
+export const runOf = (row: Stored<RunRow>): RunRow => ({
   id: row.id,
   executionId: row.execution_id,
   payloadHash: row.payload_hash,
@@ -71,7 +36,7 @@ export const runOf = (row: StoredRun): RunRow => ({
   endedAt: orNull(row.ended_at)
 })
 
-export const turnOf = (row: StoredTurn): TurnRow => ({
+export const turnOf = (row: Stored<TurnRow>): TurnRow => ({
   runId: row.run_id,
   step: Number(row.step),
   generation: Number(row.generation),
@@ -83,7 +48,7 @@ export const turnOf = (row: StoredTurn): TurnRow => ({
   outcome: row.outcome
 })
 
-export const sessionOf = (row: StoredSession): SessionRow => ({
+export const sessionOf = (row: Stored<SessionRow>): SessionRow => ({
   sessionId: row.session_id,
   runId: row.run_id,
   generation: Number(row.generation),
