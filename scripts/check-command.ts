@@ -2,7 +2,16 @@
 import assert from "node:assert/strict"
 import { type ChildProcess, execFileSync, spawn } from "node:child_process"
 import { once } from "node:events"
-import { appendFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import {
+  appendFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync
+} from "node:fs"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { stayHere } from "./environment.ts"
@@ -99,6 +108,11 @@ const check = async () => {
 
     appendFileSync(join(agent, "CLAUDE.md"), "Be brief.\n")
     await server.prints(/^Agent weather, version 2, /m)
+    writeFileSync(join(root, "new.md"), "You know the weather.\n")
+    renameSync(join(root, "new.md"), join(agent, "CLAUDE.md"))
+    await server.prints(/^Agent weather, version 3, /m)
+    appendFileSync(join(agent, "CLAUDE.md"), "Be brief.\n")
+    await server.prints(/^Agent weather, version 4, /m)
 
     // What runs is ended as well.
     const command = ask(`/api/sessions/${session.id}/exec`, key, { command: "echo begun > begun; sleep 600" })
@@ -122,6 +136,8 @@ const check = async () => {
     port!
   )
   await refuses(/--what/, "--what")
+  for (const outside of ["65536", "-1"]) await refuses(/--port: "-?\d+"\. Expected: 0 to 65535/, "--port", outside)
+  await refuses(/--key/, "--port", "0", "--host", "0.0.0.0")
   await refuses(/^effect-ash: cannot listen on port 0 of 192\.0\.2\.1: .*; choose another with --host\n$/, ...foreign)
   await refuses(/^effect-ash: --quirks takes .*mixTurns/, "--port", "0", "--quirks", "mix=true")
   await refuses(/is no agent: it has no CLAUDE\.md/, "--port", "0", "--agent", folder)

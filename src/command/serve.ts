@@ -1,4 +1,5 @@
 /** `effect-ash serve`: the embedded server on a port, for clients in any language. */
+import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
@@ -6,6 +7,7 @@ import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
 import * as HttpServerError from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
@@ -71,28 +73,49 @@ const deploy = Effect.fnUntraced(function*(folder: string) {
 /** Folders whose changes change no agent. */
 const isElsewhere = (path: string) => /(?:^|[\\/])(?:\.git|node_modules)(?:[\\/]|$)/.test(path)
 
-/** Deploys a folder again after each change. It prints a failure, and waits for the next change. */
+/**
+ * Waits in a fiber for a change in a folder, and for nothing after it. Each change has a watcher of its own, begun before the
+ * folder is read: on Linux, that of Node no longer sees a file or a folder in whose place another is put.
+ */
 const watch = Effect.fnUntraced(function*(folder: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const ready = yield* Deferred.make<void>()
-  yield* fileSystem.watch(folder, { recursive: true, onReady: () => Deferred.doneUnsafe(ready, Effect.void) }).pipe(
+  const change = yield* fileSystem.watch(folder, {
+    recursive: true,
+    onReady: () => Deferred.doneUnsafe(ready, Effect.void)
+  }).pipe(
     Stream.filter(({ path }) => !isElsewhere(path)),
     Stream.debounce("200 millis"),
-    Stream.runForEach(() => Effect.catch(deploy(folder), (error) => Console.error(lineOf(error)))),
-    Effect.catch((error) =>
-      Console.error(`${folder} cannot be watched: ${lineOf(error)}; start again to deploy its changes`)
-    ),
+    Stream.runHead,
     Effect.ensuring(Deferred.succeed(ready, undefined)),
     Effect.forkScoped
   )
   yield* Deferred.await(ready)
+  return change
 })
 
+/** Deploys a folder after each change. It prints a failure, and waits for the next change. */
+const follow = Effect.fnUntraced(
+  function*(folder: string, first: Effect.Success<ReturnType<typeof watch>>) {
+    let change = first
+    while (Option.isSome(yield* Fiber.join(change))) {
+      change = yield* watch(folder)
+      yield* Effect.catch(deploy(folder), (error) => Console.error(lineOf(error)))
+    }
+  },
+  (self, folder) =>
+    Effect.catch(
+      self,
+      (error) => Console.error(`${folder} cannot be watched: ${lineOf(error)}; start again to deploy its changes`)
+    )
+)
+
 const run = Effect.fnUntraced(function*(folders: ReadonlyArray<string>) {
+  const changes = yield* Effect.forEach(folders, watch)
   const names = yield* Effect.forEach(folders, deploy)
   const twice = names.find((name, index) => names.indexOf(name) < index)
   if (twice !== undefined) return yield* refuse(`two folders deploy an agent named ${twice}: rename one of them`)
-  yield* Effect.forEach(folders, watch)
+  yield* Effect.forEach(Arr.zip(folders, changes), ([folder, change]) => Effect.forkScoped(follow(folder, change)))
   const { apiKey, url } = yield* AshEmbedded.EmbeddedAddress
   yield* Console.log(`The embedded Ash server listens:\nASH_SERVER_URL=${url}\nASH_API_KEY=${Redacted.value(apiKey)}`)
   return yield* Effect.never
@@ -117,6 +140,7 @@ export const serve = Command.make("serve", {
   ),
   port: Flag.Int("port").pipe(
     Flag.withDescription("The port to listen on; 0 is any free one"),
+    Flag.filter((port) => port >= 0 && port <= 65_535, () => "0 to 65535"),
     Flag.withDefault(4100)
   ),
   host: Flag.String("host").pipe(

@@ -115,7 +115,7 @@ const portKeyOf = (
         operation: "AshEmbedded.layerHttp",
         reason: new InvalidRequest({
           message:
-            `host ${host} is open to other machines, and the server runs commands for any holder of its key: set an apiKey`,
+            `host ${host} is open to other machines, and the server runs commands for any holder of its key: set an apiKey (--key)`,
           field: "apiKey"
         })
       })
