@@ -24,10 +24,8 @@ export class AskedTurns extends Context.Service<AskedTurns, {
   readonly first: (count: number) => Effect.Effect<ReadonlyArray<AskedTurn>>
 }>()("effect-ash/embedded/AskedTurns") {}
 
-const isHidden = (name: string) => FileTree.alwaysHidden.has(name) || FileTree.caches.has(name)
-
 const filesOf = ({ workspace }: AgentTurn) =>
-  FileTree.list(workspace.directory, isHidden).pipe(
+  FileTree.list(workspace.directory, FileTree.isHidden).pipe(
     Effect.map((entries) => entries.map(({ path }) => path)),
     // A workspace that is removed meanwhile has none.
     Effect.orElseSucceed((): ReadonlyArray<string> => []),

@@ -10,7 +10,8 @@ import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import type { Agent, UpdateAgentRequest } from "../../schema/Agent.ts"
 import { type JsonInput, StringMap, withoutUndefined } from "../../schema/Wire.ts"
-import { AgentFolders } from "../sandbox/AgentFolders.ts"
+import * as AgentFolders from "../sandbox/AgentFolders.ts"
+import * as RequestedFiles from "../sandbox/RequestedFiles.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { bare } from "../sandbox/SessionStarts.ts"
 import { type AgentRow, Store } from "../store/Store.ts"
@@ -33,23 +34,20 @@ export const AgentHandlers = HttpApiBuilder.group(ServerApi, "agents", (handlers
     .handleRaw("writeFiles", ({ params, request }) => writeFiles(params.name, request))
     .handle("deleteFile", ({ params }) => deleteFile(params.name, params.path)))
 
-const Files = Schema.Array(Schema.Struct({ path: Schema.String, content: Schema.String }))
-
 const createBody = Bodies.accepted(Schema.Struct({
   name: Schema.String,
   path: Schema.optionalKey(Schema.String),
   systemPrompt: Schema.optionalKey(Schema.String),
-  files: Schema.optionalKey(Files),
+  files: Schema.optionalKey(RequestedFiles.IncomingFiles),
   env: Schema.optionalKey(StringMap)
 }))
 
 const create = Effect.fnUntraced(function*(request: HttpServerRequest) {
   const store = yield* Store
-  const folders = yield* AgentFolders
   const sandboxes = yield* Sandboxes
   const random = yield* SecureRandom.SecureRandom
   const body = yield* createBody(request)
-  const path = yield* folders.deploy(body.name, body)
+  const path = yield* AgentFolders.deploy(body.name, body)
   const previous = Option.getOrUndefined(yield* store.findAgent(body.name))
   const now = yield* DateTime.now
   const row: AgentRow = {
@@ -129,45 +127,36 @@ const shown = (row: AgentRow): Agent => {
 
 const listFiles = Effect.fnUntraced(function*(name: string) {
   const store = yield* Store
-  const folders = yield* AgentFolders
   const { path } = yield* store.agent(name)
-  return { files: yield* folders.list(path) }
+  return { files: yield* AgentFolders.list(path) }
 })
-
-/** The size in bytes up to which a file is answered as JSON. */
-const jsonLimit = 1_048_576
 
 const contentTypes = new Map([["md", "text/markdown"], ["json", "application/json"]])
 
 const readFile = Effect.fnUntraced(function*(name: string, path: string, format: "json" | "raw" | undefined) {
   const store = yield* Store
-  const folders = yield* AgentFolders
   const agent = yield* store.agent(name)
   if (format === "raw") {
-    return HttpServerResponse.uint8Array(yield* folders.read(agent.path, path, Infinity), {
+    return HttpServerResponse.uint8Array(yield* RequestedFiles.read(agent.path, path, Infinity), {
       contentType: contentTypes.get(extensionOf(path)) ?? "application/octet-stream",
       headers: { "content-disposition": disposition(path) }
     })
   }
-  const bytes = yield* folders.read(agent.path, path, jsonLimit)
-  const content = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)
-  return HttpServerResponse.jsonUnsafe({ path, content, size: bytes.length })
+  return HttpServerResponse.jsonUnsafe(yield* RequestedFiles.readText(agent.path, path))
 })
 
-const writeBody = Bodies.accepted(Schema.Struct({ files: Files }))
+const writeBody = Bodies.accepted(Schema.Struct({ files: RequestedFiles.IncomingFiles }))
 
 const writeFiles = Effect.fnUntraced(function*(name: string, request: HttpServerRequest) {
   const store = yield* Store
-  const folders = yield* AgentFolders
   const { path } = yield* store.agent(name)
   const { files } = yield* writeBody(request)
-  return { written: yield* folders.write(path, files) }
+  return { written: yield* AgentFolders.write(path, files) }
 })
 
 const deleteFile = Effect.fnUntraced(function*(name: string, path: string) {
   const store = yield* Store
-  const folders = yield* AgentFolders
   const agent = yield* store.agent(name)
-  yield* folders.remove(agent.path, path)
+  yield* AgentFolders.remove(agent.path, path)
   return { deleted: true }
 })

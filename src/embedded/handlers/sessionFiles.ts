@@ -4,7 +4,8 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
-import { SessionFolders } from "../sandbox/SessionFolders.ts"
+import * as RequestedFiles from "../sandbox/RequestedFiles.ts"
+import * as SessionFolders from "../sandbox/SessionFolders.ts"
 import * as Bodies from "../wire/Bodies.ts"
 import { disposition, mediaTypeOf } from "../wire/MediaTypes.ts"
 import { ServerApi } from "./ServerApi.ts"
@@ -16,45 +17,35 @@ export const SessionFileHandlers = HttpApiBuilder.group(ServerApi, "sessionFiles
     .handleRaw("write", ({ params, request }) => write(params.id, request))
     .handle("delete", ({ params }) => remove(params.id, params.path)))
 
-const list = Effect.fnUntraced(function*(sessionId: string, includeHidden: boolean | undefined) {
-  const folders = yield* SessionFolders
-  const folder = yield* folders.find(sessionId)
-  return { files: yield* folders.list(folder, includeHidden ?? true), source: folder.source }
+const list = Effect.fnUntraced(function*(sessionId: string, includeHidden = true) {
+  const { directory, source } = yield* SessionFolders.find(sessionId)
+  return { files: yield* SessionFolders.list(directory, includeHidden), source }
 })
 
-/** The size in bytes up to which a file is answered as JSON. */
-const jsonLimit = 1_048_576
-
 const read = Effect.fnUntraced(function*(sessionId: string, path: string, format: "json" | "raw" | undefined) {
-  const folders = yield* SessionFolders
-  const folder = yield* folders.find(sessionId)
-  const { source } = folder
+  const { directory, source } = yield* SessionFolders.find(sessionId)
   if (format !== "json") {
-    return HttpServerResponse.uint8Array(yield* folders.read(folder, path), {
+    return HttpServerResponse.uint8Array(yield* SessionFolders.read(directory, path), {
       contentType: mediaTypeOf(path),
       headers: { "content-disposition": disposition(path), "x-ash-source": source }
     })
   }
-  const bytes = yield* folders.read(folder, path, jsonLimit)
-  const content = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)
-  return HttpServerResponse.jsonUnsafe({ path, content, size: bytes.length, source })
+  return HttpServerResponse.jsonUnsafe({ ...yield* RequestedFiles.readText(directory, path), source })
 })
 
 const writeBody = Bodies.accepted(Schema.Struct({
-  files: Schema.Array(Schema.Struct({ path: Schema.String, content: Schema.String })),
+  files: RequestedFiles.IncomingFiles,
   targetPath: Schema.optionalKey(Schema.String)
 }))
 
 const write = Effect.fnUntraced(function*(sessionId: string, request: HttpServerRequest) {
-  const folders = yield* SessionFolders
-  const folder = yield* folders.find(sessionId)
+  const { directory } = yield* SessionFolders.find(sessionId)
   const { files, targetPath = "." } = yield* writeBody(request)
-  return { files: yield* folders.write(folder, files, targetPath) }
+  return { files: yield* SessionFolders.write(directory, files, targetPath) }
 })
 
 const remove = Effect.fnUntraced(function*(sessionId: string, path: string) {
-  const folders = yield* SessionFolders
-  const folder = yield* folders.find(sessionId)
-  yield* folders.remove(folder, path)
+  const { directory } = yield* SessionFolders.find(sessionId)
+  yield* SessionFolders.remove(directory, path)
   return { path, deleted: true }
 })

@@ -5,7 +5,8 @@ import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
-import { SessionFolders } from "../sandbox/SessionFolders.ts"
+import * as Bundles from "../sandbox/Bundles.ts"
+import * as SessionFolders from "../sandbox/SessionFolders.ts"
 import * as Bodies from "../wire/Bodies.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
@@ -16,8 +17,8 @@ export const WorkspaceHandlers = HttpApiBuilder.group(ServerApi, "workspaces", (
     .handleRaw("upload", ({ params, request }) => upload(params.id, request)))
 
 const download = Effect.fnUntraced(function*(sessionId: string) {
-  const folders = yield* SessionFolders
-  const bundle = yield* Effect.flatMap(folders.find(sessionId), folders.pack)
+  const { directory } = yield* SessionFolders.find(sessionId)
+  const bundle = yield* Bundles.pack(directory)
   return HttpServerResponse.uint8Array(bundle, {
     contentType: "application/gzip",
     headers: { "content-disposition": `attachment; filename="${sessionId}.tar.gz"` }
@@ -27,13 +28,12 @@ const download = Effect.fnUntraced(function*(sessionId: string) {
 const uploadBody = Bodies.accepted(Schema.Struct({ bundle: Schema.String }))
 
 const upload = Effect.fnUntraced(function*(sessionId: string, request: HttpServerRequest) {
-  const folders = yield* SessionFolders
-  const folder = yield* folders.find(sessionId)
+  const { directory, source } = yield* SessionFolders.find(sessionId)
   const { bundle } = yield* uploadBody(request)
   const bytes = Buffer.from(bundle, "base64")
   if (bytes.length === 0) return yield* Errors.badRequest("Empty bundle")
-  yield* folders.unpack(folder, bytes)
+  yield* Bundles.unpack(directory, bytes)
   return {
-    message: folder.source === "sandbox" ? "Workspace restored to live sandbox" : "Workspace saved as snapshot"
+    message: source === "sandbox" ? "Workspace restored to live sandbox" : "Workspace saved as snapshot"
   }
 })

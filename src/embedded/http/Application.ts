@@ -30,11 +30,9 @@ import { SessionFileHandlers } from "../handlers/sessionFiles.ts"
 import { SessionHandlers } from "../handlers/sessions.ts"
 import { UsageHandlers } from "../handlers/usage.ts"
 import { WorkspaceHandlers } from "../handlers/workspaces.ts"
-import { AgentFolders } from "../sandbox/AgentFolders.ts"
 import { Attachments } from "../sandbox/Attachments.ts"
 import { DataFolder } from "../sandbox/DataFolder.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
-import { SessionFolders } from "../sandbox/SessionFolders.ts"
 import { SessionStarts } from "../sandbox/SessionStarts.ts"
 import { AgentVersions } from "../store/AgentVersions.ts"
 import { ApiKeys } from "../store/ApiKeys.ts"
@@ -76,8 +74,8 @@ const routes = HttpApiBuilder.layer(ServerApi).pipe(
 /** What the handlers work with, each row on those below it. */
 const services = (options: EmbeddedOptions) =>
   Layer.mergeAll(Evals.layer, Queue.layer, Attachments.layer).pipe(
-    Layer.provideMerge([Turns.layer, SessionStarts.layer, SessionFolders.layer]),
-    Layer.provideMerge([Sandboxes.layer, AgentFolders.layer, AgentVersions.layer, Credentials.layer]),
+    Layer.provideMerge([Turns.layer, SessionStarts.layer]),
+    Layer.provideMerge([Sandboxes.layer, AgentVersions.layer, Credentials.layer]),
     Layer.provideMerge([Resumptions.layer, Usage.layer]),
     Layer.provideMerge([Store.layer, DataFolder.layer]),
     Layer.provideMerge(ApiKeys.layer),

@@ -9,11 +9,13 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { Attachment } from "../../schema/Attachment.ts"
 import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import type { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { DataFolder } from "./DataFolder.ts"
 import * as FileTree from "./FileTree.ts"
-import { SessionFolders } from "./SessionFolders.ts"
+import type { Sandboxes } from "./Sandboxes.ts"
+import * as SessionFolders from "./SessionFolders.ts"
 
 export class Attachments extends Context.Service<Attachments, {
   /** Keeps a file, and copies it into the workspace of its session if that is in a sandbox. */
@@ -29,31 +31,30 @@ export class Attachments extends Context.Service<Attachments, {
   static readonly layer = Layer.effect(
     Attachments,
     Effect.gen(function*() {
-      const folders = yield* SessionFolders
       const fileSystem = yield* FileSystem.FileSystem
       const path = yield* Path.Path
       const random = yield* SecureRandom.SecureRandom
-      const disk = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
+      const services = yield* Effect.context<FileSystem.FileSystem | Path.Path | Sandboxes | Store>()
       const folder = path.join(yield* DataFolder, "attachments")
       const table = Tables.make<Attachment & { readonly tenantId: string }>()
 
       /** Copies a file into a workspace. One that leads outside by a link has no place for it, and gets none. */
       const copy = Effect.fnUntraced(
         function*(sessionId: string, name: string, bytes: Uint8Array) {
-          const { directory, source } = yield* folders.find(sessionId)
+          const { directory, source } = yield* SessionFolders.find(sessionId)
           if (source !== "sandbox") return
           const file = yield* FileTree.within(directory, path.join("attachments", name))
           if (Option.isSome(file)) yield* FileTree.write(file.value, bytes)
         },
         (copying) => Effect.ignore(copying),
-        Effect.provide(disk)
+        Effect.provide(services)
       )
 
       return Attachments.of({
         add: Effect.fnUntraced(function*(fields, bytes) {
           const id = yield* random.uuidV4()
           const filename = path.basename(fields.filename)
-          yield* Effect.orDie(Effect.provide(FileTree.write(path.join(folder, id), bytes), disk))
+          yield* Effect.orDie(Effect.provide(FileTree.write(path.join(folder, id), bytes), services))
           yield* copy(fields.sessionId, filename, bytes)
           const row = {
             ...fields,

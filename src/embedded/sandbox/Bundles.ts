@@ -44,8 +44,7 @@ const upTo =
     })
 
 /** Names that no bundle holds. */
-const isKeptBack = (name: string) =>
-  FileTree.alwaysHidden.has(name) || FileTree.caches.has(name) || name.startsWith(".env")
+const isKeptBack = (name: string) => FileTree.isHidden(name) || name.startsWith(".env")
 
 /** Packs a folder: the files that a listing shows, those that links lead to as well. */
 export const pack = Effect.fnUntraced(function*(folder: string) {

@@ -2,18 +2,17 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
 import * as Errors from "../wire/Errors.ts"
 import * as FileTree from "./FileTree.ts"
 
-/** A file as a request carries it: its content in base64, which is decoded leniently. */
-export interface IncomingFile {
-  readonly path: string
-  readonly content: string
-}
+/** Files as a request carries them: their contents in base64, which is decoded leniently. */
+export type IncomingFiles = typeof IncomingFiles.Type
+export const IncomingFiles = Schema.Array(Schema.Struct({ path: Schema.String, content: Schema.String }))
 
 /** The content of a file. Node's decoder drops what is no base64, as the real server does. */
-export const contentOf = ({ content }: IncomingFile): Uint8Array => Buffer.from(content, "base64")
+export const contentOf = ({ content }: IncomingFiles[number]): Uint8Array => Buffer.from(content, "base64")
 
 /** Where a path leads within a folder, and what is there. */
 export const find = Effect.fnUntraced(function*(folder: string, file: string) {
@@ -37,4 +36,13 @@ export const read = Effect.fnUntraced(function*(folder: string, file: string, li
   const { size, target } = yield* findFile(folder, file)
   if (size > limit) return yield* Errors.badRequest(`File too large (${size} bytes, max ${limit})`)
   return yield* Effect.orDie(fileSystem.readFile(target))
+})
+
+/** The size in bytes up to which a file is answered as JSON. */
+const jsonLimit = 1_048_576
+
+/** Reads a file as it is answered as JSON. */
+export const readText = Effect.fnUntraced(function*(folder: string, file: string) {
+  const bytes = yield* read(folder, file, jsonLimit)
+  return { path: file, content: new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes), size: bytes.length }
 })

@@ -1,82 +1,14 @@
 /** The workspaces of sessions on the disk: in a live sandbox, or what is kept of one (docs/ash.md 3.7 and 3.8). */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
-import type { FileEntry, WriteFileResult } from "../../schema/File.ts"
+import type { WriteFileResult } from "../../schema/File.ts"
 import { Store } from "../store/Store.ts"
 import * as Errors from "../wire/Errors.ts"
-import * as Bundles from "./Bundles.ts"
 import * as FileTree from "./FileTree.ts"
 import * as RequestedFiles from "./RequestedFiles.ts"
 import { Sandboxes } from "./Sandboxes.ts"
-
-/** Where a session's workspace is. */
-export interface SessionFolder {
-  readonly directory: string
-  readonly source: "sandbox" | "snapshot"
-}
-
-type IncomingFiles = ReadonlyArray<RequestedFiles.IncomingFile>
-
-export class SessionFolders extends Context.Service<SessionFolders, {
-  /** The workspace of a session. */
-  readonly find: (sessionId: string) => Effect.Effect<SessionFolder, ErrorResponse>
-  /** The files of a workspace. Hidden ones are those of caches; some are never listed. */
-  readonly list: (folder: SessionFolder, includeHidden: boolean) => Effect.Effect<ReadonlyArray<FileEntry>>
-  /** Reads a file of at most so many bytes, and of no more than 100 MiB. */
-  readonly read: (folder: SessionFolder, file: string, limit?: number) => Effect.Effect<Uint8Array, ErrorResponse>
-  /** Writes files. One that is refused does not keep the others from being written. */
-  readonly write: (
-    folder: SessionFolder,
-    files: IncomingFiles,
-    targetPath: string
-  ) => Effect.Effect<ReadonlyArray<WriteFileResult>>
-  /** Removes a file. */
-  readonly remove: (folder: SessionFolder, file: string) => Effect.Effect<void, ErrorResponse>
-  /** Packs a workspace. */
-  readonly pack: (folder: SessionFolder) => Effect.Effect<Uint8Array, ErrorResponse>
-  /** Lays a bundle over a workspace. */
-  readonly unpack: (folder: SessionFolder, bundle: Uint8Array) => Effect.Effect<void, ErrorResponse>
-}>()("effect-ash/embedded/sandbox/SessionFolders") {
-  static readonly layer: Layer.Layer<SessionFolders, never, Store | Sandboxes | FileSystem.FileSystem | Path.Path> =
-    Layer.effect(
-      SessionFolders,
-      Effect.gen(function*() {
-        const disk = yield* Effect.context<FileSystem.FileSystem | Path.Path>()
-        const store = yield* Store
-        const sandboxes = yield* Sandboxes
-        return SessionFolders.of({
-          find: Effect.fnUntraced(function*(sessionId) {
-            const { session: { sandboxId } } = yield* store.session(sessionId)
-            const sandbox = yield* sandboxes.find(sandboxId)
-            if (Option.isSome(sandbox) && (yield* isItself(sandbox.value.directory))) {
-              return { directory: sandbox.value.directory, source: "sandbox" as const }
-            }
-            const snapshot = yield* sandboxes.snapshot(sessionId)
-            if (Option.isSome(snapshot) && (yield* isItself(snapshot.value))) {
-              return { directory: snapshot.value, source: "snapshot" as const }
-            }
-            return yield* Errors.notFound("No workspace available for this session")
-          }, Effect.provide(disk)),
-          list: ({ directory }, includeHidden) =>
-            FileTree.list(
-              directory,
-              (name) => FileTree.alwaysHidden.has(name) || (!includeHidden && FileTree.caches.has(name))
-            ).pipe(Effect.provide(disk)),
-          read: ({ directory }, file, limit = maxReadSize) =>
-            Effect.provide(RequestedFiles.read(directory, file, limit), disk),
-          write: ({ directory }, files, targetPath) => Effect.provide(write(directory, files, targetPath), disk),
-          remove: ({ directory }, file) => Effect.provide(remove(directory, file), disk),
-          pack: ({ directory }) => Effect.provide(Bundles.pack(directory), disk),
-          unpack: ({ directory }, bundle) => Effect.provide(Bundles.unpack(directory, bundle), disk)
-        })
-      })
-    )
-}
 
 const maxFileSize = 52_428_800
 const maxBatchSize = 104_857_600
@@ -93,8 +25,38 @@ const isItself = (directory: string) =>
       onSuccess: (real) => real === directory
     }))
 
-// The target folder begins at the workspace and cannot lead out of it, unlike the path of a file.
-const write = Effect.fnUntraced(function*(directory: string, files: IncomingFiles, targetPath: string) {
+/** The workspace of a session, and where it is. */
+export const find = Effect.fnUntraced(function*(sessionId: string) {
+  const store = yield* Store
+  const sandboxes = yield* Sandboxes
+  const { session: { sandboxId } } = yield* store.session(sessionId)
+  const sandbox = yield* sandboxes.find(sandboxId)
+  if (Option.isSome(sandbox) && (yield* isItself(sandbox.value.directory))) {
+    return { directory: sandbox.value.directory, source: "sandbox" as const }
+  }
+  const snapshot = yield* sandboxes.snapshot(sessionId)
+  if (Option.isSome(snapshot) && (yield* isItself(snapshot.value))) {
+    return { directory: snapshot.value, source: "snapshot" as const }
+  }
+  return yield* Errors.notFound("No workspace available for this session")
+})
+
+/** The files of a workspace. Hidden ones are those of caches; some are never listed. */
+export const list = (directory: string, includeHidden: boolean) =>
+  FileTree.list(directory, (name) => includeHidden ? FileTree.alwaysHidden.has(name) : FileTree.isHidden(name))
+
+/** Reads a file of no more than 100 MiB. */
+export const read = (directory: string, file: string) => RequestedFiles.read(directory, file, maxReadSize)
+
+/**
+ * Writes files. One that is refused does not keep the others from being written. The target folder begins at the workspace
+ * and cannot lead out of it, unlike the path of a file.
+ */
+export const write = Effect.fnUntraced(function*(
+  directory: string,
+  files: RequestedFiles.IncomingFiles,
+  targetPath: string
+) {
   const path = yield* Path.Path
   const into = path.join(path.sep, targetPath)
   const results: Array<WriteFileResult> = []
@@ -131,7 +93,8 @@ const writeFile = Effect.fnUntraced(function*(directory: string, file: string, c
   })
 })
 
-const remove = Effect.fnUntraced(function*(directory: string, file: string) {
+/** Removes a file. */
+export const remove = Effect.fnUntraced(function*(directory: string, file: string) {
   yield* RequestedFiles.findFile(directory, file)
   yield* Effect.mapError(
     FileTree.remove(directory, file),

@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
@@ -15,7 +16,7 @@ import { type AgentRow, type SessionRow, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { field, present } from "../wire/Json.ts"
-import { AgentFolders } from "./AgentFolders.ts"
+import { exists } from "./AgentFolders.ts"
 import type { SandboxSettings } from "./Sandbox.ts"
 import { Sandboxes } from "./Sandboxes.ts"
 
@@ -42,13 +43,13 @@ export class SessionStarts extends Context.Service<SessionStarts, {
   static readonly layer: Layer.Layer<
     SessionStarts,
     never,
-    Store | Sandboxes | AgentFolders | AgentVersions | Credentials | SecureRandom.SecureRandom
+    Store | Sandboxes | FileSystem.FileSystem | AgentVersions | Credentials | SecureRandom.SecureRandom
   > = Layer.effect(
     SessionStarts,
     Effect.gen(function*() {
       const store = yield* Store
       const sandboxes = yield* Sandboxes
-      const folders = yield* AgentFolders
+      const fileSystem = yield* FileSystem.FileSystem
       const versions = yield* AgentVersions
       const credentials = yield* Credentials
       const random = yield* SecureRandom.SecureRandom
@@ -58,7 +59,7 @@ export class SessionStarts extends Context.Service<SessionStarts, {
 
       const agentOf: SessionStarts["Service"]["agentOf"] = Effect.fnUntraced(function*(name) {
         const agent = yield* Tables.orNotFound(`Agent "${name}" not found`)(store.findAgent(name))
-        if (yield* folders.exists(agent.path)) return agent
+        if (yield* Effect.provideService(exists(agent.path), FileSystem.FileSystem, fileSystem)) return agent
         return yield* Errors.failure(422, `Agent directory not found: ${agent.path}`)
       })
 

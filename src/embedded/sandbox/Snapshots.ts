@@ -19,8 +19,6 @@ export interface Snapshots {
   readonly find: (session: string) => Effect.Effect<Option.Option<string>>
 }
 
-const isOwn = (name: string) => !FileTree.alwaysHidden.has(name) && !FileTree.caches.has(name)
-
 /** Keeps snapshots below a folder, one for a session. */
 export const make = Effect.fnUntraced(function*(folder: string) {
   const fileSystem = yield* FileSystem.FileSystem
@@ -56,7 +54,7 @@ export const make = Effect.fnUntraced(function*(folder: string) {
     take: (session, workspace, whole) =>
       Effect.andThen(
         fileSystem.remove(snapshotOf(session), { recursive: true, force: true }),
-        copy(workspace, snapshotOf(session), whole ? () => true : isOwn)
+        copy(workspace, snapshotOf(session), (name) => whole || !FileTree.isHidden(name))
       ).pipe(Effect.ignore, lock.withPermit, Effect.uninterruptible),
     restore: (session, workspace) =>
       Effect.flatMap(
