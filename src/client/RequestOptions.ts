@@ -6,7 +6,10 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
+import type { BufferOptions, TurnTimeouts } from "../internal/turn/turnLimits.ts"
 import { over } from "./over.ts"
+
+export type { BufferOptions, TurnTimeouts } from "../internal/turn/turnLimits.ts"
 
 /** How often, and after what time, a call that may be repeated is repeated. */
 export interface RetryOptions {
@@ -22,34 +25,6 @@ export interface RetryOptions {
    * @default "60 seconds"
    */
   readonly maxRetryAfter?: Duration.Input | undefined
-}
-
-/** The limits of a turn. Each has its word in the `timer` of `TimedOut`; `"off"` is none. */
-export interface TurnTimeouts {
-  /** From sending the message until the server answers. A server does so at once. @default the `timeout` of requests */
-  readonly headers?: Duration.Input | "off" | undefined
-  /** From then to the first event. A server sends `session_start` at once. @default "60 seconds" */
-  readonly firstEvent?: Duration.Input | "off" | undefined
-  /**
-   * Between two pieces of the stream, be they events or comments. Servers send no heartbeat, and a tool may run for
-   * minutes without a word, so that this can only be long; a dead sandbox falls silent and is noticed by nothing else.
-   * `"auto"`: 2 minutes from the first comment on, which is taken for a heartbeat, and no limit before.
-   *
-   * @default "30 minutes"
-   */
-  readonly idle?: Duration.Input | "auto" | "off" | undefined
-  /** From the turn's result, or the last message behind it, to its end. A server ends it at once. @default "30 seconds" */
-  readonly done?: Duration.Input | "off" | undefined
-  /** From sending the message to the end of the stream. @default "off" */
-  readonly turn?: Duration.Input | "off" | undefined
-}
-
-/** What is read ahead of a consumer that is slower than the stream: a server cuts off a client that does not read for 30 seconds. */
-export interface BufferOptions {
-  /** Bytes. @default 16 MiB */
-  readonly size?: number | undefined
-  /** Let the server wait, as far as it does, or fail with `BufferFull`. @default "wait" */
-  readonly whenFull?: "wait" | "fail" | undefined
 }
 
 /**

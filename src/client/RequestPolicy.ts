@@ -9,7 +9,7 @@ import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { readDuration, refuseOption } from "../internal/request/durations.ts"
+import { checkCount, readDuration, refuseOption } from "../internal/request/durations.ts"
 import { applyPolicy, makeRetryBudget, type OnWire, type Policy, type Retry } from "../internal/request/policy.ts"
 import * as RateLimit from "../internal/request/rateLimit.ts"
 import { type Answered, type Attempt, type Sending, valueOf } from "../internal/request/sending.ts"
@@ -160,11 +160,8 @@ const recordedBy = (
 
 /** What the services of a layer share, as far as it can be used. */
 const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
-  for (const field of ["maxSessions", "maxStreams"] as const) {
-    const limit = limits[field]
-    if (limit === undefined || (Number.isInteger(limit) && limit >= 1)) continue
-    return yield* refuseOption(operation, field, "an integer of 1 or more")
-  }
+  yield* checkCount(operation, "maxSessions", limits.maxSessions)
+  yield* checkCount(operation, "maxStreams", limits.maxStreams)
   const { maxRateLimitWait = "15 minutes", retryBudget = 100, whenRateLimited = "wait" } = limits
   if (!(retryBudget >= 0)) return yield* refuseOption(operation, "retryBudget", "a number of 0 or more")
   const longestWait = yield* readDuration(operation, "maxRateLimitWait", maxRateLimitWait)

@@ -2,11 +2,9 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { wrongHeader } from "../internal/request/connection.ts"
-import { readDuration, refuseOption } from "../internal/request/durations.ts"
+import { checkCount, readDuration, refuseOption } from "../internal/request/durations.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { RequestOptionsInput } from "./RequestOptions.ts"
-
-const isCount = (value: number) => Number.isInteger(value) && value >= 1
 
 const limitOf = (limit: Duration.Input | "off" | undefined) => limit === "off" ? undefined : limit
 
@@ -39,9 +37,5 @@ export const checkOptions = (operation: string, options: RequestOptionsInput): E
       "responseLimits.body": responseLimits?.body,
       "responseLimits.text": responseLimits?.text
     }
-    for (const [field, count] of Object.entries(counts)) {
-      if (count !== undefined && !isCount(count)) {
-        return yield* refuseOption(operation, field, "an integer of 1 or more")
-      }
-    }
+    for (const [field, count] of Object.entries(counts)) yield* checkCount(operation, field, count)
   })

@@ -6,6 +6,7 @@ import { AshError } from "../../schema/AshError.ts"
 import { bytesOf } from "../../schema/Bytes.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
+import { refuseOption } from "./durations.ts"
 import { safelyIs } from "./inspectUnknown.ts"
 
 /** Bytes, as a view or a buffer, or text, which is sent as UTF-8. */
@@ -14,18 +15,16 @@ export type WholeContent = ArrayBufferView | ArrayBufferLike | string
 /** What is whole, or a stream of bytes. */
 export type FileContent<E = never, R = never> = WholeContent | Stream.Stream<Uint8Array, E, R>
 
-const refuse = (operation: string, field: string, must: string) =>
-  new AshError({ operation, reason: new InvalidRequest({ message: `${field} must ${must}`, field }) })
-
 const tooLarge = (operation: string, field: string, limit: number) =>
-  refuse(operation, field, `have at most ${limit} bytes`)
+  new AshError({
+    operation,
+    reason: new InvalidRequest({ message: `${field} must have at most ${limit} bytes`, field })
+  })
 
 const takeBytes = (operation: string, field: string, input: unknown): Effect.Effect<Uint8Array, AshError> => {
   const bytes = bytesOf(input)
   return bytes === undefined
-    ? Effect.fail(
-      refuse(operation, field, "be text, bytes (a Uint8Array, another view or a buffer) or a stream of them")
-    )
+    ? refuseOption(operation, field, "text, bytes (a Uint8Array, another view or a buffer) or a stream of them")
     : Effect.succeed(bytes)
 }
 
@@ -33,7 +32,7 @@ const takeBytes = (operation: string, field: string, input: unknown): Effect.Eff
 const encodeText = (operation: string, field: string, text: string): Effect.Effect<Uint8Array, AshError> =>
   isWellFormed(text)
     ? Effect.succeed(new TextEncoder().encode(text))
-    : Effect.fail(refuse(operation, field, `be ${wellFormed}`))
+    : refuseOption(operation, field, wellFormed)
 
 /** The bytes of chunks, of which there are so many. */
 export const join = (chunks: Iterable<Uint8Array>, size: number): Uint8Array<ArrayBuffer> => {

@@ -33,6 +33,12 @@ export const refuseOption = (operation: string, field: string, expected: string)
     new AshError({ operation, reason: new InvalidRequest({ message: `${field} must be ${expected}`, field }) })
   )
 
+/** Refuses an option that is no integer of 1 or more, where it is set. */
+export const checkCount = (operation: string, field: string, count: number | undefined) =>
+  count === undefined || (Number.isInteger(count) && count >= 1)
+    ? Effect.void
+    : refuseOption(operation, field, "an integer of 1 or more")
+
 /** The duration that an option gives; refused where it is none, or negative. */
 export const readDuration = (
   operation: string,

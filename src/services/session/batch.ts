@@ -6,7 +6,7 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { refuseOption } from "../../internal/request/durations.ts"
+import { checkCount } from "../../internal/request/durations.ts"
 import { within } from "../../internal/request/operations.ts"
 import {
   type Budget,
@@ -215,19 +215,14 @@ const tryOnce = <A, E, R>(
     return { result, isAgain, isKept: !isAgain || (isRetryable && nothingHappened) }
   })
 
-const checkCount = (field: string, count: number | undefined) =>
-  count === undefined || (Number.isInteger(count) && count >= 1)
-    ? Effect.void
-    : refuseOption(operation, field, "an integer of 1 or more")
-
 /** Runs a batch: the results in the order in which they come. */
 export const runBatch = <Session extends BatchSession, Prompt, A, E, R, E2, R2>(
   plan: BatchPlan<Session, Prompt, A, E, R>,
   prompts: Prompts<Prompt, E2, R2>
 ): Stream.Stream<BatchResult<Prompt, A, AshError | E>, AshError | E2, R | R2> =>
   Stream.unwrap(Effect.gen(function*() {
-    yield* checkCount("concurrency", plan.concurrency)
-    yield* checkCount("sessions", plan.sessions)
+    yield* checkCount(operation, "concurrency", plan.concurrency)
+    yield* checkCount(operation, "sessions", plan.sessions)
     const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
     const batch = new Batch(plan, scope)
     yield* batch.expect

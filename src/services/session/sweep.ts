@@ -5,8 +5,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { readDuration, refuseOption } from "../../internal/request/durations.ts"
-import { AshError } from "../../schema/AshError.ts"
-import { InvalidRequest } from "../../schema/Reasons.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
 import { isOpen } from "../SessionGates.ts"
 import type { SessionsParts } from "./sessionsParts.ts"
@@ -29,15 +28,9 @@ export const mark = ({ attachments }: SessionsParts, id: string, label: string) 
 
 /** Refuses a label that can be no name of a file. */
 export const checkLabel = (operation: string, label: string) =>
-  /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/.test(label) ? Effect.void : Effect.fail(
-    new AshError({
-      operation,
-      reason: new InvalidRequest({
-        message: "label must be 1 to 100 letters, digits, dots, underscores or hyphens",
-        field: "label"
-      })
-    })
-  )
+  /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/.test(label)
+    ? Effect.void
+    : refuseOption(operation, "label", "1 to 100 letters, digits, dots, underscores or hyphens")
 
 const checkAge = (olderThan: Duration.Input) =>
   Effect.filterOrElse(
