@@ -11,7 +11,7 @@ import {
 import type { StoredContent } from "../schema/Message.ts"
 import { textsOf } from "../schema/promptText.ts"
 import type { PartialEvent } from "../schema/StreamEvent.ts"
-import { jsonAt, parseJson, saysError, toolError } from "../schema/Wire.ts"
+import { isToolError, parseJson } from "../schema/Wire.ts"
 
 /** Something of a message that is worth showing, whole: nothing is cut. An id or a name that the message lacks is empty. */
 export type DisplayItem =
@@ -52,7 +52,7 @@ export const textDeltaOf = (message: ClaudeMessage): Option.Option<string> =>
 const isPartial = (message: ClaudeMessage): message is PartialMessage & { readonly raw: Schema.Json } =>
   message._tag === "Partial"
 
-const itemOf = (block: MessageBlock, raw: () => Schema.Json | undefined): DisplayItem => {
+const itemOf = (block: MessageBlock, raw: Schema.Json, index: number): DisplayItem => {
   switch (block._tag) {
     case "Text":
       return { _tag: "Text", text: block.text }
@@ -65,7 +65,7 @@ const itemOf = (block: MessageBlock, raw: () => Schema.Json | undefined): Displa
         _tag: "ToolResult",
         id: block.tool_use_id ?? "",
         content: block.content ?? null,
-        isError: saysError(block.is_error, raw)
+        isError: isToolError(block.is_error, raw, index)
       }
     case "Unknown":
       return block
@@ -75,5 +75,5 @@ const itemOf = (block: MessageBlock, raw: () => Schema.Json | undefined): Displa
 /** What there is to show of an `Assistant` or a `User` message, block by block; nothing of any other. */
 export const displayItems = (message: ClaudeMessage): ReadonlyArray<DisplayItem> =>
   message._tag === "Assistant" || message._tag === "User"
-    ? blocksOf(message).map((block, index) => itemOf(block, () => jsonAt(message.raw, ...toolError(index))))
+    ? blocksOf(message).map((block, index) => itemOf(block, message.raw, index))
     : []

@@ -218,8 +218,9 @@ export const jsonAt = (json: Schema.Json, ...path: ReadonlyArray<string | number
 export const saysError = (flag: boolean | null | undefined, raw: () => Schema.Json | undefined): boolean =>
   flag ?? Predicate.isNotNullish(raw())
 
-/** The field of a message block that marks a failed tool. */
-export const toolError = (block: number) => ["message", "content", block, "is_error"] as const
+/** Whether a tool has failed, by the flag of a block of a message. */
+export const isToolError = (flag: boolean | null | undefined, message: Schema.Json, block: number): boolean =>
+  saysError(flag, () => jsonAt(message, "message", "content", block, "is_error"))
 
 /** A copy that does not keep the text it was cut from in memory. */
 export const copyOf = (text: string): string => [...text].join("")

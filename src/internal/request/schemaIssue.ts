@@ -1,4 +1,5 @@
 /** Describes what is wrong with a value, and where, without the value: it may be a secret. */
+import * as Predicate from "effect/Predicate"
 import type * as SchemaAST from "effect/SchemaAST"
 import type * as SchemaIssue from "effect/SchemaIssue"
 
@@ -8,10 +9,8 @@ export interface Problem {
   readonly expected: string
 }
 
-const isString = (value: unknown): value is string => typeof value === "string"
-
 const named = (annotations: Record<string, unknown> | undefined): string | undefined =>
-  [annotations?.["expected"], annotations?.["title"], annotations?.["identifier"]].find(isString)
+  [annotations?.["expected"], annotations?.["title"], annotations?.["identifier"]].find(Predicate.isString)
 
 const typeNames: { readonly [Tag in SchemaAST.AST["_tag"]]?: string } = {
   String: "a string",
@@ -60,7 +59,6 @@ export const problemOf = (issue: SchemaIssue.Issue, field = ""): Problem => {
     case "UnexpectedKey":
       return { field, expected: "absent" }
     case "InvalidType":
-      return { field, expected: expectedType(issue.ast) }
     case "OneOf":
       return { field, expected: expectedType(issue.ast) }
     case "InvalidValue":

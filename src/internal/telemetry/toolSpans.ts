@@ -10,7 +10,7 @@ import type {
   ToolUseBlock,
   UserMessage
 } from "../../schema/ClaudeMessage.ts"
-import { jsonAt, jsonText, saysError, toolError as errorFlag } from "../../schema/Wire.ts"
+import { isToolError, jsonText } from "../../schema/Wire.ts"
 import { endSpan, spanFailure } from "../request/traced.ts"
 import { blocksOf, deliveryOf, present } from "../turn/agentText.ts"
 import type { TurnEvent } from "../turn/turnFold.ts"
@@ -98,7 +98,7 @@ export class ToolSpans {
     if (Predicate.isString(content) || this.#isSeen(message)) return []
     return content.flatMap((block, index) => {
       if (block._tag !== "ToolResult") return []
-      return [this.#end(block, saysError(block.is_error, () => jsonAt(message.raw, ...errorFlag(index))))]
+      return [this.#end(block, isToolError(block.is_error, message.raw, index))]
     })
   }
 

@@ -1,18 +1,8 @@
 /** What is known of a turn that broke off: what was received of it, and whether it can run at all. */
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
-import { AshError, type AshErrorReason } from "../../schema/AshError.ts"
-import {
-  BufferFull,
-  ConnectionLost,
-  StreamTruncated,
-  TimedOut,
-  TurnCancelled,
-  TurnFailed,
-  TurnMixed,
-  TurnUnsuccessful,
-  Undecodable
-} from "../../schema/Reasons.ts"
+import { AshError, AshErrorReason } from "../../schema/AshError.ts"
+import { type StreamTruncated, TurnUnsuccessful } from "../../schema/Reasons.ts"
 import type { Turn, TurnOutcome } from "../../schema/Turn.ts"
 import { printable } from "../request/printable.ts"
 import type { Redact } from "../request/secrets.ts"
@@ -65,37 +55,20 @@ export const successful = (
 
 type KnownOfTurn = Partial<Pick<StreamTruncated, "partialTurn" | "http" | "lastSequence">>
 
-const withKnownReason = (reason: AshErrorReason, known: KnownOfTurn): AshErrorReason => {
-  switch (reason._tag) {
-    case "ConnectionLost":
-      return new ConnectionLost({ ...reason, ...known })
-    case "StreamTruncated":
-      return new StreamTruncated({ ...reason, ...known })
-    case "TurnFailed":
-      return new TurnFailed({ ...reason, ...known })
-    case "TurnCancelled":
-      return new TurnCancelled({ ...reason, ...known })
-    case "TurnMixed":
-      return new TurnMixed({ ...reason, ...known })
-    case "TurnUnsuccessful":
-      return new TurnUnsuccessful({ ...reason, ...known })
-    case "TimedOut":
-      return new TimedOut({ ...reason, ...known })
-    case "BufferFull":
-      return new BufferFull({ ...reason, ...known })
-    case "Undecodable":
-      return new Undecodable({ ...reason, ...known })
-    default:
-      return reason
-  }
-}
+/** The same reason with other values in some of its fields. */
+export const changed = (reason: AshErrorReason, fields: object): AshErrorReason =>
+  Reflect.construct(reason.constructor, [{ ...reason, ...fields }])
+
+/** Whether a reason has room for what is known of a turn. */
+const isOfTurn = (reason: AshErrorReason): boolean =>
+  AshErrorReason.members.some((type) => reason instanceof type && "partialTurn" in type.fields)
 
 /** The failure, of a method, with what is known of its turn. A failure of something else has no room for that. */
 export const withKnown = (
   { during, operation, reason }: AshError,
   known: KnownOfTurn,
   calledAs: string = operation
-): AshError => new AshError({ operation: calledAs, during, reason: withKnownReason(reason, known) })
+): AshError => new AshError({ operation: calledAs, during, reason: isOfTurn(reason) ? changed(reason, known) : reason })
 
 /**
  * Whether it is certain that a turn has not begun. A server at its capacity has made no session; of a turn that is not

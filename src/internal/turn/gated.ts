@@ -4,10 +4,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { AshError } from "../../schema/AshError.ts"
-import { ServerFailure, SessionFenced, TurnCancelled, TurnFailed, WrongState } from "../../schema/Reasons.ts"
+import { SessionFenced, TurnCancelled } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { renamed, within } from "../request/operations.ts"
-import { startedNothing, whileOut, withKnown } from "./brokenTurn.ts"
+import { changed, startedNothing, whileOut, withKnown } from "./brokenTurn.ts"
 import type { Fence, Gate, Holder, SessionMemory } from "./gate.ts"
 import type { Control, TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
@@ -33,17 +33,13 @@ export const cancelled = (operation: string, sessionId: string, how: string, was
 /** The error of a server when the sandbox of an active session is gone, before anything of a turn has run. */
 const sandboxGone = /^(?:Not connected|Sandbox not found)$/
 
-const wayOut = {
+const wayOutOf = new Map(Object.entries({
   paused: "resume it, or recover it (recover, or the option recovery), or use another one",
   stopped: "resume it, or recover it (recover, or the option recovery); its agent's memory is gone",
   error: "recover it (recover, or the option recovery), or use another one",
   starting: "wait until it has started",
   ended: "use another one"
-}
-
-const sandboxIsGone = "the session's sandbox is gone: recover it (recover, or the option recovery)"
-
-const wayOutOf = new Map(Object.entries(wayOut))
+}))
 
 /** The fence of a session in a state in which nothing can begin. */
 export const inactive = (status: string): Fence => ({
@@ -77,24 +73,13 @@ export const ranNothing = (error: AshError): boolean => unusable(error) !== unde
 /** The failure of a turn or a command that did not begin, with what to do about it. */
 const advised = (error: AshError, { halted }: SessionMemory): AshError => {
   const { during, operation, reason } = error
-  const isGone = unusable(error)?._tag === "Gone"
   const advice = reason._tag === "WrongState"
     ? halted === undefined ? wayOutOf.get(reason.status ?? "") : `this program has ${halted} it, so resume it first`
-    : isGone
-    ? sandboxIsGone
+    : unusable(error)?._tag === "Gone"
+    ? "the session's sandbox is gone: recover it (recover, or the option recovery)"
     : undefined
   if (advice === undefined) return error
-  const message = `${reason.message}; ${advice}`
-  switch (reason._tag) {
-    case "WrongState":
-      return new AshError({ operation, during, reason: new WrongState({ ...reason, message }) })
-    case "TurnFailed":
-      return new AshError({ operation, during, reason: new TurnFailed({ ...reason, message }) })
-    case "ServerFailure":
-      return new AshError({ operation, during, reason: new ServerFailure({ ...reason, message }) })
-    default:
-      return error
-  }
+  return new AshError({ operation, during, reason: changed(reason, { message: `${reason.message}; ${advice}` }) })
 }
 
 /** Holds the gate of a session until the scope closes, and fences the session where it is left while it runs. */

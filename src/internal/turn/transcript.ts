@@ -5,7 +5,7 @@ import type { ClaudeMessage, MessageBlock } from "../../schema/ClaudeMessage.ts"
 import type { MessageContent, StoredMessage, UserPrompt } from "../../schema/Message.ts"
 import { fromTexts } from "../../schema/promptText.ts"
 import type { ToolCall, Turn } from "../../schema/Turn.ts"
-import { jsonAt, saysError, toolError } from "../../schema/Wire.ts"
+import { isToolError } from "../../schema/Wire.ts"
 import { AgentText, blocksOf, present } from "./agentText.ts"
 import { outcomeOf, type TurnEvent } from "./turnFold.ts"
 
@@ -224,7 +224,7 @@ export class Conversation {
     if (own !== undefined && own.trim() !== "") return this.#add({ _tag: "User", text: own })
     blocksOf({ _tag: "User", type: "user", message }).forEach((block, index) => {
       if (block._tag === "ToolResult") {
-        const isError = saysError(block.is_error, () => jsonAt(raw, ...toolError(index)))
+        const isError = isToolError(block.is_error, raw, index)
         this.#answer(block.tool_use_id ?? "", { content: block.content ?? null, isError }, parent)
       } else if (parent === undefined && block._tag === "Text" && block.text.trim() !== "") {
         this.#add({ _tag: "User", text: block.text })

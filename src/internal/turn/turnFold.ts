@@ -8,7 +8,7 @@ import type { AssistantMessage, ClaudeMessage, ToolResultBlock } from "../../sch
 import type { StoredContent } from "../../schema/Message.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { ToolCall, Turn, TurnOutcome } from "../../schema/Turn.ts"
-import { jsonAt, jsonText, saysError, toolError } from "../../schema/Wire.ts"
+import { isToolError, jsonAt, jsonText, saysError } from "../../schema/Wire.ts"
 import type { Redact } from "../request/secrets.ts"
 import { AgentText, blocksOf, makeWriter, present } from "./agentText.ts"
 import { type Budget, bytesOf, spend, type TextListener } from "./textAccumulator.ts"
@@ -104,7 +104,7 @@ const addUser = (state: State, { message, raw }: Extract<ClaudeMessage, { readon
   if (Predicate.isString(message.content)) return
   message.content.forEach((block, index) => {
     if (block._tag !== "ToolResult") return
-    addToolResult(state, block, saysError(block.is_error, () => jsonAt(raw, ...toolError(index))))
+    addToolResult(state, block, isToolError(block.is_error, raw, index))
   })
 }
 

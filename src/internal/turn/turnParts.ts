@@ -106,7 +106,7 @@ export const finishReasonOf = ({ outcome, stopReason }: Turn): "content-filter" 
 
 /** Makes the parts of a turn, by what is known of the turns before. */
 export const make = (before?: UsageBefore): TurnParts => {
-  let parts: Array<TurnPart> = []
+  const parts: Array<TurnPart> = []
   const emit = (part: TurnPart) => void parts.push(part)
   const writer = makeWriter(emit)
   const state = TurnFold.initial({ listener: writer.listener, ...(before && { before }) })
@@ -114,11 +114,6 @@ export const make = (before?: UsageBefore): TurnParts => {
     writer.close()
     emit(part)
   })
-  const taken = () => {
-    const out = parts
-    parts = []
-    return out
-  }
   return {
     take: (events) => {
       for (const event of events) {
@@ -127,12 +122,12 @@ export const make = (before?: UsageBefore): TurnParts => {
       }
       state.words.endBatch()
       state.words.settleAtOnce()
-      return taken()
+      return parts.splice(0)
     },
     end: () => {
       state.words.settle()
       writer.close()
-      return taken()
+      return parts.splice(0)
     },
     turn: () => TurnFold.toTurn(state)
   }

@@ -205,11 +205,7 @@ export const ask = (
     const { operation } = request
     let state = TurnFold.initial()
     // What is kept for a failure's sake is the turn itself: it is folded once.
-    const makeFold: TurnFold.Make = (options) => {
-      state = TurnFold.initial(options)
-      return state
-    }
-    return stream(handle, request, makeFold).pipe(
+    return stream(handle, request, (options) => state = TurnFold.initial(options)).pipe(
       Stream.runDrain,
       Effect.andThen(Effect.suspend(() => successful(operation, handle.id, TurnFold.toTurn(state), state.redact)))
     )
