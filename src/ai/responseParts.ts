@@ -27,12 +27,12 @@ declare module "effect/ai/Response" {
   }
 }
 
-/** A count of tokens; one that is none is left out. */
-const count = (value: number | null | undefined) => Number.isInteger(value) ? value ?? undefined : undefined
+/** A count of tokens; one that is none, or beyond what a number counts, is left out: no response may have it. */
+const count = (value: number | null | undefined) => Number.isSafeInteger(value) ? value ?? undefined : undefined
 
 const sum = (...counts: ReadonlyArray<number | undefined>) => {
   const known = counts.filter(Predicate.isNotUndefined)
-  return known.length === 0 ? undefined : known.reduce((total, value) => total + value, 0)
+  return known.length === 0 ? undefined : count(known.reduce((total, value) => total + value, 0))
 }
 
 /** The tokens of a turn, as responses count them. */

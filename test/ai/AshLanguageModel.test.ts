@@ -89,6 +89,26 @@ describe("generateText", () => {
       ))
     ))
 
+  // Of no use, and of what Effect takes for a response with an error that programs repeat.
+  it.effect("leaves out counts of tokens that are none, alone and in their sum", () =>
+    Effect.gen(function*() {
+      const counts = [[1.5], [2 ** 53], [1e300], [2 ** 53 - 1, 2 ** 53 - 1]] as const
+      for (const [input_tokens, uncached] of counts) {
+        const finish = AgentScript.finish({
+          usage: { input_tokens, cache_read_input_tokens: 20, output_tokens: input_tokens }
+        })
+        const { usage } = yield* LanguageModel.generateText({ prompt: "Hello" }).pipe(
+          Effect.provide(model),
+          Effect.provide(server(() => Stream.make(finish)))
+        )
+        assert.deepStrictEqual(
+          usage.inputTokens,
+          { uncached, cacheRead: 20, cacheWrite: 0, total: uncached === undefined ? 20 : undefined }
+        )
+        assert.strictEqual(usage.outputTokens.total, uncached)
+      }
+    }))
+
   it.effect("leaves out a blank text beside a file, as models refuse it, and goes on in the chat", () =>
     Effect.gen(function*() {
       const text = (text: string) => ({ type: "text", text }) as const

@@ -66,6 +66,19 @@ describe("Sessions", () => {
       })
   )
 
+  const noIds: ReadonlyArray<unknown> = [undefined, null, "", "no-uuid", 7, {}, []]
+  it.effect.each(lifecycle)("%s refuses an id that is none, and sends nothing", ([name]) =>
+    Effect.gen(function*() {
+      for (const id of noIds) {
+        const { request, result } = yield* exchange(
+          Server.json({ session }),
+          (sessions) => Effect.flip(sessions[name](id as string))
+        )
+        assert.strictEqual(result.reason._tag, "InvalidRequest")
+        assert.isUndefined(request)
+      }
+    }))
+
   it.effect("list and updateConfig", () =>
     Effect.gen(function*() {
       const all = yield* exchange(Server.json({ sessions: [session] }), (_) => _.list())

@@ -1,6 +1,8 @@
 /** What was sent and answered, as attributes of spans have it: JSON in the form of the conventions. */
 import * as Predicate from "effect/Predicate"
-import type { ContentBlock, MessageContent } from "../../schema/Message.ts"
+import * as Schema from "effect/Schema"
+import { type ContentBlock, MessageContent } from "../../schema/Message.ts"
+import { safelyIs } from "../request/inspectUnknown.ts"
 
 /** A part of a message. The bytes of images and documents are left out. */
 const partOf = (block: ContentBlock) => {
@@ -16,12 +18,16 @@ const partOf = (block: ContentBlock) => {
   }
 }
 
-/** The prompt. */
-export const inputMessages = (content: MessageContent): string =>
-  JSON.stringify([{
-    role: "user",
-    parts: Predicate.isString(content) ? [{ type: "text", content }] : content.map(partOf)
-  }])
+const isContent = Schema.is(MessageContent)
+
+/** The prompt. One that is refused, as it is none, may be anything, and is not there. */
+export const inputMessages = (content: unknown): string | undefined =>
+  safelyIs(content, isContent)
+    ? JSON.stringify([{
+      role: "user",
+      parts: Predicate.isString(content) ? [{ type: "text", content }] : content.map(partOf)
+    }])
+    : undefined
 
 /** The agent's answer. */
 export const outputMessages = (text: string, finishReason: string | undefined): string =>

@@ -28,7 +28,11 @@ export const fenced = (operation: string, sessionId: string, { why }: Fence) =>
 
 /** The failure of a turn or a command that this program ends. */
 export const cancelled = (operation: string, sessionId: string, how: string, wasSent: boolean) =>
-  new AshError({ operation, reason: new TurnCancelled({ message: `it was ended: ${how}`, sessionId, wasSent }) })
+  new AshError({
+    operation,
+    // It is made before the id is checked, which of a program without types may be no text.
+    reason: new TurnCancelled({ message: `it was ended: ${how}`, sessionId: String(sessionId), wasSent })
+  })
 
 /** The error of a server when the sandbox of an active session is gone, before anything of a turn has run. */
 const sandboxGone = /^(?:Not connected|Sandbox not found)$/

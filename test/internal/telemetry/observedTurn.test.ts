@@ -264,6 +264,40 @@ describe("requests of a turn", () => {
       ])
     }))
 
+  const noContents: ReadonlyArray<unknown> = [
+    undefined,
+    null,
+    7,
+    7n,
+    Symbol("content"),
+    {},
+    [],
+    [null],
+    [{}],
+    [{ type: "image" }],
+    [{ type: "image", source: null }],
+    [{ type: "document", source: { type: "odd" } }],
+    [{ type: "text", text: 7n }]
+  ]
+  it.effect.each([false, true])(
+    "are none for content that is none, whose turn fails as it is and ends its span, with content recorded: %s",
+    (content) =>
+      Effect.gen(function*() {
+        for (const none of noContents) {
+          const { spans, requests, lines } = yield* treeOf(whole, (session) =>
+            Reflect.apply(session.ask, undefined, [none]).pipe(RequestOptions.withTelemetry({ content })))
+          assert.deepStrictEqual(lines, ["invoke_agent demo: SessionHandle.ask: InvalidRequest"])
+          assert.isFalse(
+            requests.some(({ path, body }) =>
+              path.endsWith("/messages") && body !== ""
+            ),
+            String(none)
+          )
+          assert.isTrue(spans.every(({ status }) => status._tag === "Ended"))
+        }
+      })
+  )
+
   it.effect("carry a valid traceparent with a tracer, and none without one or where tracing is switched off", () =>
     Effect.gen(function*() {
       const server = serving(whole)
