@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import type { AshErrorReason } from "../../schema/AshError.ts"
 import { ConnectionLost, InvalidRequest, NotReached, Undecodable } from "../../schema/Reasons.ts"
 import { excerptLimit, pathOf, requestIdOf } from "./exchange.ts"
-import { asInstance, errorChainOf, safelyIs } from "./inspectUnknown.ts"
+import { asInstance, errorChainOf, type ErrorLink, safelyIs } from "./inspectUnknown.ts"
 import { printable } from "./printable.ts"
 import { type Redact, redactOf } from "./secrets.ts"
 
@@ -20,18 +20,36 @@ const notConnected = new Map([
   ["ENETUNREACH", "network unreachable"],
   ["EADDRNOTAVAIL", "address not available"],
   ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
-  ["ERR_SSL_WRONG_VERSION_NUMBER", "the server does not speak TLS"],
   ["EPROTO", "the TLS handshake failed"],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
   ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
   ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "the server's certificate cannot be verified"],
   ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "the server's certificate cannot be verified"],
   ["CERT_HAS_EXPIRED", "the server's certificate has expired"],
+  ["CERT_NOT_YET_VALID", "the server's certificate is not yet valid"],
   ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another name"]
 ])
 
-/** What a client of HTTP does by itself, so that it looks as if the connection had broken. */
-const ownLimits = new Map([
+/** What else Node finds wrong with a certificate, by the names of OpenSSL. It looks before it sends anything. */
+const wrongCertificate = /^(?:(?:CERT|CRL|UNABLE_TO)_[A-Z_]+|INVALID_(?:CA|PURPOSE)|PATH_LENGTH_EXCEEDED)$/
+
+/** What a connection is made by. Any other call of the system that fails may be of one which something was sent over. */
+const connecting = /^(?:connect|getaddrinfo|query\w+)$/
+
+/** Why there was no connection, if it is certain that there was none. */
+const whyNotReached = ({ code, syscall }: ErrorLink): string | undefined => {
+  if (code === undefined) return undefined
+  // Where a handshake fails Node reports it of what waits to be written. Later failures of TLS have the codes of OpenSSL.
+  if (syscall !== undefined && !connecting.test(syscall) && code !== "EPROTO") return undefined
+  const why = notConnected.get(code)
+  if (why !== undefined) return why
+  if (wrongCertificate.test(code)) return `the server's certificate is refused: ${code}`
+  return syscall === "connect" ? `no connection: ${printable(code)}` : undefined
+}
+
+/** What the words of a client do not tell. */
+const explanations = new Map([
+  ["ERR_SSL_WRONG_VERSION_NUMBER", "what answered did not speak TLS"],
   ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
   [
     "UND_ERR_HEADERS_TIMEOUT",
@@ -42,7 +60,9 @@ const ownLimits = new Map([
 /** The innermost words on what broke a connection. */
 const describeCause = (cause: unknown, redact: Redact): string => {
   const last = errorChainOf(cause).findLast(({ code, message }) => code !== undefined || (message ?? "") !== "")
-  const words = [last?.code, last?.message, ownLimits.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(": ")
+  const words = [last?.code, last?.message, explanations.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(
+    ": "
+  )
   return printable(redact(words)).slice(0, excerptLimit) || "no reason given"
 }
 
@@ -93,21 +113,21 @@ export const fromHttpClientError = (error: HttpClientError.HttpClientError): Ash
   const redact = redactOf(reason.request)
   switch (reason._tag) {
     case "TransportError": {
+      const chain = errorChainOf(reason.cause)
       // Node's fetch decodes up to five codings, and fails otherwise before there is an answer.
-      if (errorChainOf(reason.cause).some(({ message }) => /^too many content-encodings\b/.test(message ?? ""))) {
+      if (chain.some(({ message }) => /^too many content-encodings\b/.test(message ?? ""))) {
         return new Undecodable({
           message: `the body cannot be decoded here (${describeCause(reason.cause, redact)})`,
           http
         })
       }
-      const codes = errorChainOf(reason.cause).map(({ code }) => code).filter(Predicate.isNotUndefined)
-      const why = codes.map((code) => notConnected.get(code)).find(Predicate.isNotUndefined)
+      const why = chain.map(whyNotReached).find(Predicate.isNotUndefined)
       const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
       const further = reason.description === undefined ? "" : `; ${printable(redact(reason.description))}`
       return why === undefined
         ? new ConnectionLost({
           message: `the connection to ${origin} broke (${describeCause(reason.cause, redact)})${
-            codes.length === 0 && isCrossOrigin(origin) ? crossOrigin : ""
+            chain.every(({ code }) => code === undefined) && isCrossOrigin(origin) ? crossOrigin : ""
           }${further}`,
           http
         })

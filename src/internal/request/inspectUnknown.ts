@@ -7,6 +7,8 @@ export interface ErrorLink {
   readonly name: string | undefined
   readonly code: string | undefined
   readonly message: string | undefined
+  /** The call of the system that failed. */
+  readonly syscall: string | undefined
 }
 
 /** No error that is of use has more causes; a getter may make a new one whenever it is asked. */
@@ -43,10 +45,11 @@ export const errorChainOf = (error: unknown): ReadonlyArray<ErrorLink> => {
   const waiting = [error]
   while (waiting.length > 0 && links.length < maxLinks) {
     const next = waiting.pop()
-    if (Predicate.isString(next)) links.push({ name: undefined, code: undefined, message: next })
+    if (Predicate.isString(next)) links.push({ name: undefined, code: undefined, message: next, syscall: undefined })
     if (typeof next !== "object" || next === null || seen.has(next)) continue
     seen.add(next)
-    links.push({ name: textOf(next, "name"), code: textOf(next, "code"), message: textOf(next, "message") })
+    const [name, code, message, syscall] = ["name", "code", "message", "syscall"].map((each) => textOf(next, each))
+    links.push({ name, code, message, syscall })
     waiting.push(...causesOf(next))
   }
   return links

@@ -357,6 +357,7 @@ describe("no answer", () => {
     }))
 
   const coded = (code: string, message = code) => Object.assign(new Error(message), { code })
+  const ofCall = (syscall: string, code: string) => Object.assign(coded(code, `${syscall} ${code}`), { syscall })
 
   it.effect.each<readonly [what: string, cause: Error]>([
     ["refused", coded("ECONNREFUSED")],
@@ -364,13 +365,39 @@ describe("no answer", () => {
     ["fetch on Node", new TypeError("fetch failed", { cause: coded("ECONNREFUSED") })],
     ["both families refused", new TypeError("fetch failed", { cause: new AggregateError([coded("ECONNREFUSED")]) })],
     ["Bun", coded("ConnectionRefused")],
-    ["a certificate", new TypeError("fetch failed", { cause: coded("DEPTH_ZERO_SELF_SIGNED_CERT") })]
+    ["the dropped packets of a firewall", new AggregateError([ofCall("connect", "ETIMEDOUT")])],
+    ["a connection that is reset while it is made", ofCall("connect", "ECONNRESET")],
+    ["no name server", ofCall("getaddrinfo", "EAI_AGAIN")],
+    ["a handshake that fails", ofCall("write", "EPROTO")],
+    ...[
+      "DEPTH_ZERO_SELF_SIGNED_CERT",
+      "CERT_HAS_EXPIRED",
+      "CERT_NOT_YET_VALID",
+      "CERT_SIGNATURE_FAILURE",
+      "INVALID_PURPOSE",
+      "UNABLE_TO_GET_ISSUER_CERT",
+      "ERR_TLS_CERT_ALTNAME_INVALID"
+    ].map((code) => [`a certificate: ${code}`, new TypeError("fetch failed", { cause: coded(code) })] as const)
   ])("never reached: %s", ([, cause]) =>
     Effect.gen(function*() {
       const { nothingHappened, reason } = yield* errorOf(() => Effect.fail(cause))
       assert.strictEqual(reason._tag, "NotReached")
       assert.include(reason.message, "http://ash.test")
       assert.isTrue(nothingHappened)
+    }))
+
+  it.effect.each([
+    ...["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL"].flatMap((code) =>
+      ["read", "write"].map((syscall) => ofCall(syscall, code))
+    ),
+    // What is no TLS may arrive in a connection that was made, as from a proxy that gives up.
+    ...["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_BAD_RECORD_TYPE"].map((code) => coded(code))
+  ])("lost, behind what may have arrived: $message", (cause) =>
+    Effect.gen(function*() {
+      const { nothingHappened, reason } = yield* errorOf(() => Effect.fail(cause))
+      assert.strictEqual(reason._tag, "ConnectionLost")
+      assert.include(reason.message, cause.code)
+      assert.isFalse(nothingHappened)
     }))
 
   it.effect("a cause without a text is a lost connection: something may have been sent", () =>
