@@ -260,8 +260,10 @@ describe("Retry-After", () => {
 
   it.effect("never shortens the delay", () =>
     Effect.gen(function*() {
-      const { times } = yield* run(Server.inOrder(limited(0), found), get)
-      assert.isAtLeast((times[1] ?? 0) - (times[0] ?? 0), 100)
+      for (const [call, last] of [[get, found], [create, created]] as const) {
+        const { times } = yield* run(Server.inOrder(limited(0), last), call)
+        assert.isAtLeast((times[1] ?? 0) - (times[0] ?? 0), 100)
+      }
     }))
 
   it.effect("of 60 seconds is waited for, above it the call fails at once and reports how long", () =>

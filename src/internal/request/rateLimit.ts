@@ -31,10 +31,10 @@ const numberOf = (headers: Headers.Headers, name: string): number | undefined =>
   return digits !== undefined && digits.length < 10 ? Number(digits) : undefined
 }
 
-/** When there is room again as the server reports it, in seconds, which it rounds up; infinite where it does not. */
+/** When there is room again as the server reports it, in seconds, of which none is less than one; infinite where it does not. */
 const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, now: number): number => {
   const { retryAfter = Duration.infinity } = status === 429 ? retryAfterOf(headers, now) : {}
-  return numberOf(headers, "x-ratelimit-reset") ?? Math.ceil(Duration.toSeconds(retryAfter))
+  return Math.max(1, numberOf(headers, "x-ratelimit-reset") ?? Math.ceil(Duration.toSeconds(retryAfter)))
 }
 
 const remainingOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
