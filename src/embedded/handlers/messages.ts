@@ -13,7 +13,7 @@ import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import type { PageOptions } from "../store/History.ts"
 import { Store } from "../store/Store.ts"
 import * as FrameWriter from "../turn/FrameWriter.ts"
-import { Turns } from "../turn/Turns.ts"
+import * as Turns from "../turn/Turns.ts"
 import * as Errors from "../wire/Errors.ts"
 import * as Frames from "../wire/Frames.ts"
 import { serverVersion } from "./health.ts"
@@ -36,7 +36,6 @@ const socketCapacity = 4_194_304
 const send = Effect.fnUntraced(function*(sessionId: string, request: HttpServerRequest) {
   const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const turns = yield* Turns
   const { content, ...options } = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
   const row = yield* store.session(sessionId)
   const { id, sandboxId, status } = row.session
@@ -47,7 +46,7 @@ const send = Effect.fnUntraced(function*(sessionId: string, request: HttpServerR
     return yield* Errors.serverError("Sandbox not found")
   }
   const capacity = isHttpClientRequest(request.source) ? socketCapacity : FrameWriter.chunkSize
-  const bytes = yield* turns.start({ row, sandbox: sandbox.value, content, options, capacity })
+  const bytes = yield* Turns.start({ row, sandbox: sandbox.value, content, options, capacity })
   return HttpServerResponse.stream(
     Stream.concat(Stream.make(Frames.encode(Frames.sessionStart(id, serverVersion))), bytes),
     {

@@ -8,7 +8,7 @@ import * as Schema from "effect/Schema"
 import type { CreateSessionRequest, SessionStatus, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
-import { bare, SessionStarts } from "../sandbox/SessionStarts.ts"
+import * as SessionStarts from "../sandbox/SessionStarts.ts"
 import type { PageOptions } from "../store/History.ts"
 import { Resumptions } from "../store/Resumptions.ts"
 import { type SessionRow, Store } from "../store/Store.ts"
@@ -31,8 +31,7 @@ export const SessionHandlers = HttpApiBuilder.group(ServerApi, "sessions", (hand
     .handle("logs", ({ params, query }) => logs(params.id, query.after)))
 
 const create = Effect.fnUntraced(function*(request: CreateSessionRequest) {
-  const starts = yield* SessionStarts
-  return { session: yield* starts.create(request) }
+  return { session: yield* SessionStarts.create(request) }
 })
 
 const list = Effect.fnUntraced(function*(agent: string | undefined) {
@@ -81,11 +80,10 @@ const resume = Effect.fnUntraced(function*(id: string) {
 /** Resumes a session whose sandbox is still there. */
 const resumeWarm = Effect.fnUntraced(function*({ session }: SessionRow) {
   const store = yield* Store
-  const starts = yield* SessionStarts
   const resumptions = yield* Resumptions
   const status = "active"
   yield* store.updateSession(session.id, { status })
-  yield* starts.addLifecycle(session.id, "resumed", { path: "warm" })
+  yield* SessionStarts.addLifecycle(session.id, "resumed", { path: "warm" })
   yield* resumptions.count("warm")
   return { ...session, status }
 })
@@ -95,12 +93,11 @@ const resumeCold = Effect.fnUntraced(function*({ session }: SessionRow) {
   const { quirks } = yield* Settings
   const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const starts = yield* SessionStarts
   const resumptions = yield* Resumptions
   const random = yield* SecureRandom.SecureRandom
-  const agent = yield* starts.agentOf(session.agentName)
+  const agent = yield* SessionStarts.agentOf(session.agentName)
   const restore = quirks.coldResumeLosesWorkspace ? undefined : session.sandboxId
-  const options = { id: yield* random.uuidV4(), session: session.id, agent, restore, settings: bare }
+  const options = { id: yield* random.uuidV4(), session: session.id, agent, restore, settings: SessionStarts.bare }
   return yield* sandboxes.create(
     options,
     Effect.fnUntraced(function*({ id: sandboxId }) {
@@ -108,7 +105,7 @@ const resumeCold = Effect.fnUntraced(function*({ session }: SessionRow) {
       yield* sandboxes.destroy(session.sandboxId)
       yield* store.updateSession(session.id, { status, sandboxId })
       // A real server reports this source even where it then gives the session a fresh workspace.
-      yield* starts.addLifecycle(session.id, "resumed", { path: "cold", source: "local" })
+      yield* SessionStarts.addLifecycle(session.id, "resumed", { path: "cold", source: "local" })
       yield* resumptions.count("cold")
       return { ...session, status, sandboxId }
     })
@@ -130,16 +127,15 @@ const stop = Effect.fnUntraced(function*(id: string) {
 const fork = Effect.fnUntraced(function*(parentSessionId: string) {
   const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const starts = yield* SessionStarts
   const random = yield* SecureRandom.SecureRandom
   const parent = yield* store.session(parentSessionId)
-  const agent = yield* starts.agentOf(parent.session.agentName)
+  const agent = yield* SessionStarts.agentOf(parent.session.agentName)
   yield* sandboxes.persist(parent.session.sandboxId)
   const id = yield* random.uuidV4()
   return yield* sandboxes.create(
-    { id, session: id, agent, settings: { ...bare, env: agent.env } },
+    { id, session: id, agent, settings: { ...SessionStarts.bare, env: agent.env } },
     Effect.fnUntraced(function*({ id: sandboxId }) {
-      const session = yield* starts.add({
+      const session = yield* SessionStarts.add({
         id,
         sandboxId,
         agentName: agent.name,
@@ -148,7 +144,7 @@ const fork = Effect.fnUntraced(function*(parentSessionId: string) {
         settings: parent.settings
       })
       yield* store.copyMessages(parentSessionId, id)
-      yield* starts.addLifecycle(id, "forked", { parentSessionId })
+      yield* SessionStarts.addLifecycle(id, "forked", { parentSessionId })
       return { session }
     })
   )
@@ -165,9 +161,8 @@ const end = Effect.fnUntraced(function*(id: string) {
 /** Moves a session to another status. The answer is the row from before, with only the status replaced. */
 const move = Effect.fnUntraced(function*({ session }: SessionRow, status: SessionStatus) {
   const store = yield* Store
-  const starts = yield* SessionStarts
   yield* store.updateSession(session.id, { status })
-  yield* starts.addLifecycle(session.id, status)
+  yield* SessionStarts.addLifecycle(session.id, status)
   return { session: { ...session, status } }
 })
 

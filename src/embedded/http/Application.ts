@@ -33,7 +33,6 @@ import { WorkspaceHandlers } from "../handlers/workspaces.ts"
 import { Attachments } from "../sandbox/Attachments.ts"
 import { DataFolder } from "../sandbox/DataFolder.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
-import { SessionStarts } from "../sandbox/SessionStarts.ts"
 import { AgentVersions } from "../store/AgentVersions.ts"
 import { ApiKeys } from "../store/ApiKeys.ts"
 import { Credentials } from "../store/Credentials.ts"
@@ -41,7 +40,7 @@ import { Resumptions } from "../store/Resumptions.ts"
 import { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import { Usage } from "../store/Usage.ts"
-import { Turns } from "../turn/Turns.ts"
+import { ServerScope } from "../turn/Turns.ts"
 import * as Errors from "../wire/Errors.ts"
 import { Evals } from "../work/Evals.ts"
 import { Queue } from "../work/Queue.ts"
@@ -74,7 +73,7 @@ const routes = HttpApiBuilder.layer(ServerApi).pipe(
 /** What the handlers work with, each row on those below it. */
 const services = (options: EmbeddedOptions) =>
   Layer.mergeAll(Evals.layer, Queue.layer, Attachments.layer).pipe(
-    Layer.provideMerge([Turns.layer, SessionStarts.layer]),
+    Layer.provideMerge(ServerScope.layer),
     Layer.provideMerge([Sandboxes.layer, AgentVersions.layer, Credentials.layer]),
     Layer.provideMerge([Resumptions.layer, Usage.layer]),
     Layer.provideMerge([Store.layer, DataFolder.layer]),

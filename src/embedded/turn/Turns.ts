@@ -1,22 +1,17 @@
 /** Runs the turns of sessions: an agent performs its script in a sandbox, and the server relays its messages. */
 import * as Context from "effect/Context"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Path from "effect/Path"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
 import type { Session } from "../../schema/Session.ts"
 import type { AgentTurn, TurnOptions } from "../AgentScript.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { type SessionRow, Store } from "../store/Store.ts"
-import { Usage } from "../store/Usage.ts"
 import * as Frames from "../wire/Frames.ts"
 import * as AgentTurns from "./AgentTurns.ts"
 import * as FrameWriter from "./FrameWriter.ts"
@@ -42,42 +37,15 @@ interface AskOptions {
   readonly prompt: string
 }
 
-export class Turns extends Context.Service<Turns, {
-  /** Starts a turn. The frames end with it; the scope is that of the client's connection. */
-  readonly start: (options: StartOptions) => Effect.Effect<Stream.Stream<Uint8Array>, never, Scope.Scope>
-  /** Runs a turn without a reader, and answers with the texts of the agent. Nothing of it is stored. */
-  readonly ask: (options: AskOptions) => Effect.Effect<string, TurnFailure>
-}>()("effect-ash/embedded/turn/Turns") {
-  static readonly layer = Layer.effect(
-    Turns,
-    Effect.gen(function*() {
-      const services = yield* Effect.context<
-        Settings | Store | Usage | Sandboxes | SecureRandom.SecureRandom | FileSystem.FileSystem | Path.Path
-      >()
-      const context = services.pipe(
-        Context.pick(
-          Settings,
-          Store,
-          Usage,
-          Sandboxes,
-          SecureRandom.SecureRandom,
-          FileSystem.FileSystem,
-          Path.Path
-        ),
-        Context.add(ServerScope, yield* Effect.scope)
-      )
-      return Turns.of({
-        start: (options) => Effect.provideContext(start(options), context),
-        ask: (options) => Effect.provideContext(ask(options), context)
-      })
-    })
-  )
+/** The scope of the server, which what outlives its request belongs to. */
+export class ServerScope extends Context.Service<ServerScope, Scope.Scope>()(
+  "effect-ash/embedded/turn/Turns/ServerScope"
+) {
+  static readonly layer = Layer.effect(ServerScope, Effect.scope)
 }
 
-/** The scope of the server, which what outlives its request belongs to. */
-class ServerScope extends Context.Service<ServerScope, Scope.Scope>()("effect-ash/embedded/turn/Turns/ServerScope") {}
-
-const start = Effect.fnUntraced(function*({ capacity, content, options, row, sandbox }: StartOptions) {
+/** Starts a turn, and answers its frames, which end with it. The surrounding scope is that of the client's connection. */
+export const start = Effect.fnUntraced(function*({ capacity, content, options, row, sandbox }: StartOptions) {
   const { quirks } = yield* Settings
   const store = yield* Store
   const { session, settings } = row
@@ -125,7 +93,8 @@ const perform = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, n
   }
 })
 
-const ask = Effect.fnUntraced(function*({ prompt, sandbox, session }: AskOptions) {
+/** Runs a turn without a reader, and answers with the texts of the agent. Nothing of it is stored. */
+export const ask = Effect.fnUntraced(function*({ prompt, sandbox, session }: AskOptions) {
   const { script } = yield* Settings
   const sandboxes = yield* Sandboxes
   const turn = yield* AgentTurns.describe({ content: prompt, history: [], options: {}, sandbox, session })

@@ -15,7 +15,7 @@ import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { AgentVersions } from "../store/AgentVersions.ts"
 import { type AgentRow, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
-import { TurnFailure, Turns } from "../turn/Turns.ts"
+import * as Turns from "../turn/Turns.ts"
 
 type Owned<Row> = Row & { readonly tenantId: string }
 export type CaseRow = Owned<EvalCase>
@@ -29,11 +29,7 @@ export class Evals extends Context.Service<Evals, {
   /** The results of a run, in the order of its cases. */
   readonly resultsOf: (runId: string) => Effect.Effect<ReadonlyArray<ResultRow>>
 }>()("effect-ash/embedded/work/Evals") {
-  static readonly layer: Layer.Layer<
-    Evals,
-    never,
-    Settings | Store | Sandboxes | Turns | AgentVersions | SecureRandom.SecureRandom
-  > = Layer.effect(
+  static readonly layer = Layer.effect(
     Evals,
     Effect.gen(function*() {
       const results = Tables.make<ResultRow>()
@@ -102,7 +98,7 @@ const settle = Effect.fnUntraced(function*(
 const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow, found: CaseRow) {
   const { quirks } = yield* Settings
   if (quirks.evalsFail) {
-    return yield* new TurnFailure({ message: `Invalid sandbox ID: eval-${run.id}-${result.id}` })
+    return yield* new Turns.TurnFailure({ message: `Invalid sandbox ID: eval-${run.id}-${result.id}` })
   }
   const answer = yield* ask(run, agent, found.question)
   return {
@@ -116,7 +112,6 @@ const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, resul
 /** Asks a question in a sandbox of its own. */
 const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: string) {
   const sandboxes = yield* Sandboxes
-  const turns = yield* Turns
   const versions = yield* AgentVersions
   const random = yield* SecureRandom.SecureRandom
   const id = yield* random.uuidV4()
@@ -128,7 +123,7 @@ const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: st
     systemPrompt: run.versionNumber === null ? undefined : yield* versions.activePrompt(agent.name)
   }
   return yield* sandboxes.create({ id, session: id, agent, settings }, (sandbox) =>
-    turns.ask({
+    Turns.ask({
       sandbox,
       prompt,
       session: {

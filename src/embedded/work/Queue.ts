@@ -9,10 +9,10 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { CreateQueueItemRequest, QueueItem } from "../../schema/QueueItem.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
-import { SessionStarts } from "../sandbox/SessionStarts.ts"
+import * as SessionStarts from "../sandbox/SessionStarts.ts"
 import { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
-import { TurnFailure, Turns } from "../turn/Turns.ts"
+import * as Turns from "../turn/Turns.ts"
 
 export interface QueueRow extends QueueItem {
   readonly tenantId: string
@@ -26,11 +26,7 @@ export class Queue extends Context.Service<Queue, {
   /** Adds an item, to be attempted by the loop. */
   readonly add: (request: CreateQueueItemRequest) => Effect.Effect<QueueRow>
 }>()("effect-ash/embedded/work/Queue") {
-  static readonly layer: Layer.Layer<
-    Queue,
-    never,
-    Store | SessionStarts | Sandboxes | Turns | SecureRandom.SecureRandom
-  > = Layer.effect(
+  static readonly layer = Layer.effect(
     Queue,
     Effect.gen(function*() {
       const random = yield* SecureRandom.SecureRandom
@@ -93,21 +89,19 @@ const perform = Effect.fnUntraced(function*(table: Tables.Table<QueueRow>, row: 
 
 const attempt = Effect.fnUntraced(function*(row: QueueRow) {
   const sandboxes = yield* Sandboxes
-  const turns = yield* Turns
   const session = yield* sessionOf(row)
   const sandbox = yield* Tables.orNotFound("Sandbox not found")(sandboxes.find(session.sandboxId))
-  yield* turns.ask({ session, sandbox, prompt: row.prompt })
+  yield* Turns.ask({ session, sandbox, prompt: row.prompt })
 })
 
 /** The session of an item: the one that it names, which must be active, else a new one, which stays open. */
 const sessionOf = Effect.fnUntraced(function*({ agentName, sessionId }: QueueRow) {
   const store = yield* Store
-  const starts = yield* SessionStarts
-  if (typeof sessionId !== "string") return yield* starts.create({ agent: agentName })
+  if (typeof sessionId !== "string") return yield* SessionStarts.create({ agent: agentName })
   const { session } = yield* store.session(sessionId)
   return session.status === "active"
     ? session
-    : yield* new TurnFailure({ message: `Session ${sessionId} is ${session.status}` })
+    : yield* new Turns.TurnFailure({ message: `Session ${sessionId} is ${session.status}` })
 })
 
 /** Milliseconds before an attempt: 5 s, doubling to 5 min. */
