@@ -118,14 +118,6 @@ const passedOn = (headers: Readonly<Record<string, string | Array<string> | unde
     )
   )
 
-/** Faults that answer by themselves where they come before the response. */
-const answers = new Map<Faults.FaultKind, readonly [status: number, headers: Record<string, string>, body: string]>([
-  ["html", [200, { "content-type": "text/html" }, Faults.page]],
-  ["empty", [204, {}, ""]],
-  ["rateLimited", [429, { "content-type": "application/json", "retry-after": "900" }, Faults.rateLimited]],
-  ["atCapacity", [503, { "content-type": "application/json" }, Faults.atCapacity]]
-])
-
 /** Faults that answer an event stream of their own where they come before the response. */
 const ownStreams: ReadonlySet<Faults.FaultKind> = new Set<Faults.FaultKind>([
   "errorOnly",
@@ -254,7 +246,7 @@ const serve = Effect.fnUntraced(function*(
     return
   }
   const { headers, status, stream } = received.success
-  if (fault?.phase === "afterHeaders" && answers.has(fault.kind)) return yield* answer(response, fault.kind)
+  if (fault?.phase === "afterHeaders" && Faults.answers.has(fault.kind)) return yield* answer(response, fault.kind)
   response.writeHead(status, passedOn(headers))
   response.flushHeaders()
   const frames = headers["content-type"]?.startsWith("text/event-stream") === true ? Faults.splitFrames(stream) : stream
@@ -290,7 +282,7 @@ const answerEarly = Effect.fnUntraced(function*(
 ) {
   const { kind } = fault
   if (kind === "timeout") return yield* Effect.never
-  if (answers.has(kind)) yield* answer(response, kind)
+  if (Faults.answers.has(kind)) yield* answer(response, kind)
   else if (kind === "down") yield* goDown(proxy)
   else if (kind === "reset") yield* reset(response)
   else if (breaks.has(kind)) response.socket?.destroy()
@@ -306,7 +298,7 @@ const answerEarly = Effect.fnUntraced(function*(
 
 const answer = (response: Http.ServerResponse, kind: Faults.FaultKind) =>
   Effect.sync(() => {
-    const [status, headers, body] = answers.get(kind) ?? [502, {}, ""]
+    const [status, headers, body] = Faults.answers.get(kind) ?? [502, {}, ""]
     response.writeHead(status, headers).end(body)
   })
 

@@ -72,19 +72,20 @@ type Bytes<E> = Stream.Stream<Uint8Array, E | Cut>
 
 const textOf = (text: string) => new TextEncoder().encode(text)
 
-/** A page that a proxy answers with. */
-export const page = "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
+const rateLimited = { statusCode: 429, error: "Too Many Requests", message: "Rate limit exceeded, retry in 15 minutes" }
 
-/** What a server answers to one request too many, and at its capacity. */
-export const rateLimited = JSON.stringify({
-  statusCode: 429,
-  error: "Too Many Requests",
-  message: "Rate limit exceeded, retry in 15 minutes"
-})
-export const atCapacity = JSON.stringify({
-  error: "Sandbox capacity reached and no evictable sandboxes (all running)",
-  statusCode: 503
-})
+const atCapacity = { error: "Sandbox capacity reached and no evictable sandboxes (all running)", statusCode: 503 }
+
+/** An answer of its own. */
+type Answer = readonly [status: number, headers: Record<string, string>, body: string]
+
+/** Faults that answer by themselves where they come before the response. */
+export const answers: ReadonlyMap<FaultKind, Answer> = new Map<FaultKind, Answer>([
+  ["html", [200, { "content-type": "text/html" }, "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"]],
+  ["empty", [204, {}, ""]],
+  ["rateLimited", [429, { "content-type": "application/json", "retry-after": "900" }, JSON.stringify(rateLimited)]],
+  ["atCapacity", [503, { "content-type": "application/json" }, JSON.stringify(atCapacity)]]
+])
 
 const anotherSession = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 
@@ -113,9 +114,7 @@ const slowly = (frame: Uint8Array): Stream.Stream<Uint8Array> =>
 /** What a fault makes of a frame: of the first that it strikes, and of those behind it. */
 const strike = (kind: FaultKind, { delay, sessionId }: StrikeOptions) => (frame: Uint8Array, isFirst: boolean) =>
   cutBy(kind, frame, sessionId) ??
-    (isFirst
-      ? Stream.concat(Stream.fromIterable(sentAhead(kind)), altered(kind, frame, delay))
-      : altered(kind, frame, delay))
+    Stream.concat(Stream.fromIterable(isFirst ? sentAhead(kind) : []), altered(kind, frame, delay))
 
 /** The end of the body, where the fault cuts it before its time, and what comes before that end. */
 const cutBy = (kind: FaultKind, frame: Uint8Array, sessionId: string): Bytes<never> | undefined => {
@@ -142,11 +141,9 @@ const cutBy = (kind: FaultKind, frame: Uint8Array, sessionId: string): Bytes<nev
     case "foreignDone":
       return cut("end", say("of another turn"), Frames.encode(Frames.done(anotherSession)))
     case "html":
-      return cut("end", textOf(page))
     case "rateLimited":
-      return cut("end", textOf(rateLimited))
     case "atCapacity":
-      return cut("end", textOf(atCapacity))
+      return cut("end", textOf(answers.get(kind)?.[2] ?? ""))
     default:
       return undefined
   }

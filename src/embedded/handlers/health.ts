@@ -50,12 +50,7 @@ const metrics = Effect.fnUntraced(function*(start: number) {
   })
 })
 
-interface Health {
-  readonly uptime: number
-  readonly activeSessions: number
-  readonly activeSandboxes: number
-  readonly pool: Readonly<Record<string, number>>
-}
+type Health = Effect.Success<ReturnType<typeof health>>
 
 const states = ["cold", "warming", "warm", "waiting", "running"]
 
@@ -71,14 +66,14 @@ const format = ({ activeSandboxes, activeSessions, pool, uptime }: Health): stri
       "gauge",
       states.map((state) => [`{state="${state}"}`, new Map(Object.entries(pool)).get(state)])
     ),
-    ...metric("ash_pool_max_capacity", "gauge", [["", pool["maxCapacity"]]]),
+    ...metric("ash_pool_max_capacity", "gauge", [["", pool.maxCapacity]]),
     ...metric("ash_resume_total", "counter", [
-      ["{path=\"warm\"}", pool["resumeWarmHits"]],
-      ["{path=\"cold\"}", pool["resumeColdHits"]],
-      ["{path=\"prewarm\"}", pool["preWarmHits"]]
+      ["{path=\"warm\"}", pool.resumeWarmHits],
+      ["{path=\"cold\"}", pool.resumeColdHits],
+      ["{path=\"prewarm\"}", pool.preWarmHits]
     ]),
     ...metric("ash_resume_cold_total", "counter", [
-      ["{source=\"local\"}", pool["resumeColdHits"]],
+      ["{source=\"local\"}", pool.resumeColdHits],
       ["{source=\"cloud\"}", 0],
       ["{source=\"fresh\"}", 0]
     ])

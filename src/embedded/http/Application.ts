@@ -46,7 +46,7 @@ import { Evals } from "../work/Evals.ts"
 import { Queue } from "../work/Queue.ts"
 import * as Origins from "./Origins.ts"
 import { RateLimits } from "./RateLimits.ts"
-import { RequestChecks, respond } from "./RequestChecks.ts"
+import { RequestChecks, respond, withHeaders } from "./RequestChecks.ts"
 
 const routes = HttpApiBuilder.layer(ServerApi).pipe(
   Layer.provide([
@@ -105,10 +105,7 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
         Effect.provideContext(context),
         Effect.provideService(Tables.Tenant, admitted.success)
       )
-    // A real server writes the stream of a turn past its framework, so without these headers.
-    return response.headers["content-type"] === "text/event-stream"
-      ? response
-      : withCommonHeaders(response, Origins.headers(request, origins))
+    return withHeaders(response, { ...Origins.headers(request, origins), ...typeOf(response) })
   })
 }, Effect.orDie)
 
@@ -166,16 +163,8 @@ const forRouter = (url: string) =>
 
 const filePath = /^(\/api\/(?:agents|sessions)\/[^/?]*\/files\/)([^?]+)/
 
-/** A response with the headers that every response has. */
-const withCommonHeaders = (
-  response: HttpServerResponse.HttpServerResponse,
-  headers: Readonly<Record<string, string>>
-) =>
-  HttpServerResponse.setHeaders(response, {
-    ...headers,
-    // A file keeps its own type.
-    ...(response.headers["content-type"] === "application/json" &&
-        response.headers["content-disposition"] === undefined
-      ? { "content-type": "application/json; charset=utf-8" }
-      : {})
-  })
+/** The type of JSON, as the framework has it. A file keeps its own. */
+const typeOf = ({ headers }: HttpServerResponse.HttpServerResponse) =>
+  headers["content-type"] === "application/json" && headers["content-disposition"] === undefined
+    ? { "content-type": "application/json; charset=utf-8" }
+    : {}

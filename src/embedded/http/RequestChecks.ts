@@ -88,10 +88,7 @@ export const RequestChecks = HttpRouter.middleware(Effect.gen(function*() {
           Effect.provideService(HttpServerRequest.HttpServerRequest, admitted.success.request),
           Effect.provideService(HttpServerRequest.ParsedSearchParams, admitted.success.query)
         )
-      // A real server writes the stream of a turn past its framework, so without these headers.
-      return response.headers["content-type"] === "text/event-stream"
-        ? response
-        : HttpServerResponse.setHeaders(response, standing.headers)
+      return withHeaders(response, standing.headers)
     })
 }))
 
@@ -132,6 +129,15 @@ export const respond = ({ body, status }: ErrorResponse) => {
   // The connection closes, as the rest of the body is not read.
   return status === 413 ? HttpServerResponse.setHeader(response, "connection", "close") : response
 }
+
+/** A response with further headers. A real server writes the stream of a turn past its framework, so without them. */
+export const withHeaders = (
+  response: HttpServerResponse.HttpServerResponse,
+  headers: Readonly<Record<string, string>>
+) =>
+  response.headers["content-type"] === "text/event-stream"
+    ? response
+    : HttpServerResponse.setHeaders(response, headers)
 
 const strip = (error: ErrorResponse, route: Routes.Route = {}) =>
   (error.status === 400 && route.declaresBadRequest === true) ||

@@ -71,9 +71,7 @@ const decodeContent = Schema.decodeEffect(StoredContent)
 const decodeEvent = Schema.decodeEffect(SessionEvent)
 
 const rowsOf = <Row>(table: Map<string, Array<Row>>, key: string): Array<Row> => {
-  const existing = table.get(key)
-  if (existing !== undefined) return existing
-  const rows: Array<Row> = []
+  const rows = table.get(key) ?? []
   table.set(key, rows)
   return rows
 }

@@ -11,20 +11,18 @@ export interface AgentIdentity {
   readonly model: string
 }
 
-const zeroUsage = {
+const noTokens = {
   input_tokens: 0,
   cache_creation_input_tokens: 0,
   cache_read_input_tokens: 0,
-  output_tokens: 0,
-  service_tier: "standard"
+  output_tokens: 0
 }
+
+const zeroUsage = { ...noTokens, service_tier: "standard" }
 
 /** What the result of a turn reports of its usage beside the tokens. */
 const noUsage = {
-  input_tokens: 0,
-  cache_creation_input_tokens: 0,
-  cache_read_input_tokens: 0,
-  output_tokens: 0,
+  ...noTokens,
   server_tool_use: { web_search_requests: 0, web_fetch_requests: 0 },
   service_tier: "standard",
   cache_creation: { ephemeral_1h_input_tokens: 0, ephemeral_5m_input_tokens: 0 },

@@ -1,4 +1,6 @@
 /** Reads JSON values of any shape. */
+import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
 import type * as Schema from "effect/Schema"
 
 /** Whether a value is a JSON object: no array, not null. */
@@ -21,10 +23,5 @@ export const elements = (value: Schema.Json | undefined): ReadonlyArray<Schema.J
   Array.isArray(value) ? value : []
 
 /** An object of the fields that are not `undefined`. */
-export const present = (fields: Readonly<Record<string, Schema.Json | undefined>>): Schema.JsonObject => {
-  const result = new Map<string, Schema.Json>()
-  for (const [name, value] of Object.entries(fields)) {
-    if (value !== undefined) result.set(name, value)
-  }
-  return Object.fromEntries(result)
-}
+export const present = (fields: Readonly<Record<string, Schema.Json | undefined>>): Schema.JsonObject =>
+  Record.filter(fields, Predicate.isNotUndefined)
