@@ -104,22 +104,6 @@ export interface KnownGate extends Pick<SessionMemory, "halted" | "usageBefore">
   readonly fence: Fence | undefined
 }
 
-const idle: GateState = { _tag: "Idle", fence: undefined, running: undefined }
-
-/** The state of a gate in which nothing is restarted. */
-const settled = (fence: Fence | undefined, running: Holder | undefined): GateState =>
-  fence !== undefined
-    ? { _tag: "Fenced", fence, running }
-    : running !== undefined
-    ? { _tag: "Running", fence, running }
-    : idle
-
-/** The same state with another fence, or another holder that runs. */
-const withFence = (state: GateState, fence: Fence | undefined): GateState =>
-  state._tag === "Restarting" ? { ...state, fence } : settled(fence, state.running)
-const withRunning = (state: GateState, running: Holder | undefined): GateState =>
-  state._tag === "Restarting" ? { ...state, running } : settled(state.fence, running)
-
 /** Fails a turn or a command from outside. */
 export const cancelHolder = (holder: Holder, error: AshError) => {
   if (holder.error !== undefined) return
@@ -135,7 +119,9 @@ const leftRunning = {
 
 /** The gate of one session. A class, so that its state has no other writer. */
 export class Gate {
-  #state: GateState
+  #fence: Fence | undefined
+  #running: Holder | undefined
+  #isRestarting = false
   #memory: SessionMemory
   #holder: Holder | undefined
   /** Whether nothing more of the holder is to be sent. */
@@ -148,7 +134,7 @@ export class Gate {
   readonly #halts = new Map<Deferred.Deferred<void>, AshError>()
 
   constructor({ fence, halted, usageBefore }: KnownGate) {
-    this.#state = settled(fence, undefined)
+    this.#fence = fence
     this.#memory = {
       halted,
       quietUntil: 0n,
@@ -160,7 +146,10 @@ export class Gate {
   }
 
   get state(): GateState {
-    return this.#state
+    const [fence, running] = [this.#fence, this.#running]
+    if (this.#isRestarting) return { _tag: "Restarting", fence, running }
+    if (fence !== undefined) return { _tag: "Fenced", fence, running }
+    return running === undefined ? { _tag: "Idle", fence, running } : { _tag: "Running", fence, running }
   }
 
   get memory(): SessionMemory {
@@ -173,17 +162,17 @@ export class Gate {
   }
 
   get fence(): Fence | undefined {
-    return this.#state.fence
+    return this.#fence
   }
 
   /** Whether the fence keeps everything out. Where the session was seen unusable, the server may know better by now. */
   get isShut(): boolean {
-    return this.#state.fence?._tag === "Broken"
+    return this.#fence?._tag === "Broken"
   }
 
   /** Whether nothing keeps anything out, and nothing stops or resumes the session. */
   get isUsable(): boolean {
-    return this.fence === undefined && this.#restarts === 0 && this.#halts.size === 0
+    return this.#fence === undefined && this.#restarts === 0 && this.#halts.size === 0
   }
 
   /** Whether the holder has still to be sent, for the first time or again. */
@@ -193,7 +182,7 @@ export class Gate {
 
   /** Whether the request of a holder is out, and it is not known that the server is done with it. */
   runs(holder: Holder): boolean {
-    return this.#state.running === holder
+    return this.#running === holder
   }
 
   remember(memory: Partial<SessionMemory>) {
@@ -212,49 +201,49 @@ export class Gate {
     this.#holder = undefined
     if (!this.runs(holder)) return holder.error === undefined ? "over" : "failed"
     const { isShut } = this
-    this.#state = withRunning(this.#state, undefined)
-    if (!isShut) this.#state = withFence(this.#state, { _tag: "Broken", why: leftRunning[holder.what] })
+    this.#running = undefined
+    if (!isShut) this.#fence = { _tag: "Broken", why: leftRunning[holder.what] }
     return isShut ? "failed" : "running"
   }
 
   /** Its request goes out. A fence that went up while the request was waiting for its key stays. */
   sent(holder: Holder) {
-    if (!this.isShut) this.#state = withFence(this.#state, undefined)
-    this.#state = withRunning(this.#state, holder)
+    if (!this.isShut) this.#fence = undefined
+    this.#running = holder
   }
 
   /** Nothing runs of what was sent, and it may be sent again, unless the session is stopped or ended meanwhile. */
   refused(holder: Holder) {
-    if (this.runs(holder)) this.#state = withRunning(this.#state, undefined)
+    if (this.runs(holder)) this.#running = undefined
     if (this.#holder === holder) this.#isOver = false
     for (const error of this.#halts.values()) cancelHolder(holder, error)
   }
 
   /** The server is done with it. */
   over(holder: Holder) {
-    if (this.runs(holder)) this.#state = withRunning(this.#state, undefined)
+    if (this.runs(holder)) this.#running = undefined
     if (this.#holder === holder) this.#isOver = true
   }
 
   /** The session cannot be used, and nothing of the holder has run. What this program did to the session is no fence. */
   unusable(holder: Holder, fence: Fence) {
     this.over(holder)
-    if (this.#memory.halted === undefined) this.#state = withFence(this.#state, this.fence ?? fence)
+    if (this.#memory.halted === undefined) this.#fence ??= fence
   }
 
   /** The end of what runs was not received. */
   broke(holder: Holder, why: string) {
-    if (this.runs(holder)) this.#state = withFence(this.#state, this.fence ?? { _tag: "Broken", why })
+    if (this.runs(holder)) this.#fence ??= { _tag: "Broken", why }
   }
 
   /** A handle has stopped the session for an interrupted turn. Where another call has ended that turn, that is what holds. */
   stopped(fence: Fence) {
-    if (this.isShut) this.#state = withFence(this.#state, fence)
+    if (this.isShut) this.#fence = fence
   }
 
   /** What runs is to end by a restart. */
   cancel(holder: Holder | undefined, fence: Fence, error: AshError) {
-    this.#state = withFence(this.#state, fence)
+    this.#fence = fence
     if (holder !== undefined) cancelHolder(holder, error)
   }
 
@@ -299,14 +288,14 @@ export class Gate {
 
   /** The session is stopped and resumed from now on. */
   restart() {
-    const { fence, running } = this.#state
-    this.#state = { _tag: "Restarting", fence, running }
+    this.#isRestarting = true
   }
 
   /** The session is usable again. */
   restarted(restarted: SessionRestarted) {
     const { restarts, usageBefore } = this.#memory
-    this.#state = settled(undefined, this.#state.running)
+    this.#fence = undefined
+    this.#isRestarting = false
     this.remember({
       halted: undefined,
       lastSequence: undefined,
@@ -318,20 +307,20 @@ export class Gate {
 
   /** The restart has failed, unless it has ended before. */
   notRestarted() {
-    if (this.#state._tag === "Restarting") this.#state = settled(this.#state.fence, this.#state.running)
+    this.#isRestarting = false
   }
 
   /** The program has made the session active again. */
   resumed() {
     this.remember({ halted: undefined })
-    if (this.fence?._tag === "Inactive") this.#state = withFence(this.#state, undefined)
+    if (this.#fence?._tag === "Inactive") this.#fence = undefined
   }
 
   /** The program has stopped or ended the session. Nothing runs there, as nothing was sent meanwhile. */
   halted(how: "stopped" | "ended", error: AshError) {
-    const { running } = this.#state
+    const running = this.#running
     this.remember(how === "ended" ? { halted: undefined, usageBefore: unknownBefore } : { halted: how })
-    this.#state = withFence(this.#state, undefined)
+    this.#fence = undefined
     if (running === undefined) return
     this.over(running)
     cancelHolder(running, error)
