@@ -64,7 +64,6 @@ export class AshApiClient extends Context.Service<AshApiClient, ApiClient>()("ef
 const isByteStream = (value: unknown): value is Stream.Stream<Uint8Array, HttpClientError.HttpClientError> =>
   Stream.isStream(value)
 
-/** What an attempt holds. */
 interface Held {
   readonly scope: Scope.Closeable
   /** Whether its stream is gone: it was begun, or released. Clients end one that is read again as if it were whole. */

@@ -47,7 +47,6 @@ export interface TurnRequest {
   readonly over?: OptionsOver | undefined
 }
 
-/** What the sending of turns needs. */
 interface Parts {
   readonly api: AshApiClient["Service"]["messages"]
   readonly policy: RequestPolicy["Service"]

@@ -114,7 +114,6 @@ export class Evals extends Context.Service<Evals, {
 type Api = AshApiClient["Service"]["evals"]
 type Policy = RequestPolicy["Service"]
 
-/** Questions to an agent. */
 const makeCases = (api: Api, { call, remove }: Policy) => {
   const unwrapCase = (response: { readonly case: EvalCase }) => response.case
   const unwrapCases = ({ cases }: { readonly cases: ReadonlyArray<EvalCase> }) => cases
@@ -136,7 +135,6 @@ const makeCases = (api: Api, { call, remove }: Policy) => {
   }
 }
 
-/** Runs that ask the questions, and their results. */
 const makeRuns = (api: Api, { call }: Policy) => {
   const unwrapRun = ({ run }: { readonly run: EvalRun }) => run
   const unwrapResults = ({ results }: { readonly results: ReadonlyArray<EvalResult> }) => results

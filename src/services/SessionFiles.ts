@@ -118,7 +118,6 @@ export class SessionFiles extends Context.Service<SessionFiles, {
   )
 }
 
-/** Writes files in as many requests as they need. */
 const writeAll = <E, R, E2, R2>(
   files: ReadonlyArray<NewSessionFile<E, R>>,
   write: (

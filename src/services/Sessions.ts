@@ -222,7 +222,6 @@ export class Sessions extends Context.Service<Sessions, {
   )
 }
 
-/** The methods that create sessions. */
 const creatingOf = (parts: SessionsParts) => ({
   scoped: (session: CreateSessionRequest) =>
     Creations.inOwnScope(

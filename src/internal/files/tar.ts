@@ -148,7 +148,6 @@ const readAttributes = Effect.fnUntraced(function*<E>(input: Input<E>, type: str
   }
 })
 
-/** An entry, but for its content. */
 type Header = Omit<Entry<never>, "content">
 
 const headerOf = (block: Uint8Array, type: string, size: number, attributes: ReadonlyMap<string, string>): Header => {

@@ -125,7 +125,6 @@ const harmlessIn = function*(schema: SchemaAST.AST, path: string): Generator<str
   }
 }
 
-/** The names of a schema's fields. */
 const namesIn = (ast: SchemaAST.AST): ReadonlyArray<string> =>
   ast._tag === "Union"
     ? ast.types.flatMap(namesIn)

@@ -48,7 +48,6 @@ export type RateLimit = (
   around: (attempt: Attempt<A, R>) => Effect.Effect<A, AshError, R>
 ) => Effect.Effect<A, AshError, R>
 
-/** What is known of the server's window. */
 interface Window {
   readonly longestWait: Duration.Duration
   sent: number
@@ -63,7 +62,6 @@ interface Window {
   changed: Deferred.Deferred<void>
 }
 
-/** One call on its way through the window. */
 interface LimitedCall {
   readonly window: Window
   readonly clock: Clock.Clock
@@ -137,7 +135,6 @@ const awaitReset = ({ warn, window }: LimitedCall, wait: bigint): Effect.Effect<
     Effect.asVoid
   )
 
-/** Enters the window when there is room. */
 const enter = (call: LimitedCall): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { clock, window } = call

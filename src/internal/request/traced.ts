@@ -28,7 +28,6 @@ export const spanFailure = (operation: string, type: string, status?: number): E
     message: `${operation}: ${type}${status === undefined || status < 400 ? "" : ` (${status})`}`
   })
 
-/** The exit of a span whose effect ended so. */
 const spanExit = (operation: string, exit: Exit.Exit<unknown, unknown>): Exit.Exit<unknown, unknown> => {
   if (Exit.isSuccess(exit)) return Exit.void
   if (Cause.hasInterruptsOnly(exit.cause)) return exit

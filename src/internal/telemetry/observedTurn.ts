@@ -67,7 +67,6 @@ type Ending = { readonly _tag: "Failed"; readonly type: string; readonly status:
   readonly _tag: "Ended" | "Interrupted"
 }
 
-/** A turn while it is observed. */
 class ObservedTurn {
   readonly #metrics: TurnMetrics
   readonly #call: TurnCall

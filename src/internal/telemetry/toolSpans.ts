@@ -16,7 +16,6 @@ import { blocksOf, deliveryOf, present } from "../turn/agentText.ts"
 import type { TurnEvent } from "../turn/turnFold.ts"
 import { attribute, operation, toolError, toolType } from "./conventions.ts"
 
-/** A use of a tool. */
 interface Tool {
   readonly span: Tracer.Span
   isOpen: boolean

@@ -24,7 +24,6 @@ export class TurnWatch {
     this.#onNextChunk = onNextChunk
   }
 
-  /** Takes events that were received at once. */
   take(batch: ReadonlyArray<TurnEvent>, now: bigint) {
     let pieces = 0
     let messages = 0

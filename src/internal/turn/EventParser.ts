@@ -93,12 +93,10 @@ export class EventParser<A> {
       (this.#restSize + size <= this.#maxPendingSize || this.#lengthOfRest() + size <= this.#maxPendingSize)
   }
 
-  /** How many events there are to take. */
   get size(): number {
     return this.#events.length
   }
 
-  /** Takes the events that there are. */
   take(): Array<A> {
     const events = this.#events
     this.#events = []

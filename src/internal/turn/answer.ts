@@ -24,7 +24,6 @@ export interface Fault {
   readonly answer: unknown
 }
 
-/** How many issues are kept of an answer. */
 const issueLimit = 50
 
 const expecting = (expected: unknown) => `Expected ${Predicate.isString(expected) ? expected : "a valid value"}`

@@ -93,7 +93,6 @@ export class Arrivals {
     })
   }
 
-  /** Waits until there is room for more. */
   get #room(): Effect.Effect<void> {
     return Effect.callback((resume) => {
       if (!this.isFull) return resume(Effect.void)
@@ -122,7 +121,6 @@ export class Arrivals {
     return limits.whenFull === "fail" ? Effect.fail(bufferFull(operation, sessionId, limits.bufferSize)) : this.#room
   }
 
-  /** Takes what there is. */
   take(): ReadonlyArray<Uint8Array> {
     const batch = this.#chunks
     // Nothing was read from the server until now.

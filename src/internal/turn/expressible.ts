@@ -84,7 +84,6 @@ const textOf = (annotations: SchemaAST.AST["annotations"], name: string): Readon
   return Predicate.isString(text) ? [text] : []
 }
 
-/** The description of a check. */
 const wordsOf = (check: Check): ReadonlyArray<string> => {
   const own = [...textOf(check.annotations, "description"), ...textOf(check.annotations, "expected")]
   return own.length === 0 && check._tag === "FilterGroup" ? check.checks.flatMap(wordsOf) : own

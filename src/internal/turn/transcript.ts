@@ -91,7 +91,6 @@ export class Conversation {
   /** Whether the agent itself said anything in the turn. */
   #hasText = false
 
-  /** Takes what comes next. */
   take(source: Source) {
     if ("outcome" in source) return this.#takeTurn(source)
     if ("sequence" in source) {
@@ -148,7 +147,6 @@ export class Conversation {
     return parent === undefined ? undefined : this.#calls.get(parent)?.at(-1)
   }
 
-  /** Ends the turn before. */
   #end() {
     this.#endWords()
     this.#done.push(...this.#entries)

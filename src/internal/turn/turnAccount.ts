@@ -44,7 +44,6 @@ export class TurnAccount {
     return this.#ledgers.some(({ isLimited }) => isLimited)
   }
 
-  /** Why the turn may not start, if so. */
   get refusal(): BudgetExhausted | undefined {
     return refusalOf(this.#ledgers)
   }

@@ -46,7 +46,6 @@ export class TurnEnding {
   held: TurnErrorEvent | undefined
   /** Whether the result has arrived, and nothing of the agent's behind it: what is missing is the end. */
   hasResult = false
-  /** Messages that have arrived. */
   messages = 0
   #mixed: AshError | undefined
   #endedBy = "the server closed it"
@@ -65,7 +64,6 @@ export class TurnEnding {
     })
   }
 
-  /** Whether the last event of the turn has arrived. */
   get hasEnded(): boolean {
     return this.#last !== undefined
   }

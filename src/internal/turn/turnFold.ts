@@ -89,7 +89,6 @@ const addAssistant = (state: State, message: AssistantMessage) => {
   }
 }
 
-/** Answers a call. */
 const addToolResult = (state: State, { content = null, tool_use_id }: ToolResultBlock, isError: boolean) => {
   const calls = state.calls.get(tool_use_id ?? "")
   const index = calls?.indices[calls.answered] ?? calls?.indices.at(-1)
@@ -121,7 +120,6 @@ export const addEvent = (state: State, event: TurnEvent) => {
   else if (event._tag !== "SessionRestarted") state.words.take(event)
 }
 
-/** Folds a batch of events into a turn. */
 const add = (state: State, events: ReadonlyArray<TurnEvent>) => {
   for (const event of events) addEvent(state, event)
   state.words.endBatch()

@@ -58,7 +58,6 @@ const knownOf = ({ fence, memory: { halted, usageBefore } }: Gate): KnownGate =>
 
 const nothingKnown: KnownGate = { fence: undefined, halted: undefined, usageBefore: unknownBefore }
 
-/** A place in the queue of a gate. */
 interface Taken {
   readonly entry: Entry
   readonly place: Place
@@ -169,7 +168,6 @@ const first = ({ queue }: Entry, place: Place) =>
     else look()
   })
 
-/** Waits until a session is quiet. */
 const quiet = ({ memory }: Gate) =>
   Effect.flatMap(
     Clock.currentTimeNanos,

@@ -107,7 +107,6 @@ class TurnReader {
     this.#fiber?.interruptUnsafe()
   }
 
-  /** A limit has passed. */
   #pass(timer: Timer) {
     if (timer !== "block") {
       return this.#break(Exit.fail(timedOut(this.#source.operation, timer, this.#source.limits[timer])))

@@ -59,7 +59,6 @@ export interface TurnTimersOptions {
   readonly onPassed: (timer: Timer) => void
 }
 
-/** A limit, and when it passes. */
 interface Deadline {
   readonly timer: Timer
   readonly at: bigint

@@ -8,7 +8,6 @@ import type { ModelUsage, ResultMessage, TokenUsage } from "../../schema/ClaudeM
 import type { UsageScope } from "../../schema/Turn.ts"
 import { present } from "./agentText.ts"
 
-/** The figures of a result. */
 interface Figures {
   readonly session: string | undefined
   readonly models: Readonly<Record<string, ModelUsage>>

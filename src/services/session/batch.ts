@@ -85,7 +85,6 @@ const isFinal: ReadonlySet<AshErrorReason["_tag"]> = new Set([
 const mayBeBetter = ({ reason }: AshError): boolean =>
   reason._tag === "BudgetExhausted" ? reason.isRetryable : !isFinal.has(reason._tag)
 
-/** A try of a prompt. */
 interface Try<A, E> {
   readonly result: Result.Result<A, AshError | E>
   /** Whether another try may do better, as nothing was sent. */

@@ -107,7 +107,6 @@ export interface KnownSession {
   readonly isClosed: () => boolean
 }
 
-/** A turn of a handle. */
 interface SentTurn {
   /** Its content, as reconciling compares it. */
   readonly contentKey: string

@@ -45,7 +45,6 @@ export const stayIn = (
     (gate) => ({ gate })
   )
 
-/** How a session is entered. */
 interface Entrance {
   readonly operation: string
   readonly what: Holder["what"]
@@ -128,7 +127,6 @@ const withOptions = memoize(({ options: { buffer, timeouts } }: HandleState) =>
 export const limits = (handle: HandleState, operation: string): Effect.Effect<TurnLimits, AshError> =>
   handle.services.turns.limits(operation, withOptions(handle))
 
-/** A message of a handle. */
 interface HandleRequest {
   readonly operation: string
   readonly content: MessageContent
@@ -136,7 +134,6 @@ interface HandleRequest {
   readonly stay?: Stay | undefined
 }
 
-/** Begins a turn. */
 const begin = Effect.fnUntraced(function*(
   handle: HandleState,
   { content, operation, options = {}, stay }: HandleRequest,

@@ -66,7 +66,6 @@ const afterRefusedStop = ({ id, services }: HandleState, error: AshError): Effec
       ? Effect.asVoid(Effect.andThen(services.resume(id), services.stop(id)))
       : Effect.void)
 
-/** How the restart of a session is described. */
 const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>
   what.length === 0 ? [] : [`its ${what.join(" and ")} ${verb} lost`]
 

@@ -72,7 +72,6 @@ const correction = ({ issues, kind }: Fault, isWrapped: boolean): string => {
   return `Your answer ${what}. Give it once more, by calling the StructuredOutput tool. Do no other work.`
 }
 
-/** How many places are named in a message. */
 const namedPlaces = 3
 
 /** The places that are wrong, by the names of the schema: other names are the agent's words. */
