@@ -80,10 +80,10 @@ export const make = (
     )
   return {
     ...promised(runner)(agents),
-    batch: (agent, prompts, { onProgress, ...options } = {}) =>
-      results(onProgress, (progress) => batch(agent, promptsOf(prompts), { ...options, progress })),
-    batchWith: (agent, prompts, ask, { onProgress, ...options } = {}) =>
-      results(onProgress, (progress) =>
+    batch: (agent, prompts, options) =>
+      results(options?.onProgress, (progress) => batch(agent, promptsOf(prompts), { ...options, progress })),
+    batchWith: (agent, prompts, ask, options) =>
+      results(options?.onProgress, (progress) =>
         batchWith(
           agent,
           promptsOf(prompts),

@@ -89,36 +89,37 @@ export interface AshPromise extends
 }
 
 const clientOf = (runner: Runner.Runner, services: Services, dispose: () => Promise<void>): AshPromise => {
-  const { attach: _attach, layerScope: _layerScope, open: _open, scoped: _scoped, ...sessions } = services.sessions
+  const { attachments, sessionFiles, workspaces } = services
+  const { layerScope: _layerScope, scoped: _scoped, ...sessions } = services.sessions
   const of = promised(runner)
   return {
     ...of(services),
     agents: Agents.make(runner, services.agents, services.sessions),
     apiKeys: Secrets.apiKeys(runner, services.apiKeys),
     credentials: Secrets.credentials(runner, services.credentials),
-    attachments: {
-      ...of(services.attachments),
-      upload: (id, attachment) => runner.promise(services.attachments.upload(id, attachmentOf(attachment)))
-    },
-    sessionFiles: {
-      ...of(services.sessionFiles),
-      write: (id, files, options) => runner.promise(services.sessionFiles.write(id, filesOf(files), optionsOf(options)))
-    },
-    sessions: {
-      ...of(sessions),
-      attach: (id, options) => Session.make(runner, services.sessions.attach(id, options), Effect.void),
-      open: (session, options) =>
-        runner.promise(
-          runner.held(
-            services.sessions.open(session, options),
-            (handle, end) => Effect.succeed(Session.make(runner, handle, end))
-          )
+    attachments: of({
+      ...attachments,
+      upload: (id: string, attachment: AttachmentInput) => attachments.upload(id, attachmentOf(attachment))
+    }),
+    sessionFiles: of({
+      ...sessionFiles,
+      write: (id: string, files: ReadonlyArray<SessionFileInput>, options?: WriteOptions) =>
+        sessionFiles.write(id, filesOf(files), optionsOf(options))
+    }),
+    sessions: of({
+      ...sessions,
+      attach: (id: string, options?: AttachSessionOptions) =>
+        Session.make(runner, sessions.attach(id, options), Effect.void),
+      open: (session: CreateSessionRequest, options?: OpenSessionOptions) =>
+        runner.held(
+          sessions.open(session, options),
+          (handle, end) => Effect.succeed(Session.make(runner, handle, end))
         )
-    },
-    workspaces: {
-      ...of(services.workspaces),
-      upload: (id, bundle) => runner.promise(services.workspaces.upload(id, bytesOf(bundle)))
-    },
+    }),
+    workspaces: of({
+      ...workspaces,
+      upload: (id: string, bundle: ByteContent) => workspaces.upload(id, bytesOf(bundle))
+    }),
     with: (options) => clientOf(runner.with(options), services, dispose),
     [Symbol.asyncDispose]: dispose
   }

@@ -51,7 +51,7 @@ export const make = (
 const isReadable = (content: ByteContent): content is ReadableStream<Uint8Array> =>
   Predicate.hasProperty(content, "getReader")
 
-const isBlob = (content: ByteContent): content is Blob => Predicate.hasProperty(content, "arrayBuffer")
+const isBlob = (content: ByteContent): content is Blob => Predicate.hasProperty(content, "stream")
 
 const isAsyncIterable = (content: ByteContent): content is AsyncIterable<Uint8Array> =>
   Predicate.hasProperty(content, Symbol.asyncIterator)

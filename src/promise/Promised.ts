@@ -37,6 +37,9 @@ interface ToPromise extends Struct.Lambda {
 
 const isCall = (result: unknown): result is Effect.Effect<unknown, unknown, Scope.Scope> => Effect.isEffect(result)
 
+/** Programs without types have null where nothing is given. */
+const given = (argument: unknown): unknown => argument ?? undefined
+
 const isEvents = (result: unknown): result is Stream.Stream<unknown, unknown> => Stream.isStream(result)
 
 /** Makes promises and async iterables of the methods of a service, of groups of methods too. */
@@ -53,7 +56,7 @@ export const promised = (runner: Runner) => {
       : result
   const toPromise: ToPromise = Struct.lambda<ToPromise>((member) =>
     Predicate.isFunction(member)
-      ? (...args: ReadonlyArray<unknown>) => start(member(...args))
+      ? (...args: ReadonlyArray<unknown>) => start(member(...args.map(given)))
       : isCall(member) || isEvents(member)
       ? () => start(member)
       : Predicate.isObject(member)

@@ -4,6 +4,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { merge, RequestOptions, type RequestOptionsInput } from "../client/RequestOptions.ts"
@@ -82,7 +83,7 @@ export const make = <R, ER>(
       make(
         runtime,
         context,
-        further === undefined ? signal : AbortSignal.any([signal, further]),
+        Predicate.isNullish(further) ? signal : AbortSignal.any([signal, further]),
         merge(more)(options)
       )
   }

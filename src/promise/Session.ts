@@ -81,20 +81,23 @@ export interface PromiseSession
 
 /** Makes a session of a handle, and of what ends it. */
 export const make = (runner: Runner, handle: SessionHandle, end: Effect.Effect<void>): PromiseSession => {
-  const { attachments, files, workspace, ...session } = promised(runner)(handle)
+  const { attachments, files, workspace } = handle
   return {
-    ...session,
-    askAs: (schema, content, options) => runner.promise(handle.askAs(schema, content, options)),
-    turns: (prompts, options) => runner.iterable(handle.turns(promptsOf(prompts), options)),
-    files: {
-      ...files,
-      write: (inputs, options) => runner.promise(handle.files.write(filesOf(inputs), optionsOf(options)))
-    },
-    workspace: { ...workspace, upload: (bundle) => runner.promise(handle.workspace.upload(bytesOf(bundle))) },
-    attachments: {
-      ...attachments,
-      upload: (attachment) => runner.promise(handle.attachments.upload(attachmentOf(attachment)))
-    },
+    ...promised(runner)({
+      ...handle,
+      turns: (prompts: PromptSource<Prompt>, options?: SendMessageOptions) => handle.turns(promptsOf(prompts), options),
+      files: {
+        ...files,
+        write: (inputs: ReadonlyArray<SessionFileInput>, options?: WriteOptions) =>
+          files.write(filesOf(inputs), optionsOf(options))
+      },
+      workspace: { ...workspace, upload: (bundle: ByteContent) => workspace.upload(bytesOf(bundle)) },
+      attachments: {
+        ...attachments,
+        upload: (attachment: AttachmentInput) => attachments.upload(attachmentOf(attachment))
+      }
+    }),
+    askAs: (schema, content, options) => runner.promise(handle.askAs(schema, content, options ?? undefined)),
     [Symbol.asyncDispose]: () => runner.close(end)
   }
 }

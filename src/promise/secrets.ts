@@ -45,25 +45,27 @@ export interface PromiseApiKeys extends Promised<Omit<ApiKeys["Service"], "creat
 }
 
 /** Makes the credentials of a runner. */
-export const credentials = (runner: Runner, service: Credentials["Service"]): PromiseCredentials => ({
-  ...promised(runner)({ delete: service.delete, list: service.list }),
-  createAnthropic: (key, options) => runner.promise(service.createAnthropic(Redacted.make(key), options)),
-  createOpenAi: (key, options) => runner.promise(service.createOpenAi(Redacted.make(key), options)),
-  createCustom: (key, options) => runner.promise(service.createCustom(Redacted.make(key), options)),
-  createBedrock: ({ accessKeyId, region, secretAccessKey, sessionToken }, options) =>
-    runner.promise(
-      service.createBedrock({
+export const credentials = (runner: Runner, service: Credentials["Service"]): PromiseCredentials =>
+  promised(runner)({
+    ...service,
+    createAnthropic: (key: string, options?: CredentialOptions) => service.createAnthropic(Redacted.make(key), options),
+    createOpenAi: (key: string, options?: CredentialOptions) => service.createOpenAi(Redacted.make(key), options),
+    createCustom: (key: string, options?: CredentialOptions) => service.createCustom(Redacted.make(key), options),
+    createBedrock: (account: PromiseBedrockKey, options?: CredentialOptions) => {
+      const { accessKeyId, region, secretAccessKey, sessionToken } = { ...account }
+      return service.createBedrock({
         region,
         accessKeyId: Redacted.make(accessKeyId),
         secretAccessKey: Redacted.make(secretAccessKey),
         ...(sessionToken !== undefined && { sessionToken: Redacted.make(sessionToken) })
       }, options)
-    )
-})
+    }
+  })
 
 /** Makes the keys of a runner. */
-export const apiKeys = (runner: Runner, { create, ...service }: ApiKeys["Service"]): PromiseApiKeys => ({
-  ...promised(runner)(service),
-  create: (options) =>
-    runner.promise(Effect.map(create(options), ({ key, ...rest }) => ({ ...rest, key: Redacted.value(key) })))
-})
+export const apiKeys = (runner: Runner, service: ApiKeys["Service"]): PromiseApiKeys =>
+  promised(runner)({
+    ...service,
+    create: (...options: Parameters<ApiKeys["Service"]["create"]>) =>
+      Effect.map(service.create(...options), ({ key, ...rest }) => ({ ...rest, key: Redacted.value(key) }))
+  })

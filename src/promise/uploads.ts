@@ -26,15 +26,21 @@ export interface WriteOptions extends Omit<WriteFilesOptions, "onProgress"> {
   readonly onProgress?: ((progress: WriteProgress) => unknown) | undefined
 }
 
+/** A file as the services take it, or refuse it: of a program without types it may be none. */
+const fileOf = <File extends { readonly content: Content }>(file: File) => {
+  const given = { ...file }
+  return { ...given, content: contentOf(given.content) }
+}
+
 /** An attachment as the services take it. */
-export const attachmentOf = (attachment: AttachmentInput): NewAttachment<unknown> => ({
-  ...attachment,
-  content: contentOf(attachment.content)
-})
+export const attachmentOf = (attachment: AttachmentInput): NewAttachment<unknown> => fileOf(attachment)
+
+const isList = (files: ReadonlyArray<SessionFileInput>): files is ReadonlyArray<SessionFileInput> =>
+  Array.isArray(files)
 
 /** Files as the services take them. */
 export const filesOf = (files: ReadonlyArray<SessionFileInput>): ReadonlyArray<NewSessionFile<unknown>> =>
-  files.map((file) => ({ ...file, content: contentOf(file.content) }))
+  isList(files) ? files.map(fileOf) : files
 
 /** Runs a callback, and awaits what it answers. What it throws rejects the call as it is. */
 export const callback = <A>(run: (value: A) => unknown) => (value: A): Effect.Effect<unknown> =>

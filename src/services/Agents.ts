@@ -154,12 +154,14 @@ export class Agents extends Context.Service<Agents, {
       const { budgets, call, remove } = yield* RequestPolicy
       return Agents.of({
         ...batchesOf(budgets),
-        create: ({ files, ...agent }) =>
-          Effect.flatMap(gatherFiles("Agents.create", files ?? []), (uploads) =>
+        create: (request) => {
+          const { files, ...agent } = { ...request }
+          return Effect.flatMap(gatherFiles("Agents.create", files ?? []), (uploads) =>
             Effect.map(
               call(api.create, { payload: files === undefined ? agent : { ...agent, files: uploads } }),
               ({ agent }) => agent
-            )),
+            ))
+        },
         list: () => Effect.map(call(api.list, {}), ({ agents }) => agents),
         get: (name) => Effect.map(call(api.get, { params: { name } }), ({ agent }) => agent),
         update: (name, payload) =>

@@ -42,12 +42,14 @@ export class Attachments extends Context.Service<Attachments, {
       const { attachments: api } = yield* AshApiClient
       const { call, remove } = yield* RequestPolicy
       return Attachments.of({
-        upload: (id, { content, ...attachment }) =>
-          Effect.flatMap(gather("Attachments.upload", content, "content", maxSize), (bytes) =>
+        upload: (id, file) => {
+          const { content, ...attachment } = { ...file }
+          return Effect.flatMap(gather("Attachments.upload", content, "content", maxSize), (bytes) =>
             Effect.map(
               call(api.upload, { params: { id }, payload: { ...attachment, content: bytes } }),
               ({ attachment }) => attachment
-            )),
+            ))
+        },
         list: (id) =>
           Effect.map(
             call(api.list, { params: { id } }),

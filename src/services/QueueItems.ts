@@ -63,7 +63,7 @@ export class QueueItems extends Context.Service<QueueItems, {
       return QueueItems.of({
         enqueue: (payload) =>
           Effect.flatMap(policy.settings("QueueItems.enqueue"), ({ options: { exclusive = true } }) => {
-            const { sessionId } = payload
+            const { sessionId } = { ...payload }
             const refusal = exclusive && sessionId !== undefined ? refusalOf(gates, sessionId) : undefined
             return refusal === undefined
               ? Effect.map(call(api.create, { payload }), unwrap)

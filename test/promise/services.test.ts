@@ -5,7 +5,7 @@ import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
-import { connect } from "../../src/promise.ts"
+import { type AshPromise, connect } from "../../src/promise.ts"
 import { AshError } from "../../src/schema/AshError.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
@@ -66,28 +66,59 @@ describe("what the services have", () => {
     assert.deepStrictEqual(namesOf(ash.sessions.attach(id)), namesOf(handle))
   })
 
-  it("each method answers a promise, which rejects with AshError only, or an async iterable", async () => {
-    await using ash = await connect(embedded())
+  const refusal = (path: string) => (error: unknown) => void assert.instanceOf(error, AshError, path)
+
+  /** Calls each method, and waits until all that it answers has ended; answers how many there are. */
+  const callAll = async (ash: AshPromise, argumentsOf: (path: string) => ReadonlyArray<unknown>) => {
     const answers: Array<Promise<void>> = []
-    const lists = (path: string) => path === "session.files" ? [[]] : [id, []]
     const call = (path: string, value: object) => {
       for (const [name, member] of Object.entries(value)) {
         if (`${path}.${name}` === "ash.sessions.attach" || Array.isArray(member)) continue
         if (Predicate.isObject(member)) call(`${path}.${name}`, member)
         if (!Predicate.isFunction(member)) continue
-        const answer: unknown = /^(?:write|import)/.test(name) ? member(...lists(path)) : member(id, {}, {}, {})
-        if (isAsyncIterable(answer)) continue
-        if (!(answer instanceof Promise)) assert.fail(`${path}.${name} answers no promise`)
-        answers.push(
-          answer.then(() => undefined, (error) => void assert.instanceOf(error, AshError, `${path}.${name}`))
-        )
+        const answer: unknown = member(...argumentsOf(`${path}.${name}`))
+        if (!isAsyncIterable(answer) && !(answer instanceof Promise)) {
+          return assert.fail(`${path}.${name} answers no promise`)
+        }
+        const ended = isAsyncIterable(answer) ? collect(answer) : answer
+        answers.push(ended.then(() => undefined, refusal(`${path}.${name}`)))
       }
     }
     const { with: _with, ...services } = ash
     call("ash", services)
     call("session", ash.sessions.attach(id))
     await Promise.all(answers)
-    assert.isAbove(answers.length, 80)
+    return answers.length
+  }
+
+  it("each method answers a promise, which rejects with AshError only, or an async iterable", async () => {
+    await using ash = await connect(embedded())
+    const count = await callAll(
+      ash,
+      (path) => /\.(?:write|import)/.test(path) ? path === "session.files.write" ? [[]] : [id, []] : [id, {}, {}, {}]
+    )
+    assert.isAbove(count, 80)
+  })
+
+  const nothing: ReadonlyArray<ReadonlyArray<unknown>> = [undefined, null, 7, [null]].flatMap((none) => [
+    [none, none, none],
+    [id, none, none],
+    [id, [], none],
+    [id, {}, none]
+  ])
+  it.each(nothing)("each method does so whatever it is given: %j, %j, %j", async (...given) => {
+    await using ash = await connect(embedded())
+    assert.isAbove(await callAll(ash, () => given), 100)
+  })
+
+  it("null is nothing, as in an option that is not there", async () => {
+    await using ash = await connect(embedded())
+    const untyped: typeof undefined = JSON.parse("null")
+    await using session = await ash.with({ signal: untyped }).sessions.open({ agent: "echo" }, untyped)
+    assert.strictEqual((await session.ask("Hello", untyped)).text, "You wrote: Hello")
+    assert.lengthOf(await collect(session.stream("Hello", untyped)), 6)
+    await session.files.write([{ path: "a", content: "a" }], untyped)
+    assert.lengthOf(await collect(ash.agents.batch("echo", ["One"], untyped)), 1)
   })
 })
 

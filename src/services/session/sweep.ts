@@ -4,6 +4,7 @@ import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import { readDuration, refuseOption } from "../../internal/request/durations.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
@@ -28,7 +29,7 @@ export const mark = ({ attachments }: SessionsParts, id: string, label: string) 
 
 /** Refuses a label that can be no name of a file. */
 export const checkLabel = (operation: string, label: string) =>
-  /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/.test(label)
+  Predicate.isString(label) && /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/.test(label)
     ? Effect.void
     : refuseOption(operation, "label", "1 to 100 letters, digits, dots, underscores or hyphens")
 
@@ -58,8 +59,9 @@ const endIfMarked = (
 export const sweep = Effect.fnUntraced(function*(
   parts: SessionsParts,
   list: (agent: string | undefined) => Effect.Effect<ReadonlyArray<Session>, AshError>,
-  { agent, label, olderThan }: SweepOptions
+  options: SweepOptions
 ) {
+  const { agent, label, olderThan } = { ...options }
   yield* checkLabel("Sessions.sweep", label)
   const age = yield* checkAge(olderThan)
   const before = DateTime.subtractDuration(yield* DateTime.now, age)
