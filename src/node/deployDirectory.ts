@@ -81,7 +81,10 @@ export const deployDirectory: (
     for (const file of environmentFiles.flatMap((name) => found.filter((file) => file.path === name))) {
       env = { ...env, ...Record.filter(parseEnv(yield* textOf(operation, file)), Predicate.isNotUndefined) }
     }
-    const [first = [], ...others] = batches([instructions, ...files.filter((file) => file !== instructions)])
+    const [first = [], ...others] = [
+      ...batches([instructions, ...files.filter((file) => file !== instructions && !isSkipped(file))]),
+      ...batches(files.filter(isSkipped))
+    ]
     const name = options.name ?? path.basename(path.resolve(directory)).replace(/[^a-zA-Z0-9_-]/g, "-")
     const agent = yield* agents.create({ name, files: yield* load(first), env: { ...env, ...options.env } })
     for (const batch of others) yield* agents.writeFiles(name, yield* load(batch))
@@ -94,6 +97,9 @@ export const deployDirectory: (
 
 /** The later one over the earlier. */
 const environmentFiles = [".env", ".env.local"]
+
+/** Whether servers skip a file where an agent is created. They take it afterwards. */
+const isSkipped = ({ path }: FolderFile) => path.includes("..")
 
 /** A file whose content is not read yet. */
 const toSend = (file: FolderFile) => ({ ...file, content: { length: file.size } })

@@ -1,7 +1,7 @@
 /** Agents: named folders of instructions and files that sessions run. */
 import * as Schema from "effect/Schema"
 import { FileUpload } from "./File.ts"
-import { NewAgentName } from "./Ids.ts"
+import { FilePath, NewAgentName } from "./Ids.ts"
 import { atMost, harmless, JsonObject, JsonObjectInput, nullish, omittable, StringMap, WellFormed } from "./Wire.ts"
 
 /** An agent that a server hosts. */
@@ -26,6 +26,16 @@ export const Agent = Schema.Struct({
 export type AgentConfig = typeof AgentConfig.Type
 export const AgentConfig = JsonObject.annotate({ identifier: "AgentConfig" })
 
+/** A file of a deployment: servers skip one that has `..` in its path, be it in a name. */
+const DeployedFile = Schema.Struct({
+  path: FilePath.check(
+    Schema.makeFilter((path: string) => !path.includes(".."), {
+      expected: "without `..`, as servers skip such a file of a deployment: write it into the agent afterwards"
+    })
+  ),
+  content: FileUpload.fields.content
+})
+
 /** The body of `POST /api/agents`: deploys an agent, or deploys it anew. At most 1 MiB as JSON. */
 export interface CreateAgentRequest extends Schema.Schema.Type<typeof CreateAgentRequest> {}
 export const CreateAgentRequest = Schema.Struct({
@@ -35,7 +45,7 @@ export const CreateAgentRequest = Schema.Struct({
   /** Written to `CLAUDE.md`, unless `files` has one. */
   systemPrompt: omittable(Schema.String.check(atMost(1_000_000))),
   /** Laid over the files that are there: a redeployment deletes none. */
-  files: omittable(Schema.Array(FileUpload)),
+  files: omittable(Schema.Array(DeployedFile)),
   /** Environment variables of every session of the agent. */
   env: omittable(StringMap)
 }).annotate({ identifier: "CreateAgentRequest" })

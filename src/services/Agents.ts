@@ -76,7 +76,7 @@ const SessionsByKey = Context.Service<Sessions, Sessions["Service"]>("effect-ash
 export class Agents extends Context.Service<Agents, {
   /**
    * Deploys an agent, or deploys it anew: then its version rises by one, and files that are not sent again stay. All
-   * files together may have some 750 KB. A server allows 20 deployments in 15 minutes.
+   * files together may have some 750 KB, and none has `..` in its path, be it in a name. A server allows 20 deployments in 15 minutes.
    */
   readonly create: (agent: CreateAgent) => Effect.Effect<Agent, AshError>
   /** Lists all agents by name. */

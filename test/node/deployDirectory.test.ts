@@ -2,7 +2,9 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { deployDirectory } from "../../src/node/deployDirectory.ts"
+import { Agents } from "../../src/services/Agents.ts"
 import { agent } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
@@ -160,6 +162,34 @@ describe("deployDirectory", () => {
       for (const { content, path } of all) {
         if (path !== "CLAUDE.md") assert.isTrue(Buffer.from(content, "base64").equals(big))
       }
+    }).pipe(Effect.scoped)
+  )
+
+  test(
+    "leaves a server with every file, whatever its name",
+    Effect.gen(function*() {
+      const names = [
+        "[...slug]",
+        "a..b",
+        "..a",
+        "a..",
+        "...",
+        "a.b",
+        ".a",
+        " ",
+        "-",
+        "a\\b",
+        "%2e%2e",
+        "\u00e9",
+        "e\u0301"
+      ]
+      const paths = names.flatMap((name) => [`${name}/${name}`, `app/${name}/page`, `app/in/${name}.tsx`])
+      const directory = yield* folder("a", Object.fromEntries(["CLAUDE.md", ...paths].map((path) => [path, "x"])))
+      const files = yield* Effect.gen(function*() {
+        yield* deployDirectory(directory)
+        return yield* (yield* Agents).listFiles("a")
+      }).pipe(Effect.provide(AshEmbedded.layer()))
+      assert.deepStrictEqual(files.map(({ path }) => path).toSorted(), ["CLAUDE.md", ...paths].toSorted())
     }).pipe(Effect.scoped)
   )
 

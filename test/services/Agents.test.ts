@@ -84,6 +84,20 @@ describe("create", () => {
       assert.include(answer.message, "1048576")
       assert.deepStrictEqual(requests, [])
     }))
+
+  it.effect.each(["app/[...slug]/page.tsx", "a..b", "..a", "a../b", "..."])(
+    "%j, which servers would skip, is refused here",
+    (path) =>
+      Effect.gen(function*() {
+        const files = [{ path: "CLAUDE.md", content: "" }, { path, content: "x" }]
+        const { answer, requests } = yield* exchange(
+          Server.json({ agent }, 201),
+          (agents) => Effect.flip(agents.create({ name: "demo", files }))
+        )
+        assert.strictEqual(answer.reason._tag === "InvalidRequest" ? answer.reason.field : "", "files[1].path")
+        assert.deepStrictEqual(requests, [])
+      })
+  )
 })
 
 describe("list", () => {
