@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { renamed, within } from "../internal/request/operations.ts"
-import { paginate, type PagingOptions } from "../internal/request/paging.ts"
+import type { PagingOptions } from "../internal/request/paging.ts"
 import type { SessionRestarted } from "../internal/turn/gate.ts"
 import { makeBudget, type Spent } from "../internal/turn/ledger.ts"
 import type { ReconcileOutcome, ReconcileQuery } from "../internal/turn/reconcile.ts"
@@ -207,8 +207,7 @@ export const make = (
     workspace: workspaceOf(id, workspaces),
     attachments: attachmentsOf(id, attachments),
     listMessages: (page) => named("listMessages")(messages.list(id, page)),
-    history: (paging) =>
-      Stream.mapError(paginate((page) => messages.list(id, page), paging), renamed("SessionHandle.history")),
+    history: (paging) => Stream.mapError(messages.history(id, paging), renamed("SessionHandle.history")),
     usage: () => named("usage")(usage.stats({ sessionId: id })),
     get: () => named("get")(sessions.get(id)),
     pause: () => named("pause")(sessions.pause(id)),

@@ -26,7 +26,7 @@ import * as Command from "./session/command.ts"
 import * as Creation from "./session/creation.ts"
 import type { OpenSessionOptions } from "./session/creation.ts"
 import type { ExecOptions, HandleServices, KnownSession, SessionHandleOptions } from "./session/handleState.ts"
-import { lifecycleOf, resume, stop } from "./session/lifecycle.ts"
+import { lifecycleOf } from "./session/lifecycle.ts"
 import {
   type ListEventsOptions,
   type ListSessionsOptions,
@@ -161,24 +161,19 @@ export class Sessions extends Context.Service<Sessions, {
           call: (onWire) => Effect.map(policy.call(api.end, { params: { id } }, { onWire }), unwrap),
           isScopeClosed
         })
-      const attachments = yield* Attachments
       const parts: SessionsParts = {
         api,
         policy,
         gates,
         end: (id) => end(id),
-        attachments,
+        attachments: yield* Attachments,
         creations: yield* Creations.make((id) => end(id, true))
       }
       const reading = readingOf(parts)
       const lifecycle = lifecycleOf(parts)
       const handleServices: HandleServices = {
-        gates,
+        ...parts,
         sessions: { ...reading, ...lifecycle },
-        exec: (control, id, command, options) => Command.exec(parts, control, id, command, options),
-        resume: (id) => resume(parts, id),
-        stop: (id) => stop(parts, id),
-        attachments,
         files: yield* SessionFiles,
         messages: yield* Messages,
         conversation: (id, page) => policy.exchange(messages.list, { params: { id }, query: page }),

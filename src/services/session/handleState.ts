@@ -6,19 +6,17 @@ import type { TurnTransport } from "../../client/TurnTransport.ts"
 import type { Answered } from "../../internal/request/sending.ts"
 import type { Fence } from "../../internal/turn/gate.ts"
 import type { Budget, Budgets } from "../../internal/turn/ledger.ts"
-import type { Control } from "../../internal/turn/turnControl.ts"
-import type { BusyOptions, TurnGates } from "../../internal/turn/turnGates.ts"
+import type { BusyOptions } from "../../internal/turn/turnGates.ts"
 import { AshError } from "../../schema/AshError.ts"
 import type { StoredMessage } from "../../schema/Message.ts"
 import { WrongState } from "../../schema/Reasons.ts"
-import type { ExecResult, Session } from "../../schema/Session.ts"
-import type { Attachments } from "../Attachments.ts"
 import type { ListMessagesOptions, Messages } from "../Messages.ts"
 import type { SessionFiles } from "../SessionFiles.ts"
 import type { Usage } from "../Usage.ts"
 import type { Workspaces } from "../Workspaces.ts"
 import type { lifecycleOf } from "./lifecycle.ts"
 import type { readingOf } from "./reading.ts"
+import type { SessionsParts } from "./sessionsParts.ts"
 
 /** How a session is used. */
 export interface SessionHandleOptions extends BusyOptions {
@@ -67,23 +65,11 @@ export interface ExecOptions {
   readonly timeout?: Duration.Input | undefined
 }
 
-type ById = (id: string) => Effect.Effect<Session, AshError>
-
 /** What a handle is made of. */
-export interface HandleServices {
+export interface HandleServices extends SessionsParts {
   readonly sessions: ReturnType<typeof readingOf> & ReturnType<typeof lifecycleOf>
-  /** As those of `Sessions`, but past the gate, which does not change by them. */
-  readonly exec: (
-    control: Control,
-    id: string,
-    command: string,
-    options?: ExecOptions
-  ) => Effect.Effect<ExecResult, AshError>
-  readonly resume: ById
-  readonly stop: ById
-  readonly attachments: Attachments["Service"]
   readonly files: SessionFiles["Service"]
-  readonly messages: Pick<Messages["Service"], "list">
+  readonly messages: Messages["Service"]
   /** A page of the conversation, with the response that has it. */
   readonly conversation: (
     id: string,
@@ -92,7 +78,6 @@ export interface HandleServices {
   readonly turns: TurnTransport["Service"]
   readonly usage: Usage["Service"]
   readonly workspaces: Workspaces["Service"]
-  readonly gates: TurnGates
 }
 
 /** What a handle knows of its session. */

@@ -20,6 +20,7 @@ import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts
 import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { Turn } from "../../schema/Turn.ts"
+import * as Command from "./command.ts"
 import { closed, type ExecOptions, type HandleState } from "./handleState.ts"
 import { ensureRemembered, ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
 
@@ -218,7 +219,10 @@ export const exec = (
     const { holder } = yield* enter(handle, { operation: "SessionHandle.exec", what: "command" })
     const attempt = (tried: ReadonlyArray<Fence["_tag"]>): Effect.Effect<ExecResult, AshError> =>
       Effect.catch(
-        Gated.gatedCommand(holder, (control) => handle.services.exec(control, handle.id, command, execOptions)),
+        Gated.gatedCommand(
+          holder,
+          (control) => Command.exec(handle.services, control, handle.id, command, execOptions)
+        ),
         (error) => Effect.flatMap(restartForRetry(handle, holder, error, tried), ([, tried]) => attempt(tried))
       )
     return yield* attempt([])

@@ -11,6 +11,7 @@ import * as Gated from "../../internal/turn/gated.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { TimedOut, WrongState } from "../../schema/Reasons.ts"
 import { closed, type HandleState } from "./handleState.ts"
+import * as Lifecycle from "./lifecycle.ts"
 
 /** How long the saving of a workspace may take. */
 const saveAtMost = "5 minutes"
@@ -51,7 +52,7 @@ const save = Effect.fnUntraced(function*(handle: HandleState, fence: Fence) {
 export const stop = (handle: HandleState): Effect.Effect<unknown, AshError> => {
   const { id, services } = handle
   const refused = (error: AshError) => afterRefusedStop(handle, error)
-  return Effect.catchReasons(Effect.asVoid(services.stop(id)), "AshError", {
+  return Effect.catchReasons(Effect.asVoid(Lifecycle.stop(services, id)), "AshError", {
     WrongState: (_, error) => refused(error),
     InvalidRequest: (_, error) => refused(error)
   })
@@ -63,7 +64,7 @@ const afterRefusedStop = ({ id, services }: HandleState, error: AshError): Effec
     status === "active"
       ? Effect.fail(error)
       : status === "paused"
-      ? Effect.asVoid(Effect.andThen(services.resume(id), services.stop(id)))
+      ? Effect.asVoid(Effect.andThen(Lifecycle.resume(services, id), Lifecycle.stop(services, id)))
       : Effect.void)
 
 const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>
@@ -75,7 +76,7 @@ const stopAndResume = Effect.fnUntraced(function*(handle: HandleState, gate: Gat
   const before = fence._tag === "Inactive" ? yield* services.sessions.get(id) : undefined
   const notSaved = yield* save(handle, fence)
   if (fence._tag === "Broken" || fence._tag === "Gone") yield* stop(handle)
-  const session = yield* services.resume(id)
+  const session = yield* Lifecycle.resume(services, id)
   if (session.status === "ended") return yield* closed("Sessions.resume", id)
   const isSame = session.sandboxId === before?.sandboxId
   const kept = handle.saved?.fence === fence ? handle.saved.workspace : undefined
