@@ -8,6 +8,7 @@ import * as HttpClientError from "effect/http/HttpClientError"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Stream from "effect/Stream"
 import * as Process from "node:process"
 import type { Duplex } from "node:stream"
 import * as Zlib from "node:zlib"
@@ -68,8 +69,11 @@ const nodeClient = Layer.unwrap(Effect.sync(() => {
     : client
 }))
 
+/** A decoder of Node, with the bytes that it has taken in. */
+type Coding = Duplex & Pick<Zlib.Zlib, "bytesWritten">
+
 /** Node's own, which read a `gzip` of several members, as the platform's do not. */
-const decoders: ReadonlyMap<string, () => Duplex> = new Map<string, () => Duplex>([
+const decoders: ReadonlyMap<string, () => Coding> = new Map<string, () => Coding>([
   ["gzip", () => Zlib.createGunzip()],
   ["deflate", () => Zlib.createInflate()],
   ["deflate-raw", () => Zlib.createInflateRaw()],
@@ -80,7 +84,21 @@ const decoders: ReadonlyMap<string, () => Duplex> = new Map<string, () => Duplex
 const decoder: ContentDecoder = (coding, start) =>
   Option.map(
     Option.fromUndefinedOr(decoders.get(formatOf(coding, start))),
-    (make) => (bytes, onError) => NodeStream.pipeThroughDuplex(bytes, { evaluate: make, onError })
+    (make) => (bytes, onError) =>
+      Stream.suspend(() => {
+        const decoding = make()
+        let size = 0
+        const counted = Stream.mapArray(bytes, (chunks) => {
+          for (const chunk of chunks) size += chunk.length
+          return chunks
+        })
+        // A zstd may have several frames; Node ends before the second one, without a failure.
+        const isWhole = () => coding !== "zstd" || decoding.bytesWritten === size
+        return Stream.concat(
+          NodeStream.pipeThroughDuplex(counted, { evaluate: () => decoding, onError }),
+          Stream.suspend(() => isWhole() ? Stream.empty : Stream.fail(onError("a second frame")))
+        )
+      })
   )
 
 /** Decodes answers as `layer` does, with `br`, `zstd` and a `gzip` of several members where Node can, for clients of your own that leave them coded. */
