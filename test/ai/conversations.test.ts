@@ -12,13 +12,13 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
 import { AshLanguageModel } from "../../src/ai.ts"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import * as Fixtures from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
+import * as Tracing from "../support/tracing.ts"
 
 const echo: AgentScript.AgentScript = ({ prompt }) => Stream.make(AgentScript.say(`You wrote: ${prompt}`))
 
@@ -297,14 +297,7 @@ describe("usage and telemetry", () => {
     }).pipe(Effect.provide(model), Effect.provide(summing().layer)))
 
   it.effect("the span has what is known of the turn, and a transformer sees the parts", () => {
-    const spans: Array<Tracer.Span> = []
-    const tracer = Tracer.make({
-      span: (options) => {
-        const span = new Tracer.NativeSpan(options)
-        spans.push(span)
-        return span
-      }
-    })
+    const { spans, trace } = Tracing.make()
     const seen: Array<string> = []
     return Effect.gen(function*() {
       yield* LanguageModel.generateText({ prompt: "Hello" })
@@ -327,7 +320,7 @@ describe("usage and telemetry", () => {
         seen.push(...response.map(({ type }) => type))
       }),
       Effect.provide(server()),
-      Effect.withTracer(tracer)
+      trace
     )
   })
 })

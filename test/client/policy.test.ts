@@ -431,10 +431,7 @@ describe("time-outs", () => {
   it.effect("do not limit a stream that has begun", () =>
     Effect.gen(function*() {
       const { error, requests } = yield* run(
-        () =>
-          new Response(new ReadableStream({ start: (_) => _.enqueue(new TextEncoder().encode(": begun\n\n")) }), {
-            headers: { "content-type": "text/event-stream" }
-          }),
+        Server.endless(": begun\n\n"),
         send,
         { timeouts: { firstEvent: "off", idle: "off" } }
       )

@@ -13,7 +13,6 @@ import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as Stream from "effect/Stream"
-import * as Tracer from "effect/Tracer"
 import { inspect } from "node:util"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import type { AshServices } from "../../src/layers/Ash.ts"
@@ -25,6 +24,7 @@ import { clientNames, clients } from "../support/clients.ts"
 import { noSession, session, sessionId } from "../support/fixtures.ts"
 import { promise } from "../support/promise.ts"
 import * as Server from "../support/ScriptedServer.ts"
+import * as Tracing from "../support/tracing.ts"
 
 const canary = {
   key: "CANARY-key-4f1c",
@@ -94,19 +94,12 @@ const seenBy = Effect.fnUntraced(function*<A, E>(
     seen.push(Cause.pretty(cause))
     note(fiber.getRef(References.CurrentLogAnnotations))
   })
-  const spans: Array<Tracer.NativeSpan> = []
-  const tracer = Tracer.make({
-    span: (options) => {
-      const span = new Tracer.NativeSpan(options)
-      spans.push(span)
-      return span
-    }
-  })
+  const { spans, trace } = Tracing.make()
   const exit = yield* effect.pipe(
     Effect.tapCause((cause) => Effect.logError("it failed", cause)),
     Effect.provide(layer),
     Effect.provide(Logger.layer([logger])),
-    Effect.provideService(Tracer.Tracer, tracer),
+    trace,
     Effect.exit
   )
   if (Exit.isFailure(exit)) {

@@ -16,6 +16,7 @@ import { Sessions } from "../../src/services/Sessions.ts"
 import { session, sessionId } from "../support/fixtures.ts"
 import { accidents, make } from "../support/mortalServer.ts"
 import * as Server from "../support/ScriptedServer.ts"
+import { saying } from "../support/turns.ts"
 
 class NoMorePrompts extends Data.TaggedError("NoMorePrompts") {}
 
@@ -46,17 +47,7 @@ const patient = {
 const notFound = () => Server.json({ error: "Session not found" }, 404)()
 
 /** A turn in which the agent repeats its prompt. */
-const answer = (path: string, text: string) => {
-  const id = path.split("/")[3] ?? ""
-  return Server.sse(
-    Server.frames(
-      ["session_start", { sessionId: id }],
-      ["message", { type: "assistant", message: { content: [{ type: "text", text }] } }],
-      ["message", { type: "result", subtype: "success", is_error: false, result: text }],
-      ["done", { sessionId: id }]
-    )
-  )()
-}
+const answer = (path: string, text: string) => saying(text, path.split("/")[3])()
 
 /** Runs an effect while time passes. */
 const whileTimePasses = <A, E, R>(effect: Effect.Effect<A, E, R>) =>

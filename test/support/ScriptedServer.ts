@@ -98,6 +98,13 @@ const streamHeaders = { "content-type": "text/event-stream", "cache-control": "n
 export const sse = (frames: string | Uint8Array<ArrayBuffer>) => (): Response =>
   new Response(frames, { status: 200, headers: streamHeaders })
 
+/** An event stream that begins so, and stays open. */
+export const endless = (start: string) => (): Response =>
+  new Response(
+    new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode(start)) }),
+    { status: 200, headers: streamHeaders }
+  )
+
 /** A response that breaks off after its first bytes. */
 export const breaking =
   (start: string | Uint8Array, headers: Record<string, string> = streamHeaders) => (): Response => {

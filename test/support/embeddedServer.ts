@@ -11,6 +11,7 @@ import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import type { EmbeddedOptions } from "../../src/embedded/EmbeddedOptions.ts"
 import { layerHttpClient } from "../../src/embedded/EmbeddedServer.ts"
+import { jsonAt } from "../../src/schema/Wire.ts"
 
 /** Runs a test against a server of its own. */
 export const withServer = (options: EmbeddedOptions = {}) => <A, E, R>(test: Effect.Effect<A, E, R>) =>
@@ -71,13 +72,8 @@ export const ask = Effect.fnUntraced(function*(
 })
 
 /** A value within JSON. */
-export const at = (json: Schema.Json | undefined, ...path: ReadonlyArray<string | number>): Schema.Json | undefined => {
-  const [first, ...rest] = path
-  if (first === undefined) return json
-  if (typeof json !== "object" || json === null) return undefined
-  const entry = Object.entries(json).find(([name]) => name === String(first))
-  return entry === undefined ? undefined : at(entry[1], ...rest)
-}
+export const at = (json: Schema.Json | undefined, ...path: ReadonlyArray<string | number>): Schema.Json | undefined =>
+  json === undefined ? undefined : jsonAt(json, ...path)
 
 /** A text within JSON. */
 export const textAt = (json: Schema.Json | undefined, ...path: ReadonlyArray<string | number>): string =>

@@ -1,10 +1,23 @@
 /** A scripted server with one session that may come to harm while this program does not use it. */
+import * as Struct from "effect/Struct"
 import type { AshOptions } from "../../src/layers/Ash.ts"
 import { noSession, session, sessionId } from "./fixtures.ts"
 import * as Server from "./ScriptedServer.ts"
+import * as Turns from "./turns.ts"
 
-/** What may happen to a session while this program does not use it. */
-export type Accident = "server restarted" | "sandbox killed" | "sandbox gone" | "paused" | "stopped" | "in error"
+/** What may happen to a session while this program does not use it, and what it is like then. */
+const harm = {
+  "server restarted": { status: "paused", found: false, running: false },
+  "sandbox killed": { lives: false, running: false },
+  "sandbox gone": { found: false, running: false },
+  paused: { status: "paused" },
+  stopped: { status: "stopped", found: false, running: false },
+  "in error": { status: "error", found: false, running: false }
+}
+
+type Accident = keyof typeof harm
+
+export const accidents: ReadonlyArray<Accident> = Struct.keys(harm)
 
 /**
  * A server with one session, as a real one behaves: a restart of the server leaves it paused, a killed sandbox leaves
@@ -12,79 +25,58 @@ export type Accident = "server restarted" | "sandbox killed" | "sandbox gone" | 
  * accident happens when it is told to, or behind the turn of the prompt `then <accident>`.
  */
 export const make = (options: Partial<AshOptions> = {}) => {
-  let status = "active"
+  const state = { status: "active", lives: true, found: true, running: false }
   let sandbox = 0
-  let lives = true
-  let found = true
-  let running = false
   const mixed: Array<string> = []
   const sandboxId = () => `00000000-0000-4000-8000-${String(sandbox).padStart(12, "0")}`
-  const describeSession = () => ({ session: { ...session, sandboxId: sandboxId(), status } })
+  const describeSession = () => ({ session: { ...session, sandboxId: sandboxId(), status: state.status } })
   const wrong = (error: string) => Server.json({ error, statusCode: 400 }, 400)()
-  const fresh = () => {
-    sandbox += 1
-    lives = true
-    found = true
-    running = false
+  const unusable = () => {
+    if (state.status !== "active") return wrong(`Session is ${state.status}`)
+    if (state.found) return undefined
+    state.status = "error"
+    return Server.json({ error: "Sandbox not found", statusCode: 500 }, 500)()
   }
-  const turn = (text: string) =>
-    [
-      ["session_start", { sessionId }],
-      ["message", { type: "assistant", message: { content: [{ type: "text", text }] } }],
-      ["message", { type: "result", subtype: "success", is_error: false, result: text }],
-      ["done", { sessionId }]
-    ] as const
   const server = Server.make(({ body, method, path }) => {
     if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
     const action = path.split("/").at(-1) ?? ""
     switch (`${method} ${action}`) {
       case "POST pause":
-        if (status !== "active") return wrong(`Cannot pause session with status "${status}"`)
-        status = "paused"
+        if (state.status !== "active") return wrong(`Cannot pause session with status "${state.status}"`)
+        happen("paused")
         return Server.json(describeSession())()
       case "POST stop":
-        if (status !== "active") return wrong(`Cannot stop session with status "${status}"`)
-        status = "stopped"
-        running = false
-        found = false
+        if (state.status !== "active") return wrong(`Cannot stop session with status "${state.status}"`)
+        happen("stopped")
         return Server.json(describeSession())()
       case "POST resume":
-        if (status === "ended") return Server.json({ error: "Session has ended" }, 410)()
-        if (status !== "active" && !found) fresh()
-        status = "active"
+        if (state.status === "ended") return Server.json({ error: "Session has ended" }, 410)()
+        if (state.status !== "active" && !state.found) {
+          sandbox += 1
+          Object.assign(state, { lives: true, found: true, running: false })
+        }
+        state.status = "active"
         return Server.json(describeSession())()
       case "DELETE " + sessionId:
-        status = "ended"
+        state.status = "ended"
         return Server.json(describeSession())()
       case "POST exec":
-        if (status !== "active") return wrong(`Session is ${status}`)
-        if (!found) {
-          status = "error"
-          return Server.json({ error: "Sandbox not found", statusCode: 500 }, 500)()
-        }
-        return Server.json({ exitCode: 0, stdout: "ok\n", stderr: "" })()
+        return unusable() ?? Server.json({ exitCode: 0, stdout: "ok\n", stderr: "" })()
       case "POST messages": {
-        if (status !== "active") return wrong(`Session is ${status}`)
-        if (!found) {
-          status = "error"
-          return Server.json({ error: "Sandbox not found", statusCode: 500 }, 500)()
+        const refusal = unusable()
+        if (refusal !== undefined) return refusal
+        if (!state.lives) {
+          return Server.sse(Server.frames(Turns.start, ["error", { error: "Not connected" }], Turns.done))()
         }
-        if (!lives) {
-          return Server.sse(
-            Server.frames(["session_start", { sessionId }], ["error", { error: "Not connected" }], ["done", {
-              sessionId
-            }])
-          )()
-        }
-        if (running) mixed.push(body)
+        if (state.running) mixed.push(body)
         const { content } = JSON.parse(body)
         const accident = accidents.find((accident) => content === `then ${accident}`)
         if (accident !== undefined) happen(accident)
         if (content === "break") {
-          running = true
-          return Server.breaking(Server.frames(["session_start", { sessionId }]))()
+          state.running = true
+          return Server.breaking(Server.frames(Turns.start))()
         }
-        return Server.sse(Server.frames(...turn(`You said: ${content}`)))()
+        return Turns.saying(`You said: ${content}`)()
       }
       default:
         if (path.includes("/messages?")) return Server.json({ messages: [] })()
@@ -94,45 +86,8 @@ export const make = (options: Partial<AshOptions> = {}) => {
           : Server.json(describeSession())()
     }
   }, options)
-  const happen = (accident: Accident) => {
-    switch (accident) {
-      case "server restarted":
-        status = "paused"
-        found = false
-        running = false
-        break
-      case "sandbox killed":
-        lives = false
-        running = false
-        break
-      case "sandbox gone":
-        found = false
-        running = false
-        break
-      case "paused":
-        status = "paused"
-        break
-      case "stopped":
-        status = "stopped"
-        found = false
-        running = false
-        break
-      case "in error":
-        status = "error"
-        found = false
-        running = false
-    }
-  }
+  const happen = (accident: Accident) => Object.assign(state, harm[accident])
   const sent = () =>
     server.requests.filter(({ method, path }) => method === "POST" && path.endsWith(`${sessionId}/messages`))
-  return { ...server, happen, mixed, sent, status: () => status }
+  return { ...server, happen, mixed, sent, status: () => state.status }
 }
-
-export const accidents: ReadonlyArray<Accident> = [
-  "server restarted",
-  "sandbox killed",
-  "sandbox gone",
-  "paused",
-  "stopped",
-  "in error"
-]

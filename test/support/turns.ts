@@ -56,6 +56,15 @@ export const result = (fields: object = {}): Frame => ["message", {
 
 export const turnOf = (...frames: ReadonlyArray<Frame>): Server.Script => Server.sse(Server.frames(...frames))
 
+/** A turn in which the agent says a text. */
+export const saying = (text: string, id = sessionId) =>
+  Server.sse(Server.frames(
+    ["session_start", { sessionId: id }],
+    ["message", { type: "assistant", message: { content: [{ type: "text", text }] } }],
+    ["message", { type: "result", subtype: "success", is_error: false, result: text }],
+    ["done", { sessionId: id }]
+  ))
+
 export const whole = turnOf(start, init, says, result(), done)
 
 /** A server whose messages are answered so; the question for the form of content is refused, as by a real one. */

@@ -195,13 +195,7 @@ describe("the cost of a turn", () => {
 
 describe("reconcile", () => {
   const begins = Server.frames(["session_start", { sessionId }], ["message", says])
-  const silent: Server.Script = () =>
-    new Response(
-      new ReadableStream({
-        start: (controller) => controller.enqueue(new TextEncoder().encode(begins))
-      }),
-      { headers: { "content-type": "text/event-stream" } }
-    )
+  const silent = Server.endless(begins)
   const nothing = () => Effect.void
   const breaks: ReadonlyArray<
     readonly [

@@ -20,6 +20,7 @@ import type { SessionHandleOptions } from "../../../src/services/SessionHandle.t
 import { type OpenSessionOptions, Sessions } from "../../../src/services/Sessions.ts"
 import { noSession, otherId, session, sessionId } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
+import { saying } from "../../support/turns.ts"
 
 const limited = (seconds: number) =>
   Server.json({ error: "Too Many Requests", message: "Rate limit exceeded" }, 429, {
@@ -30,21 +31,10 @@ const limited = (seconds: number) =>
   })
 const created = Server.json({ session }, 201)
 const ended = Server.json({ session: { ...session, status: "ended" } })
-const turnOf = (text: string) =>
-  Server.sse(Server.frames(
-    ["session_start", { sessionId }],
-    ["message", { type: "assistant", message: { content: [{ type: "text", text }] } }],
-    ["message", { type: "result", subtype: "success", is_error: false, result: text }],
-    ["done", { sessionId }]
-  ))
 const begun = Server.frames(["session_start", { sessionId }])
 
 /** A stream that begins and goes on for ever. */
-const endless: Server.Script = () =>
-  new Response(
-    new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode(begun)) }),
-    { status: 200, headers: { "content-type": "text/event-stream" } }
-  )
+const endless = Server.endless(begun)
 
 /** A stream that has begun, and in which there is nothing yet. */
 const opened: Server.Script = () =>
@@ -58,7 +48,7 @@ interface Answers {
 
 /** A server that creates, ends and restarts sessions, and answers what else by scripts. */
 const serverOf = (
-  { create = created, label = Server.json({}, 500), send = turnOf("Hi.") }: Answers,
+  { create = created, label = Server.json({}, 500), send = saying("Hi.") }: Answers,
   options: Partial<AshOptions> = {}
 ) => {
   const asked = Latch.makeUnsafe()
@@ -332,7 +322,7 @@ describe("a turn that waits to be sent again", () => {
       handle: ReturnType<Sessions["Service"]["attach"]>
     ) => Effect.Effect<A, E, AshServices>
   ) => {
-    const server = serverOf({ send: Server.inOrder(refusal, turnOf("Hi.")) }, { retry: { delay: "10 seconds" } })
+    const server = serverOf({ send: Server.inOrder(refusal, saying("Hi.")) }, { retry: { delay: "10 seconds" } })
     return Effect.gen(function*() {
       yield* test(server, (yield* Sessions).attach(sessionId, options))
       // Nothing ran, so nothing was lost.
@@ -388,8 +378,8 @@ describe("a turn that waits to be sent again", () => {
 describe("the turn timer", () => {
   it.effect("counts from the sending, not from the wait for room or for the turn before", () => {
     const answer = Deferred.makeUnsafe<void>()
-    const slow: Server.Script = () => Effect.as(Deferred.await(answer), turnOf("one")())
-    const server = serverOf({ send: Server.inOrder(slow, turnOf("two")) }, {
+    const slow: Server.Script = () => Effect.as(Deferred.await(answer), saying("one")())
+    const server = serverOf({ send: Server.inOrder(slow, saying("two")) }, {
       maxStreams: 1,
       timeouts: { headers: "off" }
     })
@@ -420,8 +410,8 @@ describe.each(ways)("a turn of %s that is interrupted", (_, way) => {
 
   it.effect("while it waits for the turn before it ends at once, and fences nothing", () => {
     const answer = Deferred.makeUnsafe<void>()
-    const slow: Server.Script = () => Effect.as(Deferred.await(answer), turnOf("Hi.")())
-    const server = serverOf({ send: Server.inOrder(slow, turnOf("Hi.")) })
+    const slow: Server.Script = () => Effect.as(Deferred.await(answer), saying("Hi.")())
+    const server = serverOf({ send: Server.inOrder(slow, saying("Hi.")) })
     return Effect.gen(function*() {
       const ash = yield* AshClient
       const first = yield* Effect.forkChild(ash.sessions.attach(sessionId).ask("zero"))
@@ -441,7 +431,7 @@ describe.each(ways)("a turn of %s that is interrupted", (_, way) => {
     ["a repetition", Server.refused, false]
   ]
   it.effect.each(points)("while it waits for %s ends at once, and is known for what it is", ([, send, runs]) => {
-    const server = serverOf({ send: Server.inOrder(send, turnOf("Hi.")) }, { retry: { delay: "1 minute" } })
+    const server = serverOf({ send: Server.inOrder(send, saying("Hi.")) }, { retry: { delay: "1 minute" } })
     return Effect.gen(function*() {
       const ash = yield* AshClient
       const fiber = yield* Effect.forkChild(way(ash))
@@ -473,7 +463,7 @@ describe.each(
         ? Effect.as(Deferred.await(answer), Server.json({ session })())
         : path.endsWith("/exec")
         ? Server.json({ exitCode: 0, stdout: "", stderr: "" })()
-        : turnOf("Hi.")()
+        : saying("Hi.")()
     )
     const actions = () =>
       server.requests.flatMap(({ path }) => path.includes(sessionId) ? path.split("/").slice(-1) : [])
