@@ -21,24 +21,11 @@ export type AshCoreServices = AshApiClient | RequestPolicy | SessionGates
 
 /** What the services stand on, over the `HttpClient` in context. */
 export const layerWithClient = (
-  {
-    allowPlainHttp,
-    apiKey,
-    budget,
-    maxRateLimitWait,
-    maxSessions,
-    maxStreams,
-    retryBudget,
-    url,
-    whenRateLimited,
-    ...requestOptions
-  }: AshOptions
+  options: AshOptions
 ): Layer.Layer<AshCoreServices, AshError, HttpClient.HttpClient> =>
   Layer.mergeAll(
-    AshApiClient.layer({ allowPlainHttp, apiKey, url }),
-    RequestPolicy.layer({ budget, maxRateLimitWait, maxSessions, maxStreams, retryBudget, whenRateLimited }).pipe(
-      Layer.provide(Layer.succeed(RequestOptions, requestOptions))
-    ),
+    AshApiClient.layer(options),
+    RequestPolicy.layer(options).pipe(Layer.provide(Layer.succeed(RequestOptions, options))),
     SessionGates.layerInherited
   )
 

@@ -54,22 +54,7 @@ export const toolError = { failed: "ToolFailed", noResult: "NoResult" } as const
 
 const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
 
-const tokens = [
-  1,
-  4,
-  16,
-  64,
-  256,
-  1024,
-  4096,
-  16_384,
-  65_536,
-  262_144,
-  1_048_576,
-  4_194_304,
-  16_777_216,
-  67_108_864
-]
+const tokens = Array.from({ length: 14 }, (_, power) => 4 ** power)
 
 /** Histograms: their names, units and buckets. */
 export const histogram = {

@@ -33,13 +33,11 @@ const inSeveralBlocks = (content: MessageContent): MessageContent => {
 const refuse = (message: string) => Result.fail(new InvalidRequest({ message, field: "content" }))
 
 const asText = (content: MessageContent): Result.Result<MessageContent, InvalidRequest> => {
-  const texts = Predicate.isString(content)
-    ? [content]
-    : content.flatMap((block) => block.type === "text" ? [block.text] : [])
-  if (!Predicate.isString(content) && texts.length < content.length) {
+  const blocks = Predicate.isString(content) ? [text(content)] : content
+  if (!blocks.every((block) => block.type === "text")) {
     return refuse("content must be text: this server takes no images and no documents")
   }
-  const joined = texts.join("")
+  const joined = blocks.map(({ text }) => text).join("")
   return joined.length > 100_000
     ? refuse("content must be at most 100,000 characters on this server")
     : Result.succeed(joined)

@@ -39,11 +39,11 @@ const hasTokens = ({ models }: Pick<Figures, "models">): boolean =>
 
 const countsNoCost = ({ costUsd = 0 }: Figures): boolean => costUsd === 0
 
-type Tokens = { readonly [Name in keyof TokenUsage]: number }
+type Tokens = { -readonly [Name in keyof TokenUsage]: number }
 
 /** The sums of those counters that a model has. */
 const totalOf = (models: Figures["models"]): Tokens => {
-  const totals: { -readonly [Name in keyof Tokens]: Tokens[Name] } = {}
+  const totals: Tokens = {}
   for (const model of Object.values(models)) {
     for (const [name, total] of counters) {
       const count = model[name] ?? undefined
@@ -53,11 +53,10 @@ const totalOf = (models: Figures["models"]): Tokens => {
   return totals
 }
 
-const countOf = (usage: Tokens | TokenUsage, name: keyof TokenUsage): number => usage[name] ?? 0
+const countOf = (usage: TokenUsage, name: keyof TokenUsage): number => usage[name] ?? 0
 
 /** Tokens of every kind. */
-export const tokensOf = (usage: Tokens | TokenUsage): number =>
-  counters.reduce((sum, [, name]) => sum + countOf(usage, name), 0)
+export const tokensOf = (usage: TokenUsage): number => counters.reduce((sum, [, name]) => sum + countOf(usage, name), 0)
 
 const isZero = (usage: TokenUsage) => counters.every(([, name]) => countOf(usage, name) === 0)
 
@@ -77,7 +76,7 @@ interface Growth {
 }
 
 const growthOf = (now: Figures, before: Figures): Growth => {
-  const tokens: { -readonly [Name in keyof Tokens]: Tokens[Name] } = {}
+  const tokens: Tokens = {}
   const costUsd = now.costUsd === undefined || before.costUsd === undefined
     ? undefined
     : cents(now.costUsd - before.costUsd)
