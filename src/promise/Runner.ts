@@ -42,6 +42,25 @@ const aborted = (signal: AbortSignal) =>
     return Effect.sync(() => signal.removeEventListener("abort", abort))
   })
 
+/**
+ * A stream as an async iterable, which can be asked for the next elements before it has answered, as a generator. Effect's
+ * loses elements of a chunk then.
+ */
+export const iterableOf = <A, E, R>(stream: Stream.Stream<A, E, R>, context: Context.Context<R>): AsyncIterable<A> => ({
+  [Symbol.asyncIterator]: () => {
+    const iterator = Stream.toAsyncIterableWith(stream, context)[Symbol.asyncIterator]()
+    let last: Promise<unknown> = Promise.resolve()
+    return {
+      ...iterator,
+      next: () => {
+        const next = last.then(() => iterator.next(), () => iterator.next())
+        last = next
+        return next
+      }
+    }
+  }
+})
+
 /** Makes a runner of a runtime, whose calls end when a signal aborts. */
 export const make = <R, ER>(
   runtime: ManagedRuntime.ManagedRuntime<R, ER>,
@@ -71,12 +90,12 @@ export const make = <R, ER>(
             )
         ),
     iterable: (stream) =>
-      Stream.suspend(() =>
-        // What has aborted before sends nothing.
-        signal.aborted ? Stream.fail(signal.reason) : Stream.interruptWhen(stream, aborted(signal))
-      ).pipe(
-        Stream.updateService(RequestOptions, set),
-        Stream.toAsyncIterableWith(context)
+      iterableOf(
+        Stream.suspend(() =>
+          // What has aborted before sends nothing.
+          signal.aborted ? Stream.fail(signal.reason) : Stream.interruptWhen(stream, aborted(signal))
+        ).pipe(Stream.updateService(RequestOptions, set)),
+        context
       ),
     close: Effect.runPromiseWith(context),
     with: ({ signal: further, ...more }) =>

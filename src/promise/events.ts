@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import * as TurnStream from "../functions/TurnStream.ts"
 import type { Turn } from "../schema/Turn.ts"
+import { iterableOf } from "./Runner.ts"
 import { callback } from "./uploads.ts"
 
 const streamOf = (events: AsyncIterable<TurnStream.TurnEvent>) => Stream.fromAsyncIterable(events, (error) => error)
@@ -13,7 +14,7 @@ const streamOf = (events: AsyncIterable<TurnStream.TurnEvent>) => Stream.fromAsy
  * twice, and without what subagents write.
  */
 export const textDeltas = (events: AsyncIterable<TurnStream.TurnEvent>): AsyncIterable<string> =>
-  Stream.toAsyncIterableWith(TurnStream.textDeltas(streamOf(events)), Context.empty())
+  iterableOf(TurnStream.textDeltas(streamOf(events)), Context.empty())
 
 /** Reads a turn until it ends and folds it into one value; `onText` is called, and awaited, with each piece of text meanwhile. */
 export const toTurn = (

@@ -151,6 +151,32 @@ describe("with", () => {
     assert.isString(await session.fence())
   })
 
+  it("a stream that is asked for more before it has answered loses nothing", async () => {
+    await using ash = await connect(embedded())
+    await using session = await ash.sessions.open({ agent: "echo" })
+    const options = { includePartialMessages: true }
+    const streams: ReadonlyArray<() => AsyncIterable<unknown>> = [
+      () => session.stream("Hello"),
+      () => session.stream("Hello", options),
+      () => textDeltas(session.stream("Hello", options)),
+      () => session.turns(["One", "Two"])
+    ]
+    for (const stream of streams) {
+      let expected = 0
+      for await (const _ of stream()) expected += 1
+      const iterator = stream()[Symbol.asyncIterator]()
+      const results = await Promise.all(Array.from({ length: expected + 2 }, () => iterator.next()))
+      assert.lengthOf(results.filter(({ done }) => done !== true), expected)
+      assert.deepStrictEqual(
+        results.slice(expected),
+        Array.from({ length: 2 }, () => ({ done: true, value: undefined }))
+      )
+    }
+    const iterator = ash.sessions.attach("none").stream("Hello")[Symbol.asyncIterator]()
+    const ends = await Promise.allSettled([iterator.next(), iterator.next(), iterator.next()])
+    assert.deepStrictEqual(ends.map(({ status }) => status), ["rejected", "fulfilled", "fulfilled"])
+  })
+
   it("limits of calls are laid over those of the client", async () => {
     await using ash = await connect(embedded())
     await using session = await ash.sessions.open({ agent: "endless" })
