@@ -137,14 +137,6 @@ const express = (walk: Walk, field: string, check: Check, type: JsonSchema.Type 
 /** What dates are as JSON, which their own descriptions leave open. */
 const dates: ReadonlySet<unknown> = new Set(["effect/schema/Date", "effect/schema/DateTimeUtc"])
 
-/** Notes what stands behind a transformation. */
-const noteBehind = (walk: Walk, field: string, ast: SchemaAST.AST) => {
-  const words = textOf(ast.annotations, "description")
-  const dated = dates.has(idOf(ast.annotations)) ? ["as ISO 8601, such as 2026-01-31T12:00:00Z"] : []
-  walk.words.push(...[...words, ...dated].map((text) => ({ field, text })))
-  walk.behind.push(...(ast.checks ?? []).map((check) => ({ field, check })))
-}
-
 type Visit = (walk: Walk, field: string, ast: SchemaAST.AST) => void
 
 /** Visits a schema once on each way to it. */
@@ -159,12 +151,19 @@ const visitParts = (visit: Visit): Visit => (walk, field, ast) => {
   for (const [step, part] of partsOf(ast)) visit(walk, `${field}${step}`, part)
 }
 
-/** All that is behind a transformation, down to its parts. */
+const stagesOf = (ast: SchemaAST.AST) => [ast, ...(ast.encoding ?? []).map(({ to }) => to)]
+
+/** Notes what stands behind a transformation, down to its parts. */
+const noteBehind: Visit = (walk, field, ast) => {
+  const words = textOf(ast.annotations, "description")
+  const dated = dates.has(idOf(ast.annotations)) ? ["as ISO 8601, such as 2026-01-31T12:00:00Z"] : []
+  walk.words.push(...[...words, ...dated].map((text) => ({ field, text })))
+  walk.behind.push(...(ast.checks ?? []).map((check) => ({ field, check })))
+  visitParts(visitBehind)(walk, field, ast)
+}
+
 const visitBehind: Visit = once((walk, field, ast) => {
-  for (const stage of [ast, ...(ast.encoding ?? []).map(({ to }) => to)]) {
-    noteBehind(walk, field, stage)
-    visitParts(visitBehind)(walk, field, stage)
-  }
+  for (const stage of stagesOf(ast)) noteBehind(walk, field, stage)
 })
 
 /** What a declared type is as JSON that has no form of its own. */
@@ -184,14 +183,10 @@ const whyNot = (ast: SchemaAST.AST): string | undefined => {
 const visit: Visit = once((walk, field, ast) => {
   const why = whyNot(ast)
   if (why !== undefined) walk.refusals.push({ field, text: why })
-  const stages = [ast, ...(ast.encoding ?? []).map(({ to }) => to)]
-  const [json = ast, ...behind] = stages.toReversed()
+  const [json = ast, ...behind] = stagesOf(ast).toReversed()
   if (json !== ast) {
     visit(walk, field, json)
-    for (const stage of behind) {
-      noteBehind(walk, field, stage)
-      visitParts(visitBehind)(walk, field, stage)
-    }
+    for (const stage of behind) noteBehind(walk, field, stage)
     return
   }
   for (const check of ast.checks ?? []) {
@@ -229,25 +224,22 @@ const visitKeys: Visit = once((walk, field, ast) => {
   visitParts(visitKeys)(walk, field, ast)
 })
 
-const begin = (): Walk => ({
-  above: new Set(),
-  names: new Set(),
-  words: [],
-  refusals: [],
-  expressed: new Set(),
-  behind: []
-})
-
 /** What a schema demands of an answer. */
 export const demandsOf = (schema: Schema.Constraint): Demands => {
-  const keys = begin()
-  visitKeys(keys, "schema", schema.ast)
-  const walk = begin()
-  if (keys.refusals.length === 0) {
+  const walk: Walk = {
+    above: new Set(),
+    names: new Set(),
+    words: [],
+    refusals: [],
+    expressed: new Set(),
+    behind: []
+  }
+  visitKeys(walk, "schema", schema.ast)
+  if (walk.refusals.length === 0) {
     visit(walk, "schema", Schema.toCodecJson(schema).ast)
     for (const { check, field } of walk.behind) tell(walk, field, check)
   }
   const isFirst = ({ field, text }: Remark, index: number) =>
     walk.words.findIndex((other) => other.field === field && other.text === text) === index
-  return { names: keys.names, words: walk.words.filter(isFirst), refusal: [...keys.refusals, ...walk.refusals][0] }
+  return { names: walk.names, words: walk.words.filter(isFirst), refusal: walk.refusals[0] }
 }
