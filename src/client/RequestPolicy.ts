@@ -5,7 +5,7 @@
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
+import { constTrue, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -111,8 +111,6 @@ const makeSettings = (layerOptions: RequestOptionsInput) => {
 
 const nothingHappened = (error: AshError) => error.nothingHappened
 
-const always = () => true
-
 /** What bounds an attempt of an operation, and whether it may be sent again, as far as what it does is concerned. */
 const boundsOf = (
   { startsTurn, timeLimit }: Operation,
@@ -123,7 +121,7 @@ const boundsOf = (
   repetition === "repeats" && startsTurn
     ? { isHarmless: startedNothing, timeout: turn.headers, timer: "headers" }
     : {
-      isHarmless: repetition === "repeats" ? nothingHappened : always,
+      isHarmless: repetition === "repeats" ? nothingHappened : constTrue,
       timeout: fixed ?? timeout ?? timeLimit,
       timer: "attempt"
     }

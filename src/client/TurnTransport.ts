@@ -25,7 +25,7 @@ import type { TurnEvent } from "../internal/turn/turnFold.ts"
 import type { TurnLimits } from "../internal/turn/turnLimits.ts"
 import { readTurn } from "../internal/turn/turnReader.ts"
 import { timedOut } from "../internal/turn/turnTimers.ts"
-import { AshError, type AshErrorReason } from "../schema/AshError.ts"
+import { AshError } from "../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../schema/Message.ts"
 import { objectionsToFormat } from "../schema/outputSchema.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
@@ -55,8 +55,6 @@ interface Parts {
 
 /** The id of no session: servers give random ids. */
 const noSession = "00000000-0000-0000-0000-000000000000"
-
-const refused = ({ operation }: TurnRequest, reason: AshErrorReason) => new AshError({ operation, reason })
 
 /** Warns of an `outputFormat` that servers ignore, as they do it silently. */
 const warnOfOutputFormat = ({ operation, options: { outputFormat } }: TurnRequest) => {
@@ -102,7 +100,7 @@ const send = Effect.fnUntraced(function*(
     form === "AsGiven"
       ? Effect.succeed(asGiven)
       : Effect.flatMap(
-        Effect.mapError(Effect.fromResult(toForm(content, form)), (reason) => refused(request, reason)),
+        Effect.mapError(Effect.fromResult(toForm(content, form)), (reason) => new AshError({ operation, reason })),
         prepare
       )
   const { turn: limits } = settings

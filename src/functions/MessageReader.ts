@@ -2,12 +2,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { blocksOf } from "../internal/turn/agentText.ts"
-import {
-  type ClaudeMessage,
-  claudeMessageFromJson,
-  type MessageBlock,
-  type PartialMessage
-} from "../schema/ClaudeMessage.ts"
+import { type ClaudeMessage, claudeMessageFromJson, type MessageBlock } from "../schema/ClaudeMessage.ts"
 import type { StoredContent } from "../schema/Message.ts"
 import { textsOf } from "../schema/promptText.ts"
 import type { PartialEvent } from "../schema/StreamEvent.ts"
@@ -47,10 +42,7 @@ const decodeTextDelta = Schema.decodeUnknownOption(Schema.Struct({
 
 /** The piece of text in a `Partial` message; none where it is another message, or a piece of something else. */
 export const textDeltaOf = (message: ClaudeMessage): Option.Option<string> =>
-  isPartial(message) ? Option.map(decodeTextDelta(message.event), ({ delta }) => delta.text) : Option.none()
-
-const isPartial = (message: ClaudeMessage): message is PartialMessage & { readonly raw: Schema.Json } =>
-  message._tag === "Partial"
+  message._tag === "Partial" ? Option.map(decodeTextDelta(message.event), ({ delta }) => delta.text) : Option.none()
 
 const itemOf = (block: MessageBlock, raw: Schema.Json, index: number): DisplayItem => {
   switch (block._tag) {

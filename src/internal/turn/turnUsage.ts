@@ -37,8 +37,6 @@ const counters = [
 const hasTokens = ({ models }: Pick<Figures, "models">): boolean =>
   Object.values(models).some((model) => counters.some(([counter]) => Predicate.isNumber(model[counter])))
 
-const countsNoCost = ({ costUsd = 0 }: Figures): boolean => costUsd === 0
-
 type Tokens = { -readonly [Name in keyof TokenUsage]: number }
 
 /** The sums of those counters that a model has. */
@@ -146,7 +144,9 @@ export const usageOf = (result: ResultMessage, known: UsageBefore): TurnUsage & 
   })
   const counting = (found: UsageBefore["counts"]): UsageBefore => ({ last: now, counts: found })
   // Of a turn that used nothing some servers count nothing at all: what was known before stays known.
-  if (isZero(own) && isZero(total) && countsNoCost(now)) return answer(last === "unknown" ? "session" : "turn", known)
+  if (isZero(own) && isZero(total) && (now.costUsd ?? 0) === 0) {
+    return answer(last === "unknown" ? "session" : "turn", known)
+  }
   if (counts === "turn" || last === "none") return answer("turn", counting(counts))
   if (last === "unknown") {
     // Sums over several turns are more than what the main loop of the last one used.
