@@ -114,10 +114,13 @@ const checkDialect = Effect.flatMap(SqlClient.SqlClient, (sql) =>
     orElse: () => refuse("SqlClient", `runs need PostgreSQL or SQLite; the driver ${sql.driver} is of neither`)
   }))
 
-const checkPrefix = (prefix: string) =>
-  /^[a-z][a-z0-9_]{0,30}$/.test(prefix)
-    ? Effect.void
-    : refuse("prefix", "prefix must be 1 to 31 lower-case letters, digits or underscores, the first one a letter")
+/** Refuses a prefix or a database that cannot be used. */
+const checked = (prefix: string) =>
+  Layer.effectDiscard(
+    /^[a-z][a-z0-9_]{0,30}$/.test(prefix)
+      ? checkDialect
+      : refuse("prefix", "prefix must be 1 to 31 lower-case letters, digits or underscores, the first one a letter")
+  )
 
 /** Makes the tables of runs and of the engine, and brings them up to date: for a deployment that does so by itself. */
 export const layerMigrations = (
@@ -127,13 +130,11 @@ export const layerMigrations = (
     SqlMessageStorage.layerMigrations(engineOf(prefix)),
     SqlRunnerStorage.layerMigrations(engineOf(prefix)),
     SqlRunStore.layerMigrations(prefix)
-  ).pipe(Layer.provide(Layer.effectDiscard(Effect.andThen(checkPrefix(prefix), checkDialect))))
+  ).pipe(Layer.provide(checked(prefix)))
 
 /** The tables, where they are brought up to date before. */
-const migrated = ({ migrate = true, prefix }: Partial<ClusterName>) =>
-  migrate
-    ? layerMigrations({ prefix })
-    : Layer.effectDiscard(Effect.andThen(checkPrefix(prefix ?? defaultPrefix), checkDialect))
+const migrated = ({ migrate = true, prefix = defaultPrefix }: Partial<ClusterName>) =>
+  migrate ? layerMigrations({ prefix }) : checked(prefix)
 
 /** The tables of runs, whose cluster this is. */
 const ownStore = ({ cluster, prefix = defaultPrefix }: Pick<ClusterName, "cluster" | "prefix">) =>

@@ -9,30 +9,24 @@ import type { AshError } from "../schema/AshError.ts"
 
 const longestPause = Duration.seconds(30)
 
-/** How long there is patience from now on. */
-export interface Patience {
-  /** Waits before another attempt, or fails where the patience is over or does not help. */
-  readonly wait: (error: AshError) => Effect.Effect<void, AshError>
-}
+/** Waits before another attempt, or fails where the patience is over or does not help. */
+export type Patience = (error: AshError) => Effect.Effect<void, AshError>
 
 /** The patience of so long, which lasts longer between two attempts each time, and as long as the server asks for. */
 export const make = (patience: Duration.Duration): Effect.Effect<Patience> =>
   Effect.map(Clock.monotonicTimeNanos, (begun) => {
     let attempts = 0
-    return {
-      wait: (error) =>
-        Effect.gen(function*() {
-          const waited = (yield* Clock.monotonicTimeNanos) - begun
-          const asked = error.retryAfter ?? Duration.zero
-          if (!error.isRetryable || waited + Duration.toNanosUnsafe(asked) > Duration.toNanosUnsafe(patience)) {
-            return yield* error
-          }
-          attempts += 1
-          const pause = Duration.min(Duration.millis(500 * 2 ** Math.min(attempts, 10)), longestPause)
-          const spread = Duration.times(pause, 0.8 + 0.4 * (yield* Random.next))
-          yield* Effect.sleep(Duration.max(spread, asked))
-        })
-    }
+    return Effect.fnUntraced(function*(error) {
+      const waited = (yield* Clock.monotonicTimeNanos) - begun
+      const asked = error.retryAfter ?? Duration.zero
+      if (!error.isRetryable || waited + Duration.toNanosUnsafe(asked) > Duration.toNanosUnsafe(patience)) {
+        return yield* error
+      }
+      attempts += 1
+      const pause = Duration.min(Duration.millis(500 * 2 ** Math.min(attempts, 10)), longestPause)
+      const spread = Duration.times(pause, 0.8 + 0.4 * (yield* Random.next))
+      yield* Effect.sleep(Duration.max(spread, asked))
+    })
   })
 
 /** Makes attempts until one succeeds, the patience is over, or an attempt fails in a way that another would not mend. */
@@ -40,7 +34,7 @@ export const patiently = <A, R>(
   patience: Duration.Duration,
   attempt: Effect.Effect<A, AshError, R>
 ): Effect.Effect<A, AshError, R> =>
-  Effect.flatMap(make(patience), ({ wait }) => {
+  Effect.flatMap(make(patience), (wait) => {
     const again: Effect.Effect<A, AshError, R> = Effect.catch(attempt, (error) => Effect.andThen(wait(error), again))
     return again
   })

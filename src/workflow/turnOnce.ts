@@ -172,7 +172,7 @@ const lookAt = Effect.fnUntraced(function*(
     case "NotStarted":
       // Read before the server was asked: a message that was under way has arrived by now.
       if (!Duration.isGreaterThan(waited, Duration.times(settings.sendWindow, 2))) return yield* Effect.as(pause, doubt)
-      if (doubt !== undefined) return yield* Effect.as(patience.wait(doubt), undefined)
+      if (doubt !== undefined) return yield* Effect.as(patience(doubt), undefined)
       return yield* begin(services, turn, row)
     case "OutcomeUnknown":
       if (Duration.isLessThan(waited, settings.settleTime)) return yield* Effect.as(pause, doubt)
@@ -206,6 +206,6 @@ export const turnOnce = Effect.fnUntraced(function*(
     const attempt = row === undefined
       ? begin(services, turn)
       : lookAt(services, turn, row, { waited, doubt, patience })
-    doubt = yield* Effect.catch(attempt, (error) => Effect.as(patience.wait(error), doubt))
+    doubt = yield* Effect.catch(attempt, (error) => Effect.as(patience(error), doubt))
   }
 })

@@ -14,8 +14,6 @@ import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { mkdtempSync, rmSync } from "node:fs"
-import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { AshEmbedded } from "../../src/embedded.ts"
 import { AshError } from "../../src/schema/AshError.ts"
@@ -31,6 +29,7 @@ import * as Patience from "../../src/workflow/patience.ts"
 import { readClusterSettings, readRunSettings } from "../../src/workflow/RunnerSettings.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
 import * as SqlRunStore from "../../src/workflow/store/SqlRunStore.ts"
+import { folder } from "../support/shell.ts"
 import * as Sqlite from "../support/sqlite.ts"
 
 describe("settings of runners", () => {
@@ -207,10 +206,6 @@ describe("patience", () => {
 })
 
 describe("one machine with a database of its own", () => {
-  const folder = Effect.acquireRelease(
-    Effect.sync(() => mkdtempSync(join(tmpdir(), "effect-ash-runs-"))),
-    (folder) => Effect.sync(() => rmSync(folder, { recursive: true, force: true }))
-  )
   const single = (file: string, cluster: string) =>
     AshWorkflow.layerSingle({ cluster, cancelInterval: 20 }).pipe(
       Layer.provideMerge(Sqlite.layer(file)),

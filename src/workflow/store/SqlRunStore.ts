@@ -41,9 +41,10 @@ type Service = RunStore["Service"]
 const columnsOf = (patch: RunPatch): Record<string, unknown> =>
   Object.fromEntries(Object.entries(patch).map(([field, value]) => [String.camelToSnake(field), value]))
 
-const findingRuns = ({ sql, tables }: Parts) => {
-  const find = (where: Fragment) =>
-    Effect.map(sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ${where}`, (rows) => rows.map(runOf)[0])
+const findingRuns = ({ now, sql, tables }: Parts) => {
+  const select = (where: Fragment) =>
+    Effect.map(sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ${where}`, (rows) => rows.map(runOf))
+  const find = (where: Fragment) => Effect.map(select(where), ([run]) => run)
   return {
     findRun: (id: string) => find(sql`id = ${id}`),
     findWaiting: (token: string) => find(sql`token = ${token} AND ended_at IS NULL`),
@@ -56,12 +57,14 @@ const findingRuns = ({ sql, tables }: Parts) => {
           sql`(created_at, id) < (SELECT created_at, id FROM ${sql(tables.runs)} WHERE id = ${before})`
         ])
       ]
-      return Effect.map(
-        sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ${sql.and(wanted)}
-          ORDER BY created_at DESC, id DESC LIMIT ${limit}`,
-        (rows) => rows.map(runOf)
-      )
+      return select(sql`${sql.and(wanted)} ORDER BY created_at DESC, id DESC LIMIT ${limit}`)
     },
+    endedRuns: (age: number, limit: number) =>
+      select(
+        sql`ended_at IS NOT NULL AND ended_at <= ${now} - ${age}
+          AND id NOT IN (SELECT run_id FROM ${sql(tables.sessions)} WHERE is_ended = 0)
+          ORDER BY ended_at LIMIT ${limit}`
+      ),
     cancelled: (ids: ReadonlyArray<string>) =>
       ids.length === 0 ? Effect.succeed([]) : Effect.map(
         sql<{ readonly id: string }>`SELECT id FROM ${sql(tables.runs)}
@@ -74,6 +77,9 @@ const findingRuns = ({ sql, tables }: Parts) => {
 const changingRuns = (parts: Parts) => {
   const { now, sql, tables } = parts
   const { findRun, findWaiting } = findingRuns(parts)
+  /** Changes runs, as long as they have not ended. */
+  const change = (set: Fragment, where: Fragment) =>
+    Effect.asVoid(sql`UPDATE ${sql(tables.runs)} SET ${set}, updated_at = ${now} WHERE ended_at IS NULL AND ${where}`)
   const insertRun: Service["insertRun"] = ({ agent, executionId, id, payloadHash }) =>
     sql<{ readonly id: string }>`INSERT INTO ${sql(tables.runs)}
       (id, execution_id, payload_hash, agent, state, step, generation, attempts, cost_usd, created_at, updated_at)
@@ -90,29 +96,22 @@ const changingRuns = (parts: Parts) => {
         return rows.map(runOf)[0] ?? (yield* Effect.die(`the run ${run.id} was deleted while it began`))
       }),
     updateRun: ({ generation, runId, step }: RunPosition, patch: RunPatch) =>
-      sql`UPDATE ${sql(tables.runs)} SET ${sql.update(columnsOf(patch))}, updated_at = ${now}
-        WHERE id = ${runId} AND ended_at IS NULL AND (generation < ${generation} OR (generation = ${generation}
-          AND ${step === undefined ? sql`session_id IS NULL` : sql`step <= ${step}`}))`.pipe(Effect.asVoid),
-    resetAttempts: (id: string) =>
-      sql`UPDATE ${sql(tables.runs)} SET attempts = 0, updated_at = ${now}
-        WHERE id = ${id} AND ended_at IS NULL`.pipe(Effect.asVoid),
+      change(
+        sql`${sql.update(columnsOf(patch))}`,
+        sql`id = ${runId} AND (generation < ${generation} OR (generation = ${generation}
+          AND ${step === undefined ? sql`session_id IS NULL` : sql`step <= ${step}`}))`
+      ),
+    resetAttempts: (id: string) => change(sql`attempts = 0`, sql`id = ${id}`),
     endRun: (id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) =>
-      sql`UPDATE ${sql(tables.runs)}
-        SET state = ${state}, failure = ${failure}, token = NULL, waits_for = NULL, ended_at = ${now}, updated_at = ${now}
-        WHERE id = ${id} AND ended_at IS NULL
-          AND ${state === "cancelled" ? sql`1 = 1` : sql`cancelled_at IS NULL`}`.pipe(Effect.andThen(findRun(id))),
+      change(
+        sql`state = ${state}, failure = ${failure}, token = NULL, waits_for = NULL, ended_at = ${now}`,
+        sql`id = ${id} AND ${state === "cancelled" ? sql`1 = 1` : sql`cancelled_at IS NULL`}`
+      ).pipe(Effect.andThen(findRun(id))),
     cancelRun: (id: string) =>
-      sql`UPDATE ${sql(tables.runs)} SET cancelled_at = ${now}, updated_at = ${now}
-        WHERE id = ${id} AND ended_at IS NULL AND cancelled_at IS NULL`.pipe(Effect.andThen(findRun(id))),
+      Effect.andThen(change(sql`cancelled_at = ${now}`, sql`id = ${id} AND cancelled_at IS NULL`), findRun(id)),
     decide: (token: string, decision: "approved" | "rejected") =>
-      sql`UPDATE ${sql(tables.runs)} SET decision = ${decision}, updated_at = ${now}
-        WHERE token = ${token} AND ended_at IS NULL AND decision IS NULL`.pipe(Effect.andThen(findWaiting(token))),
-    endedRuns: (age: number, limit: number) =>
-      Effect.map(
-        sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ended_at IS NOT NULL AND ended_at <= ${now} - ${age}
-          AND id NOT IN (SELECT run_id FROM ${sql(tables.sessions)} WHERE is_ended = 0)
-          ORDER BY ended_at LIMIT ${limit}`,
-        (rows) => rows.map(runOf)
+      change(sql`decision = ${decision}`, sql`token = ${token} AND decision IS NULL`).pipe(
+        Effect.andThen(findWaiting(token))
       ),
     deleteRun: (id: string) =>
       sql`DELETE FROM ${sql(tables.turns)} WHERE run_id = ${id}`.pipe(
