@@ -15,7 +15,6 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import * as SchemaGetter from "effect/SchemaGetter"
 import * as Stream from "effect/Stream"
 import { type Exchange, OnExchange } from "../embedded/EmbeddedServer.ts"
 import * as AshEmbedded from "../layers/AshEmbedded.ts"
@@ -30,13 +29,7 @@ const refuse = (message: string) => Effect.fail(new CommandError({ message }))
 const lineOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).trim().replace(/\s*[\r\n][^]*/, "")
 
-const OnOff = Schema.Literals(["true", "false"]).pipe(
-  Schema.decodeTo(Schema.Boolean, {
-    decode: SchemaGetter.transform((text) => text === "true"),
-    encode: SchemaGetter.transform((isOn) => isOn ? "true" : "false")
-  }),
-  Schema.optionalKey
-)
+const OnOff = Schema.optionalKey(Schema.Literals(["true", "false"]).transform([true, false]))
 
 /** The quirks that `--quirks` sets. */
 export const QuirkValues = Schema.Struct({
