@@ -12,6 +12,7 @@ import * as SessionStarts from "../sandbox/SessionStarts.ts"
 import type { PageOptions } from "../store/History.ts"
 import { Resumptions } from "../store/Resumptions.ts"
 import { type SessionRow, Store } from "../store/Store.ts"
+import * as Bodies from "../wire/Bodies.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
 
@@ -166,10 +167,7 @@ const move = Effect.fnUntraced(function*({ session }: SessionRow, status: Sessio
   return { session: { ...session, status } }
 })
 
-// Looser than the schema of clients: an empty command reaches the server.
-const decodeExec = Schema.decodeUnknownEffect(
-  Schema.Struct({ command: Schema.String, timeout: Schema.optionalKey(Schema.Int) })
-)
+const execBody = Bodies.accepted(Schema.Struct({ command: Schema.String, timeout: Schema.optionalKey(Schema.Int) }))
 
 /** Milliseconds that a command may run. */
 const defaultTimeout = 30_000
@@ -178,7 +176,7 @@ const exec = Effect.fnUntraced(function*(id: string, request: HttpServerRequest)
   const { quirks } = yield* Settings
   const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const { command, timeout = defaultTimeout } = yield* Effect.orDie(Effect.flatMap(request.json, decodeExec))
+  const { command, timeout = defaultTimeout } = yield* execBody(request)
   const { session } = yield* store.session(id)
   if (session.status !== "active") return yield* Errors.badRequest(`Session is ${session.status}`)
   const sandbox = yield* sandboxes.find(session.sandboxId)

@@ -22,23 +22,21 @@ export interface Route {
   readonly refusesFilePath?: boolean
 }
 
+/** An object of fields, of which some must be there. */
+const fields = (properties: Readonly<Record<string, Rule>>, required: ReadonlyArray<string> = []): Fields => ({
+  type: "object",
+  properties,
+  required
+})
+
 const text = (maxLength?: number): Typed => maxLength === undefined ? { type: "string" } : { type: "string", maxLength }
 const texts: Typed = { type: "array", items: { type: "string" } }
 const textMap: Rule = { type: "object", others: { type: "string" } }
 const object: Rule = { type: "object" }
-const page = (more: Readonly<Record<string, Rule>> = {}): Fields => ({
-  type: "object",
-  properties: {
-    limit: { type: "integer", minimum: 1, maximum: 1000 },
-    after: { type: "integer", minimum: 0 },
-    ...more
-  }
-})
+const page = (more: Readonly<Record<string, Rule>> = {}): Fields =>
+  fields({ limit: { type: "integer", minimum: 1, maximum: 1000 }, after: { type: "integer", minimum: 0 }, ...more })
 
-const files: Rule = {
-  type: "array",
-  items: { type: "object", properties: { path: text(), content: text() }, required: ["path", "content"] }
-}
+const files: Rule = { type: "array", items: fields({ path: text(), content: text() }, ["path", "content"]) }
 
 const querySettings: Readonly<Record<string, Rule>> = {
   model: text(100),
@@ -49,68 +47,42 @@ const querySettings: Readonly<Record<string, Rule>> = {
   initialAgent: text()
 }
 
-const createAgent: Rule = {
-  type: "object",
-  properties: {
-    name: { type: "string", minLength: 1, maxLength: 255, pattern: "^[a-zA-Z0-9_-]+$" },
-    path: text(4096),
-    systemPrompt: text(1_000_000),
-    files,
-    env: textMap
-  },
-  required: ["name"]
-}
+const createAgent: Rule = fields({
+  name: { type: "string", minLength: 1, maxLength: 255, pattern: "^[a-zA-Z0-9_-]+$" },
+  path: text(4096),
+  systemPrompt: text(1_000_000),
+  files,
+  env: textMap
+}, ["name"])
 
-const createSession: Rule = {
-  type: "object",
-  properties: {
-    agent: { type: "string", minLength: 1, maxLength: 255 },
-    credentialId: text(255),
-    extraEnv: textMap,
-    mcpServers: {
-      type: "object",
-      others: { type: "object", properties: { url: text(), command: text(), args: texts, env: textMap } }
-    },
-    systemPrompt: text(1_000_000),
-    permissionMode: { type: "string", enum: ["bypassPermissions", "permissionsByAgent", "default"] },
-    ...querySettings
-  },
-  required: ["agent"]
-}
+const createSession: Rule = fields({
+  agent: { type: "string", minLength: 1, maxLength: 255 },
+  credentialId: text(255),
+  extraEnv: textMap,
+  mcpServers: { type: "object", others: fields({ url: text(), command: text(), args: texts, env: textMap }) },
+  systemPrompt: text(1_000_000),
+  permissionMode: { type: "string", enum: ["bypassPermissions", "permissionsByAgent", "default"] },
+  ...querySettings
+}, ["agent"])
 
-const exec: Rule = {
-  type: "object",
-  properties: { command: text(), timeout: { type: "integer", minimum: 1, maximum: 300_000 } },
-  required: ["command"]
-}
+const exec: Rule = fields({ command: text(), timeout: { type: "integer", minimum: 1, maximum: 300_000 } }, ["command"])
 
-const sendMessage = (quirk: Quirks["content"]): Rule => ({
-  type: "object",
-  properties: {
+const sendMessage = (quirk: Quirks["content"]): Rule =>
+  fields({
     content: contentOf(quirk),
     includePartialMessages: { type: "boolean" },
     model: text(100),
     maxTurns: { type: "integer", minimum: 1 },
     maxBudgetUsd: { type: "number", minimum: 0 },
     effort: { type: "string", enum: ["low", "medium", "high", "max"] },
-    thinking: {
-      type: "object",
-      properties: { type: text(), budgetTokens: { type: "integer" } },
-      required: ["type"]
-    },
-    outputFormat: { type: "object", properties: { type: text(), schema: object }, required: ["type", "schema"] }
-  },
-  required: ["content"]
-})
+    thinking: fields({ type: text(), budgetTokens: { type: "integer" } }, ["type"]),
+    outputFormat: fields({ type: text(), schema: object }, ["type", "schema"])
+  }, ["content"])
 
 const blocks: Typed = {
   type: "array",
   maxItems: 20,
-  items: {
-    type: "object",
-    properties: { type: { type: "string", enum: ["text", "image", "document"] } },
-    required: ["type"]
-  }
+  items: fields({ type: { type: "string", enum: ["text", "image", "document"] } }, ["type"])
 }
 
 const contentOf = (quirk: Quirks["content"]): Rule => {
@@ -143,21 +115,18 @@ const caseFields: Readonly<Record<string, Rule>> = {
   referenceAnswer: nullable(text()),
   category: nullable(text()),
   tags: nullable(texts),
-  chatHistory: nullable({
-    type: "array",
-    items: { type: "object", properties: { role: text(), content: text() }, required: ["role", "content"] }
-  }),
+  chatHistory: nullable({ type: "array", items: fields({ role: text(), content: text() }, ["role", "content"]) }),
   isActive: { type: "boolean" }
 }
 
-const newCase: Rule = { type: "object", properties: caseFields, required: ["question"] }
+const newCase: Rule = fields(caseFields, ["question"])
 
 const scoreFields: Readonly<Record<string, Rule>> = {
   humanScore: { type: "number", minimum: 1, maximum: 5 },
   humanNotes: text(10_000)
 }
 
-const fileFormat: Fields = { type: "object", properties: { format: { type: "string", enum: ["json", "raw"] } } }
+const fileFormat: Fields = fields({ format: { type: "string", enum: ["json", "raw"] } })
 
 const usageFilter: Readonly<Record<string, Rule>> = { sessionId: uuid, agentName: text(), after: time, before: time }
 
@@ -168,90 +137,69 @@ type Entries = ReadonlyArray<readonly [route: string, Route]>
 
 const agentRoutes: Entries = [
   ["POST /api/agents", { body: createAgent, declaresBadRequest: true }],
-  ["PATCH /api/agents/:name", { body: { type: "object", properties: { env: textMap, config: object } } }],
+  ["PATCH /api/agents/:name", { body: fields({ env: textMap, config: object }) }],
   ["PATCH /api/agents/:name/config", { body: object }],
   ["GET /api/agents/:name/files/:path", { query: fileFormat, refusesFilePath: true }],
-  ["POST /api/agents/:name/files", { body: { type: "object", properties: { files }, required: ["files"] } }]
+  ["POST /api/agents/:name/files", { body: fields({ files }, ["files"]) }]
 ]
 
 const versionRoutes: Entries = [
   ["POST /api/agents/:name/versions", {
-    body: {
-      type: "object",
-      properties: { ...versionFields, cloneFrom: { type: "either", rules: [{ type: "integer" }, text()] } }
-    },
+    body: fields({ ...versionFields, cloneFrom: { type: "either", rules: [{ type: "integer" }, text()] } }),
     declaresBadRequest: true
   }],
-  ["PATCH /api/agents/:name/versions/:versionNumber", { body: { type: "object", properties: versionFields } }]
+  ["PATCH /api/agents/:name/versions/:versionNumber", { body: fields(versionFields) }]
 ]
 
 const evalRoutes: Entries = [
   ["GET /api/agents/:name/eval-cases", {
-    query: {
-      type: "object",
-      properties: { category: text(), isActive: { type: "string", enum: ["true", "false"] } }
-    }
+    query: fields({ category: text(), isActive: { type: "string", enum: ["true", "false"] } })
   }],
   ["POST /api/agents/:name/eval-cases", { body: newCase }],
   ["POST /api/agents/:name/eval-cases/import", {
-    body: { type: "object", properties: { cases: { type: "array", items: newCase } }, required: ["cases"] }
+    body: fields({ cases: { type: "array", items: newCase } }, ["cases"])
   }],
-  ["PATCH /api/agents/:name/eval-cases/:id", { body: { type: "object", properties: caseFields } }],
+  ["PATCH /api/agents/:name/eval-cases/:id", { body: fields(caseFields) }],
   ["POST /api/agents/:name/eval-runs", {
-    body: { type: "object", properties: { versionNumber: { type: "integer" }, categories: texts, tags: texts } }
+    body: fields({ versionNumber: { type: "integer" }, categories: texts, tags: texts })
   }],
-  ["GET /api/agents/:name/eval-runs/compare", {
-    query: { type: "object", properties: { runA: uuid, runB: uuid }, required: ["runA", "runB"] }
-  }],
+  ["GET /api/agents/:name/eval-runs/compare", { query: fields({ runA: uuid, runB: uuid }, ["runA", "runB"]) }],
   ["POST /api/agents/:name/eval-runs/:id/score", {
-    body: { type: "object", properties: { resultId: uuid, ...scoreFields } },
+    body: fields({ resultId: uuid, ...scoreFields }),
     declaresBadRequest: true
   }],
-  ["PATCH /api/agents/:name/eval-results/:id", { body: { type: "object", properties: scoreFields } }]
+  ["PATCH /api/agents/:name/eval-results/:id", { body: fields(scoreFields) }]
 ]
 
 const sessionRoutes: Entries = [
   ["POST /api/sessions", { body: createSession, declaresBadRequest: true }],
-  ["GET /api/sessions", { query: { type: "object", properties: { agent: text() } } }],
-  ["PATCH /api/sessions/:id/config", { body: { type: "object", properties: querySettings } }],
+  ["GET /api/sessions", { query: fields({ agent: text() }) }],
+  ["PATCH /api/sessions/:id/config", { body: fields(querySettings) }],
   ["POST /api/sessions/:id/pause", { declaresBadRequest: true }],
   ["POST /api/sessions/:id/stop", { declaresBadRequest: true }],
   ["POST /api/sessions/:id/exec", { body: exec, declaresBadRequest: true }],
   ["GET /api/sessions/:id/events", { query: page({ type: text() }) }],
-  ["GET /api/sessions/:id/logs", {
-    query: { type: "object", properties: { after: { type: "integer", minimum: -1 } } }
-  }],
+  ["GET /api/sessions/:id/logs", { query: fields({ after: { type: "integer", minimum: -1 } }) }],
   ["GET /api/sessions/:id/messages", { query: page() }]
 ]
 
 const sessionFileRoutes: Entries = [
   ["GET /api/sessions/:id/files", {
-    query: { type: "object", properties: { includeHidden: { type: "string", enum: ["true", "false"] } } }
+    query: fields({ includeHidden: { type: "string", enum: ["true", "false"] } })
   }],
   ["GET /api/sessions/:id/files/:path", { query: fileFormat, refusesFilePath: true }],
   ["POST /api/sessions/:id/files", {
-    body: {
-      type: "object",
-      properties: { files: { ...files, minItems: 1, maxItems: 500 }, targetPath: text() },
-      required: ["files"]
-    }
+    body: fields({ files: { ...files, minItems: 1, maxItems: 500 }, targetPath: text() }, ["files"])
   }],
   ["DELETE /api/sessions/:id/files/:path", { refusesFilePath: true }],
-  ["POST /api/sessions/:id/workspace", {
-    body: { type: "object", properties: { bundle: text() }, required: ["bundle"] },
-    declaresBadRequest: true
-  }],
+  ["POST /api/sessions/:id/workspace", { body: fields({ bundle: text() }, ["bundle"]), declaresBadRequest: true }],
   ["POST /api/sessions/:id/attachments", {
-    body: {
-      type: "object",
-      properties: {
-        filename: { type: "string", minLength: 1 },
-        mimeType: text(),
-        content: text(),
-        messageId: uuid
-      },
-      required: ["filename", "content"]
-    },
+    body: fields({
+      filename: { type: "string", minLength: 1 },
+      mimeType: text(),
+      content: text(),
+      messageId: uuid
+    }, ["filename", "content"]),
     declaresBadRequest: true,
     declaresTooLarge: true
   }]
@@ -259,58 +207,42 @@ const sessionFileRoutes: Entries = [
 
 const keyRoutes: Entries = [
   ["POST /api/credentials", {
-    body: {
-      type: "object",
-      properties: {
-        type: { type: "string", enum: ["anthropic", "openai", "bedrock", "custom"] },
-        key: { type: "string", minLength: 1 },
-        label: text()
-      },
-      required: ["type", "key"]
-    },
+    body: fields({
+      type: { type: "string", enum: ["anthropic", "openai", "bedrock", "custom"] },
+      key: { type: "string", minLength: 1 },
+      label: text()
+    }, ["type", "key"]),
     declaresBadRequest: true
   }],
   ["DELETE /api/credentials/:id", { isPlainId: true }],
-  ["POST /api/api-keys", { body: { type: "object", properties: { label: text() } }, isBodyOptional: true }],
+  ["POST /api/api-keys", { body: fields({ label: text() }), isBodyOptional: true }],
   ["DELETE /api/api-keys/:id", { isPlainId: true }]
 ]
 
 const queueRoutes: Entries = [
   ["POST /api/queue", {
-    body: {
-      type: "object",
-      properties: {
-        agentName: text(),
-        prompt: { type: "string", minLength: 1 },
-        sessionId: uuid,
-        priority: atLeastZero,
-        maxRetries: atLeastZero
-      },
-      required: ["agentName", "prompt"]
-    },
+    body: fields({
+      agentName: text(),
+      prompt: { type: "string", minLength: 1 },
+      sessionId: uuid,
+      priority: atLeastZero,
+      maxRetries: atLeastZero
+    }, ["agentName", "prompt"]),
     declaresBadRequest: true
   }],
   ["GET /api/queue", {
-    query: {
-      type: "object",
-      properties: {
-        status: { type: "string", enum: statuses },
-        limit: { type: "integer", minimum: 1, maximum: 500 }
-      }
-    }
+    query: fields({
+      status: { type: "string", enum: statuses },
+      limit: { type: "integer", minimum: 1, maximum: 500 }
+    })
   }],
   ["DELETE /api/queue/:id", { declaresBadRequest: true }]
 ]
 
 const usageRoutes: Entries = [
-  ["GET /api/usage", {
-    query: {
-      type: "object",
-      properties: { ...usageFilter, limit: { type: "integer", minimum: 1, maximum: 1000 } }
-    }
-  }],
-  ["GET /api/usage/stats", { query: { type: "object", properties: usageFilter } }],
-  ["GET /api/analytics", { query: { type: "object", properties: { after: time, before: time } } }]
+  ["GET /api/usage", { query: fields({ ...usageFilter, limit: { type: "integer", minimum: 1, maximum: 1000 } }) }],
+  ["GET /api/usage/stats", { query: fields(usageFilter) }],
+  ["GET /api/analytics", { query: fields({ after: time, before: time }) }]
 ]
 
 /** The routes, by method and path. */

@@ -1,15 +1,11 @@
 /** The sandboxes of the embedded server, put together from their parts: pool, folders, snapshots, ends and starts. */
 import * as Context from "effect/Context"
-import type * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
-import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import type { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import type { SandboxLogEntry } from "../../schema/Session.ts"
 import { Settings } from "../EmbeddedOptions.ts"
-import type { Store } from "../store/Store.ts"
 import { DataFolder } from "./DataFolder.ts"
 import type { Sandbox } from "./Sandbox.ts"
 import * as SandboxEnds from "./SandboxEnds.ts"
@@ -34,17 +30,7 @@ export class Sandboxes extends Context.Service<
     readonly stats: Effect.Effect<SandboxPool.SandboxStats>
   }
 >()("effect-ash/embedded/sandbox/Sandboxes") {
-  static readonly layer: Layer.Layer<
-    Sandboxes,
-    never,
-    | Settings
-    | Store
-    | DataFolder
-    | FileSystem.FileSystem
-    | Path.Path
-    | SecureRandom.SecureRandom
-    | ChildProcessSpawner
-  > = Layer.effect(
+  static readonly layer = Layer.effect(
     Sandboxes,
     Effect.gen(function*() {
       const { maxSandboxes } = yield* Settings
