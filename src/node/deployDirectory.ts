@@ -14,7 +14,7 @@ import {
   type FolderOptions,
   readFolder,
   refuse,
-  refuseUnreadable,
+  refuseAs,
   textOf
 } from "../internal/files/folder.ts"
 import { leftOut } from "../internal/files/leftOut.ts"
@@ -78,7 +78,8 @@ export const deployDirectory: (
       if (entry.kind === "folder") yield* leftOut(entry.path, "nothing in it is sent, and agents have no empty folders")
     }
     let env: Record<string, string> = {}
-    for (const file of environmentFiles.flatMap((name) => found.filter((file) => file.path === name))) {
+    for (const file of found) {
+      if (!environmentFiles.includes(file.path)) continue
       env = { ...env, ...Record.filter(parseEnv(yield* textOf(operation, file)), Predicate.isNotUndefined) }
     }
     const [first = [], ...others] = [
@@ -90,12 +91,12 @@ export const deployDirectory: (
     for (const batch of others) yield* agents.writeFiles(name, yield* load(batch))
     return agent
   },
-  Effect.catchTag("PlatformError", refuseUnreadable(operation)),
+  Effect.catchTag("PlatformError", refuseAs(operation, "the folder could not be read")),
   Effect.mapError(within(operation)),
   Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
 )
 
-/** The later one over the earlier. */
+/** The later one over the earlier, as they are found by name. */
 const environmentFiles = [".env", ".env.local"]
 
 /** Whether servers skip a file where an agent is created. They take it afterwards. */

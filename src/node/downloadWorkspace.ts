@@ -10,7 +10,7 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import { type BundleEntry, entries } from "../internal/files/bundle.ts"
 import { unwritable } from "../internal/files/fileName.ts"
-import { refuse } from "../internal/files/folder.ts"
+import { refuse, refuseAs, whyOf } from "../internal/files/folder.ts"
 import { leftOut } from "../internal/files/leftOut.ts"
 import { within } from "../internal/request/operations.ts"
 import { printable } from "../internal/request/printable.ts"
@@ -52,6 +52,8 @@ const stage = Effect.fnUntraced(function*(staging: string, staged: Staged, entry
     // Something is there already, which has another path.
     error.reason._tag === "AlreadyExists" || error.reason._tag === "BadResource"
       ? leftOut(entry.path, "another has its name on this disk")
+      : /^E(?:NAMETOOLONG|ILSEQ|INVAL):/.test(whyOf(error))
+      ? leftOut(entry.path, "this disk has no such name")
       : Effect.fail(error)))
 
 /** Fails where the folder has a link, or another kind, in the place of what is staged. */
@@ -59,19 +61,11 @@ const checkPlaces = Effect.fnUntraced(function*(root: string, staged: Staged) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   for (const [name, kind] of staged) {
-    const target = path.join(root, name)
-    if (yield* Effect.isSuccess(fileSystem.readLink(target))) {
-      return yield* refuse(
-        operation,
-        `the workspace is not written: ${printable(name)} is a link in the folder; remove it`
-      )
-    }
-    const info = yield* Effect.option(fileSystem.stat(target))
-    if (Option.isSome(info) && (info.value.type === "Directory") !== (kind === "folder")) {
-      return yield* refuse(
-        operation,
-        `the workspace is not written: ${printable(name)} is no ${kind} in the folder; remove it`
-      )
+    const info = yield* Effect.option(fileSystem.lstat(path.join(root, name)))
+    if (Option.isNone(info)) continue
+    const { type } = info.value
+    if (type === "SymbolicLink" || (type === "Directory") !== (kind === "folder")) {
+      return yield* refuse(operation, `the workspace is not written: ${name} is a ${type} in the folder; remove it`)
     }
   }
 })
@@ -80,23 +74,29 @@ const checkPlaces = Effect.fnUntraced(function*(root: string, staged: Staged) {
 const move = Effect.fnUntraced(function*(staging: string, root: string, staged: Staged) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
+  const moveFile = (from: string, to: string) =>
+    Effect.catchIf(fileSystem.rename(from, to), (error) => whyOf(error).startsWith("EXDEV:"), () => {
+      // A disk is mounted within the folder: the file is copied to it, and takes its place there.
+      const near = path.join(path.dirname(to), path.basename(staging))
+      return Effect.ensuring(
+        Effect.andThen(fileSystem.copyFile(from, near), fileSystem.rename(near, to)),
+        Effect.ignore(fileSystem.remove(near))
+      )
+    })
   const total = [...staged.values()].filter((kind) => kind === "file").length
   let moved = 0
   yield* Effect.forEach(staged, ([name, kind]) => {
     const target = path.join(root, name)
     return kind === "folder"
       ? fileSystem.makeDirectory(target, { recursive: true })
-      : Effect.andThen(fileSystem.rename(path.join(staging, name), target), Effect.sync(() => moved++))
+      : Effect.andThen(moveFile(path.join(staging, name), target), Effect.sync(() => moved++))
   }).pipe(
     Effect.uninterruptible,
-    Effect.catchTag(
-      "PlatformError",
-      ({ message }) =>
-        refuse(
-          operation,
-          `the files could not be moved into the folder, ${moved} of ${total} are in their places: ${message}`
-        )
-    )
+    Effect.catchTag("PlatformError", (error) =>
+      refuse(
+        operation,
+        `the files could not be moved into the folder, ${moved} of ${total} are in their places: ${whyOf(error)}`
+      ))
   )
   return total
 })
@@ -130,7 +130,7 @@ export const downloadWorkspace: (
     return yield* move(staging, root, staged)
   },
   Effect.scoped,
-  Effect.catchTag("PlatformError", ({ message }) => refuse(operation, `the folder could not be written: ${message}`)),
+  Effect.catchTag("PlatformError", refuseAs(operation, "the folder could not be written")),
   Effect.mapError(within(operation)),
   Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
 )

@@ -6,7 +6,7 @@ import * as Tar from "effect/encoding/Tar"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { maxSize, maxUnpackedSize, packEntries } from "../internal/files/bundle.ts"
-import { contentOf, type FolderOptions, readFolder, refuse, refuseUnreadable } from "../internal/files/folder.ts"
+import { contentOf, type FolderOptions, readFolder, refuse, refuseAs } from "../internal/files/folder.ts"
 import { within } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Workspaces } from "../services/Workspaces.ts"
@@ -49,7 +49,7 @@ export const uploadWorkspace: (
     yield* workspaces.upload(sessionId, bundle)
     return files.length
   },
-  Effect.catchTag("PlatformError", refuseUnreadable(operation)),
+  Effect.catchTag("PlatformError", refuseAs(operation, "the folder could not be read")),
   Effect.mapError(within(operation)),
   Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
 )

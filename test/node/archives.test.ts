@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { lstatSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { gunzipSync, gzipSync } from "node:zlib"
@@ -423,5 +424,62 @@ describe("archives", () => {
       assert.strictEqual(filesIn(directory).get("shared"), "new")
       // Nothing is written through another name of the file either.
       assert.strictEqual(filesIn(directory).get("c/shared"), "shared")
+    })))
+
+  it.live("leave out names that a disk cannot have", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const names = ["n".repeat(256), "\u00fc".repeat(128), `${"n".repeat(300)}/x`, `a/${"n".repeat(256)}/b/x`]
+      for (const name of names) {
+        for (const entry of [Tar.file(name, "2"), Tar.directory(name), Tar.hardlink(name, "first")]) {
+          const directory = yield* folder
+          const bundle = yield* archive([Tar.file("first", "1"), entry, Tar.file("last", "3")])
+          const { result, warnings } = yield* download(bundle, directory)
+          assert.strictEqual(result._tag === "Success" ? result.success : result.failure.message, 2)
+          assert.deepStrictEqual(sorted(filesIn(directory)), [["first", "1"], ["last", "3"]])
+          assert.deepStrictEqual(warnings, [`${name} is left out: this disk has no such name`])
+        }
+      }
+    })))
+
+  /** A folder with another disk in it, which is full beyond its size; undefined where that is not allowed. */
+  const withDisk = Effect.fnUntraced(function*(size: string) {
+    const directory = yield* folder
+    const mount = `mkdir disk; mount -t tmpfs -o size=${size} none disk`
+    const isMounted = yield* Effect.acquireRelease(
+      Effect.sync(() => Result.isSuccess(Result.try(() => run(directory, mount)))),
+      (isMounted) => Effect.sync(() => isMounted && run(directory, "umount disk"))
+    )
+    return isMounted ? directory : undefined
+  })
+
+  it.live("are written to a disk within the folder as well", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const directory = yield* withDisk("1m")
+      if (directory === undefined) return
+      run(directory, "printf old > disk/a; ln disk/a disk/other; printf old > b; chmod 600 disk/a")
+      const files = [Tar.file("b", "1"), Tar.file("disk/a", "2", { mode: 0o755 }), Tar.file("disk/c/d", "3")]
+      const { result } = yield* download(yield* archive(files), directory)
+      assert.strictEqual(result._tag === "Success" ? result.success : result.failure.message, 3)
+      assert.deepStrictEqual(sorted(filesIn(directory)), [
+        ["b", "1"],
+        ["disk/a", "2"],
+        ["disk/c/d", "3"],
+        ["disk/other", "old"]
+      ])
+      assert.strictEqual(statSync(`${directory}/disk/a`).mode & 0o777, 0o755 & ~process.umask())
+    })))
+
+  it.live("report a disk that is full, with what is in its place", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const directory = yield* withDisk("16k")
+      if (directory === undefined) return
+      const files = [Tar.file("b", "1"), Tar.file("disk/a", new Uint8Array(100_000)), Tar.file("disk/c", "3")]
+      const bundle = yield* archive(files)
+      const within = yield* download(bundle, directory)
+      assert.match(within.result._tag === "Failure" ? within.result.failure.message : "", /1 of 3 .*ENOSPC/)
+      assert.deepStrictEqual(sorted(filesIn(directory)), [["b", "1"]])
+      const whole = yield* download(bundle, `${directory}/disk`)
+      assert.match(whole.result._tag === "Failure" ? whole.result.failure.message : "", /not be written: ENOSPC/)
+      assert.deepStrictEqual(readdirSync(`${directory}/disk`), [])
     })))
 })

@@ -410,6 +410,84 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
       for (const path of ["empty/inner/", "only/"]) assert.isTrue(archive.includes(path), path)
     })))
 
+  const unreadable: ReadonlyArray<readonly [script: string, what: RegExp | undefined]> = [
+    ["printf x > d/f; chmod 0 d/f", /EACCES: .*d\/f/],
+    ["printf x > d/f; chmod 311 d", /EACCES: .*d'/],
+    ["printf x > d/f; chmod 644 d", /EACCES: .*d\/f/],
+    ["printf x > .ashignore; chmod 0 .ashignore", /EACCES: .*\.ashignore/],
+    ["printf x > d/f; chmod 644 d; printf /d > .ashignore", undefined],
+    ["printf x > d/f; chmod 644 d; printf f > .ashignore", undefined],
+    ["printf x > d/f; chmod 0 d; printf d/ > .ashignore", undefined],
+    ["printf x > d/.npmrc; chmod 0 d/.npmrc", undefined]
+  ]
+
+  it.live.each(unreadable)(
+    "take all of a folder, or fail where something may not be read: %s",
+    ([script, what]) =>
+      Effect.scoped(Effect.gen(function*() {
+        const directory = yield* folder
+        write(directory, {})
+        run(directory, `chmod 755 .; mkdir d; ${script}`)
+        const isRoot = process.geteuid?.() === 0
+        yield* Effect.acquireRelease(
+          Effect.sync(() => isRoot && process.seteuid?.(65_534)),
+          () => Effect.sync(() => isRoot && process.seteuid?.(0))
+        )
+        const { deployed, failures } = yield* send(directory)
+        for (const failure of failures) {
+          if (what === undefined) assert.strictEqual(failure, "")
+          else assert.match(failure ?? "", what)
+        }
+        assert.deepStrictEqual([...deployed.keys()], what === undefined ? ["CLAUDE.md"] : [])
+      }))
+  )
+
+  it.live("refuse an ignore file that is none, or that no pattern can be made of", () =>
+    Effect.scoped(Effect.gen(function*() {
+      for (
+        const script of [
+          "mkdir .ashignore",
+          "mkfifo .ashignore",
+          "ln -s nosuch .ashignore",
+          "mkdir d; ln -s . d/.ashignore",
+          ...["a", "*a", "[a]", "é", "a/"].map((piece) =>
+            `head -c 900000 /dev/zero | sed 's/\\x00/${piece.replace("/", "\\/")}/g' | head -c 900000 > .ashignore`
+          )
+        ]
+      ) {
+        const directory = yield* folder
+        write(directory, {})
+        run(directory, script)
+        const { failures, requests } = yield* send(directory)
+        for (const failure of failures) assert.include(failure, ".ashignore", script)
+        assert.strictEqual(requests, 0)
+      }
+    })))
+
+  const arguments_: ReadonlyArray<readonly [directory: unknown, options: unknown, field: string]> = [
+    ...["", undefined, null, 5, {}, ["."], new URL("file:///tmp"), "a\0b"].map((directory) =>
+      [directory, {}, "directory"] as const
+    ),
+    ...["x", [null], [5], {}, ["a".repeat(4097)]].map((exclude) => [".", { exclude }, "exclude"] as const)
+  ]
+
+  it.live.each(arguments_)(
+    "refuse what is no path or no pattern by its field: %#",
+    ([directory, given, field]) =>
+      Effect.gen(function*() {
+        const server = Server.make(Server.json({}))
+        const options = given as DeployDirectoryOptions
+        const errors = yield* Effect.all([
+          Effect.flip(deployDirectory(directory as string, options)),
+          Effect.flip(uploadWorkspace(sessionId, directory as string, options))
+        ]).pipe(Effect.provide(server.layer))
+        for (const { reason } of errors) {
+          assert.strictEqual(reason._tag === "InvalidRequest" ? reason.field : "", field)
+        }
+        assert.deepStrictEqual(server.requests, [])
+      })
+  )
+
   it.live("fail as the folder that is not there does, and send nothing", () =>
     Effect.scoped(Effect.gen(function*() {
       const sent = yield* send(`${yield* folder}/nosuch`)

@@ -6,7 +6,8 @@ import { unreadable } from "../request/printable.ts"
 /** `name=token`, `name="quoted \" string"`, and `name*=charset'language'percent-encoded`, with spaces where they may be. */
 const parameter = /;\s*([\w!#$&+.^`|~-]+)(\*?)\s*=\s*(?:"((?:[^"\\]|\\.)*)(?:"|\\?$)|([^;"\s][^;]*))/gs
 
-const decodeText = (charset: string, bytes: Uint8Array): Option.Option<string> =>
+/** Decodes bytes; none where they are no text in a charset, or it is unknown. */
+export const decodeText = (charset: string, bytes: Uint8Array): Option.Option<string> =>
   Result.getSuccess(Result.try(() => new TextDecoder(charset, { fatal: true }).decode(bytes)))
 
 const latin1 = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0))

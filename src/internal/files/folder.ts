@@ -5,12 +5,15 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import { collect } from "../request/answer.ts"
+import { refuseOption } from "../request/durations.ts"
 import { printable } from "../request/printable.ts"
 import { maxDepth, maxEntries } from "./bundle.ts"
+import { decodeText } from "./fileName.ts"
 import { type FolderRules, isCredential, makeRules } from "./folderRules.ts"
 import { leftOut } from "./leftOut.ts"
 
@@ -38,8 +41,13 @@ export interface FolderFile {
 /** A file of a folder, or a folder in it that holds nothing to send. */
 type FolderEntry = FolderFile | { readonly kind: "folder"; readonly path: string }
 
+const ignoreName = ".ashignore"
+
 /** The most bytes of a text that configures how a folder is sent. */
 const maxTextSize = 1_000_000
+
+/** The most characters of a pattern. */
+const maxPattern = 4096
 
 /** The most links to folders that are followed where a link leads to them: such links can multiply each other. */
 const maxNestedLinks = 1000
@@ -50,36 +58,42 @@ export const refuse = (operation: string, message: string): Effect.Effect<never,
     new AshError({ operation, reason: new InvalidRequest({ message: printable(message), field: "directory" }) })
   )
 
-/** Fails as {@link refuse} does where a folder cannot be read. */
-export const refuseUnreadable = (operation: string) => (error: PlatformError) =>
-  refuse(operation, `the folder could not be read: ${error.message}`)
+/** What the system says of its refusal, its code first. */
+export const whyOf = ({ cause, message }: PlatformError): string => cause instanceof Error ? cause.message : message
+
+/** Fails as {@link refuse} does where the system refuses something. */
+export const refuseAs = (operation: string, what: string) => (error: PlatformError) =>
+  refuse(operation, `${what}: ${whyOf(error)}`)
 
 /** Decodes UTF-8, or UTF-16 after a byte order mark; none if it is not text. */
-const decodeText = (bytes: Uint8Array): Option.Option<string> => {
+const decode = (bytes: Uint8Array): Option.Option<string> => {
   const mark = (bytes[0] ?? 0) * 256 + (bytes[1] ?? 0)
   const charset = mark === 0xfffe ? "utf-16le" : mark === 0xfeff ? "utf-16be" : "utf-8"
-  return Result.getSuccess(Result.try(() => new TextDecoder(charset, { fatal: true }).decode(bytes))).pipe(
-    Option.filter((text) => !text.includes("\0"))
-  )
+  return Option.filter(decodeText(charset, bytes), (text) => !text.includes("\0"))
 }
 
 /** The content of a file of a folder, up to the size it had when it was found. */
-export const contentOf = ({ size, source }: FolderFile) =>
+export const contentOf = ({ size, source }: Pick<FolderFile, "size" | "source">) =>
   Stream.unwrap(Effect.map(FileSystem.FileSystem, (fileSystem) => fileSystem.stream(source, { bytesToRead: size })))
 
+/** Whether something are patterns that the regular expressions of this platform can have. */
+const arePatterns = Schema.is(Schema.Array(Schema.String.check(Schema.isMaxLength(maxPattern))))
+
 /** The text of a file of a folder. */
-export const textOf = Effect.fnUntraced(function*(operation: string, file: FolderFile) {
-  if (file.size > maxTextSize) {
-    return yield* refuse(operation, `${file.path} has ${file.size} bytes, of at most ${maxTextSize}; shorten it`)
+export const textOf = Effect.fnUntraced(
+  function*(operation: string, file: Pick<FolderFile, "path" | "size" | "source">) {
+    if (file.size > maxTextSize) {
+      return yield* refuse(operation, `${file.path} has ${file.size} bytes, of at most ${maxTextSize}; shorten it`)
+    }
+    const text = decode(yield* collect(contentOf(file)))
+    return Option.isSome(text)
+      ? text.value
+      : yield* refuse(
+        operation,
+        `${file.path} is no text in UTF-8, nor in UTF-16 with a byte order mark: save it as UTF-8`
+      )
   }
-  const text = decodeText(yield* collect(contentOf(file)))
-  return Option.isSome(text)
-    ? text.value
-    : yield* refuse(
-      operation,
-      `${file.path} is no text in UTF-8, nor in UTF-16 with a byte order mark: save it as UTF-8`
-    )
-})
+)
 
 /** A folder that is read, and what is found in it. */
 interface Reading {
@@ -111,8 +125,8 @@ interface Found {
   readonly sent: string
   readonly real: string
   readonly isLink: boolean
-  /** Absent if it is gone, or a link that leads nowhere. */
-  readonly info: FileSystem.File.Info | undefined
+  /** What it is, or why that is not known: it is gone, a link that leads nowhere, or nothing may be read there. */
+  readonly stat: Result.Result<FileSystem.File.Info, PlatformError>
 }
 
 type Read<A> = Effect.fn.Return<A, AshError | PlatformError, FileSystem.FileSystem | Path.Path>
@@ -133,9 +147,9 @@ const isSecret = (path: Path.Path, root: string, { real, sent }: Found): boolean
 
 /** Why something is not sent that no rule ignores; undefined if it is sent. */
 const whyNot = (path: Path.Path, { followLinks, root }: Reading, found: Found, isTaken: boolean) => {
-  const { info, isLink, real, sent } = found
-  if (info === undefined) {
-    if (isLink) return "it is a link that leads nowhere"
+  const { isLink, real, sent, stat } = found
+  if (Result.isFailure(stat)) {
+    if (isLink) return "it is a link that leads nowhere, or may not be read"
     return path.basename(sent).includes("\uFFFD") ? "its name is not UTF-8" : "it is gone"
   }
   if (!followLinks && !isWithin(path, root, real)) return "it is a link that leads out of the folder"
@@ -148,8 +162,7 @@ const find = Effect.fnUntraced(function*({ prefix, source }: Place, { name, type
   const isLink = type === "SymbolicLink"
   const here = path.join(source, name)
   const real = isLink ? yield* Effect.orElseSucceed(fileSystem.realPath(here), () => here) : here
-  const info = yield* Effect.orElseSucceed(fileSystem.stat(real), () => undefined)
-  const found: Found = { sent: `${prefix}${name}`, real, isLink, info }
+  const found: Found = { sent: `${prefix}${name}`, real, isLink, stat: yield* Effect.result(fileSystem.stat(real)) }
   return found
 })
 
@@ -161,10 +174,12 @@ const readEntry = Effect.fnUntraced(function*(
   const path = yield* Path.Path
   const { entries, operation, taken } = reading
   const found = yield* find(place, entry)
-  const { info, real, sent } = found
+  const { isLink, real, sent, stat } = found
+  const info = Result.getOrUndefined(stat)
   const kind = info?.type
   const isTaken = kind === "File" && taken.includes(sent)
   if (!isTaken && place.rules.ignores(kind === "Directory" ? `${sent}/` : sent)) return
+  if (Result.isFailure(stat) && !isLink && stat.failure.reason._tag !== "NotFound") return yield* stat.failure
   const why = whyNot(path, reading, found, isTaken)
   if (why !== undefined) return yield* leftOut(sent, why)
   if (entries.length >= maxEntries) {
@@ -197,16 +212,18 @@ const readWithin = Effect.fnUntraced(function*(
   })
 })
 
-/** The rules within a folder, with those of its `.ashignore`. */
+/** The rules within a folder, with those of its `.ashignore`, which is one of its entries. */
 const rulesIn = Effect.fnUntraced(function*(operation: string, { prefix, rules, source }: Place) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const ignoreFile = path.join(source, ".ashignore")
-  const info = yield* Effect.option(fileSystem.stat(ignoreFile))
-  if (Option.isNone(info) || info.value.type !== "File") return rules
-  const size = Number(info.value.size)
-  const file: FolderFile = { kind: "file", path: `${prefix}.ashignore`, source: ignoreFile, size, mode: 0 }
-  return rules.within(prefix, yield* textOf(operation, file))
+  const ignoreFile = path.join(source, ignoreName)
+  const { size, type } = yield* fileSystem.stat(ignoreFile)
+  const file = { path: `${prefix}${ignoreName}`, source: ignoreFile, size: Number(size) }
+  if (type !== "File") return yield* refuse(operation, `${file.path} is a ${type}; rename it`)
+  const lines = (yield* textOf(operation, file)).split(/\r?\n/)
+  return arePatterns(lines)
+    ? rules.within(prefix, lines)
+    : yield* refuse(operation, `${file.path} has a line of more than ${maxPattern} characters; shorten it`)
 })
 
 const readPlace = Effect.fnUntraced(function*(reading: Reading, place: Place): Read<void> {
@@ -217,7 +234,7 @@ const readPlace = Effect.fnUntraced(function*(reading: Reading, place: Place): R
   }
   const before = entries.length
   const found = yield* (yield* FileSystem.FileSystem).readDirectoryEntries(source)
-  const rules = yield* rulesIn(operation, place)
+  const rules = found.some(({ name }) => name === ignoreName) ? yield* rulesIn(operation, place) : place.rules
   for (const entry of found.toSorted((a, b) => a.name < b.name ? -1 : 1)) {
     yield* readEntry(reading, { ...place, rules }, entry)
   }
@@ -233,10 +250,16 @@ const readPlace = Effect.fnUntraced(function*(reading: Reading, place: Place): R
 export const readFolder = Effect.fnUntraced(function*(
   operation: string,
   directory: string,
-  { exclude, followLinks = false }: FolderOptions,
+  { exclude = [], followLinks = false }: FolderOptions,
   taken: ReadonlyArray<string> = []
 ) {
   const path = yield* Path.Path
+  if (typeof directory !== "string" || directory === "") {
+    return yield* refuse(operation, "the folder has no path; give one")
+  }
+  if (!arePatterns(exclude)) {
+    return yield* refuseOption(operation, "exclude", `patterns of at most ${maxPattern} characters each`)
+  }
   const root = yield* (yield* FileSystem.FileSystem).realPath(path.resolve(directory))
   const reading: Reading = { operation, root, followLinks, taken, entries: [], nestedLinks: 0 }
   const place: Place = { source: root, prefix: "", around: [root], isLinked: false, rules: makeRules(exclude) }

@@ -150,8 +150,8 @@ const fromWithin = (folder: string, line: string): string => {
 export interface FolderRules {
   /** Whether a path is left out. That of a folder ends in `/`. */
   readonly ignores: (path: string) => boolean
-  /** The rules below a folder with an ignore file. Its path ends in `/`, and is empty where it is the one around all. */
-  readonly within: (folder: string, ignoreFile: string) => FolderRules
+  /** The rules below a folder with the lines of an ignore file. Its path ends in `/`, and is empty where it is the one around all. */
+  readonly within: (folder: string, ignoreFile: ReadonlyArray<string>) => FolderRules
 }
 
 const make = (lines: ReadonlyArray<string>, exclude: ReadonlyArray<string>): FolderRules => {
@@ -159,8 +159,7 @@ const make = (lines: ReadonlyArray<string>, exclude: ReadonlyArray<string>): Fol
   const rules = ignore({ ignorecase: false }).add(useless).add(lines.map((pattern) => ({ pattern }))).add(exclude)
   return {
     ignores: (path) => rules.ignores(path),
-    within: (folder, ignoreFile) =>
-      make([...lines, ...ignoreFile.split(/\r?\n/).map((line) => fromWithin(folder, line))], exclude)
+    within: (folder, ignoreFile) => make([...lines, ...ignoreFile.map((line) => fromWithin(folder, line))], exclude)
   }
 }
 
@@ -168,4 +167,4 @@ const make = (lines: ReadonlyArray<string>, exclude: ReadonlyArray<string>): Fol
  * The rules of a folder: what is of no use, then what ignore files name, the inner ones later, then what is excluded. The
  * last one that fits decides, so that each can take back what those before it leave out.
  */
-export const makeRules = (exclude: ReadonlyArray<string> = []): FolderRules => make([], exclude)
+export const makeRules = (exclude: ReadonlyArray<string>): FolderRules => make([], exclude)
