@@ -20,21 +20,12 @@ import type { AshError } from "../../src/schema/AshError.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { type ClientName, clientNames, clients } from "../support/clients.ts"
 import { noSession, session, sessionId } from "../support/fixtures.ts"
-import { frames, serve } from "../support/ScriptedServer.ts"
+import { answering, frames, serve } from "../support/ScriptedServer.ts"
 
 const connect = Effect.fnUntraced(function*(client: ClientName, url: string) {
   const options = { url, apiKey: Redacted.make("key"), retry: { times: 0 } }
   return Context.get(yield* Layer.build(clients[client](options)), AshClient)
 })
-
-/** A server that answers everything but the question for the form of content so. */
-const answering = (answer: Http.RequestListener) =>
-  serve((request, response) => {
-    request.resume()
-    if (request.url?.includes(noSession) === true) {
-      response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"Session not found\"}")
-    } else answer(request, response)
-  })
 
 const json = { "content-type": "application/json" }
 const bytes = (text: string) => new TextEncoder().encode(text)

@@ -11,9 +11,9 @@ import * as Zlib from "node:zlib"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { clientNames, clients } from "../support/clients.ts"
-import { noSession, sessionId } from "../support/fixtures.ts"
+import { sessionId } from "../support/fixtures.ts"
 import { promise } from "../support/promise.ts"
-import { serve } from "../support/ScriptedServer.ts"
+import { answering, serve } from "../support/ScriptedServer.ts"
 
 V8.setFlagsFromString("--expose_gc")
 const collectGarbage: () => void = Vm.runInNewContext("gc")
@@ -23,12 +23,7 @@ const piece = Buffer.alloc(65_536, "x")
 
 /** A server that sends without end. */
 const endless = (type: string, status: number, isCompressed: boolean) =>
-  serve((request, response) => {
-    request.resume()
-    if (request.url?.includes(noSession) === true) {
-      response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"Session not found\"}")
-      return
-    }
+  answering((_, response) => {
     const headers: Http.OutgoingHttpHeaders = { "content-type": type }
     response.writeHead(status, isCompressed ? { ...headers, "content-encoding": "gzip" } : headers)
     const body = isCompressed ? Zlib.createGzip({ level: 1 }) : response

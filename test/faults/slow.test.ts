@@ -9,9 +9,9 @@ import type { BufferOptions } from "../../src/client/RequestOptions.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { clientNames, clients } from "../support/clients.ts"
 import { eventually } from "../support/clock.ts"
-import { noSession, result, sessionId } from "../support/fixtures.ts"
+import { result, sessionId } from "../support/fixtures.ts"
 import { type Outcome, promise } from "../support/promise.ts"
-import { frames, serve } from "../support/ScriptedServer.ts"
+import { answering, frames } from "../support/ScriptedServer.ts"
 
 const mebibyte = 1_048_576
 
@@ -28,11 +28,7 @@ type State = "saying" | "stuck" | "said" | "closed"
 const talkative = Effect.fnUntraced(function*(size: number, turnsAway: boolean) {
   let written = 0
   let state: State = "saying"
-  const url = yield* serve((request, response) => {
-    request.resume()
-    if (request.url?.includes(noSession) === true) {
-      return response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"x\"}")
-    }
+  const url = yield* answering((_, response) => {
     response.writeHead(200, { "content-type": "text/event-stream" })
     const chunk = delta.repeat(64)
     let timer: NodeJS.Timeout | undefined

@@ -12,9 +12,9 @@ import * as Vm from "node:vm"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { clientNames, clients } from "../support/clients.ts"
 import { eventually } from "../support/clock.ts"
-import { noSession, result, session, sessionId } from "../support/fixtures.ts"
+import { result, session, sessionId } from "../support/fixtures.ts"
 import { isFull, promise } from "../support/promise.ts"
-import { frames, serve } from "../support/ScriptedServer.ts"
+import { answering, frames } from "../support/ScriptedServer.ts"
 
 const delta = frames(["text_delta", { delta: "some words " }], [
   "message",
@@ -31,12 +31,9 @@ const saying = (every: number, times: number) =>
       arrivals.set(id, known)
       return known
     }
-    const url = yield* serve((request, response) => {
-      request.resume()
+    const url = yield* answering((request, response) => {
       const [, id = ""] = /sessions\/([^/]+)/.exec(request.url ?? "") ?? []
-      if (id === noSession) {
-        response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"Session not found\"}")
-      } else if (request.method === "POST") {
+      if (request.method === "POST") {
         streams += 1
         response.writeHead(200, { "content-type": "text/event-stream" })
         response.write(frames(["session_start", { sessionId: id }]))

@@ -12,6 +12,7 @@ import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
 import * as Ash from "../../src/layers/Ash.ts"
+import { noSession } from "./fixtures.ts"
 
 export const apiKey = "ash_test-key-4711"
 
@@ -159,6 +160,15 @@ export const serve = Effect.fnUntraced(function*(listener: Http.RequestListener)
   const { port } = server.address() as AddressInfo
   return `http://127.0.0.1:${port}`
 })
+
+/** A real server that answers everything but the question for the form of content so. */
+export const answering = (answer: Http.RequestListener) =>
+  serve((request, response) => {
+    request.resume()
+    if (request.url?.includes(noSession) === true) {
+      response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"Session not found\"}")
+    } else answer(request, response)
+  })
 
 /** A real server of which each exchange waits in the queue for its answer, each closed one in `closed`. */
 export const listen = Effect.gen(function*() {

@@ -12,8 +12,8 @@ import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import * as Ash from "../../../src/layers/Ash.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
-import { noSession, session, sessionId } from "../../support/fixtures.ts"
-import { frames, serve } from "../../support/ScriptedServer.ts"
+import { session, sessionId } from "../../support/fixtures.ts"
+import { answering, frames, serve } from "../../support/ScriptedServer.ts"
 
 const transports = {
   fetch: FetchHttpClient.layer,
@@ -106,12 +106,7 @@ const tracings: Record<string, <A, E, R>(effect: Effect.Effect<A, E, R>) => Effe
 const server = (failure: "reset" | "503" | "none") =>
   Effect.gen(function*() {
     const posts: Array<{ readonly url: string; readonly length: string | undefined }> = []
-    const url = yield* serve((request, response) => {
-      request.resume()
-      if (request.url?.includes(noSession) === true) {
-        response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"Session not found\"}")
-        return
-      }
+    const url = yield* answering((request, response) => {
       request.on("end", () => {
         posts.push({ url: request.url ?? "", length: request.headers["content-length"] })
         if (failure === "reset") request.socket.destroy()

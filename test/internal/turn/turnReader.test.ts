@@ -9,7 +9,6 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import * as Http from "node:http"
 import { Worker } from "node:worker_threads"
 import type { TurnTimeouts } from "../../../src/client/RequestOptions.ts"
 import type { TurnLimitsInput } from "../../../src/internal/turn/turnLimits.ts"
@@ -20,7 +19,7 @@ import { AshClient } from "../../../src/services/AshClient.ts"
 import { type ClientName, clientNames, clients } from "../../support/clients.ts"
 import { assistant, noSession, result, sessionId, user } from "../../support/fixtures.ts"
 import { readTurn } from "../../support/readTurn.ts"
-import { frames } from "../../support/ScriptedServer.ts"
+import { answering, frames } from "../../support/ScriptedServer.ts"
 
 const bytes = (text: string) => new TextEncoder().encode(text)
 const start = frames(["session_start", { sessionId }])
@@ -192,33 +191,15 @@ describe("a turn whose result has arrived", () => {
     "goes on behind it, over $client",
     ({ client }) =>
       Effect.gen(function*() {
-        const server = yield* Effect.acquireRelease(
-          Effect.callback<Http.Server>((resume) => {
-            const server = Http.createServer((request, response) => {
-              request.resume().on("end", () => {
-                if (request.url?.includes(noSession)) {
-                  response.writeHead(404, { "content-type": "application/json" }).end("{\"error\":\"x\"}")
-                  return
-                }
-                const texts = [withResult, frames(["message", text]), frames(["message", result]), done]
-                response.writeHead(200, { "content-type": "text/event-stream" })
-                const next = () => {
-                  response.write(texts.shift() ?? "")
-                  if (texts.length > 0) setTimeout(next, 500)
-                }
-                next()
-              })
-            })
-            server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
-          }),
-          (server) =>
-            Effect.sync(() => {
-              server.closeAllConnections()
-              server.close()
-            })
-        )
-        const address = server.address()
-        const url = `http://127.0.0.1:${typeof address === "object" ? address?.port : ""}`
+        const url = yield* answering((_, response) => {
+          const texts = [withResult, frames(["message", text]), frames(["message", result]), done]
+          response.writeHead(200, { "content-type": "text/event-stream" })
+          const next = () => {
+            response.write(texts.shift() ?? "")
+            if (texts.length > 0) setTimeout(next, 500)
+          }
+          next()
+        })
         const { messages } = Context.get(
           yield* Layer.build(clients[client]({ url, apiKey: Redacted.make("key"), timeouts: { done: "1200 millis" } })),
           AshClient
