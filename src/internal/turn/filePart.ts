@@ -16,29 +16,51 @@ export const isReadable = (block: ContentBlock): boolean => block.type !== "text
 
 type Source = { readonly bytes: Uint8Array } | { readonly url: string }
 
-const isWeb = (url: string) => /^https?:/i.test(url)
-
-const base64 = (text: string): Result.Result<Source, string> =>
-  Base64.decode(text).pipe(
+/** Bytes from base64, which may have white space in it and lack its padding, as browsers take it. */
+const base64 = (text: string): Result.Result<Source, string> => {
+  const digits = text.replace(/[\t\n\f\r ]/g, "")
+  const whole = digits.endsWith("=") ? digits : digits.padEnd(Math.ceil(digits.length / 4) * 4, "=")
+  return Base64.decode(whole).pipe(
     Result.map((bytes) => ({ bytes })),
     Result.mapError(() => "its data is no base64")
   )
+}
 
-const percentEncoded = (text: string): Result.Result<Source, string> =>
-  Result.try({
-    try: () => ({ bytes: new TextEncoder().encode(decodeURIComponent(text)) }),
-    catch: () => "its data is not percent-encoded"
-  })
+const encodedByte = /^[\da-f]{2}$/i
 
-const dataUrl = /^data:[^,]*?(?<base64>;base64)?,(?<data>[^]*)$/i
+/** The bytes that a part of a URL stands for. What looks like an encoded one and is none stands for itself. */
+const percentDecoded = (text: string): Uint8Array => {
+  const bytes = new Uint8Array(text.length)
+  let size = 0
+  for (let at = 0; at < text.length; at++) {
+    const digits = text[at] === "%" ? text.slice(at + 1, at + 3) : ""
+    const isEncoded = encodedByte.test(digits)
+    bytes[size++] = isEncoded ? Number.parseInt(digits, 16) : text.charCodeAt(at)
+    if (isEncoded) at += 2
+  }
+  return bytes.subarray(0, size)
+}
+
+const dataUrl = /^data:(?<type>[^,#]*),(?<data>[^#]*)/
+
+/** The content of a data URL, by the rules of browsers. In a URL there is ASCII alone, and no line breaks. */
+const dataOf = ({ href }: URL): Result.Result<Source, string> => {
+  const { data, type } = dataUrl.exec(href)?.groups ?? {}
+  if (data === undefined || type === undefined) return Result.fail("its URL has no data")
+  return !/; *base64$/i.test(type.trim())
+    ? Result.succeed({ bytes: percentDecoded(data) })
+    : base64(data.includes("%") ? new TextDecoder().decode(percentDecoded(data)) : data)
+}
 
 const sourceOf = (data: FilePart["data"]): Result.Result<Source, string> => {
   if (data instanceof Uint8Array) return Result.succeed({ bytes: data })
-  const text = Predicate.isString(data) ? data : data.href
-  if (isWeb(text)) return Result.succeed({ url: text })
-  const found = dataUrl.exec(text)?.groups
-  if (found !== undefined) return (found["base64"] === undefined ? percentEncoded : base64)(found["data"] ?? "")
-  return Predicate.isString(data) ? base64(data) : Result.fail("its URL is neither one of the web nor one of data")
+  if (Predicate.isString(data) && !URL.canParse(data)) return base64(data)
+  const url = new URL(data)
+  return /^https?:$/.test(url.protocol)
+    ? Result.succeed({ url: Predicate.isString(data) ? data : url.href })
+    : url.protocol === "data:"
+    ? dataOf(url)
+    : Result.fail("its URL is neither one of the web nor one of data")
 }
 
 /** The block of a file, or why agents do not take it: they take images, PDF and text. */
