@@ -319,7 +319,9 @@ export class Gate {
   /** The program has stopped or ended the session. Nothing runs there, as nothing was sent meanwhile. */
   halted(how: "stopped" | "ended", error: AshError) {
     const running = this.#running
-    this.remember(how === "ended" ? { halted: undefined, usageBefore: unknownBefore } : { halted: how })
+    // An agent whose sandbox was stopped counts anew.
+    const usageBefore: UsageBefore = { ...this.#memory.usageBefore, last: "none" }
+    this.remember(how === "ended" ? { halted: undefined, usageBefore: unknownBefore } : { halted: how, usageBefore })
     this.#fence = undefined
     if (running === undefined) return
     this.over(running)

@@ -183,6 +183,31 @@ describe("the cost of a turn", () => {
       )
     ))
 
+  it.effect.each<readonly [how: string, lose: (handle: SessionHandle) => Effect.Effect<unknown, AshError>]>([
+    ["a stop", (handle) => Effect.andThen(handle.stop(), handle.resume())],
+    ["a cancellation", (handle) => handle.cancel()]
+  ])("is counted anew behind %s, though no result names its session", ([, lose]) =>
+    Effect.gen(function*() {
+      const handle = yield* (yield* Sessions).open({ agent: "demo" })
+      const before = [yield* handle.ask("1"), yield* handle.ask("2")]
+      yield* lose(handle)
+      const turns = [...before, yield* handle.ask("3"), yield* handle.ask("4")]
+      assert.deepStrictEqual(turns.map(({ costUsd, usageScope }) => [costUsd, usageScope]), [
+        [0.1, "turn"],
+        [0.2, "turn"],
+        [0.5, "turn"],
+        [0.3, "turn"]
+      ])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(
+        serving(...[used(10, 0.1), used(20, 0.3, 30), used(50, 0.5), used(30, 0.8, 80)].map((each) => [{
+          ...each,
+          session_id: undefined
+        }])).layer
+      )
+    ))
+
   it.effect("behind a turn without a result is at most what is reported", () =>
     Effect.gen(function*() {
       const handle = yield* (yield* Sessions).open({ agent: "demo" })
