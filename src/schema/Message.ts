@@ -6,6 +6,7 @@ import { BytesFromBase64 } from "./Bytes.ts"
 import { type ClaudeMessage, claudeMessageFromJson, ClaudeMessageType, type WithRaw, withRaw } from "./ClaudeMessage.ts"
 import { jsonDecoder, readBy } from "./compiled.ts"
 import {
+  atLeast,
   atMost,
   carriedJson,
   harmless,
@@ -73,9 +74,7 @@ export const SendMessageOptions = Schema.Struct({
   /** The model of this turn; at most 100 characters. */
   model: omittable(WellFormed.check(atMost(100)).annotate(harmless)),
   /** The number of model calls after which the turn ends with `error_max_turns`; at least 1. */
-  maxTurns: omittable(
-    Schema.Int.check(Schema.isGreaterThanOrEqualTo(1, { expected: "a whole number of at least 1" }))
-  ),
+  maxTurns: atLeast(1),
   /** US dollars after which the turn ends with `error_max_budget_usd`; at least 0. */
   maxBudgetUsd: omittable(
     Schema.Finite.check(Schema.isGreaterThanOrEqualTo(0, { expected: "a number of at least 0" }))

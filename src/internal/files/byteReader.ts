@@ -17,9 +17,8 @@ export interface ByteReader<E> {
 export const make = <E, R>(
   bytes: Stream.Stream<Uint8Array, E, R>
 ): Effect.Effect<ByteReader<E>, never, R | Scope.Scope> =>
-  Effect.map(Stream.toPull(bytes), (pull) => {
+  Effect.map(Stream.toPull(Stream.rechunk(bytes, 1)), (pull) => {
     let chunk: Uint8Array = new Uint8Array()
-    let chunks: ReadonlyArray<Uint8Array> = []
     const some = (most: number): Effect.Effect<Uint8Array, E> =>
       Effect.suspend(() => {
         if (chunk.length > 0) {
@@ -27,15 +26,9 @@ export const make = <E, R>(
           chunk = chunk.subarray(part.length)
           return Effect.succeed(part)
         }
-        const [first, ...others] = chunks
-        if (first !== undefined) {
-          chunk = first
-          chunks = others
-          return some(most)
-        }
         return pull.pipe(
-          Effect.flatMap((more) => {
-            chunks = more
+          Effect.flatMap(([next]) => {
+            chunk = next
             return some(most)
           }),
           Pull.catchDone(() => Effect.succeed(chunk))

@@ -97,12 +97,10 @@ const queryEncoder = ({ query }: Declared) => {
   if (query === undefined) return () => Result.succeed(UrlParams.empty)
   const encode = encoderOf(query)
   return (input: unknown) =>
-    Result.map(encode(input), (values) =>
-      UrlParams.make(
-        Object.entries(values).flatMap(([name, value]): ReadonlyArray<readonly [string, string]> =>
-          value === undefined ? [] : [[name, String(value)]]
-        )
-      ))
+    Result.map(
+      encode(input),
+      (values) => UrlParams.make(Object.entries(values).map(([name, value]) => [name, String(value)] as const))
+    )
 }
 
 const isHarmless = SchemaAST.resolveAt<boolean>("isHarmless")
