@@ -4,7 +4,7 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import type { AshError } from "../../src/schema/AshError.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
-import { noSession, session, sessionId } from "../support/fixtures.ts"
+import { session, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 type Call = (ash: AshClient["Service"]) => Effect.Effect<unknown, AshError>
@@ -169,9 +169,7 @@ const cases: ReadonlyArray<readonly [field: string, refused: Call, sent: Call | 
 ]
 
 const answers: Server.Script = ({ method, path }) =>
-  path.includes(noSession)
-    ? Server.json({ error: "Session not found" }, 404)()
-    : path.endsWith("/messages")
+  path.endsWith("/messages")
     ? Server.sse(Server.frames(["done", {}]))()
     : path === "/api/agents"
     ? Server.json({ error: "Agent not found" }, 404)()
@@ -181,7 +179,7 @@ describe("the limits of requests", () => {
   it.effect.each(cases.map((each, index) => ({ index, field: each[0], each })))(
     "$index: a bad $field is refused by its name, and nothing is sent",
     ({ each: [field, refused] }) => {
-      const server = Server.make(answers)
+      const server = Server.forTurns(answers)
       return Effect.gen(function*() {
         const { message, reason } = yield* Effect.flip(Effect.flatMap(AshClient, refused))
         assert.strictEqual(reason._tag, "InvalidRequest")
@@ -197,7 +195,7 @@ describe("the limits of requests", () => {
   it.effect.each(cases.flatMap(([field, , sent], index) => sent === undefined ? [] : [{ index, field, sent }]))(
     "$index: the best $field beside it is sent",
     ({ sent }) => {
-      const server = Server.make(answers)
+      const server = Server.forTurns(answers)
       return Effect.gen(function*() {
         yield* Effect.ignore(Effect.flatMap(AshClient, sent))
         assert.isAbove(server.requests.length, 0)
@@ -208,7 +206,7 @@ describe("the limits of requests", () => {
   it.effect.each(["", ".", "..", "not-a-uuid", "a/b", `${sessionId} `, `${sessionId}/..`, sessionId.slice(1)])(
     "the session id %j is refused by every call, and nothing is sent",
     (id) => {
-      const server = Server.make(answers)
+      const server = Server.forTurns(answers)
       return Effect.gen(function*() {
         const { messages, sessions } = yield* AshClient
         const errors = yield* Effect.all([
@@ -233,7 +231,7 @@ describe("the limits of requests", () => {
   )
 
   it.effect("a session id that is none is refused by a send, and nothing is sent", () => {
-    const server = Server.make(answers)
+    const server = Server.forTurns(answers)
     return Effect.gen(function*() {
       const { messages } = yield* AshClient
       const { reason } = yield* Effect.flip(Stream.runDrain(messages.send("not-a-uuid", "hello")))
@@ -243,7 +241,7 @@ describe("the limits of requests", () => {
   })
 
   it.effect("a uuid in capitals is one", () => {
-    const server = Server.make(answers)
+    const server = Server.forTurns(answers)
     return Effect.gen(function*() {
       const { sessions } = yield* AshClient
       yield* Effect.ignore(sessions.get(sessionId.toUpperCase()))

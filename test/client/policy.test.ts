@@ -26,11 +26,8 @@ const run = Effect.fnUntraced(function*<A>(
   call: Effect.Effect<A, AshError, Services>,
   options: Parameters<typeof Server.make>[1] = {}
 ) {
-  const server = Server.make(
-    // The question for the form of content is not what these tests are about.
-    (request) => request.path.includes(noSession) ? Server.json({ error: "x" }, 404)() : script(request),
-    options
-  )
+  // The question for the form of content is not what these tests are about.
+  const server = Server.forTurns(script, options)
   const fiber = yield* Effect.forkChild(Effect.result(call).pipe(Effect.provide(server.layer)))
   // The clock goes on when what it woke has come to rest, and does not see what the platform's promises have yet to bring.
   yield* Effect.replicateEffect(TestClock.adjust("1 minute"), 60, { discard: true })

@@ -9,7 +9,7 @@ import { TestClock } from "effect/testing"
 import { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { patiently } from "../support/clock.ts"
-import { noSession, session, sessionId, storedMessage } from "../support/fixtures.ts"
+import { session, sessionId, storedMessage } from "../support/fixtures.ts"
 import { chance, promise } from "../support/promise.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
@@ -191,7 +191,7 @@ describe("creations", () => {
     (size) =>
       Effect.gen(function*() {
         const answer = limited(20)
-        const server = Server.make(({ path }) => path.includes(noSession) ? Server.json({}, 404)() : answer)
+        const server = Server.forTurns(() => answer)
         const outcomes = yield* patiently(
           yield* Effect.forkChild(
             Effect.flatMap(

@@ -21,7 +21,7 @@ import type { AshError } from "../../src/schema/AshError.ts"
 import { HostedApi } from "../../src/schema/HostedApi.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
 import { clientNames, clients } from "../support/clients.ts"
-import { noSession, session, sessionId } from "../support/fixtures.ts"
+import { session, sessionId } from "../support/fixtures.ts"
 import { promise } from "../support/promise.ts"
 import * as Server from "../support/ScriptedServer.ts"
 import * as Tracing from "../support/tracing.ts"
@@ -325,10 +325,8 @@ describe("secrets", () => {
       const apiKey = Redacted.make(canary.key)
       for (const [name, script] of repeating) {
         for (const [index, call] of calls.entries()) {
-          const server = Server.make((request) =>
-            request.path.includes(noSession)
-              ? Server.json({ error: "Session not found" }, 404)()
-              : request.method === "GET" && request.path.includes("?")
+          const server = Server.forTurns((request) =>
+            request.method === "GET" && request.path.includes("?")
               ? Server.json({ messages: [] })()
               : script(request), { apiKey, retry: { times: 0 }, whenRateLimited: "fail" })
           yield* check(`${name}, call ${index}`, call, server.layer)

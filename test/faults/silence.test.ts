@@ -44,10 +44,7 @@ const wait = (time: Duration.Input) => ({ wait: time })
 
 /** When a turn ended by the clock, in seconds, and how. */
 const run = Effect.fnUntraced(function*(answer: Server.Script, options: RequestOptionsInput) {
-  const server = Server.make(
-    (request) => request.path.includes(noSession) ? Server.json({ error: "x" }, 404)() : answer(request),
-    options
-  )
+  const server = Server.forTurns(answer, options)
   const turn = Effect.flatMap(Messages, ({ send }) => Stream.runDrain(send(sessionId, "hello")))
   const fiber = yield* Effect.forkChild(Effect.result(turn).pipe(Effect.provide(server.layer)))
   let seconds = 0

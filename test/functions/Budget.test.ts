@@ -275,10 +275,7 @@ describe("budgets", () => {
   /** A server whose SDK sums up: each turn has cost ten cents, and used ten tokens, more than what the result before has. */
   const summing = () => {
     let turns = 4
-    return Server.make(({ method, path }) => {
-      if (path.includes("00000000-0000-0000-0000-000000000000")) {
-        return Server.json({ error: "Session not found" }, 404)()
-      }
+    return Server.forTurns(({ method, path }) => {
       if (!path.endsWith("/messages")) return Server.json({ session }, method === "POST" ? 201 : 200)()
       turns += 1
       const message = {

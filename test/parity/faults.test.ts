@@ -15,10 +15,7 @@ type Call<A = unknown, E = AshError> = (ash: AshClient["Service"]) => Effect.Eff
 /** Runs a call against a server that answers so, and gives what came back and what was sent. */
 const exchange = <A, E>(script: Server.Script, call: Call<A, E>) =>
   Effect.gen(function*() {
-    const server = Server.make(
-      (request) => request.path.includes(noSession) ? Server.json({ error: "x" }, 404)() : script(request),
-      { retry: { times: 0 } }
-    )
+    const server = Server.forTurns(script, { retry: { times: 0 } })
     const answer = yield* Effect.flatMap(AshClient, call).pipe(Effect.provide(server.layer))
     return { answer, request: server.requests.find(({ path }) => !path.includes(noSession)) }
   })

@@ -372,21 +372,16 @@ const headersOf = ({ request }: Recording) =>
 /** What a recorded request comes to, and what was sent for it. */
 const replay = Effect.fnUntraced(function*({ matched, recording }: typeof made[number]) {
   const { request, response } = recording
-  const server = Server.make(
-    ({ path }) =>
-      path.includes(noSession)
-        ? Server.json({ error: "Session not found", statusCode: 404 }, 404)()
-        : new Response(
-          response.status === 204 ? null : new ReadableStream({
-            start: (controller) => {
-              for (const piece of piecesOf(response)) controller.enqueue(piece)
-              controller.close()
-            }
-          }),
-          { status: response.status, headers: response.headers }
-        ),
-    { retry: { times: 0 }, whenRateLimited: "fail", headers: headersOf(recording) }
-  )
+  const server = Server.forTurns(() =>
+    new Response(
+      response.status === 204 ? null : new ReadableStream({
+        start: (controller) => {
+          for (const piece of piecesOf(response)) controller.enqueue(piece)
+          controller.close()
+        }
+      }),
+      { status: response.status, headers: response.headers }
+    ), { retry: { times: 0 }, whenRateLimited: "fail", headers: headersOf(recording) })
   const { params, query, route } = matched
   const call = calls[route]
   if (call === undefined) return yield* Effect.die(new Error(`no call for ${route}`))

@@ -91,11 +91,7 @@ describe("what is undefined in JSON that a caller gives is left out, as JSON doe
 
 describe("what is sent", () => {
   it.effect("by Messages.send", () => {
-    const server = Server.make(({ path }) =>
-      path.includes(noSession)
-        ? Server.json({ error: "Session not found", statusCode: 404 }, 404)()
-        : Server.sse(Server.frames(["done", { sessionId }]))()
-    )
+    const server = Server.forTurns(Server.sse(Server.frames(["done", { sessionId }])))
     return Effect.gen(function*() {
       const { send } = yield* Messages
       yield* Stream.runDrain(send(sessionId, "x", { outputFormat: { type: "json_schema", schema: input } }))

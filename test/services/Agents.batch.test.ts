@@ -44,8 +44,6 @@ const patient = {
   timeouts: { headers: "off", firstEvent: "off", idle: "off", done: "off" }
 } as const
 
-const notFound = () => Server.json({ error: "Session not found" }, 404)()
-
 /** A turn in which the agent repeats its prompt. */
 const answer = (path: string, text: string) => saying(text, path.split("/")[3])()
 
@@ -292,8 +290,7 @@ describe("a batch", () => {
 
   it.effect("asks a server that has no room for more sessions no more for them", () => {
     let asked = 0
-    const server = Server.make(({ body, path }) => {
-      if (path.includes("00000000-0000-0000-0000-000000000000")) return notFound()
+    const server = Server.forTurns(({ body, path }) => {
       if (path === "/api/sessions") {
         asked += 1
         return asked > 2
@@ -367,9 +364,8 @@ describe("a batch", () => {
   it.effect("replaces a session that has ended", () => {
     let created = 0
     const ended = new Set<string>()
-    const server = Server.make(({ body, method, path }) => {
+    const server = Server.forTurns(({ body, method, path }) => {
       const id = /sessions\/([^/?]+)/.exec(path)?.[1] ?? ""
-      if (id === "00000000-0000-0000-0000-000000000000") return Server.json({ error: "Session not found" }, 404)()
       if (path === "/api/sessions") {
         created += 1
         return Server.json({ session: { ...session, id: sessionId.slice(0, -1) + created } }, 201)()
@@ -426,10 +422,7 @@ describe("a batch", () => {
 
   it.effect("of 10,000 prompts over 10 sessions keeps no more than those that run", () => {
     let created = 0
-    const server = Server.make(({ body, path }) => {
-      if (path.includes("00000000-0000-0000-0000-000000000000")) {
-        return Server.json({ error: "Session not found" }, 404)()
-      }
+    const server = Server.forTurns(({ body, path }) => {
       if (path === "/api/sessions") created += 1
       const id = path === "/api/sessions" ? sessionId.slice(0, -2) + (10 + created) : path.split("/")[3]
       if (!path.endsWith("/messages")) {

@@ -141,10 +141,8 @@ describe("commands", () => {
 
   it.effect("of another program that end a turn's stream make it a failure", () => {
     const stray = Server.frames(["session_start", { sessionId }], ["done", { sessionId: "" }])
-    const server = Server.make(({ path }) =>
-      path.includes(noSession)
-        ? Server.json({ error: "Session not found" }, 404)()
-        : path.includes("?")
+    const server = Server.forTurns(({ path }) =>
+      path.includes("?")
         ? Server.json({ messages: [] })()
         : Server.sse(stray)()
     )
@@ -259,11 +257,9 @@ describe("the fence", () => {
     ["a failing server", Server.json({ error: "x" }, 500)]
   ]
   it.effect.each(cuts)("rises behind %s", ([, script]) => {
-    const server = Server.make(
+    const server = Server.forTurns(
       (request) =>
-        request.path.includes(noSession)
-          ? Server.json({ error: "Session not found" }, 404)()
-          : request.method === "GET"
+        request.method === "GET"
           ? Server.json({ messages: [] })()
           : script(request),
       { retry: { times: 0 } }
@@ -282,11 +278,9 @@ describe("the fence", () => {
   })
 
   it.effect("stays where the restart fails", () => {
-    const server = Server.make(
+    const server = Server.forTurns(
       ({ path }) =>
-        path.includes(noSession)
-          ? Server.json({ error: "Session not found" }, 404)()
-          : path.includes("?")
+        path.includes("?")
           ? Server.json({ messages: [] })()
           : path.endsWith("/messages")
           ? Server.sse("")()
@@ -822,11 +816,9 @@ describe("what is known of a turn that broke off", () => {
       storedMessage(1, "user", "{\"type\":\"user\",\"content\":\"one\"}"),
       storedMessage(2, "assistant", JSON.stringify(result))
     ]
-    const server = Server.make(({ method, path }) => {
+    const server = Server.forTurns(({ method, path }) => {
       const after = Number(new URL(path, "http://x").searchParams.get("after"))
-      return path.includes(noSession)
-        ? Server.json({ error: "Session not found" }, 404)()
-        : path.includes("/events")
+      return path.includes("/events")
         ? Server.json({ events: [] })()
         : method === "GET"
         ? Server.json({ messages: rows.filter(({ sequence }) => sequence > after) })()

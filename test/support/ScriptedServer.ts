@@ -74,6 +74,14 @@ export const make = (script: Script, options: Partial<Ash.AshOptions> = {}) => {
   return { requests, http, layer }
 }
 
+/** The same, where the question for the form of content is refused, as by a real server, and is not for the script. */
+export const forTurns = (script: Script, options?: Partial<Ash.AshOptions>) =>
+  make(
+    (request) =>
+      request.path.includes(noSession) ? json({ error: "Session not found", statusCode: 404 }, 404)() : script(request),
+    options
+  )
+
 /** Answers one after the other; the last one answers all that follow. */
 export const inOrder = (...answers: ReadonlyArray<Script>): Script => {
   let next = 0

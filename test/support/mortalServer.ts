@@ -1,7 +1,7 @@
 /** A scripted server with one session that may come to harm while this program does not use it. */
 import * as Struct from "effect/Struct"
 import type { AshOptions } from "../../src/layers/Ash.ts"
-import { noSession, session, sessionId } from "./fixtures.ts"
+import { session, sessionId } from "./fixtures.ts"
 import * as Server from "./ScriptedServer.ts"
 import * as Turns from "./turns.ts"
 
@@ -37,8 +37,7 @@ export const make = (options: Partial<AshOptions> = {}) => {
     state.status = "error"
     return Server.json({ error: "Sandbox not found", statusCode: 500 }, 500)()
   }
-  const server = Server.make(({ body, method, path }) => {
-    if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
+  const server = Server.forTurns(({ body, method, path }) => {
     const action = path.split("/").at(-1) ?? ""
     switch (`${method} ${action}`) {
       case "POST pause":

@@ -1,5 +1,5 @@
 /** Turns as a scripted server streams them, and a server of one session. */
-import { noSession, session, sessionId } from "./fixtures.ts"
+import { session, sessionId } from "./fixtures.ts"
 import * as Server from "./ScriptedServer.ts"
 
 type Frame = readonly [event: string, data: unknown]
@@ -69,9 +69,8 @@ export const whole = turnOf(start, init, says, result(), done)
 
 /** A server whose messages are answered so; the question for the form of content is refused, as by a real one. */
 export const serving = (script: Server.Script, options: Parameters<typeof Server.make>[1] = {}) =>
-  Server.make(
+  Server.forTurns(
     (request) => {
-      if (request.path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
       if (request.path.endsWith("/messages")) return script(request)
       return Server.json({ session }, request.path === "/api/sessions" ? 201 : 200)()
     },

@@ -6,7 +6,7 @@ import { pack } from "../../../src/internal/files/bundle.ts"
 import { type FileContent, gather } from "../../../src/internal/request/content.ts"
 import type { AshError } from "../../../src/schema/AshError.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
-import { noSession, session, sessionId } from "../../support/fixtures.ts"
+import { session, sessionId } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
 
 /** The bytes 1, 2 and 3 in every form that bytes have, each with others around it in its memory where it is a part. */
@@ -83,10 +83,8 @@ const blockOf = (data: unknown) => ({
   source: { type: "base64" as const, media_type: "image/png", data: data as Uint8Array }
 })
 
-const answers = Server.make(({ method, path }) =>
-  path.includes(noSession)
-    ? Server.json({ error: "Session not found" }, 404)()
-    : path.endsWith("/messages")
+const answers = Server.forTurns(({ method, path }) =>
+  path.endsWith("/messages")
     ? Server.sse(Server.frames(["done", { sessionId }]))()
     : path.endsWith("/files") && path.includes("agents")
     ? Server.json({ written: 1 })()

@@ -15,7 +15,7 @@ import type { AshError } from "../../../src/schema/AshError.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
 import { SessionGates } from "../../../src/services/SessionGates.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
-import { noSession, session, sessionId } from "../../support/fixtures.ts"
+import { session, sessionId } from "../../support/fixtures.ts"
 import { accidents, make } from "../../support/mortalServer.ts"
 import * as Server from "../../support/ScriptedServer.ts"
 
@@ -142,8 +142,7 @@ describe("a restart that cannot save the workspace", () => {
 describe("an interrupted turn that is to be stopped", () => {
   it.effect("is stopped at once, and its session is resumed when it is next used", () => {
     let isStopped = false
-    const server = Server.make(({ method, path }) => {
-      if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
+    const server = Server.forTurns(({ method, path }) => {
       if (path.endsWith("/messages") && method === "POST") {
         return isStopped
           ? Server.sse(Server.frames(["session_start", { sessionId }], ["message", {
@@ -183,8 +182,7 @@ describe("a stop by this program of a session whose turn is interrupted, and sto
     const answers = { first: Deferred.makeUnsafe<void>(), second: Deferred.makeUnsafe<void>() }
     let stops = 0
     const refused = (error: string) => Server.json({ error, statusCode: 400 }, 400)()
-    const server = Server.make(({ method, path }) => {
-      if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
+    const server = Server.forTurns(({ method, path }) => {
       if (path.endsWith("/messages") && method === "POST") {
         return stops > 0
           ? refused("Session is stopped")
@@ -310,10 +308,8 @@ describe("QueueItems.enqueue", () => {
 
 describe("an error of the agent whose text has a connection in it", () => {
   it.effect("is not a sandbox that is gone: the turn is sent once, and the session is left as it is", () => {
-    const server = Server.make(({ path }) =>
-      path.includes(noSession)
-        ? Server.json({ error: "Session not found" }, 404)()
-        : path.endsWith("/messages")
+    const server = Server.forTurns(({ path }) =>
+      path.endsWith("/messages")
         ? Server.sse(
           Server.frames(["session_start", { sessionId }], ["error", { error: "Not connected to MCP server github" }])
         )()

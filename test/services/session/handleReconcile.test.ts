@@ -11,14 +11,13 @@ import type { AshError } from "../../../src/schema/AshError.ts"
 import { claudeMessageFromJson } from "../../../src/schema/ClaudeMessage.ts"
 import type { SessionHandle } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
-import { assistant, noSession, result, session, sessionId, storedMessage, user } from "../../support/fixtures.ts"
+import { assistant, result, session, sessionId, storedMessage, user } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
 
 /** A server whose turns are these, one after the other: what each says after its first message. */
 const serving = (...turns: ReadonlyArray<ReadonlyArray<unknown>>) => {
   let next = 0
-  return Server.make((request) => {
-    if (request.path.includes(noSession)) return Server.json({ error: "x", statusCode: 404 }, 404)()
+  return Server.forTurns((request) => {
     if (!request.path.endsWith("/messages")) return Server.json({ session })()
     const messages = turns[next++] ?? []
     return Server.sse(Server.frames(
@@ -240,9 +239,8 @@ describe("reconcile", () => {
   ]
   it.effect.each(breaks)("is about the last turn of a handle that broke off, where that was %s", ([, script, end]) => {
     const rows: Array<ReturnType<typeof storedMessage>> = []
-    const server = Server.make((request) => {
+    const server = Server.forTurns((request) => {
       const { body, method, path } = request
-      if (path.includes(noSession)) return Server.json({ error: "x", statusCode: 404 }, 404)()
       if (path.includes("/events")) return Server.json({ events: [] })()
       if (!path.includes("/messages")) return Server.json({ session })()
       if (method === "GET") return Server.json({ messages: rows })()

@@ -27,9 +27,8 @@ const done = Server.json({ exitCode: 0, stdout: "ok\n", stderr: "" })
 const busy = Server.json({ error: "Too Many Requests" }, 429, { "retry-after": "30" })
 
 const serverOf = (answers: Partial<Record<string, Server.Script>>, options: Partial<AshOptions> = {}) => {
-  const server = Server.make((request) => {
+  const server = Server.forTurns((request) => {
     const { method, path } = request
-    if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
     const script = answers[`${method} ${path.split(/[/?]/).at(-1)}`] ?? answers[method]
     return script === undefined
       ? Server.json({ session }, method === "POST" && path === "/api/sessions" ? 201 : 200)()

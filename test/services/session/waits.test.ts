@@ -56,9 +56,8 @@ const serverOf = (
     asked.openUnsafe()
     return script(request)
   }
-  const server = Server.make((request) => {
+  const server = Server.forTurns((request) => {
     const { method, path } = request
-    if (path.includes(noSession)) return Server.json({ error: "Session not found" }, 404)()
     if (method === "DELETE") return ended()
     if (path === "/api/sessions") return watched(create)(request)
     if (path.endsWith("/messages") && method === "POST") return watched(send)(request)
@@ -456,10 +455,8 @@ describe.each(
 )("%s while the session is resumed", (_, way) => {
   it.effect("waits for that, also where nothing kept it out before", () => {
     const answer = Deferred.makeUnsafe<void>()
-    const server = Server.make(({ path }) =>
-      path.includes(noSession)
-        ? Server.json({ error: "Session not found" }, 404)()
-        : path.endsWith("/resume")
+    const server = Server.forTurns(({ path }) =>
+      path.endsWith("/resume")
         ? Effect.as(Deferred.await(answer), Server.json({ session })())
         : path.endsWith("/exec")
         ? Server.json({ exitCode: 0, stdout: "", stderr: "" })()
