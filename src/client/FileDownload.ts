@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import * as FileName from "../internal/files/fileName.ts"
 import { collect, upTo } from "../internal/request/answer.ts"
 import { renamed } from "../internal/request/operations.ts"
+import type { Download } from "../schema/api/parts.ts"
 import { AshError } from "../schema/AshError.ts"
 import { Undecodable } from "../schema/Reasons.ts"
 
@@ -21,18 +22,14 @@ export interface FileDownload {
   readonly content: Stream.Stream<Uint8Array, AshError>
 }
 
-interface DownloadHeaders {
-  readonly "content-type"?: string
-  readonly "content-length"?: string
-  readonly "content-disposition"?: string
-  readonly "x-ash-source"?: string
-}
-
 /** The download in a response to an operation; `path` names the file where the server does not. */
 export const fromResponse = (
   operation: string,
   path: string,
-  { body, headers }: { readonly body: Stream.Stream<Uint8Array, AshError>; readonly headers: DownloadHeaders }
+  { body, headers }: {
+    readonly body: Stream.Stream<Uint8Array, AshError>
+    readonly headers: typeof Download["headers"]["Type"]
+  }
 ): FileDownload => {
   const length = headers["content-length"]
   return {

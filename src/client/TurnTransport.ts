@@ -26,7 +26,7 @@ import type { TurnLimits } from "../internal/turn/turnLimits.ts"
 import { readTurn } from "../internal/turn/turnReader.ts"
 import { timedOut } from "../internal/turn/turnTimers.ts"
 import { AshError } from "../schema/AshError.ts"
-import type { MessageContent, SendMessageOptions } from "../schema/Message.ts"
+import type { MessageContent } from "../schema/Message.ts"
 import { objectionsToFormat } from "../schema/outputSchema.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import { AshApiClient } from "./AshApiClient.ts"
@@ -34,12 +34,7 @@ import { RequestOptions, type RequestOptionsInput } from "./RequestOptions.ts"
 import { type OptionsOver, RequestPolicy, type Settings } from "./RequestPolicy.ts"
 
 /** A message, and what is to become of its turn. */
-export interface TurnRequest {
-  /** The method that was called, for its failures. */
-  readonly operation: string
-  readonly sessionId: string
-  readonly content: MessageContent
-  readonly options: SendMessageOptions
+export interface TurnRequest extends Omit<TurnCall, "agentName"> {
   readonly onTurnError: OnTurnError
   /** What the turn counts in, beside the budgets of the layer. */
   readonly budgets?: Budgets | undefined
