@@ -7,8 +7,8 @@ import * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
+import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
-import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { ofClient } from "./connectionFailures.ts"
 import { unreadable } from "./failures.ts"
@@ -117,20 +117,23 @@ const byStart = (
   length: number,
   onStart: (start: Uint8Array, bytes: ByteStream) => ByteStream
 ): ByteStream =>
-  Stream.unwrap(Effect.map(
-    Stream.peel(
-      bytes,
-      Sink.foldArray(
-        (): ReadonlyArray<Uint8Array> => [],
-        (chunks) => chunks.reduce((size, chunk) => size + chunk.length, 0) < length,
-        (chunks, more) => Effect.succeed([...chunks, ...more])
-      )
-    ),
-    ([chunks, rest]) =>
-      chunks.every((chunk) => chunk.length === 0)
-        ? Stream.empty
-        : onStart(Bytes.concat(chunks), Stream.concat(Stream.fromIterable(chunks), rest))
-  ))
+  Stream.unwrap(Effect.gen(function*() {
+    const pull = yield* Stream.toPull(bytes)
+    const chunks: Array<Uint8Array> = []
+    const gather: Effect.Effect<ByteStream, HttpClientError.HttpClientError> = Effect.suspend(() =>
+      chunks.reduce((size, chunk) => size + chunk.length, 0) < length
+        ? pull.pipe(
+          Effect.flatMap((more) => {
+            chunks.push(...more)
+            return gather
+          }),
+          Pull.catchDone(() => Effect.succeed(Stream.fromIterable(chunks)))
+        )
+        : Effect.succeed(Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))))
+    )
+    const whole = yield* gather
+    return chunks.every((chunk) => chunk.length === 0) ? Stream.empty : onStart(Bytes.concat(chunks), whole)
+  }))
 
 const decode = (response: Response, decoder: ContentDecoder, coding: string, bytes: ByteStream): ByteStream =>
   byStart(bytes, 1, (start, bytes) =>
