@@ -24,7 +24,7 @@ import { framesOf, headers, type UiMessageChunk } from "./uiMessageStream.ts"
 export interface WebChatSettings extends Omit<Chats.ChatsOptions, "messageId"> {
   /** @default "/api/chat" */
   readonly path?: `/${string}` | undefined
-  /** How much a page may send at once, in bytes. @default 8 MiB */
+  /** How much a page may send at once, in bytes; Infinity sets no limit. @default 8 MiB */
   readonly maxBodySize?: number | undefined
 }
 
@@ -81,7 +81,10 @@ const bodyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServer
     return yield* refused(415, "The body is not JSON.")()
   }
   return yield* HttpServerRequest.schemaBodyJson(ChatRequest).pipe(
-    Effect.provideService(HttpIncomingMessage.MaxBodySize, ByteSize.fromInputUnsafe(maxBodySize)),
+    Effect.provideService(
+      HttpIncomingMessage.MaxBodySize,
+      ByteSize.fromInputUnsafe(Math.min(Math.floor(maxBodySize), Number.MAX_SAFE_INTEGER))
+    ),
     Effect.mapError((error) =>
       error._tag === "HttpServerError" && isTooLarge(error)
         ? refused(413, `The message is too large: at most ${maxBodySize} bytes are taken.`)()

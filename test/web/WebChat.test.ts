@@ -426,6 +426,14 @@ describe("a request that is refused", () => {
       })
   )
 
+  it("no more bytes than a page may send at once, whatever their number: 413", async () => {
+    const { length } = JSON.stringify(body)
+    const limits = [[length, 200], [length + 0.5, 200], [length - 0.5, 413], [0, 413], [2 ** 53, 200], [Infinity, 200]]
+    for (const [maxBodySize, status] of limits) {
+      await withChat(echo, { maxBodySize }, async (handler) => assert.strictEqual(await post(handler, body), status))
+    }
+  })
+
   it("nothing that is before the new message: pages of every age are answered", () =>
     withChat(echo, {}, async (handler) => {
       const before = [null, 1, "Hello", {}, { role: "tool" }, { role: "user", content: "old" }, {
