@@ -22,11 +22,11 @@ export const SessionHandlers = HttpApiBuilder.group(ServerApi, "sessions", (hand
     .handle("list", ({ query }) => list(query.agent))
     .handle("get", ({ params }) => get(params.id))
     .handle("updateConfig", ({ params, payload }) => updateConfig(params.id, payload))
-    .handle("pause", ({ params }) => pause(params.id))
+    .handle("pause", ({ params }) => leave(params.id, "paused", { verb: "pause", from: ["active"] }))
     .handle("resume", ({ params }) => resume(params.id))
-    .handle("stop", ({ params }) => stop(params.id))
+    .handle("stop", ({ params }) => leave(params.id, "stopped", { verb: "stop", from: ["active", "starting"] }))
     .handle("fork", ({ params }) => fork(params.id))
-    .handle("end", ({ params }) => end(params.id))
+    .handle("end", ({ params }) => leave(params.id, "ended"))
     .handleRaw("exec", ({ params, request }) => exec(params.id, request))
     .handle("listEvents", ({ params, query }) => listEvents(params.id, query))
     .handle("logs", ({ params, query }) => logs(params.id, query.after)))
@@ -57,16 +57,6 @@ const updateConfig = Effect.fnUntraced(function*(id: string, settings: UpdateSes
   return { session }
 })
 
-const pause = Effect.fnUntraced(function*(id: string) {
-  const store = yield* Store
-  const sandboxes = yield* Sandboxes
-  const row = yield* store.session(id)
-  const { sandboxId, status } = row.session
-  if (status !== "active") return yield* Errors.badRequest(`Cannot pause session with status "${status}"`)
-  yield* sandboxes.persist(sandboxId)
-  return yield* move(row, "paused")
-})
-
 const resume = Effect.fnUntraced(function*(id: string) {
   const store = yield* Store
   const sandboxes = yield* Sandboxes
@@ -75,54 +65,35 @@ const resume = Effect.fnUntraced(function*(id: string) {
   if (status === "ended") return yield* Errors.failure(410, "Session has ended — create a new session")
   if (status === "active") return { session: row.session }
   const sandbox = yield* sandboxes.find(sandboxId)
-  return { session: yield* Option.isSome(sandbox) ? resumeWarm(row) : resumeCold(row) }
+  return { session: yield* Option.isSome(sandbox) ? activate(row) : resumeCold(row) }
 }, Effect.uninterruptible)
 
-/** Resumes a session whose sandbox is still there. */
-const resumeWarm = Effect.fnUntraced(function*({ session }: SessionRow) {
+/** Makes a session active again, in the sandbox that it has or in another one. */
+const activate = Effect.fnUntraced(function*({ session }: SessionRow, sandbox?: { readonly sandboxId: string }) {
   const store = yield* Store
   const resumptions = yield* Resumptions
-  const status = "active"
-  yield* store.updateSession(session.id, { status })
-  yield* SessionStarts.addLifecycle(session.id, "resumed", { path: "warm" })
-  yield* resumptions.count("warm")
-  return { ...session, status }
+  const change = { status: "active", ...sandbox }
+  const path = sandbox === undefined ? "warm" : "cold"
+  yield* store.updateSession(session.id, change)
+  // A real server reports this source even where it then gives the session a fresh workspace.
+  yield* SessionStarts.addLifecycle(session.id, "resumed", sandbox === undefined ? { path } : { path, source: "local" })
+  yield* resumptions.count(path)
+  return { ...session, ...change }
 })
 
 /** Resumes a session in a new sandbox. */
-const resumeCold = Effect.fnUntraced(function*({ session }: SessionRow) {
+const resumeCold = Effect.fnUntraced(function*(row: SessionRow) {
   const { quirks } = yield* Settings
-  const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const resumptions = yield* Resumptions
   const random = yield* SecureRandom.SecureRandom
+  const { session } = row
   const agent = yield* SessionStarts.agentOf(session.agentName)
   const restore = quirks.coldResumeLosesWorkspace ? undefined : session.sandboxId
   const options = { id: yield* random.uuidV4(), session: session.id, agent, restore, settings: SessionStarts.bare }
   return yield* sandboxes.create(
     options,
-    Effect.fnUntraced(function*({ id: sandboxId }) {
-      const status = "active"
-      yield* sandboxes.destroy(session.sandboxId)
-      yield* store.updateSession(session.id, { status, sandboxId })
-      // A real server reports this source even where it then gives the session a fresh workspace.
-      yield* SessionStarts.addLifecycle(session.id, "resumed", { path: "cold", source: "local" })
-      yield* resumptions.count("cold")
-      return { ...session, status, sandboxId }
-    })
+    ({ id }) => Effect.andThen(sandboxes.destroy(session.sandboxId), activate(row, { sandboxId: id }))
   )
-})
-
-const stop = Effect.fnUntraced(function*(id: string) {
-  const store = yield* Store
-  const sandboxes = yield* Sandboxes
-  const row = yield* store.session(id)
-  const { sandboxId, status } = row.session
-  if (status !== "active" && status !== "starting") {
-    return yield* Errors.badRequest(`Cannot stop session with status "${status}"`)
-  }
-  yield* sandboxes.stop(sandboxId)
-  return yield* move(row, "stopped")
 })
 
 const fork = Effect.fnUntraced(function*(parentSessionId: string) {
@@ -151,17 +122,22 @@ const fork = Effect.fnUntraced(function*(parentSessionId: string) {
   )
 }, Effect.uninterruptible)
 
-const end = Effect.fnUntraced(function*(id: string) {
+/**
+ * Moves a session out of what it is at, from some statuses alone, and keeps its workspace. The answer is the row from
+ * before, with only the status replaced.
+ */
+const leave = Effect.fnUntraced(function*(
+  id: string,
+  status: "paused" | "stopped" | "ended",
+  only?: { readonly verb: string; readonly from: ReadonlyArray<SessionStatus> }
+) {
   const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const row = yield* store.session(id)
-  yield* sandboxes.stop(row.session.sandboxId)
-  return yield* move(row, "ended")
-})
-
-/** Moves a session to another status. The answer is the row from before, with only the status replaced. */
-const move = Effect.fnUntraced(function*({ session }: SessionRow, status: SessionStatus) {
-  const store = yield* Store
+  const { session } = yield* store.session(id)
+  if (only !== undefined && !only.from.includes(session.status)) {
+    return yield* Errors.badRequest(`Cannot ${only.verb} session with status "${session.status}"`)
+  }
+  yield* status === "paused" ? sandboxes.persist(session.sandboxId) : sandboxes.stop(session.sandboxId)
   yield* store.updateSession(session.id, { status })
   yield* SessionStarts.addLifecycle(session.id, status)
   return { session: { ...session, status } }
