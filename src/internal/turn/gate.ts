@@ -200,10 +200,10 @@ export class Gate {
   leave(holder: Holder): "over" | "running" | "failed" {
     this.#holder = undefined
     if (!this.runs(holder)) return holder.error === undefined ? "over" : "failed"
-    const { isShut } = this
     this.#running = undefined
-    if (!isShut) this.#fence = { _tag: "Broken", why: leftRunning[holder.what] }
-    return isShut ? "failed" : "running"
+    if (this.isShut) return "failed"
+    this.#fence = { _tag: "Broken", why: leftRunning[holder.what] }
+    return "running"
   }
 
   /** Its request goes out. A fence that went up while the request was waiting for its key stays. */

@@ -97,10 +97,10 @@ export class SessionPool<S> {
     })
   }
 
-  /** Hands a session to what waits, or keeps it. */
-  #offer(pooled: Pooled<S>): Effect.Effect<void> {
+  /** Hands a session to what waits, if it is new or used again, or keeps it. */
+  #offer(pooled: Pooled<S>, isHanded = this.#options.isReused): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const waiter = this.#options.isReused ? this.#waiters.shift() : undefined
+      const waiter = isHanded ? this.#waiters.shift() : undefined
       if (waiter !== undefined) Deferred.doneUnsafe(waiter, Effect.succeed(pooled))
       else if (this.#isKept) this.#idle.push(pooled)
       else return this.#end(pooled)
@@ -146,10 +146,7 @@ export class SessionPool<S> {
   #opened(pooled: Pooled<S>): Effect.Effect<void> {
     return Effect.suspend(() => {
       this.#opening -= 1
-      const waiter = this.#waiters.shift()
-      if (waiter === undefined) return this.#offer(pooled)
-      Deferred.doneUnsafe(waiter, Effect.succeed(pooled))
-      return Effect.void
+      return this.#offer(pooled, true)
     })
   }
 
