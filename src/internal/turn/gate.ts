@@ -128,6 +128,8 @@ export class Gate {
   #isOver = false
   /** Held while the session is stopped or resumed, so that what waits finds it as it was left. */
   readonly #restarting = Semaphore.makeUnsafe(1)
+  /** Held by the one of those that is not waiting, and by a stop: those that wait are behind it. */
+  readonly #changing = Semaphore.makeUnsafe(1)
   /** What holds that, and what waits for it. */
   #restarts = 0
   /** What stops or ends the session at the moment: what is done when that is answered, and the error of what it ends. */
@@ -253,12 +255,17 @@ export class Gate {
       Effect.sync(() => {
         this.#restarts += 1
       }),
-      () => this.#restarting.withPermits(1)(Effect.andThen(this.#awaitHalts(), effect)),
+      () => this.#restarting.withPermits(1)(Effect.andThen(this.#awaitHalts(), this.changing(effect))),
       () =>
         Effect.sync(() => {
           this.#restarts -= 1
         })
     )
+  }
+
+  /** Runs what may stop or resume the session when nothing else does, so that the last call counts. */
+  changing<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return this.#changing.withPermits(1)(effect)
   }
 
   #awaitHalts(): Effect.Effect<void> {

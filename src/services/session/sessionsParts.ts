@@ -67,5 +67,7 @@ export const halting = (
       Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === how ? halt : Effect.void),
       Effect.onError(() => attempts > 0 ? cut : Effect.void)
     )
-    return gate.halting(isScopeClosed ? Effect.andThen(cut, called) : called, cancelled(false))
+    // A restart that is at it would undo a stop. What is ended stays so.
+    const alone = how === "stopped" ? gate.changing(called) : called
+    return gate.halting(isScopeClosed ? Effect.andThen(cut, alone) : alone, cancelled(false))
   }))

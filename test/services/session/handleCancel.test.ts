@@ -14,6 +14,7 @@ import * as AshEmbedded from "../../../src/layers/AshEmbedded.ts"
 import type { AshError } from "../../../src/schema/AshError.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
 import { SessionGates } from "../../../src/services/SessionGates.ts"
+import type { SessionHandle } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
 import { session, sessionId } from "../../support/fixtures.ts"
 import { accidents, make } from "../../support/mortalServer.ts"
@@ -213,6 +214,56 @@ describe("a stop by this program of a session whose turn is interrupted, and sto
       for (const fiber of fibers) yield* Fiber.await(fiber)
       assert.strictEqual((yield* Effect.flip(handle.ask("two"))).reason._tag, "WrongState")
       assert.lengthOf(server.requests.filter(({ path }) => path.endsWith("/resume")), 0)
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("a stop by this program, while another call stops or resumes the session,", () => {
+  type Call = (sessions: Sessions["Service"]) => Effect.Effect<unknown, AshError>
+  const attached = (use: (handle: SessionHandle) => Effect.Effect<unknown, AshError>): Call => (sessions) =>
+    use(sessions.attach(sessionId, { recovery: "restart" }))
+  /** With the state that the session is in before, and how many requests of the call are answered before the stop. */
+  const calls: ReadonlyArray<readonly [what: string, before: string, answered: number, call: Call]> = [
+    ["a cancellation that stops", "active", 0, attached((handle) => handle.cancel())],
+    ["a cancellation that resumes", "active", 1, attached((handle) => handle.cancel())],
+    ["a recovery", "stopped", 0, attached((handle) => handle.recover())],
+    ["a turn that restarts", "stopped", 0, attached((handle) => handle.ask("one"))],
+    ["a command that restarts", "stopped", 0, attached((handle) => handle.exec("ls"))],
+    ["a resumption", "stopped", 0, (sessions) => sessions.resume(sessionId)]
+  ]
+  it.effect.each(calls)("holds: %s", ([, before, answered, call]) => {
+    let status = before
+    let arrived = 0
+    const free = Latch.makeUnsafe()
+    const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
+      times: 20
+    })
+    const server = Server.forTurns(({ method, path }) => {
+      const action = method === "POST" ? path.split("/").at(-1) : undefined
+      const answer = Effect.sync(() => {
+        if (action === "messages" || action === "exec" || (action === "stop" && status !== "active")) {
+          return Server.json({ error: `Session is ${status}`, statusCode: 400 }, 400)()
+        }
+        if (action !== undefined) status = action === "stop" ? "stopped" : "active"
+        return Server.json({ session: { ...session, status } })()
+      })
+      if (action !== "stop" && action !== "resume") return answer
+      // The stop would overtake it.
+      return arrived++ === answered ? Effect.andThen(free.await, answer) : answer
+    })
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const other = yield* Effect.forkChild(Effect.exit(call(sessions)))
+      yield* turnsOfTheLoop
+      assert.strictEqual(arrived, answered + 1)
+      const stop = yield* Effect.forkChild(sessions.stop(sessionId))
+      yield* turnsOfTheLoop
+      yield* free.open
+      yield* Fiber.await(other)
+      yield* Effect.ignore(Fiber.join(stop))
+      assert.strictEqual(status, "stopped")
+      const error = yield* Effect.flip(sessions.attach(sessionId, { recovery: "restart" }).ask("two"))
+      assert.strictEqual(error.reason._tag, "WrongState")
     }).pipe(Effect.provide(server.layer))
   })
 })
