@@ -3,7 +3,7 @@ import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { ClaudeMessage, MessageBlock } from "../../schema/ClaudeMessage.ts"
 import type { MessageContent, StoredMessage, UserPrompt } from "../../schema/Message.ts"
-import { fromTexts } from "../../schema/promptText.ts"
+import { textsOf } from "../../schema/promptText.ts"
 import type { ToolCall, Turn } from "../../schema/Turn.ts"
 import { isToolError } from "../../schema/Wire.ts"
 import { AgentText, blocksOf, present } from "./agentText.ts"
@@ -50,13 +50,12 @@ const typeOf = (block: unknown): string =>
 /** The text of a prompt, with a mark for what is none. */
 const textOf = (content: MessageContent | UserPrompt["content"]): string => {
   if (Predicate.isString(content)) return content
-  const blocks = content.map((block) => {
-    if (Predicate.isString(block)) return { text: block, mark: "" }
-    if ("type" in block && block.type === "text") return { text: block.text, mark: "" }
-    return { text: undefined, mark: `[${typeOf("raw" in block ? block.raw : block)}]` }
-  })
-  const text = fromTexts(blocks.map(({ text }) => text)).join("")
-  return [text, ...blocks.map(({ mark }) => mark)].filter((part) => part !== "").join("\n\n")
+  const marks = content.map((block) =>
+    Predicate.isString(block) || ("type" in block && block.type === "text")
+      ? ""
+      : `[${typeOf("raw" in block ? block.raw : block)}]`
+  )
+  return [textsOf(content).join(""), ...marks].filter((part) => part !== "").join("\n\n")
 }
 
 /** How a turn ended, if that is worth a word. */
@@ -215,14 +214,12 @@ export class Conversation {
     }
   }
 
-  #takeUser({ message, parent_tool_use_id, raw }: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
-    const parent = present(parent_tool_use_id)
-    // A subagent's prompt is the input of the call that started it.
-    const own = parent === undefined && Predicate.isString(message.content) ? message.content : undefined
-    if (own !== undefined && own.trim() !== "") return this.#add({ _tag: "User", text: own })
-    blocksOf({ _tag: "User", type: "user", message }).forEach((block, index) => {
+  /** A subagent's prompt is left out: it is the input of the call that started it. */
+  #takeUser(message: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
+    const parent = present(message.parent_tool_use_id)
+    blocksOf(message).forEach((block, index) => {
       if (block._tag === "ToolResult") {
-        const isError = isToolError(block.is_error, raw, index)
+        const isError = isToolError(block.is_error, message.raw, index)
         this.#answer(block.tool_use_id ?? "", { content: block.content ?? null, isError }, parent)
       } else if (parent === undefined && block._tag === "Text" && block.text.trim() !== "") {
         this.#add({ _tag: "User", text: block.text })
