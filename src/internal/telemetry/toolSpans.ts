@@ -1,7 +1,6 @@
 /** The spans of a turn's tools, from a tool's use to its result, by the messages of the stream. */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Predicate from "effect/Predicate"
 import type * as Tracer from "effect/Tracer"
 import type {
   AssistantMessage,
@@ -93,12 +92,10 @@ export class ToolSpans {
   }
 
   #results(message: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
-    const { content } = message.message
-    if (Predicate.isString(content) || this.#isSeen(message)) return []
-    return content.flatMap((block, index) => {
-      if (block._tag !== "ToolResult") return []
-      return [this.#end(block, isToolError(block.is_error, message.raw, index))]
-    })
+    if (this.#isSeen(message)) return []
+    return blocksOf(message).flatMap((block, index) =>
+      block._tag === "ToolResult" ? [this.#end(block, isToolError(block.is_error, message.raw, index))] : []
+    )
   }
 
   #end({ content, tool_use_id }: ToolResultBlock, isError: boolean): Effect.Effect<void> {

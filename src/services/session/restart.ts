@@ -49,14 +49,12 @@ const save = Effect.fnUntraced(function*(handle: HandleState, fence: Fence) {
 })
 
 /** Stops the session. A paused one cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
-export const stop = (handle: HandleState): Effect.Effect<unknown, AshError> => {
-  const { id, services } = handle
-  const refused = (error: AshError) => afterRefusedStop(handle, error)
-  return Effect.catchReasons(Effect.asVoid(Lifecycle.stop(services, id)), "AshError", {
-    WrongState: (_, error) => refused(error),
-    InvalidRequest: (_, error) => refused(error)
-  })
-}
+export const stop = (handle: HandleState): Effect.Effect<unknown, AshError> =>
+  Effect.catchIf(
+    Effect.asVoid(Lifecycle.stop(handle.services, handle.id)),
+    ({ reason }) => reason._tag === "WrongState" || reason._tag === "InvalidRequest",
+    (error) => afterRefusedStop(handle, error)
+  )
 
 /** What a stop that was refused comes to, whatever the server's words for it. */
 const afterRefusedStop = ({ id, services }: HandleState, error: AshError): Effect.Effect<void, AshError> =>
