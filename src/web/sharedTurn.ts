@@ -47,10 +47,12 @@ export const start = Effect.fnUntraced(function*(
       answered ||= batch.some(isAnswer)
       return PubSub.publishAll(published, batch)
     }),
+    Effect.interruptible,
     Effect.tapDefect((defect) => Effect.logError("a turn of a chat failed", defect)),
     Effect.onExit((exit) => PubSub.publishAll(published, [...lastOf(exit), end] as const)),
     Effect.ensuring(options.onEnd),
-    Effect.forkIn(scope)
+    // One that is stopped before it has begun has its end, too.
+    Effect.forkIn(scope, { uninterruptible: true })
   )
   const stop = Fiber.interrupt(fiber)
   const turn: SharedTurn = {

@@ -10,7 +10,7 @@ import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { WebChat } from "../../src/web.ts"
-import { result, session, sessionId, storedMessage } from "../support/fixtures.ts"
+import { noSession, result, session, sessionId, storedMessage } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const user = (text: string): UIMessage => ({ id: `user-${text}`, role: "user", parts: [{ type: "text", text }] })
@@ -214,6 +214,35 @@ describe("a page that leaves", () => {
       for (const turn of turns) assert.strictEqual((await turn).at(-1)?.type, "abort")
     })
   })
+
+  it.each(["cancel", "detach"] as const)(
+    "can have it stopped while the session of the chat opens, and the chat goes on: %s",
+    async (whenLeft) => {
+      const asked = Deferred.makeUnsafe<void>()
+      const opened = Deferred.makeUnsafe<Response>()
+      const server = Server.make(({ method, path }) => {
+        if (path === "/api/sessions") return Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(opened))
+        if (!path.endsWith("/messages")) return Server.json({ session })()
+        return method === "POST" && !path.includes(noSession)
+          ? Server.sse(Server.frames(["message", result], ["done", { sessionId }]))()
+          : Server.json({ error: "Session not found" }, 404)()
+      })
+      const { dispose, handler } = WebChat.toWebHandler(
+        { session: { agent: "demo" }, authorize: () => "ada", whenLeft, maxTurns: 1 },
+        Layer.orDie(server.layer)
+      )
+      const { resume, send } = pageOf(handler)
+      const turn = send("a", "Hello").then(chunksOf)
+      await Effect.runPromise(Deferred.await(asked))
+      const stopped = handler(new Request("http://page.test/api/chat/a/stream", { method: "DELETE", ...asUser("ada") }))
+      await Effect.runPromise(Deferred.succeed(opened, Server.json({ session }, 201)()))
+      assert.strictEqual((await stopped).status, 204)
+      assert.strictEqual((await turn).at(-1)?.type, "abort")
+      assert.isNull(await resume("a"))
+      assert.strictEqual((await chunksOf(await send("a", "Again"))).at(-1)?.type, "finish")
+      await dispose()
+    }
+  )
 
   it("before it reads anything stops the turn as well", async () => {
     const { begun, cut, script } = makeEndless()
