@@ -116,7 +116,7 @@ export class Sessions extends Context.Service<Sessions, {
   /**
    * Stops an active session: its sandbox is destroyed, and with it a running turn, whose stream fails with `TurnCancelled`
    * in this program, and falls silent in others. A turn that waits to be sent fails so, too, and what is sent meanwhile waits
-   * for the answer. A restart or a resumption by this program that runs is waited for, and undone.
+   * for the answer. A restart or a resumption by this program that runs is waited for, as by `pause`, and undone.
    */
   readonly stop: (id: string) => Effect.Effect<Session, AshError>
   /** Makes a paused copy of a session with its messages and settings, not its files nor its memory. Resume it to use it. */

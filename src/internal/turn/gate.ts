@@ -128,7 +128,7 @@ export class Gate {
   #isOver = false
   /** Held while the session is stopped or resumed, so that what waits finds it as it was left. */
   readonly #restarting = Semaphore.makeUnsafe(1)
-  /** Held by the one of those that is not waiting, and by a stop: those that wait are behind it. */
+  /** Held by the one of those that is not waiting, and by a stop or a pause: those that wait are behind it. */
   readonly #changing = Semaphore.makeUnsafe(1)
   /** What holds that, and what waits for it. */
   #restarts = 0
@@ -263,7 +263,7 @@ export class Gate {
     )
   }
 
-  /** Runs what may stop or resume the session when nothing else does, so that the last call counts. */
+  /** Runs what may stop, pause or resume the session when nothing else does, so that the last call counts. */
   changing<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return this.#changing.withPermits(1)(effect)
   }

@@ -45,8 +45,6 @@ export interface TurnGates {
   readonly enter: (operation: string, id: string, options: BusyOptions) => Effect.Effect<Gate, AshError, Scope.Scope>
   /** What is known of a session, if anything, and how many keep its gate. */
   readonly find: (id: string) => Readonly<KnownGate & Pick<Entry, "users">> | undefined
-  /** Changes what is known of a session. */
-  readonly update: (id: string, change: (gate: Gate) => void) => Effect.Effect<void>
   /** How many sessions something is known of. */
   readonly size: () => number
 }
@@ -189,7 +187,6 @@ export const make = (): TurnGates => {
     use,
     find: (id) => registry.find(id),
     size: () => registry.size,
-    update: (id, change) => Effect.scoped(Effect.map(use(id), change)),
     enter: Effect.fnUntraced(function*(operation, id, { waitAtMost = longestWait, whenBusy = "wait" }) {
       const limit = yield* readDuration(operation, "waitAtMost", waitAtMost)
       const { entry, place } = yield* Effect.acquireRelease(

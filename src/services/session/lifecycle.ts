@@ -33,10 +33,13 @@ export const lifecycleOf = (parts: SessionsParts) => {
     end,
     stop: (id: string) => halting(gates, id, { how: "stopped", call: (onWire) => stop(parts, id, onWire) }),
     pause: (id: string) =>
-      Effect.tap(
-        Effect.map(call(api.pause, { params: { id } }), unwrap),
-        () => gates.update(id, (gate) => gate.remember({ halted: "paused" }))
-      ),
+      Effect.scoped(Effect.flatMap(gates.use(id), (gate) =>
+        gate.changing(
+          Effect.tap(
+            Effect.map(call(api.pause, { params: { id } }), unwrap),
+            () => Effect.sync(() => gate.remember({ halted: "paused" }))
+          )
+        ))),
     resume: (id: string) => resumeAsStopped(parts, id),
     fork: (id: string) =>
       Creations.inOwnScope((scope) =>

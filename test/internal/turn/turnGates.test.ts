@@ -39,7 +39,7 @@ describe("the gates of sessions", () => {
       assert.strictEqual(gates.size(), 2)
       assert.strictEqual(gates.find("fenced")?.fence?.why, "x")
       assert.strictEqual(gates.find("paused")?.halted, "paused")
-      yield* gates.update("fenced", setFence(undefined))
+      yield* Effect.scoped(Effect.map(gates.use("fenced"), setFence(undefined)))
       assert.strictEqual(gates.size(), 1)
     }))
 
@@ -170,7 +170,7 @@ describe("the gates of sessions", () => {
           } else if (inside !== undefined) {
             if (random() < 0.3) {
               const why = fence = random() < 0.5 ? `fence ${step}` : undefined
-              yield* gates.update("s", setFence(why))
+              yield* Effect.scoped(Effect.map(gates.use("s"), setFence(why)))
             }
             yield* Scope.close(inside.scope, Exit.void)
             inside = undefined

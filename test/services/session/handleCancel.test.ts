@@ -218,55 +218,59 @@ describe("a stop by this program of a session whose turn is interrupted, and sto
   })
 })
 
-describe("a stop by this program, while another call stops or resumes the session,", () => {
-  type Call = (sessions: Sessions["Service"]) => Effect.Effect<unknown, AshError>
-  const attached = (use: (handle: SessionHandle) => Effect.Effect<unknown, AshError>): Call => (sessions) =>
-    use(sessions.attach(sessionId, { recovery: "restart" }))
-  /** With the state that the session is in before, and how many requests of the call are answered before the stop. */
-  const calls: ReadonlyArray<readonly [what: string, before: string, answered: number, call: Call]> = [
-    ["a cancellation that stops", "active", 0, attached((handle) => handle.cancel())],
-    ["a cancellation that resumes", "active", 1, attached((handle) => handle.cancel())],
-    ["a recovery", "stopped", 0, attached((handle) => handle.recover())],
-    ["a turn that restarts", "stopped", 0, attached((handle) => handle.ask("one"))],
-    ["a command that restarts", "stopped", 0, attached((handle) => handle.exec("ls"))],
-    ["a resumption", "stopped", 0, (sessions) => sessions.resume(sessionId)]
-  ]
-  it.effect.each(calls)("holds: %s", ([, before, answered, call]) => {
-    let status = before
-    let arrived = 0
-    const free = Latch.makeUnsafe()
-    const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
-      times: 20
-    })
-    const server = Server.forTurns(({ method, path }) => {
-      const action = method === "POST" ? path.split("/").at(-1) : undefined
-      const answer = Effect.sync(() => {
-        if (action === "messages" || action === "exec" || (action === "stop" && status !== "active")) {
-          return Server.json({ error: `Session is ${status}`, statusCode: 400 }, 400)()
-        }
-        if (action !== undefined) status = action === "stop" ? "stopped" : "active"
-        return Server.json({ session: { ...session, status } })()
+describe.each(["stop", "pause"] as const)(
+  "a %s by this program, while another call stops or resumes the session,",
+  (how) => {
+    type Call = (sessions: Sessions["Service"]) => Effect.Effect<unknown, AshError>
+    const attached = (use: (handle: SessionHandle) => Effect.Effect<unknown, AshError>): Call => (sessions) =>
+      use(sessions.attach(sessionId, { recovery: "restart" }))
+    /** With the state that the session is in before, and how many requests of the call are answered before. */
+    const calls: ReadonlyArray<readonly [what: string, before: string, answered: number, call: Call]> = [
+      ["a cancellation that stops", "active", 0, attached((handle) => handle.cancel())],
+      ["a cancellation that resumes", "active", 1, attached((handle) => handle.cancel())],
+      ["a recovery", "stopped", 0, attached((handle) => handle.recover())],
+      ["a turn that restarts", "stopped", 0, attached((handle) => handle.ask("one"))],
+      ["a command that restarts", "stopped", 0, attached((handle) => handle.exec("ls"))],
+      ["a resumption", "stopped", 0, (sessions) => sessions.resume(sessionId)]
+    ]
+    const stateAfter: Readonly<Record<string, string>> = { stop: "stopped", pause: "paused", resume: "active" }
+    it.effect.each(calls)("holds: %s", ([, before, answered, call]) => {
+      let status = before
+      let arrived = 0
+      const free = Latch.makeUnsafe()
+      const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
+        times: 20
       })
-      if (action !== "stop" && action !== "resume") return answer
-      // The stop would overtake it.
-      return arrived++ === answered ? Effect.andThen(free.await, answer) : answer
+      const server = Server.forTurns(({ method, path }) => {
+        const action = method === "POST" ? path.split("/").at(-1) : undefined
+        const answer = Effect.sync(() => {
+          if (action === "messages" || action === "exec" || (action === how && status !== "active")) {
+            return Server.json({ error: `Session is ${status}`, statusCode: 400 }, 400)()
+          }
+          if (action !== undefined) status = stateAfter[action] ?? status
+          return Server.json({ session: { ...session, status } })()
+        })
+        if (action !== "stop" && action !== "resume") return answer
+        // What comes next would overtake it.
+        return arrived++ === answered ? Effect.andThen(free.await, answer) : answer
+      })
+      return Effect.gen(function*() {
+        const sessions = yield* Sessions
+        const other = yield* Effect.forkChild(Effect.exit(call(sessions)))
+        yield* turnsOfTheLoop
+        assert.strictEqual(arrived, answered + 1)
+        const last = yield* Effect.forkChild(sessions[how](sessionId))
+        yield* turnsOfTheLoop
+        yield* free.open
+        yield* Fiber.await(other)
+        yield* Effect.ignore(Fiber.join(last))
+        assert.strictEqual(status, stateAfter[how])
+        const error = yield* Effect.flip(sessions.attach(sessionId, { recovery: "restart" }).ask("two"))
+        assert.strictEqual(error.reason._tag, "WrongState")
+      }).pipe(Effect.provide(server.layer))
     })
-    return Effect.gen(function*() {
-      const sessions = yield* Sessions
-      const other = yield* Effect.forkChild(Effect.exit(call(sessions)))
-      yield* turnsOfTheLoop
-      assert.strictEqual(arrived, answered + 1)
-      const stop = yield* Effect.forkChild(sessions.stop(sessionId))
-      yield* turnsOfTheLoop
-      yield* free.open
-      yield* Fiber.await(other)
-      yield* Effect.ignore(Fiber.join(stop))
-      assert.strictEqual(status, "stopped")
-      const error = yield* Effect.flip(sessions.attach(sessionId, { recovery: "restart" }).ask("two"))
-      assert.strictEqual(error.reason._tag, "WrongState")
-    }).pipe(Effect.provide(server.layer))
-  })
-})
+  }
+)
 
 describe("a turn that is cancelled when its session was restarted for it", () => {
   it.effect.each([[true], [false]])("ends at once and is not sent, be there room for its stream: %s", ([hasRoom]) => {
@@ -390,10 +394,9 @@ describe("a command that fails", () => {
           assert.notInclude(error.message, "sandbox")
           assert.strictEqual(error.message.includes("10 MiB"), status === 500)
           yield* sessions.end(sessionId).pipe(Effect.ignore)
-          yield* (yield* SessionGates).update(sessionId, (gate) => {
-            gate.halted("ended", error)
-            gate.remember({ quietUntil: 0n })
-          })
+          const gate = yield* Effect.scoped((yield* SessionGates).use(sessionId))
+          gate.halted("ended", error)
+          gate.remember({ quietUntil: 0n })
         }
       }).pipe(Effect.provide(server.layer), Effect.provide(Layer.fresh(SessionGates.layer)))
     }
