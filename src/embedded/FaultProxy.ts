@@ -29,6 +29,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Record from "effect/Record"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
@@ -112,11 +113,7 @@ export interface FaultProxy {
 const ownHeaders = new Set(["connection", "content-length", "host", "keep-alive", "te", "transfer-encoding", "upgrade"])
 
 const passedOn = (headers: Readonly<Record<string, string | Array<string> | undefined>>): Record<string, string> =>
-  Object.fromEntries(
-    Object.entries(headers).flatMap(([name, value]) =>
-      typeof value === "string" && !ownHeaders.has(name) ? [[name, value]] : []
-    )
-  )
+  Record.filter(headers, (value, name): value is string => typeof value === "string" && !ownHeaders.has(name))
 
 /** Faults that answer an event stream of their own where they come before the response. */
 const ownStreams: ReadonlySet<Faults.FaultKind> = new Set<Faults.FaultKind>([

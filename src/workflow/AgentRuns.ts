@@ -7,6 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type * as Stream from "effect/Stream"
@@ -136,10 +137,7 @@ interface Parts {
 }
 
 const findOf = ({ store }: Parts) => (id: string): Effect.Effect<RunRow, RunNotFound | SqlError> =>
-  Effect.flatMap(
-    store.findRun(id),
-    (run) => run === undefined ? Effect.fail(new RunNotFound({ id })) : Effect.succeed(run)
-  )
+  Effect.filterOrFail(store.findRun(id), Predicate.isNotUndefined, () => new RunNotFound({ id }))
 
 const invalid = (message: string) => new InvalidRun({ message: `${message}; nothing was started` })
 

@@ -53,9 +53,7 @@ const listCases = Effect.fnUntraced(function*(agentName: string, { category, isA
   readonly category?: string | undefined
   readonly isActive?: boolean | undefined
 }) {
-  const store = yield* Store
   const { cases } = yield* Evals
-  yield* store.agent(agentName)
   const rows = yield* rowsOf(cases, agentName)
   return {
     cases: rows.filter((row) =>
@@ -133,16 +131,14 @@ const compareRuns = Effect.fnUntraced(function*(name: string, ids: { readonly ru
 })
 
 const startRun = Effect.fnUntraced(function*(agentName: string, request: StartEvalRunRequest) {
-  const store = yield* Store
   const versions = yield* AgentVersions
   const { cases, runs } = yield* Evals
   const random = yield* SecureRandom.SecureRandom
   const { versionNumber } = request
-  yield* store.agent(agentName)
+  const asked = (yield* rowsOf(cases, agentName)).filter(isAsked(request))
   if (versionNumber !== undefined && Option.isNone(yield* versions.find(agentName, versionNumber))) {
     return yield* Errors.notFound(`Agent version ${versionNumber} not found`)
   }
-  const asked = (yield* rowsOf(cases, agentName)).filter(isAsked(request))
   const run: RunRow = {
     id: yield* random.uuidV4(),
     tenantId: yield* Tables.Tenant,
@@ -191,9 +187,7 @@ const addResult = Effect.fnUntraced(function*({ createdAt, id: evalRunId, tenant
 })
 
 const listRuns = Effect.fnUntraced(function*(agentName: string) {
-  const store = yield* Store
   const { runs } = yield* Evals
-  yield* store.agent(agentName)
   return { runs: (yield* rowsOf(runs, agentName)).toReversed() }
 })
 
@@ -245,9 +239,12 @@ interface AgentRow {
   readonly agentName: string
 }
 
-/** The rows of an agent, oldest first. */
-const rowsOf = <Row extends AgentRow>(table: Tables.Table<Row>, name: string) =>
-  Effect.map(table.all, (rows) => rows.filter(({ agentName }) => agentName === name))
+/** The rows of an agent that is there, oldest first. */
+const rowsOf = Effect.fnUntraced(function*<Row extends AgentRow>(table: Tables.Table<Row>, name: string) {
+  const store = yield* Store
+  yield* store.agent(name)
+  return (yield* table.all).filter(({ agentName }) => agentName === name)
+})
 
 const itemOf = Effect.fnUntraced(function*<Row extends AgentRow>(
   table: Tables.Table<Row>,

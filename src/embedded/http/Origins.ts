@@ -19,28 +19,20 @@ const mayRead = (origin: string, origins: ReadonlyArray<string> | undefined): bo
   origins === undefined ? isLoopback(hostOf(origin.replace(/^https?:\/\//i, ""))) : origins.includes(origin)
 
 /**
- * The headers that allow a page of another origin to read a response, or forbid it to load one as a script or an image.
- * Credentials of the browser are not needed, as the key is a header. They are allowed for origins of the options, as a
- * real server allows them for all.
+ * The headers of every response but the stream of a turn, which a real server writes past its framework. They allow a page
+ * of another origin to read a response, or forbid it to load one as a script or an image. Credentials of the browser are
+ * not needed, as the key is a header. They are allowed for origins of the options, as a real server allows them for all.
  */
-const allow = (
-  { headers }: HttpServerRequest.HttpServerRequest,
-  origins: ReadonlyArray<string> | undefined
-): Readonly<Record<string, string>> => {
-  const origin = headers["origin"]
-  return {
-    ...(origin !== undefined && mayRead(origin, origins) ? { "access-control-allow-origin": origin } : {}),
-    ...(origins === undefined
-      ? { "cross-origin-resource-policy": "same-origin" }
-      : { "access-control-allow-credentials": "true" })
-  }
-}
-
-/** The headers of every response but the stream of a turn, which a real server writes past its framework. */
 export const headers = (
-  request: HttpServerRequest.HttpServerRequest,
+  { headers: { origin } }: HttpServerRequest.HttpServerRequest,
   origins: ReadonlyArray<string> | undefined
-): Readonly<Record<string, string>> => ({ vary: "Origin", ...allow(request, origins) })
+): Readonly<Record<string, string>> => ({
+  vary: "Origin",
+  ...(origin !== undefined && mayRead(origin, origins) ? { "access-control-allow-origin": origin } : {}),
+  ...(origins === undefined
+    ? { "cross-origin-resource-policy": "same-origin" }
+    : { "access-control-allow-credentials": "true" })
+})
 
 /** The response to a preflight request, which a browser sends before a request to another origin. */
 export const preflight = (
