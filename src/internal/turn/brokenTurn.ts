@@ -56,8 +56,10 @@ export const successful = (
 type KnownOfTurn = Partial<Pick<StreamTruncated, "partialTurn" | "http" | "lastSequence">>
 
 /** The same reason with other values in some of its fields. */
-export const changed = (reason: AshErrorReason, fields: object): AshErrorReason =>
-  Reflect.construct(reason.constructor, [{ ...reason, ...fields }])
+export const changed = (
+  reason: AshErrorReason,
+  fields: KnownOfTurn | Pick<AshErrorReason, "message">
+): AshErrorReason => Reflect.construct(reason.constructor, [{ ...reason, ...fields }])
 
 /** Whether a reason has room for what is known of a turn. */
 const isOfTurn = (reason: AshErrorReason): boolean =>
