@@ -48,18 +48,22 @@ export type RateLimit = (
   around: (attempt: Attempt<A, R>) => Effect.Effect<A, AshError, R>
 ) => Effect.Effect<A, AshError, R>
 
-interface Window {
+class Window {
   readonly longestWait: Duration.Duration
-  sent: number
+  sent = 0
   /** Sent and not yet answered: what a server reports as left does not count them. */
-  inFlight: number
+  inFlight = 0
   /** Which of the requests reported what is known: answers can overtake each other. */
-  lastReported: number
-  remaining: number
+  lastReported = 0
+  remaining = assumed
   resetAt: bigint | undefined
   /** When one was last sent though another was not answered. */
-  hurriedAt: bigint
-  changed: Deferred.Deferred<void>
+  hurriedAt = -Duration.toNanosUnsafe(patience)
+  changed = Deferred.makeUnsafe<void>()
+
+  constructor(longestWait: Duration.Duration) {
+    this.longestWait = longestWait
+  }
 }
 
 interface LimitedCall {
@@ -72,17 +76,6 @@ interface LimitedCall {
   /** Which request the last attempt was. */
   order: number
 }
-
-const makeWindow = (longestWait: Duration.Duration): Window => ({
-  longestWait,
-  sent: 0,
-  inFlight: 0,
-  lastReported: 0,
-  remaining: assumed,
-  resetAt: undefined,
-  hurriedAt: -Duration.toNanosUnsafe(patience),
-  changed: Deferred.makeUnsafe()
-})
 
 const notify = (window: Window) => {
   const waiting = window.changed
@@ -195,7 +188,7 @@ const makeWarning = (operation: string, limited: string): LimitedCall["warn"] =>
 
 /** The limit of what is named so, of which a wait may take so long. */
 export const make = (limited: string, longestWait: Duration.Duration): RateLimit => {
-  const window = makeWindow(longestWait)
+  const window = new Window(longestWait)
   return (operation) => (attempt, around) =>
     Clock.clockWith((clock) => {
       const warn = makeWarning(operation, limited)

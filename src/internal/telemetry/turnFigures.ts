@@ -2,6 +2,7 @@
 import type { ResultMessage, TokenUsage } from "../../schema/ClaudeMessage.ts"
 import type { State } from "../turn/turnFold.ts"
 import { unknownBefore, usageOf } from "../turn/turnUsage.ts"
+import type { usageAttribute } from "./conventions.ts"
 
 /** Tokens, and the cost, as far as it is known. */
 export interface TurnFigures {
@@ -10,12 +11,7 @@ export interface TurnFigures {
 }
 
 /** Tokens as the conventions count them: those of caches are input, too. */
-interface Tokens {
-  readonly input: number
-  readonly output: number
-  readonly cacheRead: number
-  readonly cacheCreation: number
-}
+type Tokens = Readonly<Record<keyof typeof usageAttribute, number>>
 
 const tokensOf = (usage: TokenUsage): Tokens => {
   const [cacheRead, cacheCreation] = [usage.cache_read_input_tokens ?? 0, usage.cache_creation_input_tokens ?? 0]

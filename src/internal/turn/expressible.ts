@@ -30,16 +30,16 @@ export interface Demands {
 
 type Check = SchemaAST.Check<unknown>
 
-interface Walk {
+class Walk {
   /** The schemas that the present one is a part of: in a recursive schema it is one of them. */
-  readonly above: Set<SchemaAST.AST>
-  readonly names: Set<string>
-  readonly words: Array<Remark>
-  readonly refusals: Array<Remark>
+  readonly above = new Set<SchemaAST.AST>()
+  readonly names = new Set<string>()
+  readonly words: Array<Remark> = []
+  readonly refusals: Array<Remark> = []
   /** Checks that have keywords; one can stand on both sides of a transformation. */
-  readonly expressed: Set<Check>
+  readonly expressed = new Set<Check>()
   /** Checks behind transformations. */
-  readonly behind: Array<{ readonly field: string; readonly check: Check }>
+  readonly behind: Array<{ readonly field: string; readonly check: Check }> = []
 }
 
 const step = (name: PropertyKey) =>
@@ -226,14 +226,7 @@ const visitKeys: Visit = once((walk, field, ast) => {
 
 /** What a schema demands of an answer. */
 export const demandsOf = (schema: Schema.Constraint): Demands => {
-  const walk: Walk = {
-    above: new Set(),
-    names: new Set(),
-    words: [],
-    refusals: [],
-    expressed: new Set(),
-    behind: []
-  }
+  const walk = new Walk()
   visitKeys(walk, "schema", schema.ast)
   if (walk.refusals.length === 0) {
     visit(walk, "schema", Schema.toCodecJson(schema).ast)
