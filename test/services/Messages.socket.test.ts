@@ -7,6 +7,7 @@ import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Net from "node:net"
 import * as Ash from "../../src/layers/Ash.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { Agents } from "../../src/services/Agents.ts"
@@ -178,6 +179,23 @@ describe.each(clients)("over %s", (_name, layer) => {
       assert.strictEqual(error.reason._tag, "NotReached")
       assert.include(error.message, "connection refused")
       assert.include(error.message, url)
+    }))
+
+  it.live("what closes the connection in the TLS handshake is not reached", () =>
+    Effect.gen(function*() {
+      const server = yield* Effect.acquireRelease(
+        Effect.callback<Net.Server>((resume) => {
+          const server = Net.createServer((socket) => socket.once("data", () => socket.end()))
+          server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const url = `https://127.0.0.1:${(server.address() as Net.AddressInfo).port}`
+      const error = yield* Effect.flip(Stream.runDrain(events)).pipe(
+        Effect.provide(layer({ url, retry: { times: 0 } }))
+      )
+      assert.strictEqual(error.reason._tag, "NotReached")
+      assert.isTrue(error.nothingHappened)
     }))
 
   it.live("a redirection is not followed, so the key goes nowhere else", () =>

@@ -21,6 +21,7 @@ const notConnected = new Map([
   ["EADDRNOTAVAIL", "address not available"],
   ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
   ["EPROTO", "the TLS handshake failed"],
+  ["ERR_PROXY_TUNNEL", "the proxy made no connection to it"],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
   ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
   ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "the server's certificate cannot be verified"],
@@ -36,8 +37,12 @@ const wrongCertificate = /^(?:(?:CERT|CRL|UNABLE_TO)_[A-Z_]+|INVALID_(?:CA|PURPO
 /** What a connection is made by. Any other call of the system that fails may be of one which something was sent over. */
 const connecting = /^(?:connect|getaddrinfo|query\w+)$/
 
+/** How Node reports a connection that is closed in the handshake, by the code of one that is reset at any time. */
+const closedInHandshake = "Client network socket disconnected before secure TLS connection was established"
+
 /** Why there was no connection, if it is certain that there was none. */
-const whyNotReached = ({ code, syscall }: ErrorLink): string | undefined => {
+const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefined => {
+  if (message === closedInHandshake) return "it was closed in the TLS handshake"
   if (code === undefined) return undefined
   // Where a handshake fails Node reports it of what waits to be written. Later failures of TLS have the codes of OpenSSL.
   if (syscall !== undefined && !connecting.test(syscall) && code !== "EPROTO") return undefined

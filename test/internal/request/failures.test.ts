@@ -369,6 +369,7 @@ describe("no answer", () => {
     ["a connection that is reset while it is made", ofCall("connect", "ECONNRESET")],
     ["no name server", ofCall("getaddrinfo", "EAI_AGAIN")],
     ["a handshake that fails", ofCall("write", "EPROTO")],
+    ["a proxy that connects nothing", coded("ERR_PROXY_TUNNEL")],
     ...[
       "DEPTH_ZERO_SELF_SIGNED_CERT",
       "CERT_HAS_EXPIRED",
