@@ -132,12 +132,8 @@ export const layerMigrations = (
     SqlRunStore.layerMigrations(prefix)
   ).pipe(Layer.provide(checked(prefix)))
 
-/** The tables, where they are brought up to date before. */
-const migrated = ({ migrate = true, prefix = defaultPrefix }: Partial<ClusterName>) =>
-  migrate ? layerMigrations({ prefix }) : checked(prefix)
-
-/** The tables of runs, whose cluster this is. */
-const ownStore = ({ cluster, prefix = defaultPrefix }: Pick<ClusterName, "cluster" | "prefix">) =>
+/** The tables of runs, whose cluster this is. All tables are brought up to date before. */
+const ownStore = ({ cluster, migrate = true, prefix = defaultPrefix }: ClusterName) =>
   Layer.effectDiscard(Effect.gen(function*() {
     const owner = yield* Effect.orDie((yield* RunStore).owner(cluster))
     if (owner === cluster) return
@@ -146,7 +142,10 @@ const ownStore = ({ cluster, prefix = defaultPrefix }: Pick<ClusterName, "cluste
       `the tables ${prefix}_* of this database belong to the cluster ${owner}, and this is a process of ${cluster}; ` +
         "give it a database or a prefix of its own"
     )
-  })).pipe(Layer.provideMerge(SqlRunStore.layerStorage(prefix)))
+  })).pipe(
+    Layer.provideMerge(SqlRunStore.layerStorage(prefix)),
+    Layer.provide(migrate ? layerMigrations({ prefix }) : checked(prefix))
+  )
 
 /** The storage of the engine in tables of the prefix. */
 const engineStorage = ({ prefix = defaultPrefix }: Pick<ClusterName, "prefix">, shardingConfig: Sharded) =>
@@ -183,8 +182,7 @@ export const layerRunner = <E, R = never>(
     )
     return Layer.mergeAll(AgentRuns.layer, Worker.layer(options), Orphans.layer(options.orphans)).pipe(
       Layer.provide(engine),
-      Layer.provide(ownStore(options)),
-      Layer.provide(migrated(options))
+      Layer.provide(ownStore(options))
     )
   }))
 
@@ -199,8 +197,7 @@ export const layerClient = <E>(
   )
   return AgentRuns.layer.pipe(
     Layer.provide(engine),
-    Layer.provide(ownStore(options)),
-    Layer.provide(migrated(options))
+    Layer.provide(ownStore(options))
   )
 }
 
@@ -225,8 +222,7 @@ export const layerSingle = <R = never>(
   )
   return Layer.mergeAll(AgentRuns.layer, Worker.layer(options), Orphans.layer(options.orphans)).pipe(
     Layer.provide(engine),
-    Layer.provide(ownStore({ cluster: "single", ...options })),
-    Layer.provide(migrated(options))
+    Layer.provide(ownStore({ cluster: "single", ...options }))
   )
 }
 
