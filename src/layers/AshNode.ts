@@ -1,5 +1,4 @@
 /** How a program on Node gets the services: over `node:http`, which keeps a silent stream open for as long as it takes. */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import type * as Config from "effect/Config"
 import * as Effect from "effect/Effect"
@@ -17,6 +16,8 @@ import { MayRepeat } from "../internal/request/sendOnce.ts"
 import type { AshError } from "../schema/AshError.ts"
 import * as Ash from "./Ash.ts"
 import * as AshCore from "./AshCore.ts"
+import * as NodeHttpClient from "./nodeHttpClient.ts"
+import * as UndiciClient from "./undiciClient.ts"
 
 /**
  * Milliseconds that an idle connection is kept. Servers close one after 72 seconds, proxies before them after 60 or more, and
@@ -52,15 +53,13 @@ const withProxy = (proxies: object) => (error: HttpClientError.HttpClientError) 
 
 const nodeClient = Layer.unwrap(Effect.sync(() => {
   const proxies = proxyEnv()
-  const client = NodeHttpClient.layerNodeHttpNoAgent.pipe(
-    Layer.provide(NodeHttpClient.layerAgentOptions({
-      keepAlive: true,
-      // Of more than 256 free connections Node closes the others, which the next turns would open again.
-      maxFreeSockets: Infinity,
-      timeout: idleTime,
-      ...(proxies === undefined ? {} : { proxyEnv: proxies })
-    }))
-  )
+  const client = NodeHttpClient.layer({
+    keepAlive: true,
+    // Of more than 256 free connections Node closes the others, which the next turns would open again.
+    maxFreeSockets: Infinity,
+    timeout: idleTime,
+    ...(proxies === undefined ? {} : { proxyEnv: proxies })
+  })
   return Predicate.isObject(proxies)
     ? Layer.effect(
       HttpClient.HttpClient,
@@ -110,7 +109,7 @@ const over = (client: Layer.Layer<HttpClient.HttpClient>) =>
 
 const nodeTransport = over(nodeClient)
 
-const undiciTransport = over(NodeHttpClient.layerUndiciOptions({ keepAliveTimeout: idleTime }))
+const undiciTransport = over(UndiciClient.layer({ keepAliveTimeout: idleTime }))
 
 /**
  * The services over `node:http`. The choice for command lines and most programs on Node, from version 20 on: it loads the

@@ -1,0 +1,259 @@
+/**
+ * Effect's `HttpClient` over what Node's clients report by calls. What their parser finds in one read of a socket is one step
+ * of a stream, without a `Readable` of Node between them.
+ */
+import * as NodeStream from "@effect/platform-node/NodeStream"
+import * as Arr from "effect/Array"
+import * as Bytes from "effect/Bytes"
+import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Cookies from "effect/http/Cookies"
+import * as Headers from "effect/http/Headers"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import type * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
+import * as Inspectable from "effect/Inspectable"
+import * as Option from "effect/Option"
+import { pipeArguments } from "effect/Pipeable"
+import * as Pull from "effect/Pull"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { IncomingHttpHeaders } from "node:http"
+import type { Readable } from "node:stream"
+
+type Request = HttpClientRequest.HttpClientRequest
+type Failure = HttpClientError.HttpClientError
+
+/** The connection of an answer. */
+export interface Connection {
+  readonly pause: () => void
+  readonly resume: () => void
+  readonly abort: (reason: Error) => void
+}
+
+/** Bytes that are read ahead of a consumer, before the server has to wait. */
+const highWaterMark = 65_536
+
+const leftUnread = new Error("what remains of the body is not read")
+
+/** Waits for what a client reports, and goes on behind all that it finds in one read of a socket. */
+const report = <A, E = never>(register: (resume: (end: Exit.Exit<A, E>) => void) => void): Effect.Effect<A, E> =>
+  Effect.callback((resume) => register((end) => queueMicrotask(() => resume(end))))
+
+/** How a body ends. */
+type End = Exit.Exit<never, Failure | Cause.Done>
+
+/** A body, from the parser to what reads it. */
+class Body {
+  readonly #connection: Connection
+  #chunks: Array<Uint8Array> = []
+  #size = 0
+  #end: End | undefined
+  #wake: (() => void) | undefined
+
+  constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  /** All that has come since the last time, as one: small pieces cost more apart than together. */
+  readonly next: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, Failure> = Effect.suspend(() => {
+    const chunks = this.#chunks
+    if (!Arr.isArrayNonEmpty(chunks)) return this.#end ?? this.#filled
+    this.#chunks = []
+    this.#size = 0
+    this.#connection.resume()
+    return Effect.succeed(chunks.length === 1 ? chunks : [Bytes.concat(chunks)])
+  })
+
+  readonly #filled: typeof this.next = Effect.flatMap(
+    report<void>((resume) => {
+      this.#wake = () => resume(Exit.void)
+    }),
+    () => this.next
+  )
+
+  add(chunk: Uint8Array) {
+    this.#chunks.push(chunk)
+    this.#size += chunk.length
+    if (this.#size > highWaterMark) this.#connection.pause()
+    this.#awake()
+  }
+
+  finish(end: End) {
+    this.#end ??= end
+    this.#awake()
+  }
+
+  #awake() {
+    const wake = this.#wake
+    this.#wake = undefined
+    wake?.()
+  }
+
+  /** Ends the connection, unless all is read. */
+  close() {
+    if (this.#end === undefined) this.#connection.abort(leftUnread)
+  }
+}
+
+class Response extends Inspectable.Class implements HttpClientResponse.HttpClientResponse {
+  readonly [HttpIncomingMessage.TypeId] = HttpIncomingMessage.TypeId
+  readonly [HttpClientResponse.TypeId] = HttpClientResponse.TypeId
+  readonly remoteAddress = Option.none<string>()
+  readonly request: Request
+  readonly url: string
+  readonly status: number
+  readonly headers: Headers.Headers
+  readonly cookies: Cookies.Cookies
+  readonly body: Body
+  #whole: Effect.Effect<ArrayBuffer, Failure> | undefined
+
+  constructor(request: Request, url: string, status: number, headers: IncomingHttpHeaders, body: Body) {
+    super()
+    this.request = request
+    this.url = url
+    this.status = status
+    this.headers = Headers.fromInput(headers)
+    this.cookies = Cookies.fromSetCookie(headers["set-cookie"] ?? [])
+    this.body = body
+  }
+
+  get stream() {
+    const { body } = this
+    return Stream.fromChannel(
+      Channel.fromTransform((_, scope: Scope.Scope) =>
+        Effect.as(Scope.addFinalizer(scope, Effect.sync(() => body.close())), body.next)
+      )
+    )
+  }
+
+  get arrayBuffer() {
+    const whole: Array<Uint8Array> = []
+    const read = Effect.forever(Effect.map(this.body.next, (chunks) => whole.push(...chunks)), { disableYield: true })
+    return this.#whole ??= Effect.runSync(
+      Effect.cached(Pull.catchDone(read, () => Effect.succeed(Bytes.concat(whole).buffer)))
+    )
+  }
+
+  get text() {
+    return Effect.map(this.arrayBuffer, (bytes) => new TextDecoder().decode(bytes))
+  }
+
+  /** As the Web has it, for what is rarely asked for. */
+  get #web() {
+    return Effect.map(this.arrayBuffer, (bytes) =>
+      HttpClientResponse.fromWeb(
+        this.request,
+        new globalThis.Response(bytes.byteLength === 0 ? null : bytes, { status: this.status, headers: this.headers })
+      ))
+  }
+
+  get json() {
+    return Effect.flatMap(this.#web, ({ json }) => json)
+  }
+
+  get urlParamsBody() {
+    return Effect.flatMap(this.#web, ({ urlParamsBody }) => urlParamsBody)
+  }
+
+  get formData() {
+    return Effect.flatMap(this.#web, ({ formData }) => formData)
+  }
+
+  get upgrade() {
+    const reason = new HttpClientError.StatusCodeError({ request: this.request, response: this })
+    return Effect.fail(new HttpClientError.HttpClientError({ reason }))
+  }
+
+  toJSON() {
+    return HttpIncomingMessage.inspect(this, {
+      _id: "effect/http/HttpClientResponse",
+      request: this.request.toJSON(),
+      status: this.status
+    })
+  }
+
+  pipe() {
+    return pipeArguments(this, arguments)
+  }
+}
+
+/** A body as Node's clients send it. */
+export type Sent = Uint8Array | Readable | null
+
+const sentOf = (request: Request): Effect.Effect<Sent, Failure> => {
+  const { body } = request
+  switch (body._tag) {
+    case "Empty":
+      return Effect.succeed(null)
+    case "Uint8Array":
+      return Effect.succeed(body.body)
+    case "Stream":
+      return NodeStream.toReadable(body.stream)
+    default: {
+      const description = `a body of the kind ${body._tag} is not sent`
+      const reason = new HttpClientError.EncodeError({ request, description })
+      return Effect.fail(new HttpClientError.HttpClientError({ reason }))
+    }
+  }
+}
+
+/** What a client reports of one request. */
+export class Exchange {
+  readonly #request: Request
+  readonly #url: URL
+  readonly #answer: (answer: Exit.Exit<Response, Failure>) => void
+  #response: Response | undefined
+
+  constructor(request: Request, url: URL, answer: (answer: Exit.Exit<Response, Failure>) => void) {
+    this.#request = request
+    this.#url = url
+    this.#answer = answer
+  }
+
+  begin(connection: Connection, status: number, headers: IncomingHttpHeaders) {
+    this.#response = new Response(this.#request, this.#url.href, status, headers, new Body(connection))
+    this.#answer(Exit.succeed(this.#response))
+  }
+
+  add(chunk: Uint8Array) {
+    this.#response?.body.add(chunk)
+  }
+
+  end() {
+    this.#response?.body.finish(Exit.fail(Cause.Done()))
+  }
+
+  fail(cause: Error) {
+    const request = this.#request
+    const response = this.#response
+    const reason = response === undefined
+      ? new HttpClientError.TransportError({ request, cause })
+      : new HttpClientError.DecodeError({ request, response, cause })
+    const failure = Exit.fail(new HttpClientError.HttpClientError({ reason }))
+    if (response === undefined) this.#answer(failure)
+    else response.body.finish(failure)
+  }
+}
+
+/** Aborts by a signal, which may have been given before. */
+export const onAbort = (signal: AbortSignal, abort: (reason: Error) => void) => {
+  if (signal.aborted) abort(signal.reason)
+  else signal.addEventListener("abort", () => abort(signal.reason), { once: true })
+}
+
+/** Sends a request, until the signal aborts it, and reports what becomes of it. */
+type Send = (request: Request, url: URL, body: Sent, signal: AbortSignal, exchange: Exchange) => void
+
+/** A client that sends so. */
+export const make = (send: Send): HttpClient.HttpClient =>
+  HttpClient.make((request, url, signal) =>
+    Effect.flatMap(
+      sentOf(request),
+      (body) => report((resume) => send(request, url, body, signal, new Exchange(request, url, resume)))
+    )
+  )

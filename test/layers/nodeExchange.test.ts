@@ -1,0 +1,323 @@
+import * as EffectClients from "@effect/platform-node/NodeHttpClient"
+import { assert, describe, it } from "@effect/vitest"
+import * as Bytes from "effect/Bytes"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Cookies from "effect/http/Cookies"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Queue from "effect/Queue"
+import * as Result from "effect/Result"
+import * as Stream from "effect/Stream"
+import { createHash } from "node:crypto"
+import type * as Http from "node:http"
+import * as Https from "node:https"
+import type { AddressInfo } from "node:net"
+import * as NodeHttpClient from "../../src/layers/nodeHttpClient.ts"
+import * as UndiciClient from "../../src/layers/undiciClient.ts"
+import { certificate } from "../support/certificate.ts"
+import { serve } from "../support/ScriptedServer.ts"
+
+const clients = [
+  {
+    name: "node:http",
+    client: NodeHttpClient.layer({}),
+    trusting: NodeHttpClient.layer({ ca: certificate.cert }),
+    effects: EffectClients.layerNodeHttp
+  },
+  {
+    name: "undici",
+    client: UndiciClient.layer({}),
+    trusting: UndiciClient.layer({ connect: { ca: certificate.cert } }),
+    effects: EffectClients.layerUndici
+  }
+]
+
+const collected = <E>(bytes: Stream.Stream<Uint8Array, E>) => Effect.map(Stream.runCollect(bytes), Bytes.concat)
+
+const plain = (headers: Http.OutgoingHttpHeaders, body: string | Uint8Array, status = 200): Http.RequestListener =>
+(
+  _,
+  response
+) => {
+  response.sendDate = false
+  response.writeHead(status, headers).end(body)
+}
+
+const pieces: Http.RequestListener = (_, response) => {
+  response.sendDate = false
+  response.writeHead(200, { trailer: "x-end" })
+  for (let index = 0; index < 300; index++) response.write(`piece ${index};`)
+  response.addTrailers({ "x-end": "1" })
+  response.end()
+}
+
+const interim: Http.RequestListener = (_, response) => {
+  response.sendDate = false
+  response.writeProcessing()
+  response.writeEarlyHints({ link: "</style.css>; rel=preload" }, () => response.end("behind"))
+}
+
+const short = (...headers: ReadonlyArray<string>): Http.RequestListener => ({ socket }) => {
+  socket.write(["HTTP/1.1 200 OK", ...headers, "", "5\r\nabcde\r\n"].join("\r\n"), () => socket.destroy())
+}
+
+const switching: Http.RequestListener = ({ socket }) => {
+  socket.end("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\nother")
+}
+
+const answers: ReadonlyArray<readonly [name: string, listener: Http.RequestListener]> = [
+  ["JSON", plain({ "content-type": "application/json" }, `{"a":[1,"ä"]}`)],
+  ["no JSON", plain({ "content-type": "application/json" }, `{"a":`)],
+  ["a text with a mark", plain({ "content-type": "text/plain" }, "\ufeffä")],
+  ["bytes that are no text", plain({}, Uint8Array.of(0xff, 0, 0xc3))],
+  ["nothing", plain({ "content-length": 0 }, "")],
+  ["no content", plain({}, "", 204)],
+  ["a failure", plain({ "x-one": "1" }, "no", 500)],
+  ["a redirection", plain({ location: "/elsewhere" }, "", 307)],
+  ["cookies", plain({ "set-cookie": ["a=1; Path=/", "b=2"] }, "")],
+  ["a form", plain({ "content-type": "application/x-www-form-urlencoded" }, "a=1&b=%20&a=3")],
+  [
+    "a form of parts",
+    plain(
+      { "content-type": "multipart/form-data; boundary=x" },
+      "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--\r\n"
+    )
+  ],
+  ["small pieces and a trailer", pieces],
+  ["interim answers", interim],
+  ["less than it declares", short("content-length: 50")],
+  ["a cut off piece", short("transfer-encoding: chunked")],
+  ["what only the connection ends", (_, response) => response.writeHead(200, { connection: "close" }).end("all")],
+  ["no answer", ({ socket }) => socket.destroy()]
+]
+
+type Response = HttpClientResponse.HttpClientResponse
+
+const members: Record<string, (response: Response) => Effect.Effect<unknown, unknown>> = {
+  status: ({ status }) => Effect.succeed(status),
+  headers: ({ headers }) => Effect.succeed({ ...headers, date: undefined }),
+  cookies: ({ cookies }) => Effect.succeed(Cookies.toCookieHeader(cookies)),
+  text: ({ text }) => text,
+  json: ({ json }) => json,
+  arrayBuffer: ({ arrayBuffer }) => Effect.map(arrayBuffer, (bytes) => [...new Uint8Array(bytes)]),
+  "arrayBuffer, twice": ({ arrayBuffer }) =>
+    Effect.andThen(arrayBuffer, Effect.map(arrayBuffer, (all) => all.byteLength)),
+  stream: ({ stream }) => Effect.map(collected(stream), (bytes) => [...bytes]),
+  urlParamsBody: ({ urlParamsBody }) => urlParamsBody,
+  formData: ({ formData }) => Effect.map(formData, (form) => [...form]),
+  upgrade: ({ upgrade }) => upgrade
+}
+
+/** What a member is, or the tag of its failure. */
+const outcome = (member: (response: Response) => Effect.Effect<unknown, unknown>, url: string) =>
+  HttpClient.get(url).pipe(
+    Effect.flatMap(member),
+    Effect.mapError((error) => JSON.stringify(error, ["reason", "_tag"])),
+    Effect.result,
+    Effect.map(Result.merge)
+  )
+
+/** A server that answers the beginning of a body, with the number of connections that have ended. */
+const beginning = Effect.gen(function*() {
+  const begun = yield* Queue.unbounded<void>()
+  const ended = yield* Queue.unbounded<void>()
+  const url = yield* serve((request, response) => {
+    response.on("close", () => Queue.offerUnsafe(ended, undefined))
+    if (request.url === "/silent") Queue.offerUnsafe(begun, undefined)
+    else response.writeHead(200).write("beginning", () => Queue.offerUnsafe(begun, undefined))
+  })
+  return { url, begun: Queue.take(begun), ended: Queue.take(ended) }
+})
+
+const serveTls = Effect.gen(function*() {
+  const server = yield* Effect.acquireRelease(
+    Effect.callback<Https.Server>((resume) => {
+      const server = Https.createServer(certificate, (_, response) => response.end("secure"))
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) =>
+      Effect.callback<void>((resume) => {
+        server.closeAllConnections()
+        server.close(() => resume(Effect.void))
+      })
+  )
+  return `https://localhost:${(server.address() as AddressInfo).port}`
+})
+
+for (const { client, effects, name, trusting } of clients) {
+  describe(`over ${name}`, () => {
+    describe("an answer is as that of Effect's client", () => {
+      for (const [name, listener] of answers) {
+        it.live(name, () =>
+          Effect.gen(function*() {
+            const url = yield* serve(listener)
+            for (const [name, member] of Object.entries(members)) {
+              const expected = yield* Effect.provide(outcome(member, url), effects)
+              assert.deepStrictEqual(yield* Effect.provide(outcome(member, url), client), expected, name)
+            }
+          }))
+      }
+
+      it.live("that changes the protocol is none", () =>
+        Effect.gen(function*() {
+          const { reason } = yield* Effect.flip(HttpClient.get(yield* serve(switching)))
+          assert.strictEqual(reason._tag, "TransportError")
+        }).pipe(Effect.provide(client)))
+
+      it.live("where nothing listens", () =>
+        Effect.gen(function*() {
+          const error = yield* Effect.flip(HttpClient.get("http://127.0.0.1:1"))
+          assert.strictEqual(error.reason._tag, "TransportError")
+          assert.include(String(error.reason.cause), "ECONNREFUSED")
+        }).pipe(Effect.provide(client)))
+    })
+
+    describe("the connection ends", () => {
+      const interrupted: ReadonlyArray<
+        readonly [when: string, path: string, use: (response: Response) => Effect.Effect<unknown, unknown>]
+      > = [
+        ["before the answer", "/silent", () => Effect.void],
+        ["while the stream is read", "/", ({ stream }) => Stream.runDrain(stream)],
+        ["while the text is read", "/", ({ text }) => text],
+        ["while the answer is not read, with its scope", "/", () => Effect.never]
+      ]
+      for (const [when, path, use] of interrupted) {
+        it.live(`where it is interrupted ${when}`, () =>
+          Effect.gen(function*() {
+            const { begun, ended, url } = yield* beginning
+            const scoped = HttpClient.withScope(yield* HttpClient.HttpClient)
+            const fiber = yield* Effect.forkChild(Effect.scoped(Effect.flatMap(scoped.get(url + path), use)))
+            yield* begun
+            yield* Fiber.interrupt(fiber)
+            yield* ended
+          }).pipe(Effect.provide(client)))
+      }
+
+      it.live("where only the beginning of the stream is read, before its scope does", () =>
+        Effect.gen(function*() {
+          const { ended, url } = yield* beginning
+          const { stream } = yield* HttpClient.withScope(yield* HttpClient.HttpClient).get(url)
+          yield* Stream.runHead(stream)
+          yield* ended
+        }).pipe(Effect.provide(client)))
+
+      it.live("with the layer", () =>
+        Effect.gen(function*() {
+          const { begun, ended, url } = yield* beginning
+          yield* Effect.provide(Effect.andThen(HttpClient.get(url), begun), client)
+          yield* ended
+        }))
+    })
+
+    describe("a body", () => {
+      it.live("is read no further ahead than its consumer lets it, and is whole", () =>
+        Effect.gen(function*() {
+          const piece = new Uint8Array(65_536).fill(7)
+          const url = yield* serve((_, response) => {
+            for (let index = 0; index < 400; index++) response.write(piece)
+            response.end()
+          })
+          const { stream } = yield* HttpClient.get(url)
+          const hash = createHash("sha256")
+          let most = 0
+          yield* Stream.runForEachArray(stream, (chunks) =>
+            Effect.gen(function*() {
+              for (const chunk of chunks) hash.update(chunk)
+              most = Math.max(most, chunks.reduce((size, { length }) => size + length, 0))
+              yield* Effect.repeat(Effect.yieldNow, { times: 20 })
+            }))
+          const expected = createHash("sha256")
+          for (let index = 0; index < 400; index++) expected.update(piece)
+          assert.strictEqual(hash.digest("hex"), expected.digest("hex"))
+          // What had come before it waits, and one more read of the socket.
+          assert.isAtMost(most, 2 * 65_536)
+        }).pipe(Effect.provide(client)))
+
+      it.live("that breaks off is given up to there", () =>
+        Effect.gen(function*() {
+          const url = yield* serve(short("transfer-encoding: chunked"))
+          const { stream } = yield* HttpClient.get(url)
+          let text = ""
+          const exit = yield* Effect.exit(Stream.runForEach(Stream.decodeText(stream), (piece) =>
+            Effect.sync(() => {
+              text += piece
+            })))
+          assert.isTrue(Exit.isFailure(exit))
+          assert.strictEqual(text, "abcde")
+        }).pipe(Effect.provide(client)))
+    })
+
+    describe("a body that is sent in pieces", () => {
+      it.live("arrives", () =>
+        Effect.gen(function*() {
+          const url = yield* serve((request, response) => request.pipe(response))
+          const body = Stream.fromIterable(["a", "b", "c"]).pipe(Stream.encodeText)
+          const { text } = yield* HttpClient.post(url, { body: HttpBody.stream(body) })
+          assert.strictEqual(yield* text, "abc")
+        }).pipe(Effect.provide(client)))
+
+      it.live("fails the request where it fails", () =>
+        Effect.gen(function*() {
+          const begun = yield* Deferred.make<void>()
+          const ended = yield* Deferred.make<void>()
+          const url = yield* serve((request) => {
+            Deferred.doneUnsafe(begun, Effect.void)
+            request.on("close", () => Deferred.doneUnsafe(ended, Effect.void)).resume()
+          })
+          const failing = Stream.fromEffect(Effect.andThen(Deferred.await(begun), Effect.fail("no more")))
+          const body = Stream.encodeText(Stream.concat(Stream.succeed("a"), failing))
+          const error = yield* Effect.flip(HttpClient.post(url, { body: HttpBody.stream(body) }))
+          assert.strictEqual(error.reason._tag, "TransportError")
+          yield* Deferred.await(ended)
+        }).pipe(Effect.provide(client)))
+
+      it.live("is released where the connection breaks", () =>
+        Effect.gen(function*() {
+          const released = yield* Deferred.make<void>()
+          const url = yield* serve(({ socket }) => socket.destroy())
+          const body = Stream.concat(Stream.succeed(Uint8Array.of(1)), Stream.never).pipe(
+            Stream.ensuring(Deferred.done(released, Exit.void))
+          )
+          yield* Effect.flip(HttpClient.post(url, { body: HttpBody.stream(body) }))
+          yield* Deferred.await(released)
+        }).pipe(Effect.provide(client)))
+
+      it.live("is released where it is answered before it is sent", () =>
+        Effect.gen(function*() {
+          const released = yield* Deferred.make<void>()
+          const url = yield* serve((_, response) => response.writeHead(413).end("too large"))
+          const body = Stream.forever(Stream.succeed(new Uint8Array(65_536))).pipe(
+            Stream.ensuring(Deferred.done(released, Exit.void))
+          )
+          const { status, text } = yield* HttpClient.post(url, { body: HttpBody.stream(body) })
+          assert.deepStrictEqual([status, yield* text], [413, "too large"])
+          yield* Deferred.await(released)
+        }).pipe(Effect.provide(client)))
+
+      it.live("of another kind is refused", () =>
+        Effect.gen(function*() {
+          const request = HttpClientRequest.post("http://127.0.0.1:1")
+          for (const body of [HttpBody.raw("a"), HttpBody.formData(new FormData())]) {
+            const { reason } = yield* Effect.flip(HttpClient.execute(HttpClientRequest.setBody(request, body)))
+            assert.strictEqual(reason._tag, "EncodeError")
+          }
+        }).pipe(Effect.provide(client)))
+    })
+
+    describe("TLS", () => {
+      it.live("is that of Node", () =>
+        Effect.gen(function*() {
+          const url = yield* serveTls
+          const get = Effect.flatMap(HttpClient.get(url), ({ text }) => text)
+          assert.strictEqual(yield* Effect.provide(get, trusting), "secure")
+          const { reason } = yield* Effect.flip(Effect.provide(get, client))
+          assert.include(JSON.stringify(reason.cause), "DEPTH_ZERO_SELF_SIGNED_CERT")
+        }))
+    })
+  })
+}
