@@ -274,7 +274,8 @@ const errorFromText: FromText = (text, start, end) => {
 export const mayBeBlock = ({ raw }: TurnErrorEvent): boolean => isNamedAfterType("error", raw)
 
 /** The events of a name. */
-interface StreamEventKind {
+export interface StreamEventKind {
+  /** Not a part of what was parsed: parsers keep it. */
   readonly name: string
   /** Whether the event ends a turn even without data. The SSE standard drops events without data. */
   readonly isTerminal: boolean

@@ -5,6 +5,7 @@
  * sends, each that ends a line is replaced first.
  */
 import * as Bytes from "effect/Bytes"
+import { type StreamEvent, type StreamEventKind, streamEventKind } from "../../schema/StreamEvent.ts"
 
 const lineFeed = 10
 const carriageReturn = 13
@@ -19,38 +20,22 @@ const hasMark = (pieces: ReadonlyArray<Uint8Array>): boolean => {
 // Of all streams: what is complete is decoded at once, and nothing is kept.
 const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
 
-/** The events of a name. */
-export interface EventKind<A> {
-  /** Not a part of what was parsed: the parser keeps it. */
-  readonly name: string
-  /** Whether an event without data, which the standard lets pass, is one all the same: an end is not to be missed. */
-  readonly isTerminal: boolean
-  /** Makes an event of its data, which stands in a text from `start` to before `end`. */
-  readonly decode: (text: string, start: number, end: number) => A
-}
-
 /** What an event without a name is. */
-const unnamed = "message"
-
-/** The kind whose name stands in a text from `start` to before `end`. */
-type KindOf<A> = (text: string, start: number, end: number) => EventKind<A>
+const unnamed = streamEventKind("message")
 
 /** The parser of one stream. A class, as methods stay compiled when a stream ends, and closures do not. */
-export class EventParser<A> {
-  readonly #kindOf: KindOf<A>
+export class EventParser {
   readonly #maxPendingSize: number
   readonly #maxDataSize: number
   #isTooLarge = false
-  #events: Array<A> = []
+  #events: Array<StreamEvent> = []
   #isStart = true
   /** The line that is not complete. */
   #rest: Array<Uint8Array> = []
   #restSize = 0
   /** Counts the UTF-16 units of the rest, as the limit is one of them; each piece once. */
   #counter: { readonly decoder: TextDecoder; pieces: number; length: number } | undefined
-  /** What an event without a name is. */
-  readonly #message: EventKind<A>
-  #kind: EventKind<A> | undefined
+  #kind: StreamEventKind | undefined
   /** Where the data of the event stands: between two positions of a text. */
   #data: string | undefined
   #dataStart = 0
@@ -59,9 +44,7 @@ export class EventParser<A> {
   #isAfterReturn = false
 
   /** So many characters may be pending of an event that is not complete, and so many be the data of one. */
-  constructor(kindOf: KindOf<A>, maxPendingSize: number, maxDataSize = Infinity) {
-    this.#kindOf = kindOf
-    this.#message = kindOf(unnamed, 0, unnamed.length)
+  constructor(maxPendingSize: number, maxDataSize = Infinity) {
     this.#maxPendingSize = maxPendingSize
     this.#maxDataSize = maxDataSize
   }
@@ -97,7 +80,7 @@ export class EventParser<A> {
     return this.#events.length
   }
 
-  take(): Array<A> {
+  take(): Array<StreamEvent> {
     const events = this.#events
     this.#events = []
     return events
@@ -142,7 +125,7 @@ export class EventParser<A> {
         this.#addData(text, text.charCodeAt(position + 5) === space ? position + 6 : position + 5, end)
       } else if (text.startsWith("event:", position)) {
         const start = text.charCodeAt(position + 6) === space ? position + 7 : position + 6
-        this.#kind = start === end ? undefined : this.#kindOf(text, start, end)
+        this.#kind = start === end ? undefined : streamEventKind(text, start, end)
       } else if (end - position === 4 && text.startsWith("data", position)) {
         this.#addData("", 0, 0)
       } else if (end - position === 5 && text.startsWith("event", position)) {
@@ -168,7 +151,7 @@ export class EventParser<A> {
     if (this.#data !== undefined) {
       this.#isTooLarge = this.#dataEnd - this.#dataStart > this.#maxDataSize
       if (this.#isTooLarge) return
-      const { decode } = this.#kind ?? this.#message
+      const { decode } = this.#kind ?? unnamed
       this.#events.push(decode(this.#data, this.#dataStart, this.#dataEnd))
     } else if (this.#kind?.isTerminal) {
       this.#events.push(this.#kind.decode("", 0, 0))

@@ -6,7 +6,7 @@ import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
 import { Undecodable } from "../../schema/Reasons.ts"
-import { type StreamEvent, streamEventKind } from "../../schema/StreamEvent.ts"
+import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { EventParser } from "./EventParser.ts"
 import { turnLimits } from "./turnLimits.ts"
 
@@ -32,7 +32,7 @@ const pieceSize = 16_384
  * collector nothing. Comments and `retry` lines are passed over; an event that the end of the stream cuts off is none.
  */
 export class EventDecoder {
-  readonly #parser: EventParser<StreamEvent>
+  readonly #parser: EventParser
   readonly #operation: string
   readonly #maxEventSize: number
   #chunks: ReadonlyArray<Uint8Array> = []
@@ -42,7 +42,7 @@ export class EventDecoder {
   constructor(operation: string, maxEventSize: number) {
     this.#operation = operation
     this.#maxEventSize = maxEventSize
-    this.#parser = new EventParser(streamEventKind, maxEventSize + 2 * envelope, maxEventSize + envelope)
+    this.#parser = new EventParser(maxEventSize + 2 * envelope, maxEventSize + envelope)
   }
 
   /** The failure of a stream with an event that is too large, behind the events before it. */

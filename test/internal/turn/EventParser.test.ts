@@ -1,12 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import { EventParser } from "../../../src/internal/turn/EventParser.ts"
-import { streamEventKind } from "../../../src/schema/StreamEvent.ts"
 import { chance } from "../../support/promise.ts"
 import { eventsByEffect } from "../../support/sse.ts"
 
 /** What the parser makes of chunks, until an event is too large. */
 const parse = (chunks: ReadonlyArray<Uint8Array>, maxEventSize = Infinity) => {
-  const parser = new EventParser(streamEventKind, maxEventSize)
+  const parser = new EventParser(maxEventSize)
   const isTooLarge = chunks.some((chunk) => !parser.feed(chunk))
   return { events: parser.take(), isTooLarge }
 }
