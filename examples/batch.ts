@@ -102,7 +102,11 @@ const services = Layer.unwrap(
 )
 
 const command = Command.make("batch", {
-  prompts: Flag.Int("prompts").pipe(Flag.withDescription("How many prompts"), Flag.withDefault(200)),
+  prompts: Flag.Int("prompts").pipe(
+    Flag.withDescription("How many prompts"),
+    Flag.filter((count) => count >= 0, () => "0 or more"),
+    Flag.withDefault(200)
+  ),
   sessions: Flag.Int("sessions").pipe(Flag.withDescription("How many sessions"), Flag.withDefault(10)),
   budget: Flag.Finite("budget").pipe(Flag.withDescription("What it may cost, in US dollars"), Flag.withDefault(5))
 }, ({ budget, prompts, sessions }) =>

@@ -65,7 +65,10 @@ const checkPlaces = Effect.fnUntraced(function*(root: string, staged: Staged) {
     if (Option.isNone(info)) continue
     const { type } = info.value
     if (type === "SymbolicLink" || (type === "Directory") !== (kind === "folder")) {
-      return yield* refuse(operation, `the workspace is not written: ${name} is a ${type} in the folder; remove it`)
+      return yield* refuse(
+        operation,
+        `the workspace is not written: ${name} is a link or no ${kind} in the folder; remove it`
+      )
     }
   }
 })

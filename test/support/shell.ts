@@ -7,7 +7,12 @@ import { tmpdir } from "node:os"
 /** A folder that goes with the scope. */
 export const folder = Effect.acquireRelease(
   Effect.sync(() => mkdtempSync(`${tmpdir()}/effect-ash-test-`)),
-  (directory) => Effect.sync(() => rmSync(directory, { recursive: true, force: true }))
+  (directory) =>
+    Effect.sync(() => {
+      // A user who is not root cannot empty a folder that may not be entered.
+      run(directory, "chmod -R u+rwX .")
+      rmSync(directory, { recursive: true, force: true })
+    })
 )
 
 /** Runs a script in a folder, and gives what it wrote. */
