@@ -29,7 +29,7 @@ type Request = HttpClientRequest.HttpClientRequest
 type Failure = HttpClientError.HttpClientError
 
 /** The connection of an answer. */
-export interface Connection {
+interface Connection {
   readonly pause: () => void
   readonly resume: () => void
   readonly abort: (reason: Error) => void
@@ -183,7 +183,7 @@ class Response extends Inspectable.Class implements HttpClientResponse.HttpClien
 }
 
 /** A body as Node's clients send it. */
-export type Sent = Uint8Array | Readable | null
+type Sent = Uint8Array | Readable | null
 
 const sentOf = (request: Request): Effect.Effect<Sent, Failure> => {
   const { body } = request
@@ -203,7 +203,7 @@ const sentOf = (request: Request): Effect.Effect<Sent, Failure> => {
 }
 
 /** What a client reports of one request. */
-export class Exchange {
+class Exchange {
   readonly #request: Request
   readonly #url: URL
   readonly #answer: (answer: Exit.Exit<Response, Failure>) => void
