@@ -34,13 +34,16 @@ export const layer = (options: AgentOptions): Layer.Layer<HttpClient.HttpClient>
           protocols.set(url.protocol, protocol)
           const sent = protocol.request(url, { agent: protocol.agent, method, headers })
           const fail = (cause: Error) => exchange.fail(cause)
-          sent.on("error", fail)
+          let isComplete = () => false
+          // What comes behind a whole answer is none of it.
+          sent.on("error", (cause) => isComplete() ? undefined : fail(cause))
           NodeExchange.onAbort(signal, (reason) => sent.destroy(reason))
           sent.on("upgrade", (_, socket) => {
             fail(new Error("the server changes the protocol, which was not asked for"))
             socket.destroy()
           })
           sent.on("response", (received) => {
+            isComplete = () => received.complete
             exchange.begin(
               {
                 pause: () => received.pause(),

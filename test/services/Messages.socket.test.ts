@@ -198,6 +198,27 @@ describe.each(clients)("over %s", (_name, layer) => {
       assert.isTrue(error.nothingHappened)
     }))
 
+  it.live.each(["junk", "HTTP/1.1 200 OK\r\n\r\n"])(
+    "%o behind a whole answer is none of it",
+    (junk) =>
+      Effect.gen(function*() {
+        const server = yield* Effect.acquireRelease(
+          Effect.callback<Net.Server>((resume) => {
+            const body = JSON.stringify({ session })
+            const head = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`
+            const server = Net.createServer((socket) => socket.once("data", () => socket.end(head + body + junk)))
+            server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+          }),
+          (server) => Effect.sync(() => server.close())
+        )
+        const url = `http://127.0.0.1:${(server.address() as Net.AddressInfo).port}`
+        const { id } = yield* Effect.flatMap(Sessions, ({ get }) => get(sessionId)).pipe(
+          Effect.provide(layer({ url, retry: { times: 0 } }))
+        )
+        assert.strictEqual(id, sessionId)
+      })
+  )
+
   it.live("a redirection is not followed, so the key goes nowhere else", () =>
     Effect.gen(function*() {
       const server = yield* listening
