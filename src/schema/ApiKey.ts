@@ -3,8 +3,8 @@ import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { nullish } from "./Wire.ts"
 
-/** A time, or an empty text, which stands for none. */
-const TimeOrNone = Schema.String.pipe(
+/** A time, or none: null, or the empty text of known servers. */
+const TimeOrNone = Schema.NullOr(Schema.String).pipe(
   Schema.decodeTo(Schema.NullOr(Schema.String), {
     decode: SchemaGetter.transform((text) => text === "" ? null : text),
     encode: SchemaGetter.transform((text) => text ?? "")

@@ -6,6 +6,7 @@ import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { ApiKeys } from "../../src/services/ApiKeys.ts"
 import { Health } from "../../src/services/Health.ts"
+import * as Server from "../support/ScriptedServer.ts"
 
 describe("ApiKeys", () => {
   it.live("makes a key that the server accepts until it is deleted, and prints it nowhere", () =>
@@ -33,4 +34,15 @@ describe("ApiKeys", () => {
       )
       assert.isObject(document["paths"])
     }).pipe(Effect.provide(AshEmbedded.layerHttp()), Effect.scoped))
+
+  it.effect.each([["", true], [null, true], ["2026-11-22T10:40:59.772Z", false]] as const)(
+    "lists a key that was made at %j",
+    ([createdAt, isNone]) =>
+      Effect.gen(function*() {
+        const [key] = yield* Effect.flatMap(ApiKeys, ({ list }) => list())
+        assert.strictEqual(key?.createdAt === null, isNone)
+      }).pipe(
+        Effect.provide(Server.make(Server.json({ keys: [{ id: "env", label: "of the server", createdAt }] })).layer)
+      )
+  )
 })
