@@ -35,6 +35,12 @@ interface Connection {
   readonly abort: (reason: Error) => void
 }
 
+/**
+ * Milliseconds that an idle connection is kept. Servers close one after 72 seconds, proxies before them after 60 or more, and
+ * a request sent at that moment is lost. Node obeys a server that announces less.
+ */
+export const idleTime = 50_000
+
 /** Bytes that are read ahead of a consumer, before the server has to wait. */
 const highWaterMark = 65_536
 

@@ -2,7 +2,10 @@
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import type { IncomingMessage } from "node:http"
 import type { AgentOptions } from "node:https"
 import * as Process from "node:process"
 import { pipeline, Readable } from "node:stream"
@@ -20,7 +23,7 @@ const protocolOf = (url: URL, options: AgentOptions) => {
 }
 
 /** The client, with agents of its own. */
-export const layer = (options: AgentOptions): Layer.Layer<HttpClient.HttpClient> =>
+export const layerOptions = (options: AgentOptions): Layer.Layer<HttpClient.HttpClient> =>
   Layer.effect(
     HttpClient.HttpClient,
     Effect.map(
@@ -34,16 +37,16 @@ export const layer = (options: AgentOptions): Layer.Layer<HttpClient.HttpClient>
           protocols.set(url.protocol, protocol)
           const sent = protocol.request(url, { agent: protocol.agent, method, headers })
           const fail = (cause: Error) => exchange.fail(cause)
-          let isComplete = () => false
+          let answer: IncomingMessage | undefined
           // What comes behind a whole answer is none of it.
-          sent.on("error", (cause) => isComplete() ? undefined : fail(cause))
+          sent.on("error", (cause) => answer?.complete === true ? undefined : fail(cause))
           NodeExchange.onAbort(signal, (reason) => sent.destroy(reason))
           sent.on("upgrade", (_, socket) => {
             fail(new Error("the server changes the protocol, which was not asked for"))
             socket.destroy()
           })
           sent.on("response", (received) => {
-            isComplete = () => received.complete
+            answer = received
             exchange.begin(
               {
                 pause: () => received.pause(),
@@ -64,3 +67,44 @@ export const layer = (options: AgentOptions): Layer.Layer<HttpClient.HttpClient>
         })
     )
   )
+
+/** The proxies that Node's own clients use, if Node is configured to use those of the environment. */
+const proxyEnv = (): unknown => {
+  const agent: object = Process.getBuiltinModule("node:http").globalAgent
+  return Predicate.hasProperty(agent, "options") && Predicate.hasProperty(agent.options, "proxyEnv")
+    ? agent.options.proxyEnv
+    : undefined
+}
+
+/** Adds the proxy, a possible cause, to a failure: its host, and nothing else of its URL. */
+const withProxy = (proxies: object) => (error: HttpClientError.HttpClientError) => {
+  const { reason } = error
+  if (reason._tag !== "TransportError") return error
+  const name = reason.request.url.startsWith("https:") ? "https_proxy" : "http_proxy"
+  const [, proxy] = Object.entries(proxies).find(([key]) => key.toLowerCase() === name) ?? []
+  if (!Predicate.isString(proxy) || !URL.canParse(proxy)) return error
+  const description = `unless NO_PROXY names it, it is asked through the proxy ${
+    new URL(proxy).host
+  } of the environment`
+  return new HttpClientError.HttpClientError({
+    reason: new HttpClientError.TransportError({ request: reason.request, cause: reason.cause, description })
+  })
+}
+
+/** The client that goes where Node's own do, and whose connections are kept as long as servers keep them. */
+export const layer = Layer.unwrap(Effect.sync(() => {
+  const proxies = proxyEnv()
+  const client = layerOptions({
+    keepAlive: true,
+    // Of more than 256 free connections Node closes the others, which the next turns would open again.
+    maxFreeSockets: Infinity,
+    timeout: NodeExchange.idleTime,
+    ...(proxies === undefined ? {} : { proxyEnv: proxies })
+  })
+  return Predicate.isObject(proxies)
+    ? Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(HttpClient.HttpClient, HttpClient.transformResponse(Effect.mapError(withProxy(proxies))))
+    ).pipe(Layer.provide(client))
+    : client
+}))

@@ -15,7 +15,7 @@ const agentOf = (options: Agent.Options) =>
   )
 
 /** The client, with an agent of its own. */
-export const layer = (options: Agent.Options): Layer.Layer<HttpClient.HttpClient> =>
+export const layerOptions = (options: Agent.Options): Layer.Layer<HttpClient.HttpClient> =>
   Layer.effect(
     HttpClient.HttpClient,
     Effect.map(agentOf(options), (agent) =>
@@ -35,3 +35,6 @@ export const layer = (options: Agent.Options): Layer.Layer<HttpClient.HttpClient
         })
       }))
   )
+
+/** The client whose connections are kept as long as servers keep them. */
+export const layer = layerOptions({ keepAliveTimeout: NodeExchange.idleTime })

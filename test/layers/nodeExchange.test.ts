@@ -25,14 +25,14 @@ import { serve } from "../support/ScriptedServer.ts"
 const clients = [
   {
     name: "node:http",
-    client: NodeHttpClient.layer({}),
-    trusting: NodeHttpClient.layer({ ca: certificate.cert }),
+    client: NodeHttpClient.layerOptions({}),
+    trusting: NodeHttpClient.layerOptions({ ca: certificate.cert }),
     effects: EffectClients.layerNodeHttp
   },
   {
     name: "undici",
-    client: UndiciClient.layer({}),
-    trusting: UndiciClient.layer({ connect: { ca: certificate.cert } }),
+    client: UndiciClient.layerOptions({}),
+    trusting: UndiciClient.layerOptions({ connect: { ca: certificate.cert } }),
     effects: EffectClients.layerUndici
   }
 ]
