@@ -4,7 +4,6 @@
  */
 import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Arr from "effect/Array"
-import * as Bytes from "effect/Bytes"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
@@ -20,8 +19,10 @@ import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
 import * as Pull from "effect/Pull"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Buffer } from "node:buffer"
 import type { IncomingHttpHeaders } from "node:http"
 import type { Readable } from "node:stream"
 
@@ -48,49 +49,45 @@ const leftUnread = new Error("what remains of the body is not read")
 
 /** Waits for what a client reports, and goes on behind all that it finds in one read of a socket. */
 const report = <A, E = never>(register: (resume: (end: Exit.Exit<A, E>) => void) => void): Effect.Effect<A, E> =>
-  Effect.callback((resume) => register((end) => queueMicrotask(() => resume(end))))
-
-/** How a body ends. */
-type End = Exit.Exit<never, Failure | Cause.Done>
+  Effect.callback((resume) => {
+    // V8 allocates a closure for a property among old objects, where it would keep the fiber that it resumed, and its result.
+    let waiting: typeof resume | undefined = resume
+    register((end) =>
+      queueMicrotask(() => {
+        const resume = waiting
+        waiting = undefined
+        resume?.(end)
+      })
+    )
+  })
 
 /** A body, from the parser to what reads it. */
 class Body {
   readonly #connection: Connection
-  #chunks: Array<Uint8Array> = []
+  #pieces: Array<Uint8Array> = []
   #size = 0
-  #end: End | undefined
   #wake: (() => void) | undefined
+  /** How it ends: whole, or with what it is broken by. */
+  end: Result.Result<void, Error> | undefined
 
   constructor(connection: Connection) {
     this.#connection = connection
   }
 
-  /** All that has come since the last time, as one: small pieces cost more apart than together. */
-  readonly next: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, Failure> = Effect.suspend(() => {
-    const chunks = this.#chunks
-    if (!Arr.isArrayNonEmpty(chunks)) return this.#end ?? this.#filled
-    this.#chunks = []
-    this.#size = 0
-    this.#connection.resume()
-    return Effect.succeed(chunks.length === 1 ? chunks : [Bytes.concat(chunks)])
+  /** Waits until something has come, or the end. */
+  readonly filled: Effect.Effect<void> = report((resume) => {
+    this.#wake = () => resume(Exit.void)
   })
 
-  readonly #filled: typeof this.next = Effect.flatMap(
-    report<void>((resume) => {
-      this.#wake = () => resume(Exit.void)
-    }),
-    () => this.next
-  )
-
-  add(chunk: Uint8Array) {
-    this.#chunks.push(chunk)
-    this.#size += chunk.length
+  add(piece: Uint8Array) {
+    this.#pieces.push(piece)
+    this.#size += piece.length
     if (this.#size > highWaterMark) this.#connection.pause()
     this.#awake()
   }
 
-  finish(end: End) {
-    this.#end ??= end
+  finish(end: Result.Result<void, Error>) {
+    this.end ??= end
     this.#awake()
   }
 
@@ -100,9 +97,20 @@ class Body {
     wake?.()
   }
 
+  /** All that has come since the last time, as one: small pieces cost more apart than together. */
+  take(): Uint8Array | undefined {
+    const pieces = this.#pieces
+    const [first] = pieces
+    if (first === undefined) return undefined
+    this.#pieces = []
+    this.#size = 0
+    this.#connection.resume()
+    return pieces.length === 1 ? first : Buffer.concat(pieces)
+  }
+
   /** Ends the connection, unless all is read. */
   close() {
-    if (this.#end === undefined) this.#connection.abort(leftUnread)
+    if (this.end === undefined) this.#connection.abort(leftUnread)
   }
 }
 
@@ -115,8 +123,8 @@ class Response extends Inspectable.Class implements HttpClientResponse.HttpClien
   readonly status: number
   readonly headers: Headers.Headers
   readonly cookies: Cookies.Cookies
-  readonly body: Body
-  #whole: Effect.Effect<ArrayBuffer, Failure> | undefined
+  readonly #body: Body
+  #whole: Effect.Effect<Uint8Array, Failure> | undefined
 
   constructor(request: Request, url: string, status: number, headers: IncomingHttpHeaders, body: Body) {
     super()
@@ -125,28 +133,48 @@ class Response extends Inspectable.Class implements HttpClientResponse.HttpClien
     this.status = status
     this.headers = Headers.fromInput(headers)
     this.cookies = Cookies.fromSetCookie(headers["set-cookie"] ?? [])
-    this.body = body
+    this.#body = body
   }
 
+  /** The next bytes, or the end. */
+  readonly #next: Pull.Pull<Arr.NonEmptyReadonlyArray<Uint8Array>, Failure> = Effect.suspend(() => {
+    const piece = this.#body.take()
+    if (piece !== undefined) return Effect.succeed([piece])
+    const { end } = this.#body
+    return end === undefined
+      ? Effect.andThen(this.#body.filled, this.#next)
+      : Result.isSuccess(end)
+      ? Cause.done()
+      : Effect.fail(
+        new HttpClientError.HttpClientError({
+          reason: new HttpClientError.DecodeError({ request: this.request, response: this, cause: end.failure })
+        })
+      )
+  })
+
   get stream() {
-    const { body } = this
     return Stream.fromChannel(
       Channel.fromTransform((_, scope: Scope.Scope) =>
-        Effect.as(Scope.addFinalizer(scope, Effect.sync(() => body.close())), body.next)
+        Effect.as(Scope.addFinalizer(scope, Effect.sync(() => this.#body.close())), this.#next)
       )
     )
   }
 
-  get arrayBuffer() {
-    const whole: Array<Uint8Array> = []
-    const read = Effect.forever(Effect.map(this.body.next, (chunks) => whole.push(...chunks)), { disableYield: true })
+  /** All bytes, which are read once. */
+  get #bytes() {
+    const pieces: Array<Uint8Array> = []
+    const read = Effect.forever(Effect.map(this.#next, (more) => pieces.push(...more)), { disableYield: true })
     return this.#whole ??= Effect.runSync(
-      Effect.cached(Pull.catchDone(read, () => Effect.succeed(Bytes.concat(whole).buffer)))
+      Effect.cached(Pull.catchDone(read, () => Effect.sync(() => Buffer.concat(pieces.splice(0)))))
     )
   }
 
+  get arrayBuffer() {
+    return Effect.map(this.#bytes, (bytes) => new Uint8Array(bytes).buffer)
+  }
+
   get text() {
-    return Effect.map(this.arrayBuffer, (bytes) => new TextDecoder().decode(bytes))
+    return Effect.map(this.#bytes, (bytes) => new TextDecoder().decode(bytes))
   }
 
   /** As the Web has it, for what is rarely asked for. */
@@ -208,12 +236,15 @@ const sentOf = (request: Request): Effect.Effect<Sent, Failure> => {
   }
 }
 
-/** What a client reports of one request. */
+/**
+ * What a client reports of one request. It holds nothing of what has been answered, as a connection is closed once the answer
+ * to it is no longer reachable.
+ */
 class Exchange {
   readonly #request: Request
   readonly #url: URL
-  readonly #answer: (answer: Exit.Exit<Response, Failure>) => void
-  #response: Response | undefined
+  #answer: ((answer: Exit.Exit<Response, Failure>) => void) | undefined
+  #body: Body | undefined
 
   constructor(request: Request, url: URL, answer: (answer: Exit.Exit<Response, Failure>) => void) {
     this.#request = request
@@ -222,27 +253,27 @@ class Exchange {
   }
 
   begin(connection: Connection, status: number, headers: IncomingHttpHeaders) {
-    this.#response = new Response(this.#request, this.#url.href, status, headers, new Body(connection))
-    this.#answer(Exit.succeed(this.#response))
+    this.#body = new Body(connection)
+    this.#resume(Exit.succeed(new Response(this.#request, this.#url.href, status, headers, this.#body)))
   }
 
-  add(chunk: Uint8Array) {
-    this.#response?.body.add(chunk)
+  add(piece: Uint8Array) {
+    this.#body?.add(piece)
   }
 
   end() {
-    this.#response?.body.finish(Exit.fail(Cause.Done()))
+    this.#body?.finish(Result.void)
   }
 
   fail(cause: Error) {
-    const request = this.#request
-    const response = this.#response
-    const reason = response === undefined
-      ? new HttpClientError.TransportError({ request, cause })
-      : new HttpClientError.DecodeError({ request, response, cause })
-    const failure = Exit.fail(new HttpClientError.HttpClientError({ reason }))
-    if (response === undefined) this.#answer(failure)
-    else response.body.finish(failure)
+    const reason = new HttpClientError.TransportError({ request: this.#request, cause })
+    this.#resume(Exit.fail(new HttpClientError.HttpClientError({ reason })))
+    this.#body?.finish(Result.fail(cause))
+  }
+
+  #resume(answer: Exit.Exit<Response, Failure>) {
+    this.#answer?.(answer)
+    this.#answer = undefined
   }
 }
 

@@ -17,6 +17,8 @@ import { createHash } from "node:crypto"
 import type * as Http from "node:http"
 import * as Https from "node:https"
 import type { AddressInfo } from "node:net"
+import * as V8 from "node:v8"
+import * as Vm from "node:vm"
 import * as NodeHttpClient from "../../src/layers/nodeHttpClient.ts"
 import * as UndiciClient from "../../src/layers/undiciClient.ts"
 import { certificate } from "../support/certificate.ts"
@@ -36,6 +38,9 @@ const clients = [
     effects: EffectClients.layerUndici
   }
 ]
+
+V8.setFlagsFromString("--expose_gc")
+const collectGarbage: () => void = Vm.runInNewContext("gc")
 
 const collected = <E>(bytes: Stream.Stream<Uint8Array, E>) => Effect.map(Stream.runCollect(bytes), Bytes.concat)
 
@@ -204,6 +209,14 @@ for (const { client, effects, name, trusting } of clients) {
           const { stream } = yield* HttpClient.withScope(yield* HttpClient.HttpClient).get(url)
           yield* Stream.runHead(stream)
           yield* ended
+        }).pipe(Effect.provide(client)))
+
+      it.live("where nothing can read it any more", () =>
+        Effect.gen(function*() {
+          const { begun, ended, url } = yield* beginning
+          yield* Effect.andThen(HttpClient.get(url), begun)
+          const collect = Effect.forever(Effect.andThen(Effect.sync(collectGarbage), Effect.sleep("1 millis")))
+          yield* Effect.race(ended, collect)
         }).pipe(Effect.provide(client)))
 
       it.live("with the layer", () =>
