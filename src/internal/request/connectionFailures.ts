@@ -44,12 +44,13 @@ const closedInHandshake = "Client network socket disconnected before secure TLS 
 const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefined => {
   if (message === closedInHandshake) return "it was closed in the TLS handshake"
   if (code === undefined) return undefined
+  const isConnecting = connecting.test(syscall ?? "")
   // Where a handshake fails Node reports it of what waits to be written. Later failures of TLS have the codes of OpenSSL.
-  if (syscall !== undefined && !connecting.test(syscall) && code !== "EPROTO") return undefined
+  if (syscall !== undefined && !isConnecting && code !== "EPROTO") return undefined
   const why = notConnected.get(code)
   if (why !== undefined) return why
   if (wrongCertificate.test(code)) return `the server's certificate is refused: ${code}`
-  return syscall === "connect" ? `no connection: ${printable(code)}` : undefined
+  return isConnecting ? `no connection: ${printable(code)}` : undefined
 }
 
 /** What the words of a client do not tell. */

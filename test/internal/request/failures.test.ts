@@ -367,7 +367,12 @@ describe("no answer", () => {
     ["Bun", coded("ConnectionRefused")],
     ["the dropped packets of a firewall", new AggregateError([ofCall("connect", "ETIMEDOUT")])],
     ["a connection that is reset while it is made", ofCall("connect", "ECONNRESET")],
-    ["no name server", ofCall("getaddrinfo", "EAI_AGAIN")],
+    ...["EAI_AGAIN", "EAI_FAIL", "EAI_NODATA", "ENOMEM"].map((code) =>
+      [`a name that is not looked up: ${code}`, ofCall("getaddrinfo", code)] as const
+    ),
+    ...["ESERVFAIL", "ETIMEOUT"].map((code) =>
+      [`no answer of a name server: ${code}`, ofCall("queryA", code)] as const
+    ),
     ["a handshake that fails", ofCall("write", "EPROTO")],
     ["a proxy that connects nothing", coded("ERR_PROXY_TUNNEL")],
     ...[
