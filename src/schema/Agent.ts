@@ -32,7 +32,7 @@ const DeployedFile = Schema.Struct({
     Schema.makeFilter((path: string) => !path.includes(".."), {
       expected: "without `..`, as servers skip such a file of a deployment: write it into the agent afterwards"
     })
-  ),
+  ).annotate(harmless),
   content: FileUpload.fields.content
 })
 

@@ -72,6 +72,16 @@ describe("create", () => {
       assert.strictEqual(answer.message, "Agents.create: CLAUDE.md not found (400)")
     }))
 
+  it.effect("the path of a file that a server refuses is in the error", () =>
+    Effect.gen(function*() {
+      const { answer } = yield* exchange(
+        Server.json({ error: "cannot write lib/handlers/index.ts", statusCode: 400 }, 400),
+        (agents) =>
+          Effect.flip(agents.create({ name: "demo", files: [{ path: "lib/handlers/index.ts", content: "" }] }))
+      )
+      assert.strictEqual(answer.message, "Agents.create: cannot write lib/handlers/index.ts (400)")
+    }))
+
   it.effect("more than a request may carry is refused here", () =>
     Effect.gen(function*() {
       const { answer, requests } = yield* exchange(
