@@ -8,6 +8,7 @@ import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import { constVoid } from "effect/Function"
 import * as Cookies from "effect/http/Cookies"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
@@ -227,7 +228,8 @@ const sentOf = (request: Request): Effect.Effect<Sent, Failure> => {
     case "Uint8Array":
       return Effect.succeed(body.body)
     case "Stream":
-      return NodeStream.toReadable(body.stream)
+      // Undici no longer listens to the body of a request that is aborted, and an error without a listener ends the process.
+      return Effect.map(NodeStream.toReadable(body.stream), (readable) => readable.on("error", constVoid))
     default: {
       const description = `a body of the kind ${body._tag} is not sent`
       const reason = new HttpClientError.EncodeError({ request, description })

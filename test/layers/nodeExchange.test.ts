@@ -289,6 +289,15 @@ for (const { client, effects, name, trusting } of clients) {
           yield* Deferred.await(ended)
         }).pipe(Effect.provide(client)))
 
+      it.live("that fails behind an interruption ends no process", () =>
+        Effect.gen(function*() {
+          const url = yield* serve((_, response) => response.end())
+          // What is interrupted before it is connected is looked at once it is.
+          const post = HttpClient.post(url, { body: HttpBody.stream(Stream.fail("no more")) })
+          yield* Fiber.interrupt(yield* Effect.forkChild(post, { startImmediately: true }))
+          yield* HttpClient.get(url)
+        }).pipe(Effect.provide(client)))
+
       it.live("is released where the connection breaks", () =>
         Effect.gen(function*() {
           const released = yield* Deferred.make<void>()
