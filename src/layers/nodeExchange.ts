@@ -146,12 +146,13 @@ class Response extends Inspectable.Class implements HttpClientResponse.HttpClien
       ? Effect.andThen(this.#body.filled, this.#next)
       : Result.isSuccess(end)
       ? Cause.done()
-      : Effect.fail(
-        new HttpClientError.HttpClientError({
-          reason: new HttpClientError.DecodeError({ request: this.request, response: this, cause: end.failure })
-        })
-      )
+      : Effect.fail(this.#undecoded(end.failure))
   })
+
+  #undecoded(cause: unknown) {
+    const reason = new HttpClientError.DecodeError({ request: this.request, response: this, cause })
+    return new HttpClientError.HttpClientError({ reason })
+  }
 
   get stream() {
     return Stream.fromChannel(
@@ -178,25 +179,24 @@ class Response extends Inspectable.Class implements HttpClientResponse.HttpClien
     return Effect.map(this.#bytes, (bytes) => new TextDecoder().decode(bytes))
   }
 
-  /** As the Web has it, for what is rarely asked for. */
-  get #web() {
-    return Effect.map(this.arrayBuffer, (bytes) =>
-      HttpClientResponse.fromWeb(
-        this.request,
-        new globalThis.Response(bytes.byteLength === 0 ? null : bytes, { status: this.status, headers: this.headers })
-      ))
+  /** As the Web reads it, for what is rarely asked for. Its status is left out, as the Web has no body for some. */
+  #read<A>(member: (web: HttpClientResponse.HttpClientResponse) => Effect.Effect<A, Failure>) {
+    return Effect.flatMap(this.arrayBuffer, (bytes) => {
+      const web = HttpClientResponse.fromWeb(this.request, new globalThis.Response(bytes, { headers: this.headers }))
+      return Effect.mapError(member(web), ({ cause }) => this.#undecoded(cause))
+    })
   }
 
   get json() {
-    return Effect.flatMap(this.#web, ({ json }) => json)
+    return this.#read(({ json }) => json)
   }
 
   get urlParamsBody() {
-    return Effect.flatMap(this.#web, ({ urlParamsBody }) => urlParamsBody)
+    return this.#read(({ urlParamsBody }) => urlParamsBody)
   }
 
   get formData() {
-    return Effect.flatMap(this.#web, ({ formData }) => formData)
+    return this.#read(({ formData }) => formData)
   }
 
   get upgrade() {

@@ -82,6 +82,8 @@ const answers: ReadonlyArray<readonly [name: string, listener: Http.RequestListe
   ["bytes that are no text", plain({}, Uint8Array.of(0xff, 0, 0xc3))],
   ["nothing", plain({ "content-length": 0 }, "")],
   ["no content", plain({}, "", 204)],
+  ["a body where the Web has none", plain({}, `{"a":1}`, 205)],
+  ["a status that the Web does not know", plain({}, `{"a":1}`, 999)],
   ["a failure", plain({ "x-one": "1" }, "no", 500)],
   ["a redirection", plain({ location: "/elsewhere" }, "", 307)],
   ["cookies", plain({ "set-cookie": ["a=1; Path=/", "b=2"] }, "")],
