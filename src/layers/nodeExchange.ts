@@ -8,7 +8,6 @@ import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { constVoid } from "effect/Function"
 import * as Cookies from "effect/http/Cookies"
 import * as Headers from "effect/http/Headers"
 import * as HttpClient from "effect/http/HttpClient"
@@ -25,7 +24,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import type { IncomingHttpHeaders } from "node:http"
-import type { Readable } from "node:stream"
+import { Readable } from "node:stream"
 
 type Request = HttpClientRequest.HttpClientRequest
 type Failure = HttpClientError.HttpClientError
@@ -228,8 +227,7 @@ const sentOf = (request: Request): Effect.Effect<Sent, Failure> => {
     case "Uint8Array":
       return Effect.succeed(body.body)
     case "Stream":
-      // Undici no longer listens to the body of a request that is aborted, and an error without a listener ends the process.
-      return Effect.map(NodeStream.toReadable(body.stream), (readable) => readable.on("error", constVoid))
+      return NodeStream.toReadable(body.stream)
     default: {
       const description = `a body of the kind ${body._tag} is not sent`
       const reason = new HttpClientError.EncodeError({ request, description })
@@ -268,9 +266,14 @@ class Exchange {
   }
 
   fail(cause: Error) {
+    this.refuse(cause)
+    this.#body?.finish(Result.fail(cause))
+  }
+
+  /** Fails what has no answer yet. */
+  refuse(cause: Error) {
     const reason = new HttpClientError.TransportError({ request: this.#request, cause })
     this.#resume(Exit.fail(new HttpClientError.HttpClientError({ reason })))
-    this.#body?.finish(Result.fail(cause))
   }
 
   #resume(answer: Exit.Exit<Response, Failure>) {
@@ -293,6 +296,12 @@ export const make = (send: Send): HttpClient.HttpClient =>
   HttpClient.make((request, url, signal) =>
     Effect.flatMap(
       sentOf(request),
-      (body) => report((resume) => send(request, url, body, signal, new Exchange(request, url, resume)))
+      (body) =>
+        report((resume) => {
+          const exchange = new Exchange(request, url, resume)
+          // Clients report another cause, and listen no longer where a request is aborted: that would end the process.
+          if (body instanceof Readable) body.on("error", (cause) => exchange.refuse(cause))
+          send(request, url, body, signal, exchange)
+        })
     )
   )

@@ -288,6 +288,7 @@ for (const { client, effects, name, trusting } of clients) {
           const body = Stream.encodeText(Stream.concat(Stream.succeed("a"), failing))
           const error = yield* Effect.flip(HttpClient.post(url, { body: HttpBody.stream(body) }))
           assert.strictEqual(error.reason._tag, "TransportError")
+          assert.strictEqual(error.reason.cause, "no more")
           yield* Deferred.await(ended)
         }).pipe(Effect.provide(client)))
 
