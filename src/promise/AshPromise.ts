@@ -120,7 +120,7 @@ const clientOf = (runner: Runner.Runner, services: Services, dispose: () => Prom
       ...workspaces,
       upload: (id: string, bundle: ByteContent) => workspaces.upload(id, bytesOf(bundle))
     }),
-    with: (options) => clientOf(runner.with(options), services, dispose),
+    with: (options) => clientOf(runner.with({ ...options }), services, dispose),
     [Symbol.asyncDispose]: dispose
   }
 }
@@ -140,10 +140,9 @@ const isLayer = (server: Ash.AshOptions | Layer.Layer<AshClient, unknown>): serv
  * stand for, a stream that is silent for 300 seconds ends. Nothing is sent. Rejects with `InvalidRequest` for an address
  * or a key that cannot be used.
  */
-export const connect = (
-  server: Ash.AshOptions | Layer.Layer<AshClient, unknown> = Ash.layerConfig()
-): Promise<AshPromise> => {
-  const runtime = ManagedRuntime.make(isLayer(server) ? server : Ash.layer(server))
+export const connect = (server?: Ash.AshOptions | Layer.Layer<AshClient, unknown>): Promise<AshPromise> => {
+  const given = server ?? Ash.layerConfig()
+  const runtime = ManagedRuntime.make(isLayer(given) ? given : Ash.layer(given))
   const closing = new AbortController()
   const dispose = () => {
     closing.abort(closed())

@@ -114,6 +114,9 @@ describe("what the services have", () => {
   it("null is nothing, as in an option that is not there", async () => {
     await using ash = await connect(embedded())
     const untyped: typeof undefined = JSON.parse("null")
+    assert.lengthOf(await ash.with(JSON.parse("null")).agents.list(), 1)
+    const outcomeOf = (connecting: Promise<AshPromise>) => connecting.then((ash) => ash[Symbol.asyncDispose](), String)
+    assert.strictEqual(await outcomeOf(connect(JSON.parse("null"))), await outcomeOf(connect()))
     await using session = await ash.with({ signal: untyped }).sessions.open({ agent: "echo" }, untyped)
     assert.strictEqual((await session.ask("Hello", untyped)).text, "You wrote: Hello")
     assert.lengthOf(await collect(session.stream("Hello", untyped)), 6)
