@@ -76,7 +76,11 @@ class Body {
 
   /** Waits until something has come, or the end. */
   readonly filled: Effect.Effect<void> = report((resume) => {
-    this.#wake = () => resume(Exit.void)
+    const wake = this.#wake
+    this.#wake = () => {
+      wake?.()
+      resume(Exit.void)
+    }
   })
 
   add(piece: Uint8Array) {

@@ -253,6 +253,22 @@ for (const { client, effects, name, trusting } of clients) {
           assert.isAtMost(most, 2 * 65_536)
         }).pipe(Effect.provide(client)))
 
+      it.live("ends for all that read it at once", () =>
+        Effect.gen(function*() {
+          const end = yield* Deferred.make<() => void>()
+          const url = yield* serve((_, response) => {
+            response.writeHead(200).flushHeaders()
+            Deferred.doneUnsafe(end, Effect.succeed(() => response.end("all")))
+          })
+          const { stream } = yield* HttpClient.get(url)
+          const reader = Effect.forkChild(collected(stream), { startImmediately: true })
+          const readers = yield* Effect.all([reader, reader])
+          const finish = yield* Deferred.await(end)
+          finish()
+          const read = yield* Effect.forEach(readers, Fiber.join)
+          assert.strictEqual(read.reduce((size, { length }) => size + length, 0), 3)
+        }).pipe(Effect.provide(client)))
+
       it.live("that breaks off is given up to there", () =>
         Effect.gen(function*() {
           const url = yield* serve(short("transfer-encoding: chunked"))
