@@ -214,9 +214,8 @@ describe.each(clientNames)("an answer with a content coding (%s)", (client) => {
   )
 
   // Node's fetch reads the first frame alone, as if it were whole.
-  it.live.skipIf(client === "fetch")(
-    "zstd with several frames is broken, not cut short without a word",
-    () =>
+  if (client !== "fetch") {
+    it.live("zstd with several frames is broken, not cut short without a word", () =>
       Effect.gen(function*() {
         const skippable = Uint8Array.of(0x50, 0x2a, 0x4d, 0x18, 1, 0, 0, 0, 7)
         const encodings: ReadonlyArray<Encode> = [
@@ -230,8 +229,8 @@ describe.each(clientNames)("an answer with a content coding (%s)", (client) => {
           assert.strictEqual(error.reason._tag, "Undecodable")
           assert.include(error.message, "zstd")
         }
-      })
-  )
+      }))
+  }
 
   const flushing = [
     ["gzip", () => Zlib.createGzip()],
