@@ -265,6 +265,5 @@ const session = (index: number) => ({
 
 export const oneSession = Buffer.from(JSON.stringify({ session: session(0) }))
 
-export const thousandSessions = Buffer.from(
-  JSON.stringify({ sessions: Array.from({ length: 1000 }, (_, index) => session(index)) })
-)
+export const thousandSessions = () =>
+  Buffer.from(JSON.stringify({ sessions: Array.from({ length: 1000 }, (_, index) => session(index)) }))

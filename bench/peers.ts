@@ -6,6 +6,7 @@ import { createRequire } from "node:module"
 import { join, resolve } from "node:path"
 import { pathToFileURL } from "node:url"
 import type { Export } from "./exported.ts"
+import { lineParser } from "./lineParser.ts"
 import { bodyOf, connectImitation, connectOfficial, parseJson, seeText } from "./official.ts"
 
 export type Transport = "fetch" | "node:http" | "undici"
@@ -109,28 +110,6 @@ const nodeBytes: Peer = {
       return undefined
     }
   })
-}
-
-/** Cuts chunks into lines, and parses each line of data. */
-const lineParser = (onText: OnText) => {
-  const decoder = new TextDecoder()
-  let buffer = ""
-  let type = ""
-  let count = 0
-  return {
-    push: (chunk: Uint8Array) => {
-      buffer += decoder.decode(chunk, { stream: true })
-      const lines = buffer.split("\n")
-      buffer = lines.pop() ?? ""
-      for (const line of lines) {
-        if (line.startsWith("event: ")) type = line.slice(7)
-        if (!line.startsWith("data: ")) continue
-        count += 1
-        seeText(type, parseJson(line.slice(6)), onText)
-      }
-    },
-    count: () => count
-  }
 }
 
 export const nodeParseId = "node-parse"
@@ -327,6 +306,9 @@ const inProgram = (exported: Export): Peer => ({
 /** The name of Effect's own client over a transport. */
 export const httpClientId = (transport: Transport) => `Effect's HttpClient, ${transport}`
 
+/** The name of Effect's own client over a transport, with each line of data parsed. */
+export const httpClientParseId = (transport: Transport) => `Effect's HttpClient + JSON.parse, ${transport}`
+
 /** The name of the client that Effect derives from the contract, over a transport. */
 export const httpApiClientId = (transport: Transport) => `Effect's HttpApiClient, ${transport}`
 
@@ -354,6 +336,7 @@ export const peers: ReadonlyArray<Peer> = [
   anthropic,
   openai,
   ...transports.map((transport) => effectClient(httpClientId(transport), transport, "connectHttpClient")),
+  ...transports.map((transport) => effectClient(httpClientParseId(transport), transport, "connectHttpClientParse")),
   ...transports.map((transport) => effectClient(httpApiClientId(transport), transport, "connectHttpApiClient")),
   inProgram("nothing exported"),
   inProgram("traces and metrics exported"),

@@ -68,6 +68,8 @@ const sendJson = (response: ServerResponse, status: number, body: Buffer) => {
   response.end(body)
 }
 
+const thousandSessions = Frames.thousandSessions()
+
 const accepted = Buffer.from("{}")
 
 const notFound = Buffer.from(JSON.stringify({ error: "Session not found", statusCode: 404 }))
@@ -77,7 +79,7 @@ const server = createServer((request, response) => {
   request.resume()
   request.on("end", () => {
     if (request.method === "GET") {
-      return sendJson(response, 200, Frames.sessionIn(path) !== undefined ? Frames.oneSession : Frames.thousandSessions)
+      return sendJson(response, 200, Frames.sessionIn(path) !== undefined ? Frames.oneSession : thousandSessions)
     }
     // What a program exports of itself.
     if (/^\/v1\/(?:logs|metrics|traces)$/.test(path)) return sendJson(response, 200, accepted)

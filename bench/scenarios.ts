@@ -1,5 +1,15 @@
 /** What is measured, with whom, and how often. */
-import { exportedId, httpApiClientId, httpClientId, imitation, nodeParseId, peers, sdkId, transports } from "./peers.ts"
+import {
+  exportedId,
+  httpApiClientId,
+  httpClientId,
+  httpClientParseId,
+  imitation,
+  nodeParseId,
+  peers,
+  sdkId,
+  transports
+} from "./peers.ts"
 
 /** What one round of a scenario does. */
 export interface Work {
@@ -29,9 +39,14 @@ const ours = transports.map((transport) => sdkId(transport))
 
 const officials = [imitation, "official"]
 
+/** Programs of Effect without an SDK, which check nothing. */
+const unchecked = transports.map(httpClientParseId)
+
 const foreign = [...officials, "fetch-bytes", "fetch-parse", "eventsource-parser", "anthropic", "openai"]
 
 const core = [...officials, "fetch-parse", ...ours]
+
+const atOnce = [...officials, "fetch-parse", ...unchecked, ...ours]
 
 const smallWrites = [...officials, "fetch-parse", nodeParseId, ...ours]
 
@@ -49,6 +64,7 @@ const besideBare = [
   "node-bytes",
   "undici-bytes",
   ...transports.map(httpClientId),
+  ...unchecked,
   ...ours
 ]
 
@@ -129,7 +145,14 @@ const longRun = (rounds: number): Scenario => ({
   unit: "event",
   rounds,
   warmUps: 0,
-  peers: [...officials, "fetch-parse", nodeParseId, ...transports.map(httpClientId), ...ours]
+  peers: [
+    ...officials,
+    "fetch-parse",
+    nodeParseId,
+    ...transports.map(httpClientId),
+    ...unchecked,
+    ...ours
+  ]
 })
 
 /** Those it is measured of are programs, which coldStart.ts makes. */
@@ -162,7 +185,11 @@ const exporting = (rounds: number): ReadonlyArray<Scenario> => [
 export const full: ReadonlyArray<Scenario> = [
   longRun(3),
   coldStart(7),
-  turns("20,000 events, 16 KiB writes", { times: 2 }, { rounds: 9, warmUps: 15, peers: [...foreign, ...ours] }),
+  turns("20,000 events, 16 KiB writes", { times: 2 }, {
+    rounds: 9,
+    warmUps: 15,
+    peers: [...foreign, ...unchecked, ...ours]
+  }),
   turns("20,000 events, 16 KiB writes, each way to consume", { times: 2 }, {
     rounds: 7,
     warmUps: 15,
@@ -176,8 +203,8 @@ export const full: ReadonlyArray<Scenario> = [
   turns("200,000 events, 16 KiB writes", { number: 200_000 }, { rounds: 5, warmUps: 1, peers: core }),
   turns("20,000 events, one event a write", { cut: "event" }, { rounds: 7, warmUps: 7, peers: smallWrites }),
   turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 5, warmUps: 2, peers: smallWrites }),
-  turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 7 }),
-  turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 5, warmUps: 2 }),
+  turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 7, peers: atOnce }),
+  turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 5, warmUps: 2, peers: atOnce }),
   live(1, 3),
   live(50, 3),
   ...exporting(7),
