@@ -7,7 +7,6 @@
  * | Idle       |                                       | anything                                                 |
  * | Running    | the holder whose request is out        | nothing more: the holder is alone in the session          |
  * | Fenced     | the fence, and a holder that still runs | nothing behind a `Broken` one; another falls by a request |
- * | Restarting | the same, where there was a fence     | what waits goes on when the restart has ended            |
  *
  * | Transition    | From          | To                                | Called                                           |
  * | ------------- | ------------- | --------------------------------- | ------------------------------------------------ |
@@ -19,9 +18,7 @@
  * | `leave`       | Running       | Fenced (`Broken`)                 | when its scope closes while it runs              |
  * | `stopped`     | Fenced (`Broken`) | Fenced (`Stopped`)            | by a handle that has stopped an interrupted turn |
  * | `cancel`      | any           | Fenced (`Broken`)                 | by `SessionHandle.cancel`, before its restart; when the scope of the session closes |
- * | `restart`     | any           | Restarting                        | before a session is stopped and resumed          |
- * | `restarted`   | Restarting    | Idle                              | when the session is usable again                 |
- * | `notRestarted` | Restarting   | Fenced; Idle without a fence      | when the restart has failed                      |
+ * | `restarted`   | Fenced        | Idle                              | when the session is usable again                 |
  * | `resumed`     | Fenced (`Inactive`) | Idle                        | by `Sessions.resume`                             |
  * | `halted`      | any           | Idle                              | by `Sessions.stop` and `Sessions.end`, and when the scope of the session closes |
  */
@@ -77,13 +74,6 @@ export type Fence =
     readonly restart: (gate: Gate) => Effect.Effect<SessionRestarted, AshError>
   }
 
-/** What the gate of a session is in. A holder may still run behind a fence that another call has put up. */
-export type GateState =
-  | { readonly _tag: "Idle"; readonly fence: undefined; readonly running: undefined }
-  | { readonly _tag: "Running"; readonly fence: undefined; readonly running: Holder }
-  | { readonly _tag: "Fenced"; readonly fence: Fence; readonly running: Holder | undefined }
-  | { readonly _tag: "Restarting"; readonly fence: Fence | undefined; readonly running: Holder | undefined }
-
 /** What is remembered of a session, and keeps nothing out. */
 export interface SessionMemory {
   /** What the program itself did to the session: it is not made active again behind the program's back. */
@@ -121,7 +111,6 @@ const leftRunning = {
 export class Gate {
   #fence: Fence | undefined
   #running: Holder | undefined
-  #isRestarting = false
   #memory: SessionMemory
   #holder: Holder | undefined
   /** Whether nothing more of the holder is to be sent. */
@@ -147,13 +136,6 @@ export class Gate {
     }
   }
 
-  get state(): GateState {
-    const [fence, running] = [this.#fence, this.#running]
-    if (this.#isRestarting) return { _tag: "Restarting", fence, running }
-    if (fence !== undefined) return { _tag: "Fenced", fence, running }
-    return running === undefined ? { _tag: "Idle", fence, running } : { _tag: "Running", fence, running }
-  }
-
   get memory(): SessionMemory {
     return this.#memory
   }
@@ -165,6 +147,11 @@ export class Gate {
 
   get fence(): Fence | undefined {
     return this.#fence
+  }
+
+  /** The holder whose request is out. It may still run behind a fence that another call has put up. */
+  get running(): Holder | undefined {
+    return this.#running
   }
 
   /** Whether the fence keeps everything out. Where the session was seen unusable, the server may know better by now. */
@@ -293,16 +280,10 @@ export class Gate {
     )
   }
 
-  /** The session is stopped and resumed from now on. */
-  restart() {
-    this.#isRestarting = true
-  }
-
   /** The session is usable again. */
   restarted(restarted: SessionRestarted) {
     const { restarts, usageBefore } = this.#memory
     this.#fence = undefined
-    this.#isRestarting = false
     this.remember({
       halted: undefined,
       lastSequence: undefined,
@@ -310,11 +291,6 @@ export class Gate {
       restarts: restarts + 1,
       lastRestart: restarted
     })
-  }
-
-  /** The restart has failed, unless it has ended before. */
-  notRestarted() {
-    this.#isRestarting = false
   }
 
   /** The program has made the session active again. */

@@ -68,8 +68,11 @@ const afterRefusedStop = ({ id, services }: HandleState, error: AshError): Effec
 const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>
   what.length === 0 ? [] : [`its ${what.join(" and ")} ${verb} lost`]
 
-/** Stops the session where something may still run in it, and resumes it. What was saved of the workspace is kept until it is back. */
-const stopAndResume = Effect.fnUntraced(function*(handle: HandleState, gate: Gate, fence: Fence) {
+/**
+ * Makes the session usable again, for the reason that the fence has: by a stop where something may still run in it, and a
+ * resume. What was saved of the workspace is kept until it is back.
+ */
+export const restart = Effect.fnUntraced(function*(handle: HandleState, gate: Gate, fence: Fence) {
   const { id, services } = handle
   const before = fence._tag === "Inactive" ? yield* services.sessions.get(id) : undefined
   const notSaved = yield* save(handle, fence)
@@ -98,13 +101,6 @@ const stopAndResume = Effect.fnUntraced(function*(handle: HandleState, gate: Gat
   )
   return restarted
 })
-
-/** Makes the session usable again, for the reason that the fence has. */
-export const restart = (handle: HandleState, gate: Gate, fence: Fence): Effect.Effect<SessionRestarted, AshError> =>
-  Effect.suspend(() => {
-    gate.restart()
-    return Effect.onError(stopAndResume(handle, gate, fence), () => Effect.sync(() => gate.notRestarted()))
-  })
 
 /** Makes the session usable again; one that a handle has stopped as that handle would, with its workspace. */
 export const makeUsable = (

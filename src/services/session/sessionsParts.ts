@@ -53,7 +53,7 @@ export const halting = (
     const cancelled = (wasSent: boolean) => Gated.cancelled("Messages.send", id, why, wasSent)
     const halt = Effect.sync(() => gate.halted(how, cancelled(true)))
     const cut = Effect.sync(() => {
-      const { running } = gate.state
+      const { running } = gate
       if (running === undefined) return
       gate.cancel(running, { _tag: "Broken", why: `it was to be ${how}, and that was not answered` }, cancelled(true))
     })

@@ -36,12 +36,6 @@ const states: Record<string, (gate: Gate, holder: Holder) => void> = {
   "Fenced Stopped": (gate) => {
     gate.cancel(undefined, broken, error)
     gate.stopped(stopped)
-  },
-  "Restarting": (gate) => gate.restart(),
-  "Restarting Broken+": (gate, holder) => {
-    gate.sent(holder)
-    gate.cancel(holder, broken, error)
-    gate.restart()
   }
 }
 
@@ -49,15 +43,15 @@ const states: Record<string, (gate: Gate, holder: Holder) => void> = {
 const transitions: Record<string, readonly [(gate: Gate, holder: Holder) => void, ReadonlyArray<string>]> = {
   sent: [
     (gate, holder) => gate.sent(holder),
-    ["Running+", "Running+", "Running+", "Fenced Broken+", "Running+", "Restarting+", "Restarting Broken+"]
+    ["Running+", "Running+", "Running+", "Fenced Broken+", "Running+"]
   ],
   refused: [
     (gate, holder) => gate.refused(holder),
-    ["Idle", "Idle", "Fenced Inactive", "Fenced Broken", "Fenced Stopped", "Restarting", "Restarting Broken"]
+    ["Idle", "Idle", "Fenced Inactive", "Fenced Broken", "Fenced Stopped"]
   ],
   over: [
     (gate, holder) => gate.over(holder),
-    ["Idle", "Idle", "Fenced Inactive", "Fenced Broken", "Fenced Stopped", "Restarting", "Restarting Broken"]
+    ["Idle", "Idle", "Fenced Inactive", "Fenced Broken", "Fenced Stopped"]
   ],
   unusable: [
     (gate, holder) => gate.unusable(holder, gone),
@@ -66,9 +60,7 @@ const transitions: Record<string, readonly [(gate: Gate, holder: Holder) => void
       "Fenced Gone",
       "Fenced Inactive",
       "Fenced Broken",
-      "Fenced Stopped",
-      "Restarting Gone",
-      "Restarting Broken"
+      "Fenced Stopped"
     ]
   ],
   broke: [
@@ -78,14 +70,12 @@ const transitions: Record<string, readonly [(gate: Gate, holder: Holder) => void
       "Fenced Broken+",
       "Fenced Inactive",
       "Fenced Broken+",
-      "Fenced Stopped",
-      "Restarting",
-      "Restarting Broken+"
+      "Fenced Stopped"
     ]
   ],
   leave: [
     (gate, holder) => gate.leave(holder),
-    ["Idle", "Fenced Broken", "Fenced Inactive", "Fenced Broken", "Fenced Stopped", "Restarting", "Restarting Broken"]
+    ["Idle", "Fenced Broken", "Fenced Inactive", "Fenced Broken", "Fenced Stopped"]
   ],
   stopped: [
     (gate) => gate.stopped(stopped),
@@ -94,9 +84,7 @@ const transitions: Record<string, readonly [(gate: Gate, holder: Holder) => void
       "Running+",
       "Fenced Inactive",
       "Fenced Stopped+",
-      "Fenced Stopped",
-      "Restarting",
-      "Restarting Stopped+"
+      "Fenced Stopped"
     ]
   ],
   cancel: [
@@ -106,43 +94,25 @@ const transitions: Record<string, readonly [(gate: Gate, holder: Holder) => void
       "Fenced Broken+",
       "Fenced Broken",
       "Fenced Broken+",
-      "Fenced Broken",
-      "Restarting Broken",
-      "Restarting Broken+"
-    ]
-  ],
-  restart: [
-    (gate) => gate.restart(),
-    [
-      "Restarting",
-      "Restarting+",
-      "Restarting Inactive",
-      "Restarting Broken+",
-      "Restarting Stopped",
-      "Restarting",
-      "Restarting Broken+"
+      "Fenced Broken"
     ]
   ],
   restarted: [
     (gate) => gate.restarted(restarted),
-    ["Idle", "Running+", "Idle", "Running+", "Idle", "Idle", "Running+"]
-  ],
-  notRestarted: [
-    (gate) => gate.notRestarted(),
-    ["Idle", "Running+", "Fenced Inactive", "Fenced Broken+", "Fenced Stopped", "Idle", "Fenced Broken+"]
+    ["Idle", "Running+", "Idle", "Running+", "Idle"]
   ],
   resumed: [
     (gate) => gate.resumed(),
-    ["Idle", "Running+", "Idle", "Fenced Broken+", "Fenced Stopped", "Restarting", "Restarting Broken+"]
+    ["Idle", "Running+", "Idle", "Fenced Broken+", "Fenced Stopped"]
   ],
   halted: [
     (gate) => gate.halted("stopped", error),
-    ["Idle", "Idle", "Idle", "Idle", "Idle", "Restarting", "Restarting"]
+    ["Idle", "Idle", "Idle", "Idle", "Idle"]
   ]
 }
 
-const show = ({ state: { _tag, fence, running } }: Gate) =>
-  [_tag, ...(_tag === "Running" || fence === undefined ? [] : [` ${fence._tag}`]), ...(running ? ["+"] : [])].join("")
+const show = ({ fence, running }: Gate) =>
+  `${fence !== undefined ? `Fenced ${fence._tag}` : running !== undefined ? "Running" : "Idle"}${running ? "+" : ""}`
 
 const inState = (enter: (gate: Gate, holder: Holder) => void) => {
   const gate = new Gate({ fence: undefined, halted: undefined, usageBefore: unknownBefore })
@@ -167,7 +137,6 @@ describe("the gate of a session", () => {
 
   it("forgets with a restart what it knew of the conversation, and counts it", () => {
     const { gate } = inState((gate) => gate.remember({ halted: "paused", lastSequence: 3 }))
-    gate.restart()
     gate.restarted(restarted)
     const { halted, lastRestart, lastSequence, restarts, usageBefore } = gate.memory
     assert.deepStrictEqual([halted, lastSequence, restarts, usageBefore.last], [undefined, undefined, 1, "none"])
