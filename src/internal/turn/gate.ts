@@ -17,7 +17,7 @@
  * | `broke`       | Running       | Fenced (`Broken`)                 | when its end was not received                    |
  * | `leave`       | Running       | Fenced (`Broken`)                 | when its scope closes while it runs              |
  * | `stopped`     | Fenced (`Broken`) | Fenced (`Stopped`)            | by a handle that has stopped an interrupted turn |
- * | `cancel`      | any           | Fenced (`Broken`)                 | by `SessionHandle.cancel`, before its restart; when the scope of the session closes |
+ * | `cancel`      | any           | Fenced (`Broken`)                 | by `SessionHandle.cancel`, before its restart; when the scope of the session closes; when a stop or an end is not answered |
  * | `restarted`   | Fenced        | Idle                              | when the session is usable again                 |
  * | `resumed`     | Fenced (`Inactive`) | Idle                        | by `Sessions.resume`                             |
  * | `halted`      | any           | Idle                              | by `Sessions.stop` and `Sessions.end`, and when the scope of the session closes |

@@ -52,11 +52,12 @@ export const halting = (
       : `this program has ${how} the session ${id}`
     const cancelled = (wasSent: boolean) => Gated.cancelled("Messages.send", id, why, wasSent)
     const halt = Effect.sync(() => gate.halted(how, cancelled(true)))
-    const cut = Effect.sync(() => {
-      const { running } = gate
-      if (running === undefined) return
-      gate.cancel(running, { _tag: "Broken", why: `it was to be ${how}, and that was not answered` }, cancelled(true))
-    })
+    const cut = Effect.sync(() =>
+      gate.cancel(gate.running, {
+        _tag: "Broken",
+        why: `it was to be ${how}, and that was not answered`
+      }, cancelled(true))
+    )
     let attempts = 0
     const onWire: OnSessionWire = whileOut((isOut) => {
       attempts += isOut ? 1 : -1

@@ -293,6 +293,25 @@ describe("a session that this program stops or ends", () => {
         }))
   )
 
+  it.effect.each(
+    halts.flatMap(([how, request, halt]) =>
+      unanswered.map(([why, script]) => [how, why, request, halt, script] as const)
+    )
+  )(
+    "may be so while a later turn runs, which is kept out: %s that %s",
+    ([, , request, halt, script]) =>
+      using(turn, { [request]: script }, (ash, scope, count) =>
+        Effect.gen(function*() {
+          const halting = yield* Effect.forkChild(Effect.exit(halt(ash, scope)))
+          yield* loops
+          if (script === Server.silent) yield* Effect.forkChild(Fiber.interrupt(halting))
+          yield* TestClock.adjust("10 seconds")
+          yield* Fiber.await(halting)
+          const error = yield* Effect.flip(ash.sessions.attach(sessionId).ask("one"))
+          assert.deepStrictEqual([error.reason._tag, count()], ["SessionFenced", 0])
+        }))
+  )
+
   it.effect("may be silent where an end breaks, and certainly does nothing when it is repeated", () =>
     using(Server.silent, { DELETE: Server.inOrder(Server.lost, Server.refused) }, (ash) =>
       Effect.gen(function*() {
