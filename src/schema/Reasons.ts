@@ -23,128 +23,84 @@ const turnFields = {
   lastSequence: omittable(Schema.Finite)
 }
 
-/** The key is missing, malformed, unknown or revoked (401), or lacks the permission (403). */
-export class Unauthorized extends Schema.TaggedClass<Unauthorized>("effect-ash/Unauthorized")("Unauthorized", fields) {
-  get isRetryable(): boolean {
-    return false
+/** What holds of all failures for a reason, unless its class tells it of each. */
+interface Consequences {
+  get isRetryable(): boolean
+  get nothingHappened(): boolean
+}
+
+/** Makes classes of reasons, each by its tag and its fields. */
+const reasons =
+  ({ isRetryable, nothingHappened }: Consequences) =>
+  <Self>() =>
+  <const Tag extends string, const Fields extends Schema.Struct.Fields>(tag: Tag, fields: Fields) => {
+    const reason = Schema.TaggedClass<Self, Consequences>(`effect-ash/${tag}`)(tag, fields)
+    Object.defineProperties(Object(reason).prototype, {
+      isRetryable: { value: isRetryable },
+      nothingHappened: { value: nothingHappened }
+    })
+    return reason
   }
 
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+/** The server did nothing, and would not do it the next time either. */
+const Refused = reasons({ isRetryable: false, nothingHappened: true })
+
+/** The server did nothing, and may do it later. */
+const NotNow = reasons({ isRetryable: true, nothingHappened: true })
+
+/** The operation may have been done. What was wrong stays so. */
+const Broken = reasons({ isRetryable: false, nothingHappened: false })
+
+/** The operation may have been done. What was wrong may pass. */
+const Uncertain = reasons({ isRetryable: true, nothingHappened: false })
+
+/** The key is missing, malformed, unknown or revoked (401), or lacks the permission (403). */
+export class Unauthorized extends Refused<Unauthorized>()("Unauthorized", fields) {}
 
 /** It does not exist, or not for this key (404). */
-export class NotFound extends Schema.TaggedClass<NotFound>("effect-ash/NotFound")("NotFound", fields) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+export class NotFound extends Refused<NotFound>()("NotFound", fields) {}
 
 /** The input is invalid: refused here before it was sent (then `http` is absent), or by the server. */
-export class InvalidRequest extends Schema.TaggedClass<InvalidRequest>("effect-ash/InvalidRequest")("InvalidRequest", {
+export class InvalidRequest extends Refused<InvalidRequest>()("InvalidRequest", {
   ...fields,
   /** The field at fault, `files[0].path` for example; absent if the server does not report it. */
   field: omittable(Schema.String)
-}) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+}) {}
 
 /** The state of a session or an item does not allow this: a message to a paused session, a resume of an ended one. */
-export class WrongState extends Schema.TaggedClass<WrongState>("effect-ash/WrongState")("WrongState", {
+export class WrongState extends Refused<WrongState>()("WrongState", {
   ...fields,
   /** Its current state, if the server reports it. */
   status: omittable(Schema.String)
-}) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+}) {}
 
 /** Too many requests (429). Nothing was done. */
-export class RateLimited extends Schema.TaggedClass<RateLimited>("effect-ash/RateLimited")("RateLimited", {
+export class RateLimited extends NotNow<RateLimited>()("RateLimited", {
   ...fields,
   /** How long the server asks to wait. */
   retryAfter: omittable(Schema.Duration)
-}) {
-  get isRetryable(): boolean {
-    return true
-  }
-
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+}) {}
 
 /** The server has no room for another sandbox (503). Nothing was done. */
-export class AtCapacity extends Schema.TaggedClass<AtCapacity>("effect-ash/AtCapacity")("AtCapacity", {
+export class AtCapacity extends NotNow<AtCapacity>()("AtCapacity", {
   ...fields,
   retryAfter: omittable(Schema.Duration)
-}) {
-  get isRetryable(): boolean {
-    return true
-  }
-
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+}) {}
 
 /** The server, or a proxy before it, failed (5xx). The operation may have been done. */
-export class ServerFailure extends Schema.TaggedClass<ServerFailure>("effect-ash/ServerFailure")("ServerFailure", {
+export class ServerFailure extends Uncertain<ServerFailure>()("ServerFailure", {
   ...fields,
   retryAfter: omittable(Schema.Duration)
-}) {
-  get isRetryable(): boolean {
-    return true
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+}) {}
 
 /** No connection to the server could be made. Nothing was sent. */
-export class NotReached extends Schema.TaggedClass<NotReached>("effect-ash/NotReached")("NotReached", fields) {
-  get isRetryable(): boolean {
-    return true
-  }
-
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+export class NotReached extends NotNow<NotReached>()("NotReached", fields) {}
 
 /** The connection broke after the request was sent. The operation may have been done. */
-export class ConnectionLost extends Schema.TaggedClass<ConnectionLost>("effect-ash/ConnectionLost")(
-  "ConnectionLost",
-  turnFields
-) {
-  get isRetryable(): boolean {
-    return true
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+export class ConnectionLost extends Uncertain<ConnectionLost>()("ConnectionLost", turnFields) {}
 
 /** A timer ran out. The operation may have been done. */
-export class TimedOut extends Schema.TaggedClass<TimedOut>("effect-ash/TimedOut")("TimedOut", {
+export class TimedOut extends Uncertain<TimedOut>()("TimedOut", {
   ...turnFields,
   /**
    * Which of the timers: `attempt`, until a request was answered; and of a turn `headers`, until it was answered,
@@ -153,127 +109,64 @@ export class TimedOut extends Schema.TaggedClass<TimedOut>("effect-ash/TimedOut"
    */
   timer: Schema.Literals(["attempt", "headers", "firstEvent", "idle", "done", "turn"]),
   duration: Schema.Duration
-}) {
-  get isRetryable(): boolean {
-    return true
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+}) {}
 
 /** The response is not what the API declares; `message` has the place in it. */
-export class Undecodable extends Schema.TaggedClass<Undecodable>("effect-ash/Undecodable")("Undecodable", turnFields) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+export class Undecodable extends Broken<Undecodable>()("Undecodable", turnFields) {}
 
 /** The stream of a turn ended without `done` or `error`. The turn may run on; this program loses its further output. */
-export class StreamTruncated extends Schema.TaggedClass<StreamTruncated>("effect-ash/StreamTruncated")(
-  "StreamTruncated",
-  { ...turnFields, sessionId: Schema.String }
-) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+export class StreamTruncated extends Broken<StreamTruncated>()("StreamTruncated", {
+  ...turnFields,
+  sessionId: Schema.String
+}) {}
 
 /** The buffer of the stream is full, and `buffer.whenFull` is `fail`. The turn runs on; its further output is lost. */
-export class BufferFull extends Schema.TaggedClass<BufferFull>("effect-ash/BufferFull")("BufferFull", {
+export class BufferFull extends Broken<BufferFull>()("BufferFull", {
   ...turnFields,
   sessionId: Schema.String,
   /** Bytes. */
   size: Schema.Finite
-}) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+}) {}
 
 /** This program ended the turn or the command: it was cancelled, or its session was stopped or ended. */
-export class TurnCancelled extends Schema.TaggedClass<TurnCancelled>("effect-ash/TurnCancelled")("TurnCancelled", {
+export class TurnCancelled extends Broken<TurnCancelled>()("TurnCancelled", {
   ...turnFields,
   sessionId: Schema.String,
   /** Whether it was sent, and may have begun; false for one that still waited for that. */
   wasSent: omittable(Schema.Boolean)
 }) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
+  override get nothingHappened(): boolean {
     return this.wasSent === false
   }
 }
 
 /** The agent or the server ended the turn with an error. */
-export class TurnFailed extends Schema.TaggedClass<TurnFailed>("effect-ash/TurnFailed")("TurnFailed", {
+export class TurnFailed extends Broken<TurnFailed>()("TurnFailed", {
   ...turnFields,
   sessionId: Schema.String,
   /** The reason that the server gives; empty if there is none. */
   error: Schema.String
-}) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+}) {}
 
 /** Another turn ran in the session at the same time, and the stream has events of both. The output of this turn is lost. */
-export class TurnMixed extends Schema.TaggedClass<TurnMixed>("effect-ash/TurnMixed")("TurnMixed", {
+export class TurnMixed extends Broken<TurnMixed>()("TurnMixed", {
   ...turnFields,
   sessionId: Schema.String
-}) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+}) {}
 
 /**
  * The turn ended without success: a limit was reached, or the agent failed. `partialTurn` has what the agent wrote and did.
  * The session is usable.
  */
-export class TurnUnsuccessful extends Schema.TaggedClass<TurnUnsuccessful>("effect-ash/TurnUnsuccessful")(
-  "TurnUnsuccessful",
-  {
-    ...turnFields,
-    sessionId: Schema.String,
-    /** How it ended; `partialTurn.outcome` has the details. */
-    outcome: Schema.Literals(TurnOutcome.members.map((member) => member.fields._tag.schema.literal))
-  }
-) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+export class TurnUnsuccessful extends Broken<TurnUnsuccessful>()("TurnUnsuccessful", {
+  ...turnFields,
+  sessionId: Schema.String,
+  /** How it ended; `partialTurn.outcome` has the details. */
+  outcome: Schema.Literals(TurnOutcome.members.map((member) => member.fields._tag.schema.literal))
+}) {}
 
 /** The agent gave no answer of the schema that was asked for, in no turn of the call. The session is usable. */
-export class AnswerInvalid extends Schema.TaggedClass<AnswerInvalid>("effect-ash/AnswerInvalid")("AnswerInvalid", {
+export class AnswerInvalid extends Broken<AnswerInvalid>()("AnswerInvalid", {
   ...fields,
   sessionId: Schema.String,
   /**
@@ -289,109 +182,55 @@ export class AnswerInvalid extends Schema.TaggedClass<AnswerInvalid>("effect-ash
   turns: Schema.Redacted(Schema.Array(Turn)),
   /** What these turns cost, in US dollars, if that is known of each. An estimate, as `Turn.costUsd`. */
   costUsd: omittable(Schema.Finite)
-}) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+}) {}
 
 /** The server does not have this route: it is of another release, or only the hosted product has the route (404). */
-export class NotSupported extends Schema.TaggedClass<NotSupported>("effect-ash/NotSupported")("NotSupported", fields) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+export class NotSupported extends Refused<NotSupported>()("NotSupported", fields) {}
 
 /** The server wrote some of the files that were sent, and refused these. */
-export class FilesRefused extends Schema.TaggedClass<FilesRefused>("effect-ash/FilesRefused")("FilesRefused", {
+export class FilesRefused extends Broken<FilesRefused>()("FilesRefused", {
   ...fields,
   /** The files that were not written, each with the server's reason. */
   refused: Schema.Array(WriteFileResult)
-}) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+}) {}
 
 /** A turn or a command runs in the session, in this program. Nothing was sent. */
-export class SessionBusy extends Schema.TaggedClass<SessionBusy>("effect-ash/SessionBusy")("SessionBusy", {
+export class SessionBusy extends NotNow<SessionBusy>()("SessionBusy", {
   ...fields,
   sessionId: Schema.String
-}) {
-  get isRetryable(): boolean {
-    return true
-  }
-
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+}) {}
 
 /**
  * The stream of the session's last turn broke off, and the turn may still run: a new turn would mix with it. Nothing was
  * sent. `SessionHandle.recover` makes the session usable again.
  */
-export class SessionFenced extends Schema.TaggedClass<SessionFenced>("effect-ash/SessionFenced")("SessionFenced", {
+export class SessionFenced extends Refused<SessionFenced>()("SessionFenced", {
   ...fields,
   sessionId: Schema.String
-}) {
-  get isRetryable(): boolean {
-    return false
-  }
-
-  get nothingHappened(): boolean {
-    return true
-  }
-}
+}) {}
 
 /**
  * A budget of this program is used up: what is spent and held by turns that run comes to its limit. Nothing was sent. Turns
  * that run may give back some of what they hold.
  */
-export class BudgetExhausted extends Schema.TaggedClass<BudgetExhausted>("effect-ash/BudgetExhausted")(
-  "BudgetExhausted",
-  {
-    ...fields,
-    /** What turns have cost, by the vendor's estimates; those that broke off all that they held. */
-    spent: Schema.Finite,
-    /** What turns that run may still cost. */
-    held: Schema.Finite,
-    limit: Schema.Finite,
-    /** What the three count: US dollars or tokens. */
-    unit: Schema.Literals(["usd", "tokens"])
-  }
-) {
-  get isRetryable(): boolean {
+export class BudgetExhausted extends Refused<BudgetExhausted>()("BudgetExhausted", {
+  ...fields,
+  /** What turns have cost, by the vendor's estimates; those that broke off all that they held. */
+  spent: Schema.Finite,
+  /** What turns that run may still cost. */
+  held: Schema.Finite,
+  limit: Schema.Finite,
+  /** What the three count: US dollars or tokens. */
+  unit: Schema.Literals(["usd", "tokens"])
+}) {
+  override get isRetryable(): boolean {
     return this.held > 0
-  }
-
-  get nothingHappened(): boolean {
-    return true
   }
 }
 
 /** The session got a prepared sandbox, which ignores these settings, and a fresh one was required. It was ended. */
-export class SettingsIgnored extends Schema.TaggedClass<SettingsIgnored>("effect-ash/SettingsIgnored")(
-  "SettingsIgnored",
-  { ...fields, sessionId: Schema.String, settings: Schema.Array(Schema.String) }
-) {
-  get isRetryable(): boolean {
-    return true
-  }
-
-  get nothingHappened(): boolean {
-    return false
-  }
-}
+export class SettingsIgnored extends Uncertain<SettingsIgnored>()("SettingsIgnored", {
+  ...fields,
+  sessionId: Schema.String,
+  settings: Schema.Array(Schema.String)
+}) {}
