@@ -36,7 +36,8 @@ const object: Rule = { type: "object" }
 const page = (more: Readonly<Record<string, Rule>> = {}): Fields =>
   fields({ limit: { type: "integer", minimum: 1, maximum: 1000 }, after: { type: "integer", minimum: 0 }, ...more })
 
-const files: Rule = { type: "array", items: fields({ path: text(), content: text() }, ["path", "content"]) }
+const file = { path: text(), content: text() }
+const files: Rule = { type: "array", items: fields(file, ["path", "content"]) }
 
 const querySettings: Readonly<Record<string, Rule>> = {
   model: text(100),
@@ -189,7 +190,15 @@ const sessionFileRoutes: Entries = [
   }],
   ["GET /api/sessions/:id/files/:path", { query: fileFormat, refusesFilePath: true }],
   ["POST /api/sessions/:id/files", {
-    body: fields({ files: { ...files, minItems: 1, maxItems: 500 }, targetPath: text() }, ["files"])
+    body: fields({
+      files: {
+        type: "array",
+        items: fields({ ...file, mimeType: text() }, ["path", "content"]),
+        minItems: 1,
+        maxItems: 500
+      },
+      targetPath: text()
+    }, ["files"])
   }],
   ["DELETE /api/sessions/:id/files/:path", { refusesFilePath: true }],
   ["POST /api/sessions/:id/workspace", { body: fields({ bundle: text() }, ["bundle"]), declaresBadRequest: true }],

@@ -136,7 +136,7 @@ const coerceTo = (type: Typed["type"], value: Schema.Json | undefined): Schema.J
 /** The number of a text. One that is too large for a double becomes the largest double, as JSON has no infinity. */
 const toFinite = (value: string | number): number | undefined => {
   const number = Number(value)
-  if (typeof value === "number" || value.trim() === "" || Number.isNaN(number)) return undefined
+  if (typeof value === "number" || value === "" || Number.isNaN(number)) return undefined
   return Math.min(Math.max(number, -Number.MAX_VALUE), Number.MAX_VALUE)
 }
 

@@ -202,6 +202,12 @@ describe("validation", () => {
       "body/model must NOT have more than 100 characters"
     ],
     ["POST", "/api/agents/demo/files", {}, "body must have required property 'files'"],
+    [
+      "POST",
+      `/api/sessions/${unknownId}/files`,
+      { files: [{ path: "a", content: "", mimeType: {} }] },
+      "body/files/0/mimeType must be string"
+    ],
     ["GET", "/api/usage?after=2026-13-01", undefined, "querystring/after must match format \"date-time\""],
     ["GET", "/api/usage?after=2026-13-01T00:00:00Z", undefined, "querystring/after must match format \"date-time\""],
     [
@@ -217,6 +223,7 @@ describe("validation", () => {
       "querystring/after must match format \"date-time\""
     ],
     ["GET", "/api/queue?limit=", undefined, "querystring/limit must be integer"],
+    ["GET", "/api/queue?limit=%20", undefined, "querystring/limit must be >= 1"],
     ["GET", "/api/queue?limit=1.5", undefined, "querystring/limit must be integer"],
     ["GET", "/api/queue?limit=1e400", undefined, "querystring/limit must be <= 500"],
     ["PATCH", "/api/agents/demo", { env: [{}] }, "body/env must be object"],
