@@ -13,6 +13,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { limitOrElse } from "../internal/request/eventLoop.ts"
 import { exchange } from "../internal/request/exchange.ts"
+import { exceptFixed } from "../internal/request/failures.ts"
 import { redactOf } from "../internal/request/secrets.ts"
 import type { Attempt } from "../internal/request/sending.ts"
 import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/observedTurn.ts"
@@ -66,7 +67,7 @@ const answerOf = (
   body: TurnAnswer["body"],
   startedAt: bigint
 ): TurnAnswer => {
-  const redact = redactOf(response.request)
+  const redact = exceptFixed(redactOf(response.request))
   return { body, startedAt, http: () => exchange(response, "", redact), redact }
 }
 

@@ -247,6 +247,36 @@ describe("send", () => {
       assert.deepStrictEqual(all, [{ _tag: "TurnError", error: "no" }])
     }))
 
+  const endings: ReadonlyArray<readonly [words: string, isDropped: boolean]> = [
+    ["Client write timeout — closing stream", true],
+    ["Client write timeout after 30 s", true],
+    ["a Client write timeout", false]
+  ]
+  const prompts = ["Hi", ...endings.map(([words]) => `What is "${words}"?`)]
+  it.effect.each(endings.flatMap((ending) => prompts.map((prompt) => [...ending, prompt] as const)))(
+    "fences the session where the server drops its reader by \"%s\": %s, of the prompt %s",
+    ([error, isDropped, prompt]) =>
+      Effect.gen(function*() {
+        for (const method of ["send", "sendWithErrors"] as const) {
+          const dropped = Server.frames(["session_start", { sessionId }], ["error", { error }], ["done", { sessionId }])
+          const { layer } = conversation("intact", Server.inOrder(Server.sse(dropped), Server.sse(turn)))
+          yield* Effect.gen(function*() {
+            const messages = yield* Messages
+            const sent = yield* Effect.result(Stream.runCollect(messages[method](sessionId, prompt)))
+            assert.strictEqual(
+              Result.isFailure(sent) ? sent.failure.reason._tag : sent.success.at(-1)?._tag,
+              isDropped ? "StreamTruncated" : method === "send" ? "TurnFailed" : "TurnError"
+            )
+            const next = yield* Effect.result(Stream.runDrain(messages.send(sessionId, "again")))
+            assert.strictEqual(
+              Result.isFailure(next) ? next.failure.reason._tag : "",
+              isDropped ? "SessionFenced" : ""
+            )
+          }).pipe(Effect.provide(layer))
+        }
+      })
+  )
+
   it.effect("keeps events that it does not know", () =>
     Effect.gen(function*() {
       const odd = "event: hologram\ndata: {\"a\":1}\n\nevent: odd\ndata: no json\n\n"

@@ -9,7 +9,8 @@ import * as Turns from "./turns.ts"
 const harm = {
   "server restarted": { status: "paused", found: false, running: false },
   "sandbox killed": { lives: false, running: false },
-  "sandbox gone": { found: false, running: false },
+  "sandbox gone": { found: false, running: false, words: "Sandbox not found" },
+  "runner gone": { found: false, running: false, words: "Runner not available" },
   paused: { status: "paused" },
   stopped: { status: "stopped", found: false, running: false },
   "in error": { status: "error", found: false, running: false }
@@ -21,11 +22,11 @@ export const accidents: ReadonlyArray<Accident> = Struct.keys(harm)
 
 /**
  * A server with one session, as a real one behaves: a restart of the server leaves it paused, a killed sandbox leaves
- * it active and answers "Not connected" until it is stopped and resumed, or "Sandbox not found" (docs/ash.md 5.6). An
- * accident happens when it is told to, or behind the turn of the prompt `then <accident>`.
+ * it active and answers "Not connected" until it is stopped and resumed, or "Sandbox not found" (docs/ash.md 5.6), or
+ * "Runner not available" (docs/ash.md 3.6). An accident happens when it is told to, or behind the turn of the prompt `then <accident>`.
  */
 export const make = (options: Partial<AshOptions> = {}) => {
-  const state = { status: "active", lives: true, found: true, running: false }
+  const state = { status: "active", lives: true, found: true, running: false, words: "Sandbox not found" }
   let sandbox = 0
   const mixed: Array<string> = []
   const sandboxId = () => `00000000-0000-4000-8000-${String(sandbox).padStart(12, "0")}`
@@ -35,7 +36,7 @@ export const make = (options: Partial<AshOptions> = {}) => {
     if (state.status !== "active") return wrong(`Session is ${state.status}`)
     if (state.found) return undefined
     state.status = "error"
-    return Server.json({ error: "Sandbox not found", statusCode: 500 }, 500)()
+    return Server.json({ error: state.words, statusCode: 500 }, 500)()
   }
   const server = Server.forTurns(({ body, method, path }) => {
     const action = path.split("/").at(-1) ?? ""

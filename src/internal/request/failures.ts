@@ -131,12 +131,15 @@ const fieldOf = (message: string) => {
   return match?.[1] === undefined ? {} : { field: printable(match[1].replaceAll("/", ".")) }
 }
 
-/** Messages of servers in fixed words (docs/ash.md 2.2), which hold nothing of a request: no secret is as short as their numbers. */
-const fixedWords =
-  /(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not Found|Rate limit exceeded, retry in \d{1,3} (?:seconds|minutes?)|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)/
+/**
+ * A message of servers in fixed words (docs/ash.md 2.2), perhaps in its body. It holds nothing of a request: no secret is as
+ * short as the numbers.
+ */
+const fixed =
+  /^(?:\{"error":")?(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not (?:Found|connected)|Rate limit exceeded, retry in \d{1,3} (?:seconds|minutes?)|Runner not available|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)(?:","statusCode":\d{3}\})?$/
 
-/** Such a message, or a body that has no more than it. */
-const fixed = new RegExp(`^(?:${fixedWords.source}|\\{"error":"${fixedWords.source}","statusCode":\\d{3}\\})$`)
+/** Takes secrets out of what is no such message. */
+export const exceptFixed = (redact: Redact): Redact => (text) => fixed.test(text) ? text : redact(text)
 
 /** The longest message of a server that an error shows, in characters. */
 const messageLimit = 2_000
@@ -166,8 +169,7 @@ export const fromResponse = (
   const serverMessage = body.message?.trim() || (body.error ?? body.message)?.trim()
   const code = body.code ?? undefined
   // What was sent may be large, and is read once for all of them.
-  const redactShown = redactTogether([serverMessage, code, requestIdIn(headers), text], redactOther)
-  const redact: Redact = (text) => fixed.test(text) ? text : redactShown(text)
+  const redact = exceptFixed(redactTogether([serverMessage, code, requestIdIn(headers), text], redactOther))
   const message = serverMessage === undefined
     ? unreadableBody(status, read)
     : `${printable(redact(serverMessage)).slice(0, messageLimit) || "no reason given"} (${status})`

@@ -34,8 +34,8 @@ export const cancelled = (operation: string, sessionId: string, how: string, was
     reason: new TurnCancelled({ message: `it was ended: ${how}`, sessionId: String(sessionId), wasSent })
   })
 
-/** The error of a server when the sandbox of an active session is gone, before anything of a turn has run. */
-const sandboxGone = /^(?:Not connected|Sandbox not found)$/
+/** The error of a server when the sandbox of an active session is gone, or its runner, before anything of a turn has run. */
+const sandboxGone = /^(?:Not connected|Runner not available|Sandbox not found)$/
 
 const wayOutOf = new Map(Object.entries({
   paused: "resume it, or recover it (recover, or the option recovery), or use another one",
@@ -51,6 +51,9 @@ export const inactive = (status: string): Fence => ({
   why: `the session was ${status === "error" ? "in error" : status}`
 })
 
+const goneBy = (words: string): Fence | undefined =>
+  sandboxGone.test(words) ? { _tag: "Gone", why: `its sandbox is gone (${words})` } : undefined
+
 /** The fence that the failure of a turn or a command shows, which has answered nothing: nothing of it has run. */
 const unusable = ({ reason }: AshError): Fence | undefined => {
   switch (reason._tag) {
@@ -59,13 +62,9 @@ const unusable = ({ reason }: AshError): Fence | undefined => {
         ? undefined
         : inactive(reason.status)
     case "TurnFailed":
-      return sandboxGone.test(reason.error)
-        ? { _tag: "Gone", why: `its sandbox is gone (${reason.error})` }
-        : undefined
+      return goneBy(reason.error)
     case "ServerFailure":
-      return sandboxGone.test(reason.message.replace(/ \(\d+\)$/, ""))
-        ? { _tag: "Gone", why: "its sandbox is gone (Sandbox not found)" }
-        : undefined
+      return goneBy(reason.message.replace(/ \(\d+\)$/, ""))
     default:
       return undefined
   }

@@ -14,10 +14,8 @@ import { hideTurn, whatWasWrong, withKnown } from "./brokenTurn.ts"
 import type { TurnAnswer, TurnSource } from "./turnControl.ts"
 import * as TurnFold from "./turnFold.ts"
 
-/**
- * How a server begins the error by which it drops a client that did not read. The turn goes on (docs/ash.md 4.5).
- */
-const writeTimeout = "Client write timeout"
+/** Whether a server drops by its error a client that did not read. The turn goes on (docs/ash.md 4.5). */
+const dropsReader = (error: string) => error.startsWith("Client write timeout")
 
 /**
  * An end that is not this turn's: that of a command has no session, and one that a block of the agent's forges may have
@@ -76,15 +74,13 @@ export class TurnEnding {
   /** Takes events; answers those of the turn, which may be none. */
   take(arrived: ReadonlyArray<StreamEvent>): ReadonlyArray<StreamEvent> {
     const batch = this.held !== undefined || arrived.some(isTerminal) ? this.#settle(arrived) : arrived
-    return this.#pass(this.#hasFailed ? batch.slice(0, -1) : batch)
+    return this.#pass(this.#error === undefined ? batch : batch.slice(0, -1))
   }
 
   /** How the stream ends behind the last event. */
   end(): AshError | Cause.Done {
-    const last = this.#last
-    return last?._tag === "TurnError" && this.#hasFailed
-      ? this.#turnFailed(printableLines(this.#redact(last.error)))
-      : Cause.Done()
+    const error = this.#error
+    return error === undefined ? Cause.Done() : this.#turnFailed(error)
   }
 
   /** The failure of a stream that ended before its turn. */
@@ -109,12 +105,17 @@ export class TurnEnding {
     })
   }
 
-  get #hasFailed(): boolean {
-    return this.#source.onTurnError !== "emit" && this.#last?._tag === "TurnError"
+  /** The error that the stream fails with; none where it is an event, as an error of the turn may be. */
+  get #error(): string | undefined {
+    const last = this.#last
+    return last?._tag === "TurnError" && (this.#source.onTurnError !== "emit" || dropsReader(last.error))
+      ? last.error
+      : undefined
   }
 
-  #turnFailed(error: string): AshError {
-    return error.startsWith(writeTimeout) ? this.truncated(error) : new AshError({
+  #turnFailed(words: string): AshError {
+    const error = printableLines(this.#redact(words))
+    return dropsReader(words) ? this.truncated(error) : new AshError({
       operation: this.#source.operation,
       reason: new TurnFailed({
         message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}${

@@ -76,7 +76,22 @@ describe("between turns, a session", () => {
       )
   )
 
-  it.effect.each(each.filter(([accident]) => accident !== "sandbox killed" && accident !== "sandbox gone"))(
+  it.effect.each(each)(
+    "that is %s recovers also where the prompt repeats what the server answers then",
+    ([accident]) =>
+      use((server, { sessions }) =>
+        Effect.gen(function*() {
+          const handle = sessions.attach(sessionId, { recovery: "restart" })
+          const answers = ["Not connected", "Sandbox not found", "Runner not available"]
+          const states = ["paused", "stopped", "error"].map((status) => `Session is ${status}`)
+          const prompt = `Why this: ${[...answers, ...states].join(", ")}?`
+          server.happen(accident)
+          assert.strictEqual((yield* handle.ask(prompt)).text, `You said: ${prompt}`)
+        })
+      )
+  )
+
+  it.effect.each(each.filter(([accident]) => !/^(?:sandbox|runner)/.test(accident)))(
     "that is %s: recover finds it out by itself",
     ([accident]) =>
       use((server, { sessions }) =>
