@@ -1,5 +1,4 @@
 /** The endpoints for agents: the agents, their files and versions, their evals. */
-import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as Schema from "effect/Schema"
 import { Agent, AgentConfig, CreateAgentRequest, UpdateAgentRequest } from "../Agent.ts"
@@ -20,7 +19,7 @@ import { FileEntry, FileUpload } from "../File.ts"
 import { AgentName, AgentVersionReference, FilePath, Uuid } from "../Ids.ts"
 import { FilePathParameter, RateLimitBucket, Repeats, startsSandbox, TimeLimit } from "../Operation.ts"
 import { JsonObjectInput, omittable } from "../Wire.ts"
-import { agent, created, Download, empty, error } from "./parts.ts"
+import { agent, created, Download, empty, get, patch, post, remove } from "./parts.ts"
 
 const agentFile = { name: AgentName, path: FilePath }
 const AgentResponse = Schema.Struct({ agent: Agent })
@@ -29,52 +28,37 @@ const ConfigResponse = Schema.Struct({ config: AgentConfig })
 /** The endpoints of agents and their files. */
 export class AgentsGroup extends HttpApiGroup.make("agents")
   .add(
-    HttpApiEndpoint.post("create", "/api/agents", {
-      payload: CreateAgentRequest,
-      success: AgentResponse.pipe(created),
-      error
-    }).annotate(RateLimitBucket, "agents").annotate(TimeLimit, startsSandbox),
-    HttpApiEndpoint.get("list", "/api/agents", { success: Schema.Struct({ agents: Schema.Array(Agent) }), error }),
-    HttpApiEndpoint.get("get", "/api/agents/:name", { params: agent, success: AgentResponse, error }),
-    HttpApiEndpoint.patch("update", "/api/agents/:name", {
-      params: agent,
-      payload: UpdateAgentRequest,
-      success: AgentResponse,
-      error
-    }),
-    HttpApiEndpoint.delete("delete", "/api/agents/:name", {
-      params: agent,
-      success: Schema.Struct({ ok: Schema.Boolean }),
-      error
-    }),
-    HttpApiEndpoint.get("getConfig", "/api/agents/:name/config", { params: agent, success: ConfigResponse, error }),
-    HttpApiEndpoint.patch("updateConfig", "/api/agents/:name/config", {
+    post("create", "/api/agents", { payload: CreateAgentRequest, success: AgentResponse.pipe(created) }).annotate(
+      RateLimitBucket,
+      "agents"
+    ).annotate(TimeLimit, startsSandbox),
+    get("list", "/api/agents", { success: Schema.Struct({ agents: Schema.Array(Agent) }) }),
+    get("get", "/api/agents/:name", { params: agent, success: AgentResponse }),
+    patch("update", "/api/agents/:name", { params: agent, payload: UpdateAgentRequest, success: AgentResponse }),
+    remove("delete", "/api/agents/:name", { params: agent, success: Schema.Struct({ ok: Schema.Boolean }) }),
+    get("getConfig", "/api/agents/:name/config", { params: agent, success: ConfigResponse }),
+    patch("updateConfig", "/api/agents/:name/config", {
       params: agent,
       payload: JsonObjectInput,
-      success: ConfigResponse,
-      error
+      success: ConfigResponse
     }),
-    HttpApiEndpoint.get("listFiles", "/api/agents/:name/files", {
+    get("listFiles", "/api/agents/:name/files", {
       params: agent,
-      success: Schema.Struct({ files: Schema.Array(FileEntry) }),
-      error
+      success: Schema.Struct({ files: Schema.Array(FileEntry) })
     }),
-    HttpApiEndpoint.get("readFile", "/api/agents/:name/files/:path", {
+    get("readFile", "/api/agents/:name/files/:path", {
       params: agentFile,
       query: { format: omittable(Schema.Literals(["json", "raw"])) },
-      success: Download,
-      error
+      success: Download
     }).annotate(FilePathParameter, "path"),
-    HttpApiEndpoint.post("writeFiles", "/api/agents/:name/files", {
+    post("writeFiles", "/api/agents/:name/files", {
       params: agent,
       payload: Schema.Struct({ files: Schema.Array(FileUpload) }),
-      success: Schema.Struct({ written: Schema.Finite }),
-      error
+      success: Schema.Struct({ written: Schema.Finite })
     }).annotate(Repeats, "harmless"),
-    HttpApiEndpoint.delete("deleteFile", "/api/agents/:name/files/:path", {
+    remove("deleteFile", "/api/agents/:name/files/:path", {
       params: agentFile,
-      success: Schema.Struct({ deleted: Schema.Boolean }),
-      error
+      success: Schema.Struct({ deleted: Schema.Boolean })
     }).annotate(FilePathParameter, "path")
   )
 {}
@@ -85,37 +69,25 @@ const VersionResponse = Schema.Struct({ version: AgentVersion })
 /** The endpoints of versions of agents. */
 export class AgentVersionsGroup extends HttpApiGroup.make("agentVersions")
   .add(
-    HttpApiEndpoint.get("list", "/api/agents/:name/versions", {
+    get("list", "/api/agents/:name/versions", {
       params: agent,
-      success: Schema.Struct({ versions: Schema.Array(AgentVersion) }),
-      error
+      success: Schema.Struct({ versions: Schema.Array(AgentVersion) })
     }),
-    HttpApiEndpoint.post("create", "/api/agents/:name/versions", {
+    post("create", "/api/agents/:name/versions", {
       params: agent,
       payload: CreateAgentVersionRequest,
-      success: VersionResponse.pipe(created),
-      error
+      success: VersionResponse.pipe(created)
     }),
-    HttpApiEndpoint.get("get", "/api/agents/:name/versions/:versionNumber", {
-      params: version,
-      success: VersionResponse,
-      error
-    }),
-    HttpApiEndpoint.patch("update", "/api/agents/:name/versions/:versionNumber", {
+    get("get", "/api/agents/:name/versions/:versionNumber", { params: version, success: VersionResponse }),
+    patch("update", "/api/agents/:name/versions/:versionNumber", {
       params: version,
       payload: UpdateAgentVersionRequest,
-      success: VersionResponse,
-      error
+      success: VersionResponse
     }),
-    HttpApiEndpoint.delete("delete", "/api/agents/:name/versions/:versionNumber", {
+    remove("delete", "/api/agents/:name/versions/:versionNumber", { params: version, success: empty }),
+    post("activate", "/api/agents/:name/versions/:versionNumber/activate", {
       params: version,
-      success: empty,
-      error
-    }),
-    HttpApiEndpoint.post("activate", "/api/agents/:name/versions/:versionNumber/activate", {
-      params: version,
-      success: Schema.Struct({ activated: Schema.Boolean, versionNumber: Schema.Finite }),
-      error
+      success: Schema.Struct({ activated: Schema.Boolean, versionNumber: Schema.Finite })
     }).annotate(Repeats, "harmless")
   )
 {}
@@ -128,83 +100,57 @@ const RunResponse = Schema.Struct({ run: EvalRun })
 /** The endpoints of eval cases of agents, their runs and results. */
 export class EvalsGroup extends HttpApiGroup.make("evals")
   .add(
-    HttpApiEndpoint.post("importCases", "/api/agents/:name/eval-cases/import", {
+    post("importCases", "/api/agents/:name/eval-cases/import", {
       params: agent,
       payload: Schema.Struct({ cases: Schema.Array(CreateEvalCaseRequest) }),
-      success: Schema.Struct({ imported: Schema.Finite }),
-      error
+      success: Schema.Struct({ imported: Schema.Finite })
     }),
-    HttpApiEndpoint.get("exportCases", "/api/agents/:name/eval-cases/export", {
-      params: agent,
-      success: CasesResponse,
-      error
-    }),
-    HttpApiEndpoint.get("listCases", "/api/agents/:name/eval-cases", {
+    get("exportCases", "/api/agents/:name/eval-cases/export", { params: agent, success: CasesResponse }),
+    get("listCases", "/api/agents/:name/eval-cases", {
       params: agent,
       query: { category: omittable(Schema.String), isActive: omittable(Schema.Boolean) },
-      success: CasesResponse,
-      error
+      success: CasesResponse
     }),
-    HttpApiEndpoint.post("createCase", "/api/agents/:name/eval-cases", {
+    post("createCase", "/api/agents/:name/eval-cases", {
       params: agent,
       payload: CreateEvalCaseRequest,
-      success: CaseResponse.pipe(created),
-      error
+      success: CaseResponse.pipe(created)
     }),
-    HttpApiEndpoint.get("getCase", "/api/agents/:name/eval-cases/:id", {
-      params: agentItem,
-      success: CaseResponse,
-      error
-    }),
-    HttpApiEndpoint.patch("updateCase", "/api/agents/:name/eval-cases/:id", {
+    get("getCase", "/api/agents/:name/eval-cases/:id", { params: agentItem, success: CaseResponse }),
+    patch("updateCase", "/api/agents/:name/eval-cases/:id", {
       params: agentItem,
       payload: UpdateEvalCaseRequest,
-      success: CaseResponse,
-      error
+      success: CaseResponse
     }),
-    HttpApiEndpoint.delete("deleteCase", "/api/agents/:name/eval-cases/:id", {
-      params: agentItem,
-      success: empty,
-      error
-    }),
-    HttpApiEndpoint.get("compareRuns", "/api/agents/:name/eval-runs/compare", {
+    remove("deleteCase", "/api/agents/:name/eval-cases/:id", { params: agentItem, success: empty }),
+    get("compareRuns", "/api/agents/:name/eval-runs/compare", {
       params: agent,
       query: { runA: Uuid, runB: Uuid },
-      success: Schema.Struct({ comparison: EvalComparison }),
-      error
+      success: Schema.Struct({ comparison: EvalComparison })
     }),
-    HttpApiEndpoint.post("startRun", "/api/agents/:name/eval-runs", {
+    post("startRun", "/api/agents/:name/eval-runs", {
       params: agent,
       payload: StartEvalRunRequest,
-      success: RunResponse.pipe(created),
-      error
+      success: RunResponse.pipe(created)
     }),
-    HttpApiEndpoint.get("listRuns", "/api/agents/:name/eval-runs", {
+    get("listRuns", "/api/agents/:name/eval-runs", {
       params: agent,
-      success: Schema.Struct({ runs: Schema.Array(EvalRun) }),
-      error
+      success: Schema.Struct({ runs: Schema.Array(EvalRun) })
     }),
-    HttpApiEndpoint.get("getRun", "/api/agents/:name/eval-runs/:id", {
+    get("getRun", "/api/agents/:name/eval-runs/:id", { params: agentItem, success: RunResponse }),
+    get("listResults", "/api/agents/:name/eval-runs/:id/results", {
       params: agentItem,
-      success: RunResponse,
-      error
+      success: Schema.Struct({ results: Schema.Array(EvalResult) })
     }),
-    HttpApiEndpoint.get("listResults", "/api/agents/:name/eval-runs/:id/results", {
-      params: agentItem,
-      success: Schema.Struct({ results: Schema.Array(EvalResult) }),
-      error
-    }),
-    HttpApiEndpoint.post("scoreRun", "/api/agents/:name/eval-runs/:id/score", {
+    post("scoreRun", "/api/agents/:name/eval-runs/:id/score", {
       params: agentItem,
       payload: ScoreEvalRunRequest,
-      success: ScoredEvalResults,
-      error
+      success: ScoredEvalResults
     }).annotate(Repeats, "harmless"),
-    HttpApiEndpoint.patch("scoreResult", "/api/agents/:name/eval-results/:id", {
+    patch("scoreResult", "/api/agents/:name/eval-results/:id", {
       params: agentItem,
       payload: ScoreEvalResultRequest,
-      success: Schema.Struct({ result: EvalResult }),
-      error
+      success: Schema.Struct({ result: EvalResult })
     })
   )
 {}

@@ -1,5 +1,4 @@
 /** The endpoints for a server as a whole: health, keys, credentials, the queue of prompts, usage and analytics. */
-import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as Schema from "effect/Schema"
 import { AnalyticsSummary } from "../Analytics.ts"
@@ -10,13 +9,13 @@ import { AnswerInErrors, MethodName, Repeats, ServiceName } from "../Operation.t
 import { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../QueueItem.ts"
 import { timeSpan, UsageEvent, UsageFilter, UsageStats } from "../Usage.ts"
 import { JsonObject, omittable, WellFormed } from "../Wire.ts"
-import { created, empty, error, item, key, Limit, Script, Text } from "./parts.ts"
+import { created, empty, get, item, key, Limit, post, remove, Script, Text } from "./parts.ts"
 
 /** The endpoints of health and metrics. */
 export class HealthGroup extends HttpApiGroup.make("health")
   .add(
-    HttpApiEndpoint.get("get", "/health", { success: ServerHealth, error }),
-    HttpApiEndpoint.get("metrics", "/metrics", { success: Text, error })
+    get("get", "/health", { success: ServerHealth }),
+    get("metrics", "/metrics", { success: Text })
   )
   .annotate(AnswerInErrors, true)
 {}
@@ -24,40 +23,32 @@ export class HealthGroup extends HttpApiGroup.make("health")
 /** The endpoints of a server's description and dashboard. */
 export class MetaGroup extends HttpApiGroup.make("meta")
   .add(
-    HttpApiEndpoint.get("openApi", "/docs/json", { success: JsonObject, error }).annotate(MethodName, "Health.openApi"),
-    HttpApiEndpoint.get("dashboardConfig", "/dashboard/config.js", {
-      success: Script,
-      error
-    })
+    get("openApi", "/docs/json", { success: JsonObject }).annotate(MethodName, "Health.openApi"),
+    get("dashboardConfig", "/dashboard/config.js", { success: Script })
   )
 {}
 
 /** The endpoints of credentials of models and tools. */
 export class CredentialsGroup extends HttpApiGroup.make("credentials")
   .add(
-    HttpApiEndpoint.post("create", "/api/credentials", {
+    post("create", "/api/credentials", {
       payload: CreateCredentialRequest,
-      success: Schema.Struct({ credential: StoredCredential }).pipe(created),
-      error
+      success: Schema.Struct({ credential: StoredCredential }).pipe(created)
     }),
-    HttpApiEndpoint.get("list", "/api/credentials", {
-      success: Schema.Struct({ credentials: Schema.Array(StoredCredential) }),
-      error
-    }),
-    HttpApiEndpoint.delete("delete", "/api/credentials/:id", { params: key, success: empty, error })
+    get("list", "/api/credentials", { success: Schema.Struct({ credentials: Schema.Array(StoredCredential) }) }),
+    remove("delete", "/api/credentials/:id", { params: key, success: empty })
   )
 {}
 
 /** The endpoints of keys to the API. */
 export class ApiKeysGroup extends HttpApiGroup.make("apiKeys")
   .add(
-    HttpApiEndpoint.get("list", "/api/api-keys", { success: Schema.Struct({ keys: Schema.Array(ApiKey) }), error }),
-    HttpApiEndpoint.post("create", "/api/api-keys", {
+    get("list", "/api/api-keys", { success: Schema.Struct({ keys: Schema.Array(ApiKey) }) }),
+    post("create", "/api/api-keys", {
       payload: Schema.Struct({ label: omittable(WellFormed) }),
-      success: NewApiKey.pipe(created),
-      error
+      success: NewApiKey.pipe(created)
     }),
-    HttpApiEndpoint.delete("delete", "/api/api-keys/:id", { params: key, success: empty, error })
+    remove("delete", "/api/api-keys/:id", { params: key, success: empty })
   )
 {}
 
@@ -66,22 +57,20 @@ const ItemResponse = Schema.Struct({ item: QueueItem })
 /** The endpoints of the queue of prompts. */
 export class QueueGroup extends HttpApiGroup.make("queue")
   .add(
-    HttpApiEndpoint.post("create", "/api/queue", {
-      payload: CreateQueueItemRequest,
-      success: ItemResponse.pipe(created),
-      error
-    }).annotate(MethodName, "enqueue"),
-    HttpApiEndpoint.get("list", "/api/queue", {
+    post("create", "/api/queue", { payload: CreateQueueItemRequest, success: ItemResponse.pipe(created) }).annotate(
+      MethodName,
+      "enqueue"
+    ),
+    get("list", "/api/queue", {
       query: {
         status: omittable(QueueItemStatus),
         limit: omittable(Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 500 }, { expected: "1 to 500" })))
       },
-      success: Schema.Struct({ items: Schema.Array(QueueItem) }),
-      error
+      success: Schema.Struct({ items: Schema.Array(QueueItem) })
     }),
-    HttpApiEndpoint.get("stats", "/api/queue/stats", { success: Schema.Struct({ stats: QueueStats }), error }),
-    HttpApiEndpoint.get("get", "/api/queue/:id", { params: item, success: ItemResponse, error }),
-    HttpApiEndpoint.delete("cancel", "/api/queue/:id", { params: item, success: ItemResponse, error }).annotate(
+    get("stats", "/api/queue/stats", { success: Schema.Struct({ stats: QueueStats }) }),
+    get("get", "/api/queue/:id", { params: item, success: ItemResponse }),
+    remove("cancel", "/api/queue/:id", { params: item, success: ItemResponse }).annotate(
       Repeats,
       "repeats"
     )
@@ -92,22 +81,17 @@ export class QueueGroup extends HttpApiGroup.make("queue")
 /** The endpoints of usage. */
 export class UsageGroup extends HttpApiGroup.make("usage")
   .add(
-    HttpApiEndpoint.get("listEvents", "/api/usage", {
+    get("listEvents", "/api/usage", {
       query: { ...UsageFilter.fields, limit: omittable(Limit) },
-      success: Schema.Struct({ events: Schema.Array(UsageEvent) }),
-      error
+      success: Schema.Struct({ events: Schema.Array(UsageEvent) })
     }),
-    HttpApiEndpoint.get("stats", "/api/usage/stats", {
-      query: UsageFilter.fields,
-      success: Schema.Struct({ stats: UsageStats }),
-      error
-    })
+    get("stats", "/api/usage/stats", { query: UsageFilter.fields, success: Schema.Struct({ stats: UsageStats }) })
   )
   .annotate(AnswerInErrors, true)
 {}
 
 /** The endpoint of analytics. */
 export class AnalyticsGroup extends HttpApiGroup.make("analytics")
-  .add(HttpApiEndpoint.get("get", "/api/analytics", { query: timeSpan, success: AnalyticsSummary, error }))
+  .add(get("get", "/api/analytics", { query: timeSpan, success: AnalyticsSummary }))
   .annotate(AnswerInErrors, true)
 {}

@@ -1,5 +1,4 @@
 /** The endpoints for sessions: the sessions, their messages, files, workspaces and attachments. */
-import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as Schema from "effect/Schema"
 import { Attachment, CreateAttachmentRequest } from "../Attachment.ts"
@@ -27,61 +26,50 @@ import {
 } from "../Session.ts"
 import { SessionEvent, SessionEventType } from "../SessionEvent.ts"
 import { atLeast, harmless, omittable, WellFormed } from "../Wire.ts"
-import { created, Download, empty, error, EventStream, item, Limit, session } from "./parts.ts"
+import { created, Download, empty, EventStream, get, item, Limit, patch, post, remove, session } from "./parts.ts"
 
 const SessionResponse = Schema.Struct({ session: Session })
 
 /** The endpoints of sessions. */
 export class SessionsGroup extends HttpApiGroup.make("sessions")
   .add(
-    HttpApiEndpoint.post("create", "/api/sessions", {
-      payload: CreateSessionRequest,
-      success: SessionResponse.pipe(created),
-      error
-    }).annotate(RateLimitBucket, "sessions").annotate(TimeLimit, startsSandbox),
-    HttpApiEndpoint.get("list", "/api/sessions", {
+    post("create", "/api/sessions", { payload: CreateSessionRequest, success: SessionResponse.pipe(created) }).annotate(
+      RateLimitBucket,
+      "sessions"
+    ).annotate(TimeLimit, startsSandbox),
+    get("list", "/api/sessions", {
       query: { agent: omittable(Schema.String) },
-      success: Schema.Struct({ sessions: Schema.Array(Session) }),
-      error
+      success: Schema.Struct({ sessions: Schema.Array(Session) })
     }),
-    HttpApiEndpoint.get("get", "/api/sessions/:id", { params: session, success: SessionResponse, error }),
-    HttpApiEndpoint.patch("updateConfig", "/api/sessions/:id/config", {
+    get("get", "/api/sessions/:id", { params: session, success: SessionResponse }),
+    patch("updateConfig", "/api/sessions/:id/config", {
       params: session,
       payload: UpdateSessionConfigRequest,
-      success: SessionResponse,
-      error
+      success: SessionResponse
     }),
-    HttpApiEndpoint.post("pause", "/api/sessions/:id/pause", { params: session, success: SessionResponse, error }),
-    HttpApiEndpoint.post("resume", "/api/sessions/:id/resume", { params: session, success: SessionResponse, error })
+    post("pause", "/api/sessions/:id/pause", { params: session, success: SessionResponse }),
+    post("resume", "/api/sessions/:id/resume", { params: session, success: SessionResponse })
       .annotate(Repeats, "harmless").annotate(TimeLimit, startsSandbox),
-    HttpApiEndpoint.post("stop", "/api/sessions/:id/stop", { params: session, success: SessionResponse, error }),
-    HttpApiEndpoint.post("fork", "/api/sessions/:id/fork", {
-      params: session,
-      success: SessionResponse.pipe(created),
-      error
-    }).annotate(TimeLimit, startsSandbox),
-    HttpApiEndpoint.delete("end", "/api/sessions/:id", { params: session, success: SessionResponse, error }).annotate(
+    post("stop", "/api/sessions/:id/stop", { params: session, success: SessionResponse }),
+    post("fork", "/api/sessions/:id/fork", { params: session, success: SessionResponse.pipe(created) }).annotate(
+      TimeLimit,
+      startsSandbox
+    ),
+    remove("end", "/api/sessions/:id", { params: session, success: SessionResponse }).annotate(
       Repeats,
       "harmless"
     ),
-    HttpApiEndpoint.post("exec", "/api/sessions/:id/exec", {
-      params: session,
-      payload: ExecRequest,
-      success: ExecResult,
-      error
-    }).annotate(AnswerInErrors, false),
-    HttpApiEndpoint.get("listEvents", "/api/sessions/:id/events", {
+    post("exec", "/api/sessions/:id/exec", { params: session, payload: ExecRequest, success: ExecResult }).annotate(
+      AnswerInErrors,
+      false
+    ),
+    get("listEvents", "/api/sessions/:id/events", {
       params: session,
       query: { limit: omittable(Limit), after: atLeast(0), type: omittable(SessionEventType) },
-      success: Schema.Struct({ events: Schema.Array(SessionEvent) }),
-      error
+      success: Schema.Struct({ events: Schema.Array(SessionEvent) })
     }).annotate(AnswerInErrors, false),
-    HttpApiEndpoint.get("logs", "/api/sessions/:id/logs", {
-      params: session,
-      query: { after: atLeast(-1) },
-      success: SandboxLogs,
-      error
-    }).annotate(AnswerInErrors, false)
+    get("logs", "/api/sessions/:id/logs", { params: session, query: { after: atLeast(-1) }, success: SandboxLogs })
+      .annotate(AnswerInErrors, false)
   )
   .annotate(AnswerInErrors, true)
 {}
@@ -89,17 +77,15 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
 /** The endpoints of messages of sessions. */
 export class MessagesGroup extends HttpApiGroup.make("messages")
   .add(
-    HttpApiEndpoint.post("send", "/api/sessions/:id/messages", {
+    post("send", "/api/sessions/:id/messages", {
       params: session,
       payload: SendMessageRequest,
-      success: EventStream,
-      error
+      success: EventStream
     }).annotate(StartsTurn, true).annotate(BodyLimit, 52_428_800),
-    HttpApiEndpoint.get("list", "/api/sessions/:id/messages", {
+    get("list", "/api/sessions/:id/messages", {
       params: session,
       query: { limit: omittable(Limit), after: atLeast(0) },
-      success: Schema.Struct({ messages: Schema.Array(StoredMessage) }),
-      error
+      success: Schema.Struct({ messages: Schema.Array(StoredMessage) })
     })
   )
 {}
@@ -109,19 +95,17 @@ const sessionFile = { id: SessionId, path: FilePath }
 /** The endpoints of files of workspaces. */
 export class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
   .add(
-    HttpApiEndpoint.get("list", "/api/sessions/:id/files", {
+    get("list", "/api/sessions/:id/files", {
       params: session,
       query: { includeHidden: omittable(Schema.Boolean) },
-      success: SessionFileList,
-      error
+      success: SessionFileList
     }),
-    HttpApiEndpoint.get("read", "/api/sessions/:id/files/:path", {
+    get("read", "/api/sessions/:id/files/:path", {
       params: sessionFile,
       query: { format: omittable(Schema.Literals(["json", "raw"])) },
-      success: Download,
-      error
+      success: Download
     }).annotate(FilePathParameter, "path"),
-    HttpApiEndpoint.post("write", "/api/sessions/:id/files", {
+    post("write", "/api/sessions/:id/files", {
       params: session,
       payload: Schema.Struct({
         files: Schema.Array(FileUpload).check(
@@ -134,16 +118,14 @@ export class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
         ),
         targetPath: omittable(WellFormed.annotate(harmless))
       }),
-      success: Schema.Struct({ files: Schema.Array(WriteFileResult) }),
-      error
+      success: Schema.Struct({ files: Schema.Array(WriteFileResult) })
     }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(
       BodyLimit,
       209_715_200
     ),
-    HttpApiEndpoint.delete("delete", "/api/sessions/:id/files/:path", {
+    remove("delete", "/api/sessions/:id/files/:path", {
       params: sessionFile,
-      success: Schema.Struct({ path: Schema.String, deleted: Schema.Boolean }),
-      error
+      success: Schema.Struct({ path: Schema.String, deleted: Schema.Boolean })
     }).annotate(FilePathParameter, "path")
   )
 {}
@@ -151,13 +133,12 @@ export class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
 /** The endpoints of whole workspaces. */
 export class WorkspacesGroup extends HttpApiGroup.make("workspaces")
   .add(
-    HttpApiEndpoint.get("download", "/api/sessions/:id/workspace", { params: session, success: Download, error })
+    get("download", "/api/sessions/:id/workspace", { params: session, success: Download })
       .annotate(TimeLimit, carriesWorkspace),
-    HttpApiEndpoint.post("upload", "/api/sessions/:id/workspace", {
+    post("upload", "/api/sessions/:id/workspace", {
       params: session,
       payload: Schema.Struct({ bundle: bytesUpTo(104_857_600) }),
-      success: Schema.Struct({ message: Schema.String }),
-      error
+      success: Schema.Struct({ message: Schema.String })
     }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(
       BodyLimit,
       140_509_184
@@ -168,18 +149,16 @@ export class WorkspacesGroup extends HttpApiGroup.make("workspaces")
 /** The endpoints of attachments of sessions. */
 export class AttachmentsGroup extends HttpApiGroup.make("attachments")
   .add(
-    HttpApiEndpoint.post("upload", "/api/sessions/:id/attachments", {
+    post("upload", "/api/sessions/:id/attachments", {
       params: session,
       payload: CreateAttachmentRequest,
-      success: Schema.Struct({ attachment: Attachment }).pipe(created),
-      error
+      success: Schema.Struct({ attachment: Attachment }).pipe(created)
     }),
-    HttpApiEndpoint.get("list", "/api/sessions/:id/attachments", {
+    get("list", "/api/sessions/:id/attachments", {
       params: session,
-      success: Schema.Struct({ attachments: Schema.Array(Attachment) }),
-      error
+      success: Schema.Struct({ attachments: Schema.Array(Attachment) })
     }),
-    HttpApiEndpoint.get("download", "/api/attachments/:id", { params: item, success: Download, error }),
-    HttpApiEndpoint.delete("delete", "/api/attachments/:id", { params: item, success: empty, error })
+    get("download", "/api/attachments/:id", { params: item, success: Download }),
+    remove("delete", "/api/attachments/:id", { params: item, success: empty })
   )
 {}
