@@ -1,14 +1,13 @@
 /** What the groups of the API share: endpoints and their errors, paths, statuses, limits and downloads. */
 import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
-import type { HttpMethod } from "effect/http/HttpMethod"
 import type { PathInput } from "effect/http/HttpRouter"
 import * as Schema from "effect/Schema"
 import { ErrorResponses } from "../ErrorResponse.ts"
 import { AgentName, ResourceId, SessionId, Uuid } from "../Ids.ts"
 
 /** Makes endpoints of a method, each of which may answer an error in the place of a success. */
-const endpointsOf = <Method extends HttpMethod>(method: Method) => {
+const endpointsOf = <Method extends Parameters<typeof HttpApiEndpoint.make>[0]>(method: Method) => {
   const make = HttpApiEndpoint.make(method)
   return <
     const Identifier extends string,
