@@ -111,7 +111,10 @@ export class Sessions extends Context.Service<Sessions, {
   readonly updateConfig: (id: string, config: UpdateSessionConfigRequest) => Effect.Effect<Session, AshError>
   /** Pauses an active session. Its sandbox stays alive, and a running turn is not interrupted. */
   readonly pause: (id: string) => Effect.Effect<Session, AshError>
-  /** Makes a paused, stopped or failed session active again. After a stop the workspace and the memory may be gone. */
+  /**
+   * Makes a paused, stopped or failed session active again. After a stop the workspace and the memory may be gone.
+   * Interrupted on its way, it is awaited for 10 seconds, as are `stop` and `pause`: a server does it all the same.
+   */
   readonly resume: (id: string) => Effect.Effect<Session, AshError>
   /**
    * Stops an active session: its sandbox is destroyed, and with it a running turn, whose stream fails with `TurnCancelled`
@@ -121,7 +124,10 @@ export class Sessions extends Context.Service<Sessions, {
   readonly stop: (id: string) => Effect.Effect<Session, AshError>
   /** Makes a paused copy of a session with its messages and settings, not its files nor its memory. Resume it to use it. */
   readonly fork: (id: string) => Effect.Effect<Session, AshError>
-  /** Ends a session for good, and its running turn as `stop` does. Its record stays readable. */
+  /**
+   * Ends a session for good, and its running turn as `stop` does. Its record stays readable. What stops or resumes the session
+   * in this program is waited for, for 5 seconds at most: it would undo that.
+   */
   readonly end: (id: string) => Effect.Effect<Session, AshError>
   /**
    * Runs a shell command in a session's workspace, when no turn and no other command of this program runs in it, unless

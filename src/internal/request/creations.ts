@@ -24,8 +24,15 @@ interface Created {
 }
 
 export interface Creations {
-  /** Makes an attempt to create a session, which from then on ends with the scope, be it closed already. */
-  readonly attempt: (create: Attempt<Answered<Created>>, scope: Scope.Scope) => Attempt<Answered<Created>>
+  /**
+   * Makes an attempt to create a session, which from then on ends with the scope, be it closed already; or to change one that
+   * does not.
+   */
+  readonly attempt: (
+    request: Attempt<Answered<Created>>,
+    scope: Scope.Scope,
+    isNew?: boolean
+  ) => Attempt<Answered<Created>>
 }
 
 /** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
@@ -49,18 +56,18 @@ export const make = (
         )
       )
     const giveUp = Effect.logWarning(
-      `the creation of a session was interrupted, and not answered within ${longestCreation}: the session may be alive; see Sessions.list`
+      `a request for a session was interrupted, and not answered within ${longestCreation}: the session may be alive; see Sessions.list`
     )
 
     return {
-      attempt: (create, scope) => (sending) =>
+      attempt: (request, scope, isNew = true) => (sending) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
             const abandoned = Deferred.makeUnsafe<void>()
             let isOnWire = false
-            const request = whenSent(() => {
+            const sent = whenSent(() => {
               isOnWire = true
-            })(create)(sending)
+            })(request)(sending)
             const limit = Deferred.await(abandoned).pipe(
               Effect.andThen(Effect.sleep(longestCreation)),
               Effect.andThen(Effect.interrupt)
@@ -69,8 +76,11 @@ export const make = (
               fibers,
               Effect.uninterruptibleMask((restore) =>
                 Effect.tap(
-                  Effect.onInterrupt(restore(Effect.raceFirst(request, limit)), () => isOnWire ? giveUp : Effect.void),
-                  ({ value }) => Scope.addFinalizer(scope, finish(value.session))
+                  Effect.onInterrupt(
+                    restore(Effect.raceFirst(sent, limit)),
+                    () => isOnWire ? giveUp : Effect.void
+                  ),
+                  ({ value }) => isNew ? Scope.addFinalizer(scope, finish(value.session)) : Effect.void
                 )
               )
             )
@@ -79,7 +89,7 @@ export const make = (
             yield* Scope.addFinalizerExit(scope, (exit) => {
               if (!isOnWire) return Fiber.interrupt(fiber)
               Deferred.doneUnsafe(abandoned, Effect.void)
-              return Exit.isFailure(exit) && Exit.hasInterrupts(exit) ? waitFor(fiber) : Effect.void
+              return Exit.hasInterrupts(exit) ? waitFor(fiber) : Effect.void
             })
             return yield* restore(Fiber.join(fiber))
           })

@@ -1,21 +1,36 @@
 /** What changes the state of a session: its pause, stop, resumption, end, settings, and copies of it. */
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Creations from "../../internal/request/creations.ts"
 import { within } from "../../internal/request/operations.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import { halting, type OnSessionWire, type SessionsParts, unwrap } from "./sessionsParts.ts"
 
+/**
+ * Sends what changes a session, or copies it. One that is on the wire is awaited for a time when its caller is interrupted: a
+ * server does it all the same, and behind what is sent next it would undo that, be it the end of the session.
+ */
+const change = (
+  { api, creations, policy }: SessionsParts,
+  how: "fork" | "pause" | "resume" | "stop",
+  id: string,
+  onWire: OnSessionWire = identity
+): Effect.Effect<Session, AshError> =>
+  Creations.inOwnScope((scope) =>
+    Effect.map(
+      policy.call(api[how], { params: { id } }, {
+        onWire: (attempt) => creations.attempt(onWire(attempt), scope, how === "fork")
+      }),
+      unwrap
+    )
+  )
+
 /** Resumes a session, without a change of its gate. */
-export const resume = ({ api, policy }: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
-  Effect.map(policy.call(api.resume, { params: { id } }), unwrap)
+export const resume = (parts: SessionsParts, id: string) => change(parts, "resume", id)
 
 /** Stops a session, without a change of its gate. */
-export const stop = (
-  { api, policy }: SessionsParts,
-  id: string,
-  onWire?: OnSessionWire
-): Effect.Effect<Session, AshError> => Effect.map(policy.call(api.stop, { params: { id } }, { onWire }), unwrap)
+export const stop = (parts: SessionsParts, id: string, onWire?: OnSessionWire) => change(parts, "stop", id, onWire)
 
 /** Makes a session active again; one that a handle has stopped as that handle would, with its workspace. */
 const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
@@ -28,27 +43,18 @@ const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Sessio
 
 /** The methods that change the state of a session. */
 export const lifecycleOf = (parts: SessionsParts) => {
-  const { api, creations, end, gates, policy: { call } } = parts
+  const { api, end, gates, policy } = parts
   return {
     end,
     stop: (id: string) => halting(gates, id, { how: "stopped", call: (onWire) => stop(parts, id, onWire) }),
     pause: (id: string) =>
       Effect.scoped(Effect.flatMap(gates.use(id), (gate) =>
         gate.changing(
-          Effect.tap(
-            Effect.map(call(api.pause, { params: { id } }), unwrap),
-            () => Effect.sync(() => gate.remember({ halted: "paused" }))
-          )
+          Effect.tap(change(parts, "pause", id), () => Effect.sync(() => gate.remember({ halted: "paused" })))
         ))),
     resume: (id: string) => resumeAsStopped(parts, id),
-    fork: (id: string) =>
-      Creations.inOwnScope((scope) =>
-        Effect.map(
-          call(api.fork, { params: { id } }, { onWire: (attempt) => creations.attempt(attempt, scope) }),
-          unwrap
-        )
-      ),
+    fork: (id: string) => change(parts, "fork", id),
     updateConfig: (id: string, payload: UpdateSessionConfigRequest) =>
-      Effect.map(call(api.updateConfig, { params: { id }, payload }), unwrap)
+      Effect.map(policy.call(api.updateConfig, { params: { id }, payload }), unwrap)
   }
 }

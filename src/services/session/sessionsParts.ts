@@ -68,7 +68,9 @@ export const halting = (
       Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === how ? halt : Effect.void),
       Effect.onError(() => attempts > 0 ? cut : Effect.void)
     )
-    // A restart that is at it would undo a stop. What is ended stays so.
-    const alone = how === "stopped" ? gate.changing(called) : called
+    // What resumes or stops it meanwhile would undo that. An end does not wait for ever.
+    const alone = how === "stopped"
+      ? gate.changing(called)
+      : Effect.andThen(Effect.timeoutOption(gate.changing(Effect.void), "5 seconds"), called)
     return gate.halting(isScopeClosed ? Effect.andThen(cut, alone) : alone, cancelled(false))
   }))

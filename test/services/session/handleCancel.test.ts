@@ -233,8 +233,8 @@ describe("a stop by this program of a session whose turn is interrupted, and sto
   })
 })
 
-describe.each(["stop", "pause"] as const)(
-  "a %s by this program, while another call stops or resumes the session,",
+describe.each(["stop", "pause", "end"] as const)(
+  "a call of %s by this program, while another call stops or resumes the session,",
   (how) => {
     type Call = (sessions: Sessions["Service"]) => Effect.Effect<unknown, AshError>
     const attached = (use: (handle: SessionHandle) => Effect.Effect<unknown, AshError>): Call => (sessions) =>
@@ -248,42 +248,57 @@ describe.each(["stop", "pause"] as const)(
       ["a command that restarts", "stopped", 0, attached((handle) => handle.exec("ls"))],
       ["a resumption", "stopped", 0, (sessions) => sessions.resume(sessionId)]
     ]
-    const stateAfter: Readonly<Record<string, string>> = { stop: "stopped", pause: "paused", resume: "active" }
-    it.effect.each(calls)("holds: %s", ([, before, answered, call]) => {
+    const stateAfter: Readonly<Record<string, string>> = {
+      stop: "stopped",
+      pause: "paused",
+      resume: "active",
+      end: "ended"
+    }
+    const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
+      times: 20
+    })
+    const check = ([, before, answered, call]: typeof calls[number], isInterrupted: boolean) => {
       let status = before
       let arrived = 0
       const free = Latch.makeUnsafe()
-      const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
-        times: 20
-      })
       const server = Server.forTurns(({ method, path }) => {
-        const action = method === "POST" ? path.split("/").at(-1) : undefined
+        const action = method === "DELETE" ? "end" : method === "POST" ? path.split("/").at(-1) : undefined
+        if (action === "resume" && status === "ended") return Server.json({ error: "Session has ended" }, 410)()
         const answer = Effect.sync(() => {
-          if (action === "messages" || action === "exec" || (action === how && status !== "active")) {
+          if (action === "messages" || action === "exec" || (action === how && how !== "end" && status !== "active")) {
             return Server.json({ error: `Session is ${status}`, statusCode: 400 }, 400)()
           }
           if (action !== undefined) status = stateAfter[action] ?? status
           return Server.json({ session: { ...session, status } })()
         })
         if (action !== "stop" && action !== "resume") return answer
-        // What comes next would overtake it.
-        return arrived++ === answered ? Effect.andThen(free.await, answer) : answer
+        // What comes next would overtake it. A server does it also for a client that has gone.
+        return arrived++ === answered
+          ? Effect.flatMap(Effect.forkDetach(Effect.andThen(free.await, answer)), Fiber.join)
+          : answer
       })
       return Effect.gen(function*() {
         const sessions = yield* Sessions
         const other = yield* Effect.forkChild(Effect.exit(call(sessions)))
         yield* turnsOfTheLoop
         assert.strictEqual(arrived, answered + 1)
+        if (isInterrupted) other.interruptUnsafe()
         const last = yield* Effect.forkChild(sessions[how](sessionId))
         yield* turnsOfTheLoop
         yield* free.open
         yield* Fiber.await(other)
         yield* Effect.ignore(Fiber.join(last))
+        yield* turnsOfTheLoop
         assert.strictEqual(status, stateAfter[how])
         const error = yield* Effect.flip(sessions.attach(sessionId, { recovery: "restart" }).ask("two"))
         assert.strictEqual(error.reason._tag, "WrongState")
       }).pipe(Effect.provide(server.layer))
-    })
+    }
+    it.effect.each(calls)("holds: %s", (call) => check(call, false))
+    it.effect.each(calls.filter(([, before]) => before === "stopped"))(
+      "holds, also where that is interrupted: %s",
+      (call) => check(call, true)
+    )
   }
 )
 
