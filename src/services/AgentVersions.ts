@@ -1,12 +1,13 @@
 /** Versions of an agent: creates them, and activates one. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import { AshApiClient } from "../client/AshApiClient.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type * as Layer from "effect/Layer"
+import type { AshApiClient } from "../client/AshApiClient.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AgentVersion, CreateAgentVersionRequest, UpdateAgentVersionRequest } from "../schema/AgentVersion.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { AgentVersionReference } from "../schema/Ids.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** Manages the versions of agents. A version is named by its number or by its id. */
 export class AgentVersions extends Context.Service<AgentVersions, {
@@ -27,28 +28,23 @@ export class AgentVersions extends Context.Service<AgentVersions, {
   /** Puts a version in force for new sessions, in the place of the one before it, and answers its number. */
   readonly activate: (agent: string, version: AgentVersionReference) => Effect.Effect<number, AshError>
 }>()("effect-ash/services/AgentVersions") {
-  static readonly layer: Layer.Layer<AgentVersions, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<AgentVersions, never, AshApiClient | RequestPolicy> = layerOf(
     AgentVersions,
-    Effect.gen(function*() {
-      const { agentVersions: api } = yield* AshApiClient
-      const { call, remove } = yield* RequestPolicy
+    ({ agentVersions: api }, { call, remove }) => {
       const unwrap = ({ version }: { readonly version: AgentVersion }) => version
-      return AgentVersions.of({
+      return {
         create: (name, payload = {}) => Effect.map(call(api.create, { params: { name }, payload }), unwrap),
         list: (name) => Effect.map(call(api.list, { params: { name } }), ({ versions }) => versions),
         get: (name, versionNumber) => Effect.map(call(api.get, { params: { name, versionNumber } }), unwrap),
         update: (name, versionNumber, payload) =>
-          Effect.map(
-            call(api.update, { params: { name, versionNumber }, payload }),
-            unwrap
-          ),
+          Effect.map(call(api.update, { params: { name, versionNumber }, payload }), unwrap),
         delete: (name, versionNumber) => remove(api.delete, { params: { name, versionNumber } }),
         activate: (name, version) =>
           Effect.map(
             call(api.activate, { params: { name, versionNumber: version } }),
             ({ versionNumber }) => versionNumber
           )
-      })
-    })
+      }
+    }
   )
 }

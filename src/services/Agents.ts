@@ -2,13 +2,13 @@
 import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
-import { AshApiClient } from "../client/AshApiClient.ts"
+import type { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { batches, isTooLarge } from "../internal/files/batches.ts"
 import { gatherFiles } from "../internal/files/newFiles.ts"
 import type { WholeContent } from "../internal/request/content.ts"
@@ -21,6 +21,7 @@ import { InvalidRequest } from "../schema/Reasons.ts"
 import type { CreateSessionRequest } from "../schema/Session.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { JsonInput } from "../schema/Wire.ts"
+import { layerOf } from "./layerOf.ts"
 import { type BatchProgress, type BatchResult, noProgress, runBatch } from "./session/batch.ts"
 import type { OpenSessionOptions } from "./session/creation.ts"
 import { type Prompt, promptOf, type Prompts } from "./session/handleTurns.ts"
@@ -147,62 +148,43 @@ export class Agents extends Context.Service<Agents, {
     options?: BatchWithOptions
   ) => Stream.Stream<BatchResult<P, A, AshError | E2>, AshError | E, Sessions | R | R2>
 }>()("effect-ash/services/Agents") {
-  static readonly layer: Layer.Layer<Agents, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<Agents, never, AshApiClient | RequestPolicy> = layerOf(
     Agents,
-    Effect.gen(function*() {
-      const { agents: api } = yield* AshApiClient
-      const { budgets, call, remove } = yield* RequestPolicy
-      return Agents.of({
-        ...batchesOf(budgets),
-        create: (request) => {
-          const { files, ...agent } = { ...request }
-          return Effect.flatMap(gatherFiles("Agents.create", files ?? []), (uploads) =>
-            Effect.map(
-              call(api.create, { payload: files === undefined ? agent : { ...agent, files: uploads } }),
-              ({ agent }) => agent
-            ))
-        },
-        list: () => Effect.map(call(api.list, {}), ({ agents }) => agents),
-        get: (name) => Effect.map(call(api.get, { params: { name } }), ({ agent }) => agent),
-        update: (name, payload) =>
+    ({ agents: api }, { budgets, call, remove }) => ({
+      ...batchesOf(budgets),
+      create: (request) => {
+        const { files, ...agent } = { ...request }
+        return Effect.flatMap(gatherFiles("Agents.create", files ?? []), (uploads) =>
           Effect.map(
-            call(api.update, { params: { name }, payload }),
+            call(api.create, { payload: files === undefined ? agent : { ...agent, files: uploads } }),
             ({ agent }) => agent
-          ),
-        delete: (name) => remove(api.delete, { params: { name } }),
-        getConfig: (name) =>
-          Effect.map(
-            call(api.getConfig, { params: { name } }),
-            ({ config }) => config
-          ),
-        updateConfig: (name, payload) =>
-          Effect.map(
-            call(api.updateConfig, { params: { name }, payload }),
-            ({ config }) => config
-          ),
-        listFiles: (name) =>
-          Effect.map(
-            call(api.listFiles, { params: { name } }),
-            ({ files }) => files
-          ),
-        readFile: (name, path) =>
-          Effect.map(
-            call(api.readFile, { params: { name, path }, query: { format: "raw" } }),
-            (response) => FileDownload.fromResponse("Agents.readFile", path, response)
-          ),
-        writeFiles: Effect.fnUntraced(function*(name, files) {
-          const uploads = yield* gatherFiles("Agents.writeFiles", files)
-          const tooLarge = uploads.findIndex(isTooLarge)
-          if (tooLarge >= 0) return yield* refuse(`files[${tooLarge}].content`)
-          // An empty list is sent as well: the response shows whether the agent exists.
-          const written = yield* Effect.forEach(
-            files.length === 0 ? [[]] : batches(uploads),
-            (files) => call(api.writeFiles, { params: { name }, payload: { files } })
-          )
-          return written.reduce((sum, { written }) => sum + written, 0)
-        }),
-        deleteFile: (name, path) => remove(api.deleteFile, { params: { name, path } })
-      })
+          ))
+      },
+      list: () => Effect.map(call(api.list, {}), ({ agents }) => agents),
+      get: (name) => Effect.map(call(api.get, { params: { name } }), ({ agent }) => agent),
+      update: (name, payload) => Effect.map(call(api.update, { params: { name }, payload }), ({ agent }) => agent),
+      delete: (name) => remove(api.delete, { params: { name } }),
+      getConfig: (name) => Effect.map(call(api.getConfig, { params: { name } }), ({ config }) => config),
+      updateConfig: (name, payload) =>
+        Effect.map(call(api.updateConfig, { params: { name }, payload }), ({ config }) => config),
+      listFiles: (name) => Effect.map(call(api.listFiles, { params: { name } }), ({ files }) => files),
+      readFile: (name, path) =>
+        Effect.map(
+          call(api.readFile, { params: { name, path }, query: { format: "raw" } }),
+          (response) => FileDownload.fromResponse("Agents.readFile", path, response)
+        ),
+      writeFiles: Effect.fnUntraced(function*(name, files) {
+        const uploads = yield* gatherFiles("Agents.writeFiles", files)
+        const tooLarge = uploads.findIndex(isTooLarge)
+        if (tooLarge >= 0) return yield* refuse(`files[${tooLarge}].content`)
+        // An empty list is sent as well: the response shows whether the agent exists.
+        const written = yield* Effect.forEach(
+          files.length === 0 ? [[]] : batches(uploads),
+          (files) => call(api.writeFiles, { params: { name }, payload: { files } })
+        )
+        return written.reduce((sum, { written }) => sum + written, 0)
+      }),
+      deleteFile: (name, path) => remove(api.deleteFile, { params: { name, path } })
     })
   )
 }

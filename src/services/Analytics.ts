@@ -1,12 +1,13 @@
 /** Analytics: the numbers of a server at a glance. */
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import { AshApiClient } from "../client/AshApiClient.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import type { AshApiClient } from "../client/AshApiClient.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AnalyticsSummary } from "../schema/Analytics.ts"
 import type { AshError } from "../schema/AshError.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** The span of time of the usage; both ends belong to it. The other numbers are of all time. */
 export interface AnalyticsOptions {
@@ -19,14 +20,10 @@ export class Analytics extends Context.Service<Analytics, {
   /** Counts agents, sessions, usage and evals. */
   readonly get: (options?: AnalyticsOptions) => Effect.Effect<AnalyticsSummary, AshError>
 }>()("effect-ash/services/Analytics") {
-  static readonly layer: Layer.Layer<Analytics, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<Analytics, never, AshApiClient | RequestPolicy> = layerOf(
     Analytics,
-    Effect.gen(function*() {
-      const { analytics: api } = yield* AshApiClient
-      const { call } = yield* RequestPolicy
-      return Analytics.of({
-        get: (query = {}) => call(api.get, { query })
-      })
+    ({ analytics: api }, { call }) => ({
+      get: (query = {}) => call(api.get, { query })
     })
   )
 }

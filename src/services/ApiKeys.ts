@@ -1,11 +1,12 @@
 /** The keys that a server takes. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import { AshApiClient } from "../client/AshApiClient.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type * as Layer from "effect/Layer"
+import type { AshApiClient } from "../client/AshApiClient.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { ApiKey, NewApiKey } from "../schema/ApiKey.ts"
 import type { AshError } from "../schema/AshError.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** Manages the keys of the tenant of the key in use. */
 export class ApiKeys extends Context.Service<ApiKeys, {
@@ -16,16 +17,12 @@ export class ApiKeys extends Context.Service<ApiKeys, {
   /** Deletes a key; it is refused at once. The server does not check whose key it is. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/ApiKeys") {
-  static readonly layer: Layer.Layer<ApiKeys, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<ApiKeys, never, AshApiClient | RequestPolicy> = layerOf(
     ApiKeys,
-    Effect.gen(function*() {
-      const { apiKeys: api } = yield* AshApiClient
-      const { call, remove } = yield* RequestPolicy
-      return ApiKeys.of({
-        create: (payload = {}) => call(api.create, { payload }),
-        list: () => Effect.map(call(api.list, {}), ({ keys }) => keys),
-        delete: (id) => remove(api.delete, { params: { id } })
-      })
+    ({ apiKeys: api }, { call, remove }) => ({
+      create: (payload = {}) => call(api.create, { payload }),
+      list: () => Effect.map(call(api.list, {}), ({ keys }) => keys),
+      delete: (id) => remove(api.delete, { params: { id } })
     })
   )
 }

@@ -1,14 +1,15 @@
 /** Attachments: small files that are kept with a session. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { AshApiClient } from "../client/AshApiClient.ts"
+import type { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Attachment } from "../schema/Attachment.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** A file to attach. */
 export interface NewAttachment<E = never, R = never> {
@@ -36,32 +37,24 @@ export class Attachments extends Context.Service<Attachments, {
   /** Deletes an attachment. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Attachments") {
-  static readonly layer: Layer.Layer<Attachments, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<Attachments, never, AshApiClient | RequestPolicy> = layerOf(
     Attachments,
-    Effect.gen(function*() {
-      const { attachments: api } = yield* AshApiClient
-      const { call, remove } = yield* RequestPolicy
-      return Attachments.of({
-        upload: (id, file) => {
-          const { content, ...attachment } = { ...file }
-          return Effect.flatMap(gather("Attachments.upload", content, "content", maxSize), (bytes) =>
-            Effect.map(
-              call(api.upload, { params: { id }, payload: { ...attachment, content: bytes } }),
-              ({ attachment }) => attachment
-            ))
-        },
-        list: (id) =>
+    ({ attachments: api }, { call, remove }) => ({
+      upload: (id, file) => {
+        const { content, ...attachment } = { ...file }
+        return Effect.flatMap(gather("Attachments.upload", content, "content", maxSize), (bytes) =>
           Effect.map(
-            call(api.list, { params: { id } }),
-            ({ attachments }) => attachments
-          ),
-        download: (id) =>
-          Effect.map(
-            call(api.download, { params: { id } }),
-            (response) => FileDownload.fromResponse("Attachments.download", id, response)
-          ),
-        delete: (id) => remove(api.delete, { params: { id } })
-      })
+            call(api.upload, { params: { id }, payload: { ...attachment, content: bytes } }),
+            ({ attachment }) => attachment
+          ))
+      },
+      list: (id) => Effect.map(call(api.list, { params: { id } }), ({ attachments }) => attachments),
+      download: (id) =>
+        Effect.map(
+          call(api.download, { params: { id } }),
+          (response) => FileDownload.fromResponse("Attachments.download", id, response)
+        ),
+      delete: (id) => remove(api.delete, { params: { id } })
     })
   )
 }

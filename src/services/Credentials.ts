@@ -1,16 +1,17 @@
 /** Credentials: gives the server keys to models, which sessions then use by id. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { AshApiClient } from "../client/AshApiClient.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type { AshApiClient } from "../client/AshApiClient.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { fromInput } from "../internal/request/failures.ts"
 import { renamed } from "../internal/request/operations.ts"
 import { AshError } from "../schema/AshError.ts"
 import { CreateCredentialRequest, type StoredCredential } from "../schema/Credential.ts"
 import { omittable } from "../schema/Wire.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** What a credential may have besides its key. */
 export interface CredentialOptions {
@@ -47,18 +48,16 @@ export class Credentials extends Context.Service<Credentials, {
   /** Deletes a credential. Sessions that run keep the key. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Credentials") {
-  static readonly layer: Layer.Layer<Credentials, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<Credentials, never, AshApiClient | RequestPolicy> = layerOf(
     Credentials,
-    Effect.gen(function*() {
-      const { credentials: api } = yield* AshApiClient
-      const { call, remove } = yield* RequestPolicy
+    ({ credentials: api }, { call, remove }) => {
       const create =
         (operation: string, type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> =>
         (key, { label } = {}) =>
           call(api.create, { payload: { type, key, label } }).pipe(
             Effect.mapBoth({ onFailure: renamed(operation), onSuccess: ({ credential }) => credential })
           )
-      return Credentials.of({
+      return {
         createAnthropic: create("Credentials.createAnthropic", "anthropic"),
         createOpenAi: create("Credentials.createOpenAi", "openai"),
         createCustom: create("Credentials.createCustom", "custom"),
@@ -69,8 +68,8 @@ export class Credentials extends Context.Service<Credentials, {
           ),
         list: () => Effect.map(call(api.list, {}), ({ credentials }) => credentials),
         delete: (id) => remove(api.delete, { params: { id } })
-      })
-    })
+      }
+    }
   )
 }
 

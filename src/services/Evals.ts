@@ -2,11 +2,11 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
-import { AshApiClient } from "../client/AshApiClient.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type { AshApiClient } from "../client/AshApiClient.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { readDuration } from "../internal/request/durations.ts"
 import { within } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
@@ -21,6 +21,7 @@ import type {
   StartEvalRunRequest,
   UpdateEvalCaseRequest
 } from "../schema/Eval.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** Which cases to list. */
 export interface ListEvalCasesOptions {
@@ -101,13 +102,9 @@ export class Evals extends Context.Service<Evals, {
     score: ScoreEvalResultRequest
   ) => Effect.Effect<EvalResult, AshError>
 }>()("effect-ash/services/Evals") {
-  static readonly layer: Layer.Layer<Evals, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<Evals, never, AshApiClient | RequestPolicy> = layerOf(
     Evals,
-    Effect.gen(function*() {
-      const { evals: api } = yield* AshApiClient
-      const policy = yield* RequestPolicy
-      return Evals.of({ ...makeCases(api, policy), ...makeRuns(api, policy) })
-    })
+    ({ evals: api }, policy) => ({ ...makeCases(api, policy), ...makeRuns(api, policy) })
   )
 }
 
@@ -127,10 +124,7 @@ const makeCases = (api: Api, { call, remove }: Policy) => {
       Effect.map(call(api.updateCase, { params: { name, id }, payload }), unwrapCase),
     deleteCase: (name: string, id: string) => remove(api.deleteCase, { params: { name, id } }),
     importCases: (name: string, cases: ReadonlyArray<CreateEvalCaseRequest>) =>
-      Effect.map(
-        call(api.importCases, { params: { name }, payload: { cases } }),
-        ({ imported }) => imported
-      ),
+      Effect.map(call(api.importCases, { params: { name }, payload: { cases } }), ({ imported }) => imported),
     exportCases: (name: string) => Effect.map(call(api.exportCases, { params: { name } }), unwrapCases)
   }
 }
@@ -140,10 +134,7 @@ const makeRuns = (api: Api, { call }: Policy) => {
   const unwrapResults = ({ results }: { readonly results: ReadonlyArray<EvalResult> }) => results
 
   const startRun = (name: string, { categories, tags, versionNumber }: StartEvalRunRequest = {}) =>
-    Effect.map(
-      call(api.startRun, { params: { name }, payload: { categories, tags, versionNumber } }),
-      unwrapRun
-    )
+    Effect.map(call(api.startRun, { params: { name }, payload: { categories, tags, versionNumber } }), unwrapRun)
   const getRun = (name: string, id: string) => Effect.map(call(api.getRun, { params: { name, id } }), unwrapRun)
   const listResults = (name: string, id: string) =>
     Effect.map(call(api.listResults, { params: { name, id } }), unwrapResults)
@@ -180,17 +171,11 @@ const makeRuns = (api: Api, { call }: Policy) => {
     }, Effect.mapError(within("Evals.runToCompletion"))),
     listResults,
     compareRuns: (name: string, runA: string, runB: string) =>
-      Effect.map(
-        call(api.compareRuns, { params: { name }, query: { runA, runB } }),
-        ({ comparison }) => comparison
-      ),
+      Effect.map(call(api.compareRuns, { params: { name }, query: { runA, runB } }), ({ comparison }) => comparison),
     scoreRun: (name: string, id: string, payload: ScoreEvalRunRequest) =>
       Effect.map(call(api.scoreRun, { params: { name, id }, payload }), unwrapResults),
     scoreResult: (name: string, id: string, payload: ScoreEvalResultRequest) =>
-      Effect.map(
-        call(api.scoreResult, { params: { name, id }, payload }),
-        ({ result }) => result
-      )
+      Effect.map(call(api.scoreResult, { params: { name, id }, payload }), ({ result }) => result)
   }
 }
 

@@ -1,12 +1,13 @@
 /** The state of a server, its metrics and its documents. */
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
-import { AshApiClient } from "../client/AshApiClient.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type { AshApiClient } from "../client/AshApiClient.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { ServerHealth } from "../schema/Health.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** Asks a server how it is. */
 export class Health extends Context.Service<Health, {
@@ -17,16 +18,12 @@ export class Health extends Context.Service<Health, {
   /** The server's own description of its API, in OpenAPI 3; a server in production has none. */
   readonly openApi: () => Effect.Effect<Schema.JsonObject, AshError>
 }>()("effect-ash/services/Health") {
-  static readonly layer: Layer.Layer<Health, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<Health, never, AshApiClient | RequestPolicy> = layerOf(
     Health,
-    Effect.gen(function*() {
-      const { health: api, meta } = yield* AshApiClient
-      const { call } = yield* RequestPolicy
-      return Health.of({
-        get: () => call(api.get, {}),
-        metrics: () => call(api.metrics, {}),
-        openApi: () => call(meta.openApi, {})
-      })
+    ({ health: api, meta }, { call }) => ({
+      get: () => call(api.get, {}),
+      metrics: () => call(api.metrics, {}),
+      openApi: () => call(meta.openApi, {})
     })
   )
 }

@@ -103,10 +103,7 @@ export class Messages extends Context.Service<Messages, {
         )
 
       const list = (id: string, options: ListMessagesOptions = {}) =>
-        Effect.map(
-          policy.call(api.list, { params: { id }, query: options }),
-          ({ messages }) => messages
-        )
+        Effect.map(policy.call(api.list, { params: { id }, query: options }), ({ messages }) => messages)
 
       return Messages.of({
         send: stream("Messages.send", "fail"),

@@ -1,11 +1,12 @@
 /** Files of a project: a part of the hosted product. Against another server every call fails with `NotSupported`. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import { AshApiClient } from "../client/AshApiClient.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type * as Layer from "effect/Layer"
+import type { AshApiClient } from "../client/AshApiClient.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { CreateProjectFileRequest, ProjectFile } from "../schema/ProjectFile.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** Keeps files for all sessions of a project. Only the hosted product has them. */
 export class ProjectFiles extends Context.Service<ProjectFiles, {
@@ -18,17 +19,13 @@ export class ProjectFiles extends Context.Service<ProjectFiles, {
   /** Deletes a file. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/ProjectFiles") {
-  static readonly layer: Layer.Layer<ProjectFiles, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<ProjectFiles, never, AshApiClient | RequestPolicy> = layerOf(
     ProjectFiles,
-    Effect.gen(function*() {
-      const { hosted: api } = yield* AshApiClient
-      const { call, remove } = yield* RequestPolicy
-      return ProjectFiles.of({
-        create: (payload) => Effect.map(call(api.createFile, { payload }), ({ file }) => file),
-        list: () => Effect.map(call(api.listFiles, {}), ({ files }) => files),
-        getUrl: (id) => Effect.map(call(api.getFileUrl, { params: { id } }), ({ url }) => url),
-        delete: (id) => remove(api.deleteFile, { params: { id } })
-      })
+    ({ hosted: api }, { call, remove }) => ({
+      create: (payload) => Effect.map(call(api.createFile, { payload }), ({ file }) => file),
+      list: () => Effect.map(call(api.listFiles, {}), ({ files }) => files),
+      getUrl: (id) => Effect.map(call(api.getFileUrl, { params: { id } }), ({ url }) => url),
+      delete: (id) => remove(api.deleteFile, { params: { id } })
     })
   )
 }

@@ -1,11 +1,11 @@
 /** The files of a session's workspace. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import { AshApiClient } from "../client/AshApiClient.ts"
+import type { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { checkPaths } from "../internal/files/newFiles.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import { renamed } from "../internal/request/operations.ts"
@@ -15,6 +15,7 @@ import { withUploadProgress } from "../internal/request/sending.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
 import { FilesRefused } from "../schema/Reasons.ts"
+import { layerOf } from "./layerOf.ts"
 
 export type { FileContent, WholeContent } from "../internal/request/content.ts"
 
@@ -79,11 +80,9 @@ export class SessionFiles extends Context.Service<SessionFiles, {
   /** Deletes a file. */
   readonly delete: (sessionId: string, path: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/SessionFiles") {
-  static readonly layer: Layer.Layer<SessionFiles, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<SessionFiles, never, AshApiClient | RequestPolicy> = layerOf(
     SessionFiles,
-    Effect.gen(function*() {
-      const { sessionFiles: api } = yield* AshApiClient
-      const policy = yield* RequestPolicy
+    ({ sessionFiles: api }, policy) => {
       const { call, remove } = policy
 
       const read = (id: string, path: string) =>
@@ -91,7 +90,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
           call(api.read, { params: { id, path }, query: { format: "raw" } }),
           (response) => FileDownload.fromResponse("SessionFiles.read", path, response)
         )
-      return SessionFiles.of({
+      return {
         list: (id, query = {}) => call(api.list, { params: { id }, query }),
         read,
         readText: (id, path) =>
@@ -113,8 +112,8 @@ export class SessionFiles extends Context.Service<SessionFiles, {
             )
           ),
         delete: (id, path) => remove(api.delete, { params: { id, path } })
-      })
-    })
+      }
+    }
   )
 }
 

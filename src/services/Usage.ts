@@ -1,11 +1,12 @@
 /** Usage: what turns took in tokens and messages. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
-import { AshApiClient } from "../client/AshApiClient.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type * as Layer from "effect/Layer"
+import type { AshApiClient } from "../client/AshApiClient.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { UsageEvent, UsageFilter, UsageStats } from "../schema/Usage.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** Which counts to list. */
 export interface ListUsageEventsOptions extends UsageFilter {
@@ -20,15 +21,11 @@ export class Usage extends Context.Service<Usage, {
   /** Sums up counts. */
   readonly stats: (filter?: UsageFilter) => Effect.Effect<UsageStats, AshError>
 }>()("effect-ash/services/Usage") {
-  static readonly layer: Layer.Layer<Usage, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<Usage, never, AshApiClient | RequestPolicy> = layerOf(
     Usage,
-    Effect.gen(function*() {
-      const { usage: api } = yield* AshApiClient
-      const { call } = yield* RequestPolicy
-      return Usage.of({
-        listEvents: (query = {}) => Effect.map(call(api.listEvents, { query }), ({ events }) => events),
-        stats: (query = {}) => Effect.map(call(api.stats, { query }), ({ stats }) => stats)
-      })
+    ({ usage: api }, { call }) => ({
+      listEvents: (query = {}) => Effect.map(call(api.listEvents, { query }), ({ events }) => events),
+      stats: (query = {}) => Effect.map(call(api.stats, { query }), ({ stats }) => stats)
     })
   )
 }

@@ -1,16 +1,17 @@
 /** Workspaces as a whole: sends and fetches them as bundles, gzipped tar archives. `Bundle` packs and unpacks one. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { AshApiClient } from "../client/AshApiClient.ts"
+import type { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import * as Bundle from "../internal/files/bundle.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import { within } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
+import { layerOf } from "./layerOf.ts"
 
 /** A file of a workspace. */
 export interface WorkspaceFile extends Bundle.BundleFile {
@@ -36,28 +37,26 @@ export class Workspaces extends Context.Service<Workspaces, {
    */
   readonly files: (sessionId: string) => Stream.Stream<WorkspaceFile, AshError>
 }>()("effect-ash/services/Workspaces") {
-  static readonly layer: Layer.Layer<Workspaces, never, AshApiClient | RequestPolicy> = Layer.effect(
+  static readonly layer: Layer.Layer<Workspaces, never, AshApiClient | RequestPolicy> = layerOf(
     Workspaces,
-    Effect.gen(function*() {
-      const { workspaces: api } = yield* AshApiClient
-      const { call } = yield* RequestPolicy
+    ({ workspaces: api }, { call }) => {
       const download = (id: string) =>
         Effect.map(
           call(api.download, { params: { id } }),
           (response) => FileDownload.fromResponse("Workspaces.download", `${id}.tar.gz`, response)
         )
-      return Workspaces.of({
+      return {
         download,
         upload: (id, bundle) =>
-          Effect.flatMap(gather("Workspaces.upload", bundle, "bundle", Bundle.maxSize), (bundle) =>
-            Effect.asVoid(
-              call(api.upload, { params: { id }, payload: { bundle } })
-            )),
+          Effect.flatMap(
+            gather("Workspaces.upload", bundle, "bundle", Bundle.maxSize),
+            (bundle) => Effect.asVoid(call(api.upload, { params: { id }, payload: { bundle } }))
+          ),
         files: (id) =>
           Stream.unwrap(Effect.map(download(id), ({ content }) => Bundle.unpack(content))).pipe(
             Stream.mapError(within("Workspaces.files"))
           )
-      })
-    })
+      }
+    }
   )
 }

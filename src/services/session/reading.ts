@@ -46,10 +46,7 @@ export interface TailOptions {
 export const readingOf = (parts: SessionsParts) => {
   const { api, policy: { call } } = parts
   const listEvents = (id: string, options: ListEventsOptions = {}) =>
-    Effect.map(
-      call(api.listEvents, { params: { id }, query: options }),
-      ({ events }) => events
-    )
+    Effect.map(call(api.listEvents, { params: { id }, query: options }), ({ events }) => events)
   const list = ({ agent, status }: ListSessionsOptions = {}) =>
     Effect.map(
       call(api.list, { query: { agent } }),
