@@ -12,6 +12,7 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
+import { readDuration, refuseOption } from "../internal/request/durations.ts"
 import { AshError } from "../schema/AshError.ts"
 import { jsonText } from "../schema/Wire.ts"
 import type { Sessions } from "../services/Sessions.ts"
@@ -42,6 +43,8 @@ export interface WebHandlerOptions extends WebChatSettings {
   /** As that of `layer`, of the platform's request. What it throws is refused. */
   readonly authorize: (request: Request) => string | undefined | Promise<string | undefined>
 }
+
+const operation = "WebChat.layer"
 
 const notSignedIn = "You are not signed in."
 
@@ -75,6 +78,21 @@ const answered = <R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse
 const isTooLarge = ({ reason }: HttpServerError.HttpServerError) =>
   reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
 
+/** Refuses settings that no chat can be kept by. */
+const check = Effect.fnUntraced(
+  function*({ idleTimeToLive, keepAlive, maxBodySize, maxChats, maxTurns }: WebChatSettings) {
+    const counts = [["maxBodySize", maxBodySize, 0], ["maxChats", maxChats, 1], ["maxTurns", maxTurns, 1]] as const
+    for (const [field, count, least] of counts) {
+      if (count !== undefined && !(count >= least)) {
+        yield* refuseOption(operation, field, `a number of ${least} or more`)
+      }
+    }
+    for (const [field, duration] of Object.entries({ idleTimeToLive, keepAlive })) {
+      if (duration !== undefined) yield* readDuration(operation, field, duration)
+    }
+  }
+)
+
 /** The body of a request. A page of another origin cannot send JSON unasked. */
 const bodyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, maxBodySize: number) {
   if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) {
@@ -107,11 +125,14 @@ const keyOf = (user: string, id: string) => JSON.stringify([user, id])
  * - `GET path/:id/stream` answers the turn that runs from its start, or 204,
  * - `DELETE path/:id/stream` stops it, as a page that leaves does only where `whenLeft` is `"cancel"`,
  * - `GET path/:id` answers the messages of the chat, none where it has no session.
+ *
+ * Fails with `InvalidRequest` for a setting that no chat can be kept by.
  */
 export const layer = <E, R>(
   { authorize, maxBodySize = 8_388_608, path = "/api/chat", ...options }: WebChatOptions<E, R>
 ) =>
   HttpRouter.use(Effect.fnUntraced(function*(router) {
+    yield* check({ ...options, maxBodySize })
     const chats = yield* Chats.make(options)
 
     const respond = (chunks: Stream.Stream<UiMessageChunk>) =>

@@ -16,6 +16,7 @@ import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { AshError } from "../../src/schema/AshError.ts"
 import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
 import { StreamTruncated, TurnFailed, WrongState } from "../../src/schema/Reasons.ts"
+import { Agents } from "../../src/services/Agents.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import type { SessionHandle } from "../../src/services/SessionHandle.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
@@ -79,6 +80,35 @@ describe("budgets", () => {
       assert.isFalse(error.isRetryable)
       assert.deepStrictEqual(requests, [])
     }).pipe(Effect.provide(layer))
+  })
+
+  it.effect.each(["{\"usd\":1}", "1", "[null]"])("that are none let no turn start: %s", (json) => {
+    const budget: Budget.Budget = JSON.parse(json)
+    const { layer, requests } = Server.make(Server.json({}))
+    return Effect.gen(function*() {
+      const own = yield* Effect.provide(
+        Effect.flip(Effect.flatMap(Sessions, ({ attach }) => attach(sessionId, { budget }).ask("Hello!"))),
+        layer
+      )
+      const ofLayer = yield* Effect.provide(
+        Effect.flip(Effect.flatMap(Sessions, ({ attach }) => attach(sessionId).ask("Hello!"))),
+        Server.make(Server.json({}), { budget }).layer
+      )
+      const batch = yield* Effect.provide(
+        Effect.flatMap(Agents, ({ batch }) => Stream.runCollect(batch("demo", ["Hello!"], { budget }))),
+        layer
+      )
+      const failures = [
+        own,
+        ofLayer,
+        ...batch.flatMap((one) => Result.isFailure(one.result) ? [one.result.failure] : [])
+      ]
+      assert.deepStrictEqual(
+        failures.map(({ reason }) => reason._tag === "InvalidRequest" ? reason.field : reason._tag),
+        ["budget", "budget", "budget"]
+      )
+      assert.deepStrictEqual(requests, [])
+    })
   })
 
   it.effect("of a session: turns get all that is left, and one behind its end is refused", () =>

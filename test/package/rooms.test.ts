@@ -124,6 +124,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "web": [
     "services of sessions",
     "functions",
+    "internal/request",
     "internal/turn",
     "schema"
   ],

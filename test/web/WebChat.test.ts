@@ -463,6 +463,24 @@ describe("a request that is refused", () => {
     }
   })
 
+  it.each(
+    [
+      ...[NaN, -1].map((maxBodySize) => ["maxBodySize", { maxBodySize }] as const),
+      ...[NaN, 0].map((maxChats) => ["maxChats", { maxChats }] as const),
+      ...[NaN, 0].map((maxTurns) => ["maxTurns", { maxTurns }] as const),
+      ["idleTimeToLive", { idleTimeToLive: NaN }],
+      ["keepAlive", { keepAlive: NaN }]
+    ] as const
+  )(
+    "no setting that no chat can be kept by: %s of %o",
+    (field, settings) =>
+      withChat(echo, settings, async (handler, statuses) => {
+        const error = await post(handler, body).then(String, String)
+        assert.include(error, `WebChat.layer: ${field} must be a`)
+        assert.deepStrictEqual(await statuses(), [])
+      })
+  )
+
   it("nothing that is before the new message: pages of every age are answered", () =>
     withChat(echo, {}, async (handler) => {
       const before = [null, 1, "Hello", {}, { role: "tool" }, { role: "user", content: "old" }, {

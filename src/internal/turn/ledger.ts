@@ -6,7 +6,7 @@
 import * as Arr from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import { BudgetExhausted } from "../../schema/Reasons.ts"
+import { BudgetExhausted, InvalidRequest } from "../../schema/Reasons.ts"
 
 /** What turns may use and cost. */
 export interface BudgetLimits {
@@ -90,6 +90,9 @@ const counted = ({ amount, isExact }: Figure, limit: number | undefined, held: n
     ? 0
     : Math.min(held, within(amount ?? held))
 
+/** Why no turn may start. */
+export type Refusal = BudgetExhausted | InvalidRequest
+
 /** A class, so that its counts have no other writer. */
 export class Ledger {
   readonly #limits: BudgetLimits
@@ -157,7 +160,7 @@ export class Ledger {
   }
 
   /** Why no turn may start, if so. */
-  get refusal(): BudgetExhausted | undefined {
+  get refusal(): Refusal | undefined {
     const { tokens, usd } = this.#limits
     if (usd !== undefined && this.#leftOf(usd) <= 0) {
       return exhausted("usd", "US dollars", this.#spent / unit, this.held, usd)
@@ -229,11 +232,21 @@ export const makeBudget = (limits: BudgetLimits): Budget => {
 }
 
 /** Why one of the ledgers lets no turn start, if so. */
-export const refusalOf = (ledgers: ReadonlyArray<Ledger>): BudgetExhausted | undefined =>
+export const refusalOf = (ledgers: ReadonlyArray<Ledger>): Refusal | undefined =>
   ledgers.map(({ refusal }) => refusal).find((refusal) => refusal !== undefined)
+
+/** What a program without types gives that is no budget: it lets no turn start. */
+class NoLedger extends Ledger {
+  override get refusal() {
+    return new InvalidRequest({
+      message: "budget must be one of Budget.make, or a list of them; nothing was sent",
+      field: "budget"
+    })
+  }
+}
 
 /** The ledgers of budgets, each once, though it may be given twice. */
 export const ledgersOf = (...budgets: ReadonlyArray<Budgets | undefined>): ReadonlyArray<Ledger> =>
-  budgets.flatMap((given) => given === undefined ? [] : Arr.ensure(given))
-    .map((budget) => budget["~effect-ash/Budget"])
+  budgets.flatMap((given) => Arr.ensure(given ?? []))
+    .map((budget) => budget?.["~effect-ash/Budget"] ?? new NoLedger({}))
     .filter((ledger, index, all) => all.indexOf(ledger) === index)

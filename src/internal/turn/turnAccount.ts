@@ -5,11 +5,10 @@
 import * as Effect from "effect/Effect"
 import { AshError } from "../../schema/AshError.ts"
 import type { ResultMessage } from "../../schema/ClaudeMessage.ts"
-import type { BudgetExhausted } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { whileOut } from "./brokenTurn.ts"
 import { ranNothing } from "./gated.ts"
-import { type Figure, type Ledger, refusalOf, type Used } from "./ledger.ts"
+import { type Figure, type Ledger, type Refusal, refusalOf, type Used } from "./ledger.ts"
 import type { TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
 import { tokensOf, unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
@@ -44,7 +43,7 @@ export class TurnAccount {
     return this.#ledgers.some(({ isLimited }) => isLimited)
   }
 
-  get refusal(): BudgetExhausted | undefined {
+  get refusal(): Refusal | undefined {
     return refusalOf(this.#ledgers)
   }
 
@@ -126,7 +125,7 @@ export class TurnAccount {
   }
 }
 
-const refuse = (operation: string, reason: BudgetExhausted) => Effect.fail(new AshError({ operation, reason }))
+const refuse = (operation: string, reason: Refusal) => Effect.fail(new AshError({ operation, reason }))
 
 /** Keeps an account until the scope closes; fails where no turn may start, so that it waits for nothing. */
 export const keepAccount = Effect.fnUntraced(function*(operation: string, account: TurnAccount) {
