@@ -938,6 +938,18 @@ describe("a sandbox that was made before its session", () => {
       assert.deepStrictEqual((yield* sessions.open({ agent: "demo", model: "m" })).ignoredSettings, [])
     }).pipe(Effect.scoped, warm))
 
+  it.effect("ignores nothing where the settings are empty", () =>
+    Effect.gen(function*() {
+      yield* (yield* Agents).create({ name: "demo" })
+      const sessions = yield* Sessions
+      const empty = [{ systemPrompt: "" }, { credentialId: "" }, { extraEnv: {} }, { mcpServers: {} }]
+      for (const settings of [...empty, Object.assign({}, ...empty)]) {
+        const handle = yield* sessions.open({ ...settings, agent: "demo" }, { requireFreshSandbox: true })
+        assert.deepStrictEqual(handle.ignoredSettings, [])
+        assert.notStrictEqual((yield* handle.get()).sandboxId, handle.id)
+      }
+    }).pipe(Effect.scoped, warm))
+
   it.effect("is refused where a fresh one is required, after three tries, and none is left", () =>
     Effect.gen(function*() {
       yield* (yield* Agents).create({ name: "demo" })

@@ -53,7 +53,8 @@ export const create = Effect.fnUntraced(function*(request: CreateSessionRequest)
   const credentials = yield* Credentials
   const random = yield* SecureRandom.SecureRandom
   const agent = yield* agentOf(request.agent)
-  const keys = request.credentialId === undefined ? {} : yield* credentials.environment(request.credentialId)
+  // An empty id counts as none.
+  const keys = request.credentialId ? yield* credentials.environment(request.credentialId) : {}
   const settings = settingsOf(agent, request, keys, yield* versions.activePrompt(agent.name))
   const id = yield* random.uuidV4()
   return yield* sandboxes.create(

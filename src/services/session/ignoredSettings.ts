@@ -7,9 +7,12 @@ import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
 /** What a sandbox that was made before its session does not know (docs/ash.md 5.3). */
 const sandboxSettings = ["systemPrompt", "extraEnv", "credentialId", "mcpServers", "permissionMode"] as const
 
-/** The settings of a session that its sandbox ignores: one made for it has its id, one that was made before has not. */
+/**
+ * The settings of a session that its sandbox ignores: one made for it has its id, one that was made before has not. What is
+ * empty asks for nothing.
+ */
 export const ignoredSettings = (request: CreateSessionRequest, { id, sandboxId }: Session): ReadonlyArray<string> =>
-  sandboxId === id ? [] : sandboxSettings.filter((setting) => request[setting] !== undefined)
+  sandboxId === id ? [] : sandboxSettings.filter((setting) => Object.keys(request[setting] ?? "").length > 0)
 
 const describeIgnored = (id: string, settings: ReadonlyArray<string>) =>
   `the session ${id} got a sandbox that was made before it, which ignores ${settings.join(", ")}, and may have the ` +

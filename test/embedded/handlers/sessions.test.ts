@@ -71,6 +71,7 @@ describe("a session", () => {
         (yield* create({ agent: "demo", credentialId: "c" })).body,
         badRequest("Invalid or inaccessible credential")
       )
+      assert.strictEqual((yield* create({ agent: "demo", credentialId: "" })).status, 201)
       const fileSystem = yield* FileSystem.FileSystem
       yield* fileSystem.remove(textAt(body, "agent", "path"), { recursive: true })
       assert.strictEqual((yield* create({ agent: "demo" })).status, 422)
