@@ -60,8 +60,13 @@ export const make = (options: Partial<AshOptions> = {}) => {
       case "DELETE " + sessionId:
         state.status = "ended"
         return Server.json(describeSession())()
-      case "POST exec":
-        return unusable() ?? Server.json({ exitCode: 0, stdout: "ok\n", stderr: "" })()
+      case "POST exec": {
+        const refusal = unusable()
+        if (refusal !== undefined) return refusal
+        return state.lives
+          ? Server.json({ exitCode: 0, stdout: "ok\n", stderr: "" })()
+          : Server.json({ error: "Exec failed: Not connected", statusCode: 500 }, 500)()
+      }
       case "POST messages": {
         const refusal = unusable()
         if (refusal !== undefined) return refusal

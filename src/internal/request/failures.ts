@@ -136,7 +136,7 @@ const fieldOf = (message: string) => {
  * short as the numbers.
  */
 const fixed =
-  /^(?:\{"error":")?(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|Not (?:Found|connected)|Rate limit exceeded, retry in \d{1,3} (?:seconds|minutes?)|Runner not available|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)(?:","statusCode":\d{3}\})?$/
+  /^(?:\{"error":")?(?:(?:Agent|Attachment|Credential|File|Sandbox|Session|Version|Workspace) not found|Bad Request|Internal Server Error|(?:Invalid|Missing) (?:API key|Authorization header(?: format)?)|(?:Exec failed: )?Not connected|Not Found|Rate limit exceeded, retry in \d{1,3} (?:seconds|minutes?)|Runner not available|Session is (?:active|ended|error|paused|starting|stopped)|Too Many Requests|Unauthorized)(?:","statusCode":\d{3}\})?$/
 
 /** Takes secrets out of what is no such message. */
 export const exceptFixed = (redact: Redact): Redact => (text) => fixed.test(text) ? text : redact(text)

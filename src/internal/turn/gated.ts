@@ -35,7 +35,7 @@ export const cancelled = (operation: string, sessionId: string, how: string, was
   })
 
 /** The error of a server when the sandbox of an active session is gone, or its runner, before anything of a turn has run. */
-const sandboxGone = /^(?:Not connected|Runner not available|Sandbox not found)$/
+const sandboxGone = /^(?:(?:Exec failed: )?Not connected|Runner not available|Sandbox not found)$/
 
 const wayOutOf = new Map(Object.entries({
   paused: "resume it, or recover it (recover, or the option recovery), or use another one",

@@ -87,6 +87,8 @@ describe("between turns, a session", () => {
           const prompt = `Why this: ${[...answers, ...states].join(", ")}?`
           server.happen(accident)
           assert.strictEqual((yield* handle.ask(prompt)).text, `You said: ${prompt}`)
+          server.happen(accident)
+          assert.strictEqual((yield* handle.exec(prompt)).stdout, "ok\n")
         })
       )
   )
