@@ -1,5 +1,4 @@
 /** The handlers of the group `agentVersions` (docs/ash.md 3.3). */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
@@ -7,7 +6,7 @@ import * as HttpRouter from "effect/http/HttpRouter"
 import * as Option from "effect/Option"
 import type { CreateAgentVersionRequest, UpdateAgentVersionRequest } from "../../schema/AgentVersion.ts"
 import { AgentVersions, type VersionRow } from "../store/AgentVersions.ts"
-import { Store } from "../store/Store.ts"
+import { agentOf } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { present } from "../wire/Json.ts"
@@ -17,29 +16,26 @@ export const AgentVersionHandlers = HttpApiBuilder.group(ServerApi, "agentVersio
   handlers
     .handle("list", ({ params }) => list(params.name))
     .handle("create", ({ params, payload }) => create(params.name, payload))
-    .handle("get", ({ params }) => get(params.name))
+    .handle("get", ({ params }) => Effect.bindTo(versionOf(params.name), "version"))
     .handle("update", ({ params, payload }) => update(params.name, payload))
     .handle("delete", ({ params }) => remove(params.name))
     .handle("activate", ({ params }) => activate(params.name)))
 
 const list = Effect.fnUntraced(function*(agentName: string) {
-  const store = yield* Store
   const versions = yield* AgentVersions
-  yield* store.agent(agentName)
+  yield* agentOf(agentName)
   return { versions: yield* versions.list(agentName) }
 })
 
 const create = Effect.fnUntraced(function*(agentName: string, { cloneFrom, ...fields }: CreateAgentVersionRequest) {
-  const store = yield* Store
   const versions = yield* AgentVersions
-  const random = yield* SecureRandom.SecureRandom
-  yield* store.agent(agentName)
+  yield* agentOf(agentName)
   const source = yield* sourceOf(agentName, cloneFrom)
   const [highest] = yield* versions.list(agentName)
   const versionNumber = (highest?.versionNumber ?? 0) + 1
   const now = yield* DateTime.now
   const version: VersionRow = {
-    id: yield* random.uuidV4(),
+    id: yield* Tables.newId,
     tenantId: yield* Tables.Tenant,
     agentName,
     versionNumber,
@@ -62,10 +58,6 @@ const sourceOf = Effect.fnUntraced(function*(agentName: string, cloneFrom: numbe
   const versions = yield* AgentVersions
   const source = yield* versions.find(agentName, referenceOf(cloneFrom))
   return Option.isSome(source) ? source.value : yield* Errors.badRequest(`Source version ${cloneFrom} not found`)
-})
-
-const get = Effect.fnUntraced(function*(agentName: string) {
-  return { version: yield* versionOf(agentName) }
 })
 
 const update = Effect.fnUntraced(function*(agentName: string, fields: UpdateAgentVersionRequest) {
@@ -91,9 +83,8 @@ const activate = Effect.fnUntraced(function*(agentName: string) {
 
 /** The version of a path, as it is spelt there: the parameter is a number wherever it could be one. */
 const versionOf = Effect.fnUntraced(function*(agentName: string) {
-  const store = yield* Store
   const versions = yield* AgentVersions
-  yield* store.agent(agentName)
+  yield* agentOf(agentName)
   const { versionNumber = "" } = yield* HttpRouter.params
   return yield* Tables.orNotFound("Version not found")(versions.find(agentName, referenceOf(versionNumber)))
 })

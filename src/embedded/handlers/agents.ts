@@ -1,5 +1,4 @@
 /** The handlers of the group `agents` (docs/ash.md 3.2). */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
@@ -14,7 +13,7 @@ import * as AgentFolders from "../sandbox/AgentFolders.ts"
 import * as RequestedFiles from "../sandbox/RequestedFiles.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { bare } from "../sandbox/SessionStarts.ts"
-import { type AgentRow, Store } from "../store/Store.ts"
+import { agentOf, type AgentRow, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Bodies from "../wire/Bodies.ts"
 import { disposition, extensionOf } from "../wire/MediaTypes.ts"
@@ -23,11 +22,11 @@ import { ServerApi } from "./ServerApi.ts"
 export const AgentHandlers = HttpApiBuilder.group(ServerApi, "agents", (handlers) =>
   handlers
     .handleRaw("create", ({ request }) => create(request))
-    .handle("list", () => list)
-    .handle("get", ({ params }) => get(params.name))
+    .handle("list", () => Store.use((store) => Effect.map(store.agents, (rows) => ({ agents: rows.map(shown) }))))
+    .handle("get", ({ params }) => answer(agentOf(params.name)))
     .handle("update", ({ params, payload }) => update(params.name, payload))
     .handle("delete", ({ params }) => remove(params.name))
-    .handle("getConfig", ({ params }) => getConfig(params.name))
+    .handle("getConfig", ({ params }) => configOf(agentOf(params.name)))
     .handle("updateConfig", ({ params, payload }) => updateConfig(params.name, payload))
     .handle("listFiles", ({ params }) => listFiles(params.name))
     .handle("readFile", ({ params, query }) => readFile(params.name, params.path, query.format))
@@ -45,13 +44,12 @@ const createBody = Bodies.accepted(Schema.Struct({
 const create = Effect.fnUntraced(function*(request: HttpServerRequest) {
   const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const random = yield* SecureRandom.SecureRandom
   const body = yield* createBody(request)
   const path = yield* AgentFolders.deploy(body.name, body)
   const previous = Option.getOrUndefined(yield* store.findAgent(body.name))
   const now = yield* DateTime.now
   const row: AgentRow = {
-    id: previous?.id ?? (yield* random.uuidV4()),
+    id: previous?.id ?? (yield* Tables.newId),
     tenantId: yield* Tables.Tenant,
     name: body.name,
     version: (previous?.version ?? 0) + 1,
@@ -67,23 +65,15 @@ const create = Effect.fnUntraced(function*(request: HttpServerRequest) {
   return { agent: shown({ ...row, createdAt: now, env: body.env ?? {} }) }
 })
 
-const list = Effect.gen(function*() {
-  const store = yield* Store
-  return { agents: (yield* store.agents).map(shown) }
-})
+const answer = <E, R>(row: Effect.Effect<AgentRow, E, R>) => Effect.map(row, (row) => ({ agent: shown(row) }))
 
-const get = Effect.fnUntraced(function*(name: string) {
-  const store = yield* Store
-  return { agent: shown(yield* store.agent(name)) }
-})
+const configOf = <E, R>(row: Effect.Effect<AgentRow, E, R>) => Effect.map(row, ({ config }) => ({ config }))
 
-const update = Effect.fnUntraced(function*(name: string, { config, env }: UpdateAgentRequest) {
-  const row = yield* change(name, (row) => ({
+const update = (name: string, { config, env }: UpdateAgentRequest) =>
+  answer(change(name, (row) => ({
     ...(env === undefined ? {} : { env }),
     ...(config === undefined ? {} : { config: { ...row.config, ...withoutUndefined(config) } })
-  }))
-  return { agent: shown(row) }
-})
+  })))
 
 const remove = Effect.fnUntraced(function*(name: string) {
   const store = yield* Store
@@ -92,18 +82,8 @@ const remove = Effect.fnUntraced(function*(name: string) {
   return { ok: true }
 })
 
-const getConfig = Effect.fnUntraced(function*(name: string) {
-  const store = yield* Store
-  const { config } = yield* store.agent(name)
-  return { config }
-})
-
-const updateConfig = Effect.fnUntraced(
-  function*(name: string, fields: Readonly<Record<string, JsonInput | undefined>>) {
-    const { config } = yield* change(name, (row) => ({ config: { ...row.config, ...withoutUndefined(fields) } }))
-    return { config }
-  }
-)
+const updateConfig = (name: string, fields: Readonly<Record<string, JsonInput | undefined>>) =>
+  configOf(change(name, (row) => ({ config: { ...row.config, ...withoutUndefined(fields) } })))
 
 const change = Effect.fnUntraced(function*(
   name: string,
@@ -126,16 +106,14 @@ const shown = (row: AgentRow): Agent => {
 }
 
 const listFiles = Effect.fnUntraced(function*(name: string) {
-  const store = yield* Store
-  const { path } = yield* store.agent(name)
+  const { path } = yield* agentOf(name)
   return { files: yield* AgentFolders.list(path) }
 })
 
 const contentTypes = new Map([["md", "text/markdown"], ["json", "application/json"]])
 
 const readFile = Effect.fnUntraced(function*(name: string, path: string, format: "json" | "raw" | undefined) {
-  const store = yield* Store
-  const agent = yield* store.agent(name)
+  const agent = yield* agentOf(name)
   if (format === "raw") {
     return HttpServerResponse.uint8Array(yield* RequestedFiles.read(agent.path, path, Infinity), {
       contentType: contentTypes.get(extensionOf(path)) ?? "application/octet-stream",
@@ -148,15 +126,13 @@ const readFile = Effect.fnUntraced(function*(name: string, path: string, format:
 const writeBody = Bodies.accepted(Schema.Struct({ files: RequestedFiles.IncomingFiles }))
 
 const writeFiles = Effect.fnUntraced(function*(name: string, request: HttpServerRequest) {
-  const store = yield* Store
-  const { path } = yield* store.agent(name)
+  const { path } = yield* agentOf(name)
   const { files } = yield* writeBody(request)
   return { written: yield* AgentFolders.write(path, files) }
 })
 
 const deleteFile = Effect.fnUntraced(function*(name: string, path: string) {
-  const store = yield* Store
-  const agent = yield* store.agent(name)
+  const agent = yield* agentOf(name)
   yield* AgentFolders.remove(agent.path, path)
   return { deleted: true }
 })

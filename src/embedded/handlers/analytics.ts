@@ -1,32 +1,29 @@
 /** The handler of the group `analytics` (docs/ash.md 3.12). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import type { UsageFilter } from "../../schema/Usage.ts"
 import { Store } from "../store/Store.ts"
 import { Usage } from "../store/Usage.ts"
 import { Evals } from "../work/Evals.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const AnalyticsHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "analytics",
-  (handlers) => handlers.handle("get", ({ query }) => get(query))
-)
-
-const get = Effect.fnUntraced(function*(filter: Pick<UsageFilter, "after" | "before">) {
-  const store = yield* Store
-  const usage = yield* Usage
-  const evals = yield* Evals
-  const agents = yield* store.agents
-  const sessions = yield* store.sessions
-  const runs = yield* evals.runs.all
-  return {
-    agents: { total: agents.length },
-    sessions: { total: sessions.length, byStatus: countBy(sessions.map(({ session }) => session.status)) },
-    usage: yield* usage.stats(filter),
-    evals: { totalRuns: runs.length, byStatus: countBy(runs.map(({ status }) => status)) }
-  }
-})
+export const AnalyticsHandlers = HttpApiBuilder.group(ServerApi, "analytics", (handlers) =>
+  handlers.handle(
+    "get",
+    Effect.fnUntraced(function*({ query }) {
+      const store = yield* Store
+      const usage = yield* Usage
+      const evals = yield* Evals
+      const agents = yield* store.agents
+      const sessions = yield* store.sessions
+      const runs = yield* evals.runs.all
+      return {
+        agents: { total: agents.length },
+        sessions: { total: sessions.length, byStatus: countBy(sessions.map(({ session }) => session.status)) },
+        usage: yield* usage.stats(query),
+        evals: { totalRuns: runs.length, byStatus: countBy(runs.map(({ status }) => status)) }
+      }
+    })
+  ))
 
 const countBy = (statuses: ReadonlyArray<string>): Record<string, number> => {
   const counts = new Map<string, number>()

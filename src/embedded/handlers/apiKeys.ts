@@ -7,19 +7,9 @@ import { ServerApi } from "./ServerApi.ts"
 
 export const ApiKeyHandlers = HttpApiBuilder.group(ServerApi, "apiKeys", (handlers) =>
   handlers
-    .handle("list", () => list)
-    .handle("create", ({ payload }) => create(payload.label))
+    .handle("list", () => Effect.bindTo(ApiKeys.use(({ list }) => list), "keys"))
+    .handle("create", ({ payload: { label = "" } }) => ApiKeys.use(({ create }) => create(label)))
     .handle("delete", ({ params }) => remove(params.id)))
-
-const list = Effect.gen(function*() {
-  const keys = yield* ApiKeys
-  return { keys: yield* keys.list }
-})
-
-const create = Effect.fnUntraced(function*(label = "") {
-  const keys = yield* ApiKeys
-  return yield* keys.create(label)
-})
 
 const remove = Effect.fnUntraced(function*(id: string) {
   const keys = yield* ApiKeys

@@ -6,7 +6,7 @@ import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
 import { Attachments } from "../sandbox/Attachments.ts"
-import { Store } from "../store/Store.ts"
+import { sessionOf } from "../store/Store.ts"
 import * as Bodies from "../wire/Bodies.ts"
 import * as Errors from "../wire/Errors.ts"
 import { disposition } from "../wire/MediaTypes.ts"
@@ -27,9 +27,8 @@ const uploadBody = Bodies.accepted(Schema.Struct({
 }))
 
 const upload = Effect.fnUntraced(function*(sessionId: string, request: HttpServerRequest) {
-  const store = yield* Store
   const attachments = yield* Attachments
-  const { session } = yield* store.session(sessionId)
+  const { session } = yield* sessionOf(sessionId)
   const { content, filename, messageId = "unlinked", mimeType = "application/octet-stream" } = yield* uploadBody(
     request
   )
@@ -39,9 +38,8 @@ const upload = Effect.fnUntraced(function*(sessionId: string, request: HttpServe
 })
 
 const list = Effect.fnUntraced(function*(sessionId: string) {
-  const store = yield* Store
   const attachments = yield* Attachments
-  yield* store.session(sessionId)
+  yield* sessionOf(sessionId)
   return { attachments: yield* attachments.listOf(sessionId) }
 })
 

@@ -1,5 +1,4 @@
 /** The handlers of the group `evals` (docs/ash.md 3.4). */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
@@ -13,7 +12,7 @@ import type {
 } from "../../schema/Eval.ts"
 import { withoutUndefined } from "../../schema/Wire.ts"
 import { AgentVersions } from "../store/AgentVersions.ts"
-import { Store } from "../store/Store.ts"
+import { agentOf } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { type CaseRow, Evals, type ResultRow, type RunRow } from "../work/Evals.ts"
@@ -25,13 +24,13 @@ export const EvalHandlers = HttpApiBuilder.group(ServerApi, "evals", (handlers) 
     .handle("exportCases", ({ params }) => listCases(params.name, {}))
     .handle("listCases", ({ params, query }) => listCases(params.name, query))
     .handle("createCase", ({ params, payload }) => createCase(params.name, payload))
-    .handle("getCase", ({ params }) => getCase(params))
+    .handle("getCase", ({ params }) => Effect.bindTo(caseOf(params), "case"))
     .handle("updateCase", ({ params, payload }) => updateCase(params, payload))
     .handle("deleteCase", ({ params }) => deleteCase(params))
     .handle("compareRuns", ({ params, query }) => compareRuns(params.name, query))
     .handle("startRun", ({ params, payload }) => startRun(params.name, payload))
     .handle("listRuns", ({ params }) => listRuns(params.name))
-    .handle("getRun", ({ params }) => getRun(params))
+    .handle("getRun", ({ params }) => Effect.bindTo(runOf(params), "run"))
     .handle("listResults", ({ params }) => listResults(params))
     .handle("scoreRun", ({ params, payload }) => scoreRun(params, payload))
     .handle("scoreResult", ({ params, payload }) => scoreResult(params, payload)))
@@ -43,8 +42,7 @@ interface ItemPath {
 }
 
 const importCases = Effect.fnUntraced(function*(agentName: string, cases: ReadonlyArray<CreateEvalCaseRequest>) {
-  const store = yield* Store
-  yield* store.agent(agentName)
+  yield* agentOf(agentName)
   yield* Effect.forEach(cases, (fields) => addCase(agentName, fields))
   return { imported: cases.length }
 })
@@ -64,17 +62,15 @@ const listCases = Effect.fnUntraced(function*(agentName: string, { category, isA
 })
 
 const createCase = Effect.fnUntraced(function*(agentName: string, fields: CreateEvalCaseRequest) {
-  const store = yield* Store
-  yield* store.agent(agentName)
+  yield* agentOf(agentName)
   return { case: yield* addCase(agentName, fields) }
 })
 
 const addCase = Effect.fnUntraced(function*(agentName: string, fields: CreateEvalCaseRequest) {
   const { cases } = yield* Evals
-  const random = yield* SecureRandom.SecureRandom
   const now = yield* DateTime.now
   const row: CaseRow = {
-    id: yield* random.uuidV4(),
+    id: yield* Tables.newId,
     tenantId: yield* Tables.Tenant,
     agentName,
     question: fields.question,
@@ -90,10 +86,6 @@ const addCase = Effect.fnUntraced(function*(agentName: string, fields: CreateEva
   }
   yield* cases.put(row)
   return row
-})
-
-const getCase = Effect.fnUntraced(function*(path: ItemPath) {
-  return { case: yield* caseOf(path) }
 })
 
 const updateCase = Effect.fnUntraced(function*(path: ItemPath, fields: UpdateEvalCaseRequest) {
@@ -133,14 +125,13 @@ const compareRuns = Effect.fnUntraced(function*(name: string, ids: { readonly ru
 const startRun = Effect.fnUntraced(function*(agentName: string, request: StartEvalRunRequest) {
   const versions = yield* AgentVersions
   const { cases, runs } = yield* Evals
-  const random = yield* SecureRandom.SecureRandom
   const { versionNumber } = request
   const asked = (yield* rowsOf(cases, agentName)).filter(isAsked(request))
   if (versionNumber !== undefined && Option.isNone(yield* versions.find(agentName, versionNumber))) {
     return yield* Errors.notFound(`Agent version ${versionNumber} not found`)
   }
   const run: RunRow = {
-    id: yield* random.uuidV4(),
+    id: yield* Tables.newId,
     tenantId: yield* Tables.Tenant,
     agentName,
     versionNumber: versionNumber ?? null,
@@ -166,9 +157,8 @@ const isAsked = ({ categories = [], tags = [] }: StartEvalRunRequest) => (row: C
 /** Adds the result of a case that is still to be asked. */
 const addResult = Effect.fnUntraced(function*({ createdAt, id: evalRunId, tenantId }: RunRow, evalCaseId: string) {
   const { results } = yield* Evals
-  const random = yield* SecureRandom.SecureRandom
   yield* results.put({
-    id: yield* random.uuidV4(),
+    id: yield* Tables.newId,
     tenantId,
     evalRunId,
     evalCaseId,
@@ -191,10 +181,6 @@ const listRuns = Effect.fnUntraced(function*(agentName: string) {
   return { runs: (yield* rowsOf(runs, agentName)).toReversed() }
 })
 
-const getRun = Effect.fnUntraced(function*(path: ItemPath) {
-  return { run: yield* runOf(path) }
-})
-
 const listResults = Effect.fnUntraced(function*(path: ItemPath) {
   const { resultsOf } = yield* Evals
   const { id } = yield* runOf(path)
@@ -212,9 +198,8 @@ const scoreRun = Effect.fnUntraced(function*(path: ItemPath, { resultId, ...fiel
 })
 
 const scoreResult = Effect.fnUntraced(function*({ id, name }: ItemPath, fields: ScoreEvalResultRequest) {
-  const store = yield* Store
   const { results } = yield* Evals
-  yield* store.agent(name)
+  yield* agentOf(name)
   const row = yield* Tables.orNotFound("Eval result not found")(results.find(id))
   yield* checkScore(fields)
   return { result: yield* score(row, fields) }
@@ -241,8 +226,7 @@ interface AgentRow {
 
 /** The rows of an agent that is there, oldest first. */
 const rowsOf = Effect.fnUntraced(function*<Row extends AgentRow>(table: Tables.Table<Row>, name: string) {
-  const store = yield* Store
-  yield* store.agent(name)
+  yield* agentOf(name)
   return (yield* table.all).filter(({ agentName }) => agentName === name)
 })
 
@@ -251,12 +235,11 @@ const itemOf = Effect.fnUntraced(function*<Row extends AgentRow>(
   { id, name }: ItemPath,
   missing: string
 ) {
-  const store = yield* Store
-  yield* store.agent(name)
+  yield* agentOf(name)
   return yield* Tables.orNotFound(missing)(
     Effect.map(table.find(id), Option.filter((row) => row.agentName === name))
   )
 })
 
-const caseOf = (path: ItemPath) => Effect.flatMap(Evals, ({ cases }) => itemOf(cases, path, "Eval case not found"))
-const runOf = (path: ItemPath) => Effect.flatMap(Evals, ({ runs }) => itemOf(runs, path, "Eval run not found"))
+const caseOf = (path: ItemPath) => Evals.use(({ cases }) => itemOf(cases, path, "Eval case not found"))
+const runOf = (path: ItemPath) => Evals.use(({ runs }) => itemOf(runs, path, "Eval run not found"))

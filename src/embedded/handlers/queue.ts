@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Struct from "effect/Struct"
-import type { CreateQueueItemRequest, QueueItem, QueueItemStatus } from "../../schema/QueueItem.ts"
+import type { QueueItem, QueueItemStatus } from "../../schema/QueueItem.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { Queue, type QueueRow } from "../work/Queue.ts"
@@ -10,16 +10,15 @@ import { ServerApi } from "./ServerApi.ts"
 
 export const QueueHandlers = HttpApiBuilder.group(ServerApi, "queue", (handlers) =>
   handlers
-    .handle("create", ({ payload }) => create(payload))
+    .handle("create", ({ payload }) => answer(Queue.use(({ add }) => add(payload))))
     .handle("list", ({ query }) => list(query))
     .handle("stats", () => stats)
-    .handle("get", ({ params }) => get(params.id))
-    .handle("cancel", ({ params }) => cancel(params.id)))
+    .handle("get", ({ params }) => answer(itemOf(params.id)))
+    .handle("cancel", ({ params }) => answer(cancel(params.id))))
 
-const create = Effect.fnUntraced(function*(request: CreateQueueItemRequest) {
-  const queue = yield* Queue
-  return { item: shown(yield* queue.add(request)) }
-})
+const shown = (row: QueueRow): QueueItem => Struct.omit(row, ["retryAfter"])
+
+const answer = <E, R>(row: Effect.Effect<QueueRow, E, R>) => Effect.map(row, (row) => ({ item: shown(row) }))
 
 const defaultLimit = 50
 
@@ -47,22 +46,13 @@ const stats = Effect.gen(function*() {
   }
 })
 
-const get = Effect.fnUntraced(function*(id: string) {
-  return { item: shown(yield* itemOf(id)) }
-})
-
 const cancel = Effect.fnUntraced(function*(id: string) {
   const { table } = yield* Queue
   const row = yield* itemOf(id)
   if (row.status !== "pending") return yield* Errors.badRequest(`Cannot cancel item with status "${row.status}"`)
   const cancelled: QueueRow = { ...row, status: "cancelled" }
   yield* table.put(cancelled)
-  return { item: shown(cancelled) }
+  return cancelled
 })
 
-const itemOf = Effect.fnUntraced(function*(id: string) {
-  const { table } = yield* Queue
-  return yield* Tables.orNotFound("Queue item not found")(table.find(id))
-})
-
-const shown = (row: QueueRow): QueueItem => Struct.omit(row, ["retryAfter"])
+const itemOf = (id: string) => Queue.use(({ table }) => Tables.orNotFound("Queue item not found")(table.find(id)))

@@ -1,26 +1,26 @@
 /** The handlers of the group `sessions` (docs/ash.md 3.5 and 5). */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import type { CreateSessionRequest, SessionStatus, UpdateSessionConfigRequest } from "../../schema/Session.ts"
+import type { SessionStatus, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import * as SessionStarts from "../sandbox/SessionStarts.ts"
 import type { PageOptions } from "../store/History.ts"
 import { Resumptions } from "../store/Resumptions.ts"
-import { type SessionRow, Store } from "../store/Store.ts"
+import { sessionOf, type SessionRow, Store } from "../store/Store.ts"
+import * as Tables from "../store/Tables.ts"
 import * as Bodies from "../wire/Bodies.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
 
 export const SessionHandlers = HttpApiBuilder.group(ServerApi, "sessions", (handlers) =>
   handlers
-    .handle("create", ({ payload }) => create(payload))
+    .handle("create", ({ payload }) => Effect.bindTo(SessionStarts.create(payload), "session"))
     .handle("list", ({ query }) => list(query.agent))
-    .handle("get", ({ params }) => get(params.id))
+    .handle("get", ({ params }) => shown(params.id))
     .handle("updateConfig", ({ params, payload }) => updateConfig(params.id, payload))
     .handle("pause", ({ params }) => leave(params.id, "paused", { verb: "pause", from: ["active"] }))
     .handle("resume", ({ params }) => resume(params.id))
@@ -31,10 +31,6 @@ export const SessionHandlers = HttpApiBuilder.group(ServerApi, "sessions", (hand
     .handle("listEvents", ({ params, query }) => listEvents(params.id, query))
     .handle("logs", ({ params, query }) => logs(params.id, query.after)))
 
-const create = Effect.fnUntraced(function*(request: CreateSessionRequest) {
-  return { session: yield* SessionStarts.create(request) }
-})
-
 const list = Effect.fnUntraced(function*(agent: string | undefined) {
   const store = yield* Store
   const rows = yield* store.sessions
@@ -43,24 +39,18 @@ const list = Effect.fnUntraced(function*(agent: string | undefined) {
   }
 })
 
-const get = Effect.fnUntraced(function*(id: string) {
-  const store = yield* Store
-  const { session } = yield* store.session(id)
-  return { session }
-})
+const shown = (id: string) => Effect.map(sessionOf(id), ({ session }) => ({ session }))
 
 const updateConfig = Effect.fnUntraced(function*(id: string, settings: UpdateSessionConfigRequest) {
   const store = yield* Store
   yield* store.session(id)
   yield* store.updateSession(id, { settings })
-  const { session } = yield* store.session(id)
-  return { session }
+  return yield* shown(id)
 })
 
 const resume = Effect.fnUntraced(function*(id: string) {
-  const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const row = yield* store.session(id)
+  const row = yield* sessionOf(id)
   const { sandboxId, status } = row.session
   if (status === "ended") return yield* Errors.failure(410, "Session has ended — create a new session")
   if (status === "active") return { session: row.session }
@@ -85,11 +75,10 @@ const activate = Effect.fnUntraced(function*({ session }: SessionRow, sandbox?: 
 const resumeCold = Effect.fnUntraced(function*(row: SessionRow) {
   const { quirks } = yield* Settings
   const sandboxes = yield* Sandboxes
-  const random = yield* SecureRandom.SecureRandom
   const { session } = row
   const agent = yield* SessionStarts.agentOf(session.agentName)
   const restore = quirks.coldResumeLosesWorkspace ? undefined : session.sandboxId
-  const options = { id: yield* random.uuidV4(), session: session.id, agent, restore, settings: SessionStarts.bare }
+  const options = { id: yield* Tables.newId, session: session.id, agent, restore, settings: SessionStarts.bare }
   return yield* sandboxes.create(
     options,
     ({ id }) => Effect.andThen(sandboxes.destroy(session.sandboxId), activate(row, { sandboxId: id }))
@@ -99,11 +88,10 @@ const resumeCold = Effect.fnUntraced(function*(row: SessionRow) {
 const fork = Effect.fnUntraced(function*(parentSessionId: string) {
   const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const random = yield* SecureRandom.SecureRandom
   const parent = yield* store.session(parentSessionId)
   const agent = yield* SessionStarts.agentOf(parent.session.agentName)
   yield* sandboxes.persist(parent.session.sandboxId)
-  const id = yield* random.uuidV4()
+  const id = yield* Tables.newId
   return yield* sandboxes.create(
     { id, session: id, agent, settings: { ...SessionStarts.bare, env: agent.env } },
     Effect.fnUntraced(function*({ id: sandboxId }) {
@@ -181,9 +169,8 @@ const listEvents = Effect.fnUntraced(function*(
 })
 
 const logs = Effect.fnUntraced(function*(id: string, after = -1) {
-  const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const { session } = yield* store.session(id)
+  const { session } = yield* sessionOf(id)
   const entries = yield* sandboxes.logs(session.sandboxId)
   return { logs: entries.filter(({ index }) => index > after), source: "sandbox" }
 })

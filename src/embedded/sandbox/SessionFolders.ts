@@ -4,7 +4,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { WriteFileResult } from "../../schema/File.ts"
-import { Store } from "../store/Store.ts"
+import { sessionOf } from "../store/Store.ts"
 import * as Errors from "../wire/Errors.ts"
 import * as FileTree from "./FileTree.ts"
 import * as RequestedFiles from "./RequestedFiles.ts"
@@ -27,9 +27,8 @@ const isItself = (directory: string) =>
 
 /** The workspace of a session, and where it is. */
 export const find = Effect.fnUntraced(function*(sessionId: string) {
-  const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const { session: { sandboxId } } = yield* store.session(sessionId)
+  const { session: { sandboxId } } = yield* sessionOf(sessionId)
   const sandbox = yield* sandboxes.find(sandboxId)
   if (Option.isSome(sandbox) && (yield* isItself(sandbox.value.directory))) {
     return { directory: sandbox.value.directory, source: "sandbox" as const }

@@ -1,5 +1,4 @@
 /** How sessions start: by a request, and by the queue (docs/ash.md 3.5 and 3.11). */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
@@ -51,12 +50,11 @@ export const create = Effect.fnUntraced(function*(request: CreateSessionRequest)
   const sandboxes = yield* Sandboxes
   const versions = yield* AgentVersions
   const credentials = yield* Credentials
-  const random = yield* SecureRandom.SecureRandom
   const agent = yield* agentOf(request.agent)
   // An empty id counts as none.
   const keys = request.credentialId ? yield* credentials.environment(request.credentialId) : {}
   const settings = settingsOf(agent, request, keys, yield* versions.activePrompt(agent.name))
-  const id = yield* random.uuidV4()
+  const id = yield* Tables.newId
   return yield* sandboxes.create(
     { id, session: id, agent, settings },
     Effect.fnUntraced(function*(sandbox) {

@@ -105,3 +105,9 @@ export class Store extends Context.Service<
     })
   )
 }
+
+/** An agent, else the error 404. */
+export const agentOf = (name: string) => Store.use((store) => store.agent(name))
+
+/** A session, else the error 404. */
+export const sessionOf = (id: string) => Store.use((store) => store.session(id))

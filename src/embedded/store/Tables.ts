@@ -1,5 +1,6 @@
 /** Tables of rows, each of which belongs to a tenant. A look-up finds only rows of the current tenant. */
 import * as Context from "effect/Context"
+import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
@@ -12,6 +13,9 @@ export const defaultTenant = "default"
 export class Tenant extends Context.Reference<string>("effect-ash/embedded/store/Tables/Tenant", {
   defaultValue: () => defaultTenant
 }) {}
+
+/** An id for a new row. */
+export const newId = SecureRandom.SecureRandom.use((random) => random.uuidV4())
 
 interface Row {
   readonly id: string

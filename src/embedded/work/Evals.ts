@@ -2,7 +2,6 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -13,7 +12,7 @@ import type { EvalCase, EvalResult, EvalRun, EvalRunSummary } from "../../schema
 import { Settings } from "../EmbeddedOptions.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { AgentVersions } from "../store/AgentVersions.ts"
-import { type AgentRow, Store } from "../store/Store.ts"
+import { agentOf, type AgentRow } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Turns from "../turn/Turns.ts"
 
@@ -58,10 +57,9 @@ export class Evals extends Context.Service<Evals, {
 /** Performs a run: asks its cases one by one, and summarizes the results. */
 const perform = Effect.fnUntraced(function*(evals: Evals["Service"], run: RunRow) {
   const { results, resultsOf, runs } = evals
-  const store = yield* Store
   const running = { ...run, status: "running", startedAt: yield* DateTime.now }
   yield* runs.put(running)
-  const agent = yield* Effect.option(store.agent(run.agentName))
+  const agent = yield* Effect.option(agentOf(run.agentName))
   if (Option.isNone(agent)) {
     return yield* runs.put({ ...running, status: "failed", completedAt: yield* DateTime.now })
   }
@@ -113,8 +111,7 @@ const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, resul
 const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: string) {
   const sandboxes = yield* Sandboxes
   const versions = yield* AgentVersions
-  const random = yield* SecureRandom.SecureRandom
-  const id = yield* random.uuidV4()
+  const id = yield* Tables.newId
   const now = yield* DateTime.now
   const settings = {
     env: agent.env,
