@@ -84,7 +84,7 @@ const check = Effect.fnUntraced(
     const counts = [["maxBodySize", maxBodySize, 0], ["maxChats", maxChats, 1], ["maxTurns", maxTurns, 1]] as const
     for (const [field, count, least] of counts) {
       if (count !== undefined && !(count >= least)) {
-        yield* refuseOption(operation, field, `a number of ${least} or more`)
+        return yield* refuseOption(operation, field, `a number of ${least} or more`)
       }
     }
     for (const [field, duration] of Object.entries({ idleTimeToLive, keepAlive })) {

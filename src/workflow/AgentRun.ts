@@ -89,7 +89,7 @@ export interface AgentRunPayload extends Schema.Schema.Type<typeof AgentRunPaylo
 export const AgentRunPayload = Schema.Struct({
   /** Names the run. The same id is the same run: started again, it is not run again. 1 to 200 characters, none of control. */
   id: Schema.String.check(Schema.isPattern(/^[^\p{C}]{1,200}$/u, { expected: "1 to 200 characters, none of control" })),
-  agent: CreateSessionRequest.fields.agent,
+  agent: CreateSessionRequest.fields.agent.check(Schema.isPattern(/^[^\0]*$/, { expected: "a name without NUL" })),
   /** What is done one after the other; a text or blocks are a turn. Absent where a plan decides. */
   steps: omittable(Schema.Array(Schema.Union([MessageContent, Step]))),
   /** The name of the plan, of those that the runners have, that decides on each step by the turn before. */

@@ -12,6 +12,7 @@ import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type * as Stream from "effect/Stream"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import { checkCount, readDuration } from "../internal/request/durations.ts"
 import { fromInput } from "../internal/request/failures.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Messages } from "../services/Messages.ts"
@@ -85,9 +86,10 @@ export class AgentRuns extends Context.Service<AgentRuns, {
   ) => Stream.Stream<RunEvent, RunNotFound | SqlError | AshError, Messages>
   /**
    * Forgets runs that have ended: their rows here, in the ledger and in the engine. Answers how many. A run that is started
-   * with such an id again is a new one. One whose session could not be ended yet is kept until the runners' sweep has.
+   * with such an id again is a new one. One whose session could not be ended yet is kept until the runners' sweep has. Fails
+   * with `InvalidRequest` for what is no duration of 0 or more.
    */
-  readonly purge: (options: PurgeOptions) => Effect.Effect<number, SqlError>
+  readonly purge: (options: PurgeOptions) => Effect.Effect<number, AshError | SqlError>
 }>()("effect-ash/workflow/AgentRuns") {
   static readonly layer: Layer.Layer<
     AgentRuns,
@@ -96,7 +98,7 @@ export class AgentRuns extends Context.Service<AgentRuns, {
   > = Layer.effect(
     AgentRuns,
     Effect.gen(function*() {
-      const store = yield* RunStore
+      const store = ofRuns(yield* RunStore)
       const parts: Parts = {
         store,
         storage: yield* MessageStorage.MessageStorage,
@@ -136,8 +138,19 @@ interface Parts {
   readonly context: Context.Context<WorkflowEngine.WorkflowEngine | Digest.Digest>
 }
 
+const isId = Schema.is(AgentRunPayload.fields.id)
+
+/** The tables, which are not asked about what is no id or token: a database may refuse it. */
+const ofRuns = (store: RunStore["Service"]): RunStore["Service"] => ({
+  ...store,
+  findRun: (id) => isId(id) ? store.findRun(id) : Effect.undefined,
+  cancelRun: (id) => isId(id) ? store.cancelRun(id) : Effect.undefined,
+  turnsOf: (id) => isId(id) ? store.turnsOf(id) : Effect.succeed([]),
+  decide: (token, decision) => isId(token) ? store.decide(token, decision) : Effect.undefined
+})
+
 const findOf = ({ store }: Parts) => (id: string): Effect.Effect<RunRow, RunNotFound | SqlError> =>
-  Effect.filterOrFail(store.findRun(id), Predicate.isNotUndefined, () => new RunNotFound({ id }))
+  Effect.filterOrFail(store.findRun(id), Predicate.isNotUndefined, () => new RunNotFound({ id: String(id) }))
 
 const invalid = (message: string) => new InvalidRun({ message: `${message}; nothing was started` })
 
@@ -156,7 +169,7 @@ const checked = Effect.fnUntraced(function*(run: AgentRunPayload) {
     )
   }
   return { payload, hash }
-})
+}, Effect.catchDefect(() => invalid("the payload cannot be read, as it may have too many levels")))
 
 const startOf = ({ context, store }: Parts) => (run: AgentRunPayload) =>
   Effect.gen(function*() {
@@ -172,18 +185,19 @@ const startOf = ({ context, store }: Parts) => (run: AgentRunPayload) =>
   }).pipe(Effect.provideContext(context))
 
 const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, { every = defaultInterval }: PollOptions = {}) {
+  const interval = yield* readDuration("AgentRuns.result", "every", every)
   const run = yield* findOf(parts)(id)
   while (true) {
     const end = yield* Effect.provideContext(endOf(run), parts.context)
     if (Option.isSome(end)) return yield* end.value
-    yield* Effect.sleep(every)
+    yield* Effect.sleep(interval)
   }
 })
 
 const cancelOf = (parts: Parts) => (id: string) =>
   Effect.gen(function*() {
     const run = yield* parts.store.cancelRun(id)
-    if (run === undefined) return yield* new RunNotFound({ id })
+    if (run === undefined) return yield* new RunNotFound({ id: String(id) })
     if (run.endedAt === null && run.state === "waiting") yield* wake(run, { _tag: "Cancelled" })
     // The process that started it may have died before the engine knew of it; what it was to do does not matter any more.
     if (run.endedAt === null && run.startedAt === null) {
@@ -203,11 +217,14 @@ const decideOf = Effect.fnUntraced(
   }
 )
 
-const purgeOf = ({ context, sharding, storage, store }: Parts) => ({ limit = 1000, olderThan }: PurgeOptions) =>
+const purgeOf = ({ context, sharding, storage, store }: Parts) => (options: PurgeOptions) =>
   Effect.gen(function*() {
+    const operation = "AgentRuns.purge"
+    const { limit = 1000, olderThan } = { ...options }
+    const age = yield* readDuration(operation, "olderThan", olderThan)
+    yield* checkCount(operation, "limit", limit)
     let purged = 0
-    const age = Duration.toMillis(Duration.fromInputUnsafe(olderThan))
-    for (const run of yield* store.endedRuns(age, limit)) {
+    for (const run of yield* store.endedRuns(Duration.toMillis(age), limit)) {
       // What the engine has not ended yet is about to.
       if (Option.isNone(yield* endOf(run))) continue
       yield* forget(storage, sharding, run)

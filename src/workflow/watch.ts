@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
+import { readDuration } from "../internal/request/durations.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { StoredMessage } from "../schema/Message.ts"
 import { Messages } from "../services/Messages.ts"
@@ -30,7 +31,7 @@ const changes = ({ attempts, cancelledAt, endedAt, generation, sessionId, state,
 /** What is new at a look at a run. */
 const lookAt = Effect.fnUntraced(function*(store: RunStore["Service"], id: string, { row, sequences }: Seen) {
   const now = yield* store.findRun(id)
-  if (now === undefined) return yield* new RunNotFound({ id })
+  if (now === undefined) return yield* new RunNotFound({ id: String(id) })
   const messages = yield* Messages
   const next = new Map(sequences)
   const events: Array<RunEvent> = []
@@ -56,7 +57,8 @@ export const watchRun = (
 ): Stream.Stream<RunEvent, RunNotFound | SqlError | AshError, Messages> =>
   Stream.paginate(nothingSeen, (seen) =>
     Effect.gen(function*() {
-      if (seen.row !== undefined) yield* Effect.sleep(every)
+      const interval = yield* readDuration("AgentRuns.watch", "every", every)
+      if (seen.row !== undefined) yield* Effect.sleep(interval)
       const look = yield* lookAt(store, id, seen)
       const isOver = look.seen.row.endedAt !== null
       const next: Option.Option<Seen> = isOver ? Option.none() : Option.some(look.seen)

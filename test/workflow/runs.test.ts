@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import { AgentScript, AshEmbedded } from "../../src/embedded.ts"
 import { Agents } from "../../src/services/Agents.ts"
+import type { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { type AgentRunPayload, approval, ask, sleep, type Step } from "../../src/workflow/AgentRun.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
@@ -47,6 +48,9 @@ const until = Effect.fnUntraced(
     }
   }
 )
+
+/** JSON of so many levels. */
+const levels = (depth: number) => Array.from({ length: depth }).reduce((json: unknown) => [json], 1)
 
 const alive = Effect.flatMap(
   Sessions,
@@ -212,6 +216,8 @@ describe("the id of a run", () => {
     ["an id with a character of control", { id: "a\u0000b" }, "id must be"],
     ["an id that is too long", { id: "x".repeat(201) }, "id must be"],
     ["no agent", { agent: "" }, "agent must be"],
+    ["an agent that no database can name", { agent: "a\u0000b" }, "agent must be"],
+    ["an input of too many levels", { plan: "p", steps: undefined, input: levels(100_000) }, "too many levels"],
     ["a path that leads out", { collect: ["../x"] }, "collect[0]"],
     ["a payload that is too large", { files: [{ path: "a", content: "x".repeat(9_000_000) }] }, "8388608"],
     ["a file without content", { files: [{ path: "a" }] }, "either content or bytes"],
@@ -398,6 +404,26 @@ describe("what is seen of runs", () => {
       assert.deepStrictEqual(yield* runs.turns("one"), [])
       assert.strictEqual((yield* finish({ steps: ["other"] })).text, "done: other")
     }).pipe(Effect.provide(layer())))
+
+  it.live.each(["-1", "{}", "\"a week\""])(
+    "is kept where it is not known how old it may be: %s",
+    (json) =>
+      Effect.gen(function*() {
+        const olderThan: number = JSON.parse(json)
+        const runs = yield* AgentRuns
+        yield* finish()
+        const calls = [
+          runs.purge({ olderThan }),
+          runs.result("one", { every: olderThan }),
+          Stream.runDrain(runs.watch("one", { every: olderThan }))
+        ]
+        for (const call of calls) {
+          const error = yield* Effect.flip<unknown, { readonly _tag: string }, Messages>(call)
+          assert.include(String(error), "must be a duration of 0 or more")
+        }
+        assert.deepInclude(yield* status(), { state: "succeeded" })
+      }).pipe(Effect.provide(layer()))
+  )
 })
 
 describe("a run of the id of one that was purged", () => {

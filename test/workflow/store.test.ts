@@ -1,9 +1,15 @@
 import { PgClient } from "@effect/sql-pg"
 import { assert, describe, it } from "@effect/vitest"
+import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
+import * as TestRunner from "effect/cluster/TestRunner"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as SqlClient from "effect/sql/SqlClient"
+import * as Stream from "effect/Stream"
 import * as Postgres from "../../examples/durable/postgres.ts"
+import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import type { Messages } from "../../src/services/Messages.ts"
+import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
 import * as SqlRunStore from "../../src/workflow/store/SqlRunStore.ts"
@@ -25,6 +31,36 @@ const turn = (runId: string, owner: string) => ({
   sessionId: `session of ${runId}`,
   afterSequence: 3,
   owner
+})
+
+describe.each(stores)("runs over tables in %s", (_, layer) => {
+  const runs = AgentRuns.layer.pipe(
+    Layer.provide(ClusterWorkflowEngine.layer),
+    Layer.provide(TestRunner.layer),
+    Layer.provide(Layer.fresh(layer)),
+    Layer.provideMerge(AshEmbedded.layer())
+  )
+
+  it.layer(runs, { excludeTestServices: true })((it) => {
+    it.effect.each(["\"a\\u0000b\"", "\"\"", "null", "5", "{}"])(
+      "have none of the id or the token %s",
+      (json) =>
+        Effect.gen(function*() {
+          const id: string = JSON.parse(json)
+          const { approve, cancel, reject, result, status, turns, watch } = yield* AgentRuns
+          const calls = [status(id), result(id), cancel(id), Stream.runDrain(watch(id)), approve(id), reject(id, "no")]
+          const errors = yield* Effect.forEach(
+            calls,
+            (call) => Effect.flip<unknown, { readonly _tag: string }, Messages>(call)
+          )
+          assert.deepStrictEqual(errors.map(({ _tag }) => _tag), [
+            ...Array.from({ length: 4 }, () => "RunNotFound"),
+            ...Array.from({ length: 2 }, () => "ApprovalClosed")
+          ])
+          assert.deepStrictEqual(yield* turns(id), [])
+        })
+    )
+  })
 })
 
 describe.each(stores)("the tables of runs in %s", (_, layer) => {
