@@ -115,18 +115,15 @@ const makeCases = (api: Api, { call, remove }: Policy) => {
   const unwrapCase = (response: { readonly case: EvalCase }) => response.case
   const unwrapCases = ({ cases }: { readonly cases: ReadonlyArray<EvalCase> }) => cases
   return {
-    createCase: (name: string, payload: CreateEvalCaseRequest) =>
-      Effect.map(call(api.createCase, { params: { name }, payload }), unwrapCase),
-    listCases: (name: string, query: ListEvalCasesOptions = {}) =>
-      Effect.map(call(api.listCases, { params: { name }, query }), unwrapCases),
-    getCase: (name: string, id: string) => Effect.map(call(api.getCase, { params: { name, id } }), unwrapCase),
-    updateCase: (name: string, id: string, payload: UpdateEvalCaseRequest) =>
-      Effect.map(call(api.updateCase, { params: { name, id }, payload }), unwrapCase),
-    deleteCase: (name: string, id: string) => remove(api.deleteCase, { params: { name, id } }),
-    importCases: (name: string, cases: ReadonlyArray<CreateEvalCaseRequest>) =>
+    createCase: (name, payload) => Effect.map(call(api.createCase, { params: { name }, payload }), unwrapCase),
+    listCases: (name, query = {}) => Effect.map(call(api.listCases, { params: { name }, query }), unwrapCases),
+    getCase: (name, id) => Effect.map(call(api.getCase, { params: { name, id } }), unwrapCase),
+    updateCase: (name, id, payload) => Effect.map(call(api.updateCase, { params: { name, id }, payload }), unwrapCase),
+    deleteCase: (name, id) => remove(api.deleteCase, { params: { name, id } }),
+    importCases: (name, cases) =>
       Effect.map(call(api.importCases, { params: { name }, payload: { cases } }), ({ imported }) => imported),
-    exportCases: (name: string) => Effect.map(call(api.exportCases, { params: { name } }), unwrapCases)
-  }
+    exportCases: (name) => Effect.map(call(api.exportCases, { params: { name } }), unwrapCases)
+  } satisfies Partial<Evals["Service"]>
 }
 
 const makeRuns = (api: Api, { call }: Policy) => {
@@ -154,13 +151,10 @@ const makeRuns = (api: Api, { call }: Policy) => {
 
   return {
     startRun,
-    listRuns: (name: string) => Effect.map(call(api.listRuns, { params: { name } }), ({ runs }) => runs),
+    listRuns: (name) => Effect.map(call(api.listRuns, { params: { name } }), ({ runs }) => runs),
     getRun,
     watchRun: watchRun("Evals.watchRun"),
-    runToCompletion: Effect.fnUntraced(function*(
-      name: string,
-      options?: StartEvalRunRequest & WatchEvalRunOptions
-    ) {
+    runToCompletion: Effect.fnUntraced(function*(name, options) {
       const operation = "Evals.runToCompletion"
       // A run is started only where it can be followed.
       yield* readDuration(operation, "every", options?.every ?? 0)
@@ -170,13 +164,12 @@ const makeRuns = (api: Api, { call }: Policy) => {
       return { run, results: yield* listResults(name, run.id) }
     }, Effect.mapError(within("Evals.runToCompletion"))),
     listResults,
-    compareRuns: (name: string, runA: string, runB: string) =>
+    compareRuns: (name, runA, runB) =>
       Effect.map(call(api.compareRuns, { params: { name }, query: { runA, runB } }), ({ comparison }) => comparison),
-    scoreRun: (name: string, id: string, payload: ScoreEvalRunRequest) =>
-      Effect.map(call(api.scoreRun, { params: { name, id }, payload }), unwrapResults),
-    scoreResult: (name: string, id: string, payload: ScoreEvalResultRequest) =>
+    scoreRun: (name, id, payload) => Effect.map(call(api.scoreRun, { params: { name, id }, payload }), unwrapResults),
+    scoreResult: (name, id, payload) =>
       Effect.map(call(api.scoreResult, { params: { name, id }, payload }), ({ result }) => result)
-  }
+  } satisfies Partial<Evals["Service"]>
 }
 
 const isFinished = ({ status }: EvalRun) => status === "completed" || status === "failed"

@@ -174,12 +174,11 @@ const inside = (method: string) => <A>(call: Effect.Effect<A, AshError>) =>
   Effect.mapError(call, within(`SessionHandle.${method}`))
 
 const timelineOf = (id: string, sessions: HandleServices["sessions"]) => ({
-  listEvents: (options?: ListEventsOptions) => named("listEvents")(sessions.listEvents(id, options)),
-  events: (options?: SessionEventsOptions) =>
-    Stream.mapError(sessions.events(id, options), renamed("SessionHandle.events")),
-  tail: (options?: TailOptions) => Stream.mapError(sessions.tail(id, options), renamed("SessionHandle.tail")),
-  logs: (options?: { readonly after?: number | undefined }) => named("logs")(sessions.logs(id, options))
-})
+  listEvents: (options) => named("listEvents")(sessions.listEvents(id, options)),
+  events: (options) => Stream.mapError(sessions.events(id, options), renamed("SessionHandle.events")),
+  tail: (options) => Stream.mapError(sessions.tail(id, options), renamed("SessionHandle.tail")),
+  logs: (options) => named("logs")(sessions.logs(id, options))
+} satisfies Partial<SessionHandle>)
 
 /** Makes the handle of a session. */
 export const make = (

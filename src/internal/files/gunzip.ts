@@ -6,7 +6,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as ByteReader from "./byteReader.ts"
+import { make } from "./byteReader.ts"
 
 /** What the reader asks for. Without further bytes the input is cut off (`more`), or may end here (`moreOrEnd`). */
 type Ask = "more" | "moreOrEnd"
@@ -340,7 +340,7 @@ function* members(): Steps<End> {
 export const gunzip =
   <E2>(broken: (why: string) => E2) =>
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E | E2, R> =>
-    Stream.unwrap(Effect.map(ByteReader.make(bytes), ({ some }) => {
+    Stream.unwrap(Effect.map(make(bytes, broken), ({ fail, some }) => {
       const steps = members()
       let input: Uint8Array = new Uint8Array()
       const next = Effect.gen(function*() {
@@ -350,9 +350,9 @@ export const gunzip =
           if (value === "more" || value === "moreOrEnd") {
             input = yield* some(Infinity)
             if (input.length > 0) continue
-            return yield* value === "moreOrEnd" ? Cause.done() : Effect.fail(broken("it is cut off"))
+            return yield* value === "moreOrEnd" ? Cause.done() : fail("it is cut off")
           }
-          if ("broken" in value) return yield* Effect.fail(broken(value.broken))
+          if ("broken" in value) return yield* fail(value.broken)
           if (value.trailing) yield* Effect.logWarning("what follows the gzipped data is left out")
           return yield* Cause.done()
         }

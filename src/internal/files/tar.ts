@@ -5,7 +5,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import * as ByteReader from "./byteReader.ts"
+import { type ByteReader, make } from "./byteReader.ts"
 
 /** An entry of an archive. Its content is read before the next entry, or skipped. */
 export interface Entry<E> {
@@ -93,37 +93,8 @@ const paxOf = (bytes: Uint8Array): ReadonlyMap<string, string> | undefined => {
   return records
 }
 
-/** An archive, read by its bytes. It fails where it is cut off. */
-interface Input<E> extends ByteReader.ByteReader<E> {
-  readonly fail: (why: string) => Effect.Effect<never, E>
-  /** As `exactly`, but fewer bytes are a failure. */
-  readonly all: (count: number) => Effect.Effect<Uint8Array, E>
-  readonly skip: (count: number) => Effect.Effect<void, E>
-}
-
-const inputOf = <E, E2>(
-  { exactly, some }: ByteReader.ByteReader<E>,
-  broken: (why: string) => E2
-): Input<E | E2> => {
-  const fail = (why: string) => Effect.fail(broken(why))
-  const cutOff = fail("it is cut off")
-  return {
-    exactly,
-    some,
-    fail,
-    all: (count) => Effect.filterOrElse(exactly(count), ({ length }) => length === count, () => cutOff),
-    skip: Effect.fnUntraced(function*(count: number) {
-      for (let left = count; left > 0;) {
-        const { length } = yield* some(left)
-        if (length === 0) return yield* cutOff
-        left -= length
-      }
-    })
-  }
-}
-
 /** Reads to the end, so that what was read is checked. */
-const drain = Effect.fnUntraced(function*<E>({ some }: Input<E>) {
+const drain = Effect.fnUntraced(function*<E>({ some }: ByteReader<E>) {
   for (let isReported = false;;) {
     const bytes = yield* some(Infinity)
     if (bytes.length === 0) return yield* Cause.done()
@@ -134,9 +105,9 @@ const drain = Effect.fnUntraced(function*<E>({ some }: Input<E>) {
 })
 
 /** Reads a header of attributes, which the entry after it has. */
-const readAttributes = Effect.fnUntraced(function*<E>(input: Input<E>, type: string, size: number) {
+const readAttributes = Effect.fnUntraced(function*<E>(input: ByteReader<E>, type: string, size: number) {
   if (size > maxAttributes) return yield* input.fail("the attributes of an entry are too large")
-  const bytes = yield* input.all(size)
+  const bytes = yield* input.exactly(size)
   yield* input.skip(padding(size))
   switch (type) {
     case "x":
@@ -165,10 +136,10 @@ const headerOf = (block: Uint8Array, type: string, size: number, attributes: Rea
 }
 
 /** Reads up to the content of the next entry. */
-const readHeader = Effect.fnUntraced(function*<E>(input: Input<E>) {
+const readHeader = Effect.fnUntraced(function*<E>(input: ByteReader<E>) {
   const attributes = new Map<string, string>()
   for (;;) {
-    const block = yield* input.exactly(blockSize)
+    const block = yield* input.upTo(blockSize)
     if (block.length === 0 && attributes.size === 0) return yield* Cause.done()
     if (block.length < blockSize) return yield* input.fail("it is cut off")
     if (isZero(block)) return yield* drain(input)
@@ -184,7 +155,7 @@ const readHeader = Effect.fnUntraced(function*<E>(input: Input<E>) {
     }
     if (type === "S") {
       // The map of a file with many holes goes on in blocks of its own.
-      for (let goesOn = block[482]; goesOn === 1;) goesOn = (yield* input.all(blockSize))[504]
+      for (let goesOn = block[482]; goesOn === 1;) goesOn = (yield* input.exactly(blockSize))[504]
     }
     return headerOf(block, type, size, attributes)
   }
@@ -195,8 +166,7 @@ export const decode = <E, R, E2>(
   archive: Stream.Stream<Uint8Array, E, R>,
   broken: (why: string) => E2
 ): Stream.Stream<Entry<E | E2>, E | E2, R> =>
-  Stream.unwrap(Effect.map(ByteReader.make(archive), (reader) => {
-    const input = inputOf(reader, broken)
+  Stream.unwrap(Effect.map(make(archive, broken), (input) => {
     /** What is left of the content of the last entry, and of what fills its last block. */
     let content = 0
     let filling = 0

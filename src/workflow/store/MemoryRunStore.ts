@@ -49,25 +49,24 @@ const findRuns = (tables: Tables) => {
   const { runs } = tables
   const newestFirst = () => [...runs.values()].toReversed().toSorted((one, other) => other.createdAt - one.createdAt)
   return {
-    findRun: (id: string) => Effect.sync(() => runs.get(id)),
-    findWaiting: (token: string) => Effect.sync(() => waitingIn(tables, token)),
-    listRuns: ({ agent, before, limit, state }: Parameters<Service["listRuns"]>[0]) =>
+    findRun: (id) => Effect.sync(() => runs.get(id)),
+    findWaiting: (token) => Effect.sync(() => waitingIn(tables, token)),
+    listRuns: ({ agent, before, limit, state }) =>
       Effect.sync(() => {
         const all = newestFirst()
         return all.slice(before === undefined ? 0 : all.findIndex(({ id }) => id === before) + 1).filter((run) =>
           (agent === undefined || run.agent === agent) && (state === undefined || run.state === state)
         ).slice(0, limit)
       }),
-    cancelled: (ids: ReadonlyArray<string>) =>
-      Effect.sync(() => ids.filter((id) => (runs.get(id)?.cancelledAt ?? null) !== null)),
-    endedRuns: (age: number, limit: number) =>
+    cancelled: (ids) => Effect.sync(() => ids.filter((id) => (runs.get(id)?.cancelledAt ?? null) !== null)),
+    endedRuns: (age, limit) =>
       at((now) => {
         const left = new Set([...tables.sessions.values()].flatMap(({ isEnded, runId }) => isEnded ? [] : [runId]))
         return [...runs.values()]
           .filter(({ endedAt, id }) => endedAt !== null && endedAt <= now - age && !left.has(id))
           .slice(0, limit)
       })
-  }
+  } satisfies Partial<Service>
 }
 
 const changeRuns = (tables: Tables) => {
@@ -87,7 +86,7 @@ const changeRuns = (tables: Tables) => {
     })
   return {
     insertRun,
-    beginRun: (run: Parameters<Service["beginRun"]>[0]) =>
+    beginRun: (run) =>
       Effect.flatMap(
         Effect.andThen(
           insertRun(run),
@@ -99,7 +98,7 @@ const changeRuns = (tables: Tables) => {
         (begun) =>
           begun === undefined ? Effect.die(`the run ${run.id} was deleted while it began`) : Effect.succeed(begun)
       ),
-    updateRun: (...[{ generation, runId, step }, patch]: Parameters<Service["updateRun"]>) =>
+    updateRun: ({ generation, runId, step }, patch) =>
       Effect.asVoid(change(
         runId,
         (run) =>
@@ -107,83 +106,82 @@ const changeRuns = (tables: Tables) => {
             (step === undefined ? run.sessionId === null : run.step <= step))),
         () => patch
       )),
-    resetAttempts: (id: string) => Effect.asVoid(change(id, isOpen, () => ({ attempts: 0 }))),
-    endRun: (...[id, state, failure]: Parameters<Service["endRun"]>) =>
+    resetAttempts: (id) => Effect.asVoid(change(id, isOpen, () => ({ attempts: 0 }))),
+    endRun: (id, state, failure) =>
       change(
         id,
         (run) => isOpen(run) && (state === "cancelled" || run.cancelledAt === null),
         (now) => ({ state, failure, token: null, waitsFor: null, endedAt: now })
       ),
-    cancelRun: (id: string) =>
-      change(id, (run) => isOpen(run) && run.cancelledAt === null, (now) => ({ cancelledAt: now })),
-    decide: (...[token, decision]: Parameters<Service["decide"]>) =>
+    cancelRun: (id) => change(id, (run) => isOpen(run) && run.cancelledAt === null, (now) => ({ cancelledAt: now })),
+    decide: (token, decision) =>
       Effect.suspend(() => {
         const run = waitingIn(tables, token)
         return run === undefined
           ? Effect.undefined
           : change(run.id, (run) => run.decision === null, () => ({ decision }))
       }),
-    deleteRun: (id: string) =>
+    deleteRun: (id) =>
       Effect.sync(() => {
         runs.delete(id)
         for (const [key, { runId }] of turns) if (runId === id) turns.delete(key)
         for (const [key, { runId }] of sessions) if (runId === id) sessions.delete(key)
       })
-  }
+  } satisfies Partial<Service>
 }
 
 const makeTurns = ({ turns }: Tables) => ({
-  findTurn: (key: TurnKey) => Effect.sync(() => turns.get(keyOf(key))),
-  turnsOf: (runId: string) => Effect.sync(() => [...turns.values()].filter((turn) => turn.runId === runId)),
-  claimTurn: (turn: Parameters<Service["claimTurn"]>[0]) =>
+  findTurn: (key) => Effect.sync(() => turns.get(keyOf(key))),
+  turnsOf: (runId) => Effect.sync(() => [...turns.values()].filter((turn) => turn.runId === runId)),
+  claimTurn: (turn) =>
     Effect.sync(() => {
       const there = turns.get(keyOf(turn))
       if (there !== undefined) return there.owner === turn.owner && there.status === "intent"
       turns.set(keyOf(turn), { ...turn, claim: 1, status: "intent", outcome: null })
       return true
     }),
-  takeOverTurn: (...[key, from, owner]: Parameters<Service["takeOverTurn"]>) =>
+  takeOverTurn: (key, from, owner) =>
     Effect.sync(() => {
       const turn = turns.get(keyOf(key))
       if (turn?.owner !== from || turn.status !== "intent") return false
       turns.set(keyOf(key), { ...turn, claim: turn.claim + 1, owner })
       return true
     }),
-  releaseTurn: (...[key, owner]: Parameters<Service["releaseTurn"]>) =>
+  releaseTurn: (key, owner) =>
     Effect.sync(() => {
       const turn = turns.get(keyOf(key))
       if (turn?.owner === owner && turn.status === "intent") turns.delete(keyOf(key))
     }),
-  settleTurn: (...[key, settlement]: Parameters<Service["settleTurn"]>) =>
+  settleTurn: (key, settlement) =>
     Effect.sync(() => {
       const turn = turns.get(keyOf(key))
       if (turn?.status === "intent") turns.set(keyOf(key), { ...turn, ...settlement })
     })
-})
+} satisfies Partial<Service>)
 
 const makeSessions = ({ runs, sessions }: Tables) => ({
-  recordSession: (session: Parameters<Service["recordSession"]>[0]) =>
+  recordSession: (session) =>
     Effect.sync(() => {
       if (!sessions.has(session.sessionId)) sessions.set(session.sessionId, { ...session, isEnded: false })
     }),
-  endSession: (id: string) =>
+  endSession: (id) =>
     Effect.sync(() => {
       const session = sessions.get(id)
       if (session !== undefined) sessions.set(id, { ...session, isEnded: true })
     }),
-  sessionsOf: (runId: string) => Effect.sync(() => [...sessions.values()].filter((session) => session.runId === runId)),
-  known: (ids: ReadonlyArray<string>) => Effect.sync(() => ids.filter((id) => sessions.has(id))),
-  leftSessions: (limit: number) =>
+  sessionsOf: (runId) => Effect.sync(() => [...sessions.values()].filter((session) => session.runId === runId)),
+  known: (ids) => Effect.sync(() => ids.filter((id) => sessions.has(id))),
+  leftSessions: (limit) =>
     at((now) =>
       [...sessions.values()].filter(({ isEnded, runId }) => {
         const endedAt = runs.get(runId)?.endedAt ?? null
         return !isEnded && endedAt !== null && endedAt <= now - 60_000
       }).slice(0, limit)
     )
-})
+} satisfies Partial<Service>)
 
 const makePlaces = (tables: Tables) => ({
-  takePlace: (runId: string, count: number) =>
+  takePlace: (runId, count) =>
     at((now) => {
       const { places, runs } = tables
       for (const id of places.keys()) {
@@ -193,9 +191,9 @@ const makePlaces = (tables: Tables) => ({
       if (!places.has(runId) && places.size < count) places.set(runId, places.size)
       return places.has(runId)
     }),
-  freePlace: (runId: string) => Effect.sync(() => tables.places.delete(runId)),
-  owner: (cluster: string) => Effect.sync(() => tables.cluster ??= cluster)
-})
+  freePlace: (runId) => Effect.sync(() => tables.places.delete(runId)),
+  owner: (cluster) => Effect.sync(() => tables.cluster ??= cluster)
+} satisfies Partial<Service>)
 
 /** Tables in memory. */
 export const layer: Layer.Layer<RunStore> = Layer.sync(RunStore, () => {

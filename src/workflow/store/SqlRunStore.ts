@@ -7,16 +7,7 @@ import type { Fragment } from "effect/sql/Statement"
 import * as String from "effect/String"
 import { migrate, tablesOf } from "./migrations.ts"
 import { runOf, sessionOf, type Stored, turnOf } from "./rows.ts"
-import {
-  type RunFilter,
-  type RunPatch,
-  type RunPosition,
-  type RunRow,
-  RunStore,
-  type SessionRow,
-  type TurnKey,
-  type TurnRow
-} from "./RunStore.ts"
+import { type RunPatch, type RunRow, RunStore, type SessionRow, type TurnKey, type TurnRow } from "./RunStore.ts"
 
 /** What the statements have in common. */
 interface Parts {
@@ -46,9 +37,9 @@ const findingRuns = ({ now, sql, tables }: Parts) => {
     Effect.map(sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ${where}`, (rows) => rows.map(runOf))
   const find = (where: Fragment) => Effect.map(select(where), ([run]) => run)
   return {
-    findRun: (id: string) => find(sql`id = ${id}`),
-    findWaiting: (token: string) => find(sql`token = ${token} AND ended_at IS NULL`),
-    listRuns: ({ agent, before, limit, state }: RunFilter) => {
+    findRun: (id) => find(sql`id = ${id}`),
+    findWaiting: (token) => find(sql`token = ${token} AND ended_at IS NULL`),
+    listRuns: ({ agent, before, limit, state }) => {
       const wanted = [
         sql`1 = 1`,
         ...(state === undefined ? [] : [sql`state = ${state}`]),
@@ -59,19 +50,19 @@ const findingRuns = ({ now, sql, tables }: Parts) => {
       ]
       return select(sql`${sql.and(wanted)} ORDER BY created_at DESC, id DESC LIMIT ${limit}`)
     },
-    endedRuns: (age: number, limit: number) =>
+    endedRuns: (age, limit) =>
       select(
         sql`ended_at IS NOT NULL AND ended_at <= ${now} - ${age}
           AND id NOT IN (SELECT run_id FROM ${sql(tables.sessions)} WHERE is_ended = 0)
           ORDER BY ended_at LIMIT ${limit}`
       ),
-    cancelled: (ids: ReadonlyArray<string>) =>
+    cancelled: (ids) =>
       ids.length === 0 ? Effect.succeed([]) : Effect.map(
         sql<{ readonly id: string }>`SELECT id FROM ${sql(tables.runs)}
           WHERE cancelled_at IS NOT NULL AND ${sql.in("id", ids)}`,
         (rows) => rows.map(({ id }) => id)
       )
-  }
+  } satisfies Partial<Service>
 }
 
 const changingRuns = (parts: Parts) => {
@@ -87,7 +78,7 @@ const changingRuns = (parts: Parts) => {
       ON CONFLICT (id) DO NOTHING RETURNING id`.pipe(Effect.map((rows) => rows.length === 1))
   return {
     insertRun,
-    beginRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">): Effect.Effect<RunRow, SqlError> =>
+    beginRun: (run) =>
       Effect.gen(function*() {
         yield* insertRun(run)
         const rows = yield* sql<Stored<RunRow>>`UPDATE ${sql(tables.runs)}
@@ -95,32 +86,32 @@ const changingRuns = (parts: Parts) => {
           WHERE id = ${run.id} RETURNING *`
         return rows.map(runOf)[0] ?? (yield* Effect.die(`the run ${run.id} was deleted while it began`))
       }),
-    updateRun: ({ generation, runId, step }: RunPosition, patch: RunPatch) =>
+    updateRun: ({ generation, runId, step }, patch) =>
       change(
         sql`${sql.update(columnsOf(patch))}`,
         sql`id = ${runId} AND (generation < ${generation} OR (generation = ${generation}
           AND ${step === undefined ? sql`session_id IS NULL` : sql`step <= ${step}`}))`
       ),
-    resetAttempts: (id: string) => change(sql`attempts = 0`, sql`id = ${id}`),
-    endRun: (id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) =>
+    resetAttempts: (id) => change(sql`attempts = 0`, sql`id = ${id}`),
+    endRun: (id, state, failure) =>
       change(
         sql`state = ${state}, failure = ${failure}, token = NULL, waits_for = NULL, ended_at = ${now}`,
         sql`id = ${id} AND ${state === "cancelled" ? sql`1 = 1` : sql`cancelled_at IS NULL`}`
       ).pipe(Effect.andThen(findRun(id))),
-    cancelRun: (id: string) =>
+    cancelRun: (id) =>
       Effect.andThen(change(sql`cancelled_at = ${now}`, sql`id = ${id} AND cancelled_at IS NULL`), findRun(id)),
-    decide: (token: string, decision: "approved" | "rejected") =>
+    decide: (token, decision) =>
       change(sql`decision = ${decision}`, sql`token = ${token} AND decision IS NULL`).pipe(
         Effect.andThen(findWaiting(token))
       ),
-    deleteRun: (id: string) =>
+    deleteRun: (id) =>
       sql`DELETE FROM ${sql(tables.turns)} WHERE run_id = ${id}`.pipe(
         Effect.andThen(sql`DELETE FROM ${sql(tables.sessions)} WHERE run_id = ${id}`),
         Effect.andThen(sql`DELETE FROM ${sql(tables.runs)} WHERE id = ${id}`),
         sql.withTransaction,
         Effect.asVoid
       )
-  }
+  } satisfies Partial<Service>
 }
 
 const turns = ({ now, sql, tables }: Parts) => {
@@ -132,9 +123,9 @@ const turns = ({ now, sql, tables }: Parts) => {
       (rows) => rows.map(turnOf)
     )
   return {
-    findTurn: (key: TurnKey) => Effect.map(select(isTurn(key)), ([turn]) => turn),
-    turnsOf: (runId: string) => select(sql`run_id = ${runId}`),
-    claimTurn: (turn: Parameters<Service["claimTurn"]>[0]) =>
+    findTurn: (key) => Effect.map(select(isTurn(key)), ([turn]) => turn),
+    turnsOf: (runId) => select(sql`run_id = ${runId}`),
+    claimTurn: (turn) =>
       sql`INSERT INTO ${sql(tables.turns)}
         (run_id, step, generation, session_id, after_sequence, claim, owner, status, claimed_at)
         VALUES (${turn.runId}, ${turn.step}, ${turn.generation}, ${turn.sessionId}, ${turn.afterSequence}, 1,
@@ -144,20 +135,20 @@ const turns = ({ now, sql, tables }: Parts) => {
         Effect.andThen(select(isTurn(turn))),
         Effect.map(([row]) => row?.owner === turn.owner && row.status === "intent")
       ),
-    takeOverTurn: (key: TurnKey, from: string, owner: string) =>
+    takeOverTurn: (key, from, owner) =>
       sql`UPDATE ${sql(tables.turns)} SET claim = claim + 1, owner = ${owner}, claimed_at = ${now}
         WHERE ${isTurn(key)} AND owner = ${from} AND status = 'intent'`.pipe(
         Effect.andThen(select(isTurn(key))),
         Effect.map(([row]) => row?.owner === owner && row.status === "intent")
       ),
-    releaseTurn: (key: TurnKey, owner: string) =>
+    releaseTurn: (key, owner) =>
       sql`DELETE FROM ${sql(tables.turns)} WHERE ${isTurn(key)} AND owner = ${owner} AND status = 'intent'`.pipe(
         Effect.asVoid
       ),
-    settleTurn: (key: TurnKey, { outcome, status }: Parameters<Service["settleTurn"]>[1]) =>
+    settleTurn: (key, { outcome, status }) =>
       sql`UPDATE ${sql(tables.turns)} SET status = ${status}, outcome = ${outcome}, settled_at = ${now}
         WHERE ${isTurn(key)} AND status = 'intent'`.pipe(Effect.asVoid)
-  }
+  } satisfies Partial<Service>
 }
 
 const sessions = ({ now, sql, tables }: Parts) => {
@@ -167,25 +158,25 @@ const sessions = ({ now, sql, tables }: Parts) => {
       (rows) => rows.map(sessionOf)
     )
   return {
-    recordSession: ({ generation, runId, sessionId }: Pick<SessionRow, "sessionId" | "runId" | "generation">) =>
+    recordSession: ({ generation, runId, sessionId }) =>
       sql`INSERT INTO ${sql(tables.sessions)} (session_id, run_id, generation, is_ended)
         VALUES (${sessionId}, ${runId}, ${generation}, 0) ON CONFLICT (session_id) DO NOTHING`.pipe(Effect.asVoid),
-    endSession: (sessionId: string) =>
+    endSession: (sessionId) =>
       sql`UPDATE ${sql(tables.sessions)} SET is_ended = 1 WHERE session_id = ${sessionId}`.pipe(Effect.asVoid),
-    sessionsOf: (runId: string) => select(sql`run_id = ${runId}`, 1000),
-    known: (ids: ReadonlyArray<string>) =>
+    sessionsOf: (runId) => select(sql`run_id = ${runId}`, 1000),
+    known: (ids) =>
       ids.length === 0 ? Effect.succeed([]) : Effect.map(
         sql<{ readonly session_id: string }>`SELECT session_id FROM ${sql(tables.sessions)}
           WHERE ${sql.in("session_id", ids)}`,
         (rows) => rows.map(({ session_id }) => session_id)
       ),
-    leftSessions: (limit: number) =>
+    leftSessions: (limit) =>
       select(
         sql`is_ended = 0 AND run_id IN (
           SELECT id FROM ${sql(tables.runs)} WHERE ended_at IS NOT NULL AND ended_at <= ${now} - 60000)`,
         limit
       )
-  }
+  } satisfies Partial<Service>
 }
 
 const places = ({ now, sql, tables }: Parts) => {
@@ -211,13 +202,13 @@ const places = ({ now, sql, tables }: Parts) => {
   })
   return {
     takePlace: take,
-    freePlace: (runId: string) => sql`DELETE FROM ${sql(tables.places)} WHERE run_id = ${runId}`.pipe(Effect.asVoid),
-    owner: (cluster: string) =>
+    freePlace: (runId) => sql`DELETE FROM ${sql(tables.places)} WHERE run_id = ${runId}`.pipe(Effect.asVoid),
+    owner: (cluster) =>
       sql`INSERT INTO ${sql(tables.clusters)} (id, name) VALUES (1, ${cluster}) ON CONFLICT (id) DO NOTHING`.pipe(
         Effect.andThen(sql<{ readonly name: string }>`SELECT name FROM ${sql(tables.clusters)} WHERE id = 1`),
         Effect.map(([row]) => row?.name ?? cluster)
       )
-  }
+  } satisfies Partial<Service>
 }
 
 /** The tables in the database of the `SqlClient`. Migrations apart, as runners may have no right to make tables. */
