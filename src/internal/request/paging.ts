@@ -1,5 +1,5 @@
 /** Lists that a server gives page by page, as one stream. */
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
@@ -30,25 +30,34 @@ export const paginate = <Row extends { readonly sequence: number }, E>(
       return [news, last === undefined || rows.length < pageSize ? Option.none() : Option.some(last.sequence)] as const
     }))
 
+/** A page, and the least time before the next look. */
+interface Look<Row> {
+  readonly rows: ReadonlyArray<Row>
+  readonly pace: Duration.Duration
+}
+
 /** All rows behind `after`, and those that come, looked for each time that there are no more; `isLast` ends it. */
 export const follow = <Row extends { readonly sequence: number }, E>(
-  page: Page<Row, E>,
+  look: (options: { readonly after: number; readonly limit: number }) => Effect.Effect<Look<Row>, E>,
   { after, every, isLast }: {
     readonly after: number
-    readonly every: Duration.Input
+    readonly every: Duration.Duration
     readonly isLast: (row: Row) => boolean
   }
 ): Stream.Stream<Row, E> =>
-  Stream.paginate({ after, isWaiting: false }, ({ after, isWaiting }) =>
+  Stream.paginate({ after, pause: Option.none<Duration.Duration>() }, ({ after, pause }) =>
     Effect.gen(function*() {
-      if (isWaiting) yield* Effect.sleep(every)
-      const rows = yield* page({ after, limit: maxPageSize })
+      if (Option.isSome(pause)) yield* Effect.sleep(pause.value)
+      const { pace, rows } = yield* look({ after, limit: maxPageSize })
       const news = rows.filter(({ sequence }) => sequence > after)
       const end = news.findIndex(isLast)
       return end >= 0
         ? [news.slice(0, end + 1), Option.none()] as const
         : [
           news,
-          Option.some({ after: news.at(-1)?.sequence ?? after, isWaiting: news.length < maxPageSize })
+          Option.some({
+            after: news.at(-1)?.sequence ?? after,
+            pause: news.length < maxPageSize ? Option.some(Duration.max(every, pace)) : Option.none()
+          })
         ] as const
     }))

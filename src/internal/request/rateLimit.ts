@@ -40,6 +40,16 @@ const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, now
 const remainingOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
   status === 429 ? 0 : numberOf(headers, "x-ratelimit-remaining")
 
+/**
+ * The time between requests that go on and on, so that they use a third of what is left in the window of an answer: all other
+ * calls share it.
+ */
+export const paceOf = ({ headers }: HttpClientResponse.HttpClientResponse): Duration.Duration => {
+  const reset = numberOf(headers, "x-ratelimit-reset") ?? 0
+  const left = numberOf(headers, "x-ratelimit-remaining") ?? Infinity
+  return Duration.seconds(Math.min(reset, 3 * reset / Math.max(1, left)))
+}
+
 /** Makes an attempt when there is room for it in the window; what is around the attempt does not count the wait. */
 export type RateLimit = (
   operation: string

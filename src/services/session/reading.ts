@@ -5,6 +5,7 @@ import * as Stream from "effect/Stream"
 import { readDuration } from "../../internal/request/durations.ts"
 import { renamed, within } from "../../internal/request/operations.ts"
 import { follow, paginate, type PagingOptions } from "../../internal/request/paging.ts"
+import { paceOf } from "../../internal/request/rateLimit.ts"
 import type { SessionStatus } from "../../schema/Session.ts"
 import type { SessionEvent, SessionEventType } from "../../schema/SessionEvent.ts"
 import { type SessionsParts, unwrap } from "./sessionsParts.ts"
@@ -38,15 +39,24 @@ export interface TailOptions {
   readonly after?: number | undefined
   /** Only rows of this kind. */
   readonly type?: SessionEventType | undefined
-  /** The time between two looks. @default "300 millis" */
+  /**
+   * The time between two looks; longer where they would use more than a third of what the server's limit leaves.
+   *
+   * @default "300 millis"
+   */
   readonly every?: Duration.Input | undefined
 }
 
 /** The methods that read. */
 export const readingOf = (parts: SessionsParts) => {
-  const { api, policy: { call } } = parts
+  const { api, policy: { call, exchange } } = parts
+  const lookAtEvents = (id: string, query: ListEventsOptions) =>
+    Effect.map(
+      exchange(api.listEvents, { params: { id }, query }),
+      ({ response, value }) => ({ rows: value.events, pace: paceOf(response) })
+    )
   const listEvents = (id: string, options: ListEventsOptions = {}) =>
-    Effect.map(call(api.listEvents, { params: { id }, query: options }), ({ events }) => events)
+    Effect.map(lookAtEvents(id, options), ({ rows }) => rows)
   const list = ({ agent, status }: ListSessionsOptions = {}) =>
     Effect.map(
       call(api.list, { query: { agent } }),
@@ -61,7 +71,7 @@ export const readingOf = (parts: SessionsParts) => {
     tail: (id: string, { after = 0, every = "300 millis", type }: TailOptions = {}) =>
       Stream.unwrap(Effect.map(readDuration("Sessions.tail", "every", every), (every) =>
         // All kinds are asked for, or the end would not be seen.
-        follow((page) => listEvents(id, page), { after, every, isLast: isEnd }).pipe(
+        follow((page) => lookAtEvents(id, page), { after, every, isLast: isEnd }).pipe(
           Stream.filter((event) => type === undefined || event.type === type)
         ))).pipe(Stream.mapError(renamed("Sessions.tail"))),
     sweep: (options: SweepOptions) =>

@@ -95,6 +95,42 @@ describe("tail", () => {
       ])
     }))
 
+  const limits = [[1500, 900], [100, 900], [20, 60], [2, 60], [1, 1]]
+  const windows = limits.flatMap(([limit = 0, seconds = 0]) =>
+    [0, 0.5, 0.9].map((used) => ({ limit, seconds, others: Math.floor(limit * used) }))
+  )
+  it.effect.each(windows)(
+    "asks no more often than the server allows: $limit in $seconds s, of which others use $others",
+    ({ limit, others, seconds }) =>
+      Effect.gen(function*() {
+        const counts: Array<number> = []
+        const isRefused: Array<boolean> = []
+        const server = Server.make(({ at }) => {
+          const window = Math.floor(at / 1000 / seconds)
+          const count = (counts[window] ?? 0) + 1
+          counts[window] = count
+          const left = limit - others - count
+          isRefused.push(left < 0)
+          const headers = {
+            "x-ratelimit-limit": String(limit),
+            "x-ratelimit-remaining": String(Math.max(0, left)),
+            "x-ratelimit-reset": String(Math.ceil((window + 1) * seconds - at / 1000))
+          }
+          const events = window < 4 ? [] : [sessionEvent(1, "lifecycle", "{\"action\":\"ended\"}")]
+          return left < 0 ? Server.json({ message: "no" }, 429, headers)() : Server.json({ events }, 200, headers)()
+        }, { retry: { times: 0 } })
+        const fiber = yield* Effect.forkChild(
+          Effect.flatMap(Sessions, ({ tail }) => Stream.runCollect(tail(sessionId))).pipe(
+            Effect.provide(server.layer)
+          )
+        )
+        for (let second = 0; second < 6 * seconds; second++) yield* TestClock.adjust("1 second")
+        assert.deepStrictEqual(sequences(yield* Fiber.join(fiber)), [1])
+        assert.notInclude(isRefused, true)
+        assert.strictEqual(counts.length, 5)
+      })
+  )
+
   it.effect("of one kind still sees the end", () =>
     Effect.gen(function*() {
       const server = Server.make(Server.json({
