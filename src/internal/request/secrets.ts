@@ -133,21 +133,10 @@ const between = /[\s+\u200b-\u200f\u2060\ufeff]+/g
 
 /** A text without what may stand between its characters. */
 const joined = ({ placeOf, text }: TextEncodings.Reading): ReadonlyArray<TextEncodings.Reading> => {
-  const places: Array<number> = []
-  let result = ""
-  let end = 0
-  for (const match of text.matchAll(between)) {
-    result += text.slice(end, match.index)
-    for (; end < match.index; end++) places.push(end)
-    end = match.index + match[0].length
-  }
-  if (end === 0) return []
-  result += text.slice(end)
-  for (; end <= text.length; end++) places.push(end)
-  const at = (position: number) => places[position] ?? text.length
-  return [{
+  const { startOf, text: result } = TextEncodings.replaced(text, between, () => "")
+  return result === text ? [] : [{
     text: result,
-    placeOf: (from, to) => [placeOf(at(from), at(from))[0], placeOf(at(to - 1), at(to - 1) + 1)[1]]
+    placeOf: (from, to) => [placeOf(startOf(from), startOf(from))[0], placeOf(startOf(to - 1), startOf(to - 1) + 1)[1]]
   }]
 }
 

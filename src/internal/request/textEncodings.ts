@@ -113,39 +113,39 @@ export const unescape = (text: string, times = maxTimes): string => {
   return read === text ? text : unescape(read, times - 1)
 }
 
-/** A text without its escapes, and where each character of it begins, as an index of the text before. */
-const readOnce = (text: string, starts: ReadonlyArray<number> | undefined) => {
-  const readStarts: Array<number> = []
-  let read = ""
+/** A text with something in the place of what a pattern finds, and where in the text before each character of it begins. */
+export const replaced = (text: string, pattern: RegExp, replace: (match: string) => string) => {
+  const starts: Array<number> = []
+  let result = ""
   let end = 0
-  const startOf = (position: number) => starts?.[position] ?? position
   const keep = (to: number) => {
-    for (; end < to; end++) readStarts.push(startOf(end))
+    result += text.slice(end, to)
+    for (; end < to; end++) starts.push(end)
   }
-  for (const match of text.matchAll(escaped)) {
-    read += text.slice(end, match.index)
-    keep(match.index)
-    const character = decode(match[0])
-    read += character
-    for (let index = 0; index < character.length; index++) readStarts.push(startOf(match.index))
-    end = match.index + match[0].length
+  for (const { 0: match, index } of text.matchAll(pattern)) {
+    keep(index)
+    const replacement = replace(match)
+    result += replacement
+    for (let count = 0; count < replacement.length; count++) starts.push(index)
+    end = index + match.length
   }
-  read += text.slice(end)
-  keep(text.length + 1)
-  return { read, readStarts }
+  keep(text.length)
+  starts.push(text.length)
+  return { text: result, startOf: (position: number) => starts[position] ?? position }
 }
 
 /** A text as {@link unescape} reads it. */
-export const read = (text: string): Reading => {
-  let read = text
-  let starts: ReadonlyArray<number> | undefined
-  for (let times = 0; times < maxTimes; times++) {
-    const next = readOnce(read, starts)
-    if (next.read === read) break
-    read = next.read
-    starts = next.readStarts
+export const read = (text: string, times = maxTimes): Reading => {
+  const once = replaced(text, escaped, decode)
+  if (times === 0 || once.text === text) return { text, placeOf: (from, to) => [from, to] }
+  const reading = read(once.text, times - 1)
+  return {
+    text: reading.text,
+    placeOf: (from, to) => {
+      const [start, end] = reading.placeOf(from, to)
+      return [once.startOf(start), once.startOf(end)]
+    }
   }
-  return { text: read, placeOf: (from, to) => [starts?.[from] ?? from, starts?.[to] ?? to] }
 }
 
 const decoder = new TextDecoder()
