@@ -109,12 +109,8 @@ export const answerReader = <S extends Schema.Constraint>(schema: S, isWrapped: 
     const last = result?.result ?? ""
     const text = last.trim() === "" ? said : last
     const found = jsonIn(text)
-    return found._tag === "Json"
-      ? Effect.map((isWrapped ? inText : bare)(found.json), from("text"))
-      : Effect.succeed(Result.fail({
-        kind: found._tag === "Broken" ? "NotJson" : "Absent",
-        issues: [],
-        answer: text
-      }))
+    return Result.isSuccess(found)
+      ? Effect.map((isWrapped ? inText : bare)(found.success), from("text"))
+      : Effect.succeed(Result.fail({ kind: found.failure, issues: [], answer: text }))
   }
 }

@@ -1,19 +1,13 @@
 /** The JSON in the text that an agent writes in the place of structured output. */
 import * as Result from "effect/Result"
 
-/** What there is: JSON, the beginning of some that is none, or neither. */
-export type AnswerText =
-  | { readonly _tag: "Json"; readonly json: unknown }
-  | { readonly _tag: "Broken" }
-  | { readonly _tag: "None" }
+/** JSON, or why there is none: what begins as some is none, or nothing does. */
+type AnswerText = Result.Result<unknown, "NotJson" | "Absent">
 
-const none: AnswerText = { _tag: "None" }
-const broken: AnswerText = { _tag: "Broken" }
+const absent: AnswerText = Result.fail("Absent")
+const notJson: AnswerText = Result.fail("NotJson")
 
-const parse = (text: string): AnswerText => {
-  const result = Result.try((): unknown => JSON.parse(text))
-  return Result.isSuccess(result) ? { _tag: "Json", json: result.success } : broken
-}
+const parse = (text: string): AnswerText => Result.orElse(Result.try((): unknown => JSON.parse(text)), () => notJson)
 
 const fence = /^( {0,3})(`{3,}(?=[^`]*$)|~{3,})/
 
@@ -52,12 +46,12 @@ export const blocksIn = (text: string) => {
 /** The JSON of a text that is JSON, or that has one code block, which is. */
 export const jsonIn = (text: string): AnswerText => {
   const trimmed = text.trim()
-  if (trimmed === "") return none
+  if (trimmed === "") return absent
   const bare = parse(trimmed)
-  if (bare._tag === "Json") return bare
+  if (Result.isSuccess(bare)) return bare
   const { blocks, isClosed } = blocksIn(trimmed)
-  if (!isClosed) return broken
+  if (!isClosed) return notJson
   const [block, ...more] = blocks
-  if (block !== undefined) return more.length === 0 ? parse(block) : none
-  return /^[{[]/.test(trimmed) ? broken : none
+  if (block !== undefined) return more.length === 0 ? parse(block) : absent
+  return /^[{[]/.test(trimmed) ? notJson : absent
 }
