@@ -28,6 +28,9 @@ export interface Sending {
 /** One attempt of a call, which sends its request. */
 export type Attempt<A, R = never> = (sending: Sending) => Effect.Effect<A, AshError, R>
 
+/** Surrounds each attempt of a call; where it fails by itself, nothing is sent. */
+export type Surround = <A, R>(attempt: Attempt<A, R>) => Attempt<A, R>
+
 /** A success, and the response that it was read from. */
 export interface Answered<A> {
   readonly value: A
@@ -38,7 +41,7 @@ export interface Answered<A> {
 export const valueOf = <A>({ value }: Answered<A>): A => value
 
 /** Calls back, too, when the request of an attempt goes out. */
-export const whenSent = (callBack: () => void) => <A, R>(attempt: Attempt<A, R>): Attempt<A, R> => (sending) =>
+export const whenSent = (callBack: () => void): Surround => (attempt) => (sending) =>
   attempt({
     ...sending,
     onRequest: () => {

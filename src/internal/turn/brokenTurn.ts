@@ -6,7 +6,7 @@ import { type StreamTruncated, TurnUnsuccessful } from "../../schema/Reasons.ts"
 import type { Turn, TurnOutcome } from "../../schema/Turn.ts"
 import { printable } from "../request/printable.ts"
 import type { Redact } from "../request/secrets.ts"
-import { type Attempt, whenSent } from "../request/sending.ts"
+import { type Surround, whenSent } from "../request/sending.ts"
 
 const endings: Readonly<Record<TurnUnsuccessful["outcome"], string>> = {
   Success: "with success",
@@ -80,15 +80,14 @@ export const startedNothing = ({ nothingHappened, reason }: AshError): boolean =
   nothingHappened && reason._tag !== "AtCapacity"
 
 /** Calls back when the request of an attempt goes out, and when it is certain that it has started nothing. */
-export const whileOut =
-  (callBack: (isOut: boolean) => void) => <A, R>(attempt: Attempt<A, R>): Attempt<A, R> => (sending) =>
-    Effect.suspend(() => {
-      let isOut = false
-      const set = (next: boolean) => {
-        if (isOut !== next) callBack(isOut = next)
-      }
-      return Effect.tapError(
-        whenSent(() => set(true))(attempt)(sending),
-        (error) => Effect.sync(() => startedNothing(error) && set(false))
-      )
-    })
+export const whileOut = (callBack: (isOut: boolean) => void): Surround => (attempt) => (sending) =>
+  Effect.suspend(() => {
+    let isOut = false
+    const set = (next: boolean) => {
+      if (isOut !== next) callBack(isOut = next)
+    }
+    return Effect.tapError(
+      whenSent(() => set(true))(attempt)(sending),
+      (error) => Effect.sync(() => startedNothing(error) && set(false))
+    )
+  })

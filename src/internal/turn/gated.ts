@@ -7,9 +7,10 @@ import { AshError } from "../../schema/AshError.ts"
 import { SessionFenced, TurnCancelled } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { renamed, within } from "../request/operations.ts"
+import type { Surround } from "../request/sending.ts"
 import { changed, startedNothing, whileOut, withKnown } from "./brokenTurn.ts"
 import type { Fence, Gate, Holder, SessionMemory } from "./gate.ts"
-import type { Control, TurnControl } from "./turnControl.ts"
+import type { TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
 import type { TurnGates } from "./turnGates.ts"
 import { begun, usageOf } from "./turnUsage.ts"
@@ -131,29 +132,29 @@ export interface HolderOptions {
   readonly refusal?: () => AshError | undefined
   /** Is called when the request goes out. */
   readonly onSend?: () => void
-  /** Is called when it is certain that nothing runs of what went out. */
-  readonly onRefused?: () => void
 }
 
-/** Until its request goes out a holder does not run; from then on it may, unless it is certain that it does not. */
-const controlOf = ({ gate, holder, onRefused, onSend, operation, refusal, sessionId }: HolderOptions): Control => {
+/**
+ * Until its request goes out a holder does not run; from then on it may, unless it is certain that it does not. Calls back when
+ * that changes.
+ */
+const sendingBy = (
+  { gate, holder, operation, refusal, sessionId }: HolderOptions,
+  callBack: (mayRun: boolean) => void
+): Surround => {
   const whileOurs = whileOut((isOut) => {
-    if (isOut) {
-      gate.sent(holder)
-      onSend?.()
-    } else if (gate.runs(holder)) {
-      gate.refused(holder)
-      onRefused?.()
-    }
+    if (isOut) gate.sent(holder)
+    else if (gate.runs(holder)) gate.refused(holder)
+    else return
+    callBack(isOut)
   })
-  const attempt: Control["attempt"] = (send) => (sending) =>
+  return (attempt) => (sending) =>
     Effect.suspend(() => {
       const refused = holder.error ?? refusal?.() ?? (gate.fence !== undefined && gate.isShut
         ? fenced(operation, sessionId, gate.fence)
         : undefined)
-      return refused === undefined ? whileOurs(send)(sending) : Effect.fail(refused)
+      return refused === undefined ? whileOurs(attempt)(sending) : Effect.fail(refused)
     })
-  return { attempt }
 }
 
 /** What a failure leaves behind in the gate. */
@@ -199,15 +200,9 @@ export const gatedTurn = (options: HolderOptions, makeFold: TurnFold.Make): Turn
     }
   }
   return {
-    ...controlOf({
-      ...options,
-      onSend: () => {
-        gate.remember({ usageBefore: begun(usageBefore) })
-        options.onSend?.()
-      },
-      onRefused: () => {
-        gate.remember({ usageBefore })
-      }
+    attempt: sendingBy(options, (mayRun) => {
+      gate.remember({ usageBefore: mayRun ? begun(usageBefore) : usageBefore })
+      if (mayRun) options.onSend?.()
     }),
     onAbort: (abort) => {
       holder.onCancelled = abort
@@ -235,20 +230,14 @@ const quiet = 200_000_000n
 /** Runs a command in a session that was entered alone. One that is not answered fences the session. */
 export const gatedCommand = <A>(
   options: HolderOptions,
-  command: (control: Control) => Effect.Effect<A, AshError>
+  command: (surround: Surround) => Effect.Effect<A, AshError>
 ): Effect.Effect<A, AshError> => {
   const { gate, holder, operation } = options
   let hasRun = false
-  const control = controlOf({
-    ...options,
-    onSend: () => {
-      hasRun = true
-    },
-    onRefused: () => {
-      hasRun = false
-    }
+  const surround = sendingBy(options, (mayRun) => {
+    hasRun = mayRun
   })
-  return Effect.raceFirst(command(control), Deferred.await(holder.cancelled)).pipe(
+  return Effect.raceFirst(command(surround), Deferred.await(holder.cancelled)).pipe(
     Effect.tap(() =>
       Effect.sync(() => {
         gate.over(holder)

@@ -9,20 +9,13 @@ import type { AshError, AshErrorReason } from "../../schema/AshError.ts"
 import type { HttpExchange } from "../../schema/HttpExchange.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import type { Redact } from "../request/secrets.ts"
-import type { Attempt } from "../request/sending.ts"
+import type { Surround } from "../request/sending.ts"
 import * as TurnFold from "./turnFold.ts"
 import type { TurnLimits } from "./turnLimits.ts"
 
-/** Holds back a turn or a command before it is sent. */
-export interface Control {
-  /** Surrounds each sending; where it fails by itself, nothing is sent. */
-  readonly attempt: <A, R>(send: Attempt<A, R>) => Attempt<A, R>
-}
-
-/** Of a command that nothing holds back. */
-export const uncontrolled: Control = { attempt: identity }
-
-export interface TurnControl extends Control {
+export interface TurnControl {
+  /** Holds the turn back before it is sent. */
+  readonly attempt: Surround
   /** Has something called when the turn is to end; at once where it was to end before. */
   readonly onAbort: (abort: (error: AshError) => void) => void
   /** Makes what the events are folded into. */
@@ -65,7 +58,7 @@ export interface TurnAnswer {
 
 /** Of a turn that nothing holds back, and of which no more is kept than its failure needs. */
 export const uncontrolledTurn: TurnControl = {
-  ...uncontrolled,
+  attempt: identity,
   onAbort: constVoid,
   makeFold: TurnFold.foldForFailure,
   receive: constVoid,

@@ -1,9 +1,10 @@
 /** Runs commands in sessions. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import { readDuration } from "../../internal/request/durations.ts"
+import type { Surround } from "../../internal/request/sending.ts"
 import * as Gated from "../../internal/turn/gated.ts"
-import { type Control, uncontrolled } from "../../internal/turn/turnControl.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { ServerFailure } from "../../schema/Reasons.ts"
 import type { ExecResult } from "../../schema/Session.ts"
@@ -24,10 +25,10 @@ const explainExec = (reason: ServerFailure) =>
       : reason
   })
 
-/** Runs a command, as soon as its control lets it begin. */
+/** Runs a command, as soon as what surrounds it lets it begin. */
 export const exec = Effect.fnUntraced(function*(
   { api, policy }: SessionsParts,
-  control: Control,
+  onWire: Surround,
   id: string,
   command: string,
   { timeout }: ExecOptions = {}
@@ -36,7 +37,7 @@ export const exec = Effect.fnUntraced(function*(
   return yield* policy.call(
     api.exec,
     { params: { id }, payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) } },
-    { timeLimit: Duration.sum(limit ?? Duration.seconds(30), Duration.seconds(10)), onWire: control.attempt }
+    { timeLimit: Duration.sum(limit ?? Duration.seconds(30), Duration.seconds(10)), onWire }
   )
 }, Effect.catchReason("AshError", "ServerFailure", (reason) => Effect.fail(explainExec(reason))))
 
@@ -48,8 +49,8 @@ export const execAlone = (
   options: ExecOptions | undefined
 ): Effect.Effect<ExecResult, AshError> =>
   Effect.flatMap(parts.policy.settings("Sessions.exec"), ({ options: { exclusive = true } }) => {
-    const run = (control: Control) => exec(parts, control, id, command, options)
-    return !exclusive ? run(uncontrolled) : Effect.scoped(Effect.flatMap(
+    const run = (onWire: Surround) => exec(parts, onWire, id, command, options)
+    return !exclusive ? run(identity) : Effect.scoped(Effect.flatMap(
       Gated.enterUnfenced(parts.gates, "Sessions.exec", id, "command"),
       (holder) => Gated.gatedCommand({ ...holder, operation: "Sessions.exec", sessionId: id }, run)
     ))

@@ -221,7 +221,7 @@ export const exec = (
       Effect.catch(
         Gated.gatedCommand(
           holder,
-          (control) => Command.exec(handle.services, control, handle.id, command, execOptions)
+          (onWire) => Command.exec(handle.services, onWire, handle.id, command, execOptions)
         ),
         (error) => Effect.flatMap(restartForRetry(handle, holder, error, tried), ([, tried]) => attempt(tried))
       )
