@@ -6,7 +6,7 @@ import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
+import { constVoid, identity } from "effect/Function"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
@@ -19,8 +19,8 @@ import type { Attempt } from "../internal/request/sending.ts"
 import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/observedTurn.ts"
 import { TurnMetrics } from "../internal/telemetry/turnMetrics.ts"
 import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
-import { type Budgets, ledgersOf, refusalOf } from "../internal/turn/ledger.ts"
-import { holdShare, keepAccount, TurnAccount } from "../internal/turn/turnAccount.ts"
+import { type Budgets, ifAllowed, ledgersOf } from "../internal/turn/ledger.ts"
+import { TurnAccount } from "../internal/turn/turnAccount.ts"
 import { BeforeTurn, type OnTurnError, type TurnAnswer, type TurnControl } from "../internal/turn/turnControl.ts"
 import type { TurnEvent } from "../internal/turn/turnFold.ts"
 import type { TurnLimits } from "../internal/turn/turnLimits.ts"
@@ -85,10 +85,10 @@ const send = Effect.fnUntraced(function*(
     api.send.prepare({ params: { id: sessionId }, payload: { ...options, maxBudgetUsd, content } })
   // Before it waits for room, and before the server is asked for the form that it takes.
   let asGiven = yield* prepare(content)
-  if (account !== undefined) yield* keepAccount(operation, account)
+  if (account !== undefined) yield* account.keep(operation)
   yield* warnOfOutputFormat(request)
   yield* policy.stream
-  if (account !== undefined) maxBudgetUsd = yield* holdShare(operation, account, options.maxBudgetUsd)
+  if (account !== undefined) maxBudgetUsd = yield* account.holdShare(operation, options.maxBudgetUsd)
   if (maxBudgetUsd !== options.maxBudgetUsd) asGiven = yield* prepare(content)
   const known = yield* forms.find
   const before = yield* BeforeTurn
@@ -149,7 +149,7 @@ export class TurnTransport extends Context.Service<TurnTransport, {
     TurnTransport,
     Effect.gen(function*() {
       const { messages: api, server } = yield* AshApiClient
-      const telemetry = { server, metrics: new TurnMetrics(server) }
+      const metrics = new TurnMetrics(server)
       const policy = yield* RequestPolicy
       const forms = yield* makeForms((content) =>
         // Its refusals are by design, so in no trace; and it is the question of the layer, not of the first caller.
@@ -162,14 +162,11 @@ export class TurnTransport extends Context.Service<TurnTransport, {
           Stream.fromChannel(Channel.contextWith((context: Context.Context<never>) => {
             const recorded = policy.recorded(context)
             return Stream.toChannel(
-              recorded === undefined ? run(identity) : Stream.unwrap(observe(telemetry, call, recorded, run))
+              recorded === undefined ? run(identity) : Stream.unwrap(observe(metrics, call, recorded, run))
             )
           })),
         allowed: (operation, budgets) =>
-          Effect.suspend(() => {
-            const reason = refusalOf(ledgersOf(policy.budgets, budgets))
-            return reason === undefined ? Effect.void : Effect.fail(new AshError({ operation, reason }))
-          }),
+          Effect.suspend(() => ifAllowed(operation, ledgersOf(policy.budgets, budgets), constVoid)),
         limits: (operation, over) => Effect.map(policy.settings(operation, over), ({ turn }) => turn),
         stream: (request, makeControl) => readTurn(open({ api, forms, policy }, request, makeControl))
       }

@@ -11,6 +11,7 @@ import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as Budget from "../../src/functions/Budget.ts"
 import { ledgersOf } from "../../src/internal/turn/ledger.ts"
 import { TurnAccount } from "../../src/internal/turn/turnAccount.ts"
+import { uncontrolledTurn } from "../../src/internal/turn/turnControl.ts"
 import { initial } from "../../src/internal/turn/turnFold.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { AshError } from "../../src/schema/AshError.ts"
@@ -453,22 +454,32 @@ describe("budgets", () => {
         const units = (usd: number) => Math.round(usd * 1e9)
         const finish = ({ account, held, step: { cost, end } }: NonNullable<ReturnType<typeof running.get>>) => {
           const used = Math.min(cost / 1000, held + step)
-          if (end !== "interrupted early") account.sent(true)
-          if (end === "interrupted while it waits to be sent again" || end === "refused") account.sent(false)
+          const control = account.keptBy({
+            ...uncontrolledTurn,
+            makeFold: (options) => ({ ...initial(options), before: { last: "none", counts: "turn" } })
+          })
+          const send = control.attempt(({ onRequest }) =>
+            Effect.suspend(() => {
+              onRequest?.()
+              const isRefused = end === "interrupted while it waits to be sent again" || end === "refused"
+              return isRefused ? Effect.fail(new AshError({ operation: "test", reason: failed.refused })) : Effect.void
+            })
+          )
+          if (end !== "interrupted early") Effect.runSync(Effect.exit(send({})))
           const message = claudeMessageFromJson({ ...result, total_cost_usd: used, session_id: "s" })
-          account.knowing((options) => ({ ...initial(options), before: { last: "none", counts: "turn" } }))({})
+          control.makeFold({})
           if (end === "done" || end === "over") {
             const hasEnded = end === "done" ? { _tag: "Done" as const } : { _tag: "TurnError" as const, error: "x" }
-            account.receive([{ _tag: "Message", message }, hasEnded])
+            control.receive([{ _tag: "Message", message }, hasEnded])
             due += units(used)
             if (used > held) beyond += 1
           } else if (end === "no result") {
-            account.receive([{ _tag: "Done" }])
+            control.receive([{ _tag: "Done" }])
             due += units(held)
           } else if (end === "truncated" || end === "refused" || end === "gone") {
             // Behind a result an agent may go on, until the end has come.
-            if (end === "truncated") account.receive([{ _tag: "Message", message }])
-            account.failed(new AshError({ operation: "test", reason: failed[end] }))
+            if (end === "truncated") control.receive([{ _tag: "Message", message }])
+            control.fail(new AshError({ operation: "test", reason: failed[end] }))
             if (end === "truncated") due += units(held)
           } else if (end === "interrupted") {
             due += units(held)
@@ -496,7 +507,7 @@ describe("budgets", () => {
           } else {
             const account = new TurnAccount(String(next.session), ledgersOf(budgets))
             account.open()
-            if (account.refusal === undefined) {
+            if (ledgersOf(budgets).every(({ refusal }) => refusal === undefined)) {
               const held = account.hold(next.asked === undefined ? undefined : next.asked / 1000)
               running.set(next.session, { account, held: held ?? NaN, step: next })
             } else account.close()

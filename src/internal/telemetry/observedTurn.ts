@@ -11,15 +11,16 @@ import type * as Metric from "effect/Metric"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { AshError } from "../../schema/AshError.ts"
+import type { ResultMessage, TokenUsage } from "../../schema/ClaudeMessage.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
 import type { ServerAddress } from "../request/connection.ts"
 import { spanFailure } from "../request/traced.ts"
 import { present } from "../turn/agentText.ts"
 import * as TurnFold from "../turn/turnFold.ts"
+import { unknownBefore, usageOf } from "../turn/turnUsage.ts"
 import { attribute, operation, provider, usageAttribute } from "./conventions.ts"
 import { inputMessages, outputMessages } from "./spanContent.ts"
 import { ToolSpans } from "./toolSpans.ts"
-import { type TurnFigures, turnFigures } from "./turnFigures.ts"
 import type { TurnMetrics } from "./turnMetrics.ts"
 import { TurnWatch } from "./turnWatch.ts"
 
@@ -41,12 +42,6 @@ export interface Recorded {
   readonly metrics: boolean
 }
 
-/** What the turns of a layer share. */
-export interface Telemetry {
-  readonly server: ServerAddress
-  readonly metrics: TurnMetrics
-}
-
 /** The attributes that sampling goes by, and those that find the session. */
 const attributesOf = ({ address, port }: ServerAddress, { agentName, options, sessionId }: TurnCall) => ({
   [attribute.operationName]: operation.invokeAgent,
@@ -63,9 +58,30 @@ const attributesOf = ({ address, port }: ServerAddress, { agentName, options, se
 const toSeconds = (nanoseconds: bigint): number => Number(nanoseconds) / 1e9
 
 /** How a turn ended: with a failure, or without one, or so that nothing read its end. */
-type Ending = { readonly _tag: "Failed"; readonly type: string; readonly status: number | undefined } | {
-  readonly _tag: "Ended" | "Interrupted"
+interface Ending {
+  readonly errorType: string | undefined
+  readonly exit: Exit.Exit<unknown, unknown>
 }
+
+/** Tokens as the conventions count them: those of caches are input, too. */
+const tokensOf = (usage: TokenUsage) => {
+  const [cacheRead, cacheCreation] = [usage.cache_read_input_tokens ?? 0, usage.cache_creation_input_tokens ?? 0]
+  return {
+    input: (usage.input_tokens ?? 0) + cacheRead + cacheCreation,
+    output: usage.output_tokens ?? 0,
+    cacheRead,
+    cacheCreation
+  }
+}
+
+/** What a turn used and cost, as far as it is known. Where that may be sums over its session, it is that of the agent alone. */
+const figuresOf = (result: ResultMessage, fold: TurnFold.State | undefined) => {
+  const { costUsd, scope, usage } = usageOf(result, fold?.before ?? unknownBefore)
+  const own = scope === "turn" ? usage : result.usage ?? undefined
+  return { tokens: own && tokensOf(own), costUsd: scope === "turn" ? costUsd : undefined }
+}
+
+type Figures = ReturnType<typeof figuresOf>
 
 class ObservedTurn {
   readonly #metrics: TurnMetrics
@@ -123,19 +139,24 @@ class ObservedTurn {
     const now = this.#clock.currentTimeNanosUnsafe()
     const ending = this.#ending
     const { result } = this.#watch
-    const figures = result && turnFigures(result, this.#fold)
+    const figures = result && figuresOf(result, this.#fold)
     if (this.#span !== undefined) this.#endSpan(this.#span, now, ending, figures)
     if (this.#recorded.metrics) this.#record(now, ending, figures)
   }
 
   get #ending(): Ending {
+    const failed = (errorType: string, status?: number): Ending => ({
+      errorType,
+      exit: spanFailure(this.#call.operation, errorType, status)
+    })
     const { reason } = this.#failure ?? {}
-    if (reason !== undefined) return { _tag: "Failed", type: reason._tag, status: reason.http?.status }
+    if (reason !== undefined) return failed(reason._tag, reason.http?.status)
     const { end, result } = this.#watch
-    if (end === undefined) return { _tag: "Interrupted" }
-    const failed = (type: string): Ending => ({ _tag: "Failed", type, status: undefined })
+    if (end === undefined) return { errorType: undefined, exit: Exit.interrupt() }
     if (end === "error") return failed("TurnFailed")
-    return TurnFold.outcomeOf(result)._tag === "Success" ? { _tag: "Ended" } : failed("TurnUnsuccessful")
+    return TurnFold.outcomeOf(result)._tag === "Success"
+      ? { errorType: undefined, exit: Exit.void }
+      : failed("TurnUnsuccessful")
   }
 
   #nextChunk(gap: bigint) {
@@ -148,9 +169,9 @@ class ObservedTurn {
     return firstAt === undefined ? undefined : toSeconds(firstAt - this.#startedAt)
   }
 
-  #endSpan(span: Tracer.Span, now: bigint, ending: Ending, figures: TurnFigures | undefined) {
+  #endSpan(span: Tracer.Span, now: bigint, { errorType, exit }: Ending, figures: Figures | undefined) {
     const { model, result } = this.#watch
-    this.#tools?.close(now, ending._tag === "Interrupted")
+    this.#tools?.close(now, Exit.hasInterrupts(exit))
     const attributes = {
       [attribute.responseModel]: model,
       [attribute.timeToFirstChunk]: this.#timeToFirstChunk,
@@ -161,11 +182,11 @@ class ObservedTurn {
       [usageAttribute.cacheCreation]: figures?.tokens?.cacheCreation,
       [attribute.ashTurnCost]: figures?.costUsd,
       [attribute.ashTurnOutcome]: result && TurnFold.outcomeOf(result)._tag,
-      [attribute.errorType]: ending._tag === "Failed" ? ending.type : undefined,
+      [attribute.errorType]: errorType,
       ...this.#content(result)
     }
     for (const [name, value] of Object.entries(attributes)) if (value !== undefined) span.attribute(name, value)
-    span.end(now, this.#exit(ending))
+    span.end(now, exit)
   }
 
   #content(result: TurnFold.State["result"]) {
@@ -177,20 +198,9 @@ class ObservedTurn {
     }
   }
 
-  #exit(ending: Ending): Exit.Exit<unknown, unknown> {
-    switch (ending._tag) {
-      case "Ended":
-        return Exit.void
-      case "Interrupted":
-        return Exit.interrupt()
-      case "Failed":
-        return spanFailure(this.#call.operation, ending.type, ending.status)
-    }
-  }
-
-  #record(now: bigint, ending: Ending, figures: TurnFigures | undefined) {
+  #record(now: bigint, { errorType }: Ending, figures: Figures | undefined) {
     const series = this.#series()
-    const { duration } = ending._tag === "Failed" ? this.#series(ending.type) : series
+    const { duration } = errorType === undefined ? series : this.#series(errorType)
     duration.updateUnsafe(toSeconds(now - this.#startedAt), this.#context)
     const first = this.#timeToFirstChunk
     if (first !== undefined) series.timeToFirstChunk.updateUnsafe(first, this.#context)
@@ -210,16 +220,16 @@ export type RunTurn<A> = (folding: (makeFold: TurnFold.Make) => TurnFold.Make) =
 
 /** Observes a turn from its call to its end. */
 export const observe = Effect.fnUntraced(function*<A extends TurnFold.TurnEvent>(
-  telemetry: Telemetry,
+  metrics: TurnMetrics,
   call: TurnCall,
   recorded: Recorded,
   run: RunTurn<A>
 ) {
   const name = call.agentName === undefined ? operation.invokeAgent : `${operation.invokeAgent} ${call.agentName}`
   const span = recorded.spans
-    ? yield* Effect.makeSpan(name, { kind: "client", attributes: attributesOf(telemetry.server, call) })
+    ? yield* Effect.makeSpan(name, { kind: "client", attributes: attributesOf(metrics.server, call) })
     : undefined
-  const turn = new ObservedTurn(telemetry.metrics, call, recorded, yield* Effect.context<never>(), span)
+  const turn = new ObservedTurn(metrics, call, recorded, yield* Effect.context<never>(), span)
   const stream = run((makeFold) => turn.folding(makeFold))
   return (span === undefined ? stream : Stream.provideService(stream, Tracer.ParentSpan, span)).pipe(
     Stream.mapArrayEffect((batch) => turn.receive(batch)),

@@ -37,14 +37,7 @@ export class ToolSpans {
 
   /** What events start and end, if anything. */
   take(events: ReadonlyArray<TurnEvent>): ReadonlyArray<Effect.Effect<void>> {
-    const changes: Array<Effect.Effect<void>> = []
-    for (const event of events) {
-      if (event._tag !== "Message") continue
-      const { message } = event
-      if (message._tag === "Assistant") changes.push(...this.#uses(message))
-      else if (message._tag === "User") changes.push(...this.#results(message))
-    }
-    return changes
+    return events.flatMap((event) => event._tag === "Message" ? this.#changes(event.message) : [])
   }
 
   /** Ends the tools whose results were not received. */
@@ -56,10 +49,16 @@ export class ToolSpans {
     }
   }
 
-  #uses(message: AssistantMessage) {
-    const uses = blocksOf(message).filter((block) => block._tag === "ToolUse")
-    if (uses.length === 0 || this.#isSeen(message)) return []
-    return uses.map((block) => this.#open(block, present(message.parent_tool_use_id)))
+  #changes(message: ClaudeMessage): ReadonlyArray<Effect.Effect<void>> {
+    if (message._tag !== "Assistant" && message._tag !== "User") return []
+    const changes = blocksOf(message).flatMap((block, index) =>
+      message._tag === "Assistant" && block._tag === "ToolUse"
+        ? [this.#open(block, present(message.parent_tool_use_id))]
+        : message._tag === "User" && block._tag === "ToolResult"
+        ? [this.#end(block, isToolError(block.is_error, message.raw, index))]
+        : []
+    )
+    return changes.length === 0 || this.#isSeen(message) ? [] : changes
   }
 
   #isSeen(message: AssistantMessage | UserMessage): boolean {
@@ -89,13 +88,6 @@ export class ToolSpans {
         }
       )
     })
-  }
-
-  #results(message: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
-    if (this.#isSeen(message)) return []
-    return blocksOf(message).flatMap((block, index) =>
-      block._tag === "ToolResult" ? [this.#end(block, isToolError(block.is_error, message.raw, index))] : []
-    )
   }
 
   #end({ content, tool_use_id }: ToolResultBlock, isError: boolean): Effect.Effect<void> {

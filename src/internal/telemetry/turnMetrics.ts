@@ -43,16 +43,16 @@ const makeAll = (labels: Labels) => ({
 
 /** The series of turns. Each is made once: to add attributes to a metric costs more than to record. */
 export class TurnMetrics {
-  readonly #server: ServerAddress
+  readonly server: ServerAddress
   readonly #known = new Map<string, ReturnType<typeof makeAll>>()
 
   constructor(server: ServerAddress) {
-    this.#server = server
+    this.server = server
   }
 
   of(kind: TurnKind): ReturnType<typeof makeAll> {
     const key = [kind.agentName, kind.requestModel, kind.responseModel, kind.errorType].join("\n")
-    const known = this.#known.get(key) ?? makeAll(labelsOf(this.#server, kind))
+    const known = this.#known.get(key) ?? makeAll(labelsOf(this.server, kind))
     this.#known.set(key, known)
     return known
   }

@@ -6,6 +6,7 @@
 import * as Arr from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import { AshError } from "../../schema/AshError.ts"
 import { BudgetExhausted, InvalidRequest } from "../../schema/Reasons.ts"
 
 /** What turns may use and cost. */
@@ -60,16 +61,11 @@ export interface Budget {
 /** One budget, or several that apply at once. */
 export type Budgets = Budget | ReadonlyArray<Budget>
 
-/** A figure of a turn, and whether it is exactly that; else the turn used at most that, and undefined is not known at all. */
-export interface Figure {
-  readonly amount: number | undefined
-  readonly isExact: boolean
-}
-
-/** What a turn has used. */
+/** What a turn has used, as far as it is known: exactly that, or else at most that. */
 export interface Used {
-  readonly usd: Figure
-  readonly tokens: Figure
+  readonly usd: number | undefined
+  readonly tokens: number | undefined
+  readonly isExact: boolean
 }
 
 /** Money is counted in billionths of a dollar, as sums of fractions go astray. */
@@ -82,16 +78,8 @@ const within = (amount: number) => Math.min(Math.max(0, amount), most)
 
 const inUnits = (usd: number) => Math.round(within(usd) * unit)
 
-/** What a figure adds; one that is not known what it is at most, where there is a limit. */
-const counted = ({ amount, isExact }: Figure, limit: number | undefined, held: number): number =>
-  isExact && amount !== undefined
-    ? within(amount)
-    : limit === undefined
-    ? 0
-    : Math.min(held, within(amount ?? held))
-
 /** Why no turn may start. */
-export type Refusal = BudgetExhausted | InvalidRequest
+type Refusal = BudgetExhausted | InvalidRequest
 
 /** A class, so that its counts have no other writer. */
 export class Ledger {
@@ -196,12 +184,18 @@ export class Ledger {
     if (given !== undefined) Deferred.doneUnsafe(given, Effect.void)
   }
 
-  #count(held: number | undefined, used: Used) {
-    const { tokens, usd } = this.#limits
-    this.#spent += inUnits(counted(used.usd, usd, held ?? 0))
-    this.#tokens += counted(used.tokens, tokens, used.tokens.amount ?? 0)
+  #count(held = 0, { isExact, tokens, usd }: Used) {
+    /** What a figure adds; one that is not known what it is at most, where there is a limit. */
+    const counted = (amount: number | undefined, limit: number | undefined, most: number) =>
+      isExact && amount !== undefined
+        ? within(amount)
+        : limit === undefined
+        ? 0
+        : Math.min(most, within(amount ?? most))
+    this.#spent += inUnits(counted(usd, this.#limits.usd, held))
+    this.#tokens += counted(tokens, this.#limits.tokens, tokens ?? 0)
     this.#turns += 1
-    if (!used.usd.isExact || !used.tokens.isExact) this.#unknown += 1
+    if (!isExact || usd === undefined || tokens === undefined) this.#unknown += 1
   }
 
   #leftOf(usd: number): number {
@@ -232,8 +226,19 @@ export const makeBudget = (limits: BudgetLimits): Budget => {
 }
 
 /** Why one of the ledgers lets no turn start, if so. */
-export const refusalOf = (ledgers: ReadonlyArray<Ledger>): Refusal | undefined =>
+const refusalOf = (ledgers: ReadonlyArray<Ledger>): Refusal | undefined =>
   ledgers.map(({ refusal }) => refusal).find((refusal) => refusal !== undefined)
+
+/** Does something where all ledgers let a turn start: at once, so that no other turn comes between. */
+export const ifAllowed = <A>(
+  operation: string,
+  ledgers: ReadonlyArray<Ledger>,
+  then: () => A
+): Effect.Effect<A, AshError> =>
+  Effect.suspend(() => {
+    const reason = refusalOf(ledgers)
+    return reason === undefined ? Effect.succeed(then()) : Effect.fail(new AshError({ operation, reason }))
+  })
 
 /** What a program without types gives that is no budget: it lets no turn start. */
 class NoLedger extends Ledger {

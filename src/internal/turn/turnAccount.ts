@@ -3,17 +3,16 @@
  * was not received may have cost all that it held.
  */
 import * as Effect from "effect/Effect"
-import { AshError } from "../../schema/AshError.ts"
+import { constVoid } from "effect/Function"
+import type * as Scope from "effect/Scope"
+import type { AshError } from "../../schema/AshError.ts"
 import type { ResultMessage } from "../../schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { whileOut } from "./brokenTurn.ts"
 import { ranNothing } from "./gated.ts"
-import { type Figure, type Ledger, type Refusal, refusalOf, type Used } from "./ledger.ts"
+import { ifAllowed, type Ledger, type Used } from "./ledger.ts"
 import type { TurnControl } from "./turnControl.ts"
-import type * as TurnFold from "./turnFold.ts"
 import { tokensOf, unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
-
-const unknown: Figure = { amount: undefined, isExact: false }
 
 /** The account of one turn. A class, so that what it holds is given back once. */
 export class TurnAccount {
@@ -39,14 +38,6 @@ export class TurnAccount {
     for (const ledger of this.#ledgers) ledger.join(this.#sessionId)
   }
 
-  get isLimited(): boolean {
-    return this.#ledgers.some(({ isLimited }) => isLimited)
-  }
-
-  get refusal(): Refusal | undefined {
-    return refusalOf(this.#ledgers)
-  }
-
   /** Holds the turn's share of every budget; answers what it may cost, the least of those and what is asked for. */
   hold(asked: number | undefined): number | undefined {
     const shares = [asked, ...this.#ledgers.map(({ share }) => share)].filter((share) => share !== undefined)
@@ -56,49 +47,46 @@ export class TurnAccount {
     return this.#held
   }
 
-  /** What the turn's events are folded into knows of the turns before. */
-  knowing(makeFold: TurnFold.Make): TurnFold.Make {
-    return (options) => {
-      const state = makeFold(options)
-      this.#before = state.before
-      return state
-    }
+  /** Keeps the account until the scope closes; fails where no turn may start, so that it waits for nothing. */
+  keep(operation: string): Effect.Effect<void, AshError, Scope.Scope> {
+    return Effect.andThen(
+      Effect.acquireRelease(Effect.sync(() => this.open()), () => Effect.sync(() => this.close())),
+      ifAllowed(operation, this.#ledgers, constVoid)
+    )
   }
 
-  /** The message goes out, or has certainly started nothing. */
-  sent(isOut: boolean) {
-    this.#isOut = isOut
-  }
-
-  receive(events: ReadonlyArray<StreamEvent>) {
-    for (let index = 0; index < events.length; index++) {
-      const event = events[index]
-      if (event === undefined) break
-      if (event._tag === "Done" || event._tag === "TurnError") this.#hasEnded = true
-      else if (event._tag !== "SessionStart") this.#hasAnswered = true
-      if (event._tag === "Message" && event.message._tag === "Result") this.#result = event.message
-    }
-    if (this.#hasEnded) this.close()
-  }
-
-  failed(error: AshError) {
-    if (!this.#hasAnswered && ranNothing(error)) this.#isOut = false
-    if (error.reason._tag === "TurnFailed") this.#hasEnded = true
-    this.close()
+  /** As `hold`, behind a turn of the event loop, so that turns which start together count as sharing the budget. */
+  holdShare(operation: string, asked: number | undefined): Effect.Effect<number | undefined, AshError> {
+    return Effect.andThen(
+      this.#ledgers.some(({ isLimited }) => isLimited) ? Effect.yieldNow : Effect.void,
+      ifAllowed(operation, this.#ledgers, () => this.hold(asked))
+    )
   }
 
   /** The same control of the turn, by which the account is kept, too. */
   keptBy(control: TurnControl): TurnControl {
     return {
       ...control,
-      attempt: (send) => control.attempt(whileOut((isOut) => this.sent(isOut))(send)),
-      makeFold: this.knowing(control.makeFold),
+      attempt: (send) =>
+        control.attempt(
+          whileOut((isOut) => {
+            this.#isOut = isOut
+          })(send)
+        ),
+      makeFold: (options) => {
+        const state = control.makeFold(options)
+        this.#before = state.before
+        return state
+      },
       receive: (events) => {
-        this.receive(events)
+        for (const event of events) this.#see(event)
+        if (this.#hasEnded) this.close()
         control.receive(events)
       },
       fail: (error) => {
-        this.failed(error)
+        if (!this.#hasAnswered && ranNothing(error)) this.#isOut = false
+        if (error.reason._tag === "TurnFailed") this.#hasEnded = true
+        this.close()
         return control.fail(error)
       }
     }
@@ -114,41 +102,15 @@ export class TurnAccount {
     for (const ledger of this.#ledgers) ledger.settle(this.#held, used)
   }
 
+  #see(event: StreamEvent) {
+    if (event._tag === "Done" || event._tag === "TurnError") this.#hasEnded = true
+    else if (event._tag !== "SessionStart") this.#hasAnswered = true
+    if (event._tag === "Message" && event.message._tag === "Result") this.#result = event.message
+  }
+
   #used(): Used {
-    if (this.#result === undefined || !this.#hasEnded) return { usd: unknown, tokens: unknown }
+    if (this.#result === undefined || !this.#hasEnded) return { usd: undefined, tokens: undefined, isExact: false }
     const { costUsd, scope, usage } = usageOf(this.#result, this.#before)
-    const figure = (amount: number | undefined): Figure => ({
-      amount,
-      isExact: amount !== undefined && scope === "turn"
-    })
-    return { usd: figure(costUsd), tokens: figure(usage === undefined ? undefined : tokensOf(usage)) }
+    return { usd: costUsd, tokens: usage && tokensOf(usage), isExact: scope === "turn" }
   }
 }
-
-const refuse = (operation: string, reason: Refusal) => Effect.fail(new AshError({ operation, reason }))
-
-/** Keeps an account until the scope closes; fails where no turn may start, so that it waits for nothing. */
-export const keepAccount = Effect.fnUntraced(function*(operation: string, account: TurnAccount) {
-  yield* Effect.acquireRelease(Effect.sync(() => account.open()), () => Effect.sync(() => account.close()))
-  const { refusal } = account
-  if (refusal !== undefined) return yield* refuse(operation, refusal)
-})
-
-/**
- * Holds the share of a turn; answers what it may cost. Behind a turn of the event loop, so that turns which start together
- * count as sharing the budget; between the look at what is left and the hold there is none.
- */
-export const holdShare = (
-  operation: string,
-  account: TurnAccount,
-  asked: number | undefined
-): Effect.Effect<number | undefined, AshError> =>
-  Effect.andThen(
-    account.isLimited ? Effect.yieldNow : Effect.void,
-    Effect.suspend(() => {
-      const { refusal } = account
-      return refusal === undefined
-        ? Effect.succeed(account.hold(asked))
-        : refuse(operation, refusal)
-    })
-  )
