@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as FileName from "../internal/files/fileName.ts"
-import { collect, upTo } from "../internal/request/answer.ts"
+import { upTo } from "../internal/request/answer.ts"
 import { renamed } from "../internal/request/operations.ts"
 import type { Download } from "../schema/api/parts.ts"
 import { AshError } from "../schema/AshError.ts"
@@ -72,4 +72,4 @@ export const text =
 
 /** The whole content, of at most so many bytes. */
 export const bytes = (operation: string, limit: number) => (file: FileDownload): Effect.Effect<Uint8Array, AshError> =>
-  collect(within(file, operation, limit))
+  Stream.mkUint8Array(within(file, operation, limit))

@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
 import * as Record from "effect/Record"
+import * as Stream from "effect/Stream"
 import { parseEnv } from "node:util"
 import { batches, isTooLarge } from "../internal/files/batches.ts"
 import {
@@ -18,7 +19,6 @@ import {
   textOf
 } from "../internal/files/folder.ts"
 import { leftOut } from "../internal/files/leftOut.ts"
-import { collect } from "../internal/request/answer.ts"
 import { within } from "../internal/request/operations.ts"
 import type { Agent } from "../schema/Agent.ts"
 import type { AshError } from "../schema/AshError.ts"
@@ -106,4 +106,7 @@ const isSkipped = ({ path }: FolderFile) => path.includes("..")
 const toSend = (file: FolderFile) => ({ ...file, content: { length: file.size } })
 
 const load = (files: ReadonlyArray<FolderFile>) =>
-  Effect.forEach(files, (file) => Effect.map(collect(contentOf(file)), (content) => ({ path: file.path, content })))
+  Effect.forEach(
+    files,
+    (file) => Effect.map(Stream.mkUint8Array(contentOf(file)), (content) => ({ path: file.path, content }))
+  )

@@ -4,7 +4,7 @@ import * as Tar from "effect/encoding/Tar"
 import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
 import { InvalidRequest, Undecodable } from "../../schema/Reasons.ts"
-import { collect, upTo } from "../request/answer.ts"
+import { upTo } from "../request/answer.ts"
 import { gather, type WholeContent } from "../request/content.ts"
 import { printable } from "../request/printable.ts"
 import { through } from "../request/through.ts"
@@ -221,7 +221,7 @@ export const unpack = <E, R>(
         if (entry.kind === "folder") return []
         const { mode, path } = entry
         if (entry.kind === "file") {
-          const content = yield* collect(entry.content)
+          const content = yield* Stream.mkUint8Array(entry.content)
           numbers.set(path, ++count)
           keep(content.slice(), count)
           return [{ path, mode, content }]

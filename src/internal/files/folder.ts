@@ -9,7 +9,6 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
-import { collect } from "../request/answer.ts"
 import { refuseOption } from "../request/durations.ts"
 import { printable } from "../request/printable.ts"
 import { maxDepth, maxEntries } from "./bundle.ts"
@@ -85,7 +84,7 @@ export const textOf = Effect.fnUntraced(
     if (file.size > maxTextSize) {
       return yield* refuse(operation, `${file.path} has ${file.size} bytes, of at most ${maxTextSize}; shorten it`)
     }
-    const text = decode(yield* collect(contentOf(file)))
+    const text = decode(yield* Stream.mkUint8Array(contentOf(file)))
     return Option.isSome(text)
       ? text.value
       : yield* refuse(

@@ -7,8 +7,8 @@ import * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
-import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
+import * as Sink from "effect/Sink"
 import * as Stream from "effect/Stream"
 import { ofClient } from "./connectionFailures.ts"
 import { unreadable } from "./failures.ts"
@@ -117,22 +117,11 @@ const byStart = (
   length: number,
   onStart: (start: Uint8Array, bytes: ByteStream) => ByteStream
 ): ByteStream =>
-  Stream.unwrap(Effect.gen(function*() {
-    const pull = yield* Stream.toPull(bytes)
-    const chunks: Array<Uint8Array> = []
-    const gather: Effect.Effect<ByteStream, HttpClientError.HttpClientError> = Effect.suspend(() =>
-      chunks.reduce((size, chunk) => size + chunk.length, 0) < length
-        ? pull.pipe(
-          Effect.flatMap((more) => {
-            chunks.push(...more)
-            return gather
-          }),
-          Pull.catchDone(() => Effect.succeed(Stream.fromIterable(chunks)))
-        )
-        : Effect.succeed(Stream.concat(Stream.fromIterable(chunks), Stream.fromPull(Effect.succeed(pull))))
-    )
-    const whole = yield* gather
-    return chunks.every((chunk) => chunk.length === 0) ? Stream.empty : onStart(Bytes.concat(chunks), whole)
+  Stream.unwrap(Effect.suspend(() => {
+    let size = 0
+    const start = Sink.takeUntil((chunk: Uint8Array) => (size += chunk.length) >= length)
+    return Effect.map(Stream.peel(bytes, start), ([chunks, rest]) =>
+      size === 0 ? Stream.empty : onStart(Bytes.concat(chunks), Stream.concat(Stream.fromIterable(chunks), rest)))
   }))
 
 const decode = (response: Response, decoder: ContentDecoder, coding: string, bytes: ByteStream): ByteStream =>
@@ -205,10 +194,6 @@ export const upTo =
       })
     })
 
-/** All bytes of a stream. */
-export const collect = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Effect.Effect<Uint8Array<ArrayBuffer>, E, R> =>
-  Effect.map(Stream.runCollect(bytes), Bytes.concat)
-
 /** The response with its content decoded, and read as a whole up to a limit. The headers agree with the content. */
 export const receive = (response: Response, decoder: ContentDecoder, limit: number): Response => {
   // Some responses make them anew each time that they are asked for.
@@ -218,19 +203,13 @@ export const receive = (response: Response, decoder: ContentDecoder, limit: numb
   if (isAsSent && isWithin(headers, limit)) return response
   const stream = decoded(response, decoder, codings)
   let whole: ArrayBuffer | undefined
+  const tooLarge = `the body is larger than the limit of ${limit} bytes; raise responseLimits.body to read it`
   const read = stream.pipe(
-    upTo(
-      limit,
-      () =>
-        unreadable(
-          response,
-          `the body is larger than the limit of ${limit} bytes; raise responseLimits.body to read it`
-        )
-    ),
-    collect
+    upTo(limit, () => unreadable(response, tooLarge)),
+    Stream.mkArrayBuffer
   )
   const arrayBuffer = Effect.suspend(() =>
-    whole !== undefined ? Effect.succeed(whole) : Effect.map(read, ({ buffer }) => whole = buffer)
+    whole !== undefined ? Effect.succeed(whole) : Effect.map(read, (bytes) => whole = bytes)
   )
   const answer: Response = Object.create(response, {
     headers: {
