@@ -133,7 +133,7 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
       ? holdStream(
         Effect.mapError(transport.open(endpoint, encoded, sending), toError),
         toError,
-        endpoint.mediaType !== undefined
+        endpoint.answersEvents
       )
       : Effect.mapError(transport.send(endpoint, encoded, sending), toError)
   const prepare = (input: Endpoint.Input) =>

@@ -12,7 +12,6 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
-import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as Answer from "../internal/request/answer.ts"
 import * as Connection from "../internal/request/connection.ts"
@@ -86,23 +85,8 @@ const traced = <R>(context: Context.Context<R>, sendOnce: SendOnce | undefined):
 /** Where `fetch` cannot send a body in pieces, it is sent whole. */
 const inPieces = Effect.provideService(FetchHttpClient.StreamBodyFallback, "buffer")
 
-/** Sends a request of an endpoint, and reads what answers it. */
-type Send<R> = (
-  endpoint: Endpoint,
-  encoded: Encoded,
-  sending: Sending
-) => Effect.Effect<Answered<unknown>, AshErrorReason, R>
-
 /** The way to one server. */
-export interface Transport {
-  readonly server: Connection.ServerAddress
-  /** Stands in a body for large contents, until they are in it. */
-  readonly mark: string
-  /** For an answer that is read as a whole. It is complete by then, and needs no scope. */
-  readonly send: Send<never>
-  /** For an answer that is a stream, of a connection that closes with the scope. */
-  readonly open: Send<Scope.Scope>
-}
+export type Transport = Effect.Success<ReturnType<typeof make>>
 
 const warnOfPlainHttp = (url: string) =>
   Effect.logWarning(
@@ -136,46 +120,52 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   const client = followNoRedirect(yield* HttpClient.HttpClient)
   const decoder = yield* Answer.ContentDecoding
   const mayRepeat = yield* MayRepeat
+  /** Stands in a body for large contents, until they are in it. */
   const mark = `effect-ash:${yield* Random.next}`
 
-  const sendOver =
-    <R>(client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>): Send<R> =>
-    (endpoint, encoded, { before, headers, onRequest, onResponse, onSent, responseLimits }) => {
-      const body = bodyOf(encoded.body, mark, encoded.contents, onSent)
-      const wrong = (headers && Connection.wrongHeader(headers)) ?? wrongBody(body, endpoint.bodyLimit)
-      if (wrong !== undefined) return Effect.fail(wrong)
-      const receive = (received: HttpClientResponse.HttpClientResponse) => {
-        const limit = endpoint.answersStream ? Infinity : responseLimits?.body ?? Answer.defaultLimit
-        const response = Answer.receive(received, decoder, limit)
-        onResponse?.(response)
-        return readAnswer(endpoint, response)
-      }
-      const sendOnce = mayRepeat && isNotIdempotent(endpoint.method) ? new SendOnce() : undefined
-      const ready = before === undefined ? key : Effect.tap(key, () => before)
-      const sent = Effect.flatMap(ready, (token) => {
-        const request = requestOf(endpoint, url + encoded.path, encoded.query, body, headers, token)
-        onRequest?.()
-        const execute = client.execute(request)
-        const send = body._tag === "Stream" ? inPieces(execute) : execute
-        return Effect.matchEffect(sendOnce?.of(request, send) ?? send, {
-          onFailure: (error) => {
-            const failure = ConnectionFailures.ofClient(error, request)
-            // A client that takes a status for a failure has an answer all the same.
-            return failure.reason._tag === "StatusCodeError"
-              ? receive(failure.reason.response)
-              : Effect.fail(ConnectionFailures.fromHttpClientError(failure))
-          },
-          onSuccess: receive
-        })
-      })
-      return Effect.updateContext(sent, (context: Context.Context<R>) => traced(context, sendOnce))
+  /** Sends a request of an endpoint, and reads what answers it. */
+  const sendOver = <R>(client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>) =>
+  (
+    endpoint: Endpoint,
+    encoded: Encoded,
+    { before, headers, onRequest, onResponse, onSent, responseLimits }: Sending
+  ): Effect.Effect<Answered<unknown>, AshErrorReason, R> => {
+    const body = bodyOf(encoded.body, mark, encoded.contents, onSent)
+    const wrong = (headers && Connection.wrongHeader(headers)) ?? wrongBody(body, endpoint.bodyLimit)
+    if (wrong !== undefined) return Effect.fail(wrong)
+    const receive = (received: HttpClientResponse.HttpClientResponse) => {
+      const limit = endpoint.answersStream ? Infinity : responseLimits?.body ?? Answer.defaultLimit
+      const response = Answer.receive(received, decoder, limit)
+      onResponse?.(response)
+      return readAnswer(endpoint, response)
     }
+    const sendOnce = mayRepeat && isNotIdempotent(endpoint.method) ? new SendOnce() : undefined
+    const ready = before === undefined ? key : Effect.tap(key, () => before)
+    const sent = Effect.flatMap(ready, (token) => {
+      const request = requestOf(endpoint, url + encoded.path, encoded.query, body, headers, token)
+      onRequest?.()
+      const execute = client.execute(request)
+      const send = body._tag === "Stream" ? inPieces(execute) : execute
+      return Effect.matchEffect(sendOnce?.of(request, send) ?? send, {
+        onFailure: (error) => {
+          const failure = ConnectionFailures.ofClient(error, request)
+          // A client that takes a status for a failure has an answer all the same.
+          return failure.reason._tag === "StatusCodeError"
+            ? receive(failure.reason.response)
+            : Effect.fail(ConnectionFailures.fromHttpClientError(failure))
+        },
+        onSuccess: receive
+      })
+    })
+    return Effect.updateContext(sent, (context: Context.Context<R>) => traced(context, sendOnce))
+  }
 
-  const transport: Transport = {
+  return {
     server: Connection.addressOf(url),
     mark,
+    /** For an answer that is read as a whole. It is complete by then, and needs no scope. */
     send: sendOver(client),
+    /** For an answer that is a stream, of a connection that closes with the scope. */
     open: sendOver(HttpClient.withScope(client))
   }
-  return transport
 })

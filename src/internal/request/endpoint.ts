@@ -40,18 +40,9 @@ export interface Encoded {
 }
 
 /** An endpoint, ready to be called. */
-export interface Endpoint {
-  readonly method: Declared["method"]
-  readonly answersStream: boolean
-  readonly answerInErrors: boolean
-  readonly bodyLimit: number
-  /** The media type that an answer must have; undefined where it may have any. */
-  readonly mediaType: string | undefined
-  readonly encode: (input: Input, mark: string) => Effect.Effect<Encoded, Schema.SchemaError | InvalidRequest>
-  /** Reads a success, of whatever status: a proxy that changed it, say, makes 203 of it. Undefined where it is but a part. */
-  readonly decoderOf: (status: number) => Decode | undefined
-}
+export type Endpoint = ReturnType<typeof make>
 
+/** Reads a success. */
 type Decode = (
   response: HttpClientResponse.HttpClientResponse
 ) => Effect.Effect<unknown, HttpClientError.HttpClientError | Schema.SchemaError>
@@ -180,31 +171,29 @@ const jsonDecoder = (schema: Schema.Constraint): Decode => {
     })
 }
 
-const eventStream = "text/event-stream"
-
-/** A part of what was asked for, which nothing here asks for. */
-const partialContent = 206
+export const eventStream = "text/event-stream"
 
 /** An endpoint with what annotates it and its group. */
-export const make = (endpoint: Declared, annotations: Context.Context<never>): Endpoint => {
+export const make = (endpoint: Declared, annotations: Context.Context<never>) => {
   // Those of an endpoint differ in their status alone.
   const [success = HttpApiSchema.NoContent] = endpoint.success
   // In the contract a response with headers is a stream, and no other is.
   const stream = HttpApiSchema.isWithHeaders(success) ? success : undefined
-  const isEventStream = Predicate.hasProperty(stream?.schema, "contentType") &&
-    stream?.schema.contentType === eventStream
   const encodePath = pathEncoder(endpoint, Context.get(annotations, FilePathParameter))
   const encodeQuery = queryEncoder(endpoint)
   const bodyLimit = Context.get(annotations, BodyLimit)
   const encodeBody = bodyEncoder([...endpoint.payload.values()].flatMap(({ schemas }) => schemas), bodyLimit)
-  const decode = stream === undefined ? jsonDecoder(success) : streamDecoder(stream)
   return {
     method: endpoint.method,
     answersStream: stream !== undefined,
     answerInErrors: Context.get(annotations, AnswerInErrors),
     bodyLimit,
-    mediaType: isEventStream ? eventStream : undefined,
-    encode: ({ params, payload, query: fields }, mark) => {
+    /** Whether the stream is one of events, and no answer of another type is one. */
+    answersEvents: Predicate.hasProperty(stream?.schema, "contentType") && stream?.schema.contentType === eventStream,
+    encode: (
+      { params, payload, query: fields }: Input,
+      mark: string
+    ): Effect.Effect<Encoded, Schema.SchemaError | InvalidRequest> => {
       const encodedPath = encodePath(params)
       if (Result.isFailure(encodedPath)) return Effect.fail(encodedPath.failure)
       const encodedQuery = encodeQuery(fields)
@@ -216,6 +205,6 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>): E
         ? Effect.succeed({ path, query, body: HttpBody.empty, contents })
         : Effect.map(encodeBody(payload, mark, contents), (body) => ({ path, query, body, contents }))
     },
-    decoderOf: (status) => status === partialContent ? undefined : decode
+    decode: stream === undefined ? jsonDecoder(success) : streamDecoder(stream)
   }
 }

@@ -15,25 +15,22 @@ import type { Attempt, Sending } from "./sending.ts"
  * repetition takes from it, a call that succeeds gives back what it took and a tenth more: while all is well calls are
  * repeated as they may, and while everything fails each is sent once.
  */
-export interface RetryBudget {
-  /** Takes a repetition, if there is one left. */
-  readonly take: () => boolean
-  /** A call succeeded after so many repetitions. */
-  readonly giveBack: (repetitions: number) => void
-}
+type RetryBudget = ReturnType<typeof makeRetryBudget>
 
 const gain = 0.1
 
 /** A budget of so many repetitions. */
-export const makeRetryBudget = (size: number): RetryBudget => {
+export const makeRetryBudget = (size: number) => {
   let left = size
   return {
-    take: () => {
+    /** Takes a repetition, if there is one left. */
+    take: (): boolean => {
       if (left < 1) return false
       left -= 1
       return true
     },
-    giveBack: (repetitions) => {
+    /** A call succeeded after so many repetitions. */
+    giveBack: (repetitions: number) => {
       left = Math.min(size, left + repetitions + gain)
     }
   }

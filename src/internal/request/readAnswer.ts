@@ -6,16 +6,19 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Schema from "effect/Schema"
 import type { AshErrorReason } from "../../schema/AshError.ts"
 import * as ConnectionFailures from "./connectionFailures.ts"
-import type { Endpoint } from "./endpoint.ts"
+import { type Endpoint, eventStream } from "./endpoint.ts"
 import * as Failures from "./failures.ts"
 import { safelyIs } from "./inspectUnknown.ts"
 import { redactOf } from "./secrets.ts"
 import type { Answered } from "./sending.ts"
 
-/** Whether a header has that type and no other. Types are compared by type and subtype alone. */
-const hasType = (header: string | undefined, mediaType: string) =>
-  header === mediaType || (header ?? "").replaceAll(/"(?:[^"\\]|\\.)*"?/g, "").split(",")
-    .every((type) => type.split(";")[0]?.trim().toLowerCase() === mediaType)
+/** A part of what was asked for, which nothing here asks for. */
+const partialContent = 206
+
+/** Whether a header has the type of events and no other. Types are compared by type and subtype alone. */
+const isEventStream = (header = "") =>
+  header === eventStream || header.replaceAll(/"(?:[^"\\]|\\.)*"?/g, "").split(",")
+    .every((type) => type.split(";")[0]?.trim().toLowerCase() === eventStream)
 
 /** Why a response cannot be read as its schema has it. */
 const unread = (
@@ -33,17 +36,19 @@ const unread = (
   )
 }
 
-/** Reads a success of a type that the endpoint declares; of a stream not yet what it holds. */
+/**
+ * Reads a success of a type that the endpoint declares, of whatever status: a proxy that changed it, say, makes 203 of it. Of a
+ * stream not yet what it holds.
+ */
 export const readAnswer = (
   endpoint: Endpoint,
   response: HttpClientResponse.HttpClientResponse
 ): Effect.Effect<Answered<unknown>, AshErrorReason> => {
-  const { answerInErrors, mediaType } = endpoint
+  const { answerInErrors, answersEvents } = endpoint
   const isSuccess = response.status >= 200 && response.status < 300
-  const isTyped = mediaType === undefined || hasType(response.headers["content-type"], mediaType)
-  const decode = isSuccess && isTyped ? endpoint.decoderOf(response.status) : undefined
-  if (decode !== undefined) {
-    return Effect.matchEffect(decode(response), {
+  const isTyped = !answersEvents || isEventStream(response.headers["content-type"])
+  if (isSuccess && isTyped && response.status !== partialContent) {
+    return Effect.matchEffect(endpoint.decode(response), {
       onFailure: (error) => Effect.flip(unread(error, response, endpoint)),
       onSuccess: (value) => Effect.succeed({ value, response })
     })

@@ -73,38 +73,33 @@ const probeForm = Effect.fnUntraced(function*<A>(
 })
 
 /** The form that a server takes, once it is known. */
-export interface ContentForms {
-  /**
-   * The form, asked for until a server has answered. A page knows none until a message was taken. Those that wait for one
-   * question share its answer or its failure; it goes on while any of them waits.
-   */
-  readonly find: Effect.Effect<ContentForm | undefined, AshError>
-  /** Sends content in a form, or where none is known in the first one that the server takes. */
-  readonly send: <A, R>(
-    form: ContentForm | undefined,
-    sendAs: (form: ContentForm) => Effect.Effect<A, AshError, R>
-  ) => Effect.Effect<A, AshError, R>
-}
+export type ContentForms = Effect.Success<ReturnType<typeof makeForms>>
 
 /** Learns which form a server takes, by messages to no session. */
-export const makeForms = <A>(
-  attempt: (content: MessageContent) => Effect.Effect<A, AshError>
-): Effect.Effect<ContentForms> =>
+export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect<A, AshError>) =>
   Effect.map(
     Effect.cachedWithTTL(
       probeForm(attempt),
       (exit) => Exit.isSuccess(exit) ? Duration.infinity : Duration.zero
     ),
-    (ask): ContentForms => {
+    (ask) => {
       let known: ContentForm | undefined
       const learn = (form: ContentForm) => {
         known = form
       }
       const asked = Effect.tap(ask, (form) => Effect.sync(() => learn(form)))
       return {
-        // The console of a page shows each refusal, so that it does not ask.
+        /**
+         * The form, asked for until a server has answered. Those that wait for one question share its answer or its failure; it
+         * goes on while any of them waits. The console of a page shows each refusal, so that a page knows none until a message
+         * was taken.
+         */
         find: Effect.suspend(() => known !== undefined || isBrowser() ? Effect.succeed(known) : asked),
-        send: (form, sendAs) => {
+        /** Sends content in a form, or where none is known in the first one that the server takes. */
+        send: <A, R>(
+          form: ContentForm | undefined,
+          sendAs: (form: ContentForm) => Effect.Effect<A, AshError, R>
+        ): Effect.Effect<A, AshError, R> => {
           const sending = (form: ContentForm) => Effect.tap(sendAs(form), () => Effect.sync(() => learn(form)))
           return form !== undefined ? sendAs(form) : sending("SeveralBlocks").pipe(
             // A server that takes no blocks does nothing with them; neither does one that refuses something else.

@@ -18,22 +18,14 @@ export interface Remark {
   readonly text: string
 }
 
-/** What a schema demands, so far as it is more than its JSON schema. */
-export interface Demands {
-  /** What the prompt describes in words. */
-  readonly words: ReadonlyArray<Remark>
-  /** The names of the properties in the schema: in the path of an issue, every other name is the agent's. */
-  readonly names: ReadonlySet<string>
-  /** Why the schema cannot be expressed, if it cannot. */
-  readonly refusal: Remark | undefined
-}
-
 type Check = SchemaAST.Check<unknown>
 
 class Walk {
   /** The schemas that the present one is a part of: in a recursive schema it is one of them. */
   readonly above = new Set<SchemaAST.AST>()
+  /** The names of the properties in the schema: in the path of an issue, every other name is the agent's. */
   readonly names = new Set<string>()
+  /** What the prompt describes in words. */
   readonly words: Array<Remark> = []
   readonly refusals: Array<Remark> = []
   /** Checks that have keywords; one can stand on both sides of a transformation. */
@@ -224,8 +216,8 @@ const visitKeys: Visit = once((walk, field, ast) => {
   visitParts(visitKeys)(walk, field, ast)
 })
 
-/** What a schema demands of an answer. */
-export const demandsOf = (schema: Schema.Constraint): Demands => {
+/** What a schema demands of an answer, so far as it is more than its JSON schema, or why it cannot be expressed. */
+export const demandsOf = (schema: Schema.Constraint) => {
   const walk = new Walk()
   visitKeys(walk, "schema", schema.ast)
   if (walk.refusals.length === 0) {

@@ -77,16 +77,6 @@ const makeTools = (calls: ReadonlyArray<ToolCall>, emit: Emit) => {
   }
 }
 
-/** The parts of a turn, batch by batch. */
-export interface TurnParts {
-  /** The parts that events begin, grow or end. */
-  readonly take: (events: ReadonlyArray<TurnFold.TurnEvent>) => ReadonlyArray<TurnPart>
-  /** The last parts, where nothing more comes. */
-  readonly end: () => ReadonlyArray<TurnPart>
-  /** The whole turn, as far as it has come. */
-  readonly turn: () => Turn
-}
-
 /** What other formats call text and thinking. */
 export const kinds = { text: "text", thinking: "reasoning" } as const
 
@@ -104,8 +94,11 @@ export const finishReasonOf = ({ outcome, stopReason }: Turn): "content-filter" 
     ? "length"
     : finishReasons.get(outcome._tag) ?? "error"
 
-/** Makes the parts of a turn, by what is known of the turns before. */
-export const make = (before?: UsageBefore): TurnParts => {
+/** What makes the parts of a turn. */
+export type TurnParts = ReturnType<typeof make>
+
+/** Makes the parts of a turn, batch by batch, by what is known of the turns before. */
+export const make = (before?: UsageBefore) => {
   const parts: Array<TurnPart> = []
   const emit = (part: TurnPart) => void parts.push(part)
   const writer = makeWriter(emit)
@@ -115,7 +108,8 @@ export const make = (before?: UsageBefore): TurnParts => {
     emit(part)
   })
   return {
-    take: (events) => {
+    /** The parts that events begin, grow or end. */
+    take: (events: ReadonlyArray<TurnFold.TurnEvent>): ReadonlyArray<TurnPart> => {
       for (const event of events) {
         TurnFold.addEvent(state, event)
         if (event._tag === "Message") announceTools()
@@ -124,11 +118,13 @@ export const make = (before?: UsageBefore): TurnParts => {
       state.words.settleAtOnce()
       return parts.splice(0)
     },
-    end: () => {
+    /** The last parts, where nothing more comes. */
+    end: (): ReadonlyArray<TurnPart> => {
       state.words.settle()
       writer.close()
       return parts.splice(0)
     },
+    /** The whole turn, as far as it has come. */
     turn: () => TurnFold.toTurn(state)
   }
 }
