@@ -11,19 +11,6 @@ const lineFeed = 10
 const carriageReturn = 13
 const colon = 58
 
-/** Finds the comments in an event stream: lines that begin with a colon. Servers of heartbeats send them. */
-class CommentFinder {
-  #atLineStart = true
-
-  isIn(chunk: Uint8Array): boolean {
-    for (const byte of chunk) {
-      if (this.#atLineStart && byte === colon) return true
-      this.#atLineStart = byte === lineFeed || byte === carriageReturn
-    }
-    return false
-  }
-}
-
 const bufferFull = (operation: string, sessionId: string, size: number) =>
   new AshError({
     operation,
@@ -46,8 +33,9 @@ type Resume = (effect: Effect.Effect<void>) => void
 export class Arrivals {
   readonly #source: TurnSource
   readonly #clock: Clock.Clock
-  /** Absent where silence counts from the beginning, and once a heartbeat has arrived. */
-  #comments: CommentFinder | undefined
+  /** Whether silence does not count, as the server has sent no heartbeat yet. */
+  awaitsHeartbeat: boolean
+  #isLineStart = true
   #chunks: Array<Uint8Array> = []
   #size = 0
   #end: End | undefined
@@ -64,7 +52,7 @@ export class Arrivals {
   constructor(source: TurnSource, clock: Clock.Clock) {
     this.#source = source
     this.#clock = clock
-    if (source.limits.idleAfterHeartbeat) this.#comments = new CommentFinder()
+    this.awaitsHeartbeat = source.limits.idleAfterHeartbeat
   }
 
   get isEmpty(): boolean {
@@ -78,11 +66,6 @@ export class Arrivals {
 
   get end(): End | undefined {
     return this.#end
-  }
-
-  /** Whether silence does not count, as the server has sent no heartbeat yet. */
-  get awaitsHeartbeat(): boolean {
-    return this.#comments !== undefined
   }
 
   /** Waits until there is something to take, the end, or a reason to look again. */
@@ -115,10 +98,19 @@ export class Arrivals {
       this.#chunks.push(chunk)
       this.#size += chunk.length
     }
-    if (this.#comments !== undefined && batch.some((chunk) => this.#comments?.isIn(chunk))) this.#comments = undefined
+    if (this.awaitsHeartbeat) this.awaitsHeartbeat = !batch.some((chunk) => this.#hasComment(chunk))
     this.wake(!this.hasBegun || this.lastAt - lastAt > pause ? Effect.void : Effect.yieldNow)
     if (!this.isFull) return Effect.void
     return limits.whenFull === "fail" ? Effect.fail(bufferFull(operation, sessionId, limits.bufferSize)) : this.#room
+  }
+
+  /** Whether a line begins with a colon: servers of heartbeats send such comments. */
+  #hasComment(chunk: Uint8Array): boolean {
+    for (const byte of chunk) {
+      if (this.#isLineStart && byte === colon) return true
+      this.#isLineStart = byte === lineFeed || byte === carriageReturn
+    }
+    return false
   }
 
   take(): ReadonlyArray<Uint8Array> {

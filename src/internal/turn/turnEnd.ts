@@ -45,7 +45,8 @@ export class TurnEnding {
   /** Whether the result has arrived, and nothing of the agent's behind it: what is missing is the end. */
   hasResult = false
   messages = 0
-  #mixed: AshError | undefined
+  /** The failure of a turn that another one runs into, once it does. */
+  mixed: AshError | undefined
   #endedBy = "the server closed it"
 
   constructor(source: TurnSource, { http, redact }: TurnAnswer) {
@@ -64,11 +65,6 @@ export class TurnEnding {
 
   get hasEnded(): boolean {
     return this.#last !== undefined
-  }
-
-  /** The failure of a turn that another one runs into, once it does. */
-  get mixed(): AshError | undefined {
-    return this.#mixed
   }
 
   /** Takes events; answers those of the turn, which may be none. */
@@ -185,7 +181,7 @@ export class TurnEnding {
       this.#note(event)
       TurnFold.addEvent(this.#fold, event)
       if (this.#fold.words.isMixed) {
-        this.#mixed = this.#turnMixed()
+        this.mixed = this.#turnMixed()
         return passed ?? events.slice(0, index)
       }
       if (this.#replaced.length > 0) {

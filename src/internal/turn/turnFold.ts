@@ -79,13 +79,7 @@ const addAssistant = (state: State, message: AssistantMessage) => {
     const calls = state.calls.get(id) ?? { indices: [], answered: 0 }
     state.calls.set(id, calls)
     calls.indices.push(state.toolCalls.length)
-    state.toolCalls.push({
-      id,
-      name,
-      input,
-      result: undefined,
-      parentToolUseId
-    })
+    state.toolCalls.push({ id, name, input, result: undefined, parentToolUseId })
   }
 }
 
@@ -118,11 +112,6 @@ const addMessage = (state: State, message: ClaudeMessage) => {
 export const addEvent = (state: State, event: TurnEvent) => {
   if (event._tag === "Message") addMessage(state, event.message)
   else if (event._tag !== "SessionRestarted") state.words.take(event)
-}
-
-const add = (state: State, events: ReadonlyArray<TurnEvent>) => {
-  for (const event of events) addEvent(state, event)
-  state.words.endBatch()
 }
 
 const limits: Readonly<Record<string, TurnOutcome>> = {
@@ -219,19 +208,15 @@ export const fold = <E, R, E2 = never, R2 = never>(
   { onText }: FoldOptions<E2, R2> = {}
 ): Effect.Effect<Turn, E | E2, R | R2> =>
   Effect.suspend(() => {
-    if (onText === undefined) {
-      const state = initial()
-      return Effect.map(
-        Stream.runForEachArray(events, (batch) => Effect.sync(() => add(state, batch))),
-        () => toTurn(state)
-      )
-    }
     const writer = makeWriter()
-    const state = initial({ listener: writer.listener })
-    const write = Effect.suspend(() => Effect.forEach(writer.take(), onText, { discard: true }))
-    return Stream.runForEachArray(events, (batch) => {
-      add(state, batch)
+    const state = initial(onText && { listener: writer.listener })
+    const write = onText === undefined ? Effect.void : Effect.suspend(() => {
       state.words.settleAtOnce()
+      return Effect.forEach(writer.take(), onText, { discard: true })
+    })
+    return Stream.runForEachArray(events, (batch) => {
+      for (const event of batch) addEvent(state, event)
+      state.words.endBatch()
       return write
     }).pipe(
       Effect.andThen(Effect.sync(() => state.words.settle())),

@@ -24,12 +24,14 @@ export interface BusyOptions {
 
 /** A turn or a command in the queue of a session. */
 interface Place {
+  readonly entry: Entry
   /** Is called when it is the first one, or has left. */
   wake: () => void
 }
 
 /** A gate that is in use, or that is kept for its quiet. */
 interface Entry {
+  readonly id: string
   readonly gate: Gate
   /** The turn or command that is inside, and behind it those that wait. */
   readonly queue: Array<Place>
@@ -56,11 +58,6 @@ const knownOf = ({ fence, memory: { halted, usageBefore } }: Gate): KnownGate =>
 
 const nothingKnown: KnownGate = { fence: undefined, halted: undefined, usageBefore: unknownBefore }
 
-interface Taken {
-  readonly entry: Entry
-  readonly place: Place
-}
-
 const longestWait = Duration.minutes(10)
 
 /** How many sessions that are not in use, and may be entered, are kept for what their turns have used. */
@@ -74,13 +71,13 @@ class Registry {
   /** Of other sessions that are not in use: those whose turns have figures, the last used at the end. */
   readonly #used = new Map<string, KnownGate>()
   /** Gates that are kept for their quiet alone, the earliest first. */
-  readonly #resting: Array<{ readonly id: string; readonly entry: Entry; readonly until: bigint }> = []
+  readonly #resting: Array<{ readonly entry: Entry; readonly until: bigint }> = []
 
   get size(): number {
     return this.#entries.size + this.#known.size + this.#used.size
   }
 
-  find(id: string): Readonly<KnownGate & Pick<Entry, "users">> | undefined {
+  find(id: string): ReturnType<TurnGates["find"]> {
     const entry = this.#entries.get(id)
     const known = entry === undefined ? this.#known.get(id) ?? this.#used.get(id) : knownOf(entry.gate)
     return known === undefined ? undefined : { ...known, users: entry?.users ?? 0 }
@@ -89,6 +86,7 @@ class Registry {
   /** The gate of a session, with one more user. */
   acquire(id: string): Entry {
     const entry = this.#entries.get(id) ?? {
+      id,
       gate: new Gate(this.#known.get(id) ?? this.#used.get(id) ?? nothingKnown),
       queue: [],
       users: 0
@@ -105,40 +103,40 @@ class Registry {
   }
 
   /** Takes the last place of the queue. */
-  enter(id: string): Taken {
-    const entry = this.acquire(id)
-    const place: Place = { wake: constVoid }
-    entry.queue.push(place)
-    return { entry, place }
+  enter(id: string): Place {
+    const place: Place = { entry: this.acquire(id), wake: constVoid }
+    place.entry.queue.push(place)
+    return place
   }
 
   /** Leaves the queue, unless it has, and lets in the one behind. */
-  leave(id: string, entry: Entry, place: Place, now: bigint) {
-    const { queue } = entry
+  leave(place: Place, now: bigint) {
+    const { queue } = place.entry
     const index = queue.indexOf(place)
     if (index === -1) return
     queue.splice(index, 1)
     place.wake()
     if (index === 0) queue[0]?.wake()
-    this.release(id, entry, now)
+    this.release(place.entry, now)
   }
 
-  release(id: string, entry: Entry, now: bigint) {
+  release(entry: Entry, now: bigint) {
     entry.users -= 1
-    this.#forget(id, entry, now)
+    this.#forget(entry, now)
     if (this.#resting.length === 0) return
     const next = this.#resting.findIndex(({ until }) => until > now)
     for (const rested of this.#resting.splice(0, next === -1 ? this.#resting.length : next)) {
-      this.#forget(rested.id, rested.entry, now)
+      this.#forget(rested.entry, now)
     }
   }
 
   /** Keeps of a session that is not in use no more than what has to be known. */
-  #forget(id: string, entry: Entry, now: bigint) {
+  #forget(entry: Entry, now: bigint) {
+    const { id } = entry
     if (entry.users > 0 || this.#entries.get(id) !== entry) return
     const { quietUntil } = entry.gate.memory
     if (quietUntil > now) {
-      this.#resting.push({ id, entry, until: quietUntil })
+      this.#resting.push({ entry, until: quietUntil })
       return
     }
     this.#entries.delete(id)
@@ -159,8 +157,9 @@ class Registry {
  * Waits until a place is the first one; one that has left is not let in, as its scope has closed. Those that fail at once when
  * they are let in do so one after another.
  */
-const first = ({ queue }: Entry, place: Place) =>
+const first = (place: Place) =>
   Effect.callback<void>((resume) => {
+    const { queue } = place.entry
     const look = () => resume(queue[0] === place ? Effect.yieldNow : Effect.interrupt)
     if (queue.indexOf(place) > 0) place.wake = look
     else look()
@@ -175,12 +174,11 @@ const quiet = ({ memory }: Gate) =>
 /** Makes gates that none of their sessions has used yet. */
 export const make = (): TurnGates => {
   const registry = new Registry()
-  const leave = (id: string, { entry, place }: Taken) =>
-    Effect.map(Clock.currentTimeNanos, (now) => registry.leave(id, entry, place, now))
+  const leave = (place: Place) => Effect.map(Clock.currentTimeNanos, (now) => registry.leave(place, now))
   const use = (id: string) =>
     Effect.acquireRelease(
       Effect.sync(() => registry.acquire(id)),
-      (entry) => Effect.map(Clock.currentTimeNanos, (now) => registry.release(id, entry, now))
+      (entry) => Effect.map(Clock.currentTimeNanos, (now) => registry.release(entry, now))
     ).pipe(Effect.map(({ gate }) => gate))
 
   return {
@@ -189,22 +187,22 @@ export const make = (): TurnGates => {
     size: () => registry.size,
     enter: Effect.fnUntraced(function*(operation, id, { waitAtMost = longestWait, whenBusy = "wait" }) {
       const limit = yield* readDuration(operation, "waitAtMost", waitAtMost)
-      const { entry, place } = yield* Effect.acquireRelease(
+      const place = yield* Effect.acquireRelease(
         Effect.suspend(() =>
           whenBusy === "fail" && registry.isBusy(id)
             ? Effect.fail(busy(operation, id, `the session ${id} is in use: a turn or a command runs in it`))
             : Effect.succeed(registry.enter(id))
         ),
-        (taken) => leave(id, taken)
+        leave
       )
-      const { gate, queue } = entry
+      const { gate, queue } = place.entry
       // Most sessions are free.
       if (queue[0] === place && gate.memory.quietUntil === 0n) return gate
-      yield* Effect.timeoutOrElse(Effect.andThen(first(entry, place), Effect.suspend(() => quiet(gate))), {
+      yield* Effect.timeoutOrElse(Effect.andThen(first(place), Effect.suspend(() => quiet(gate))), {
         duration: limit,
         orElse: () =>
           Effect.fail(busy(operation, id, `the session ${id} was still in use after ${Duration.format(limit)}`))
-      }).pipe(Effect.onError(() => leave(id, { entry, place })))
+      }).pipe(Effect.onError(() => leave(place)))
       return gate
     })
   }

@@ -55,20 +55,14 @@ export interface TurnLimits {
 const durationOf = (input: Duration.Input | "off"): Duration.Duration =>
   input === "off" ? Duration.infinity : Duration.fromInputUnsafe(input)
 
-// Read once, not for each turn.
-const halfAMinute = Duration.seconds(30)
-const oneMinute = Duration.minutes(1)
-const twoMinutes = Duration.minutes(2)
-const halfAnHour = Duration.minutes(30)
-
 export const turnLimits = (
-  { buffer = {}, maxEventSize = 67_108_864, timeout = oneMinute, timeouts = {} }: TurnLimitsInput
+  { buffer = {}, maxEventSize = 67_108_864, timeout = "1 minute", timeouts = {} }: TurnLimitsInput
 ): TurnLimits => ({
   headers: durationOf(timeouts.headers ?? timeout),
-  firstEvent: durationOf(timeouts.firstEvent ?? oneMinute),
-  idle: timeouts.idle === "auto" ? twoMinutes : durationOf(timeouts.idle ?? halfAnHour),
+  firstEvent: durationOf(timeouts.firstEvent ?? "1 minute"),
+  idle: durationOf(timeouts.idle === "auto" ? "2 minutes" : timeouts.idle ?? "30 minutes"),
   idleAfterHeartbeat: timeouts.idle === "auto",
-  done: durationOf(timeouts.done ?? halfAMinute),
+  done: durationOf(timeouts.done ?? "30 seconds"),
   turn: durationOf(timeouts.turn ?? "off"),
   bufferSize: Math.max(1, buffer.size ?? 16_777_216),
   whenFull: buffer.whenFull ?? "wait",

@@ -37,17 +37,13 @@ export class EventDecoder {
   readonly #maxEventSize: number
   #chunks: ReadonlyArray<Uint8Array> = []
   #position = 0
-  #failure: AshError | undefined
+  /** The failure of a stream with an event that is too large, behind the events before it. */
+  failure: AshError | undefined
 
   constructor(operation: string, maxEventSize: number) {
     this.#operation = operation
     this.#maxEventSize = maxEventSize
     this.#parser = new EventParser(maxEventSize + 2 * envelope, maxEventSize + envelope)
-  }
-
-  /** The failure of a stream with an event that is too large, behind the events before it. */
-  get failure(): AshError | undefined {
-    return this.#failure
   }
 
   /** Takes bytes, when all before are decoded. */
@@ -58,10 +54,10 @@ export class EventDecoder {
 
   /** The next events; none where all bytes are decoded, or an event is too large. */
   take(): ReadonlyArray<StreamEvent> {
-    while (this.#failure === undefined && this.#parser.size < batchSize) {
+    while (this.failure === undefined && this.#parser.size < batchSize) {
       const piece = this.#piece()
       if (piece === undefined) break
-      if (!this.#parser.feed(piece)) this.#failure = tooLarge(this.#operation, this.#maxEventSize)
+      if (!this.#parser.feed(piece)) this.failure = tooLarge(this.#operation, this.#maxEventSize)
     }
     return this.#parser.take()
   }

@@ -66,18 +66,12 @@ const covers = (one: TokenUsage, other: TokenUsage) =>
 const cents = (usd: number): number => Number(usd.toFixed(12))
 
 /** From one result to the next one: what is known, since each figure may be missing. */
-interface Growth {
-  readonly tokens: Tokens
-  readonly costUsd: number | undefined
-  /** Whether a figure has become less, which sums never do. */
-  readonly hasShrunk: boolean
-}
-
-const growthOf = (now: Figures, before: Figures): Growth => {
+const growthOf = (now: Figures, before: Figures) => {
   const tokens: Tokens = {}
   const costUsd = now.costUsd === undefined || before.costUsd === undefined
     ? undefined
     : cents(now.costUsd - before.costUsd)
+  /** Whether a figure has become less, which sums never do. */
   let hasShrunk = costUsd !== undefined && costUsd < 0
   if (!hasTokens(now) || !hasTokens(before)) return { tokens, costUsd, hasShrunk }
   const names = [...new Set([...Object.keys(now.models), ...Object.keys(before.models)])]
@@ -95,7 +89,7 @@ const growthOf = (now: Figures, before: Figures): Growth => {
 }
 
 /** By what the main loop used, where both are known, whether figures that grew so can be sums; undefined if that shows nothing. */
-const canBeSums = ({ tokens }: Growth, own: TokenUsage): boolean | undefined => {
+const canBeSums = ({ tokens }: ReturnType<typeof growthOf>, own: TokenUsage): boolean | undefined => {
   const used = counters.filter(([, name]) => countOf(own, name) > 0 && tokens[name] !== undefined)
   return used.length === 0 ? undefined : used.every(([, name]) => countOf(tokens, name) >= countOf(own, name))
 }
@@ -124,21 +118,16 @@ const filledUp = (now: Figures, before: Figures): Figures => ({
   isWhole: now.isWhole
 })
 
-export interface TurnUsage {
-  readonly usage: TokenUsage | undefined
-  readonly costUsd: number | undefined
-  readonly scope: UsageScope
-}
-
 /** What the turn of a result used, and what is then known for the next one. */
-export const usageOf = (result: ResultMessage, known: UsageBefore): TurnUsage & { after: UsageBefore } => {
+export const usageOf = (result: ResultMessage, known: UsageBefore) => {
   const { counts, last } = known
   const now = figuresOf(result)
   const own = result.usage ?? {}
   const total = totalOf(now.models)
-  const answer = (scope: UsageScope, after: UsageBefore) => ({
-    usage: hasTokens(now) ? total : result.usage ?? undefined,
-    costUsd: now.costUsd,
+  const whole: TokenUsage | undefined = hasTokens(now) ? total : result.usage ?? undefined
+  const answer = (scope: UsageScope, after: UsageBefore, usage = whole, costUsd = now.costUsd) => ({
+    usage,
+    costUsd,
     scope,
     after
   })
@@ -162,12 +151,8 @@ export const usageOf = (result: ResultMessage, known: UsageBefore): TurnUsage & 
     return counts === "session" && canBe === undefined ? answer("session", known) : answer("turn", counting("turn"))
   }
   if (counts === "unknown" && canBe === undefined) return answer("session", filled(counts))
-  return {
-    usage: hasTokens(now) && hasTokens(last) ? growth.tokens : answer("turn", known).usage,
-    costUsd: growth.costUsd ?? now.costUsd,
-    scope: last.isWhole ? "turn" : "session",
-    after: filled("session")
-  }
+  const grown = hasTokens(now) && hasTokens(last) ? growth.tokens : whole
+  return answer(last.isWhole ? "turn" : "session", filled("session"), grown, growth.costUsd)
 }
 
 /** What is known when a turn has begun, of which no result may come. */
