@@ -53,17 +53,18 @@ type Fields = Readonly<Record<string, unknown>>
 
 const recordOf = (value: unknown): Fields => Predicate.isObject(value) ? value : {}
 
-/** Encodes what stands in a URL, and refuses what a URL cannot hold. */
-const encoderOf = (schema: Schema.Constraint) => {
+/** Encodes what stands in a URL, and refuses what a URL cannot hold; `empty` where there is nothing to encode. */
+const urlEncoder = <A>(schema: Schema.Constraint | undefined, empty: A, write: (values: Fields) => A) => {
+  if (schema === undefined) return () => Result.succeed(empty)
   const encode = Schema.encodeUnknownResult(codecOf(schema))
-  return (input: unknown): Result.Result<Fields, Schema.SchemaError | InvalidRequest> => {
+  return (input: unknown): Result.Result<A, Schema.SchemaError | InvalidRequest> => {
     const values = recordOf(input)
     const field = Object.keys(values).find((name) => {
       const value = values[name]
       return Predicate.isString(value) && !isWellFormed(value)
     })
     return field === undefined
-      ? Result.map(encode(input), recordOf)
+      ? Result.map(encode(input), (encoded) => write(recordOf(encoded)))
       : Result.fail(new InvalidRequest({ message: `${field} must be ${wellFormed}`, field }))
   }
 }
@@ -71,28 +72,18 @@ const encoderOf = (schema: Schema.Constraint) => {
 const encodePath = (segments: string) => segments.split("/").map(encodeURIComponent).join("/")
 
 const pathEncoder = ({ params, path }: Declared, filePath: string | undefined) => {
-  if (params === undefined) return () => Result.succeed(path)
-  const encode = encoderOf(params)
   // Every other piece is the name of a parameter.
   const pieces = path.split(/:(\w+)/)
-  return (input: unknown) =>
-    Result.map(encode(input), (values) =>
-      pieces.reduce((path, piece, index) => {
-        if (index % 2 === 0) return path + piece
-        const value = String(values[piece])
-        return path + (piece === filePath ? encodePath(value) : encodeURIComponent(value))
-      }))
+  return urlEncoder(params, path, (values) =>
+    pieces.reduce((path, piece, index) => {
+      if (index % 2 === 0) return path + piece
+      const value = String(values[piece])
+      return path + (piece === filePath ? encodePath(value) : encodeURIComponent(value))
+    }))
 }
 
-const queryEncoder = ({ query }: Declared) => {
-  if (query === undefined) return () => Result.succeed(UrlParams.empty)
-  const encode = encoderOf(query)
-  return (input: unknown) =>
-    Result.map(
-      encode(input),
-      (values) => UrlParams.make(Object.entries(values).map(([name, value]) => [name, String(value)] as const))
-    )
-}
+const writeQuery = (values: Fields) =>
+  UrlParams.make(Object.entries(values).map(([name, value]) => [name, String(value)] as const))
 
 const isHarmless = SchemaAST.resolveAt<boolean>("isHarmless")
 
@@ -121,8 +112,6 @@ const namesIn = (ast: SchemaAST.AST): ReadonlyArray<string> =>
     ? ast.propertySignatures.map(({ name }) => String(name))
     : []
 
-const noJson = () => new InvalidRequest({ message: "the input must be a JSON-serializable request body", field: "" })
-
 type EncodeBody = (
   input: unknown,
   mark: string,
@@ -144,7 +133,9 @@ const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number):
         encode(input),
       (json) => {
         const body = Result.try(() => HttpBody.jsonUnsafe(json))
-        return Result.isSuccess(body) ? Effect.succeed(jsonBody(body.success, harmless)) : Effect.fail(noJson())
+        return Result.isSuccess(body) ? Effect.succeed(jsonBody(body.success, harmless)) : Effect.fail(
+          new InvalidRequest({ message: "the input must be a JSON-serializable request body", field: "" })
+        )
       }
     )
 }
@@ -180,7 +171,7 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>) =>
   // In the contract a response with headers is a stream, and no other is.
   const stream = HttpApiSchema.isWithHeaders(success) ? success : undefined
   const encodePath = pathEncoder(endpoint, Context.get(annotations, FilePathParameter))
-  const encodeQuery = queryEncoder(endpoint)
+  const encodeQuery = urlEncoder(endpoint.query, UrlParams.empty, writeQuery)
   const bodyLimit = Context.get(annotations, BodyLimit)
   const encodeBody = bodyEncoder([...endpoint.payload.values()].flatMap(({ schemas }) => schemas), bodyLimit)
   return {
@@ -194,16 +185,15 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>) =>
       { params, payload, query: fields }: Input,
       mark: string
     ): Effect.Effect<Encoded, Schema.SchemaError | InvalidRequest> => {
-      const encodedPath = encodePath(params)
-      if (Result.isFailure(encodedPath)) return Effect.fail(encodedPath.failure)
-      const encodedQuery = encodeQuery(fields)
-      if (Result.isFailure(encodedQuery)) return Effect.fail(encodedQuery.failure)
-      const path = encodedPath.success
-      const query = encodedQuery.success
+      const path = encodePath(params)
+      if (Result.isFailure(path)) return Effect.fail(path.failure)
+      const query = encodeQuery(fields)
+      if (Result.isFailure(query)) return Effect.fail(query.failure)
+      const url = { path: path.success, query: query.success }
       const contents: Array<Uint8Array> = []
       return encodeBody === undefined
-        ? Effect.succeed({ path, query, body: HttpBody.empty, contents })
-        : Effect.map(encodeBody(payload, mark, contents), (body) => ({ path, query, body, contents }))
+        ? Effect.succeed({ ...url, body: HttpBody.empty, contents })
+        : Effect.map(encodeBody(payload, mark, contents), (body) => ({ ...url, body, contents }))
     },
     decode: stream === undefined ? jsonDecoder(success) : streamDecoder(stream)
   }
