@@ -124,19 +124,22 @@ const byStart = (
       size === 0 ? Stream.empty : onStart(Bytes.concat(chunks), Stream.concat(Stream.fromIterable(chunks), rest)))
   }))
 
-const decode = (response: Response, decoder: ContentDecoder, coding: string, bytes: ByteStream): ByteStream =>
-  byStart(bytes, 1, (start, bytes) =>
-    Option.match(decoder(coding, start), {
-      onNone: () => Stream.fail(undecoded(response, coding)),
-      onSome: (decode) => decode(bytes, (cause) => broken(response, coding, cause))
-    }))
-
 const decodeAll = (
   response: Response,
   decoder: ContentDecoder,
   codings: ReadonlyArray<string>,
   bytes: ByteStream
-): ByteStream => Arr.reduceRight(codings, bytes, (bytes, coding) => decode(response, decoder, coding, bytes))
+): ByteStream =>
+  Arr.reduceRight(
+    codings,
+    bytes,
+    (bytes, coding) =>
+      byStart(bytes, 1, (start, bytes) =>
+        Option.match(decoder(coding, start), {
+          onNone: () => Stream.fail(undecoded(response, coding)),
+          onSome: (decode) => decode(bytes, (cause) => broken(response, coding, cause))
+        }))
+  )
 
 /** The content of a `fetch`, which leaves the headers as they were whether or not it has decoded it. */
 const decodeFetched = (
