@@ -54,7 +54,8 @@ export class EventParser {
     const bytes = this.#hasReturns ? this.#withoutReturns(chunk) : chunk
     const end = bytes.lastIndexOf(lineFeed) + 1
     const rest = bytes.subarray(end)
-    const text = end === 0 ? "" : decoder.decode(this.#joined(bytes.subarray(0, end)))
+    const lines = bytes.subarray(0, end)
+    const text = end === 0 ? "" : decoder.decode(this.#restSize === 0 ? lines : Bytes.concat([...this.#rest, lines]))
     if (!this.#hasReturns && (text.includes("\r") || rest.includes(carriageReturn))) {
       this.#hasReturns = true
       return this.feed(chunk)
@@ -95,10 +96,6 @@ export class EventParser {
       this.#isAfterReturn = byte === carriageReturn
     }
     return lines.subarray(0, length)
-  }
-
-  #joined(bytes: Uint8Array): Uint8Array {
-    return this.#restSize === 0 ? bytes : Bytes.concat([...this.#rest, bytes])
   }
 
   #lengthOfRest(): number {

@@ -6,7 +6,7 @@ import * as Arr from "effect/Array"
 import * as Cause from "effect/Cause"
 import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -19,7 +19,7 @@ import { renamed } from "../request/operations.ts"
 import { Arrivals, type End } from "./arrivals.ts"
 import type { TurnAnswer, TurnSource, TurnToSend } from "./turnControl.ts"
 import { TurnEnding } from "./turnEnd.ts"
-import { EventDecoder } from "./turnStream.ts"
+import { EventDecoder, tooLarge } from "./turnStream.ts"
 import { timedOut, type Timer, TurnTimers } from "./turnTimers.ts"
 
 type TurnPull = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError>
@@ -45,12 +45,12 @@ class TurnReader {
   /** The next events, for the consumer. */
   readonly next: TurnPull = Effect.suspend(() => this.#ending === undefined ? this.#await() : this.#go(this.#ending))
 
-  constructor(source: TurnSource, clock: Clock.Clock, context: Context.Context<never>) {
+  constructor(source: TurnSource, context: Context.Context<never>) {
     this.#source = source
-    this.#clock = clock
+    this.#clock = Context.get(context, Clock.Clock)
     this.#context = context
-    this.#arrivals = new Arrivals(source, clock)
-    this.#decoder = new EventDecoder(source.operation, source.limits.maxEventSize)
+    this.#arrivals = new Arrivals(source, this.#clock)
+    this.#decoder = new EventDecoder(source.limits.maxEventSize)
   }
 
   /** Sends the message and reads what answers it, in a fiber of the scope. What that holds is released behind the fiber. */
@@ -143,7 +143,7 @@ class TurnReader {
   /** Decodes what has arrived, up to the next events. */
   #decode(): ReadonlyArray<StreamEvent> {
     let events = this.#decoder.take()
-    while (events.length === 0 && this.#decoder.failure === undefined && !this.#arrivals.isEmpty) {
+    while (events.length === 0 && !this.#decoder.isTooLarge && !this.#arrivals.isEmpty) {
       this.#decoder.feed(this.#arrivals.take())
       events = this.#decoder.take()
     }
@@ -161,8 +161,8 @@ class TurnReader {
 
   /** How the stream has ended behind what is decoded. */
   get #end(): End | undefined {
-    const { failure } = this.#decoder
-    if (failure !== undefined) return Exit.fail(failure)
+    const { limits, operation } = this.#source
+    if (this.#decoder.isTooLarge) return Exit.fail(tooLarge(operation, limits.maxEventSize))
     return this.#isNoBlock ? Exit.fail(Cause.Done()) : this.#arrivals.end
   }
 
@@ -193,8 +193,8 @@ export const readTurn = (
   Stream.fromChannel(
     Channel.fromTransform((_, scope: Scope.Scope) =>
       Effect.flatMap(Scope.provide(open, scope), ({ send, source }) =>
-        Effect.withFiber((fiber) => {
-          const reader = new TurnReader(source, fiber.getRef(Clock.Clock), fiber.context)
+        Effect.withFiber(({ context }) => {
+          const reader = new TurnReader(source, context)
           return Effect.as(reader.start(send, scope), reader.next)
         }))
     )

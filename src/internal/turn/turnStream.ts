@@ -13,7 +13,8 @@ import { turnLimits } from "./turnLimits.ts"
 /** Characters that are not counted: the JSON around a long text. While an event is not complete, as many for the names of its fields. */
 const envelope = 1024
 
-const tooLarge = (operation: string, maxEventSize: number) =>
+/** The failure of a stream with an event that is too large. */
+export const tooLarge = (operation: string, maxEventSize: number) =>
   new AshError({
     operation,
     reason: new Undecodable({
@@ -33,16 +34,12 @@ const pieceSize = 16_384
  */
 export class EventDecoder {
   readonly #parser: EventParser
-  readonly #operation: string
-  readonly #maxEventSize: number
   #chunks: ReadonlyArray<Uint8Array> = []
   #position = 0
-  /** The failure of a stream with an event that is too large, behind the events before it. */
-  failure: AshError | undefined
+  /** Whether an event is too large, behind the events that were taken. */
+  isTooLarge = false
 
-  constructor(operation: string, maxEventSize: number) {
-    this.#operation = operation
-    this.#maxEventSize = maxEventSize
+  constructor(maxEventSize: number) {
     this.#parser = new EventParser(maxEventSize + 2 * envelope, maxEventSize + envelope)
   }
 
@@ -54,10 +51,10 @@ export class EventDecoder {
 
   /** The next events; none where all bytes are decoded, or an event is too large. */
   take(): ReadonlyArray<StreamEvent> {
-    while (this.failure === undefined && this.#parser.size < batchSize) {
+    while (!this.isTooLarge && this.#parser.size < batchSize) {
       const piece = this.#piece()
       if (piece === undefined) break
-      if (!this.#parser.feed(piece)) this.failure = tooLarge(this.#operation, this.#maxEventSize)
+      this.isTooLarge = !this.#parser.feed(piece)
     }
     return this.#parser.take()
   }
@@ -86,11 +83,11 @@ export const decodeEvents =
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<StreamEvent, AshError | E, R> =>
     Stream.transformPull(bytes, (pull) =>
       Effect.sync(() => {
-        const decoder = new EventDecoder(operation, maxEventSize)
+        const decoder = new EventDecoder(maxEventSize)
         const next: Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError | E, void, R> = Effect.suspend(() => {
           const events = decoder.take()
           if (Arr.isReadonlyArrayNonEmpty(events)) return Effect.succeed(events)
-          if (decoder.failure !== undefined) return Effect.fail(decoder.failure)
+          if (decoder.isTooLarge) return Effect.fail(tooLarge(operation, maxEventSize))
           return Effect.flatMap(pull, (arrived) => {
             decoder.feed(arrived)
             return next
