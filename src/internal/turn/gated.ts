@@ -2,7 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
-import * as Scope from "effect/Scope"
+import type * as Scope from "effect/Scope"
 import { AshError } from "../../schema/AshError.ts"
 import { SessionFenced, TurnCancelled } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
@@ -92,18 +92,12 @@ export const holdGate = (
   what: Holder["what"],
   onBroken: (hasFailed: boolean) => Effect.Effect<void> = () => Effect.void
 ): Effect.Effect<Holder, never, Scope.Scope> =>
-  Effect.flatMap(Scope.Scope, (scope) => {
-    let holder: Holder | undefined
+  Effect.acquireRelease(Effect.sync(() => gate.enter(what)), (holder) =>
     // Before the gate opens again, as scopes close from the last to the first.
-    const leave = Scope.addFinalizer(
-      scope,
-      Effect.suspend(() => {
-        const how = holder === undefined ? "over" : gate.leave(holder)
-        return how === "over" ? Effect.void : onBroken(how === "failed")
-      })
-    )
-    return Effect.map(leave, () => holder = gate.enter(what))
-  })
+    Effect.suspend(() => {
+      const how = gate.leave(holder)
+      return how === "over" ? Effect.void : onBroken(how === "failed")
+    }))
 
 /** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
 export const enterUnfenced = Effect.fnUntraced(function*(
