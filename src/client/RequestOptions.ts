@@ -123,21 +123,19 @@ export const merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput
   telemetry: over(outer.telemetry, inner.telemetry)
 })
 
+const withOptions = (inner: RequestOptionsInput): Combinator => Effect.updateService(RequestOptions, merge(inner))
+
 /** Limits each attempt of the calls in an effect. */
-export const withTimeout = (timeout: Duration.Input): Combinator =>
-  Effect.updateService(RequestOptions, merge({ timeout }))
+export const withTimeout = (timeout: Duration.Input): Combinator => withOptions({ timeout })
 
 /** Sets how the calls in an effect are repeated; `{ times: 0 }` for not at all. */
-export const withRetry = (retry: RetryOptions): Combinator => Effect.updateService(RequestOptions, merge({ retry }))
+export const withRetry = (retry: RetryOptions): Combinator => withOptions({ retry })
 
 /** Limits the turns in an effect. */
-export const withTimeouts = (timeouts: TurnTimeouts): Combinator =>
-  Effect.updateService(RequestOptions, merge({ timeouts }))
+export const withTimeouts = (timeouts: TurnTimeouts): Combinator => withOptions({ timeouts })
 
 /** Sends headers along with the calls in an effect. */
-export const withHeaders = (headers: Readonly<Record<string, string>>): Combinator =>
-  Effect.updateService(RequestOptions, merge({ headers }))
+export const withHeaders = (headers: Readonly<Record<string, string>>): Combinator => withOptions({ headers })
 
 /** Sets what traces and metrics of the turns in an effect hold. */
-export const withTelemetry = (telemetry: TelemetryOptions): Combinator =>
-  Effect.updateService(RequestOptions, merge({ telemetry }))
+export const withTelemetry = (telemetry: TelemetryOptions): Combinator => withOptions({ telemetry })
