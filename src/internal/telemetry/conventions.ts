@@ -52,34 +52,29 @@ export const toolType = "extension"
 /** The `error.type` of a tool that failed, and of one whose result was not received. */
 export const toolError = { failed: "ToolFailed", noResult: "NoResult" } as const
 
-const seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+const seconds = {
+  unit: "s",
+  boundaries: [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
+}
 
-const tokens = Array.from({ length: 14 }, (_, power) => 4 ** power)
+const tokens = { unit: "{token}", boundaries: Array.from({ length: 14 }, (_, power) => 4 ** power) }
 
 /** Histograms: their names, units and buckets. */
 export const histogram = {
-  duration: {
-    name: "gen_ai.client.operation.duration",
-    description: "GenAI operation duration.",
-    unit: "s",
-    boundaries: seconds
-  },
+  duration: { name: "gen_ai.client.operation.duration", description: "GenAI operation duration.", ...seconds },
   timeToFirstChunk: {
     name: "gen_ai.client.operation.time_to_first_chunk",
     description: "Time from the call until the first chunk is received.",
-    unit: "s",
-    boundaries: seconds
+    ...seconds
   },
   timePerOutputChunk: {
     name: "gen_ai.client.operation.time_per_output_chunk",
     description: "Time between two chunks.",
-    unit: "s",
-    boundaries: seconds
+    ...seconds
   },
   tokenUsage: {
     name: "gen_ai.client.token.usage",
     description: "Number of input and output tokens used.",
-    unit: "{token}",
-    boundaries: tokens
+    ...tokens
   }
 } as const

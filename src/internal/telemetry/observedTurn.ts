@@ -153,7 +153,7 @@ class ObservedTurn {
     if (reason !== undefined) return failed(reason._tag, reason.http?.status)
     const { end, result } = this.#watch
     if (end === undefined) return { errorType: undefined, exit: Exit.interrupt() }
-    if (end === "error") return failed("TurnFailed")
+    if (end === "TurnError") return failed("TurnFailed")
     return TurnFold.outcomeOf(result)._tag === "Success"
       ? { errorType: undefined, exit: Exit.void }
       : failed("TurnUnsuccessful")

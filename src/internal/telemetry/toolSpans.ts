@@ -37,7 +37,9 @@ export class ToolSpans {
 
   /** What events start and end, if anything. */
   take(events: ReadonlyArray<TurnEvent>): ReadonlyArray<Effect.Effect<void>> {
-    return events.flatMap((event) => event._tag === "Message" ? this.#changes(event.message) : [])
+    const changes: Array<Effect.Effect<void>> = []
+    for (const event of events) if (event._tag === "Message") changes.push(...this.#changes(event.message))
+    return changes
   }
 
   /** Ends the tools whose results were not received. */

@@ -16,7 +16,7 @@ export class TurnWatch {
   model: string | undefined
   result: Turn["result"]
   /** The turn's last event, once it was received. */
-  end: "done" | "error" | undefined
+  end: "Done" | "TurnError" | undefined
 
   /** Calls back with the time before each chunk but the first. */
   constructor(hasPieces: boolean, onNextChunk: ((nanoseconds: bigint) => void) | undefined) {
@@ -27,30 +27,17 @@ export class TurnWatch {
   take(batch: ReadonlyArray<TurnEvent>, now: bigint) {
     let pieces = 0
     let messages = 0
-    let hasOutput = false
+    let hasPartial = false
     for (const event of batch) {
-      switch (event._tag) {
-        case "TextDelta":
-        case "ThinkingDelta":
-          hasOutput = true
-          pieces += 1
-          break
-        case "Partial":
-          hasOutput = true
-          break
-        case "Message":
-          if (event.message._tag === "Assistant") messages += 1
-          this.#message(event.message)
-          break
-        case "TurnError":
-          this.end = "error"
-          break
-        case "Done":
-          this.end = "done"
-          break
+      if (event._tag === "TextDelta" || event._tag === "ThinkingDelta") pieces += 1
+      else if (event._tag === "Partial") hasPartial = true
+      else if (event._tag === "Done" || event._tag === "TurnError") this.end = event._tag
+      else if (event._tag === "Message") {
+        if (event.message._tag === "Assistant") messages += 1
+        this.#message(event.message)
       }
     }
-    if (hasOutput || messages > 0) this.firstAt ??= now
+    if (hasPartial || pieces + messages > 0) this.firstAt ??= now
     if (this.#onNextChunk !== undefined) this.#chunks(this.#hasPieces ? pieces : messages, now, this.#onNextChunk)
   }
 
