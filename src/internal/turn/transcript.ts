@@ -227,10 +227,7 @@ export class Conversation {
     })
   }
 
-  #call(
-    { id, input, name }: { readonly id: string; readonly name: string; readonly input: Schema.Json },
-    parent?: string
-  ) {
+  #call({ id, input, name }: Pick<ToolCall, "id" | "input" | "name">, parent?: string) {
     const around = this.#callOf(parent)?.open
     const open = around !== undefined && around.count > 0 ? around : { count: 0 }
     open.count += 1

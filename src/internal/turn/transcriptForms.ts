@@ -25,9 +25,7 @@ const contentOf = (content: Schema.Json): string => {
   return texts.length > 0 && texts.length === blocks.length ? texts.join("\n") : jsonText(content, 2)
 }
 
-const headOf = (
-  { input, name, result }: CallEntry
-) => [
+const headOf = ({ input, name, result }: CallEntry) => [
   name === "" ? "a tool" : name,
   input === null ? "" : jsonText(input),
   result?.isError === true ? "failed" : ""
