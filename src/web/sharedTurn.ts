@@ -49,11 +49,14 @@ export const start = Effect.fnUntraced(function*(
     }),
     Effect.interruptible,
     Effect.tapDefect((defect) => Effect.logError("a turn of a chat failed", defect)),
-    Effect.onExit((exit) => PubSub.publishAll(published, [...lastOf(exit), end] as const)),
     Effect.ensuring(options.onEnd),
     // One that is stopped before it has begun has its end, too.
     Effect.forkIn(scope, { uninterruptible: true })
   )
+  // Also of one that does not begin, as the scope has closed.
+  fiber.addObserver((exit) => {
+    for (const chunk of [...lastOf(exit), end] as const) PubSub.publishUnsafe(published, chunk)
+  })
   const stop = Fiber.interrupt(fiber)
   const turn: SharedTurn = {
     read: Effect.as(

@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import { DefaultChatTransport, readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
@@ -12,6 +13,7 @@ import { Sessions } from "../../src/services/Sessions.ts"
 import { WebChat } from "../../src/web.ts"
 import { noSession, result, session, sessionId, storedMessage } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
+import * as Turns from "../support/turns.ts"
 
 const user = (text: string): UIMessage => ({ id: `user-${text}`, role: "user", parts: [{ type: "text", text }] })
 
@@ -292,6 +294,30 @@ describe("a page that leaves", () => {
     })
     await cut()
     assert.strictEqual((await turn)?.at(-1)?.type, "abort")
+  })
+})
+
+describe("a message that arrives while a turn is stopped, as the chats end,", () => {
+  it("has its end, too", async () => {
+    const free = Latch.makeUnsafe()
+    const server = Server.forTurns(({ path }) => {
+      if (path.endsWith("/stop")) return Effect.map(free.await, () => Server.json({ session })())
+      return path.includes("/messages")
+        ? Server.endless(Server.frames(Turns.start, Turns.init))()
+        : Server.json({ session }, 201)()
+    })
+    const { dispose, handler } = WebChat.toWebHandler(
+      { session: { agent: "demo" }, authorize: () => "ada" },
+      Layer.orDie(server.layer)
+    )
+    const page = pageOf(handler)
+    const first = await page.send("a", "one")
+    const disposed = dispose()
+    const second = await page.send("a", "two")
+    Effect.runSync(free.open)
+    assert.deepStrictEqual((await chunksOf(first)).at(-1), { type: "abort" })
+    assert.deepStrictEqual(await chunksOf(second), [{ type: "abort" }])
+    await disposed
   })
 })
 
