@@ -1,6 +1,9 @@
 /** The handler of the group `analytics` (docs/ash.md 3.12). */
+import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Record from "effect/Record"
 import { Store } from "../store/Store.ts"
 import { Usage } from "../store/Usage.ts"
 import { Evals } from "../work/Evals.ts"
@@ -25,8 +28,4 @@ export const AnalyticsHandlers = HttpApiBuilder.group(ServerApi, "analytics", (h
     })
   ))
 
-const countBy = (statuses: ReadonlyArray<string>): Record<string, number> => {
-  const counts = new Map<string, number>()
-  for (const status of statuses) counts.set(status, (counts.get(status) ?? 0) + 1)
-  return Object.fromEntries(counts)
-}
+const countBy = (statuses: ReadonlyArray<string>) => Record.map(Arr.groupBy(statuses, identity), ({ length }) => length)

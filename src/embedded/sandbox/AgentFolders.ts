@@ -15,10 +15,7 @@ const pathsRefused =
 
 /** Whether a file or a folder is there. */
 export const exists = (file: string) =>
-  Effect.flatMap(
-    FileSystem.FileSystem,
-    (fileSystem) => Effect.orElseSucceed(fileSystem.exists(file), () => false)
-  )
+  FileSystem.FileSystem.use((fileSystem) => Effect.orElseSucceed(fileSystem.exists(file), () => false))
 
 const writeFile = (file: string, content: Uint8Array) =>
   Effect.mapError(FileTree.write(file, content), (error) => {

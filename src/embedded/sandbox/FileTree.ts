@@ -60,11 +60,12 @@ export const within = Effect.fnUntraced(function*(folder: string, file: string) 
 })
 
 const isLink = (file: string) =>
-  Effect.flatMap(FileSystem.FileSystem, (fileSystem) =>
+  FileSystem.FileSystem.use((fileSystem) =>
     Effect.match(fileSystem.lstat(file), {
       onFailure: () => false,
       onSuccess: ({ type }) => type === "SymbolicLink"
-    }))
+    })
+  )
 
 /** Where a path leads, as the system resolves it. Node's own `realpathSync` resolves `..` after a link otherwise. */
 const realPath = (file: string): Option.Option<string> => Result.getSuccess(Result.try(() => realpathSync.native(file)))
@@ -89,10 +90,7 @@ export const makeWay = Effect.fnUntraced(function*(file: string) {
 
 /** Writes a file, and makes its parent folders. */
 export const write = (file: string, content: Uint8Array) =>
-  Effect.andThen(
-    makeWay(file),
-    Effect.flatMap(FileSystem.FileSystem, (fileSystem) => fileSystem.writeFile(file, content))
-  )
+  Effect.andThen(makeWay(file), FileSystem.FileSystem.use((fileSystem) => fileSystem.writeFile(file, content)))
 
 /** Removes a file that is within a folder, or the link in its place. */
 export const remove = Effect.fnUntraced(function*(folder: string, file: string) {

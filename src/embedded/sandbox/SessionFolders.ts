@@ -19,11 +19,12 @@ const skipped = ".DS_Store"
 
 /** Whether a folder is there itself. A command may have put a link in its place. */
 const isItself = (directory: string) =>
-  Effect.flatMap(FileSystem.FileSystem, (fileSystem) =>
+  FileSystem.FileSystem.use((fileSystem) =>
     Effect.match(fileSystem.realPath(directory), {
       onFailure: () => false,
       onSuccess: (real) => real === directory
-    }))
+    })
+  )
 
 /** The workspace of a session, and where it is. */
 export const find = Effect.fnUntraced(function*(sessionId: string) {
@@ -95,8 +96,5 @@ const writeFile = Effect.fnUntraced(function*(directory: string, file: string, c
 /** Removes a file. */
 export const remove = Effect.fnUntraced(function*(directory: string, file: string) {
   yield* RequestedFiles.findFile(directory, file)
-  yield* Effect.mapError(
-    FileTree.remove(directory, file),
-    (error) => Errors.serverError(FileTree.textOf(error))
-  )
+  yield* Effect.mapError(FileTree.remove(directory, file), (error) => Errors.serverError(FileTree.textOf(error)))
 })

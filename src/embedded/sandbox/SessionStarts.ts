@@ -28,7 +28,7 @@ export const agentOf = Effect.fnUntraced(function*(name: string) {
 
 /** Adds an event `lifecycle` to the timeline of a session. */
 export const addLifecycle = (id: string, action: string, more: Schema.JsonObject = {}) =>
-  Effect.flatMap(Store, (store) => store.addEvent(id, "lifecycle", { action, ...more }))
+  Store.use((store) => store.addEvent(id, "lifecycle", { action, ...more }))
 
 interface NewSession
   extends Pick<Session, "id" | "sandboxId" | "agentName" | "status" | "parentSessionId">, Pick<SessionRow, "settings">

@@ -136,17 +136,13 @@ export class SessionPool<S> {
         (own) =>
           Effect.matchEffect(Effect.provideService(open, Scope.Scope, own), {
             onFailure: (error) => Effect.andThen(Scope.close(own, Exit.void), this.#failed(error)),
-            onSuccess: (session) => this.#opened({ session, scope: own })
+            onSuccess: (session) => {
+              this.#opening -= 1
+              return this.#offer({ session, scope: own }, true)
+            }
           })
       )
       return Effect.forkIn(opening, scope)
-    })
-  }
-
-  #opened(pooled: Pooled<S>): Effect.Effect<void> {
-    return Effect.suspend(() => {
-      this.#opening -= 1
-      return this.#offer(pooled, true)
     })
   }
 
