@@ -3,12 +3,12 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
 import * as Stream from "effect/Stream"
 import type { AshApiClient } from "../client/AshApiClient.ts"
 import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { readDuration } from "../internal/request/durations.ts"
 import { within } from "../internal/request/operations.ts"
+import { poll } from "../internal/request/paging.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type {
   CreateEvalCaseRequest,
@@ -31,7 +31,11 @@ export interface ListEvalCasesOptions {
 
 /** How a run is followed. */
 export interface WatchEvalRunOptions {
-  /** The time between two polls. @default "2 seconds" */
+  /**
+   * The time between two polls; longer where they would use more than a third of what the server's limit leaves.
+   *
+   * @default "2 seconds"
+   */
   readonly every?: Duration.Input | undefined
 }
 
@@ -126,7 +130,7 @@ const makeCases = (api: Api, { call, remove }: Policy) => {
   } satisfies Partial<Evals["Service"]>
 }
 
-const makeRuns = (api: Api, { call }: Policy) => {
+const makeRuns = (api: Api, { call, exchange }: Policy) => {
   const unwrapRun = ({ run }: { readonly run: EvalRun }) => run
   const unwrapResults = ({ results }: { readonly results: ReadonlyArray<EvalResult> }) => results
 
@@ -141,7 +145,8 @@ const makeRuns = (api: Api, { call }: Policy) => {
         Effect.map(
           readDuration(operation, "every", every),
           (every) =>
-            Stream.fromEffectSchedule(getRun(name, id), Schedule.spaced(every)).pipe(
+            poll(exchange(api.getRun, { params: { name, id } }), every).pipe(
+              Stream.map(unwrapRun),
               Stream.takeUntil(isFinished),
               Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases),
               Stream.mapError(within(operation))

@@ -3,11 +3,13 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Schedule from "effect/Schedule"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { readDuration } from "../internal/request/durations.ts"
 import { renamed } from "../internal/request/operations.ts"
+import { poll } from "../internal/request/paging.ts"
 import { fenced } from "../internal/turn/gated.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../schema/QueueItem.ts"
@@ -23,7 +25,11 @@ export interface ListQueueItemsOptions {
 
 /** How an item is awaited. */
 export interface AwaitQueueItemOptions {
-  /** The time between two polls. @default "1 second" */
+  /**
+   * The time between two polls; longer where they would use more than a third of what the server's limit leaves.
+   *
+   * @default "1 second"
+   */
   readonly every?: Duration.Input | undefined
 }
 
@@ -56,7 +62,7 @@ export class QueueItems extends Context.Service<QueueItems, {
     Effect.gen(function*() {
       const { queue: api } = yield* AshApiClient
       const policy = yield* RequestPolicy
-      const { call } = policy
+      const { call, exchange } = policy
       const gates = yield* SessionGates
       const unwrap = ({ item }: { readonly item: QueueItem }) => item
       const get = (id: string) => Effect.map(call(api.get, { params: { id } }), unwrap)
@@ -74,7 +80,14 @@ export class QueueItems extends Context.Service<QueueItems, {
         await: (id, { every = "1 second" } = {}) =>
           Effect.flatMap(
             readDuration("QueueItems.await", "every", every),
-            (every) => Effect.repeat(get(id), { until: isFinished, schedule: Schedule.spaced(every) })
+            (every) =>
+              poll(exchange(api.get, { params: { id } }), every).pipe(
+                Stream.map(unwrap),
+                Stream.filter(isFinished),
+                Stream.runHead,
+                // It is polled until there is one.
+                Effect.map(Option.getOrThrow)
+              )
           ).pipe(Effect.mapError(renamed("QueueItems.await"))),
         cancel: (id) => Effect.map(call(api.cancel, { params: { id } }), unwrap),
         stats: () => Effect.map(call(api.stats, {}), ({ stats }) => stats)

@@ -3,6 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { paceOf } from "./rateLimit.ts"
+import type { Answered } from "./sending.ts"
 
 /** Where a stream of rows begins, and how much of it is asked for at once. */
 export interface PagingOptions {
@@ -28,6 +30,18 @@ export const paginate = <Row extends { readonly sequence: number }, E>(
       const news = rows.filter(({ sequence }) => sequence > after)
       const last = news.at(-1)
       return [news, last === undefined || rows.length < pageSize ? Option.none() : Option.some(last.sequence)] as const
+    }))
+
+/** What answers a request again and again, with at least so much time between. */
+export const poll = <A, E>(
+  ask: Effect.Effect<Answered<A>, E>,
+  every: Duration.Duration
+): Stream.Stream<A, E> =>
+  Stream.paginate(Option.none<Duration.Duration>(), (pause) =>
+    Effect.gen(function*() {
+      if (Option.isSome(pause)) yield* Effect.sleep(pause.value)
+      const { response, value } = yield* ask
+      return [[value], Option.some(Option.some(Duration.max(every, paceOf(response))))] as const
     }))
 
 /** A page, and the least time before the next look. */

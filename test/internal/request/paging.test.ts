@@ -3,7 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import type { AshError } from "../../../src/schema/AshError.ts"
+import { Evals } from "../../../src/services/Evals.ts"
 import { Messages } from "../../../src/services/Messages.ts"
+import { QueueItems } from "../../../src/services/QueueItems.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
 import { session, sessionEvent, sessionId, storedMessage } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
@@ -95,42 +98,6 @@ describe("tail", () => {
       ])
     }))
 
-  const limits = [[1500, 900], [100, 900], [20, 60], [2, 60], [1, 1]]
-  const windows = limits.flatMap(([limit = 0, seconds = 0]) =>
-    [0, 0.5, 0.9].map((used) => ({ limit, seconds, others: Math.floor(limit * used) }))
-  )
-  it.effect.each(windows)(
-    "asks no more often than the server allows: $limit in $seconds s, of which others use $others",
-    ({ limit, others, seconds }) =>
-      Effect.gen(function*() {
-        const counts: Array<number> = []
-        const isRefused: Array<boolean> = []
-        const server = Server.make(({ at }) => {
-          const window = Math.floor(at / 1000 / seconds)
-          const count = (counts[window] ?? 0) + 1
-          counts[window] = count
-          const left = limit - others - count
-          isRefused.push(left < 0)
-          const headers = {
-            "x-ratelimit-limit": String(limit),
-            "x-ratelimit-remaining": String(Math.max(0, left)),
-            "x-ratelimit-reset": String(Math.ceil((window + 1) * seconds - at / 1000))
-          }
-          const events = window < 4 ? [] : [sessionEvent(1, "lifecycle", "{\"action\":\"ended\"}")]
-          return left < 0 ? Server.json({ message: "no" }, 429, headers)() : Server.json({ events }, 200, headers)()
-        }, { retry: { times: 0 } })
-        const fiber = yield* Effect.forkChild(
-          Effect.flatMap(Sessions, ({ tail }) => Stream.runCollect(tail(sessionId))).pipe(
-            Effect.provide(server.layer)
-          )
-        )
-        for (let second = 0; second < 6 * seconds; second++) yield* TestClock.adjust("1 second")
-        assert.deepStrictEqual(sequences(yield* Fiber.join(fiber)), [1])
-        assert.notInclude(isRefused, true)
-        assert.strictEqual(counts.length, 5)
-      })
-  )
-
   it.effect("of one kind still sees the end", () =>
     Effect.gen(function*() {
       const server = Server.make(Server.json({
@@ -168,4 +135,53 @@ describe("lists of sessions", () => {
       const error = yield* Effect.flip(Effect.provide(page, open.layer))
       assert.strictEqual(error.reason._tag, "NotSupported")
     }))
+})
+
+/** What asks a server again and again, until it answers with an end. */
+const pollers: ReadonlyArray<readonly [string, Effect.Effect<unknown, AshError, Evals | QueueItems | Sessions>]> = [
+  ["tail", Effect.flatMap(Sessions, ({ tail }) => Stream.runDrain(tail(sessionId)))],
+  ["await", Effect.flatMap(QueueItems, (items) => items.await(sessionId))],
+  ["watchRun", Effect.flatMap(Evals, ({ watchRun }) => Stream.runDrain(watchRun("demo", sessionId)))]
+]
+
+describe.each(pollers)("%s, as it asks again and again,", (_, poll) => {
+  const createdAt = "2026-11-22T10:40:59.772Z"
+  const item = { id: sessionId, agentName: "demo", prompt: "p", priority: 0, retryCount: 0, maxRetries: 3, createdAt }
+  const run = { id: sessionId, agentName: "demo", totalCases: 1, completedCases: 0, createdAt }
+  const answer = (isOver: boolean) => ({
+    events: isOver ? [sessionEvent(1, "lifecycle", "{\"action\":\"ended\"}")] : [],
+    item: { ...item, status: isOver ? "completed" : "processing" },
+    run: { ...run, status: isOver ? "completed" : "running" }
+  })
+  const windows = [[1500, 900], [100, 900], [20, 60], [2, 60], [1, 1]].flatMap(([limit = 0, seconds = 0]) =>
+    [0, 0.5, 0.9].map((used) => ({ limit, seconds, others: Math.floor(limit * used) }))
+  )
+
+  it.effect.each(windows)(
+    "asks no more often than the server allows: $limit in $seconds s, of which others use $others",
+    ({ limit, others, seconds }) =>
+      Effect.gen(function*() {
+        const counts: Array<number> = []
+        const isRefused: Array<boolean> = []
+        const server = Server.make(({ at }) => {
+          const window = Math.floor(at / 1000 / seconds)
+          const count = (counts[window] ?? 0) + 1
+          counts[window] = count
+          const left = limit - others - count
+          isRefused.push(left < 0)
+          const headers = {
+            "x-ratelimit-limit": String(limit),
+            "x-ratelimit-remaining": String(Math.max(0, left)),
+            "x-ratelimit-reset": String(Math.ceil((window + 1) * seconds - at / 1000))
+          }
+          return left < 0
+            ? Server.json({ message: "no" }, 429, headers)()
+            : Server.json(answer(window >= 4), 200, headers)()
+        }, { retry: { times: 0 } })
+        const fiber = yield* Effect.forkChild(Effect.provide(poll, server.layer))
+        for (let second = 0; second < 6 * seconds; second++) yield* TestClock.adjust("1 second")
+        yield* Fiber.join(fiber)
+        assert.notInclude(isRefused, true)
+      })
+  )
 })
