@@ -88,7 +88,8 @@ const stopTurn = (handle: HandleState, gate: Gate) =>
         : Effect.void
     )
   ).pipe(
-    Effect.timeout("30 seconds"),
+    // A stop that is on its way is awaited for 10 seconds more.
+    Effect.timeout("20 seconds"),
     Effect.catchCause((cause) =>
       Effect.logWarning(
         `the turn of the session ${handle.id} could not be stopped, and may still run: ${messageOf(cause)}`

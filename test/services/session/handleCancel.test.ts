@@ -14,7 +14,6 @@ import * as AshEmbedded from "../../../src/layers/AshEmbedded.ts"
 import type { AshError } from "../../../src/schema/AshError.ts"
 import { AshClient } from "../../../src/services/AshClient.ts"
 import { SessionGates } from "../../../src/services/SessionGates.ts"
-import type { SessionHandle } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
 import { session, sessionId } from "../../support/fixtures.ts"
 import { accidents, make } from "../../support/mortalServer.ts"
@@ -234,75 +233,6 @@ describe("a stop by this program of a session whose turn is interrupted, and sto
     }).pipe(Effect.provide(server.layer))
   })
 })
-
-describe.each(["stop", "pause", "end"] as const)(
-  "a call of %s by this program, while another call stops or resumes the session,",
-  (how) => {
-    type Call = (sessions: Sessions["Service"]) => Effect.Effect<unknown, AshError>
-    const attached = (use: (handle: SessionHandle) => Effect.Effect<unknown, AshError>): Call => (sessions) =>
-      use(sessions.attach(sessionId, { recovery: "restart" }))
-    /** With the state that the session is in before, and how many requests of the call are answered before. */
-    const calls: ReadonlyArray<readonly [what: string, before: string, answered: number, call: Call]> = [
-      ["a cancellation that stops", "active", 0, attached((handle) => handle.cancel())],
-      ["a cancellation that resumes", "active", 1, attached((handle) => handle.cancel())],
-      ["a recovery", "stopped", 0, attached((handle) => handle.recover())],
-      ["a turn that restarts", "stopped", 0, attached((handle) => handle.ask("one"))],
-      ["a command that restarts", "stopped", 0, attached((handle) => handle.exec("ls"))],
-      ["a resumption", "stopped", 0, (sessions) => sessions.resume(sessionId)]
-    ]
-    const stateAfter: Readonly<Record<string, string>> = {
-      stop: "stopped",
-      pause: "paused",
-      resume: "active",
-      end: "ended"
-    }
-    const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
-      times: 20
-    })
-    const check = ([, before, answered, call]: typeof calls[number], isInterrupted: boolean) => {
-      let status = before
-      let arrived = 0
-      const free = Latch.makeUnsafe()
-      const server = Server.forTurns(({ method, path }) => {
-        const action = method === "DELETE" ? "end" : method === "POST" ? path.split("/").at(-1) : undefined
-        if (action === "resume" && status === "ended") return Server.json({ error: "Session has ended" }, 410)()
-        const answer = Effect.sync(() => {
-          if (action === "messages" || action === "exec" || (action === how && how !== "end" && status !== "active")) {
-            return Server.json({ error: `Session is ${status}`, statusCode: 400 }, 400)()
-          }
-          if (action !== undefined) status = stateAfter[action] ?? status
-          return Server.json({ session: { ...session, status } })()
-        })
-        if (action !== "stop" && action !== "resume") return answer
-        // What comes next would overtake it. A server does it also for a client that has gone.
-        return arrived++ === answered
-          ? Effect.flatMap(Effect.forkDetach(Effect.andThen(free.await, answer)), Fiber.join)
-          : answer
-      })
-      return Effect.gen(function*() {
-        const sessions = yield* Sessions
-        const other = yield* Effect.forkChild(Effect.exit(call(sessions)))
-        yield* turnsOfTheLoop
-        assert.strictEqual(arrived, answered + 1)
-        if (isInterrupted) other.interruptUnsafe()
-        const last = yield* Effect.forkChild(sessions[how](sessionId))
-        yield* turnsOfTheLoop
-        yield* free.open
-        yield* Fiber.await(other)
-        yield* Effect.ignore(Fiber.join(last))
-        yield* turnsOfTheLoop
-        assert.strictEqual(status, stateAfter[how])
-        const error = yield* Effect.flip(sessions.attach(sessionId, { recovery: "restart" }).ask("two"))
-        assert.strictEqual(error.reason._tag, "WrongState")
-      }).pipe(Effect.provide(server.layer))
-    }
-    it.effect.each(calls)("holds: %s", (call) => check(call, false))
-    it.effect.each(calls.filter(([, before]) => before === "stopped"))(
-      "holds, also where that is interrupted: %s",
-      (call) => check(call, true)
-    )
-  }
-)
 
 describe("a turn that is cancelled when its session was restarted for it", () => {
   it.effect.each([[true], [false]])("ends at once and is not sent, be there room for its stream: %s", ([hasRoom]) => {

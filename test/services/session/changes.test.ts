@@ -1,0 +1,104 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Latch from "effect/Latch"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import type { AshError } from "../../../src/schema/AshError.ts"
+import type { SessionHandle } from "../../../src/services/SessionHandle.ts"
+import { Sessions } from "../../../src/services/Sessions.ts"
+import { session, sessionId } from "../../support/fixtures.ts"
+import * as Server from "../../support/ScriptedServer.ts"
+
+describe.each(["stop", "pause", "end"] as const)(
+  "a call of %s by this program, while another call stops or resumes the session,",
+  (how) => {
+    type Call = (sessions: Sessions["Service"]) => Effect.Effect<unknown, AshError>
+    const attached = (use: (handle: SessionHandle) => Effect.Effect<unknown, AshError>): Call => (sessions) =>
+      use(sessions.attach(sessionId, { recovery: "restart" }))
+    /** With the state that the session is in before, and how many requests of the call are answered before. */
+    const calls: ReadonlyArray<readonly [what: string, before: string, answered: number, call: Call]> = [
+      ["a cancellation that stops", "active", 0, attached((handle) => handle.cancel())],
+      ["a cancellation that resumes", "active", 1, attached((handle) => handle.cancel())],
+      ["a recovery", "stopped", 0, attached((handle) => handle.recover())],
+      ["a turn that restarts", "stopped", 0, attached((handle) => handle.ask("one"))],
+      ["a command that restarts", "stopped", 0, attached((handle) => handle.exec("ls"))],
+      ["a resumption", "stopped", 0, (sessions) => sessions.resume(sessionId)]
+    ]
+    const stateAfter: Readonly<Record<string, string>> = {
+      stop: "stopped",
+      pause: "paused",
+      resume: "active",
+      end: "ended"
+    }
+    const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
+      times: 20
+    })
+    const check = ([, before, answered, call]: typeof calls[number], isInterrupted: boolean) => {
+      let status = before
+      let arrived = 0
+      const free = Latch.makeUnsafe()
+      const server = Server.forTurns(({ method, path }) => {
+        const action = method === "DELETE" ? "end" : method === "POST" ? path.split("/").at(-1) : undefined
+        if (action === "resume" && status === "ended") return Server.json({ error: "Session has ended" }, 410)()
+        const answer = Effect.sync(() => {
+          if (action === "messages" || action === "exec" || (action === how && how !== "end" && status !== "active")) {
+            return Server.json({ error: `Session is ${status}`, statusCode: 400 }, 400)()
+          }
+          if (action !== undefined) status = stateAfter[action] ?? status
+          return Server.json({ session: { ...session, status } })()
+        })
+        if (action !== "stop" && action !== "resume") return answer
+        // What comes next would overtake it. A server does it also for a client that has gone.
+        return arrived++ === answered
+          ? Effect.flatMap(Effect.forkDetach(Effect.andThen(free.await, answer)), Fiber.join)
+          : answer
+      })
+      return Effect.gen(function*() {
+        const sessions = yield* Sessions
+        const other = yield* Effect.forkChild(Effect.exit(call(sessions)))
+        yield* turnsOfTheLoop
+        assert.strictEqual(arrived, answered + 1)
+        if (isInterrupted) other.interruptUnsafe()
+        const last = yield* Effect.forkChild(sessions[how](sessionId))
+        yield* turnsOfTheLoop
+        yield* free.open
+        yield* Fiber.await(other)
+        yield* Effect.ignore(Fiber.join(last))
+        yield* turnsOfTheLoop
+        assert.strictEqual(status, stateAfter[how])
+        const error = yield* Effect.flip(sessions.attach(sessionId, { recovery: "restart" }).ask("two"))
+        assert.strictEqual(error.reason._tag, "WrongState")
+      }).pipe(Effect.provide(server.layer))
+    }
+    it.effect.each(calls)("holds: %s", (call) => check(call, false))
+    it.effect.each(calls.filter(([, before]) => before === "stopped"))(
+      "holds, also where that is interrupted: %s",
+      (call) => check(call, true)
+    )
+  }
+)
+
+describe("an interrupted turn whose stop is not answered", () => {
+  it.effect("ends within 30 seconds", () => {
+    const turn = Server.frames(["session_start", { sessionId }])
+    const { layer, requests } = Server.forTurns((request) =>
+      request.path.endsWith("/messages") ? Server.endless(turn)() : Effect.never
+    )
+    return Effect.gen(function*() {
+      const begun = yield* Deferred.make<void>()
+      const handle = (yield* Sessions).attach(sessionId, { onInterrupt: "stop" })
+      const fiber = yield* Effect.forkChild(
+        Stream.runForEach(handle.stream("Hello!"), () => Deferred.succeed(begun, undefined))
+      )
+      yield* Deferred.await(begun)
+      const end = yield* Effect.forkChild(Fiber.interrupt(fiber))
+      yield* Effect.yieldNow
+      while (end.pollUnsafe() === undefined) yield* TestClock.adjust("1 second")
+      assert.strictEqual(requests.at(-1)?.path, `/api/sessions/${sessionId}/stop`)
+      assert.isAtMost(yield* Clock.currentTimeMillis, 30_000)
+    }).pipe(Effect.provide(layer))
+  })
+})
