@@ -9,7 +9,7 @@ import * as TurnStream from "../../src/functions/TurnStream.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { bytesOf, none, recordings } from "../support/recordings.ts"
+import { bytesOf, found, none, recordings } from "../support/recordings.ts"
 
 type Source = Transcript.TranscriptSource
 
@@ -270,7 +270,7 @@ describe("Transcript.markdown", () => {
 
 const withoutSpace = (words: string) => words.replace(/\s+/g, "")
 
-describe(`recorded turns${none}`, () => {
+describe.skipIf(!found)(`recorded turns${none}`, () => {
   const turns = recordings.filter(({ request, response }) =>
     request.method === "POST" && request.path.endsWith("/messages") && response.status === 200 &&
     (response.sse !== undefined || response.sseFile !== undefined)
