@@ -42,6 +42,9 @@ export const start = Effect.fnUntraced(function*(
   const published = yield* PubSub.unbounded<UiMessageChunk | typeof end>({ replay: Number.MAX_SAFE_INTEGER })
   let readers = 0
   let answered = false
+  const finish = (exit: Exit.Exit<void>) => {
+    for (const chunk of [...lastOf(exit), end] as const) PubSub.publishUnsafe(published, chunk)
+  }
   const fiber = yield* chunks.pipe(
     Stream.runForEachArray((batch) => {
       answered ||= batch.some(isAnswer)
@@ -49,14 +52,14 @@ export const start = Effect.fnUntraced(function*(
     }),
     Effect.interruptible,
     Effect.tapDefect((defect) => Effect.logError("a turn of a chat failed", defect)),
+    // Before what is done behind it, which no reader waits for.
+    Effect.onExit((exit) => Effect.sync(() => finish(exit))),
     Effect.ensuring(options.onEnd),
     // One that is stopped before it has begun has its end, too.
     Effect.forkIn(scope, { uninterruptible: true })
   )
-  // Also of one that does not begin, as the scope has closed.
-  fiber.addObserver((exit) => {
-    for (const chunk of [...lastOf(exit), end] as const) PubSub.publishUnsafe(published, chunk)
-  })
+  // Also of one that does not begin, as the scope has closed. Nothing reads beyond the first end.
+  fiber.addObserver(finish)
   const stop = Fiber.interrupt(fiber)
   const turn: SharedTurn = {
     read: Effect.as(

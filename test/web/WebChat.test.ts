@@ -321,6 +321,31 @@ describe("a message that arrives while a turn is stopped, as the chats end,", ()
   })
 })
 
+describe("a turn whose session is gone", () => {
+  it("has its end before that of the session", async () => {
+    const free = Latch.makeUnsafe()
+    let isOver = false
+    const over = Effect.sync(() => {
+      isOver = true
+    })
+    const server = Server.forTurns(({ method, path }) => {
+      if (method === "DELETE") return Effect.map(Effect.ensuring(free.await, over), () => Server.json({ session })())
+      return path.includes("/messages")
+        ? Server.json({ error: "Session not found" }, 404)()
+        : Server.json({ session }, 201)()
+    })
+    const { dispose, handler } = WebChat.toWebHandler(
+      { session: { agent: "demo" }, authorize: () => "ada" },
+      Layer.orDie(server.layer)
+    )
+    const chunks = await chunksOf(await pageOf(handler).send("a", "one"))
+    assert.strictEqual(chunks.at(-1)?.type, "error")
+    assert.isFalse(isOver)
+    Effect.runSync(free.open)
+    await dispose()
+  })
+})
+
 describe("two pages on one chat", () => {
   it("take their turns in order", () =>
     withChat(echo, {}, async (handler) => {
