@@ -24,15 +24,8 @@ interface Created {
 }
 
 export interface Creations {
-  /**
-   * Makes an attempt to create a session, which from then on ends with the scope, be it closed already; or to change one that
-   * does not.
-   */
-  readonly attempt: (
-    request: Attempt<Answered<Created>>,
-    scope: Scope.Scope,
-    isNew?: boolean
-  ) => Attempt<Answered<Created>>
+  /** Makes an attempt to create a session, which from then on ends with the scope, be it closed already. */
+  readonly attempt: (create: Attempt<Answered<Created>>, scope: Scope.Scope) => Attempt<Answered<Created>>
 }
 
 /** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
@@ -56,18 +49,18 @@ export const make = (
         )
       )
     const giveUp = Effect.logWarning(
-      `a request for a session was interrupted, and not answered within ${longestCreation}: the session may be alive; see Sessions.list`
+      `the creation of a session was interrupted, and not answered within ${longestCreation}: the session may be alive; see Sessions.list`
     )
 
     return {
-      attempt: (request, scope, isNew = true) => (sending) =>
+      attempt: (create, scope) => (sending) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
             const abandoned = Deferred.makeUnsafe<void>()
             let isOnWire = false
-            const sent = whenSent(() => {
+            const request = whenSent(() => {
               isOnWire = true
-            })(request)(sending)
+            })(create)(sending)
             const limit = Deferred.await(abandoned).pipe(
               Effect.andThen(Effect.sleep(longestCreation)),
               Effect.andThen(Effect.interrupt)
@@ -76,11 +69,8 @@ export const make = (
               fibers,
               Effect.uninterruptibleMask((restore) =>
                 Effect.tap(
-                  Effect.onInterrupt(
-                    restore(Effect.raceFirst(sent, limit)),
-                    () => isOnWire ? giveUp : Effect.void
-                  ),
-                  ({ value }) => isNew ? Scope.addFinalizer(scope, finish(value.session)) : Effect.void
+                  Effect.onInterrupt(restore(Effect.raceFirst(request, limit)), () => isOnWire ? giveUp : Effect.void),
+                  ({ value }) => Scope.addFinalizer(scope, finish(value.session))
                 )
               )
             )

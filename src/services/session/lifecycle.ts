@@ -1,30 +1,47 @@
 /** What changes the state of a session: its pause, stop, resumption, end, settings, and copies of it. */
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Creations from "../../internal/request/creations.ts"
 import { within } from "../../internal/request/operations.ts"
+import { whenSent } from "../../internal/request/sending.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import { halting, type OnSessionWire, type SessionsParts, unwrap } from "./sessionsParts.ts"
 
 /**
- * Sends what changes a session, or copies it. One that is on the wire is awaited for a time when its caller is interrupted: a
- * server does it all the same, and behind what is sent next it would undo that, be it the end of the session.
+ * Changes a session. What is on the wire is awaited for a time when its caller is interrupted: a server does it all the same,
+ * and behind what is sent next it would undo that, be it the end of the session.
  */
 const change = (
-  { api, creations, policy }: SessionsParts,
-  how: "fork" | "pause" | "resume" | "stop",
+  { api, policy }: SessionsParts,
+  how: "pause" | "resume" | "stop",
   id: string,
   onWire: OnSessionWire = identity
 ): Effect.Effect<Session, AshError> =>
-  Creations.inOwnScope((scope) =>
-    Effect.map(
-      policy.call(api[how], { params: { id } }, {
-        onWire: (attempt) => creations.attempt(onWire(attempt), scope, how === "fork")
-      }),
-      unwrap
-    )
-  )
+  Effect.uninterruptibleMask((restore) => {
+    let isOut = false
+    const call = policy.call(api[how], { params: { id } }, {
+      onWire: (attempt) => (sending) =>
+        Effect.ensuring(
+          whenSent(() => {
+            isOut = true
+          })(onWire(attempt))(sending),
+          Effect.sync(() => {
+            isOut = false
+          })
+        )
+    })
+    return Effect.flatMap(Effect.forkChild(call, { startImmediately: true }), (fiber) =>
+      Effect.onInterrupt(
+        restore(Effect.map(Fiber.join(fiber), unwrap)),
+        () =>
+          Effect.andThen(
+            isOut ? Effect.timeoutOption(Fiber.await(fiber), "10 seconds") : Effect.void,
+            Fiber.interrupt(fiber)
+          )
+      ))
+  })
 
 /** Resumes a session, without a change of its gate. */
 export const resume = (parts: SessionsParts, id: string) => change(parts, "resume", id)
@@ -43,7 +60,7 @@ const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Sessio
 
 /** The methods that change the state of a session. */
 export const lifecycleOf = (parts: SessionsParts) => {
-  const { api, end, gates, policy } = parts
+  const { api, creations, end, gates, policy } = parts
   return {
     end,
     stop: (id: string) => halting(gates, id, { how: "stopped", call: (onWire) => stop(parts, id, onWire) }),
@@ -53,7 +70,13 @@ export const lifecycleOf = (parts: SessionsParts) => {
           Effect.tap(change(parts, "pause", id), () => Effect.sync(() => gate.remember({ halted: "paused" })))
         ))),
     resume: (id: string) => resumeAsStopped(parts, id),
-    fork: (id: string) => change(parts, "fork", id),
+    fork: (id: string) =>
+      Creations.inOwnScope((scope) =>
+        Effect.map(
+          policy.call(api.fork, { params: { id } }, { onWire: (attempt) => creations.attempt(attempt, scope) }),
+          unwrap
+        )
+      ),
     updateConfig: (id: string, payload: UpdateSessionConfigRequest) =>
       Effect.map(policy.call(api.updateConfig, { params: { id }, payload }), unwrap)
   }

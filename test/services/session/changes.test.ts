@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import * as RequestOptions from "../../../src/client/RequestOptions.ts"
 import type { AshError } from "../../../src/schema/AshError.ts"
 import type { SessionHandle } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
@@ -99,6 +100,27 @@ describe("an interrupted turn whose stop is not answered", () => {
       while (end.pollUnsafe() === undefined) yield* TestClock.adjust("1 second")
       assert.strictEqual(requests.at(-1)?.path, `/api/sessions/${sessionId}/stop`)
       assert.isAtMost(yield* Clock.currentTimeMillis, 30_000)
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe.each(["stop", "pause", "resume"] as const)("a call of %s that is not answered in time", (how) => {
+  it.effect("is on the wire no more", () => {
+    let isAborted = false
+    const aborted = Effect.sync(() => {
+      isAborted = true
+    })
+    const { layer } = Server.forTurns(() => Effect.onInterrupt(Effect.never, () => aborted))
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const call = sessions[how](sessionId).pipe(
+        RequestOptions.withTimeout("1 second"),
+        RequestOptions.withRetry({ times: 0 })
+      )
+      const fiber = yield* Effect.forkChild(Effect.flip(call))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TimedOut")
+      assert.isTrue(isAborted)
     }).pipe(Effect.provide(layer))
   })
 })
