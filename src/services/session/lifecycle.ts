@@ -7,7 +7,7 @@ import { within } from "../../internal/request/operations.ts"
 import { whenSent } from "../../internal/request/sending.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
-import { halting, type OnSessionWire, type SessionsParts, unwrap } from "./sessionsParts.ts"
+import { halting, onAnswer, type OnSessionWire, type SessionsParts, unwrap } from "./sessionsParts.ts"
 
 /**
  * Changes a session. What is on the wire is awaited for a time when its caller is interrupted: a server does it all the same,
@@ -44,7 +44,7 @@ const change = (
   })
 
 /** Resumes a session, without a change of its gate. */
-export const resume = (parts: SessionsParts, id: string) => change(parts, "resume", id)
+export const resume = (parts: SessionsParts, id: string, onWire?: OnSessionWire) => change(parts, "resume", id, onWire)
 
 /** Stops a session, without a change of its gate. */
 export const stop = (parts: SessionsParts, id: string, onWire?: OnSessionWire) => change(parts, "stop", id, onWire)
@@ -55,7 +55,7 @@ const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Sessio
     gate.restarting(Effect.suspend(() => {
       const { fence } = gate
       if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
-      return Effect.tap(resume(parts, id), () => Effect.sync(() => gate.resumed()))
+      return resume(parts, id, onAnswer(Effect.sync(() => gate.resumed())))
     })))).pipe(Effect.mapError(within("Sessions.resume")))
 
 /** The methods that change the state of a session. */
@@ -67,7 +67,7 @@ export const lifecycleOf = (parts: SessionsParts) => {
     pause: (id: string) =>
       Effect.scoped(Effect.flatMap(gates.use(id), (gate) =>
         gate.changing(
-          Effect.tap(change(parts, "pause", id), () => Effect.sync(() => gate.remember({ halted: "paused" })))
+          change(parts, "pause", id, onAnswer(Effect.sync(() => gate.remember({ halted: "paused" }))))
         ))),
     resume: (id: string) => resumeAsStopped(parts, id),
     fork: (id: string) =>

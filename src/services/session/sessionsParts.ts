@@ -29,6 +29,10 @@ export const unwrap = ({ session }: { readonly session: Session }): Session => s
 /** What surrounds the requests of a call that answers a session. */
 export type OnSessionWire = OnWire<Answered<{ readonly session: Session }>, never>
 
+/** Does what an answer means, also when its caller was interrupted meanwhile. */
+export const onAnswer = (effect: Effect.Effect<void>): OnSessionWire => (attempt) => (sending) =>
+  Effect.tap(attempt(sending), effect)
+
 /** How a session is stopped or ended. */
 interface Halt {
   readonly how: "stopped" | "ended"
@@ -51,19 +55,21 @@ export const halting = (
       ? `the session ${id} has ended with the scope that it was opened in`
       : `this program has ${how} the session ${id}`
     const cancelled = (wasSent: boolean) => Gated.cancelled("Messages.send", id, why, wasSent)
-    const halt = Effect.sync(() => gate.halted(how, cancelled(true)))
+    let attempts = 0
+    const halt = Effect.sync(() => {
+      attempts = 0
+      gate.halted(how, cancelled(true))
+    })
     const cut = Effect.sync(() =>
       gate.cancel(gate.running, {
         _tag: "Broken",
         why: `it was to be ${how}, and that was not answered`
       }, cancelled(true))
     )
-    let attempts = 0
-    const onWire: OnSessionWire = whileOut((isOut) => {
+    const whileItMayBe = whileOut((isOut) => {
       attempts += isOut ? 1 : -1
     })
-    const called = call(onWire).pipe(
-      Effect.tap(() => halt),
+    const called = call((attempt) => onAnswer(halt)(whileItMayBe(attempt))).pipe(
       // It was in that state before; this program wants it so.
       Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === how ? halt : Effect.void),
       Effect.onError(() => attempts > 0 ? cut : Effect.void)

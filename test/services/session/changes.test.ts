@@ -4,6 +4,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as RequestOptions from "../../../src/client/RequestOptions.ts"
@@ -12,6 +13,10 @@ import type { SessionHandle } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
 import { session, sessionId } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
+
+const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
+  times: 20
+})
 
 describe.each(["stop", "pause", "end"] as const)(
   "a call of %s by this program, while another call stops or resumes the session,",
@@ -34,9 +39,6 @@ describe.each(["stop", "pause", "end"] as const)(
       resume: "active",
       end: "ended"
     }
-    const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
-      times: 20
-    })
     const check = ([, before, answered, call]: typeof calls[number], isInterrupted: boolean) => {
       let status = before
       let arrived = 0
@@ -121,6 +123,31 @@ describe.each(["stop", "pause", "resume"] as const)("a call of %s that is not an
       yield* TestClock.adjust("1 second")
       assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TimedOut")
       assert.isTrue(isAborted)
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe.each(["stop", "pause"] as const)("a call of %s that is interrupted, and answered then,", (how) => {
+  it.effect("counts as one that is not", () => {
+    const answer = Latch.makeUnsafe()
+    const { layer } = Server.forTurns(({ path }) => {
+      const action = path.split("/").at(-1)
+      return action === how
+        ? Effect.as(answer.await, Server.json({ session })())
+        : Effect.sync(Server.json({ error: `Session is ${how}`, statusCode: 400 }, 400))
+    })
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const fiber = yield* Effect.forkChild(sessions[how](sessionId))
+      yield* turnsOfTheLoop
+      const interrupted = yield* Effect.forkChild(Fiber.interrupt(fiber))
+      yield* turnsOfTheLoop
+      yield* answer.open
+      yield* Fiber.join(interrupted)
+      const handle = sessions.attach(sessionId, { recovery: "restart" })
+      assert.deepStrictEqual(yield* handle.fence, Option.none())
+      const error = yield* Effect.flip(handle.ask("two"))
+      assert.include(error.message, "this program has")
     }).pipe(Effect.provide(layer))
   })
 })
