@@ -76,7 +76,7 @@ const check = async () => {
     "npm",
     [
       "install",
-      "--offline",
+      "--prefer-offline",
       "--legacy-peer-deps",
       "--no-audit",
       "--no-fund",
