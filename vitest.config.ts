@@ -10,6 +10,8 @@ export default defineConfig({
   ssr: { resolve: { conditions: ["effect-ash-source"] } },
   test: {
     include: ["test/**/*.test.ts"],
+    // Vitest leaves one core free, and much of a test is a wait.
+    maxWorkers: "100%",
     // For what hangs: no test depends on how fast the machine is.
     testTimeout: 300_000,
     hookTimeout: 300_000,

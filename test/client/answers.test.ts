@@ -531,7 +531,8 @@ describe.each(clientNames)("an attempt that fails (%s)", (client) => {
           assert.include(reason.message, says)
           yield* Queue.take(closed)
         }
-      })
+      }),
+    { concurrent: true }
   )
 
   it.live("keeps none of an answer that is no stream of events", () =>
