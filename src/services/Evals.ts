@@ -145,7 +145,7 @@ const makeRuns = (api: Api, { call, exchange }: Policy) => {
         Effect.map(
           readDuration(operation, "every", every),
           (every) =>
-            poll(exchange(api.getRun, { params: { name, id } }), every).pipe(
+            poll(operation, exchange(api.getRun, { params: { name, id } }), every).pipe(
               Stream.map(unwrapRun),
               Stream.takeUntil(isFinished),
               Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases),

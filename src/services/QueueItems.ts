@@ -81,7 +81,7 @@ export class QueueItems extends Context.Service<QueueItems, {
           Effect.flatMap(
             readDuration("QueueItems.await", "every", every),
             (every) =>
-              poll(exchange(api.get, { params: { id } }), every).pipe(
+              poll("QueueItems.await", exchange(api.get, { params: { id } }), every).pipe(
                 Stream.map(unwrap),
                 Stream.filter(isFinished),
                 Stream.runHead,

@@ -1,9 +1,9 @@
 /** Lists that a server gives page by page, as one stream. */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { paceOf } from "./rateLimit.ts"
+import { makePause } from "./rateLimit.ts"
 import type { Answered } from "./sending.ts"
 
 /** Where a stream of rows begins, and how much of it is asked for at once. */
@@ -32,46 +32,53 @@ export const paginate = <Row extends { readonly sequence: number }, E>(
       return [news, last === undefined || rows.length < pageSize ? Option.none() : Option.some(last.sequence)] as const
     }))
 
-/** What answers a request again and again, with at least so much time between. */
+/** What answers a request again and again, with at least so much time between. For one run. */
 export const poll = <A, E>(
+  operation: string,
   ask: Effect.Effect<Answered<A>, E>,
   every: Duration.Duration
-): Stream.Stream<A, E> =>
-  Stream.paginate(Option.none<Duration.Duration>(), (pause) =>
-    Effect.gen(function*() {
-      if (Option.isSome(pause)) yield* Effect.sleep(pause.value)
-      const { response, value } = yield* ask
-      return [[value], Option.some(Option.some(Duration.max(every, paceOf(response))))] as const
-    }))
-
-/** A page, and the least time before the next look. */
-interface Look<Row> {
-  readonly rows: ReadonlyArray<Row>
-  readonly pace: Duration.Duration
+): Stream.Stream<A, E> => {
+  const pause = makePause(operation, every)
+  return Stream.paginate(Effect.void, (paused) =>
+    Effect.map(
+      Effect.andThen(paused, ask),
+      ({ response, value }) => [[value], Option.some(pause(response))] as const
+    ))
 }
 
-/** All rows behind `after`, and those that come, looked for each time that there are no more; `isLast` ends it. */
+/** Once in so many looks that find nothing, and the first time, it is asked in the place of a look whether there is an end. */
+const looksForEnd = 20
+
+/**
+ * All rows behind `after`, and those that come, looked for each time that there are no more. Ends where `hasEnded`, once
+ * there are no more. For one run.
+ */
 export const follow = <Row extends { readonly sequence: number }, E>(
-  look: (options: { readonly after: number; readonly limit: number }) => Effect.Effect<Look<Row>, E>,
-  { after, every, isLast }: {
+  operation: string,
+  look: (options: { readonly after: number; readonly limit: number }) => Effect.Effect<Answered<ReadonlyArray<Row>>, E>,
+  { after, every, hasEnded }: {
     readonly after: number
     readonly every: Duration.Duration
-    readonly isLast: (row: Row) => boolean
+    readonly hasEnded: Effect.Effect<boolean, E>
   }
-): Stream.Stream<Row, E> =>
-  Stream.paginate({ after, pause: Option.none<Duration.Duration>() }, ({ after, pause }) =>
+): Stream.Stream<Row, E> => {
+  const pause = makePause(operation, every)
+  return Stream.paginate({ after, idle: 0, isOver: false, paused: Effect.void }, (at) =>
     Effect.gen(function*() {
-      if (Option.isSome(pause)) yield* Effect.sleep(pause.value)
-      const { pace, rows } = yield* look({ after, limit: maxPageSize })
-      const news = rows.filter(({ sequence }) => sequence > after)
-      const end = news.findIndex(isLast)
-      return end >= 0
-        ? [news.slice(0, end + 1), Option.none()] as const
-        : [
+      yield* at.paused
+      if (!at.isOver && at.idle % looksForEnd === 1) {
+        return [[], Option.some({ ...at, idle: at.idle + 1, isOver: yield* hasEnded })] as const
+      }
+      const { response, value } = yield* look({ after: at.after, limit: maxPageSize })
+      const news = value.filter(({ sequence }) => sequence > at.after)
+      const last = news.at(-1)
+      if (last === undefined) {
+        return [
           news,
-          Option.some({
-            after: news.at(-1)?.sequence ?? after,
-            pause: news.length < maxPageSize ? Option.some(Duration.max(every, pace)) : Option.none()
-          })
+          at.isOver ? Option.none() : Option.some({ ...at, idle: at.idle + 1, paused: pause(response) })
         ] as const
+      }
+      const paused = news.length < maxPageSize ? pause(response) : Effect.void
+      return [news, Option.some({ ...at, after: last.sequence, idle: 0, paused })] as const
     }))
+}

@@ -40,14 +40,29 @@ const resetOf = ({ headers, status }: HttpClientResponse.HttpClientResponse, now
 const remainingOf = ({ headers, status }: HttpClientResponse.HttpClientResponse): number | undefined =>
   status === 429 ? 0 : numberOf(headers, "x-ratelimit-remaining")
 
+const reportWait = (operation: string, limited: string, seconds: number) =>
+  Effect.logWarning(
+    `${operation} waits ${Duration.format(Duration.seconds(Math.ceil(seconds)))} for the server's limit of ${limited}`
+  )
+
 /**
- * The time between requests that go on and on, so that they use a third of what is left in the window of an answer: all other
- * calls share it.
+ * The waits between requests that go on and on, so that they use a third of what is left in the window of an answer: all other
+ * calls share it. It is reported when that begins to take more than 10 seconds.
  */
-export const paceOf = ({ headers }: HttpClientResponse.HttpClientResponse): Duration.Duration => {
-  const reset = numberOf(headers, "x-ratelimit-reset") ?? 0
-  const left = numberOf(headers, "x-ratelimit-remaining") ?? Infinity
-  return Duration.seconds(Math.min(reset, 3 * reset / Math.max(1, left)))
+export const makePause = (operation: string, every: Duration.Duration) => {
+  let isLong = false
+  return ({ headers }: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const reset = numberOf(headers, "x-ratelimit-reset") ?? 0
+      const left = numberOf(headers, "x-ratelimit-remaining") ?? Infinity
+      const pace = Math.min(reset, 3 * reset / Math.max(1, left))
+      const isReported = isLong
+      isLong = pace > Math.max(10, Duration.toSeconds(every))
+      return Effect.andThen(
+        isLong && !isReported ? reportWait(operation, "requests", pace) : Effect.void,
+        Effect.sleep(Duration.max(every, Duration.seconds(pace)))
+      )
+    })
 }
 
 /** Makes an attempt when there is room for it in the window; what is around the attempt does not count the wait. */
@@ -191,8 +206,7 @@ const makeWarning = (operation: string, limited: string): LimitedCall["warn"] =>
   return (wait) => {
     if (hasWarned) return Effect.void
     hasWarned = true
-    const seconds = Duration.seconds(Number((wait + second - 1n) / second))
-    return Effect.logWarning(`${operation} waits ${Duration.format(seconds)} for the server's limit of ${limited}`)
+    return reportWait(operation, limited, Number(wait) / 1e9)
   }
 }
 

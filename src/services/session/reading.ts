@@ -5,7 +5,6 @@ import * as Stream from "effect/Stream"
 import { readDuration } from "../../internal/request/durations.ts"
 import { renamed, within } from "../../internal/request/operations.ts"
 import { follow, paginate, type PagingOptions } from "../../internal/request/paging.ts"
-import { paceOf } from "../../internal/request/rateLimit.ts"
 import type { SessionStatus } from "../../schema/Session.ts"
 import type { SessionEvent, SessionEventType } from "../../schema/SessionEvent.ts"
 import { type SessionsParts, unwrap } from "./sessionsParts.ts"
@@ -50,13 +49,9 @@ export interface TailOptions {
 /** The methods that read. */
 export const readingOf = (parts: SessionsParts) => {
   const { api, policy: { call, exchange } } = parts
-  const lookAtEvents = (id: string, query: ListEventsOptions) =>
-    Effect.map(
-      exchange(api.listEvents, { params: { id }, query }),
-      ({ response, value }) => ({ rows: value.events, pace: paceOf(response) })
-    )
-  const listEvents = (id: string, options: ListEventsOptions = {}) =>
-    Effect.map(lookAtEvents(id, options), ({ rows }) => rows)
+  const listEvents = (id: string, query: ListEventsOptions = {}) =>
+    Effect.map(call(api.listEvents, { params: { id }, query }), ({ events }) => events)
+  const get = (id: string) => Effect.map(call(api.get, { params: { id } }), unwrap)
   const list = ({ agent, status }: ListSessionsOptions = {}) =>
     Effect.map(
       call(api.list, { query: { agent } }),
@@ -65,13 +60,23 @@ export const readingOf = (parts: SessionsParts) => {
   return {
     list,
     listEvents,
-    get: (id: string) => Effect.map(call(api.get, { params: { id } }), unwrap),
+    get,
     events: (id: string, { type, ...paging }: SessionEventsOptions = {}) =>
       Stream.mapError(paginate((page) => listEvents(id, { ...page, type }), paging), renamed("Sessions.events")),
     tail: (id: string, { after = 0, every = "300 millis", type }: TailOptions = {}) =>
       Stream.unwrap(Effect.map(readDuration("Sessions.tail", "every", every), (every) =>
-        // All kinds are asked for, or the end would not be seen.
-        follow((page) => lookAtEvents(id, page), { after, every, isLast: isEnd }).pipe(
+        follow(
+          "Sessions.tail",
+          // All kinds are asked for, or the end would not be seen.
+          (query) =>
+            Effect.map(
+              exchange(api.listEvents, { params: { id }, query }),
+              ({ response, value }) => ({ response, value: value.events })
+            ),
+          { after, every, hasEnded: Effect.map(get(id), ({ status }) => status === "ended") }
+        ).pipe(
+          // The row of the end may be before `after`, or missing, as servers lose rows (docs/ash.md 5.3).
+          Stream.takeUntil(isEnd),
           Stream.filter((event) => type === undefined || event.type === type)
         ))).pipe(Stream.mapError(renamed("Sessions.tail"))),
     sweep: (options: SweepOptions) =>

@@ -10,6 +10,7 @@ import { QueueItems } from "../../../src/services/QueueItems.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
 import { session, sessionEvent, sessionId, storedMessage } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
+import { withWarnings } from "../../support/warnings.ts"
 
 const query = ({ path }: Server.Received) => Object.fromEntries(new URL(path, "http://x").searchParams)
 
@@ -80,6 +81,7 @@ describe("tail", () => {
       const server = Server.make(Server.inOrder(
         Server.json({ events: [text(1), text(2)] }),
         Server.json({ events: [] }),
+        Server.json({ session }),
         Server.json({ events: [text(3), sessionEvent(4, "lifecycle", "{\"action\":\"paused\"}")] }),
         Server.json({ events: [sessionEvent(5, "lifecycle", "{\"action\":\"ended\"}"), text(6)] })
       ))
@@ -88,14 +90,39 @@ describe("tail", () => {
           Effect.provide(server.layer)
         )
       )
-      yield* TestClock.adjust("1 second")
+      yield* TestClock.adjust("2 seconds")
       assert.deepStrictEqual(sequences(yield* Fiber.join(fiber)), [1, 2, 3, 4, 5])
       assert.deepStrictEqual(server.requests.map((request) => [request.at, query(request)["after"]]), [
         [0, "0"],
         [300, "2"],
-        [600, "2"],
-        [900, "4"]
+        [600, undefined],
+        [900, "2"],
+        [1200, "4"]
       ])
+    }))
+
+  const none = Server.json({ events: [] })
+  const row = (sequence: number) => Server.json({ events: [sessionEvent(sequence, "text", "{\"text\":\"x\"}")] })
+  const is = (status: string) => Server.json({ session: { ...session, status } })
+
+  it.effect.each<readonly [string, ReadonlyArray<Server.Script>, ReadonlyArray<number>]>([
+    ["had ended before where it begins", [none, is("ended"), none], []],
+    [
+      "has ended, though the server lost the row of that",
+      [row(8), none, is("active"), ...Array<Server.Script>(19).fill(none), is("ended"), row(9), none],
+      [8, 9]
+    ]
+  ])("ends where the session %s", ([, answers, rows]) =>
+    Effect.gen(function*() {
+      const server = Server.make(Server.inOrder(...answers))
+      const fiber = yield* Effect.forkChild(
+        Effect.flatMap(Sessions, (sessions) => Stream.runCollect(sessions.tail(sessionId, { after: 7 }))).pipe(
+          Effect.provide(server.layer)
+        )
+      )
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(sequences(yield* Fiber.join(fiber)), rows)
+      assert.strictEqual(server.requests.length, answers.length)
     }))
 
   it.effect("of one kind still sees the end", () =>
@@ -139,16 +166,17 @@ describe("lists of sessions", () => {
 
 /** What asks a server again and again, until it answers with an end. */
 const pollers: ReadonlyArray<readonly [string, Effect.Effect<unknown, AshError, Evals | QueueItems | Sessions>]> = [
-  ["tail", Effect.flatMap(Sessions, ({ tail }) => Stream.runDrain(tail(sessionId)))],
-  ["await", Effect.flatMap(QueueItems, (items) => items.await(sessionId))],
-  ["watchRun", Effect.flatMap(Evals, ({ watchRun }) => Stream.runDrain(watchRun("demo", sessionId)))]
+  ["Sessions.tail", Effect.flatMap(Sessions, ({ tail }) => Stream.runDrain(tail(sessionId)))],
+  ["QueueItems.await", Effect.flatMap(QueueItems, (items) => items.await(sessionId))],
+  ["Evals.watchRun", Effect.flatMap(Evals, ({ watchRun }) => Stream.runDrain(watchRun("demo", sessionId)))]
 ]
 
-describe.each(pollers)("%s, as it asks again and again,", (_, poll) => {
+describe.each(pollers)("%s, as it asks again and again,", (name, poll) => {
   const createdAt = "2026-11-22T10:40:59.772Z"
   const item = { id: sessionId, agentName: "demo", prompt: "p", priority: 0, retryCount: 0, maxRetries: 3, createdAt }
   const run = { id: sessionId, agentName: "demo", totalCases: 1, completedCases: 0, createdAt }
   const answer = (isOver: boolean) => ({
+    session,
     events: isOver ? [sessionEvent(1, "lifecycle", "{\"action\":\"ended\"}")] : [],
     item: { ...item, status: isOver ? "completed" : "processing" },
     run: { ...run, status: isOver ? "completed" : "running" }
@@ -184,4 +212,21 @@ describe.each(pollers)("%s, as it asks again and again,", (_, poll) => {
         assert.notInclude(isRefused, true)
       })
   )
+
+  it.effect("reports each time that the server's limit begins to make it wait for long", () =>
+    Effect.gen(function*() {
+      const left = [1500, 1500, 90, 0, 1500, 30, 1500]
+      const server = Server.make(() => {
+        const remaining = left.shift()
+        const headers = { "x-ratelimit-remaining": String(remaining), "x-ratelimit-reset": "900" }
+        return Server.json(answer(remaining === undefined), 200, remaining === undefined ? {} : headers)()
+      })
+      const fiber = yield* Effect.forkChild(withWarnings(Effect.provide(poll, server.layer)))
+      yield* TestClock.adjust("1 hour")
+      const { warnings } = yield* Fiber.join(fiber)
+      assert.deepStrictEqual(
+        warnings,
+        ["30s", "1m 30s"].map((wait) => `${name} waits ${wait} for the server's limit of requests`)
+      )
+    }))
 })
