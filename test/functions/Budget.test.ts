@@ -388,6 +388,15 @@ describe("budgets", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
+  it.effect("that a turn uses up which breaks off do not hide its failure, behind which it may still run", () =>
+    Effect.gen(function*() {
+      const budget = yield* Budget.make({ usd: 1 })
+      const handle = (yield* Sessions).attach(sessionId, { budget, recovery: "restart" })
+      const { nothingHappened, reason } = yield* Effect.flip(handle.ask("break"))
+      assert.deepStrictEqual([reason._tag, nothingHappened], ["StreamTruncated", false])
+      exhausted(yield* Effect.flip(handle.ask("two")))
+    }).pipe(Effect.provide(makeMortal().layer)))
+
   it.effect.each([["one turn", "ask"], ["turns", "turns"], ["a typed answer", "askAs"]] as const)(
     "that are used up restart no session for %s",
     ([, method]) => {

@@ -176,7 +176,7 @@ const begin = Effect.fnUntraced(function*(
   if (recovery !== "restart" || stay?.restarts !== undefined) return withEvent(restarted, turn)
   return withRestarts(
     turn,
-    (error, tried) => Effect.andThen(allowed, restartForRetry(handle, holder, error, tried)),
+    (error, tried) => restartForRetry(handle, holder, error, tried, allowed),
     restarted
   )
 })

@@ -143,16 +143,20 @@ export const ensureRemembered = (
     })
   }))
 
-/** Restarts a session in which nothing could begin, for another try; for each reason once. */
+/** Restarts a session in which nothing could begin, for another try, if that is allowed; for each reason once. */
 export const restartForRetry = (
   handle: HandleState,
   { gate, holder, operation }: Gated.HolderOptions,
   error: AshError,
-  tried: ReadonlyArray<Fence["_tag"]>
+  tried: ReadonlyArray<Fence["_tag"]>,
+  allowed: Effect.Effect<void, AshError> = Effect.void
 ): Effect.Effect<readonly [Option.Option<SessionRestarted>, ReadonlyArray<Fence["_tag"]>], AshError> => {
   const { fence } = gate
   const isHopeless = fence === undefined || gate.isShut || tried.includes(fence._tag)
   if (handle.options.recovery !== "restart" || gate.memory.halted !== undefined || isHopeless) return Effect.fail(error)
   gate.refused(holder)
-  return Effect.map(ensureUsable(handle, operation, gate), (restarted) => [restarted, [...tried, fence._tag]])
+  return Effect.map(
+    Effect.andThen(allowed, ensureUsable(handle, operation, gate)),
+    (restarted) => [restarted, [...tried, fence._tag]]
+  )
 }
