@@ -5,7 +5,7 @@
  * amounts. `--prompts`, `--sessions` and `--budget` change the numbers.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Config, Console, Data, Effect, Fiber, Layer, Option, Result, Stream, SubscriptionRef, Terminal } from "effect"
+import { Config, Console, Data, Effect, Fiber, Layer, Result, Stream, SubscriptionRef, Terminal } from "effect"
 import { Agents, type BatchProgress, Budget, noProgress } from "effect-ash"
 import { AgentScript, AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
@@ -96,8 +96,8 @@ const script: AgentScript.AgentScript = ({ prompt }) => {
 
 const services = Layer.unwrap(
   Effect.map(
-    Config.option(Config.String("ASH_SERVER_URL")),
-    (url) => Option.isSome(url) ? AshNode.layerConfig() : AshEmbedded.layer({ script })
+    Config.withDefault(Config.String("ASH_SERVER_URL"), ""),
+    (url) => url === "" ? AshEmbedded.layer({ script }) : AshNode.layerConfig()
   )
 )
 

@@ -8,7 +8,7 @@
  * the version (docs/ash.md 3.4, 5.3). So each version is deployed as well, and a question that was not asked has no answer in the table and the chart.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Config, Console, Data, Effect, FileSystem, Layer, Option, Stream } from "effect"
+import { Config, Console, Data, Effect, FileSystem, Layer, Stream } from "effect"
 import { Agents, AgentVersions, type EvalResult, Evals } from "effect-ash"
 import { AgentScript, AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
@@ -141,8 +141,8 @@ const script: AgentScript.AgentScript = ({ agent, prompt }) => {
 
 const services = Layer.unwrap(
   Effect.map(
-    Config.option(Config.String("ASH_SERVER_URL")),
-    (url) => Option.isSome(url) ? AshNode.layerConfig() : AshEmbedded.layer({ script })
+    Config.withDefault(Config.String("ASH_SERVER_URL"), ""),
+    (url) => url === "" ? AshEmbedded.layer({ script }) : AshNode.layerConfig()
   )
 )
 

@@ -5,7 +5,7 @@
  * With `ASH_SERVER_URL` (and `ASH_API_KEY`) it runs on that server, otherwise on an embedded one, whose agent follows a script.
  */
 import { NodeRuntime } from "@effect/platform-node"
-import { Config, Console, DateTime, Effect, Layer, Option, Result, Schema, Stream } from "effect"
+import { Config, Console, DateTime, Effect, Layer, Result, Schema, Stream } from "effect"
 import { Agents, type SessionHandle, Sessions } from "effect-ash"
 import { AgentScript, AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
@@ -106,8 +106,8 @@ const reader = (): AgentScript.AgentScript => {
 
 const services = Layer.unwrap(
   Effect.map(
-    Config.option(Config.String("ASH_SERVER_URL")),
-    (url) => Option.isSome(url) ? AshNode.layerConfig() : AshEmbedded.layer({ script: reader() })
+    Config.withDefault(Config.String("ASH_SERVER_URL"), ""),
+    (url) => url === "" ? AshEmbedded.layer({ script: reader() }) : AshNode.layerConfig()
   )
 )
 

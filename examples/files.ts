@@ -6,7 +6,7 @@
  * is sent. What it makes on the disk and on the server is gone when it ends.
  */
 import { NodeRuntime, NodeServices } from "@effect/platform-node"
-import { Config, Console, Data, Effect, FileSystem, Layer, Option, Path, Stream, Terminal } from "effect"
+import { Config, Console, Data, Effect, FileSystem, Layer, Path, Stream, Terminal } from "effect"
 import { Agents, type SessionHandle, Sessions } from "effect-ash"
 import { AshEmbedded } from "effect-ash/embedded"
 import { AshNode, downloadWorkspace, uploadWorkspace } from "effect-ash/node"
@@ -136,8 +136,8 @@ const program = Effect.fn(function*(megabytes: number) {
 
 const services = Layer.unwrap(
   Effect.map(
-    Config.option(Config.String("ASH_SERVER_URL")),
-    (url) => Option.isSome(url) ? AshNode.layerConfig() : AshEmbedded.layer()
+    Config.withDefault(Config.String("ASH_SERVER_URL"), ""),
+    (url) => url === "" ? AshEmbedded.layer() : AshNode.layerConfig()
   )
 )
 

@@ -6,7 +6,7 @@
  * what is here.
  */
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { Config, Console, Data, Effect, Layer, Option, Ref, Schema } from "effect"
+import { Config, Console, Data, Effect, Layer, Ref, Schema } from "effect"
 import { Agents, Sessions } from "effect-ash"
 import { AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
@@ -112,8 +112,8 @@ const traced = Effect.gen(function*() {
 
 const services = Layer.unwrap(
   Effect.map(
-    Config.option(Config.String("ASH_SERVER_URL")),
-    (url) => Option.isSome(url) ? AshNode.layerConfig() : AshEmbedded.layer()
+    Config.withDefault(Config.String("ASH_SERVER_URL"), ""),
+    (url) => url === "" ? AshEmbedded.layer() : AshNode.layerConfig()
   )
 )
 

@@ -4,7 +4,7 @@
  * With `ASH_SERVER_URL` (and `ASH_API_KEY`) it runs on that server, otherwise on an embedded one. `PORT` is 3000 by default.
  */
 import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
-import { Config, Effect, Layer, Option, Stream } from "effect"
+import { Config, Effect, Layer, Stream } from "effect"
 import { AgentScript, AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
 import { HttpRouter } from "effect/http"
@@ -24,8 +24,8 @@ const script: AgentScript.AgentScript = (turn) =>
 
 const ash = Layer.unwrap(
   Effect.map(
-    Config.option(Config.String("ASH_SERVER_URL")),
-    (url) => Option.isSome(url) ? AshNode.layerConfig() : AshEmbedded.layer({ script })
+    Config.withDefault(Config.String("ASH_SERVER_URL"), ""),
+    (url) => url === "" ? AshEmbedded.layer({ script }) : AshNode.layerConfig()
   )
 )
 

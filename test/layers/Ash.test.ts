@@ -276,12 +276,15 @@ describe("layerConfig", () => {
       assert.include(String(error), "url must begin with http://")
     }).pipe(Effect.scoped))
 
-  it.effect("defaults: the port of a local server, no key", () =>
-    Effect.gen(function*() {
-      const options = yield* Ash.config.pipe(withEnv({}))
-      assert.strictEqual(options.url, "http://localhost:4100")
-      assert.isUndefined(options.apiKey)
-    }))
+  it.effect.each([{}, { ASH_SERVER_URL: "", ASH_API_KEY: "" }])(
+    "defaults for %o: the port of a local server, no key",
+    (env) =>
+      Effect.gen(function*() {
+        const options = yield* Ash.config.pipe(withEnv(env))
+        assert.strictEqual(options.url, "http://localhost:4100")
+        assert.isUndefined(options.apiKey)
+      })
+  )
 
   it.effect("hides the key when it is printed", () =>
     Effect.gen(function*() {
