@@ -12,6 +12,8 @@ import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import type { AddressInfo } from "node:net"
+import * as Tls from "node:tls"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import * as AshCore from "../../src/layers/AshCore.ts"
@@ -21,6 +23,7 @@ import { AshClient } from "../../src/services/AshClient.ts"
 import { Health } from "../../src/services/Health.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
+import { certificate } from "../support/certificate.ts"
 import { health, session, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
@@ -247,6 +250,25 @@ describe("layer", () => {
       )
       yield* Deferred.await(done)
       assert.strictEqual(new Set(ports).size, 1)
+    }))
+})
+
+describe.each([Ash.layer, AshNode.layer, AshNode.layerUndici])("client %#", (layer) => {
+  const why = (url: string) =>
+    Effect.map(Effect.flip(Effect.provide(getHealth, layer({ url, retry: { times: 0 } }))), ({ message }) => message)
+
+  it.live("tells a wrong http:// or https:// plainly", () =>
+    Effect.gen(function*() {
+      const plain = yield* Server.serve((_, response) => response.end())
+      assert.include(yield* why(plain.replace("http:", "https:")), "; http:// is for servers without TLS")
+      const secure = yield* Effect.acquireRelease(
+        Effect.callback<Tls.Server>((resume) => {
+          const server = Tls.createServer(certificate).listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+        }),
+        (server) => Effect.sync(() => server.close())
+      )
+      const { port } = secure.address() as AddressInfo
+      assert.include(yield* why(`http://127.0.0.1:${port}`), ": http:// is for servers without TLS")
     }))
 })
 

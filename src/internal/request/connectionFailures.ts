@@ -10,6 +10,8 @@ import { asInstance, errorChainOf, type ErrorLink, safelyIs } from "./inspectUnk
 import { printable } from "./printable.ts"
 import { type Redact, redactOf } from "./secrets.ts"
 
+const schemes = "http:// is for servers without TLS, https:// for those with it"
+
 const notConnected = new Map([
   ["ECONNREFUSED", "connection refused"],
   ["ConnectionRefused", "connection refused"],
@@ -20,7 +22,7 @@ const notConnected = new Map([
   ["ENETUNREACH", "network unreachable"],
   ["EADDRNOTAVAIL", "address not available"],
   ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
-  ["EPROTO", "the TLS handshake failed"],
+  ["EPROTO", `the TLS handshake failed; ${schemes}`],
   ["ERR_PROXY_TUNNEL", "the proxy made no connection to it"],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
   ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
@@ -55,7 +57,7 @@ const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefine
 
 /** What the words of a client do not tell. */
 const explanations = new Map([
-  ["ERR_SSL_WRONG_VERSION_NUMBER", "what answered did not speak TLS"],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", `what answered did not speak TLS; ${schemes}`],
   ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
   [
     "UND_ERR_HEADERS_TIMEOUT",
@@ -63,12 +65,12 @@ const explanations = new Map([
   ]
 ])
 
-/** The innermost words on what broke a connection. */
-const describeCause = (cause: unknown, redact: Redact): string => {
+/** The innermost words on what broke a connection, with what explains them, by default so. */
+const describeCause = (cause: unknown, redact: Redact, explanation?: string): string => {
   const last = errorChainOf(cause).findLast(({ code, message }) => code !== undefined || (message ?? "") !== "")
-  const words = [last?.code, last?.message, explanations.get(last?.code ?? "")].filter(Predicate.isNotUndefined).join(
-    ": "
-  )
+  const words = [last?.code, last?.message, explanations.get(last?.code ?? "") ?? explanation]
+    .filter(Predicate.isNotUndefined)
+    .join(": ")
   return printable(redact(words)).slice(0, excerptLimit) || "no reason given"
 }
 
@@ -79,7 +81,7 @@ const isCrossOrigin = (origin: string): boolean =>
   globalThis.location.origin !== origin
 
 const crossOrigin =
-  "; a browser keeps from a page what a server of another origin does not share with it, and servers share no turn: serve both from one origin, by a proxy before the server"
+  "; a browser keeps from a page what a server of another origin does not share, and none shares a turn: serve both from one origin, by a proxy"
 
 const isResponse = (value: unknown) => Predicate.hasProperty(value, "stream") && Predicate.hasProperty(value, "status")
 
@@ -132,7 +134,9 @@ export const fromHttpClientError = (error: HttpClientError.HttpClientError): Ash
       const further = reason.description === undefined ? "" : `; ${printable(redact(reason.description))}`
       return why === undefined
         ? new ConnectionLost({
-          message: `the connection to ${origin} broke (${describeCause(reason.cause, redact)})${
+          message: `the connection to ${origin} broke (${
+            // A server of TLS closes, or answers with what is no HTTP.
+            describeCause(reason.cause, redact, origin.startsWith("http:") ? schemes : undefined)})${
             chain.every(({ code }) => code === undefined) && isCrossOrigin(origin) ? crossOrigin : ""
           }${further}`,
           http
