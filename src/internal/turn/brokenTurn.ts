@@ -59,7 +59,7 @@ type KnownOfTurn = Partial<Pick<StreamTruncated, "partialTurn" | "http" | "lastS
 export const changed = (
   reason: AshErrorReason,
   fields: KnownOfTurn | Pick<AshErrorReason, "message">
-): AshErrorReason => Reflect.construct(reason.constructor, [{ ...reason, ...fields }])
+): AshErrorReason => AshErrorReason.make(Object.assign({}, reason, fields))
 
 /** Whether a reason has room for what is known of a turn. */
 const isOfTurn = (reason: AshErrorReason): boolean =>
