@@ -56,13 +56,21 @@ export const freePort = Effect.promise(() =>
   })
 )
 
-/** A row lock of a dead process must not outlive it for long: it would hold up the runs that wait for it. */
-const settings = ["idle_in_transaction_session_timeout=5s", "listen_addresses=127.0.0.1", "max_connections=200"]
+/**
+ * A row lock of a dead process must not outlive it for long: it would hold up the runs that wait for it. There is no socket
+ * of Unix, whose path a deep folder makes too long.
+ */
+const settings = [
+  "idle_in_transaction_session_timeout=5s",
+  "listen_addresses=127.0.0.1",
+  "unix_socket_directories=",
+  "max_connections=200"
+]
 
 const launch = (folder: string, data: string, port: number) =>
   Effect.promise(() =>
     new Promise<ChildProcess>((resolve, reject) => {
-      const options = ["-D", data, "-p", `${port}`, "-k", data, ...settings.flatMap((setting) => ["-c", setting])]
+      const options = ["-D", data, "-p", `${port}`, ...settings.flatMap((setting) => ["-c", setting])]
       const server = spawn(join(folder, "postgres"), options, {
         ...user(),
         cwd: "/",
@@ -117,8 +125,9 @@ export const start: Effect.Effect<Postgres, PostgresFailed, Scope.Scope> = Effec
   writeFileSync(passwordFile, password, { mode: 0o600 })
   const { gid, uid } = user()
   if (uid !== undefined && gid !== undefined) { for (const path of [home, passwordFile]) chownSync(path, uid, gid) }
-  const options = `-D ${data} -U ash -A scram-sha-256 --pwfile ${passwordFile} --no-sync -E UTF8 --locale C`
-  const made = spawnSync(join(folder, "initdb"), options.split(" "), { ...user(), cwd: "/", encoding: "utf8" })
+  const options = ["-U", "ash", "-A", "scram-sha-256", "--no-sync", "-E", "UTF8", "--locale", "C"]
+  const files = ["-D", data, "--pwfile", passwordFile]
+  const made = spawnSync(join(folder, "initdb"), [...options, ...files], { ...user(), cwd: "/", encoding: "utf8" })
   if (made.status !== 0) return yield* new PostgresFailed({ message: `initdb failed:\n${made.stderr}` })
   const port = yield* freePort
   let server = yield* launch(folder, data, port)

@@ -279,8 +279,7 @@ describe("archives", () => {
         }
         assert.deepStrictEqual(readdirSync(around), ["into"])
         assert.isFalse(readdirSync(`${around}/into`).some((name) => name.startsWith(".effect-ash")))
-      })),
-    60_000
+      }))
   )
 
   const zeros = new Uint8Array(67_108_864)
@@ -313,7 +312,7 @@ describe("archives", () => {
       const error = yield* Effect.flip(Stream.runDrain(Bundle.unpack(Stream.make(bundle))))
       assert.include(error.message, "the bundle is too large")
       assert.isBelow(process.memoryUsage().rss - before, 600_000_000)
-    }), 60_000)
+    }))
 
   it.live("report names that are one on some disks, and lose none where they are two", () =>
     Effect.scoped(Effect.gen(function*() {

@@ -283,7 +283,7 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
         const sent = yield* send(directory)
         assert.deepStrictEqual([...sent.uploaded.keys()].toSorted(), expected.toSorted(), JSON.stringify(files))
       }
-    })), 60_000)
+    })))
 
   it.live("follow links within it, out of it only where that is asked for, and report those they do not", () =>
     Effect.scoped(Effect.gen(function*() {
@@ -366,7 +366,7 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
       for (const warnings of sent.warnings) {
         assert.isTrue(warnings.some((warning) => warning.includes("it is one of more than 1000 links")))
       }
-    })), 60_000)
+    })))
 
   it.live("look at the size of a file before they read it", () =>
     Effect.scoped(Effect.gen(function*() {

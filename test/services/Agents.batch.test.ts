@@ -286,7 +286,7 @@ describe("a batch", () => {
           )
         assert.deepStrictEqual(results.map(wordOf).toSorted(), prompts.toSorted(), JSON.stringify(options))
       }
-    }), 60_000)
+    }))
 
   it.effect("asks a server that has no room for more sessions no more for them", () => {
     let asked = 0
@@ -314,7 +314,7 @@ describe("a batch", () => {
         Effect.provide(embedded({ ...patient, rateLimits: true }))
       )
       assert.deepStrictEqual(results.map(wordOf).toSorted(), prompts.toSorted())
-    }), 60_000)
+    }))
 
   it.effect.each(accidents.map((accident) => [accident] as const))(
     "goes on where its session is %s, and sends no prompt twice",

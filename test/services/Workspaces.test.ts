@@ -153,7 +153,7 @@ describe("folders", () => {
         assert.strictEqual(readFileSync(`${to}/${path}`, "latin1"), content, path)
         assert.strictEqual(statSync(`${to}/${path}`).mode & 0o7777, mode & ~process.umask(), path)
       }
-    }).pipe(Effect.scoped, Effect.provide([AshEmbedded.layer(), NodeFileSystem.layer])), 60_000)
+    }).pipe(Effect.scoped, Effect.provide([AshEmbedded.layer(), NodeFileSystem.layer])))
 
   it.effect("no file leaves them, not through a link either", () =>
     Effect.gen(function*() {

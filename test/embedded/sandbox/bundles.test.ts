@@ -151,7 +151,7 @@ describe("links in a workspace", () => {
       const { path } = yield* open()
       yield* run(
         path,
-        `ln -s ${folder} out; ln -s ${folder}/secret leak; ln -s ${folder}/new dangling; mkdir in; ln -s ../out in/x`
+        `ln -s "${folder}" out; ln -s "${folder}/secret" leak; ln -s "${folder}/new" dangling; mkdir in; ln -s ../out in/x`
       )
       assert.deepStrictEqual(yield* listed(path), ["CLAUDE.md"])
       for (const file of ["leak", "out/secret", "in/x/secret", "dangling"]) {
@@ -161,7 +161,7 @@ describe("links in a workspace", () => {
         assert.deepInclude(yield* write(path, file), { written: false, error: "Invalid file path" })
       }
       assert.deepInclude(yield* write(path, "y", { targetPath: "out" }), { written: false })
-      yield* run(path, `ln -s ${folder} attachments`)
+      yield* run(path, `ln -s "${folder}" attachments`)
       const attached = yield* ask("POST", `${path}/attachments`, { json: { filename: "a", content: "eA==" } })
       assert.strictEqual(attached.status, 201)
       const response = yield* send("GET", `${path}/workspace`)
@@ -180,7 +180,7 @@ describe("links in a workspace", () => {
         path,
         `mkdir -p a/b/c ".${folder}"; echo inside > ".${folder}/secret"; ln -s ../../.. a/b/c/d; mkdir e`
       )
-      yield* run(path, `ln -s ../../../../../../../../.. a/b/c/far; ln -s far/${up}${folder.slice(1)}/secret a/b/c/x`)
+      yield* run(path, `ln -s ../../../../../../../../.. a/b/c/far; ln -s "far/${up}${folder.slice(1)}/secret" a/b/c/x`)
       assert.strictEqual((yield* ask("GET", `${path}/files/a/b/c/x`)).status, 404)
       const response = yield* send("GET", `${path}/workspace`)
       const packed = execFileSync("tar", ["xzOf", "-"], { input: new Uint8Array(yield* response.arrayBuffer) })
@@ -191,7 +191,7 @@ describe("links in a workspace", () => {
     Effect.gen(function*() {
       const folder = yield* outside
       const { path } = yield* open()
-      yield* run(path, `cd ..; mv workspace elsewhere; ln -s ${folder} workspace`)
+      yield* run(path, `cd ..; mv workspace elsewhere; ln -s "${folder}" workspace`)
       const none = { error: "No workspace available for this session", statusCode: 404 }
       for (const file of ["files", "files/secret", "workspace"]) {
         assert.deepStrictEqual((yield* ask("GET", `${path}/${file}`)).body, none)
@@ -232,7 +232,7 @@ describe("links in a workspace", () => {
       const folder = yield* outside
       const { path } = yield* open()
       const agent = textAt((yield* ask("GET", "/api/agents/demo")).body, "agent", "path")
-      yield* run(path, `ln -s ${folder} ${agent}/out`)
+      yield* run(path, `ln -s "${folder}" "${agent}/out"`)
       const files = (yield* ask("GET", "/api/agents/demo/files")).body
       assert.deepStrictEqual(listAt(files, "files").map((file) => at(file, "path")), ["CLAUDE.md"])
       assert.strictEqual((yield* ask("GET", "/api/agents/demo/files/out/secret")).status, 404)
