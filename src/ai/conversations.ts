@@ -3,6 +3,7 @@ import * as AiError from "effect/ai/AiError"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import { WhileFull } from "../client/RequestPolicy.ts"
 import { begun, nothingBefore, type UsageBefore } from "../internal/turn/turnUsage.ts"
 import type { SessionHandle } from "../services/SessionHandle.ts"
 import { Sessions } from "../services/Sessions.ts"
@@ -45,8 +46,12 @@ interface Waits extends Kept {
   readonly usage: UsageBefore
 }
 
-/** Those that wait for a prompt, by the ids of their sessions, the one that waits for longest first. */
-type Waiting = Map<string, Waits>
+interface Waiting {
+  /** Those that wait for a prompt, by the ids of their sessions, the one that waits for longest first. */
+  readonly kept: Map<string, Waits>
+  /** New ones that wait for a place among the sessions of the layer, and for which none of the others has been ended. */
+  readonly wanted: Set<object>
+}
 
 /**
  * The conversations of each server. Programs provide a model call by call, and with it a layer that is made anew: a
@@ -55,7 +60,7 @@ type Waiting = Map<string, Waits>
 const waitingAt = new WeakMap<Sessions["Service"], Waiting>()
 
 const waitingOf = (sessions: Sessions["Service"]): Waiting => {
-  const waiting: Waiting = waitingAt.get(sessions) ?? new Map()
+  const waiting: Waiting = waitingAt.get(sessions) ?? { kept: new Map(), wanted: new Set() }
   waitingAt.set(sessions, waiting)
   return waiting
 }
@@ -67,8 +72,33 @@ const checked = (method: string, { maxConversations, sessions }: Required<Conver
     ? Effect.void
     : refuse(method, "sessions", `it must be "conversation" or "call"`)
 
+const close = ({ scope }: Kept) => Scope.close(scope, Exit.void)
+
+/** Ends the conversation that waits for longest, where a new one waits for its place. */
+const makePlace = ({ kept, wanted }: Waiting) =>
+  Effect.suspend(() => {
+    const [[id, oldest] = []] = kept
+    const [place] = wanted
+    if (id === undefined || oldest === undefined || place === undefined) return Effect.void
+    kept.delete(id)
+    wanted.delete(place)
+    return close(oldest)
+  })
+
+/** Has one that waits end, now or when there is one, until a new one has its place. */
+const whileFull = (waiting: Waiting) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => {
+      const place = {}
+      waiting.wanted.add(place)
+      return place
+    }),
+    () => Effect.andThen(Effect.uninterruptible(makePlace(waiting)), Effect.never),
+    (place) => Effect.sync(() => waiting.wanted.delete(place))
+  )
+
 /** Opens a session, in a region that cannot be interrupted but where `restore` allows it. */
-const opener = (sessions: Sessions["Service"], agent: string) =>
+const opener = (sessions: Sessions["Service"], agent: string, waiting: Waiting) =>
   Effect.fnUntraced(function*(
     method: string,
     system: string,
@@ -85,6 +115,7 @@ const opener = (sessions: Sessions["Service"], agent: string) =>
       )
     ).pipe(
       Scope.provide(scope),
+      Effect.provideService(WhileFull, whileFull(waiting)),
       Effect.mapError(fromAsh(method)),
       Effect.onError(() => Scope.close(scope, Exit.void))
     )
@@ -98,30 +129,28 @@ export const make = Effect.fnUntraced(function*(
 ) {
   const sessions = yield* Sessions
   const waiting = waitingOf(sessions)
-  const open = opener(sessions, agent)
-
-  const close = ({ scope }: Kept) => Scope.close(scope, Exit.void)
+  const open = opener(sessions, agent, waiting)
 
   const keep = (conversation: Waits) =>
     Effect.suspend(() => {
       if (mode === "call") return close(conversation)
-      waiting.set(conversation.session.id, conversation)
-      const [oldest, ...others] = [...waiting.values()].filter((conversation) => conversation.agent === agent)
-      if (oldest === undefined || others.length < maxConversations) return Effect.void
-      waiting.delete(oldest.session.id)
+      waiting.kept.set(conversation.session.id, conversation)
+      const [oldest, ...others] = [...waiting.kept.values()].filter((conversation) => conversation.agent === agent)
+      if (oldest === undefined || others.length < maxConversations) return makePlace(waiting)
+      waiting.kept.delete(oldest.session.id)
       return close(oldest)
     })
 
   /** Takes the conversation of a history. An answer without a mark is found by its history alone, if only one has that. */
   const take = (method: string, { key, sessionId }: History) => {
     if (mode === "call") return refuse(method, "prompt", historyOfCall)
-    const found = [...waiting.values()].filter((conversation) =>
+    const found = [...waiting.kept.values()].filter((conversation) =>
       conversation.agent === agent && conversation.key === key &&
       (sessionId === undefined || conversation.session.id === sessionId)
     )
     const [only] = found
     if (only === undefined || found.length > 1) return refuse(method, "prompt", unknownHistory)
-    waiting.delete(only.session.id)
+    waiting.kept.delete(only.session.id)
     return Effect.succeed(only)
   }
 

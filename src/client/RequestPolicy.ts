@@ -176,6 +176,11 @@ const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
 const permits = (count: number | undefined): Effect.Effect<void, never, Scope.Scope> =>
   count === undefined ? Effect.void : Semaphore.makeUnsafe(count).takeScoped(1)
 
+/** Is run while a session waits for its place among `maxSessions`. What keeps sessions that are not in use may end one. */
+export class WhileFull extends Context.Reference<Effect.Effect<never>>("effect-ash/client/RequestPolicy/WhileFull", {
+  defaultValue: () => Effect.never
+}) {}
+
 /** How the services of a layer make their calls. */
 export class RequestPolicy extends Context.Service<RequestPolicy, {
   /**
@@ -221,6 +226,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
         yield* checkOptions(operation, layerOptions)
         const { budget, rateLimits } = yield* makeShared(limits)
         const settings = makeSettings(layerOptions)
+        const place = permits(limits.maxSessions)
         const repeat = <A, R>(
           operation: Operation,
           attempt: Attempt<A, R>,
@@ -250,7 +256,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
             ),
           settings,
           recorded: (context) => recordedBy(layerOptions.telemetry, context),
-          session: permits(limits.maxSessions),
+          session: Effect.flatMap(WhileFull, (whileFull) => Effect.raceFirst(place, whileFull)),
           stream: permits(limits.maxStreams),
           budgets: limits.budget
         })

@@ -8,6 +8,7 @@ import * as Tool from "effect/ai/Tool"
 import * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
@@ -188,6 +189,41 @@ describe("a consumer that leaves", () => {
       assert.isFalse((yield* refusalOf(chat.generateText({ prompt: "Three" })))[2])
       assert.notInclude(yield* prompts, "Three")
     }).pipe(Effect.provide(model), Effect.provide(server())))
+})
+
+describe("a new conversation, where the layer has no place for another session,", () => {
+  const crowded = AshEmbedded.layer({ agents: { helper: { script: echo }, other: { script: echo } }, maxSessions: 1 })
+  const ask = (prompt: string) => LanguageModel.generateText({ prompt })
+
+  it.effect("takes that of the one that waits for longest, of whatever agent", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat.empty
+      yield* chat.generateText({ prompt: "One" })
+      for (const prompt of ["Two", "Three"]) yield* Effect.provide(ask(prompt), AshLanguageModel.model("other"))
+      assert.deepStrictEqual((yield* statuses).toSorted(), ["active", "ended", "ended"])
+      const refusal = yield* refusalOf(chat.generateText({ prompt: "Four" }))
+      assert.deepStrictEqual(refusal, ["InvalidRequestError", "prompt", false])
+    }).pipe(Effect.provide(model), Effect.provide(crowded)))
+
+  it.effect("waits for one that is in use, and takes its place then", () =>
+    Effect.gen(function*() {
+      const texts = yield* Effect.forEach(["One", "Two", "Three"], ask, { concurrency: "unbounded" })
+      assert.deepStrictEqual(texts.map(({ text }) => text), ["You wrote: One", "You wrote: Two", "You wrote: Three"])
+      assert.deepStrictEqual((yield* statuses).toSorted(), ["active", "ended", "ended"])
+    }).pipe(Effect.provide(model), Effect.provide(crowded)))
+
+  it.effect("that is interrupted while it waits takes none", () =>
+    Effect.gen(function*() {
+      const chat = yield* Chat.empty
+      const session = yield* Scope.make()
+      yield* Scope.provide((yield* Sessions).scoped({ agent: "helper" }), session)
+      const fiber = yield* Effect.forkChild(ask("Never"), { startImmediately: true })
+      yield* Effect.repeat(Effect.yieldNow, { times: 100 })
+      yield* Fiber.interrupt(fiber)
+      yield* Scope.close(session, Exit.void)
+      for (const prompt of ["One", "Two"]) yield* chat.generateText({ prompt })
+      assert.deepStrictEqual(yield* prompts, ["One", "Two"])
+    }).pipe(Effect.provide(model), Effect.provide(crowded)))
 })
 
 describe("what is refused before anything is sent", () => {
