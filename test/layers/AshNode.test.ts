@@ -33,7 +33,7 @@ describe("a free connection", () => {
         // The server keeps it: this is the client's end of it.
         yield* Deferred.await(closed)
       }).pipe(Effect.provide(AshNode.layer({ url })))
-    }), 20_000)
+    }))
 
   it.live("is not used again where the server keeps none", () =>
     Effect.gen(function*() {
@@ -127,7 +127,7 @@ describe("the proxies of the environment", () => {
       assert.deepStrictEqual(outputs.map((output) => output.trim()), ["ok", "ok", "ok", "ok", "ok"])
       assert.deepStrictEqual(asked, Array.from({ length: 3 }, () => `GET ${server}/health`))
       assert.deepStrictEqual(direct.asked, ["GET /health", "GET /health"])
-    }), 60_000)
+    }))
 })
 
 describe("a proxy of the environment that is dead", () => {
@@ -147,7 +147,7 @@ describe("a proxy of the environment that is dead", () => {
       assert.match(https, /https:\/\/ash.invalid .*; .* proxy 127.0.0.1:19 /)
       assert.notInclude(none, "proxy")
       assert.notInclude(http + https + none, "geheim")
-    }), 60_000)
+    }))
 })
 
 const sessionsOf =

@@ -418,7 +418,7 @@ describe("a batch", () => {
       assert.isAbove(reached.size, 5)
       const all = (yield* asked.all).map(({ prompt }) => prompt)
       assert.strictEqual(new Set(all).size, all.length)
-    }).pipe(Effect.provide(embedded())), 120_000)
+    }).pipe(Effect.provide(embedded())))
 
   it.effect("of 10,000 prompts over 10 sessions keeps no more than those that run", () => {
     let created = 0
@@ -464,7 +464,7 @@ describe("a batch", () => {
       assert.isAtMost(most, 20)
       assert.strictEqual(created, 10)
     }).pipe(Effect.provide(server.layer))
-  }, 120_000)
+  })
 })
 
 describe("turns over prompts", () => {

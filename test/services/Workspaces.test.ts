@@ -72,7 +72,7 @@ describe("folders", () => {
       const to = `${yield* folder}/made/here`
       assert.strictEqual(yield* downloadWorkspace(id, to), 3)
       assert.strictEqual(yield* fileSystem.readFileString(`${to}/ü/new.txt`), "new")
-      assert.strictEqual((yield* fileSystem.stat(`${to}/bin/run`)).mode & 0o777, 0o755)
+      assert.strictEqual((yield* fileSystem.stat(`${to}/bin/run`)).mode & 0o777, 0o755 & ~process.umask())
       assert.isFalse(yield* fileSystem.exists(`${to}/.env`))
       const none = yield* Effect.flip(uploadWorkspace(id, `${from}/nosuch`))
       assert.strictEqual(none.operation, "uploadWorkspace")

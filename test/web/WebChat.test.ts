@@ -612,8 +612,7 @@ describe("a request that is refused", () => {
         }
         assert.deepStrictEqual([...answers], [[200, 3], [503, 997]])
         assert.strictEqual((await statuses()).length, 3)
-      }),
-    60_000
+      })
   )
 })
 

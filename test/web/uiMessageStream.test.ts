@@ -139,5 +139,5 @@ describe("uiMessageChunks", () => {
           file
         )
       })
-    ), 60_000)
+    ))
 })

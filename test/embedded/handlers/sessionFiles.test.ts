@@ -111,7 +111,7 @@ describe("session files", () => {
         ["c", "Batch size limit exceeded"],
         ["d", "Batch size limit exceeded"]
       ])
-    }).pipe(withServer()), 60_000)
+    }).pipe(withServer()))
 
   it.effect("are none where their path ends as that of a folder", () =>
     Effect.gen(function*() {

@@ -414,7 +414,7 @@ describe("bodies", () => {
       }
       assert.strictEqual((yield* ask("GET", "/api/agents/demo/config")).status, 200)
       assert.strictEqual((yield* ask("GET", `${path}/messages`)).status, 200)
-    }).pipe(withServer({ script: AgentScript.echo })), 60_000)
+    }).pipe(withServer({ script: AgentScript.echo })))
 
   it.effect("that are empty, with the content type of JSON", () =>
     Effect.gen(function*() {
