@@ -44,7 +44,7 @@ const aborted = (signal: AbortSignal) =>
 
 /**
  * A stream as an async iterable, which can be asked for the next elements before it has answered, as a generator. Effect's
- * loses elements of a chunk then.
+ * loses elements of a chunk then. Unlike that of a generator, `return` does not wait for them: it ends what is silent.
  */
 export const iterableOf = <A, E, R>(stream: Stream.Stream<A, E, R>, context: Context.Context<R>): AsyncIterable<A> => ({
   [Symbol.asyncIterator]: () => {

@@ -177,6 +177,20 @@ describe("with", () => {
     assert.deepStrictEqual(ends.map(({ status }) => status), ["rejected", "fulfilled", "fulfilled"])
   })
 
+  it("a stream that is left while it is asked for more ends at once, and answers that with its end", async () => {
+    await using ash = await connect(embedded())
+    await using session = await ash.sessions.open({ agent: "endless" })
+    const iterator = session.stream("Hello")[Symbol.asyncIterator]()
+    await iterator.next()
+    const rest = (async () => {
+      while (!(await iterator.next()).done);
+      return "ended"
+    })()
+    assert.deepStrictEqual(await iterator.return?.(), { done: true, value: undefined })
+    assert.strictEqual(await rest, "ended")
+    assert.isString(await session.fence())
+  })
+
   it("limits of calls are laid over those of the client", async () => {
     await using ash = await connect(embedded())
     await using session = await ash.sessions.open({ agent: "endless" })
