@@ -384,6 +384,32 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
       assert.include((yield* send(directory, { exclude: ["huge.*"] })).failures[1], "the files have 1153433607 bytes")
     })))
 
+  it.live.skipIf(process.platform !== "linux")(
+    "leave out a file whose size the system does not tell",
+    () =>
+      Effect.scoped(Effect.gen(function*() {
+        const directory = yield* folder
+        write(directory, { empty: "" })
+        symlinkSync("/proc/version", `${directory}/version`)
+        const sent = yield* send(directory, { followLinks: true })
+        assertSent(sent, ["empty"])
+        for (const warnings of sent.warnings) assert.match(warnings.join(), /^[^,]*version[^,]*its size is not known/)
+      }))
+  )
+
+  it.live("fail where another kind has taken the place of a file since they found it", () =>
+    Effect.scoped(Effect.gen(function*() {
+      const directory = yield* folder
+      write(directory, { a: "a".repeat(700_000), z: "z".repeat(700_000) })
+      const server = Server.make(() => {
+        run(directory, "rm -f z; mkfifo z")
+        return Server.json({ agent }, 201)()
+      })
+      const error = yield* Effect.flip(Effect.provide(deployDirectory(directory, { name: "a" }), server.layer))
+      assert.strictEqual(error.reason._tag, "InvalidRequest")
+      assert.match(error.message, /it is no file any more, but a FIFO/)
+    })))
+
   it.live("name a file in one line, whatever stands in its name", () =>
     Effect.scoped(Effect.gen(function*() {
       const directory = yield* folder

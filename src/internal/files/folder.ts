@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
+import { type PlatformError, systemError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -71,9 +71,19 @@ const decode = (bytes: Uint8Array): Option.Option<string> => {
   return Option.filter(decodeText(charset, bytes), (text) => !text.includes("\0"))
 }
 
-/** The content of a file of a folder, up to the size it had when it was found. */
+/** The content of a file of a folder, up to the size it had when it was found. To open what else has its place may take for ever. */
 export const contentOf = ({ size, source }: Pick<FolderFile, "size" | "source">) =>
-  Stream.unwrap(Effect.map(FileSystem.FileSystem, (fileSystem) => fileSystem.stream(source, { bytesToRead: size })))
+  Stream.unwrap(Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const { type } = yield* fileSystem.stat(source)
+    return type === "File" ? fileSystem.stream(source, { bytesToRead: size }) : Stream.fail(systemError({
+      _tag: "BadResource",
+      module: "FileSystem",
+      method: "stream",
+      pathOrDescriptor: source,
+      description: `it is no file any more, but a ${type}`
+    }))
+  }))
 
 /** Whether something are patterns that the regular expressions of this platform can have. */
 const arePatterns = Schema.is(Schema.Array(Schema.String.check(Schema.isMaxLength(maxPattern))))
@@ -189,7 +199,12 @@ const readEntry = Effect.fnUntraced(function*(
   }
   if (info?.type === "Directory") return yield* readWithin(reading, place, found)
   if (info?.type !== "File") return yield* leftOut(sent, `it is no file, but a ${kind}`)
-  entries.push({ kind: "file", path: sent, source: real, size: Number(info.size), mode: info.mode })
+  const size = Number(info.size)
+  // So are files of the system itself, and of some that are mounted.
+  if (size === 0 && Option.isSome(yield* Stream.runHead(contentOf({ size: 1, source: real })))) {
+    return yield* leftOut(sent, "its size is not known before it is read")
+  }
+  entries.push({ kind: "file", path: sent, source: real, size, mode: info.mode })
 })
 
 /** Reads a folder that is found in another, unless its links go around, or multiply each other. */
