@@ -26,8 +26,6 @@ const notConnected = new Map([
   ["ERR_PROXY_TUNNEL", "the proxy made no connection to it"],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
   ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
-  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", "the server's certificate cannot be verified"],
-  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", "the server's certificate cannot be verified"],
   ["CERT_HAS_EXPIRED", "the server's certificate has expired"],
   ["CERT_NOT_YET_VALID", "the server's certificate is not yet valid"],
   ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another name"]
