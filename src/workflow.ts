@@ -3,9 +3,10 @@
  *
  * @module effect-ash/workflow
  */
+export * as AshWorkflow from "./workflow/AshWorkflow.ts"
+
 export * from "./workflow/AgentRun.ts"
 export * from "./workflow/AgentRuns.ts"
-export * as AshWorkflow from "./workflow/AshWorkflow.ts"
 export type { OrphanOptions } from "./workflow/orphans.ts"
 export type { Plan, Plans, Progress } from "./workflow/Plan.ts"
 export * from "./workflow/RunErrors.ts"

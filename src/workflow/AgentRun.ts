@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
 import * as Workflow from "effect/workflow/Workflow"
+import { isDuration } from "../internal/request/durations.ts"
 import { AshError } from "../schema/AshError.ts"
 import { BytesFromBase64 } from "../schema/Bytes.ts"
 import { TokenUsage } from "../schema/ClaudeMessage.ts"
@@ -9,7 +10,7 @@ import { FilePath } from "../schema/Ids.ts"
 import { MessageContent, SendMessageOptions } from "../schema/Message.ts"
 import { CreateSessionRequest } from "../schema/Session.ts"
 import { UsageScope } from "../schema/Turn.ts"
-import { omittable } from "../schema/Wire.ts"
+import { atMost, omittable } from "../schema/Wire.ts"
 import {
   PlanFailed,
   ResultTooLarge,
@@ -26,14 +27,21 @@ export const Ask = Schema.TaggedStruct("Ask", {
   options: omittable(SendMessageOptions)
 }).annotate({ identifier: "Ask" })
 
+/** What a person reads or writes at an approval. What is too large for a driver to read would stop all runs of a database. */
+const Remark = Schema.String.check(atMost(100_000))
+
 /** A wait for an approval or a rejection, by the token that the run's status then has. */
 export interface Approval extends Schema.Schema.Type<typeof Approval> {}
-export const Approval = Schema.TaggedStruct("Approval", { message: Schema.String }).annotate({ identifier: "Approval" })
+export const Approval = Schema.TaggedStruct("Approval", { message: Remark }).annotate({ identifier: "Approval" })
 
 /** A wait for a time, which no process has to live through. */
 export interface Sleep extends Schema.Schema.Type<typeof Sleep> {}
 export const Sleep = Schema.TaggedStruct("Sleep", {
-  duration: Schema.Duration.check(Schema.makeFilter(Duration.isFinite, { expected: "a finite duration" }))
+  duration: Schema.Duration.check(
+    Schema.makeFilter((wait) => isDuration(wait) && Duration.toMillis(wait) <= 3_153_600_000_000, {
+      expected: "a duration of 0 to 36,500 days"
+    })
+  )
 }).annotate({ identifier: "Sleep" })
 
 /** A step of a run. */
@@ -46,9 +54,13 @@ export const ask = (content: MessageContent, options?: SendMessageOptions): Ask 
 /** A wait for an approval of what the message tells. */
 export const approval = (message: string): Approval => Approval.make({ message })
 
-/** A wait for a time, of whole milliseconds. */
+/** A wait for a time, of whole milliseconds. Throws for what is none. */
 export const sleep = (duration: Duration.Input): Sleep =>
-  Sleep.make({ duration: Duration.millis(Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(duration)))) })
+  Sleep.make({
+    duration: isDuration(duration)
+      ? Duration.millis(Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(duration))))
+      : Duration.negativeInfinity
+  })
 
 /**
  * A file to bring into the workspace before the first turn, as text or as bytes. It is kept in the database, so large ones
@@ -218,7 +230,7 @@ export const AgentRun = Workflow.make("effect-ash/AgentRun/1", {
 /** What an approval was decided to be. */
 export type Decision = typeof Decision.Type
 export const Decision = Schema.Union([
-  Schema.TaggedStruct("Approved", { note: omittable(Schema.String) }),
-  Schema.TaggedStruct("Rejected", { reason: Schema.String }),
+  Schema.TaggedStruct("Approved", { note: omittable(Remark) }),
+  Schema.TaggedStruct("Rejected", { reason: Remark }),
   Schema.TaggedStruct("Cancelled", {})
 ])

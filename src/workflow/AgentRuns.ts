@@ -14,13 +14,15 @@ import type * as Stream from "effect/Stream"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import { checkCount, readDuration } from "../internal/request/durations.ts"
 import { fromInput } from "../internal/request/failures.ts"
-import type { AshError } from "../schema/AshError.ts"
+import { Limit } from "../schema/api/parts.ts"
+import { AshError } from "../schema/AshError.ts"
+import { omittable } from "../schema/Wire.ts"
 import type { Messages } from "../services/Messages.ts"
-import { AgentRun, AgentRunPayload, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
+import { AgentRun, AgentRunPayload, Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
 import { endOf, forget, steady, wake } from "./engine.ts"
-import { encodePayload } from "./payloadHash.ts"
+import { encodePayload, sizeLimit } from "./payloadHash.ts"
 import { ApprovalClosed, InvalidRun, RunConflict, type RunDied, RunNotFound } from "./RunErrors.ts"
-import { type LedgerTurn, ledgerTurnOf, type RunStatus, statusOf } from "./RunStatus.ts"
+import { type LedgerTurn, ledgerTurnOf, RunStatus, statusOf } from "./RunStatus.ts"
 import { type RunRow, type RunState, RunStore } from "./store/RunStore.ts"
 import { type RunEvent, watchRun } from "./watch.ts"
 
@@ -28,7 +30,7 @@ import { type RunEvent, watchRun } from "./watch.ts"
 export interface ListRunsOptions {
   readonly state?: RunState | undefined
   readonly agent?: string | undefined
-  /** Only runs that were started before the one of this id. */
+  /** Only runs that were started before the one of this id, which must be there yet. */
   readonly before?: string | undefined
   /** At most so many, 1 to 1,000. @default 100 */
   readonly limit?: number | undefined
@@ -44,7 +46,7 @@ export interface PollOptions {
 export interface PurgeOptions {
   /** How long ago they ended, by the database's clock. */
   readonly olderThan: Duration.Input
-  /** At most so many. @default 1,000 */
+  /** At most so many, 1 or more. @default 1,000 */
   readonly limit?: number | undefined
 }
 
@@ -62,8 +64,10 @@ export class AgentRuns extends Context.Service<AgentRuns, {
   ) => Effect.Effect<RunResult, RunFailure | RunDied | RunNotFound | SqlError>
   /** What a run is at. */
   readonly status: (id: string) => Effect.Effect<RunStatus, RunNotFound | SqlError>
-  /** Lists runs, the newest first. */
-  readonly list: (options?: ListRunsOptions) => Effect.Effect<ReadonlyArray<RunStatus>, SqlError>
+  /** Lists runs, the newest first. Fails with `RunNotFound` where the one of `before` has been purged. */
+  readonly list: (
+    options?: ListRunsOptions
+  ) => Effect.Effect<ReadonlyArray<RunStatus>, AshError | RunNotFound | SqlError>
   /** The turns of a run, as the ledger has them. */
   readonly turns: (id: string) => Effect.Effect<ReadonlyArray<LedgerTurn>, SqlError>
   /**
@@ -71,10 +75,13 @@ export class AgentRuns extends Context.Service<AgentRuns, {
    * ended before stays as it is, and any other comes to the end `RunCancelled`.
    */
   readonly cancel: (id: string) => Effect.Effect<RunStatus, RunNotFound | SqlError>
-  /** Lets the run go on that waits for the approval of this token. Again, it changes nothing. */
-  readonly approve: (token: string, note?: string) => Effect.Effect<RunStatus, ApprovalClosed | SqlError>
-  /** Ends the run that waits for the approval of this token, with `RunRejected`. */
-  readonly reject: (token: string, reason: string) => Effect.Effect<RunStatus, ApprovalClosed | SqlError>
+  /**
+   * Lets the run go on that waits for the approval of this token. Again, it changes nothing. A note has at most 100,000
+   * characters.
+   */
+  readonly approve: (token: string, note?: string) => Effect.Effect<RunStatus, AshError | ApprovalClosed | SqlError>
+  /** Ends the run that waits for the approval of this token, with `RunRejected`. A reason has at most 100,000 characters. */
+  readonly reject: (token: string, reason: string) => Effect.Effect<RunStatus, AshError | ApprovalClosed | SqlError>
   /**
    * Streams what becomes of a run, until it has ended: its status as it changes, and the messages of its sessions as the
    * server stores them. By polling, from any process: pieces of text, results of tools, and what the server stores of no
@@ -110,11 +117,7 @@ export class AgentRuns extends Context.Service<AgentRuns, {
         start: startOf(parts),
         result: (id, options) => resultOf(parts, id, options),
         status: (id) => Effect.map(found(id), statusOf),
-        list: ({ limit = 100, ...filter } = {}) =>
-          Effect.map(
-            store.listRuns({ ...filter, limit: Math.max(1, Math.min(limit, 1000)) }),
-            (runs) => runs.map(statusOf)
-          ),
+        list: listOf(parts),
         turns: (id) => Effect.map(store.turnsOf(id), (turns) => turns.map(ledgerTurnOf)),
         cancel: cancelOf(parts),
         approve: (token, note) => decideOf(parts, token, "approved", { _tag: "Approved", note }),
@@ -127,9 +130,6 @@ export class AgentRuns extends Context.Service<AgentRuns, {
 }
 
 const defaultInterval = "500 millis"
-
-/** What the database of runs may take of a payload: drivers do not read larger ones back. */
-const payloadLimit = 8_388_608
 
 interface Parts {
   readonly store: RunStore["Service"]
@@ -152,6 +152,30 @@ const ofRuns = (store: RunStore["Service"]): RunStore["Service"] => ({
 const findOf = ({ store }: Parts) => (id: string): Effect.Effect<RunRow, RunNotFound | SqlError> =>
   Effect.filterOrFail(store.findRun(id), Predicate.isNotUndefined, () => new RunNotFound({ id: String(id) }))
 
+/** An input as it must be, or its refusal by the name of its field. */
+const checkInput = <S extends Schema.Constraint>(schema: S) => {
+  const check = Schema.decodeUnknownEffect(Schema.toType(schema))
+  return (operation: string, input: unknown) =>
+    Effect.mapError(check(input), (error) => new AshError({ operation, reason: fromInput(error) }))
+}
+
+const checkList = checkInput(
+  Schema.Struct({
+    state: omittable(RunStatus.fields.state),
+    agent: omittable(AgentRunPayload.fields.agent),
+    before: omittable(AgentRunPayload.fields.id),
+    limit: omittable(Limit)
+  })
+)
+
+const listOf = (parts: Parts) =>
+  Effect.fnUntraced(function*(options: ListRunsOptions | undefined) {
+    const { before, limit = 100, ...filter } = yield* checkList("AgentRuns.list", options ?? {})
+    const last = before === undefined ? undefined : yield* findOf(parts)(before)
+    const runs = yield* parts.store.listRuns({ ...filter, before: last, limit })
+    return runs.map(statusOf)
+  })
+
 const invalid = (message: string) => new InvalidRun({ message: `${message}; nothing was started` })
 
 const checkPayload = Schema.decodeUnknownEffect(Schema.toType(AgentRunPayload))
@@ -163,9 +187,9 @@ const checked = Effect.fnUntraced(function*(run: AgentRunPayload) {
   if ((plan === undefined) === (steps === undefined)) return yield* invalid("a run has either steps or a plan")
   if (steps?.length === 0) return yield* invalid("steps must have at least one step")
   const { hash, size } = yield* Effect.mapError(encodePayload(payload), (error) => invalid(fromInput(error).message))
-  if (size > payloadLimit) {
+  if (size > sizeLimit) {
     return yield* invalid(
-      `the payload has ${size} bytes, more than ${payloadLimit}: have the agent fetch large files itself`
+      `the payload has ${size} bytes, more than ${sizeLimit}: have the agent fetch large files itself`
     )
   }
   return { payload, hash }
@@ -206,8 +230,11 @@ const cancelOf = (parts: Parts) => (id: string) =>
     return statusOf(run)
   }).pipe(Effect.provideContext(parts.context))
 
+const checkDecision = checkInput(Decision)
+
 const decideOf = Effect.fnUntraced(
   function*(parts: Parts, token: string, decision: "approved" | "rejected", value: Decision) {
+    yield* checkDecision(`AgentRuns.${value._tag === "Approved" ? "approve" : "reject"}`, value)
     const run = yield* parts.store.decide(token, decision)
     if (run === undefined) return yield* new ApprovalClosed({ decision: undefined })
     if (run.decision !== null && run.decision !== decision) return yield* new ApprovalClosed({ decision: run.decision })

@@ -16,7 +16,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
+import { AgentRunPayload } from "./AgentRun.ts"
 import { AgentRuns } from "./AgentRuns.ts"
 import * as Orphans from "./orphans.ts"
 import { SettingsRefused } from "./RunErrors.ts"
@@ -132,9 +134,12 @@ export const layerMigrations = (
     SqlRunStore.layerMigrations(prefix)
   ).pipe(Layer.provide(checked(prefix)))
 
+const isName = Schema.is(AgentRunPayload.fields.id)
+
 /** The tables of runs, whose cluster this is. All tables are brought up to date before. */
 const ownStore = ({ cluster, migrate = true, prefix = defaultPrefix }: ClusterName) =>
   Layer.effectDiscard(Effect.gen(function*() {
+    if (!isName(cluster)) return yield* refuse("cluster", "cluster must be 1 to 200 characters, none of control")
     const owner = yield* Effect.orDie((yield* RunStore).owner(cluster))
     if (owner === cluster) return
     return yield* refuse(

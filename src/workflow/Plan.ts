@@ -1,8 +1,9 @@
 /** What decides on the steps of a run: a list, or a function of the turn before. */
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import type * as Schema from "effect/Schema"
-import { type AgentRunPayload, ask, type RunTurn, type Step } from "./AgentRun.ts"
+import * as Schema from "effect/Schema"
+import { type AgentRunPayload, ask, type RunTurn, Step } from "./AgentRun.ts"
+import { sizeLimit } from "./payloadHash.ts"
 import { PlanFailed } from "./RunErrors.ts"
 
 /** What a plan decides by. */
@@ -34,11 +35,22 @@ export const stepOf = ({ steps = [] }: AgentRunPayload, index: number): Step | u
   return step === undefined || isStep(step) ? step : ask(step)
 }
 
+const encodeStep = Schema.encodeEffect(Schema.fromJsonString(Schema.toCodecJson(Step)))
+
+/** Fails where a step is too large to be read back. */
+const checkSize = (step: Step | undefined) =>
+  step === undefined ? Effect.undefined : Effect.flatMap(Effect.orDie(encodeStep(step)), (text) => {
+    const size = new TextEncoder().encode(text).length
+    return size <= sizeLimit ? Effect.succeed(step) : Effect.fail(
+      new PlanFailed({ message: `the step that the plan decided on has ${size} bytes, more than ${sizeLimit}` })
+    )
+  })
+
 /** The plan of a run, of those of the runner. */
-export const planOf = <R>(plans: Plans<R>, { plan }: AgentRunPayload): Plan<R> | undefined =>
-  plan === undefined ? undefined : new Map(Object.entries(plans)).get(plan) ?? (() =>
-    Effect.fail(
-      new PlanFailed({
-        message: `no plan ${JSON.stringify(plan)} is on this runner; give it to all runners of the cluster`
-      })
-    ))
+export const planOf = <R>(plans: Plans<R>, { plan }: AgentRunPayload): Plan<R> | undefined => {
+  if (plan === undefined) return undefined
+  const decide = new Map(Object.entries(plans)).get(plan)
+  if (decide !== undefined) return (progress) => Effect.flatMap(decide(progress), checkSize)
+  const message = `no plan ${JSON.stringify(plan)} is on this runner; give it to all runners of the cluster`
+  return () => Effect.fail(new PlanFailed({ message }))
+}

@@ -26,7 +26,7 @@ import {
   Step
 } from "./AgentRun.ts"
 import * as Handover from "./handover.ts"
-import { encodePayload } from "./payloadHash.ts"
+import { encodePayload, longestFailure } from "./payloadHash.ts"
 import { type Plan, planOf, type Plans, stepOf } from "./Plan.ts"
 import { RunCancelled, RunRejected } from "./RunErrors.ts"
 import type { RunSteps } from "./RunSteps.ts"
@@ -73,7 +73,11 @@ const activity = <S extends Schema.Constraint, R>(
     name,
     success,
     error: RunFailure,
-    execute: handover.during(execute),
+    // Too large a failure could not be read back: it would stop the run, and those that are read beside it.
+    execute: Effect.catchCause(handover.during(execute), (cause) => {
+      const message = messageOf(cause)
+      return message.length > longestFailure ? Effect.die(message.slice(0, longestFailure)) : Effect.failCause(cause)
+    }),
     interruptRetryPolicy: Schedule.recurs(0)
   })
 

@@ -11,6 +11,7 @@ import type { SessionFiles } from "../services/SessionFiles.ts"
 import type { AgentRunPayload, Ask, BroughtFile, CollectedFile } from "./AgentRun.ts"
 import type { Cancellations } from "./Cancellations.ts"
 import * as Patience from "./patience.ts"
+import { longestFailure } from "./payloadHash.ts"
 import { RunCancelled, TooManyAttempts } from "./RunErrors.ts"
 import type { RunPatch, TurnKey } from "./store/RunStore.ts"
 import { turnOnce, type TurnServices } from "./turnOnce.ts"
@@ -186,7 +187,8 @@ export const make = (services: StepServices) => {
     pause: (id: string) => store.resetAttempts(id).pipe(Effect.timeout("5 seconds"), Effect.ignore),
     /** Ends a run in its row, and as cancelled where it was cancelled before, however it ended. */
     end: Effect.fnUntraced(function*(id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) {
-      const run = yield* Patience.persistent(store.endRun(id, state, failure === null ? null : printableLines(failure)))
+      const why = failure === null ? null : printableLines(failure.slice(0, longestFailure))
+      const run = yield* Patience.persistent(store.endRun(id, state, why))
       if (state === "cancelled" || (run?.cancelledAt ?? null) === null) return
       const cancelled = new RunCancelled({ id })
       yield* Patience.persistent(store.endRun(id, "cancelled", cancelled.message))

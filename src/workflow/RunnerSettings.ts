@@ -1,7 +1,7 @@
 /** The settings of runners, and which of them would lose turns or runs. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { readDuration } from "../internal/request/durations.ts"
+import { isDuration } from "../internal/request/durations.ts"
 import { SettingsRefused } from "./RunErrors.ts"
 
 /** How runs are run. */
@@ -61,16 +61,13 @@ export interface ReadRunSettings extends Effect.Success<ReturnType<typeof readRu
 
 const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
 
-const duration = (setting: string, input: Duration.Input) =>
-  Effect.catch(
-    readDuration("AshWorkflow", setting, input),
-    ({ reason }) => refuse(setting, reason.message)
-  ).pipe(
-    Effect.filterOrElse(
-      (read) => Duration.isFinite(read) && Duration.isGreaterThan(read, Duration.zero),
-      () => refuse(setting, `${setting} must be a finite duration of more than 0`)
-    )
-  )
+/** The duration of a setting. */
+export const duration = (setting: string, input: Duration.Input) => {
+  const read = isDuration(input) ? Duration.fromInputUnsafe(input) : Duration.zero
+  return Duration.isFinite(read) && Duration.toMillis(read) > 0
+    ? Effect.succeed(read)
+    : refuse(setting, `${setting} must be a finite duration of more than 0`)
+}
 
 const count = (setting: string, value: number, maximum: number) =>
   Number.isInteger(value) && value >= 1 && value <= maximum
@@ -109,8 +106,7 @@ export const readClusterSettings = Effect.fnUntraced(function*(
       "lease",
       `lease is ${text(lease)}, less than three times longestStall (${
         text(stall)
-      }): a stall of the database would have ` +
-        `runs taken over from runners that are well; make it at least ${text(least)}, or allow for shorter stalls`
+      }): a stall of the database would move runs from runners that are well; make it at least ${text(least)}`
     )
   }
   const terminationTimeout = yield* duration(
@@ -122,8 +118,7 @@ export const readClusterSettings = Effect.fnUntraced(function*(
       "terminationTimeout",
       `terminationTimeout is ${text(terminationTimeout)}, less than longestTurn (${
         text(longestTurn)
-      }): a runner that is ` +
-        "stopped would lose its turns; make it at least as long, or shorten longestTurn"
+      }): a runner that is stopped would lose its turns`
     )
   }
   return {

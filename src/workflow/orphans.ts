@@ -2,10 +2,12 @@
 import * as Array from "effect/Array"
 import * as Singleton from "effect/cluster/Singleton"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import { Sessions } from "../services/Sessions.ts"
 import * as Patience from "./patience.ts"
+import { duration } from "./RunnerSettings.ts"
 import { endSessions } from "./RunSteps.ts"
 import { RunStore } from "./store/RunStore.ts"
 
@@ -22,7 +24,7 @@ export interface OrphanOptions {
 const most = 1000
 
 /** Ends sessions of these agents that no run knows. */
-const endOrphans = Effect.fnUntraced(function*(agent: string, olderThan: Duration.Input) {
+const endOrphans = Effect.fnUntraced(function*(agent: string, olderThan: Duration.Duration) {
   const sessions = yield* Sessions
   const store = yield* RunStore
   const before = DateTime.subtractDuration(yield* DateTime.now, olderThan)
@@ -39,21 +41,20 @@ const endOrphans = Effect.fnUntraced(function*(agent: string, olderThan: Duratio
 })
 
 /** Looks for sessions that no run needs: orphans, and those of ended runs that could not be ended. */
-export const layer = ({ agents = [], every = "1 minute", olderThan = "15 minutes" }: Partial<OrphanOptions> = {}) =>
-  Singleton.make(
-    "effect-ash/workflow/orphans",
-    Effect.gen(function*() {
-      const sessions = yield* Sessions
-      const store = yield* RunStore
-      const left = Effect.flatMap(
-        Patience.persistent(store.leftSessions(most)),
-        (rows) => endSessions({ sessions, store }, rows)
-      )
-      const look = Effect.andThen(
-        left,
-        Effect.forEach(agents, (agent) => endOrphans(agent, olderThan))
-      )
-      const guarded = Effect.catchCause(look, (cause) => Effect.logWarning("the sweep of sessions failed", cause))
-      return yield* Effect.forever(Effect.andThen(guarded, Effect.sleep(every)))
-    })
-  )
+export const layer = ({ agents = [], ...times }: Partial<OrphanOptions> = {}) =>
+  Layer.unwrap(Effect.gen(function*() {
+    const every = yield* duration("orphans.every", times.every ?? "1 minute")
+    const olderThan = yield* duration("orphans.olderThan", times.olderThan ?? "15 minutes")
+    const sessions = yield* Sessions
+    const store = yield* RunStore
+    const left = Effect.flatMap(
+      Patience.persistent(store.leftSessions(most)),
+      (rows) => endSessions({ sessions, store }, rows)
+    )
+    const look = Effect.andThen(
+      left,
+      Effect.forEach(agents, (agent) => endOrphans(agent, olderThan))
+    )
+    const guarded = Effect.catchCause(look, (cause) => Effect.logWarning("the sweep of sessions failed", cause))
+    return Singleton.make("effect-ash/workflow/orphans", Effect.forever(Effect.andThen(guarded, Effect.sleep(every))))
+  }))

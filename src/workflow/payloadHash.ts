@@ -5,24 +5,24 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { AgentRunPayload } from "./AgentRun.ts"
 
+/** Bytes that the database of runs may take of one thing: drivers do not read larger ones back. */
+export const sizeLimit = 8_388_608
+
+/** Characters of a failure that are kept: one may hold whatever a plan has read. */
+export const longestFailure = 100_000
+
 const encode = Schema.encodeEffect(Schema.toCodecJson(AgentRunPayload))
 
-const sorted = (json: unknown): unknown =>
-  Array.isArray(json)
-    ? json.map(sorted)
-    : Predicate.isObject(json)
-    ? Object.fromEntries(
-      Object.entries(json).toSorted(([one], [other]) => one < other ? -1 : 1).map((
-        [name, value]
-      ) => [name, sorted(value)])
-    )
+const sorted = (_: string, json: unknown): unknown =>
+  Predicate.isObject(json)
+    ? Object.fromEntries(Object.entries(json).toSorted(([one], [other]) => one < other ? -1 : 1))
     : json
 
 /** The payload as it lies in the database, and its hash. */
 export const encodePayload = (payload: AgentRunPayload) =>
   Effect.gen(function*() {
     const digest = yield* Digest.Digest
-    const text = JSON.stringify(sorted(yield* encode(payload)))
+    const text = JSON.stringify(yield* encode(payload), sorted)
     const bytes = new TextEncoder().encode(text)
     return { size: bytes.length, hash: yield* digest.digestHex(Digest.sha256, bytes) }
   })

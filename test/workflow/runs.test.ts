@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -48,6 +49,8 @@ const until = Effect.fnUntraced(
     }
   }
 )
+
+const block = (text: string) => ({ type: "text", text }) as const
 
 /** JSON of so many levels. */
 const levels = (depth: number) => Array.from({ length: depth }).reduce((json: unknown) => [json], 1)
@@ -221,7 +224,13 @@ describe("the id of a run", () => {
     ["a path that leads out", { collect: ["../x"] }, "collect[0]"],
     ["a payload that is too large", { files: [{ path: "a", content: "x".repeat(9_000_000) }] }, "8388608"],
     ["a file without content", { files: [{ path: "a" }] }, "either content or bytes"],
-    ["an endless sleep", { steps: [{ _tag: "Sleep", duration: Infinity }] }, "steps"]
+    ["an endless sleep", { steps: [{ _tag: "Sleep", duration: Duration.infinity }] }, "0 to 36,500 days"],
+    ["a sleep of less than no time", { steps: [{ _tag: "Sleep", duration: Duration.millis(-1) }] }, "0 to 36,500 days"],
+    [
+      "a question that is too long",
+      { steps: [{ _tag: "Approval", message: "x".repeat(100_001) }] },
+      "100,000 characters"
+    ]
   ]
 
   it.live.each(invalid)("is not given to a run of %s", ([, own, message]) =>
@@ -380,7 +389,8 @@ describe("what is seen of runs", () => {
       assert.deepStrictEqual(yield* ids({}), ["c", "b", "a"])
       assert.deepStrictEqual(yield* ids({ limit: 1, before: "c" }), ["b"])
       assert.deepStrictEqual(yield* ids({ state: "failed" }), [])
-      assert.deepStrictEqual(yield* ids({ agent: "worker", limit: 0 }), ["c"])
+      assert.deepStrictEqual(yield* ids({ agent: "worker", limit: 1 }), ["c"])
+      assert.strictEqual((yield* Effect.flip(runs.list({ before: "none" })))._tag, "RunNotFound")
     }).pipe(Effect.provide(layer())))
 
   it.live("is a stream of states and stored messages, until the end", () =>
@@ -552,6 +562,29 @@ describe("a run that dies", () => {
       assert.notInclude((yield* status()).failure, "\u0000")
     }).pipe(Effect.provide(layer({}, agent)))
   })
+
+  const tooLarge: ReadonlyArray<readonly [string, Effect.Effect<Step, PlanFailed>, string, number]> = [
+    [
+      "a step",
+      Effect.sync(() => ask(Array.from({ length: 20 }, () => "x".repeat(450_000)).map(block))),
+      "PlanFailed",
+      200
+    ],
+    ["a failure", Effect.suspend(() => new PlanFailed({ message: "x".repeat(20_000_000) })), "RunDied", 100_000],
+    ["a defect", Effect.suspend(() => Effect.die(new Error("x".repeat(20_000_000)))), "RunDied", 100_000]
+  ]
+
+  it.live.each(tooLarge)(
+    "of %s of a plan that no driver reads back keeps none of it",
+    ([, plan, tag, longest]) =>
+      Effect.gen(function*() {
+        const error = yield* Effect.flip(finish({ plan: "large" }))
+        assert.strictEqual(error._tag, tag)
+        const { failure = "" } = yield* status()
+        assert.isAtMost(failure.length, longest)
+        assert.isAtMost(error.message.length, longest + 100)
+      }).pipe(Effect.provide(layer({ plans: { large: () => plan } })))
+  )
 
   it.live("by a defect of a plan ends as such, and its session with it", () =>
     Effect.gen(function*() {

@@ -134,6 +134,9 @@ describe("a payload", () => {
         const encoded = yield* Schema.encodeEffect(Schema.toCodecJson(AgentRunPayload))(payload)
         assert.deepStrictEqual((yield* decode(encoded)).steps, [sleep(millis)])
       }
+      for (const duration of [NaN, -1, Infinity, "5 bananas" as "5 seconds"]) {
+        assert.throws(() => sleep(duration))
+      }
     }))
 
   it.effect("is the same behind the database", () =>
@@ -234,6 +237,10 @@ describe("one machine with a database of its own", () => {
         return result.sessionId
       }).pipe(Effect.provide(single(file, "a")))
       assert.strictEqual(again, sessionId)
+      for (const name of ["", "a\0b", "x".repeat(201)]) {
+        const error = yield* Effect.flip(Effect.provide(AgentRuns, single(file, name)))
+        assert.deepInclude(error, { _tag: "SettingsRefused", setting: "cluster" })
+      }
       const error = yield* Effect.flip(Effect.provide(AgentRuns, single(file, "b")))
       assert.strictEqual(error._tag, "SettingsRefused")
       assert.include(error.message, "belong to the cluster a, and this is a process of b")
@@ -279,6 +286,19 @@ describe("one machine with a database of its own", () => {
         Layer.provide(AshEmbedded.layer({ agents: { worker: {} } }))
       )
     )))
+
+  it.effect.each(["{}", "\"5 bananas\"", "-1", "0"])(
+    "ends no session by an age or a time of %s",
+    (json) =>
+      Effect.gen(function*() {
+        const time: number = JSON.parse(json)
+        for (const setting of ["olderThan", "every"]) {
+          const runs = AshWorkflow.layerSingle({ orphans: { agents: ["worker"], [setting]: time } })
+          const error = yield* Effect.flip(Effect.provide(AgentRuns, runs))
+          assert.deepInclude(error, { _tag: "SettingsRefused", setting: `orphans.${setting}` })
+        }
+      }).pipe(Effect.provide(Layer.merge(Sqlite.layer(), AshEmbedded.layer({ agents: { worker: {} } }))))
+  )
 
   it.live("ends sessions of its agents that no run knows, and no others", () =>
     Effect.gen(function*() {

@@ -8,6 +8,7 @@ import * as SqlClient from "effect/sql/SqlClient"
 import * as Stream from "effect/Stream"
 import * as Postgres from "../../examples/durable/postgres.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import { AshError } from "../../src/schema/AshError.ts"
 import type { Messages } from "../../src/services/Messages.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
@@ -32,6 +33,13 @@ const turn = (runId: string, owner: string) => ({
   afterSequence: 3,
   owner
 })
+
+/** Sees that something was refused by the name of its field. */
+const refusal = (error: { readonly _tag: string }, operation: string, field: string) => {
+  assert.instanceOf(error, AshError)
+  assert.deepInclude(error, { operation })
+  assert.deepInclude(error.reason, { _tag: "InvalidRequest", field })
+}
 
 describe.each(stores)("runs over tables in %s", (_, layer) => {
   const runs = AgentRuns.layer.pipe(
@@ -60,6 +68,41 @@ describe.each(stores)("runs over tables in %s", (_, layer) => {
           assert.deepStrictEqual(yield* turns(id), [])
         })
     )
+
+    const refused: ReadonlyArray<readonly [string, ReadonlyArray<unknown>]> = [
+      ["limit", [0, -1, 0.5, NaN, Infinity, 1001, "5"]],
+      ["before", ["a\0b", "\ud800", "", "x".repeat(201), 5]],
+      ["agent", ["a\0b", "\ud800", "", "x".repeat(256), 5]],
+      ["state", ["a\0b", "", "done", 5]]
+    ]
+
+    it.effect.each(refused)("are not listed by what is no %s", ([field, values]) =>
+      Effect.gen(function*() {
+        const { list } = yield* AgentRuns
+        for (const value of values) refusal(yield* Effect.flip(list({ [field]: value })), "AgentRuns.list", field)
+        assert.strictEqual((yield* Effect.flip(list({ before: "none" })))._tag, "RunNotFound")
+      }))
+
+    it.effect("are purged in a number and of an age that a database can name", () =>
+      Effect.gen(function*() {
+        const { purge } = yield* AgentRuns
+        for (const limit of [0, -1, 0.5, NaN, Infinity, 2 ** 60]) {
+          refusal(yield* Effect.flip(purge({ olderThan: 0, limit })), "AgentRuns.purge", "limit")
+        }
+        for (const olderThan of [Infinity, 1e300, 0.5, 1n, Number.MAX_VALUE]) {
+          assert.strictEqual(yield* purge({ olderThan, limit: Number.MAX_SAFE_INTEGER }), 0)
+        }
+      }))
+
+    it.effect("are not decided on with what a database does not give back", () =>
+      Effect.gen(function*() {
+        const { approve, reject } = yield* AgentRuns
+        for (const remark of ["x".repeat(100_001), 5, {}, null]) {
+          const text: string = JSON.parse(JSON.stringify(remark))
+          refusal(yield* Effect.flip(approve("token", text)), "AgentRuns.approve", "note")
+          refusal(yield* Effect.flip(reject("token", text)), "AgentRuns.reject", "reason")
+        }
+      }))
   })
 })
 
@@ -150,8 +193,12 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
           Effect.map(store.listRuns({ agent: "lister", limit: 10, ...filter }), (runs) => runs.map(({ id }) => id))
         assert.deepStrictEqual(yield* list({}), ["f3", "f2", "f1"])
         assert.deepStrictEqual(yield* list({ limit: 2 }), ["f3", "f2"])
-        assert.deepStrictEqual(yield* list({ before: "f2" }), ["f1"])
+        const before = yield* store.findRun("f2")
+        assert.deepStrictEqual(yield* list({ before }), ["f1"])
         assert.deepStrictEqual(yield* list({ state: "running" }), ["f2"])
+        // By where it was, also once it is gone.
+        yield* store.deleteRun("f2")
+        assert.deepStrictEqual(yield* list({ before }), ["f1"])
       }))
 
     it.effect("give the claim on a turn to one of many that ask at once", () =>

@@ -25,7 +25,8 @@ const isMeant = (input: Duration.Input): boolean =>
     : input !== null && Object.values(input).every(isNumber) &&
       (Array.isArray(input) || (Object.keys(input).length > 0 && Object.keys(input).every((unit) => units.has(unit))))
 
-const isDuration = (input: Duration.Input): boolean =>
+/** Whether an input is a duration of 0 or more. */
+export const isDuration = (input: Duration.Input): boolean =>
   isMeant(input) && Option.exists(Duration.fromInput(input), Duration.isGreaterThanOrEqualTo(Duration.zero))
 
 export const refuseOption = (operation: string, field: string, expected: string) =>
@@ -35,7 +36,7 @@ export const refuseOption = (operation: string, field: string, expected: string)
 
 /** Refuses an option that is no integer of 1 or more, where it is set. */
 export const checkCount = (operation: string, field: string, count: number | undefined) =>
-  count === undefined || (Number.isInteger(count) && count >= 1)
+  count === undefined || (Number.isSafeInteger(count) && count >= 1)
     ? Effect.void
     : refuseOption(operation, field, "an integer of 1 or more")
 

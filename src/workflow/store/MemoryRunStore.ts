@@ -45,19 +45,22 @@ const newRun = (run: Parameters<Service["insertRun"]>[0], now: number): RunRow =
 const waitingIn = ({ runs }: Tables, token: string) =>
   [...runs.values()].find((run) => run.token === token && isOpen(run))
 
+type Started = Pick<RunRow, "createdAt" | "id">
+
+const isBefore = (one: Started, other: Started) =>
+  one.createdAt === other.createdAt ? one.id < other.id : one.createdAt < other.createdAt
+
 const findRuns = (tables: Tables) => {
   const { runs } = tables
-  const newestFirst = () => [...runs.values()].toReversed().toSorted((one, other) => other.createdAt - one.createdAt)
   return {
     findRun: (id) => Effect.sync(() => runs.get(id)),
-    findWaiting: (token) => Effect.sync(() => waitingIn(tables, token)),
     listRuns: ({ agent, before, limit, state }) =>
-      Effect.sync(() => {
-        const all = newestFirst()
-        return all.slice(before === undefined ? 0 : all.findIndex(({ id }) => id === before) + 1).filter((run) =>
-          (agent === undefined || run.agent === agent) && (state === undefined || run.state === state)
-        ).slice(0, limit)
-      }),
+      Effect.sync(() =>
+        [...runs.values()].filter((run) =>
+          (agent === undefined || run.agent === agent) && (state === undefined || run.state === state) &&
+          (before === undefined || isBefore(run, before))
+        ).toSorted((one, other) => isBefore(one, other) ? 1 : -1).slice(0, limit)
+      ),
     cancelled: (ids) => Effect.sync(() => ids.filter((id) => (runs.get(id)?.cancelledAt ?? null) !== null)),
     endedRuns: (age, limit) =>
       at((now) => {

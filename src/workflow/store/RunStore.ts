@@ -59,7 +59,7 @@ export interface RunFilter {
   readonly state?: RunState | undefined
   readonly agent?: string | undefined
   /** Only runs that were started before this one. */
-  readonly before?: string | undefined
+  readonly before?: Pick<RunRow, "createdAt" | "id"> | undefined
   readonly limit: number
 }
 
@@ -103,7 +103,6 @@ export class RunStore extends Context.Service<RunStore, {
     run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">
   ) => Stored<boolean>
   readonly findRun: (id: string) => Stored<RunRow | undefined>
-  readonly findWaiting: (token: string) => Stored<RunRow | undefined>
   readonly listRuns: (filter: RunFilter) => Stored<ReadonlyArray<RunRow>>
   /** Counts that a run is begun, and answers it as it is then. One that is not there is remembered. */
   readonly beginRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">) => Stored<RunRow>

@@ -35,18 +35,14 @@ const columnsOf = (patch: RunPatch): Record<string, unknown> =>
 const findingRuns = ({ now, sql, tables }: Parts) => {
   const select = (where: Fragment) =>
     Effect.map(sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ${where}`, (rows) => rows.map(runOf))
-  const find = (where: Fragment) => Effect.map(select(where), ([run]) => run)
   return {
-    findRun: (id) => find(sql`id = ${id}`),
-    findWaiting: (token) => find(sql`token = ${token} AND ended_at IS NULL`),
+    findRun: (id) => Effect.map(select(sql`id = ${id}`), ([run]) => run),
     listRuns: ({ agent, before, limit, state }) => {
       const wanted = [
         sql`1 = 1`,
         ...(state === undefined ? [] : [sql`state = ${state}`]),
         ...(agent === undefined ? [] : [sql`agent = ${agent}`]),
-        ...(before === undefined ? [] : [
-          sql`(created_at, id) < (SELECT created_at, id FROM ${sql(tables.runs)} WHERE id = ${before})`
-        ])
+        ...(before === undefined ? [] : [sql`(created_at, id) < (${before.createdAt}, ${before.id})`])
       ]
       return select(sql`${sql.and(wanted)} ORDER BY created_at DESC, id DESC LIMIT ${limit}`)
     },
@@ -67,7 +63,7 @@ const findingRuns = ({ now, sql, tables }: Parts) => {
 
 const changingRuns = (parts: Parts) => {
   const { now, sql, tables } = parts
-  const { findRun, findWaiting } = findingRuns(parts)
+  const { findRun } = findingRuns(parts)
   /** Changes runs, as long as they have not ended. */
   const change = (set: Fragment, where: Fragment) =>
     Effect.asVoid(sql`UPDATE ${sql(tables.runs)} SET ${set}, updated_at = ${now} WHERE ended_at IS NULL AND ${where}`)
@@ -101,8 +97,12 @@ const changingRuns = (parts: Parts) => {
     cancelRun: (id) =>
       Effect.andThen(change(sql`cancelled_at = ${now}`, sql`id = ${id} AND cancelled_at IS NULL`), findRun(id)),
     decide: (token, decision) =>
-      change(sql`decision = ${decision}`, sql`token = ${token} AND decision IS NULL`).pipe(
-        Effect.andThen(findWaiting(token))
+      Effect.map(
+        sql<Stored<RunRow>>`UPDATE ${
+          sql(tables.runs)
+        } SET decision = COALESCE(decision, ${decision}), updated_at = ${now}
+          WHERE token = ${token} AND ended_at IS NULL RETURNING *`,
+        ([run]) => run && runOf(run)
       ),
     deleteRun: (id) =>
       sql`DELETE FROM ${sql(tables.turns)} WHERE run_id = ${id}`.pipe(
