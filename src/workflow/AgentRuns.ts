@@ -189,29 +189,32 @@ const checked = Effect.fnUntraced(function*(run: AgentRunPayload) {
   const { hash, size } = yield* Effect.mapError(encodePayload(payload), (error) => invalid(fromInput(error).message))
   if (size > sizeLimit) {
     return yield* invalid(
-      `the payload has ${size} bytes, more than ${sizeLimit}: have the agent fetch large files itself`
+      `the payload has ${size} bytes, more than ${sizeLimit}: have the agent fetch files`
     )
   }
   return { payload, hash }
-}, Effect.catchDefect(() => invalid("the payload cannot be read, as it may have too many levels")))
+}, Effect.catchDefect(() => invalid("the payload may have too many levels")))
 
-const startOf = ({ context, store }: Parts) => (run: AgentRunPayload) =>
+const startOf = (parts: Parts): AgentRuns["Service"]["start"] => (run) =>
   Effect.gen(function*() {
+    const { store } = parts
     const { hash, payload } = yield* checked(run)
     const { agent, id } = payload
     const executionId = yield* AgentRun.executionId(payload)
-    const isNew = yield* store.insertRun({ id, executionId, payloadHash: hash, agent })
+    yield* store.insertRun({ id, executionId, payloadHash: hash, agent })
     const row = yield* store.findRun(id)
-    if (!isNew && row !== undefined && row.payloadHash !== hash) return yield* new RunConflict({ id })
+    // Purged meanwhile, it is a new run.
+    if (row === undefined) return yield* startOf(parts)(run)
+    if (row.payloadHash !== hash) return yield* new RunConflict({ id })
     // Also where it is not new: the process that started it may have died before the engine knew of it.
-    if (row === undefined || row.endedAt === null) yield* steady(AgentRun.execute(payload, { discard: true }))
-    return statusOf(row ?? (yield* Effect.die(`the run ${id} was purged while it was started`)))
-  }).pipe(Effect.provideContext(context))
+    if (row.endedAt === null) yield* steady(AgentRun.execute(payload, { discard: true }))
+    return statusOf(row)
+  }).pipe(Effect.provideContext(parts.context))
 
 const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, { every = defaultInterval }: PollOptions = {}) {
   const interval = yield* readDuration("AgentRuns.result", "every", every)
-  const run = yield* findOf(parts)(id)
   while (true) {
+    const run = yield* findOf(parts)(id)
     const end = yield* Effect.provideContext(endOf(run), parts.context)
     if (Option.isSome(end)) return yield* end.value
     yield* Effect.sleep(interval)
@@ -254,9 +257,7 @@ const purgeOf = ({ context, sharding, storage, store }: Parts) => (options: Purg
     for (const run of yield* store.endedRuns(Duration.toMillis(age), limit)) {
       // What the engine has not ended yet is about to.
       if (Option.isNone(yield* endOf(run))) continue
-      yield* forget(storage, sharding, run)
-      yield* store.deleteRun(run.id)
-      purged += 1
+      if (yield* steady(store.deleteRun(run, forget(storage, sharding, run)))) purged += 1
     }
     return purged
   }).pipe(Effect.provideContext(context))

@@ -113,7 +113,7 @@ const checkDialect = Effect.flatMap(SqlClient.SqlClient, (sql) =>
   sql.onDialectOrElse({
     pg: () => warnOfLocks(sql),
     sqlite: () => Effect.void,
-    orElse: () => refuse("SqlClient", `runs need PostgreSQL or SQLite; the driver ${sql.driver} is of neither`)
+    orElse: () => refuse("SqlClient", `runs need PostgreSQL or SQLite, not ${sql.driver}`)
   }))
 
 /** Refuses a prefix or a database that cannot be used. */

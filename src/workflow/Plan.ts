@@ -42,7 +42,7 @@ const checkSize = (step: Step | undefined) =>
   step === undefined ? Effect.undefined : Effect.flatMap(Effect.orDie(encodeStep(step)), (text) => {
     const size = new TextEncoder().encode(text).length
     return size <= sizeLimit ? Effect.succeed(step) : Effect.fail(
-      new PlanFailed({ message: `the step that the plan decided on has ${size} bytes, more than ${sizeLimit}` })
+      new PlanFailed({ message: `the step has ${size} bytes, more than ${sizeLimit}` })
     )
   })
 
@@ -51,6 +51,6 @@ export const planOf = <R>(plans: Plans<R>, { plan }: AgentRunPayload): Plan<R> |
   if (plan === undefined) return undefined
   const decide = new Map(Object.entries(plans)).get(plan)
   if (decide !== undefined) return (progress) => Effect.flatMap(decide(progress), checkSize)
-  const message = `no plan ${JSON.stringify(plan)} is on this runner; give it to all runners of the cluster`
+  const message = `no plan ${JSON.stringify(plan)} is on this runner; give it to all`
   return () => Effect.fail(new PlanFailed({ message }))
 }

@@ -187,7 +187,7 @@ export const make = (services: StepServices) => {
     pause: (id: string) => store.resetAttempts(id).pipe(Effect.timeout("5 seconds"), Effect.ignore),
     /** Ends a run in its row, and as cancelled where it was cancelled before, however it ended. */
     end: Effect.fnUntraced(function*(id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) {
-      const why = failure === null ? null : printableLines(failure.slice(0, longestFailure))
+      const why = failure && printableLines(failure.slice(0, longestFailure))
       const run = yield* Patience.persistent(store.endRun(id, state, why))
       if (state === "cancelled" || (run?.cancelledAt ?? null) === null) return
       const cancelled = new RunCancelled({ id })

@@ -69,6 +69,6 @@ export const forget = Effect.fnUntraced(function*(
   const shardId = sharding.getShardId(entityId, "default")
   for (const type of [`Workflow/${AgentRun._tag}`, "Workflow/-/DurableClock"]) {
     const address = EntityAddress.make({ entityType: EntityType.make(type), entityId, shardId })
-    yield* steady(Effect.orDie(storage.clearAddress(address)))
+    yield* Effect.orDie(storage.clearAddress(address))
   }
 })

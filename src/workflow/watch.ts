@@ -25,8 +25,7 @@ interface Seen {
   readonly sequences: ReadonlyMap<string, number>
 }
 
-const changes = ({ attempts, cancelledAt, endedAt, generation, sessionId, state, step, token }: RunRow) =>
-  JSON.stringify([attempts, cancelledAt, endedAt, generation, sessionId, state, step, token])
+const changes = (row: RunRow) => JSON.stringify({ ...statusOf(row), updatedAt: undefined })
 
 /** What is new at a look at a run. */
 const lookAt = Effect.fnUntraced(function*(store: RunStore["Service"], id: string, { row, sequences }: Seen) {

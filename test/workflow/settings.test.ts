@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as ClusterSchema from "effect/cluster/ClusterSchema"
+import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
 import * as Sharding from "effect/cluster/Sharding"
 import * as TestRunner from "effect/cluster/TestRunner"
 import * as Deferred from "effect/Deferred"
@@ -27,6 +28,7 @@ import * as Claim from "../../src/workflow/Claim.ts"
 import * as Handover from "../../src/workflow/handover.ts"
 import * as Patience from "../../src/workflow/patience.ts"
 import { readClusterSettings, readRunSettings } from "../../src/workflow/RunnerSettings.ts"
+import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
 import * as SqlRunStore from "../../src/workflow/store/SqlRunStore.ts"
 import { folder } from "../support/shell.ts"
@@ -270,6 +272,48 @@ describe("one machine with a database of its own", () => {
         )
       ))
     }))
+
+  it.live("forgets a run as a whole, or keeps it as it is", () =>
+    Effect.gen(function*() {
+      const { purge, result, start } = yield* AgentRuns
+      const sql = yield* SqlClient.SqlClient
+      const run = { id: "one", agent: "worker", steps: ["go"] }
+      yield* start(run)
+      const { sessionId } = yield* result("one", { every: 10 })
+      for (const table of ["ash_runs", "ash_cluster_messages"]) {
+        yield* sql.unsafe(`CREATE TRIGGER keep BEFORE DELETE ON ${table} BEGIN SELECT RAISE(ABORT, 'not now'); END`)
+        const purging = yield* Effect.forkChild(purge({ olderThan: 0 }))
+        yield* Effect.sleep(300)
+        yield* Fiber.interrupt(purging)
+        assert.strictEqual((yield* result("one")).sessionId, sessionId)
+        yield* sql`DROP TRIGGER keep`
+      }
+      assert.strictEqual(yield* purge({ olderThan: 0 }), 1)
+      yield* start(run)
+      assert.notStrictEqual((yield* result("one", { every: 10 })).sessionId, sessionId)
+    }).pipe(Effect.provide(single(":memory:", "a"))))
+
+  it.live("starts anew a run that is purged while it is started again", () =>
+    Effect.gen(function*() {
+      const store = yield* RunStore
+      const run = { id: "one", agent: "worker", steps: [approval("go on?")] }
+      let looks = 0
+      const found: RunStore["Service"]["findRun"] = (id) => ++looks === 1 ? Effect.undefined : store.findRun(id)
+      yield* Effect.gen(function*() {
+        const { purge, result, start } = yield* AgentRuns
+        assert.deepInclude(yield* start(run), { state: "queued" })
+        const waiting = yield* Effect.forkChild(Effect.flip(result("one", { every: 10 })))
+        yield* store.endRun("one", "failed", "why")
+        yield* store.deleteRun((yield* store.findRun("one"))!, Effect.void)
+        assert.strictEqual((yield* Fiber.join(waiting))._tag, "RunNotFound")
+        assert.strictEqual(yield* purge({ olderThan: 0 }), 0)
+      }).pipe(Effect.provide(
+        Layer.merge(AgentRuns.layer, AgentRun.toLayer(() => Effect.never)).pipe(
+          Layer.provide([ClusterWorkflowEngine.layer, Layer.succeed(RunStore, { ...store, findRun: found })]),
+          Layer.provide(TestRunner.layer)
+        )
+      ))
+    }).pipe(Effect.provide(MemoryRunStore.layer)))
 
   it.live("cancels a run whose start died before the engine knew of it", () =>
     Effect.gen(function*() {

@@ -26,6 +26,10 @@ const stores: ReadonlyArray<readonly [string, Layer.Layer<RunStore, unknown>]> =
 ]
 
 const run = (id: string) => ({ id, executionId: `execution of ${id}`, payloadHash: "hash", agent: "worker" })
+const forget = Effect.fnUntraced(function*(store: RunStore["Service"], id: string) {
+  const run = yield* store.endRun(id, "failed", "why")
+  return run !== undefined && (yield* store.deleteRun(run, Effect.void))
+})
 const key = (runId: string) => ({ runId, step: 2, generation: 1 })
 const turn = (runId: string, owner: string) => ({
   ...key(runId),
@@ -197,7 +201,7 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         assert.deepStrictEqual(yield* list({ before }), ["f1"])
         assert.deepStrictEqual(yield* list({ state: "running" }), ["f2"])
         // By where it was, also once it is gone.
-        yield* store.deleteRun("f2")
+        yield* forget(store, "f2")
         assert.deepStrictEqual(yield* list({ before }), ["f1"])
       }))
 
@@ -254,6 +258,8 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         ])
         assert.sameMembers([...(yield* store.known(["s1", "s2", "s3"]))], ["s1", "s2"])
         assert.deepStrictEqual(yield* store.known([]), [])
+        assert.deepStrictEqual((yield* store.leftSessions(10)).map(({ sessionId }) => sessionId), ["s2"])
+        yield* store.insertRun(run("i"))
         assert.deepStrictEqual(yield* store.leftSessions(10), [])
       }))
 
@@ -272,7 +278,7 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         // Its runner gives the place back within the minute; that of a run which has been purged is given back by none.
         yield* store.endRun("late", "failed", "why")
         assert.isFalse(yield* store.takePlace("later", 3))
-        yield* store.deleteRun("late")
+        yield* forget(store, "late")
         assert.isTrue(yield* store.takePlace("later", 3))
       }))
 
@@ -288,8 +294,14 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         assert.notInclude((yield* store.endedRuns(0, 100)).map(({ id }) => id), "k")
         yield* store.endSession("sk")
         assert.include((yield* store.endedRuns(0, 100)).map(({ id }) => id), "k")
+        // Another of its id is not forgotten in its place, nor is one that goes on.
+        const ended = (yield* store.findRun("k"))!
+        const none = Effect.die("forgets the other")
+        assert.isFalse(yield* store.deleteRun({ ...ended, createdAt: ended.createdAt - 1 }, none))
+        yield* store.insertRun(run("l"))
+        assert.isFalse(yield* store.deleteRun((yield* store.findRun("l"))!, none))
         assert.deepStrictEqual(yield* store.endedRuns(3_600_000, 100), [])
-        yield* store.deleteRun("k")
+        yield* forget(store, "k")
         assert.isUndefined(yield* store.findRun("k"))
         assert.deepStrictEqual(yield* store.turnsOf("k"), [])
         assert.deepStrictEqual(yield* store.sessionsOf("k"), [])

@@ -21,6 +21,9 @@ const at = <A>(change: (now: number) => A) => Effect.map(Clock.currentTimeMillis
 
 const isOpen = ({ endedAt }: RunRow) => endedAt === null
 
+/** Whether a run is not there, or ended a minute ago: its runner has given back by then what it holds. */
+const isLeft = (run: RunRow | undefined, now: number) => run === undefined || (run.endedAt ?? now) <= now - 60_000
+
 /** A run that was just started. */
 const newRun = (run: Parameters<Service["insertRun"]>[0], now: number): RunRow => ({
   ...run,
@@ -102,14 +105,14 @@ const changeRuns = (tables: Tables) => {
           begun === undefined ? Effect.die(`the run ${run.id} was deleted while it began`) : Effect.succeed(begun)
       ),
     updateRun: ({ generation, runId, step }, patch) =>
-      Effect.asVoid(change(
+      change(
         runId,
         (run) =>
           isOpen(run) && (run.generation < generation || (run.generation === generation &&
             (step === undefined ? run.sessionId === null : run.step <= step))),
         () => patch
-      )),
-    resetAttempts: (id) => Effect.asVoid(change(id, isOpen, () => ({ attempts: 0 }))),
+      ),
+    resetAttempts: (id) => change(id, isOpen, () => ({ attempts: 0 })),
     endRun: (id, state, failure) =>
       change(
         id,
@@ -124,11 +127,15 @@ const changeRuns = (tables: Tables) => {
           ? Effect.undefined
           : change(run.id, (run) => run.decision === null, () => ({ decision }))
       }),
-    deleteRun: (id) =>
-      Effect.sync(() => {
+    deleteRun: ({ createdAt, id }, alongside) =>
+      Effect.gen(function*() {
+        const run = runs.get(id)
+        if (run?.createdAt !== createdAt || isOpen(run)) return false
+        yield* alongside
         runs.delete(id)
         for (const [key, { runId }] of turns) if (runId === id) turns.delete(key)
         for (const [key, { runId }] of sessions) if (runId === id) sessions.delete(key)
+        return true
       })
   } satisfies Partial<Service>
 }
@@ -176,10 +183,7 @@ const makeSessions = ({ runs, sessions }: Tables) => ({
   known: (ids) => Effect.sync(() => ids.filter((id) => sessions.has(id))),
   leftSessions: (limit) =>
     at((now) =>
-      [...sessions.values()].filter(({ isEnded, runId }) => {
-        const endedAt = runs.get(runId)?.endedAt ?? null
-        return !isEnded && endedAt !== null && endedAt <= now - 60_000
-      }).slice(0, limit)
+      [...sessions.values()].filter(({ isEnded, runId }) => !isEnded && isLeft(runs.get(runId), now)).slice(0, limit)
     )
 } satisfies Partial<Service>)
 
@@ -187,10 +191,7 @@ const makePlaces = (tables: Tables) => ({
   takePlace: (runId, count) =>
     at((now) => {
       const { places, runs } = tables
-      for (const id of places.keys()) {
-        const run = runs.get(id)
-        if (run === undefined || (run.endedAt !== null && run.endedAt <= now - 60_000)) places.delete(id)
-      }
+      for (const id of places.keys()) if (isLeft(runs.get(id), now)) places.delete(id)
       if (!places.has(runId) && places.size < count) places.set(runId, places.size)
       return places.has(runId)
     }),

@@ -110,9 +110,9 @@ export class RunStore extends Context.Service<RunStore, {
    * Changes a run that has not ended, and has got no further than the step: a runner that was out of touch changes nothing of
    * what others have done meanwhile. Without a step, before the first one, it changes a run that has no session yet.
    */
-  readonly updateRun: (at: RunPosition, patch: RunPatch) => Stored<void>
+  readonly updateRun: (at: RunPosition, patch: RunPatch) => Stored<unknown>
   /** Forgets how often a run that has not ended was begun. */
-  readonly resetAttempts: (id: string) => Stored<void>
+  readonly resetAttempts: (id: string) => Stored<unknown>
   /** Ends a run that has not ended, but one that was cancelled as such alone; answers it as it is then. */
   readonly endRun: (
     id: string,
@@ -127,8 +127,11 @@ export class RunStore extends Context.Service<RunStore, {
   readonly decide: (token: string, decision: "approved" | "rejected") => Stored<RunRow | undefined>
   /** Runs that have ended so many milliseconds ago, and their sessions too. */
   readonly endedRuns: (age: number, limit: number) => Stored<ReadonlyArray<RunRow>>
-  /** Forgets a run, its turns and its sessions. */
-  readonly deleteRun: (id: string) => Stored<void>
+  /**
+   * Forgets a run that has ended, its turns and its sessions, and does in the same transaction what else forgets it; false
+   * where it is gone, or another of its id there.
+   */
+  readonly deleteRun: (run: Pick<RunRow, "createdAt" | "id">, alongside: Effect.Effect<void>) => Stored<boolean>
 
   readonly findTurn: (key: TurnKey) => Stored<TurnRow | undefined>
   readonly turnsOf: (runId: string) => Stored<ReadonlyArray<TurnRow>>
@@ -145,7 +148,7 @@ export class RunStore extends Context.Service<RunStore, {
   readonly sessionsOf: (runId: string) => Stored<ReadonlyArray<SessionRow>>
   /** Which of these sessions are known. */
   readonly known: (sessionIds: ReadonlyArray<string>) => Stored<ReadonlyArray<string>>
-  /** Sessions that have not ended, of runs that have. */
+  /** Sessions that have not ended, of runs that have, or are not there. */
   readonly leftSessions: (limit: number) => Stored<ReadonlyArray<SessionRow>>
 
   /** Takes a place for a run, of so many; true where it has one. */

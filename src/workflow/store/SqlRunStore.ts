@@ -15,6 +15,7 @@ interface Parts {
   readonly tables: ReturnType<typeof tablesOf>
   /** The milliseconds of the database's clock, as it is when the statement runs. */
   readonly now: Fragment
+  readonly isLeft: Fragment
 }
 
 const makeParts = Effect.fnUntraced(function*(prefix: string) {
@@ -23,7 +24,11 @@ const makeParts = Effect.fnUntraced(function*(prefix: string) {
     pg: () => sql.literal("(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint"),
     orElse: () => sql.literal("CAST(unixepoch('subsec') * 1000 AS INTEGER)")
   })
-  return { sql, now, tables: tablesOf(prefix) } satisfies Parts
+  const tables = tablesOf(prefix)
+  /** Of a run that is not there, or ended a minute ago: its runner has given back by then what it holds. */
+  const isLeft = sql`run_id NOT IN (
+    SELECT id FROM ${sql(tables.runs)} WHERE ended_at IS NULL OR ended_at > ${now} - 60000)`
+  return { sql, now, tables, isLeft } satisfies Parts
 })
 
 type Service = RunStore["Service"]
@@ -64,9 +69,13 @@ const findingRuns = ({ now, sql, tables }: Parts) => {
 const changingRuns = (parts: Parts) => {
   const { now, sql, tables } = parts
   const { findRun } = findingRuns(parts)
-  /** Changes runs, as long as they have not ended. */
+  /** Changes a run, as long as it has not ended; answers it, where it did. */
   const change = (set: Fragment, where: Fragment) =>
-    Effect.asVoid(sql`UPDATE ${sql(tables.runs)} SET ${set}, updated_at = ${now} WHERE ended_at IS NULL AND ${where}`)
+    Effect.map(
+      sql<Stored<RunRow>>`UPDATE ${sql(tables.runs)} SET ${set}, updated_at = ${now}
+        WHERE ended_at IS NULL AND ${where} RETURNING *`,
+      ([run]) => run && runOf(run)
+    )
   const insertRun: Service["insertRun"] = ({ agent, executionId, id, payloadHash }) =>
     sql<{ readonly id: string }>`INSERT INTO ${sql(tables.runs)}
       (id, execution_id, payload_hash, agent, state, step, generation, attempts, cost_usd, created_at, updated_at)
@@ -96,21 +105,17 @@ const changingRuns = (parts: Parts) => {
       ).pipe(Effect.andThen(findRun(id))),
     cancelRun: (id) =>
       Effect.andThen(change(sql`cancelled_at = ${now}`, sql`id = ${id} AND cancelled_at IS NULL`), findRun(id)),
-    decide: (token, decision) =>
-      Effect.map(
-        sql<Stored<RunRow>>`UPDATE ${
-          sql(tables.runs)
-        } SET decision = COALESCE(decision, ${decision}), updated_at = ${now}
-          WHERE token = ${token} AND ended_at IS NULL RETURNING *`,
-        ([run]) => run && runOf(run)
-      ),
-    deleteRun: (id) =>
-      sql`DELETE FROM ${sql(tables.turns)} WHERE run_id = ${id}`.pipe(
-        Effect.andThen(sql`DELETE FROM ${sql(tables.sessions)} WHERE run_id = ${id}`),
-        Effect.andThen(sql`DELETE FROM ${sql(tables.runs)} WHERE id = ${id}`),
-        sql.withTransaction,
-        Effect.asVoid
-      )
+    decide: (token, decision) => change(sql`decision = COALESCE(decision, ${decision})`, sql`token = ${token}`),
+    deleteRun: ({ createdAt, id }, alongside) =>
+      Effect.gen(function*() {
+        const rows = yield* sql`DELETE FROM ${sql(tables.runs)}
+          WHERE id = ${id} AND created_at = ${createdAt} AND ended_at IS NOT NULL RETURNING id`
+        if (rows.length === 0) return false
+        yield* sql`DELETE FROM ${sql(tables.turns)} WHERE run_id = ${id}`
+        yield* sql`DELETE FROM ${sql(tables.sessions)} WHERE run_id = ${id}`
+        yield* alongside
+        return true
+      }).pipe(sql.withTransaction)
   } satisfies Partial<Service>
 }
 
@@ -122,6 +127,8 @@ const turns = ({ now, sql, tables }: Parts) => {
       sql<Stored<TurnRow>>`SELECT * FROM ${sql(tables.turns)} WHERE ${where} ORDER BY generation, step`,
       (rows) => rows.map(turnOf)
     )
+  const isHeld = (key: TurnKey, owner: string) =>
+    Effect.map(select(isTurn(key)), ([row]) => row?.owner === owner && row.status === "intent")
   return {
     findTurn: (key) => Effect.map(select(isTurn(key)), ([turn]) => turn),
     turnsOf: (runId) => select(sql`run_id = ${runId}`),
@@ -132,14 +139,12 @@ const turns = ({ now, sql, tables }: Parts) => {
           ${turn.owner}, 'intent', ${now})
         ON CONFLICT (run_id, step, generation) DO NOTHING`.pipe(
         // Repeated after the connection to the database broke, it may find the claim that it has made itself.
-        Effect.andThen(select(isTurn(turn))),
-        Effect.map(([row]) => row?.owner === turn.owner && row.status === "intent")
+        Effect.andThen(isHeld(turn, turn.owner))
       ),
     takeOverTurn: (key, from, owner) =>
       sql`UPDATE ${sql(tables.turns)} SET claim = claim + 1, owner = ${owner}, claimed_at = ${now}
         WHERE ${isTurn(key)} AND owner = ${from} AND status = 'intent'`.pipe(
-        Effect.andThen(select(isTurn(key))),
-        Effect.map(([row]) => row?.owner === owner && row.status === "intent")
+        Effect.andThen(isHeld(key, owner))
       ),
     releaseTurn: (key, owner) =>
       sql`DELETE FROM ${sql(tables.turns)} WHERE ${isTurn(key)} AND owner = ${owner} AND status = 'intent'`.pipe(
@@ -151,7 +156,7 @@ const turns = ({ now, sql, tables }: Parts) => {
   } satisfies Partial<Service>
 }
 
-const sessions = ({ now, sql, tables }: Parts) => {
+const sessions = ({ isLeft, sql, tables }: Parts) => {
   const select = (where: Fragment, limit: number) =>
     Effect.map(
       sql<Stored<SessionRow>>`SELECT * FROM ${sql(tables.sessions)} WHERE ${where} ORDER BY generation LIMIT ${limit}`,
@@ -170,24 +175,18 @@ const sessions = ({ now, sql, tables }: Parts) => {
           WHERE ${sql.in("session_id", ids)}`,
         (rows) => rows.map(({ session_id }) => session_id)
       ),
-    leftSessions: (limit) =>
-      select(
-        sql`is_ended = 0 AND run_id IN (
-          SELECT id FROM ${sql(tables.runs)} WHERE ended_at IS NOT NULL AND ended_at <= ${now} - 60000)`,
-        limit
-      )
+    leftSessions: (limit) => select(sql`is_ended = 0 AND ${isLeft}`, limit)
   } satisfies Partial<Service>
 }
 
-const places = ({ now, sql, tables }: Parts) => {
+const places = ({ isLeft, sql, tables }: Parts) => {
   const taken = Effect.map(
     sql<{ readonly place: number | string; readonly run_id: string }>`SELECT place, run_id FROM ${sql(tables.places)}`,
     (rows) => rows.map(({ place, run_id }) => ({ place: Number(place), runId: run_id }))
   )
   /** Frees what a runner took that was frozen while its run was taken over: behind the end of the run it gives nothing back. */
   const freeLeft = Effect.map(
-    sql<{ readonly run_id: string }>`DELETE FROM ${sql(tables.places)} WHERE run_id NOT IN (
-      SELECT id FROM ${sql(tables.runs)} WHERE ended_at IS NULL OR ended_at > ${now} - 60000) RETURNING run_id`,
+    sql<{ readonly run_id: string }>`DELETE FROM ${sql(tables.places)} WHERE ${isLeft} RETURNING run_id`,
     (rows) => rows.length > 0
   )
   const take = Effect.fnUntraced(function*(runId: string, count: number): Effect.fn.Return<boolean, SqlError> {
