@@ -35,9 +35,12 @@ const filesOf = (message: Prompt.Message) =>
     ? []
     : message.content.flatMap((part) => part.type === "file" ? [[part.mediaType, sizeOf(part.data)]] : [])
 
-/** What the key of a history has of its messages: who wrote which text. The parts of tools are those of the agent. */
+/**
+ * What the key of a history has of its messages: who wrote which text. The parts of tools within an answer are those of the
+ * agent; it leaves no message of a tool.
+ */
 const entriesOf = (messages: ReadonlyArray<Prompt.Message>) =>
-  messages.filter(({ role }) => role !== "tool").map((message) => [message.role, textOf(message), filesOf(message)])
+  messages.map((message) => [message.role, textOf(message), filesOf(message)])
 
 /** The key of a history with one more answer. */
 export const keyWith = (messages: ReadonlyArray<Prompt.Message>, answer: string): string =>
