@@ -35,12 +35,9 @@ const filesOf = (message: Prompt.Message) =>
     ? []
     : message.content.flatMap((part) => part.type === "file" ? [[part.mediaType, sizeOf(part.data)]] : [])
 
-/**
- * What the key of a history has of its messages: who wrote which text. The parts of tools within an answer are those of the
- * agent; it leaves no message of a tool.
- */
+/** What the key of a history has of its messages: who wrote which text. The parts of tools are those of the agent. */
 const entriesOf = (messages: ReadonlyArray<Prompt.Message>) =>
-  messages.map((message) => [message.role, textOf(message), filesOf(message)])
+  messages.filter(({ role }) => role !== "tool").map((message) => [message.role, textOf(message), filesOf(message)])
 
 /** The key of a history with one more answer. */
 export const keyWith = (messages: ReadonlyArray<Prompt.Message>, answer: string): string =>

@@ -183,23 +183,6 @@ describe("conversations", () => {
       { role: "assistant", content: "I never said that." }
     ]],
     [
-      "a history with the result of a tool that the agent did not call",
-      (history) => [
-        ...history.content,
-        {
-          role: "tool",
-          content: [{
-            type: "tool-result",
-            id: "call-1",
-            name: "Weather",
-            isFailure: false,
-            result: "Rain",
-            providerExecuted: false
-          }]
-        }
-      ]
-    ],
-    [
       "an edited history",
       (history) =>
         history.content.map((message) =>
