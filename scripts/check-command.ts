@@ -113,6 +113,14 @@ const check = async () => {
     await server.prints(/^Agent weather, version 3, /m)
     appendFileSync(join(agent, "CLAUDE.md"), "Be brief.\n")
     await server.prints(/^Agent weather, version 4, /m)
+    const next = join(root, "next")
+    mkdirSync(next)
+    writeFileSync(join(next, "CLAUDE.md"), "You know the weather.\n")
+    renameSync(agent, join(root, `before ${signal}`))
+    renameSync(next, agent)
+    await server.prints(/^Agent weather, version 5, /m)
+    appendFileSync(join(agent, "CLAUDE.md"), "Be brief.\n")
+    await server.prints(/^Agent weather, version 6, /m)
 
     // What runs is ended as well.
     const command = ask(`/api/sessions/${session.id}/exec`, key, { command: "echo begun > begun; sleep 600" })

@@ -12,6 +12,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as HttpServerError from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -68,16 +69,26 @@ const isElsewhere = (path: string) => /(?:^|[\\/])(?:\.git|node_modules)(?:[\\/]
 
 /**
  * Waits in a fiber for a change in a folder, and for nothing after it. Each change has a watcher of its own, begun before the
- * folder is read: on Linux, that of Node no longer sees a file or a folder in whose place another is put.
+ * folder is read: on Linux, that of Node no longer sees a file or a folder in whose place another is put, so that the folder
+ * itself is watched in the one around it, where that may be read.
  */
 const watch = Effect.fnUntraced(function*(folder: string) {
   const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
   const ready = yield* Deferred.make<void>()
-  const change = yield* fileSystem.watch(folder, {
-    recursive: true,
-    onReady: () => Deferred.doneUnsafe(ready, Effect.void)
-  }).pipe(
-    Stream.filter(({ path }) => !isElsewhere(path)),
+  const place = path.resolve(folder)
+  let beginning = 2
+  const onReady = () => {
+    if (--beginning === 0) Deferred.doneUnsafe(ready, Effect.void)
+  }
+  const within = fileSystem.watch(place, { recursive: true, onReady })
+  const around = fileSystem.watch(path.dirname(place), { onReady })
+  const change = yield* Stream.merge(
+    Stream.filter(within, (event) => !isElsewhere(event.path)),
+    Stream.filter(around, (event) => event.path === path.basename(place)).pipe(
+      Stream.catch(() => Stream.fromEffectDrain(Effect.sync(onReady)))
+    )
+  ).pipe(
     Stream.debounce("200 millis"),
     Stream.runHead,
     Effect.ensuring(Deferred.succeed(ready, undefined)),

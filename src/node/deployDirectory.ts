@@ -49,7 +49,7 @@ export interface DeployDirectoryOptions extends FolderOptions {
  *   after it. Their `!pattern` takes back what is of no use.
  * - with a warning, links that lead out of the folder, unless `followLinks` is true; links that lead nowhere or into a folder
  *   around them, and, of links to folders that are reached through a link, all after 1,000; what is neither file nor folder; files whose
- *   names are not UTF-8; and folders of which nothing is sent.
+ *   names are not UTF-8, or whose size the system does not tell; and folders of which nothing is sent.
  *
  * A server takes 1 MiB a request; more is sent in several, so that a session that starts meanwhile may see only a part.
  * A folder with a file of more than 750,000 bytes is refused before anything is read or sent, and so is one with more than
