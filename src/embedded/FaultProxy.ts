@@ -115,24 +115,6 @@ const ownHeaders = new Set(["connection", "content-length", "host", "keep-alive"
 const passedOn = (headers: Readonly<Record<string, string | Array<string> | undefined>>): Record<string, string> =>
   Record.filter(headers, (value, name): value is string => typeof value === "string" && !ownHeaders.has(name))
 
-/** Faults that answer an event stream of their own where they come before the response. */
-const ownStreams: ReadonlySet<Faults.FaultKind> = new Set<Faults.FaultKind>([
-  "errorOnly",
-  "errorThenDone",
-  "writeTimeout",
-  "foreignDone",
-  "comments"
-])
-
-/** Faults that break the connection, before the response where they come so early. */
-const breaks: ReadonlySet<Faults.FaultKind> = new Set<Faults.FaultKind>([
-  "reset",
-  "limitData",
-  "endAtEvent",
-  "endInEvent",
-  "endInCharacter"
-])
-
 /** Reads a body. */
 const readBody = (request: Http.IncomingMessage) =>
   Effect.callback<Uint8Array>((resume) => {
@@ -185,17 +167,20 @@ const listening = (server: Http.Server, port: number) =>
 export const make = (options: FaultProxyOptions): Effect.Effect<FaultProxy, never, Scope.Scope> =>
   Effect.provide(start(options), NodeHttpClient.layerNodeHttp)
 
-/** A proxy while it runs. */
-interface Proxy {
-  readonly script: FaultScript
-  /** The URL of the server, without a slash at its end. */
-  readonly target: string
-  readonly client: HttpClient.HttpClient
-  readonly server: Http.Server
-  readonly port: number
-  readonly scope: Scope.Scope
-  readonly exchanges: Array<Exchange>
-}
+interface Proxy extends Effect.Success<ReturnType<typeof open>> {}
+
+const open = Effect.fnUntraced(function*({ script, target }: FaultProxyOptions, server: Http.Server) {
+  return {
+    script: script ?? (() => undefined),
+    /** The URL of the server, without a slash at its end. */
+    target: String(target).replace(/\/+$/, ""),
+    client: yield* HttpClient.HttpClient,
+    server,
+    port: yield* Effect.acquireRelease(listening(server, 0), () => closed(server)),
+    scope: yield* Effect.scope,
+    exchanges: Array.of<Exchange>()
+  }
+})
 
 const start = Effect.fnUntraced(function*(options: FaultProxyOptions) {
   const run = Effect.runForkWith(yield* Effect.context<never>())
@@ -205,15 +190,7 @@ const start = Effect.fnUntraced(function*(options: FaultProxyOptions) {
     sockets.add(socket)
     socket.on("close", () => sockets.delete(socket))
   })
-  const proxy: Proxy = {
-    script: options.script ?? (() => undefined),
-    target: String(options.target).replace(/\/+$/, ""),
-    client: yield* HttpClient.HttpClient,
-    server,
-    port: yield* Effect.acquireRelease(listening(server, 0), () => closed(server)),
-    scope: yield* Effect.scope,
-    exchanges: []
-  }
+  const proxy = yield* open(options, server)
   server.on("request", (request, response) => {
     const fiber = run(Effect.scoped(serve(proxy, request, response)))
     response.on("close", () => fiber.interruptUnsafe())
@@ -243,7 +220,8 @@ const serve = Effect.fnUntraced(function*(
     return
   }
   const { headers, status, stream } = received.success
-  if (fault?.phase === "afterHeaders" && Faults.answers.has(fault.kind)) return yield* answer(response, fault.kind)
+  const own = fault?.phase === "afterHeaders" ? Faults.behaviorOf(fault.kind).answer : undefined
+  if (own !== undefined) return answer(response, own)
   response.writeHead(status, passedOn(headers))
   response.flushHeaders()
   const frames = headers["content-type"]?.startsWith("text/event-stream") === true ? Faults.splitFrames(stream) : stream
@@ -278,12 +256,13 @@ const answerEarly = Effect.fnUntraced(function*(
   strike: Faults.StrikeOptions
 ) {
   const { kind } = fault
+  const { answer: own, early } = Faults.behaviorOf(kind)
   if (kind === "timeout") return yield* Effect.never
-  if (Faults.answers.has(kind)) yield* answer(response, kind)
+  if (own !== undefined) answer(response, own)
   else if (kind === "down") yield* goDown(proxy)
   else if (kind === "reset") yield* reset(response)
-  else if (breaks.has(kind)) response.socket?.destroy()
-  else if (ownStreams.has(kind)) {
+  else if (early === "breaks") response.socket?.destroy()
+  else if (early === "streams") {
     response.writeHead(200, eventStream)
     yield* send(proxy, response, Faults.spoil(fault, strike)(Stream.make(new Uint8Array(0))))
   } else {
@@ -293,11 +272,9 @@ const answerEarly = Effect.fnUntraced(function*(
   return true
 })
 
-const answer = (response: Http.ServerResponse, kind: Faults.FaultKind) =>
-  Effect.sync(() => {
-    const [status, headers, body] = Faults.answers.get(kind) ?? [502, {}, ""]
-    response.writeHead(status, headers).end(body)
-  })
+const answer = (response: Http.ServerResponse, [status, headers, body]: Faults.Answer) => {
+  response.writeHead(status, headers).end(body)
+}
 
 /** Sends a body, and ends it as its cut demands. */
 const send = (

@@ -1,6 +1,7 @@
 /** What a fault makes of the body of a response. */
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
 import * as Frames from "./wire/Frames.ts"
@@ -72,124 +73,8 @@ type Bytes<E> = Stream.Stream<Uint8Array, E | Cut>
 
 const textOf = (text: string) => new TextEncoder().encode(text)
 
-const rateLimited = { statusCode: 429, error: "Too Many Requests", message: "Rate limit exceeded, retry in 15 minutes" }
-
-const atCapacity = { error: "Sandbox capacity reached and no evictable sandboxes (all running)", statusCode: 503 }
-
 /** An answer of its own. */
-type Answer = readonly [status: number, headers: Record<string, string>, body: string]
-
-/** Faults that answer by themselves where they come before the response. */
-export const answers: ReadonlyMap<FaultKind, Answer> = new Map<FaultKind, Answer>([
-  ["html", [200, { "content-type": "text/html" }, "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"]],
-  ["empty", [204, {}, ""]],
-  ["rateLimited", [429, { "content-type": "application/json", "retry-after": "900" }, JSON.stringify(rateLimited)]],
-  ["atCapacity", [503, { "content-type": "application/json" }, JSON.stringify(atCapacity)]]
-])
-
-const anotherSession = "ffffffff-ffff-4fff-bfff-ffffffffffff"
-
-const cut = (by: Cut["by"], ...before: ReadonlyArray<Uint8Array>): Bytes<never> =>
-  Stream.concat(Stream.fromIterable(before), Stream.fail(new Cut({ by })))
-
-const say = (text: string): Uint8Array =>
-  Frames.encode({
-    event: "message",
-    data: { type: "assistant", message: { role: "assistant", content: [{ type: "text", text }] } }
-  })
-
-const slices = (bytes: Uint8Array, size: number): ReadonlyArray<Uint8Array> =>
-  Array.from({ length: Math.ceil(bytes.length / size) }, (_, index) => bytes.subarray(index * size, (index + 1) * size))
-
-/** Adds a field and a value that is unknown to clients to the data of an event. */
-const withUnknownValues = (frame: Uint8Array): Uint8Array =>
-  textOf(new TextDecoder().decode(frame).replace(/^(data: \{)/m, "$1\"fieldOfTheFuture\":{\"a\":[1]},"))
-
-const slowly = (frame: Uint8Array): Stream.Stream<Uint8Array> =>
-  Stream.mapEffect(
-    Stream.fromIterable(slices(frame, 1000)),
-    (piece) => Effect.as(Effect.sleep("50 millis"), piece)
-  )
-
-/** What a fault makes of a frame: of the first that it strikes, and of those behind it. */
-const strike = (kind: FaultKind, { delay, sessionId }: StrikeOptions) => (frame: Uint8Array, isFirst: boolean) =>
-  cutBy(kind, frame, sessionId) ??
-    Stream.concat(Stream.fromIterable(isFirst ? sentAhead(kind) : []), altered(kind, frame, delay))
-
-/** The end of the body, where the fault cuts it before its time, and what comes before that end. */
-const cutBy = (kind: FaultKind, frame: Uint8Array, sessionId: string): Bytes<never> | undefined => {
-  switch (kind) {
-    case "reset":
-      return cut("reset")
-    case "limitData":
-      return cut("reset", frame.subarray(0, 100))
-    case "down":
-      return cut("down")
-    case "endAtEvent":
-    case "empty":
-      return cut("end")
-    case "endInEvent":
-      return cut("end", frame.subarray(0, frame.length >> 1))
-    case "endInCharacter":
-      return cut("end", textOf("event: text_delta\ndata: {\"delta\":\""), textOf("é").subarray(0, 1))
-    case "writeTimeout":
-      return cut(
-        "end",
-        Frames.encode(Frames.error("Client write timeout — closing stream")),
-        Frames.encode(Frames.done(sessionId))
-      )
-    case "foreignDone":
-      return cut("end", say("of another turn"), Frames.encode(Frames.done(anotherSession)))
-    case "html":
-    case "rateLimited":
-    case "atCapacity":
-      return cut("end", textOf(answers.get(kind)?.[2] ?? ""))
-    default:
-      return undefined
-  }
-}
-
-/** What the fault sends ahead of the first frame that it strikes. */
-const sentAhead = (kind: FaultKind): ReadonlyArray<Uint8Array> => {
-  switch (kind) {
-    case "retryLine":
-      return [textOf("retry: 3000\n\n")]
-    case "unknownEvent":
-      return [Frames.encode({ event: "event_of_the_future", data: { a: 1 } })]
-    case "unknownValues":
-      return [Frames.encode({ event: "message", data: { type: "type_of_the_future" } })]
-    case "hugeEvent":
-      return [Frames.encode({
-        event: "message",
-        data: { type: "type_of_the_future", text: "x".repeat(11 * 1024 * 1024) }
-      })]
-    default:
-      return []
-  }
-}
-
-/** A frame as the fault sends it: late, in pieces, changed, replaced, or not at all. */
-const altered = (kind: FaultKind, frame: Uint8Array, delay: number): Stream.Stream<Uint8Array> => {
-  switch (kind) {
-    case "latency":
-      return Stream.fromEffect(Effect.as(Effect.sleep(delay), frame))
-    case "bandwidth":
-      return slowly(frame)
-    case "slice":
-      return Stream.mapEffect(Stream.fromIterable(slices(frame, 7)), (piece) => Effect.as(Effect.yieldNow, piece))
-    case "timeout":
-      return Stream.never
-    case "errorOnly":
-    case "errorThenDone":
-      return Stream.empty
-    case "comments":
-      return Stream.forever(Stream.fromEffect(Effect.as(Effect.sleep("50 millis"), textOf(": still here\n\n"))))
-    case "unknownValues":
-      return Stream.succeed(withUnknownValues(frame))
-    default:
-      return Stream.succeed(frame)
-  }
-}
+export type Answer = readonly [status: number, headers: Record<string, string>, body: string]
 
 /** What a fault needs to know of the exchange that it strikes. */
 export interface StrikeOptions {
@@ -198,34 +83,155 @@ export interface StrikeOptions {
   readonly delay: number
 }
 
+/** What a fault does. What it leaves out passes as it is. */
+interface Behavior {
+  /** Its answer, where it comes before the response. */
+  readonly answer?: Answer
+  /** Where it comes before the response: it breaks the connection, or answers an event stream of its own. */
+  readonly early?: "breaks" | "streams"
+  /** Ends the body before its time, at a frame. */
+  readonly cut?: (frame: Uint8Array, strike: StrikeOptions) => Bytes<never>
+  /** What it sends ahead of the first frame that it strikes. */
+  readonly ahead?: () => Uint8Array
+  /** A frame as it sends it: late, in pieces, changed, or not at all. */
+  readonly frame?: (frame: Uint8Array, strike: StrikeOptions) => Stream.Stream<Uint8Array>
+  /** What follows the body. A failure of the turn itself is sent when the turn is over, as no agent works on behind one. */
+  readonly end?: (strike: StrikeOptions) => Stream.Stream<Uint8Array>
+}
+
+const anotherSession = "ffffffff-ffff-4fff-bfff-ffffffffffff"
+
+const cut = (by: Cut["by"], ...before: ReadonlyArray<Uint8Array>): Bytes<never> =>
+  Stream.concat(Stream.fromIterable(before), Stream.fail(new Cut({ by })))
+
+/** Answers by itself, and where it comes later ends the body with that. */
+const answering = (...answer: Answer): Behavior => ({
+  answer,
+  cut: () => cut("end", ...answer[2] === "" ? [] : [textOf(answer[2])])
+})
+
+const json = { "content-type": "application/json" }
+
+const message = (data: Schema.JsonObject): Uint8Array => Frames.encode({ event: "message", data })
+
+const slices = (bytes: Uint8Array, size: number): Stream.Stream<Uint8Array> =>
+  Stream.fromIterable(
+    Array.from(
+      { length: Math.ceil(bytes.length / size) },
+      (_, index) => bytes.subarray(index * size, (index + 1) * size)
+    )
+  )
+
+/** Adds a field and a value that is unknown to clients to the data of an event. */
+const withUnknownValues = (frame: Uint8Array): Uint8Array =>
+  textOf(new TextDecoder().decode(frame).replace(/^(data: \{)/m, "$1\"fieldOfTheFuture\":{\"a\":[1]},"))
+
+const behaviors: ReadonlyMap<FaultKind, Behavior> = new Map<FaultKind, Behavior>([
+  ["latency", { frame: (frame, { delay }) => Stream.fromEffect(Effect.as(Effect.sleep(delay), frame)) }],
+  ["bandwidth", { frame: (frame) => Stream.tap(slices(frame, 1000), () => Effect.sleep("50 millis")) }],
+  ["slowClose", { end: () => Stream.fromEffectDrain(Effect.sleep("1 second")) }],
+  ["timeout", { frame: () => Stream.never }],
+  ["reset", { early: "breaks", cut: () => cut("reset") }],
+  ["slice", { frame: (frame) => Stream.tap(slices(frame, 7), () => Effect.yieldNow) }],
+  ["limitData", { early: "breaks", cut: (frame) => cut("reset", frame.subarray(0, 100)) }],
+  ["down", { cut: () => cut("down") }],
+  ["endAtEvent", { early: "breaks", cut: () => cut("end") }],
+  ["endInEvent", { early: "breaks", cut: (frame) => cut("end", frame.subarray(0, frame.length >> 1)) }],
+  ["endInCharacter", {
+    early: "breaks",
+    cut: () => cut("end", textOf("event: text_delta\ndata: {\"delta\":\""), textOf("é").subarray(0, 1))
+  }],
+  ["errorOnly", {
+    early: "streams",
+    frame: () => Stream.empty,
+    end: () => Stream.make(Frames.encode(Frames.error("a fault of the agent")))
+  }],
+  ["errorThenDone", {
+    early: "streams",
+    frame: () => Stream.empty,
+    end: ({ sessionId }) =>
+      Stream.make(Frames.encode(Frames.error("a fault of the server")), Frames.encode(Frames.done(sessionId)))
+  }],
+  ["foreignDone", {
+    early: "streams",
+    cut: () =>
+      cut(
+        "end",
+        message({
+          type: "assistant",
+          message: { role: "assistant", content: [{ type: "text", text: "of another turn" }] }
+        }),
+        Frames.encode(Frames.done(anotherSession))
+      )
+  }],
+  [
+    "html",
+    answering(200, { "content-type": "text/html" }, "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>")
+  ],
+  ["empty", answering(204, {}, "")],
+  ["retryLine", { ahead: () => textOf("retry: 3000\n\n") }],
+  ["comments", {
+    early: "streams",
+    frame: () => Stream.forever(Stream.fromEffect(Effect.as(Effect.sleep("50 millis"), textOf(": still here\n\n"))))
+  }],
+  ["unknownEvent", { ahead: () => Frames.encode({ event: "event_of_the_future", data: { a: 1 } }) }],
+  ["unknownValues", {
+    ahead: () => message({ type: "type_of_the_future" }),
+    frame: (frame) => Stream.succeed(withUnknownValues(frame))
+  }],
+  ["hugeEvent", { ahead: () => message({ type: "type_of_the_future", text: "x".repeat(11 * 1024 * 1024) }) }],
+  ["writeTimeout", {
+    early: "streams",
+    cut: (_, { sessionId }) =>
+      cut(
+        "end",
+        Frames.encode(Frames.error("Client write timeout — closing stream")),
+        Frames.encode(Frames.done(sessionId))
+      )
+  }],
+  [
+    "rateLimited",
+    answering(
+      429,
+      { ...json, "retry-after": "900" },
+      JSON.stringify({
+        statusCode: 429,
+        error: "Too Many Requests",
+        message: "Rate limit exceeded, retry in 15 minutes"
+      })
+    )
+  ],
+  [
+    "atCapacity",
+    answering(
+      503,
+      json,
+      JSON.stringify({ error: "Sandbox capacity reached and no evictable sandboxes (all running)", statusCode: 503 })
+    )
+  ]
+])
+
+/** What a fault of a kind does. */
+export const behaviorOf = (kind: FaultKind): Behavior => behaviors.get(kind) ?? {}
+
 /** The body of a response as the fault leaves it. */
 export const spoil =
   ({ after = 2, kind, phase = "midStream" }: Fault, options: StrikeOptions) =>
   <E>(frames: Stream.Stream<Uint8Array, E>): Bytes<E> => {
+    const { ahead, cut, end = () => Stream.empty, frame: altered = Stream.succeed } = behaviorOf(kind)
     const passing = phase === "midStream" ? after : 0
-    const struck = strike(kind, options)
-    const spoilt = frames.pipe(
+    return frames.pipe(
       Stream.zipWithIndex,
-      Stream.flatMap(([frame, index]): Bytes<E> =>
-        index < passing ? Stream.succeed(frame) : struck(frame, index === passing)
-      )
+      Stream.flatMap(([frame, index]): Bytes<E> => {
+        if (index < passing) return Stream.succeed(frame)
+        if (cut !== undefined) return cut(frame, options)
+        return index === passing && ahead !== undefined
+          ? Stream.concat(Stream.succeed(ahead()), altered(frame, options))
+          : altered(frame, options)
+      }),
+      Stream.concat(end(options))
     )
-    return Stream.concat(spoilt, end(kind, options.sessionId))
   }
-
-/** What follows the body. A failure of the turn itself is sent when the turn is over, as no agent works on behind one. */
-const end = (kind: FaultKind, sessionId: string): Stream.Stream<Uint8Array> => {
-  switch (kind) {
-    case "slowClose":
-      return Stream.drain(Stream.fromEffect(Effect.sleep("1 second")))
-    case "errorOnly":
-      return Stream.make(Frames.encode(Frames.error("a fault of the agent")))
-    case "errorThenDone":
-      return Stream.make(Frames.encode(Frames.error("a fault of the server")), Frames.encode(Frames.done(sessionId)))
-    default:
-      return Stream.empty
-  }
-}
 
 const lineFeed = 10
 
