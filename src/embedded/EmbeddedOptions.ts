@@ -96,26 +96,20 @@ const defaultApiKey = "embedded"
 export const keyOf = ({ apiKey = defaultApiKey }: EmbeddedOptions): Redacted.Redacted<string> =>
   Predicate.isString(apiKey) ? Redacted.make(apiKey) : apiKey
 
+const settingsOf = (options: EmbeddedOptions) => ({
+  script: options.script ?? AgentScript.offline,
+  apiKey: keyOf(options),
+  tenants: new Map(Object.entries(options.tenants ?? {})),
+  quirks: { ...Quirks.defaults, ...options.quirks },
+  rateLimits: options.rateLimits ?? false,
+  maxSandboxes: options.maxSandboxes ?? 1000,
+  agentPaths: options.agentPaths ?? false,
+  origins: options.origins
+})
+
 /** The options of this server, with the defaults filled in. */
-export class Settings extends Context.Service<Settings, {
-  readonly script: AgentScript.AgentScript
-  readonly apiKey: Redacted.Redacted<string>
-  readonly tenants: ReadonlyMap<string, string>
-  readonly quirks: Quirks.Quirks
-  readonly rateLimits: boolean
-  readonly maxSandboxes: number
-  readonly agentPaths: boolean
-  readonly origins: ReadonlyArray<string> | undefined
-}>()("effect-ash/embedded/EmbeddedOptions/Settings") {
-  static readonly layer = (options: EmbeddedOptions): Layer.Layer<Settings> =>
-    Layer.succeed(Settings, {
-      script: options.script ?? AgentScript.offline,
-      apiKey: keyOf(options),
-      tenants: new Map(Object.entries(options.tenants ?? {})),
-      quirks: { ...Quirks.defaults, ...options.quirks },
-      rateLimits: options.rateLimits ?? false,
-      maxSandboxes: options.maxSandboxes ?? 1000,
-      agentPaths: options.agentPaths ?? false,
-      origins: options.origins
-    })
+export class Settings extends Context.Service<Settings, ReturnType<typeof settingsOf>>()(
+  "effect-ash/embedded/EmbeddedOptions/Settings"
+) {
+  static readonly layer = (options: EmbeddedOptions) => Layer.succeed(Settings, settingsOf(options))
 }

@@ -83,7 +83,6 @@ export class OnExchange extends Context.Reference<(exchange: Exchange) => Effect
   { defaultValue: () => () => Effect.void }
 ) {}
 
-/** Reports each exchange. */
 const reporting = <E, R>(
   application: (
     request: HttpServerRequest.HttpServerRequest

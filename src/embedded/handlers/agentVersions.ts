@@ -5,7 +5,7 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as Option from "effect/Option"
 import type { CreateAgentVersionRequest, UpdateAgentVersionRequest } from "../../schema/AgentVersion.ts"
-import { AgentVersions, type VersionRow } from "../store/AgentVersions.ts"
+import { AgentVersions } from "../store/AgentVersions.ts"
 import { agentOf } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
@@ -34,7 +34,7 @@ const create = Effect.fnUntraced(function*(agentName: string, { cloneFrom, ...fi
   const [highest] = yield* versions.list(agentName)
   const versionNumber = (highest?.versionNumber ?? 0) + 1
   const now = yield* DateTime.now
-  const version: VersionRow = {
+  const version = yield* versions.put({
     id: yield* Tables.newId,
     tenantId: yield* Tables.Tenant,
     agentName,
@@ -47,8 +47,7 @@ const create = Effect.fnUntraced(function*(agentName: string, { cloneFrom, ...fi
     createdBy: null,
     createdAt: now,
     updatedAt: now
-  }
-  yield* versions.put(version)
+  })
   return { version }
 })
 
@@ -63,9 +62,7 @@ const sourceOf = Effect.fnUntraced(function*(agentName: string, cloneFrom: numbe
 const update = Effect.fnUntraced(function*(agentName: string, fields: UpdateAgentVersionRequest) {
   const versions = yield* AgentVersions
   const row = yield* versionOf(agentName)
-  const version = { ...row, ...present(fields), updatedAt: yield* DateTime.now }
-  yield* versions.put(version)
-  return { version }
+  return { version: yield* versions.put({ ...row, ...present(fields), updatedAt: yield* DateTime.now }) }
 })
 
 const remove = Effect.fnUntraced(function*(agentName: string) {

@@ -48,7 +48,7 @@ const create = Effect.fnUntraced(function*(request: HttpServerRequest) {
   const path = yield* AgentFolders.deploy(body.name, body)
   const previous = Option.getOrUndefined(yield* store.findAgent(body.name))
   const now = yield* DateTime.now
-  const row: AgentRow = {
+  const row = yield* store.putAgent({
     id: previous?.id ?? (yield* Tables.newId),
     tenantId: yield* Tables.Tenant,
     name: body.name,
@@ -58,8 +58,7 @@ const create = Effect.fnUntraced(function*(request: HttpServerRequest) {
     config: previous?.config ?? {},
     createdAt: previous?.createdAt ?? now,
     updatedAt: now
-  }
-  yield* store.putAgent(row)
+  })
   yield* sandboxes.warmUp(row, { ...bare, env: row.env })
   // A real server answers a redeployment from the request, not from the row: its time and its environment are wrong.
   return { agent: shown({ ...row, createdAt: now, env: body.env ?? {} }) }
@@ -91,9 +90,7 @@ const change = Effect.fnUntraced(function*(
 ) {
   const store = yield* Store
   const row = yield* store.agent(name)
-  const updated = { ...row, ...changes(row), updatedAt: yield* DateTime.now }
-  yield* store.putAgent(updated)
-  return updated
+  return yield* store.putAgent({ ...row, ...changes(row), updatedAt: yield* DateTime.now })
 })
 
 /** A row as it is shown: every value of the environment is masked, and an empty environment left out. */

@@ -8,4 +8,4 @@ export const CredentialHandlers = HttpApiBuilder.group(ServerApi, "credentials",
   handlers
     .handle("create", ({ payload }) => Effect.bindTo(Credentials.use(({ create }) => create(payload)), "credential"))
     .handle("list", () => Effect.bindTo(Credentials.use(({ list }) => list), "credentials"))
-    .handle("delete", ({ params }) => Credentials.use(({ remove }) => remove(params.id))))
+    .handle("delete", ({ params }) => Effect.asVoid(Credentials.use(({ remove }) => remove(params.id)))))

@@ -69,7 +69,7 @@ const createCase = Effect.fnUntraced(function*(agentName: string, fields: Create
 const addCase = Effect.fnUntraced(function*(agentName: string, fields: CreateEvalCaseRequest) {
   const { cases } = yield* Evals
   const now = yield* DateTime.now
-  const row: CaseRow = {
+  return yield* cases.put({
     id: yield* Tables.newId,
     tenantId: yield* Tables.Tenant,
     agentName,
@@ -83,16 +83,13 @@ const addCase = Effect.fnUntraced(function*(agentName: string, fields: CreateEva
     isActive: fields.isActive ?? true,
     createdAt: now,
     updatedAt: now
-  }
-  yield* cases.put(row)
-  return row
+  })
 })
 
 const updateCase = Effect.fnUntraced(function*(path: ItemPath, fields: UpdateEvalCaseRequest) {
   const { cases } = yield* Evals
-  const row = { ...yield* caseOf(path), ...withoutUndefined(fields), updatedAt: yield* DateTime.now }
-  yield* cases.put(row)
-  return { case: row }
+  const row = yield* caseOf(path)
+  return { case: yield* cases.put({ ...row, ...withoutUndefined(fields), updatedAt: yield* DateTime.now }) }
 })
 
 const deleteCase = Effect.fnUntraced(function*(path: ItemPath) {
@@ -105,7 +102,7 @@ const compareRuns = Effect.fnUntraced(function*(name: string, ids: { readonly ru
   const { cases, resultsOf, runs } = yield* Evals
   const runA = yield* itemOf(runs, { name, id: ids.runA }, "Eval run A not found")
   const runB = yield* itemOf(runs, { name, id: ids.runB }, "Eval run B not found")
-  const [a, b] = yield* Effect.all([resultsOf(runA.id), resultsOf(runB.id)])
+  const [a, b] = [yield* resultsOf(runA.id), yield* resultsOf(runB.id)]
   const asked = yield* rowsOf(cases, name)
   const caseIds = new Set([...a, ...b].map(({ evalCaseId }) => evalCaseId))
   return {
@@ -130,7 +127,7 @@ const startRun = Effect.fnUntraced(function*(agentName: string, request: StartEv
   if (versionNumber !== undefined && Option.isNone(yield* versions.find(agentName, versionNumber))) {
     return yield* Errors.notFound(`Agent version ${versionNumber} not found`)
   }
-  const run: RunRow = {
+  const run = yield* runs.put({
     id: yield* Tables.newId,
     tenantId: yield* Tables.Tenant,
     agentName,
@@ -142,9 +139,8 @@ const startRun = Effect.fnUntraced(function*(agentName: string, request: StartEv
     createdAt: yield* DateTime.now,
     startedAt: null,
     completedAt: null
-  }
+  })
   yield* Effect.forEach(asked, ({ id }) => addResult(run, id))
-  yield* runs.put(run)
   return { run }
 })
 
@@ -213,21 +209,17 @@ const checkScore = ({ humanNotes, humanScore }: ScoreEvalResultRequest) =>
 const score = Effect.fnUntraced(function*(result: ResultRow, fields: ScoreEvalResultRequest) {
   const { results } = yield* Evals
   const { humanNotes = result.humanNotes, humanScore = result.humanScore } = fields
-  const scored: ResultRow = { ...result, humanNotes: humanNotes ?? null, humanScore: humanScore ?? null }
-  yield* results.put(scored)
-  return scored
+  return yield* results.put({ ...result, humanNotes: humanNotes ?? null, humanScore: humanScore ?? null })
 })
 
-interface AgentRow {
-  readonly id: string
-  readonly tenantId: string
+interface AgentRow extends Tables.Row {
   readonly agentName: string
 }
 
 /** The rows of an agent that is there, oldest first. */
 const rowsOf = Effect.fnUntraced(function*<Row extends AgentRow>(table: Tables.Table<Row>, name: string) {
   yield* agentOf(name)
-  return (yield* table.all).filter(({ agentName }) => agentName === name)
+  return yield* table.where(({ agentName }) => agentName === name)
 })
 
 const itemOf = Effect.fnUntraced(function*<Row extends AgentRow>(

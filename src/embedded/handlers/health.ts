@@ -3,9 +3,8 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import { Settings } from "../EmbeddedOptions.ts"
+import * as Struct from "effect/Struct"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
-import { Resumptions } from "../store/Resumptions.ts"
 import { Store } from "../store/Store.ts"
 import { ServerApi } from "./ServerApi.ts"
 
@@ -26,21 +25,19 @@ const coordinatorId = "embedded-1"
 
 /** The health of a server that runs since a time. */
 const health = Effect.fnUntraced(function*(start: number) {
-  const { maxSandboxes } = yield* Settings
   const sandboxes = yield* Sandboxes
   const store = yield* Store
-  const resumptions = yield* Resumptions
-  const { preWarmHits, ...states } = yield* sandboxes.stats
+  const pool = yield* sandboxes.stats
   const sessions = yield* store.sessions
   return {
     status: "ok",
     version: serverVersion,
     coordinatorId,
     activeSessions: sessions.filter(({ session }) => session.status === "active").length,
-    activeSandboxes: states.total - states.cold,
+    activeSandboxes: pool.total - pool.cold,
     remoteRunners: 0,
     uptime: Math.floor(((yield* Clock.currentTimeMillis) - start) / 1000),
-    pool: { ...states, maxCapacity: maxSandboxes, ...(yield* resumptions.counts), preWarmHits }
+    pool
   }
 })
 
@@ -52,8 +49,6 @@ const metrics = Effect.fnUntraced(function*(start: number) {
 
 type Health = Effect.Success<ReturnType<typeof health>>
 
-const states = ["cold", "warming", "warm", "waiting", "running"]
-
 /** The health as Prometheus reads it. */
 const format = ({ activeSandboxes, activeSessions, pool, uptime }: Health): string =>
   [
@@ -64,7 +59,9 @@ const format = ({ activeSandboxes, activeSessions, pool, uptime }: Health): stri
     ...metric(
       "ash_pool_sandboxes",
       "gauge",
-      states.map((state) => [`{state="${state}"}`, new Map(Object.entries(pool)).get(state)])
+      Object.entries(Struct.pick(pool, ["cold", "warming", "warm", "waiting", "running"])).map((
+        [state, count]
+      ) => [`{state="${state}"}`, count])
     ),
     ...metric("ash_pool_max_capacity", "gauge", [["", pool.maxCapacity]]),
     ...metric("ash_resume_total", "counter", [
@@ -82,5 +79,5 @@ const format = ({ activeSandboxes, activeSessions, pool, uptime }: Health): stri
 const metric = (
   name: string,
   type: "gauge" | "counter",
-  values: ReadonlyArray<readonly [labels: string, value: number | undefined]>
-) => [`# TYPE ${name} ${type}`, ...values.map(([labels, value]) => `${name}${labels} ${value ?? 0}`)]
+  values: ReadonlyArray<readonly [labels: string, value: number]>
+) => [`# TYPE ${name} ${type}`, ...values.map(([labels, value]) => `${name}${labels} ${value}`)]

@@ -27,8 +27,8 @@ const list = Effect.fnUntraced(function*({ limit = defaultLimit, status }: {
   readonly status?: QueueItemStatus | undefined
 }) {
   const { table } = yield* Queue
-  const rows = (yield* table.all).toReversed().filter((row) => status === undefined || row.status === status)
-  return { items: rows.slice(0, limit).map(shown) }
+  const rows = yield* table.where((row) => status === undefined || row.status === status)
+  return { items: rows.toReversed().slice(0, limit).map(shown) }
 })
 
 const stats = Effect.gen(function*() {
@@ -50,9 +50,7 @@ const cancel = Effect.fnUntraced(function*(id: string) {
   const { table } = yield* Queue
   const row = yield* itemOf(id)
   if (row.status !== "pending") return yield* Errors.badRequest(`Cannot cancel item with status "${row.status}"`)
-  const cancelled: QueueRow = { ...row, status: "cancelled" }
-  yield* table.put(cancelled)
-  return cancelled
+  return yield* table.put({ ...row, status: "cancelled" })
 })
 
 const itemOf = (id: string) => Queue.use(({ table }) => Tables.orNotFound("Queue item not found")(table.find(id)))

@@ -9,7 +9,6 @@ import { Settings } from "../EmbeddedOptions.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import * as SessionStarts from "../sandbox/SessionStarts.ts"
 import type { PageOptions } from "../store/History.ts"
-import { Resumptions } from "../store/Resumptions.ts"
 import { sessionOf, type SessionRow, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Bodies from "../wire/Bodies.ts"
@@ -61,17 +60,16 @@ const resume = Effect.fnUntraced(function*(id: string) {
 /** Makes a session active again, in the sandbox that it has or in another one. */
 const activate = Effect.fnUntraced(function*({ session }: SessionRow, sandbox?: { readonly sandboxId: string }) {
   const store = yield* Store
-  const resumptions = yield* Resumptions
+  const sandboxes = yield* Sandboxes
   const change = { status: "active", ...sandbox }
   const path = sandbox === undefined ? "warm" : "cold"
   yield* store.updateSession(session.id, change)
   // A real server reports this source even where it then gives the session a fresh workspace.
   yield* SessionStarts.addLifecycle(session.id, "resumed", sandbox === undefined ? { path } : { path, source: "local" })
-  yield* resumptions.count(path)
+  yield* sandboxes.resumed(path)
   return { ...session, ...change }
 })
 
-/** Resumes a session in a new sandbox. */
 const resumeCold = Effect.fnUntraced(function*(row: SessionRow) {
   const { quirks } = yield* Settings
   const sandboxes = yield* Sandboxes

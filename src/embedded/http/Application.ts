@@ -36,7 +36,6 @@ import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { AgentVersions } from "../store/AgentVersions.ts"
 import { ApiKeys } from "../store/ApiKeys.ts"
 import { Credentials } from "../store/Credentials.ts"
-import { Resumptions } from "../store/Resumptions.ts"
 import { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import { Usage } from "../store/Usage.ts"
@@ -45,7 +44,6 @@ import * as Errors from "../wire/Errors.ts"
 import { Evals } from "../work/Evals.ts"
 import { Queue } from "../work/Queue.ts"
 import * as Origins from "./Origins.ts"
-import { RateLimits } from "./RateLimits.ts"
 import { RequestChecks, respond, withHeaders } from "./RequestChecks.ts"
 
 const routes = HttpApiBuilder.layer(ServerApi).pipe(
@@ -66,8 +64,7 @@ const routes = HttpApiBuilder.layer(ServerApi).pipe(
     ApiKeyHandlers,
     MetaHandlers
   ]),
-  Layer.provide(RequestChecks.layer),
-  Layer.provide(RateLimits.layer)
+  Layer.provide(RequestChecks.layer)
 )
 
 /** What the handlers work with, each row on those below it. */
@@ -75,8 +72,7 @@ const services = (options: EmbeddedOptions) =>
   Layer.mergeAll(Evals.layer, Queue.layer, Attachments.layer).pipe(
     Layer.provideMerge(ServerScope.layer),
     Layer.provideMerge([Sandboxes.layer, AgentVersions.layer, Credentials.layer]),
-    Layer.provideMerge([Resumptions.layer, Usage.layer]),
-    Layer.provideMerge([Store.layer, DataFolder.layer]),
+    Layer.provideMerge([Store.layer, DataFolder.layer, Usage.layer]),
     Layer.provideMerge(ApiKeys.layer),
     Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto, NodeHttpServer.layerHttpServices])
   )

@@ -35,10 +35,7 @@ export const headers = (
 })
 
 /** The response to a preflight request, which a browser sends before a request to another origin. */
-export const preflight = (
-  request: HttpServerRequest.HttpServerRequest,
-  origins: ReadonlyArray<string> | undefined
-): HttpServerResponse.HttpServerResponse => {
+export const preflight = (request: HttpServerRequest.HttpServerRequest, origins: ReadonlyArray<string> | undefined) => {
   const allowed = headers(request, origins)
   if (!request.headers["origin"] || !request.headers["access-control-request-method"]) {
     return HttpServerResponse.text("Invalid Preflight Request", {

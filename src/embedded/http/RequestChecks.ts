@@ -18,7 +18,7 @@ import { Store } from "../store/Store.ts"
 import * as Bodies from "../wire/Bodies.ts"
 import * as Errors from "../wire/Errors.ts"
 import { field, isObject } from "../wire/Json.ts"
-import { RateLimits, type RateLimitStatus } from "./RateLimits.ts"
+import * as RateLimits from "./RateLimits.ts"
 import * as Routes from "./Routes.ts"
 import * as Validation from "./Validation.ts"
 
@@ -37,7 +37,7 @@ const bodyLimits = new Map(
 
 export const RequestChecks = HttpRouter.middleware(Effect.gen(function*() {
   const { quirks } = yield* Settings
-  const limits = yield* RateLimits
+  const count = yield* RateLimits.make
   const store = yield* Store
   const routes = Routes.make(quirks)
 
@@ -79,8 +79,8 @@ export const RequestChecks = HttpRouter.middleware(Effect.gen(function*() {
       ) {
         return respond(Errors.noRoute(request.method, request.url))
       }
-      const standing = yield* limits.count(key)
-      if (standing.isExceeded) return exceeded(standing)
+      const { headers, isExceeded, rest } = yield* count(key)
+      if (isExceeded) return exceeded(headers, rest)
       const admitted = yield* Effect.result(admit(request, key, params, query))
       const response = Result.isFailure(admitted)
         ? respond(strip(admitted.failure, routes.get(key)))
@@ -88,7 +88,7 @@ export const RequestChecks = HttpRouter.middleware(Effect.gen(function*() {
           Effect.provideService(HttpServerRequest.HttpServerRequest, admitted.success.request),
           Effect.provideService(HttpServerRequest.ParsedSearchParams, admitted.success.query)
         )
-      return withHeaders(response, standing.headers)
+      return withHeaders(response, headers)
     })
 }))
 
@@ -123,7 +123,6 @@ const withBody = (request: HttpServerRequest.HttpServerRequest, body: Schema.Jso
     )
   ).modify({ url: request.url })
 
-/** The response of an error. */
 export const respond = ({ body, status }: ErrorResponse) => {
   const response = HttpServerResponse.jsonUnsafe(body, { status })
   // The connection closes, as the rest of the body is not read.
@@ -145,7 +144,7 @@ const strip = (error: ErrorResponse, route: Routes.Route = {}) =>
     ? Errors.stripped(error.status)
     : error
 
-const exceeded = ({ headers, rest }: RateLimitStatus) =>
+const exceeded = (headers: Readonly<Record<string, string>>, rest: number) =>
   HttpServerResponse.setHeaders(respond(Errors.framework(429, `Rate limit exceeded, retry in ${inWords(rest)}`)), {
     ...headers,
     "retry-after": String(Math.ceil(rest / 1000))

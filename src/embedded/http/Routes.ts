@@ -5,7 +5,6 @@
 import type { Quirks } from "../Quirks.ts"
 import type { Fields, Rule, Typed } from "./Validation.ts"
 
-/** What a route accepts. */
 export interface Route {
   /** Absent where the route takes no body. Then a body is ignored. */
   readonly body?: Rule
@@ -133,26 +132,18 @@ const usageFilter: Readonly<Record<string, Rule>> = { sessionId: uuid, agentName
 
 const statuses = ["pending", "processing", "completed", "failed", "cancelled"]
 
-/** What routes accept, each by its method and path. */
-type Entries = ReadonlyArray<readonly [route: string, Route]>
-
-const agentRoutes: Entries = [
+/** What routes accept, each by its method and path; but for messages, whose content is a matter of a quirk. */
+const routes: ReadonlyArray<readonly [route: string, Route]> = [
   ["POST /api/agents", { body: createAgent, declaresBadRequest: true }],
   ["PATCH /api/agents/:name", { body: fields({ env: textMap, config: object }) }],
   ["PATCH /api/agents/:name/config", { body: object }],
   ["GET /api/agents/:name/files/:path", { query: fileFormat, refusesFilePath: true }],
-  ["POST /api/agents/:name/files", { body: fields({ files }, ["files"]) }]
-]
-
-const versionRoutes: Entries = [
+  ["POST /api/agents/:name/files", { body: fields({ files }, ["files"]) }],
   ["POST /api/agents/:name/versions", {
     body: fields({ ...versionFields, cloneFrom: { type: "either", rules: [{ type: "integer" }, text()] } }),
     declaresBadRequest: true
   }],
-  ["PATCH /api/agents/:name/versions/:versionNumber", { body: fields(versionFields) }]
-]
-
-const evalRoutes: Entries = [
+  ["PATCH /api/agents/:name/versions/:versionNumber", { body: fields(versionFields) }],
   ["GET /api/agents/:name/eval-cases", {
     query: fields({ category: text(), isActive: { type: "string", enum: ["true", "false"] } })
   }],
@@ -169,10 +160,7 @@ const evalRoutes: Entries = [
     body: fields({ resultId: uuid, ...scoreFields }),
     declaresBadRequest: true
   }],
-  ["PATCH /api/agents/:name/eval-results/:id", { body: fields(scoreFields) }]
-]
-
-const sessionRoutes: Entries = [
+  ["PATCH /api/agents/:name/eval-results/:id", { body: fields(scoreFields) }],
   ["POST /api/sessions", { body: createSession, declaresBadRequest: true }],
   ["GET /api/sessions", { query: fields({ agent: text() }) }],
   ["PATCH /api/sessions/:id/config", { body: fields(querySettings) }],
@@ -181,10 +169,7 @@ const sessionRoutes: Entries = [
   ["POST /api/sessions/:id/exec", { body: exec, declaresBadRequest: true }],
   ["GET /api/sessions/:id/events", { query: page({ type: text() }) }],
   ["GET /api/sessions/:id/logs", { query: fields({ after: { type: "integer", minimum: -1 } }) }],
-  ["GET /api/sessions/:id/messages", { query: page() }]
-]
-
-const sessionFileRoutes: Entries = [
+  ["GET /api/sessions/:id/messages", { query: page() }],
   ["GET /api/sessions/:id/files", {
     query: fields({ includeHidden: { type: "string", enum: ["true", "false"] } })
   }],
@@ -211,10 +196,7 @@ const sessionFileRoutes: Entries = [
     }, ["filename", "content"]),
     declaresBadRequest: true,
     declaresTooLarge: true
-  }]
-]
-
-const keyRoutes: Entries = [
+  }],
   ["POST /api/credentials", {
     body: fields({
       type: { type: "string", enum: ["anthropic", "openai", "bedrock", "custom"] },
@@ -225,10 +207,7 @@ const keyRoutes: Entries = [
   }],
   ["DELETE /api/credentials/:id", { isPlainId: true }],
   ["POST /api/api-keys", { body: fields({ label: text() }), isBodyOptional: true }],
-  ["DELETE /api/api-keys/:id", { isPlainId: true }]
-]
-
-const queueRoutes: Entries = [
+  ["DELETE /api/api-keys/:id", { isPlainId: true }],
   ["POST /api/queue", {
     body: fields({
       agentName: text(),
@@ -245,25 +224,14 @@ const queueRoutes: Entries = [
       limit: { type: "integer", minimum: 1, maximum: 500 }
     })
   }],
-  ["DELETE /api/queue/:id", { declaresBadRequest: true }]
-]
-
-const usageRoutes: Entries = [
+  ["DELETE /api/queue/:id", { declaresBadRequest: true }],
   ["GET /api/usage", { query: fields({ ...usageFilter, limit: { type: "integer", minimum: 1, maximum: 1000 } }) }],
   ["GET /api/usage/stats", { query: fields(usageFilter) }],
   ["GET /api/analytics", { query: fields({ after: time, before: time }) }]
 ]
 
-/** The routes, by method and path. */
 export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
   new Map([
-    ...agentRoutes,
-    ...versionRoutes,
-    ...evalRoutes,
-    ...sessionRoutes,
-    ["POST /api/sessions/:id/messages", { body: sendMessage(quirks.content), declaresBadRequest: true }],
-    ...sessionFileRoutes,
-    ...keyRoutes,
-    ...queueRoutes,
-    ...usageRoutes
+    ...routes,
+    ["POST /api/sessions/:id/messages", { body: sendMessage(quirks.content), declaresBadRequest: true }]
   ])

@@ -9,7 +9,6 @@ import { field, isObject } from "../wire/Json.ts"
 /** What a value must be. */
 export type Rule = Typed | Either | OneOf
 
-/** A value of one type. */
 export type Typed = Text | Count | List | Fields | { readonly type: "boolean" } | { readonly type: "null" }
 
 interface Text {
@@ -34,7 +33,6 @@ interface List {
   readonly maxItems?: number
 }
 
-/** An object. */
 export interface Fields {
   readonly type: "object"
   readonly properties?: Readonly<Record<string, Rule>>
@@ -228,11 +226,7 @@ const checkArray = (rule: List, values: ReadonlyArray<Schema.Json>, path: string
 }
 
 /** Properties are checked in the order of the rule, after those that it does not name. */
-const checkObject = (
-  { others, properties = {}, required = [] }: Fields,
-  value: Schema.JsonObject,
-  path: string
-): Checked => {
+const checkObject = ({ others, properties = {}, required = [] }: Fields, value: Schema.JsonObject, path: string) => {
   const missing = required.find((name) => !Object.hasOwn(value, name))
   if (missing !== undefined) return Result.fail(`${path} must have required property '${missing}'`)
   const further = others === undefined

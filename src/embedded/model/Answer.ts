@@ -13,38 +13,18 @@ import * as AgentScript from "../AgentScript.ts"
 import { ModelFailure } from "./ModelFailure.ts"
 
 /** The answer of a model while it arrives: parts of it are still to be written, and calls to be answered. */
-export interface Answer {
-  readonly offer: (step: AgentScript.AgentStep) => Effect.Effect<void>
-  /** The pieces of a text that is being written; the step is offered with the first of them. */
-  readonly write: (
-    key: string,
-    piece: string,
-    step: (pieces: Stream.Stream<string, Error>) => AgentScript.AgentStep
-  ) => Effect.Effect<void>
-  readonly endText: (key: string) => Effect.Effect<void>
-  readonly endTexts: Effect.Effect<void>
-  /** The outcome of a tool that is called, once it is there. */
-  readonly call: (id: string) => Effect.Effect<AgentScript.ToolOutcome, Error>
-  readonly answerCall: (id: string, outcome: AgentScript.ToolOutcome) => Effect.Effect<void>
-  /** Waits until the performance of the script has reached all calls, and so all that came before them. */
-  readonly callsPlayed: Effect.Effect<void>
-  readonly addUsage: (usage: Response.Usage) => Effect.Effect<void>
-  readonly usage: () => TokenUsage
-  /** Ends the texts that are still open, and fails the calls without an outcome. */
-  readonly close: (exit: Exit.Exit<unknown, ModelFailure>) => Effect.Effect<void>
-}
+export type Answer = ReturnType<typeof make>
 
-/** A call of a tool. */
 interface Call {
   readonly played: Deferred.Deferred<void>
   readonly outcome: Deferred.Deferred<AgentScript.ToolOutcome, Error>
 }
 
-export const make = (offer: Answer["offer"]): Answer => {
+export const make = (offer: (step: AgentScript.AgentStep) => Effect.Effect<void>) => {
   const texts = new Map<string, Queue.Queue<string, Error | Cause.Done>>()
   const calls = new Map<string, Call>()
   const used = { input_tokens: 0, output_tokens: 0, cache_creation_input_tokens: 0, cache_read_input_tokens: 0 }
-  const endText: Answer["endText"] = (key) =>
+  const endText = (key: string) =>
     Effect.suspend(() => {
       const text = texts.get(key)
       texts.delete(key)
@@ -58,7 +38,12 @@ export const make = (offer: Answer["offer"]): Answer => {
   }
   return {
     offer,
-    write: Effect.fnUntraced(function*(key, piece, step) {
+    /** Adds a piece to a text that is being written; the step is offered with the first of them. */
+    write: Effect.fnUntraced(function*(
+      key: string,
+      piece: string,
+      step: (pieces: Stream.Stream<string, Error>) => AgentScript.AgentStep
+    ) {
       const known = texts.get(key)
       const text = known ?? (yield* Queue.unbounded<string, Error | Cause.Done>())
       texts.set(key, text)
@@ -67,15 +52,18 @@ export const make = (offer: Answer["offer"]): Answer => {
     }),
     endText,
     endTexts: Effect.suspend(() => Effect.forEach([...texts.keys()], endText, { discard: true })),
-    call: (id) => {
+    /** The outcome of a tool that is called, once it is there. */
+    call: (id: string) => {
       const { outcome, played } = callOf(id)
       return Effect.andThen(Deferred.succeed(played, undefined), Deferred.await(outcome))
     },
-    answerCall: (id, outcome) => Effect.asVoid(Deferred.succeed(callOf(id).outcome, outcome)),
+    answerCall: (id: string, outcome: AgentScript.ToolOutcome) =>
+      Effect.asVoid(Deferred.succeed(callOf(id).outcome, outcome)),
+    /** Waits until the performance of the script has reached all calls, and so all that came before them. */
     callsPlayed: Effect.suspend(() =>
       Effect.forEach(calls.values(), ({ played }) => Deferred.await(played), { discard: true })
     ),
-    addUsage: ({ inputTokens, outputTokens }) =>
+    addUsage: ({ inputTokens, outputTokens }: Response.Usage) =>
       Effect.sync(() => {
         const { cacheRead = 0, cacheWrite = 0, total = 0, uncached = total - cacheRead - cacheWrite } = inputTokens
         used.input_tokens += Math.max(uncached, 0)
@@ -83,8 +71,9 @@ export const make = (offer: Answer["offer"]): Answer => {
         used.cache_creation_input_tokens += cacheWrite
         used.output_tokens += outputTokens.total ?? (outputTokens.text ?? 0) + (outputTokens.reasoning ?? 0)
       }),
-    usage: () => ({ ...used }),
-    close: (exit) => {
+    usage: (): TokenUsage => ({ ...used }),
+    /** Ends the texts that are still open, and fails the calls without an outcome. */
+    close: (exit: Exit.Exit<unknown, ModelFailure>) => {
       const error = Option.getOrElse(
         Exit.findErrorOption(exit),
         () => new ModelFailure({ message: "the answer has ended" })

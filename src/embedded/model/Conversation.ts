@@ -37,7 +37,6 @@ const userMessage = (content: UserPrompt["content"]): ReadonlyArray<Prompt.Messa
   return parts.length === 0 ? [] : [{ role: "user", content: parts }]
 }
 
-/** A block of a prompt, as a model takes it. */
 const partOf = (
   block: Exclude<UserPrompt["content"], string>[number]
 ): ReadonlyArray<Prompt.UserMessagePartEncoded> => {

@@ -13,7 +13,6 @@ const claudeFile = "CLAUDE.md"
 const pathsRefused =
   "The agent is not deployed: this embedded server takes no `path`. Send `files`, or start it with `agentPaths: true`"
 
-/** Whether a file or a folder is there. */
 export const exists = (file: string) =>
   FileSystem.FileSystem.use((fileSystem) => Effect.orElseSucceed(fileSystem.exists(file), () => false))
 
@@ -30,7 +29,6 @@ const deployPath = Effect.fnUntraced(function*(folder: string) {
   return yield* Errors.badRequest("Agent directory must contain CLAUDE.md")
 })
 
-/** What an agent is deployed with. */
 interface DeployOptions {
   readonly path?: string | undefined
   readonly systemPrompt?: string | undefined
@@ -80,7 +78,6 @@ export const write = Effect.fnUntraced(function*(folder: string, files: Requeste
   return files.length
 })
 
-/** Removes a file. */
 export const remove = Effect.fnUntraced(function*(folder: string, file: string) {
   if (!FileTree.isInside(yield* Path.Path, folder, file)) {
     return yield* Errors.badRequest("Path escapes agent directory")

@@ -8,7 +8,6 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { Attachment } from "../../schema/Attachment.ts"
-import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import type { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
@@ -17,65 +16,56 @@ import * as FileTree from "./FileTree.ts"
 import type { Sandboxes } from "./Sandboxes.ts"
 import * as SessionFolders from "./SessionFolders.ts"
 
-export class Attachments extends Context.Service<Attachments, {
-  /** Keeps a file, and copies it into the workspace of its session if that is in a sandbox. */
-  readonly add: (
-    fields: Pick<Attachment, "sessionId" | "messageId" | "filename" | "mimeType">,
-    bytes: Uint8Array
-  ) => Effect.Effect<Attachment>
-  readonly listOf: (sessionId: string) => Effect.Effect<ReadonlyArray<Attachment>>
-  readonly find: (id: string) => Effect.Effect<Attachment, ErrorResponse>
-  readonly read: (attachment: Attachment) => Effect.Effect<Uint8Array, ErrorResponse>
-  readonly remove: (attachment: Attachment) => Effect.Effect<void>
-}>()("effect-ash/embedded/sandbox/Attachments") {
-  static readonly layer = Layer.effect(
-    Attachments,
-    Effect.gen(function*() {
-      const fileSystem = yield* FileSystem.FileSystem
-      const path = yield* Path.Path
-      const random = yield* SecureRandom.SecureRandom
-      const services = yield* Effect.context<FileSystem.FileSystem | Path.Path | Sandboxes | Store>()
-      const folder = path.join(yield* DataFolder, "attachments")
-      const table = Tables.make<Attachment & { readonly tenantId: string }>()
+type NewAttachment = Pick<Attachment, "sessionId" | "messageId" | "filename" | "mimeType">
 
-      /** Copies a file into a workspace. One that leads outside by a link has no place for it, and gets none. */
-      const copy = Effect.fnUntraced(
-        function*(sessionId: string, name: string, bytes: Uint8Array) {
-          const { directory, source } = yield* SessionFolders.find(sessionId)
-          if (source !== "sandbox") return
-          const file = yield* FileTree.within(directory, path.join("attachments", name))
-          if (Option.isSome(file)) yield* FileTree.write(file.value, bytes)
-        },
-        (copying) => Effect.ignore(copying),
-        Effect.provide(services)
-      )
+export class Attachments extends Context.Service<Attachments>()("effect-ash/embedded/sandbox/Attachments", {
+  make: Effect.gen(function*() {
+    const fileSystem = yield* FileSystem.FileSystem
+    const path = yield* Path.Path
+    const random = yield* SecureRandom.SecureRandom
+    const services = yield* Effect.context<FileSystem.FileSystem | Path.Path | Sandboxes | Store>()
+    const folder = path.join(yield* DataFolder, "attachments")
+    const table = Tables.make<Attachment & { readonly tenantId: string }>()
 
-      return Attachments.of({
-        add: Effect.fnUntraced(function*(fields, bytes) {
-          const id = yield* random.uuidV4()
-          const filename = path.basename(fields.filename)
-          yield* Effect.orDie(Effect.provide(FileTree.write(path.join(folder, id), bytes), services))
-          yield* copy(fields.sessionId, filename, bytes)
-          const row = {
-            ...fields,
-            id,
-            tenantId: yield* Tables.Tenant,
-            filename,
-            size: bytes.length,
-            createdAt: yield* DateTime.now
-          }
-          yield* table.put(row)
-          return row
-        }),
-        listOf: (id) => Effect.map(table.all, (rows) => rows.filter(({ sessionId }) => sessionId === id)),
-        find: (id) => Tables.orNotFound("Attachment not found")(table.find(id)),
-        read: ({ id }) =>
-          Effect.mapError(
-            fileSystem.readFile(path.join(folder, id)),
-            () => Errors.notFound("Attachment file not found on disk")
-          ),
-        remove: ({ id }) => Effect.andThen(table.remove(id), Effect.ignore(fileSystem.remove(path.join(folder, id))))
-      })
-    })
-  )
+    /** Copies a file into a workspace. One that leads outside by a link has no place for it, and gets none. */
+    const copy = Effect.fnUntraced(
+      function*(sessionId: string, name: string, bytes: Uint8Array) {
+        const { directory, source } = yield* SessionFolders.find(sessionId)
+        if (source !== "sandbox") return
+        const file = yield* FileTree.within(directory, path.join("attachments", name))
+        if (Option.isSome(file)) yield* FileTree.write(file.value, bytes)
+      },
+      (copying) => Effect.ignore(copying),
+      Effect.provide(services)
+    )
+
+    return {
+      /** Keeps a file, and copies it into the workspace of its session if that is in a sandbox. */
+      add: Effect.fnUntraced(function*(fields: NewAttachment, bytes: Uint8Array) {
+        const id = yield* random.uuidV4()
+        const filename = path.basename(fields.filename)
+        yield* Effect.orDie(Effect.provide(FileTree.write(path.join(folder, id), bytes), services))
+        yield* copy(fields.sessionId, filename, bytes)
+        return yield* table.put({
+          ...fields,
+          id,
+          tenantId: yield* Tables.Tenant,
+          filename,
+          size: bytes.length,
+          createdAt: yield* DateTime.now
+        })
+      }),
+      listOf: (id: string) => table.where(({ sessionId }) => sessionId === id),
+      find: (id: string) => Tables.orNotFound("Attachment not found")(table.find(id)),
+      read: ({ id }: Attachment) =>
+        Effect.mapError(
+          fileSystem.readFile(path.join(folder, id)),
+          () => Errors.notFound("Attachment file not found on disk")
+        ),
+      remove: ({ id }: Attachment) =>
+        Effect.andThen(table.remove(id), Effect.ignore(fileSystem.remove(path.join(folder, id))))
+    }
+  })
+}) {
+  static readonly layer = Layer.effect(Attachments, Attachments.make)
 }

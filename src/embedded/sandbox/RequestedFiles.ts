@@ -30,7 +30,6 @@ export const findFile = Effect.fnUntraced(function*(folder: string, file: string
   return found.type === "File" ? found : yield* Errors.badRequest("Path is not a file")
 })
 
-/** Reads a file of at most so many bytes. */
 export const read = Effect.fnUntraced(function*(folder: string, file: string, limit: number) {
   const fileSystem = yield* FileSystem.FileSystem
   const { size, target } = yield* findFile(folder, file)

@@ -16,20 +16,8 @@ import type { SandboxFolders } from "./SandboxFolders.ts"
 import type { PooledSandbox, SandboxPool } from "./SandboxPool.ts"
 import type { Snapshots } from "./Snapshots.ts"
 
-export interface SandboxEnds {
-  /** Keeps the workspace of a sandbox as it is now. */
-  readonly persist: (id: string) => Effect.Effect<void>
-  /** Ends what runs in a sandbox, and keeps its workspace. */
-  readonly stop: (id: string) => Effect.Effect<void>
-  /** Ends what runs in a sandbox, as the death of its process does. */
-  readonly crash: (id: string) => Effect.Effect<void>
-  /** Ends an idle sandbox, keeps its workspace, and reserves its place for another one. */
-  readonly evict: (pooled: PooledSandbox) => Effect.Effect<void>
-  /** Ends what runs in a sandbox, and keeps nothing. */
-  readonly destroy: (id: string) => Effect.Effect<void>
-}
+export type SandboxEnds = Effect.Success<ReturnType<typeof make>>
 
-/** Ends the sandboxes of the pool. */
 export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: SandboxFolders, snapshots: Snapshots) {
   const { quirks } = yield* Settings
   const store = yield* Store
@@ -55,19 +43,23 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
     yield* folders.remove(id)
   }, Effect.uninterruptible)
 
-  const ends: SandboxEnds = {
-    persist: (id) => Effect.suspend(() => persist(pool.find(id), false)),
-    stop: Effect.fnUntraced(function*(id) {
+  return {
+    /** Keeps the workspace of a sandbox as it is now. */
+    persist: (id: string) => Effect.suspend(() => persist(pool.find(id), false)),
+    /** Ends what runs in a sandbox, and keeps its workspace. */
+    stop: Effect.fnUntraced(function*(id: string) {
       yield* persistForResume(pool.find(id))
       yield* destroy(id)
     }, Effect.uninterruptible),
-    crash: Effect.fnUntraced(function*(id) {
+    /** Ends what runs in a sandbox, as the death of its process does. */
+    crash: Effect.fnUntraced(function*(id: string) {
       const pooled = pool.remove(id)
       if (pooled === undefined) return
       pool.keepLog(id, pooled.sandbox.logs)
       yield* close(pooled)
     }, Effect.uninterruptible),
-    evict: Effect.fnUntraced(function*(pooled) {
+    /** Ends an idle sandbox, keeps its workspace, and reserves its place for another one. */
+    evict: Effect.fnUntraced(function*(pooled: PooledSandbox) {
       const { sandbox: { id }, session } = pooled
       // It counts as used from here on, so that only one start takes its place.
       pool.count(id, "others", 1)
@@ -79,7 +71,7 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
       yield* destroy(id)
       if (session !== undefined) pool.keepLog(id, Effect.succeed([]))
     }, Effect.uninterruptible),
+    /** Ends what runs in a sandbox, and keeps nothing. */
     destroy
   }
-  return ends
 })

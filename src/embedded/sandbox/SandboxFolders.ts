@@ -2,13 +2,10 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
 import type { SandboxSettings } from "./Sandbox.ts"
 import type { Snapshots } from "./Snapshots.ts"
 
-/** What a workspace begins with. */
 export interface WorkspaceOrigin {
-  /** The folder of the agent. */
   readonly agentFolder: string
   readonly settings: SandboxSettings
   /** The session whose snapshot is taken, where something is restored. */
@@ -17,16 +14,8 @@ export interface WorkspaceOrigin {
   readonly restore: string | undefined
 }
 
-export interface SandboxFolders {
-  /** The workspace of a sandbox, whether or not it is laid out. */
-  readonly workspaceOf: (id: string) => string
-  /** Lays out the workspace of a sandbox. */
-  readonly layOut: (id: string, origin: WorkspaceOrigin) => Effect.Effect<void, PlatformError>
-  /** Removes all that a sandbox has on the disk, as far as the system lets it. */
-  readonly remove: (id: string) => Effect.Effect<void>
-}
+export type SandboxFolders = Effect.Success<ReturnType<typeof make>>
 
-/** Keeps the folders of sandboxes below a folder. */
 export const make = Effect.fnUntraced(function*(folder: string, snapshots: Snapshots) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
@@ -41,9 +30,10 @@ export const make = Effect.fnUntraced(function*(folder: string, snapshots: Snaps
     return true
   })
 
-  const folders: SandboxFolders = {
+  return {
+    /** The workspace of a sandbox, whether or not it is laid out. */
     workspaceOf,
-    layOut: Effect.fnUntraced(function*(id, origin) {
+    layOut: Effect.fnUntraced(function*(id: string, origin: WorkspaceOrigin) {
       const workspace = workspaceOf(id)
       yield* fileSystem.makeDirectory(homeOf(id), { recursive: true })
       if (yield* restored(workspace, origin)) return
@@ -57,7 +47,7 @@ export const make = Effect.fnUntraced(function*(folder: string, snapshots: Snaps
         yield* fileSystem.writeFileString(path.join(workspace, ".mcp.json"), `${config}\n`)
       }
     }),
-    remove: (id) => Effect.ignore(fileSystem.remove(homeOf(id), { recursive: true, force: true }))
+    /** Removes all that a sandbox has on the disk, as far as the system lets it. */
+    remove: (id: string) => Effect.ignore(fileSystem.remove(homeOf(id), { recursive: true, force: true }))
   }
-  return folders
 })

@@ -13,7 +13,6 @@ import type { SandboxFolders } from "./SandboxFolders.ts"
 import type { PooledSandbox, SandboxPool } from "./SandboxPool.ts"
 import * as Shell from "./Shell.ts"
 
-/** What a sandbox is made of, and for which session. */
 export interface SandboxOptions {
   /** Its id, where it is not a prepared one. */
   readonly id: string
@@ -27,19 +26,6 @@ export interface SandboxOptions {
 /** A prepared sandbox has no session yet. */
 interface BuildOptions extends Omit<SandboxOptions, "session"> {
   readonly session: string | undefined
-}
-
-export interface SandboxStarts {
-  /**
-   * Gives a session a sandbox, and runs `use` before the sandbox counts as idle. It is a prepared one under the quirk
-   * `warmPool`, where nothing is to be restored, else a new one. Where `use` fails, the sandbox is destroyed.
-   */
-  readonly create: <A, E, R>(
-    options: SandboxOptions,
-    use: (sandbox: Sandbox.Sandbox) => Effect.Effect<A, E, R>
-  ) => Effect.Effect<A, E | ErrorResponse, R>
-  /** Prepares a sandbox for the next session of an agent, under the quirk `warmPool` and where there is room. */
-  readonly warmUp: (agent: AgentRow, settings: Sandbox.SandboxSettings) => Effect.Effect<void>
 }
 
 /** Starts sandboxes in the pool. They end with the surrounding scope at the latest. */
@@ -56,7 +42,7 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
       : ends.evict(leaving)
   })
 
-  const warmUp: SandboxStarts["warmUp"] = Effect.fnUntraced(function*(agent, settings) {
+  const warmUp = Effect.fnUntraced(function*(agent: AgentRow, settings: Sandbox.SandboxSettings) {
     if (!quirks.warmPool || !pool.hasRoom()) return
     pool.reserve()
     yield* build({ id: yield* random.uuidV4(), session: undefined, agent, settings })
@@ -71,8 +57,12 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
     return prepared
   })
 
-  const starts: SandboxStarts = {
-    create: (options, use) =>
+  return {
+    /**
+     * Gives a session a sandbox, and runs `use` before the sandbox counts as idle. It is a prepared one under the quirk
+     * `warmPool`, where nothing is to be restored, else a new one. Where `use` fails, the sandbox is destroyed.
+     */
+    create: <A, E, R>(options: SandboxOptions, use: (sandbox: Sandbox.Sandbox) => Effect.Effect<A, E, R>) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
           const { sandbox } = (yield* takePrepared(options)) ?? (yield* Effect.andThen(reserve, build(options)))
@@ -82,9 +72,9 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
           )
         })
       ),
+    /** Prepares a sandbox for the next session of an agent, under the quirk `warmPool` and where there is room. */
     warmUp
   }
-  return starts
 })
 
 /** Builds sandboxes, each in a place that is reserved for it. One with a session counts as used until that has begun. */

@@ -45,7 +45,6 @@ export const find = Effect.fnUntraced(function*(sessionId: string) {
 export const list = (directory: string, includeHidden: boolean) =>
   FileTree.list(directory, (name) => includeHidden ? FileTree.alwaysHidden.has(name) : FileTree.isHidden(name))
 
-/** Reads a file of no more than 100 MiB. */
 export const read = (directory: string, file: string) => RequestedFiles.read(directory, file, maxReadSize)
 
 /**
@@ -93,7 +92,6 @@ const writeFile = Effect.fnUntraced(function*(directory: string, file: string, c
   })
 })
 
-/** Removes a file. */
 export const remove = Effect.fnUntraced(function*(directory: string, file: string) {
   yield* RequestedFiles.findFile(directory, file)
   yield* Effect.mapError(FileTree.remove(directory, file), (error) => Errors.serverError(FileTree.textOf(error)))

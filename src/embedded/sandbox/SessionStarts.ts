@@ -26,7 +26,6 @@ export const agentOf = Effect.fnUntraced(function*(name: string) {
   return yield* Errors.failure(422, `Agent directory not found: ${agent.path}`)
 })
 
-/** Adds an event `lifecycle` to the timeline of a session. */
 export const addLifecycle = (id: string, action: string, more: Schema.JsonObject = {}) =>
   Store.use((store) => store.addEvent(id, "lifecycle", { action, ...more }))
 
@@ -44,7 +43,6 @@ export const add = Effect.fnUntraced(function*({ settings, ...fields }: NewSessi
   return session
 })
 
-/** Starts a session. */
 export const create = Effect.fnUntraced(function*(request: CreateSessionRequest) {
   const store = yield* Store
   const sandboxes = yield* Sandboxes

@@ -7,17 +7,7 @@ import type { PlatformError } from "effect/PlatformError"
 import * as Semaphore from "effect/Semaphore"
 import * as FileTree from "./FileTree.ts"
 
-export interface Snapshots {
-  /**
-   * Takes the snapshot of a session, in place of the one before: of the whole workspace, or as real servers do, without
-   * what can be made again. A file that vanishes meanwhile ends it, and fails nothing.
-   */
-  readonly take: (session: string, workspace: string, whole: boolean) => Effect.Effect<void>
-  /** Lays out a workspace as the snapshot of a session has it, and answers whether there is one. */
-  readonly restore: (session: string, workspace: string) => Effect.Effect<boolean, PlatformError>
-  /** The folder of a session's snapshot. */
-  readonly find: (session: string) => Effect.Effect<Option.Option<string>>
-}
+export type Snapshots = Effect.Success<ReturnType<typeof make>>
 
 /** Keeps snapshots below a folder, one for a session. */
 export const make = Effect.fnUntraced(function*(folder: string) {
@@ -50,13 +40,18 @@ export const make = Effect.fnUntraced(function*(folder: string) {
       (exists) => exists ? Option.some(snapshotOf(session)) : Option.none()
     )
 
-  const snapshots: Snapshots = {
-    take: (session, workspace, whole) =>
+  return {
+    /**
+     * Takes the snapshot of a session, in place of the one before: of the whole workspace, or as real servers do, without
+     * what can be made again. A file that vanishes meanwhile ends it, and fails nothing.
+     */
+    take: (session: string, workspace: string, whole: boolean) =>
       Effect.andThen(
         fileSystem.remove(snapshotOf(session), { recursive: true, force: true }),
         copy(workspace, snapshotOf(session), (name) => whole || !FileTree.isHidden(name))
       ).pipe(Effect.ignore, lock.withPermit, Effect.uninterruptible),
-    restore: (session, workspace) =>
+    /** Lays out a workspace as the snapshot of a session has it, and answers whether there is one. */
+    restore: (session: string, workspace: string) =>
       Effect.flatMap(
         find(session),
         Option.match({
@@ -64,7 +59,7 @@ export const make = Effect.fnUntraced(function*(folder: string) {
           onSome: (snapshot) => Effect.as(copy(snapshot, workspace, () => true), true)
         })
       ),
+    /** The folder of a session's snapshot. */
     find
   }
-  return snapshots
 })

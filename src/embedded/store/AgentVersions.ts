@@ -7,49 +7,37 @@ import type { AgentVersion } from "../../schema/AgentVersion.ts"
 import type { AgentVersionReference } from "../../schema/Ids.ts"
 import * as Tables from "./Tables.ts"
 
-export interface VersionRow extends AgentVersion {
+interface VersionRow extends AgentVersion {
   readonly tenantId: string
 }
 
-export class AgentVersions extends Context.Service<AgentVersions, {
-  /** The highest number first. */
-  readonly list: (agentName: string) => Effect.Effect<ReadonlyArray<VersionRow>>
-  /** A version, by its number or its id. */
-  readonly find: (agentName: string, version: AgentVersionReference) => Effect.Effect<Option.Option<VersionRow>>
-  /** Adds a version, or replaces the one of its id. */
-  readonly put: (row: VersionRow) => Effect.Effect<void>
-  /** Removes a version. */
-  readonly remove: (id: string) => Effect.Effect<void>
-  /** Makes one version the active one. */
-  readonly activate: (row: VersionRow) => Effect.Effect<void>
-  /** The prompt of the active version, if it has one. */
-  readonly activePrompt: (agentName: string) => Effect.Effect<string | undefined>
-}>()("effect-ash/embedded/store/AgentVersions") {
-  static readonly layer: Layer.Layer<AgentVersions> = Layer.sync(AgentVersions, () => {
-    const table = Tables.make<VersionRow>()
+export class AgentVersions extends Context.Service<AgentVersions>()("effect-ash/embedded/store/AgentVersions", {
+  make: Effect.sync(() => {
+    const { put, remove, where } = Tables.make<VersionRow>()
     const list = (agentName: string) =>
       Effect.map(
-        table.all,
-        (rows) =>
-          rows.filter((row) => row.agentName === agentName).toSorted((a, b) => b.versionNumber - a.versionNumber)
+        where((row) => row.agentName === agentName),
+        (rows) => rows.toSorted((a, b) => b.versionNumber - a.versionNumber)
       )
-    return AgentVersions.of({
+    return {
+      /** The highest number first. */
       list,
-      find: (agentName, version) =>
+      /** A version, by its number or its id. */
+      find: (agentName: string, version: AgentVersionReference) =>
         Effect.map(
           list(agentName),
           (rows) =>
             Option.fromUndefinedOr(rows.find(({ id, versionNumber }) => version === versionNumber || version === id))
         ),
-      put: table.put,
-      remove: table.remove,
-      activate: ({ agentName, id }) =>
-        Effect.flatMap(
-          list(agentName),
-          (rows) => Effect.forEach(rows, (row) => table.put({ ...row, isActive: row.id === id }), { discard: true })
-        ),
-      activePrompt: (agentName) =>
+      put,
+      remove,
+      activate: ({ agentName, id }: VersionRow) =>
+        Effect.flatMap(list(agentName), Effect.forEach((row) => put({ ...row, isActive: row.id === id }))),
+      /** The prompt of the active version, if it has one. */
+      activePrompt: (agentName: string) =>
         Effect.map(list(agentName), (rows) => rows.find(({ isActive }) => isActive)?.systemPrompt ?? undefined)
-    })
+    }
   })
+}) {
+  static readonly layer = Layer.effect(AgentVersions, AgentVersions.make)
 }

@@ -26,61 +26,53 @@ export const randomKey: Effect.Effect<string, never, SecureRandom.SecureRandom> 
   (random) => Effect.map(random.randomBytes(24), (bytes) => `ash_${Base64Url.encode(bytes)}`)
 )
 
-export class ApiKeys extends Context.Service<ApiKeys, {
-  /** The tenant of a key; absent where the server does not take the key. */
-  readonly tenantOf: (key: string) => Effect.Effect<string | undefined>
-  /** Makes a key of the current tenant. It is shown here alone. */
-  readonly create: (label: string) => Effect.Effect<NewApiKey>
-  /** The keys of the current tenant, oldest first. */
-  readonly list: Effect.Effect<ReadonlyArray<ApiKey>>
-  /** Removes a key, of any tenant, and answers whether there was one. */
-  readonly remove: (id: string) => Effect.Effect<boolean>
-}>()("effect-ash/embedded/store/ApiKeys") {
-  static readonly layer: Layer.Layer<ApiKeys, never, SecureRandom.SecureRandom | Settings> = Layer.effect(
-    ApiKeys,
-    Effect.gen(function*() {
-      const { apiKey, tenants } = yield* Settings
-      const random = yield* SecureRandom.SecureRandom
-      const table = Tables.make<KeyRow>()
-      const text = Redacted.value(apiKey)
-      const given = [[text, Tables.defaultTenant] as const, ...tenants].map(([key, tenantId]) => ({
-        digest: digestOf(key),
-        tenantId
-      }))
-      const first: ApiKey = {
-        id: "env",
-        label: "ASH_API_KEY (environment variable)",
-        keyPrefix: `${text.slice(0, 8)}${"•".repeat(4)}`,
-        createdAt: null
-      }
-      return ApiKeys.of({
-        tenantOf: (key) =>
-          Effect.map(table.everyones, (rows) => {
-            const digest = digestOf(key)
-            return [...given, ...rows].filter((row) => timingSafeEqual(row.digest, digest))[0]?.tenantId
-          }),
-        create: Effect.fnUntraced(function*(label) {
+export class ApiKeys extends Context.Service<ApiKeys>()("effect-ash/embedded/store/ApiKeys", {
+  make: Effect.gen(function*() {
+    const { apiKey, tenants } = yield* Settings
+    const random = yield* SecureRandom.SecureRandom
+    const table = Tables.make<KeyRow>()
+    const text = Redacted.value(apiKey)
+    const given = [[text, Tables.defaultTenant] as const, ...tenants].map(([key, tenantId]) => ({
+      digest: digestOf(key),
+      tenantId
+    }))
+    const first: ApiKey = {
+      id: "env",
+      label: "ASH_API_KEY (environment variable)",
+      keyPrefix: `${text.slice(0, 8)}${"•".repeat(4)}`,
+      createdAt: null
+    }
+    return {
+      /** The tenant of a key; absent where the server does not take the key. */
+      tenantOf: (key: string) =>
+        Effect.map(table.everyones, (rows) => {
+          const digest = digestOf(key)
+          return [...given, ...rows].filter((row) => timingSafeEqual(row.digest, digest))[0]?.tenantId
+        }),
+      /** Makes a key of the current tenant. It is shown here alone. */
+      create: Effect.fnUntraced(
+        function*(label: string): Effect.fn.Return<NewApiKey, never, SecureRandom.SecureRandom> {
           const id = yield* random.uuidV4()
           const key = yield* randomKey
           const createdAt = yield* DateTime.now
           const tenantId = yield* Tables.Tenant
           yield* table.put({ id, label, keyPrefix: "•".repeat(8), createdAt, tenantId, digest: digestOf(key) })
           return { id, key: Redacted.make(key) }
-        }, Effect.provideService(SecureRandom.SecureRandom, random)),
-        list: Effect.gen(function*() {
-          const tenantId = yield* Tables.Tenant
-          const rows = yield* table.all
-          return [
-            ...(tenantId === Tables.defaultTenant ? [first] : []),
-            ...rows.map((row): ApiKey => Struct.omit(row, ["digest", "tenantId"]))
-          ]
-        }),
-        remove: Effect.fnUntraced(function*(id) {
-          const found = (yield* table.everyones).some((row) => row.id === id)
-          yield* table.remove(id)
-          return found
-        })
-      })
-    })
-  )
+        },
+        Effect.provideService(SecureRandom.SecureRandom, random)
+      ),
+      /** The keys of the current tenant, oldest first. */
+      list: Effect.gen(function*() {
+        const tenantId = yield* Tables.Tenant
+        const rows = yield* table.all
+        return [
+          ...(tenantId === Tables.defaultTenant ? [first] : []),
+          ...rows.map((row): ApiKey => Struct.omit(row, ["digest", "tenantId"]))
+        ]
+      }),
+      remove: table.remove
+    }
+  })
+}) {
+  static readonly layer = Layer.effect(ApiKeys, ApiKeys.make)
 }

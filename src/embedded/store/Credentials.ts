@@ -10,76 +10,64 @@ import * as Redacted from "effect/Redacted"
 import * as Struct from "effect/Struct"
 import { createCipheriv, createDecipheriv } from "node:crypto"
 import type { CreateCredentialRequest, StoredCredential } from "../../schema/Credential.ts"
-import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import { parseJson } from "../../schema/Wire.ts"
 import * as Errors from "../wire/Errors.ts"
 import { textField } from "../wire/Json.ts"
 import * as Tables from "./Tables.ts"
+
+type Sealed = Readonly<Record<"nonce" | "text" | "tag", Uint8Array>>
 
 interface CredentialRow extends StoredCredential {
   readonly tenantId: string
   readonly sealed: Sealed
 }
 
-interface Sealed {
-  readonly nonce: Uint8Array
-  readonly text: Uint8Array
-  readonly tag: Uint8Array
-}
+export class Credentials extends Context.Service<Credentials>()("effect-ash/embedded/store/Credentials", {
+  make: Effect.gen(function*() {
+    const random = yield* SecureRandom.SecureRandom
+    const secret = yield* random.randomBytes(32)
+    const table = Tables.make<CredentialRow>()
 
-export class Credentials extends Context.Service<Credentials, {
-  /** Adds a credential, and encrypts its key. */
-  readonly create: (request: CreateCredentialRequest) => Effect.Effect<StoredCredential>
-  /** Newest first. */
-  readonly list: Effect.Effect<ReadonlyArray<StoredCredential>>
-  /** Removes a credential, else the error 404. */
-  readonly remove: (id: string) => Effect.Effect<void, ErrorResponse>
-  /** The variables that a credential sets in the environment of a session. */
-  readonly environment: (id: string) => Effect.Effect<Readonly<Record<string, string>>, ErrorResponse>
-}>()("effect-ash/embedded/store/Credentials") {
-  static readonly layer: Layer.Layer<Credentials, never, SecureRandom.SecureRandom> = Layer.effect(
-    Credentials,
-    Effect.gen(function*() {
-      const random = yield* SecureRandom.SecureRandom
-      const secret = yield* random.randomBytes(32)
-      const table = Tables.make<CredentialRow>()
-
-      const seal = Effect.fnUntraced(function*(key: string): Effect.fn.Return<Sealed> {
-        const nonce = yield* random.randomBytes(12)
-        const cipher = createCipheriv("aes-256-gcm", secret, nonce)
-        const text = new Uint8Array([...cipher.update(key, "utf8"), ...cipher.final()])
-        return { nonce, text, tag: cipher.getAuthTag() }
-      })
-
-      const open = ({ nonce, tag, text }: Sealed): string => {
-        const decipher = createDecipheriv("aes-256-gcm", secret, nonce)
-        decipher.setAuthTag(tag)
-        return decipher.update(text, undefined, "utf8") + decipher.final("utf8")
-      }
-
-      return Credentials.of({
-        create: Effect.fnUntraced(function*({ key, label = "", type }) {
-          const id = yield* random.uuidV4()
-          const createdAt = yield* DateTime.now
-          const credential = { id, type, label, active: true, createdAt }
-          const tenantId = yield* Tables.Tenant
-          yield* table.put({ ...credential, tenantId, lastUsedAt: null, sealed: yield* seal(Redacted.value(key)) })
-          return credential
-        }),
-        list: Effect.map(table.all, (rows) => rows.toReversed().map(shown)),
-        remove: (id) =>
-          Effect.flatMap(Tables.orNotFound("Credential not found")(table.find(id)), () => table.remove(id)),
-        environment: Effect.fnUntraced(function*(id) {
-          const row = yield* table.find(id)
-          if (Option.isNone(row)) return yield* Errors.badRequest("Invalid or inaccessible credential")
-          const { sealed, type } = row.value
-          const env = yield* environmentOf(type, open(sealed))
-          yield* table.put({ ...row.value, lastUsedAt: yield* DateTime.now })
-          return env
-        })
-      })
+    const seal = Effect.fnUntraced(function*(key: string): Effect.fn.Return<Sealed> {
+      const nonce = yield* random.randomBytes(12)
+      const cipher = createCipheriv("aes-256-gcm", secret, nonce)
+      const text = new Uint8Array([...cipher.update(key, "utf8"), ...cipher.final()])
+      return { nonce, text, tag: cipher.getAuthTag() }
     })
-  )
+
+    const open = ({ nonce, tag, text }: Sealed): string => {
+      const decipher = createDecipheriv("aes-256-gcm", secret, nonce)
+      decipher.setAuthTag(tag)
+      return decipher.update(text, undefined, "utf8") + decipher.final("utf8")
+    }
+
+    return {
+      /** Adds a credential, and encrypts its key. */
+      create: Effect.fnUntraced(function*({ key, label = "", type }: CreateCredentialRequest) {
+        const id = yield* random.uuidV4()
+        const createdAt = yield* DateTime.now
+        const credential = { id, type, label, active: true, createdAt }
+        const tenantId = yield* Tables.Tenant
+        yield* table.put({ ...credential, tenantId, lastUsedAt: null, sealed: yield* seal(Redacted.value(key)) })
+        return credential
+      }),
+      /** Newest first. */
+      list: Effect.map(table.all, (rows) => rows.toReversed().map(shown)),
+      remove: (id: string) =>
+        Effect.andThen(Tables.orNotFound("Credential not found")(table.find(id)), table.remove(id)),
+      /** The variables that a credential sets in the environment of a session. */
+      environment: Effect.fnUntraced(function*(id: string) {
+        const row = yield* table.find(id)
+        if (Option.isNone(row)) return yield* Errors.badRequest("Invalid or inaccessible credential")
+        const { sealed, type } = row.value
+        const env = yield* environmentOf(type, open(sealed))
+        yield* table.put({ ...row.value, lastUsedAt: yield* DateTime.now })
+        return env
+      })
+    }
+  })
+}) {
+  static readonly layer = Layer.effect(Credentials, Credentials.make)
 }
 
 const shown = (row: CredentialRow): StoredCredential => Struct.omit(row, ["sealed", "tenantId"])
@@ -90,10 +78,7 @@ const variables = new Map([
   ["custom", "ASH_CUSTOM_API_KEY"]
 ])
 
-const environmentOf = Effect.fnUntraced(function*(
-  type: string,
-  key: string
-): Effect.fn.Return<Readonly<Record<string, string>>, ErrorResponse> {
+const environmentOf = Effect.fnUntraced(function*(type: string, key: string) {
   const variable = variables.get(type)
   if (variable !== undefined) return { [variable]: key }
   const account = parseJson(key)

@@ -13,29 +13,14 @@ export interface PageOptions {
   readonly limit?: number | undefined
 }
 
-export interface History {
-  /** The messages of a session, oldest first. */
-  readonly messages: (sessionId: string, page?: PageOptions) => Effect.Effect<ReadonlyArray<StoredMessage>>
-  /** Adds a message of the session, with the next number. */
-  readonly addMessage: (sessionId: string, role: "user" | "assistant", content: Schema.Json) => Effect.Effect<void>
-  /** Copies the messages of a session to another one. */
-  readonly copyMessages: (from: string, to: string) => Effect.Effect<void>
-  /** The events of a session's timeline, oldest first, of one type or of all. */
-  readonly events: (
-    sessionId: string,
-    page: PageOptions & { readonly type?: string | undefined }
-  ) => Effect.Effect<ReadonlyArray<SessionEvent>>
-  /** Adds an event to the timeline, with the next number. */
-  readonly addEvent: (sessionId: string, type: string, data: Schema.JsonObject) => Effect.Effect<void>
-}
-
-/** Remembers what happens from now on. */
-export const make = (random: SecureRandom.SecureRandom["Service"]): History => {
+export const make = (random: SecureRandom.SecureRandom["Service"]) => {
   const messages = new Map<string, Array<StoredMessage>>()
   const events = new Map<string, Array<SessionEvent>>()
   return {
-    messages: (sessionId, page) => Effect.sync(() => pageOf(messages.get(sessionId) ?? [], page)),
-    addMessage: Effect.fnUntraced(function*(sessionId, role, content) {
+    /** The messages of a session, oldest first. */
+    messages: (sessionId: string, page?: PageOptions) => Effect.sync(() => pageOf(messages.get(sessionId) ?? [], page)),
+    /** Adds a message of the session, with the next number. */
+    addMessage: Effect.fnUntraced(function*(sessionId: string, role: "user" | "assistant", content: Schema.Json) {
       const id = yield* random.uuidV4()
       const tenantId = yield* Tables.Tenant
       const createdAt = yield* DateTime.now
@@ -43,26 +28,25 @@ export const make = (random: SecureRandom.SecureRandom["Service"]): History => {
       const rows = rowsOf(messages, sessionId)
       rows.push({ id, sessionId, tenantId, role, content: decoded, sequence: rows.length + 1, createdAt })
     }),
-    copyMessages: Effect.fnUntraced(function*(from, to) {
+    /** Copies the messages of a session to another one. */
+    copyMessages: Effect.fnUntraced(function*(from: string, to: string) {
       const rows = rowsOf(messages, to)
       for (const row of messages.get(from) ?? []) rows.push({ ...row, id: yield* random.uuidV4(), sessionId: to })
     }),
-    events: (sessionId, { type, ...page }) =>
+    /** The events of a session's timeline, oldest first, of one type or of all. */
+    events: (sessionId: string, { type, ...page }: PageOptions & { readonly type?: string | undefined }) =>
       Effect.sync(() => {
         const rows = events.get(sessionId) ?? []
         return pageOf(type === undefined ? rows : rows.filter((row) => row.type === type), page)
       }),
-    addEvent: Effect.fnUntraced(function*(sessionId, type, data) {
+    /** Adds an event to the timeline, with the next number. */
+    addEvent: Effect.fnUntraced(function*(sessionId: string, type: string, data: Schema.JsonObject) {
       const id = yield* random.uuidV4()
       const tenantId = yield* Tables.Tenant
       const createdAt = DateTime.formatIso(yield* DateTime.now)
       const rows = rowsOf(events, sessionId)
-      const sequence = rows.length + 1
-      rows.push(
-        yield* Effect.orDie(
-          decodeEvent({ id, sessionId, tenantId, type, sequence, createdAt, data: JSON.stringify(data) })
-        )
-      )
+      const event = { id, sessionId, tenantId, type, sequence: rows.length + 1, createdAt, data: JSON.stringify(data) }
+      rows.push(yield* Effect.orDie(decodeEvent(event)))
     })
   }
 }

@@ -6,7 +6,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { AgentConfig } from "../../schema/Agent.ts"
-import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import type { Session, SessionStatus, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import * as History from "./History.ts"
 import * as Tables from "./Tables.ts"
@@ -29,81 +28,65 @@ export interface SessionRow {
   readonly settings: UpdateSessionConfigRequest
 }
 
-export class Store extends Context.Service<
-  Store,
-  History.History & {
-    /** By name. */
-    readonly agents: Effect.Effect<ReadonlyArray<AgentRow>>
-    /** An agent, if there is one of this name. */
-    readonly findAgent: (name: string) => Effect.Effect<Option.Option<AgentRow>>
-    /** An agent, else the error 404. */
-    readonly agent: (name: string) => Effect.Effect<AgentRow, ErrorResponse>
-    /** Adds an agent, or replaces the one of its id. */
-    readonly putAgent: (row: AgentRow) => Effect.Effect<void>
-    /** Removes an agent, and all its sessions with it. */
-    readonly removeAgent: (name: string) => Effect.Effect<void>
-    /** Newest first. */
-    readonly sessions: Effect.Effect<ReadonlyArray<SessionRow>>
-    /** A session, else the error 404. */
-    readonly session: (id: string) => Effect.Effect<SessionRow, ErrorResponse>
-    /** Adds a session, or replaces the one of its id. */
-    readonly addSession: (row: SessionRow) => Effect.Effect<void>
-    /** Changes a session, and with it the time of its last activity. A session that is gone stays gone. */
-    readonly updateSession: (id: string, change: {
-      readonly status?: SessionStatus
-      readonly sandboxId?: string
-      readonly settings?: UpdateSessionConfigRequest
-    }) => Effect.Effect<void>
-  }
->()("effect-ash/embedded/store/Store") {
-  static readonly layer: Layer.Layer<Store, never, SecureRandom.SecureRandom> = Layer.effect(
-    Store,
-    Effect.gen(function*() {
-      const random = yield* SecureRandom.SecureRandom
-      const agents = Tables.make<AgentRow>()
-      const sessions = new Map<string, SessionRow>()
+interface SessionChange {
+  readonly status?: SessionStatus
+  readonly sandboxId?: string
+  readonly settings?: UpdateSessionConfigRequest
+}
 
-      const findAgent = (name: string) =>
-        Effect.map(agents.all, (rows) => Option.fromUndefinedOr(rows.find((row) => row.name === name)))
-      const ownSessions = Effect.map(
-        Tables.Tenant,
-        (tenantId) => Array.from(sessions.values()).filter(({ session }) => session.tenantId === tenantId)
-      )
+export class Store extends Context.Service<Store>()("effect-ash/embedded/store/Store", {
+  make: Effect.gen(function*() {
+    const agents = Tables.make<AgentRow>()
+    const sessions = new Map<string, SessionRow>()
 
-      return Store.of({
-        agents: Effect.map(agents.all, (rows) => rows.toSorted((a, b) => a.name < b.name ? -1 : 1)),
-        findAgent,
-        agent: (name) => Tables.orNotFound("Agent not found")(findAgent(name)),
-        putAgent: agents.put,
-        removeAgent: Effect.fnUntraced(function*(name) {
-          const agent = yield* findAgent(name)
-          if (Option.isSome(agent)) yield* agents.remove(agent.value.id)
-          for (const { session } of yield* ownSessions) {
-            if (session.agentName === name) sessions.delete(session.id)
-          }
+    const findAgent = (name: string) =>
+      Effect.map(agents.where((row) => row.name === name), ([row]) => Option.fromUndefinedOr(row))
+    const ownSessions = Effect.map(
+      Tables.Tenant,
+      (tenantId) => Array.from(sessions.values()).filter(({ session }) => session.tenantId === tenantId)
+    )
+
+    return {
+      ...History.make(yield* SecureRandom.SecureRandom),
+      /** By name. */
+      agents: Effect.map(agents.all, (rows) => rows.toSorted((a, b) => a.name < b.name ? -1 : 1)),
+      findAgent,
+      /** An agent, else the error 404. */
+      agent: (name: string) => Tables.orNotFound("Agent not found")(findAgent(name)),
+      putAgent: agents.put,
+      /** Removes an agent, and all its sessions with it. */
+      removeAgent: Effect.fnUntraced(function*(name: string) {
+        const agent = yield* findAgent(name)
+        if (Option.isSome(agent)) yield* agents.remove(agent.value.id)
+        for (const { session } of yield* ownSessions) {
+          if (session.agentName === name) sessions.delete(session.id)
+        }
+      }),
+      /** Newest first. */
+      sessions: Effect.map(ownSessions, (rows) => rows.toReversed()),
+      /** A session, else the error 404. */
+      session: (id: string) =>
+        Tables.orNotFound("Session not found")(
+          Effect.map(ownSessions, (rows) => Option.fromUndefinedOr(rows.find(({ session }) => session.id === id)))
+        ),
+      addSession: (row: SessionRow) =>
+        Effect.sync(() => {
+          sessions.set(row.session.id, row)
         }),
-        sessions: Effect.map(ownSessions, (rows) => rows.toReversed()),
-        session: (id) =>
-          Tables.orNotFound("Session not found")(
-            Effect.map(ownSessions, (rows) => Option.fromUndefinedOr(rows.find(({ session }) => session.id === id)))
-          ),
-        addSession: (row) =>
-          Effect.sync(() => {
-            sessions.set(row.session.id, row)
-          }),
-        updateSession: (id, { settings, ...change }) =>
-          Effect.map(DateTime.now, (lastActiveAt) => {
-            const row = sessions.get(id)
-            if (row === undefined) return
-            sessions.set(id, {
-              session: { ...row.session, ...change, lastActiveAt },
-              settings: { ...row.settings, ...settings }
-            })
-          }),
-        ...History.make(random)
-      })
-    })
-  )
+      /** Changes a session, and with it the time of its last activity. A session that is gone stays gone. */
+      updateSession: (id: string, { settings, ...change }: SessionChange) =>
+        Effect.map(DateTime.now, (lastActiveAt) => {
+          const row = sessions.get(id)
+          if (row === undefined) return
+          sessions.set(id, {
+            session: { ...row.session, ...change, lastActiveAt },
+            settings: { ...row.settings, ...settings }
+          })
+        })
+    }
+  })
+}) {
+  static readonly layer = Layer.effect(Store, Store.make)
 }
 
 /** An agent, else the error 404. */

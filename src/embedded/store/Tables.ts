@@ -2,6 +2,7 @@
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
+import { constTrue } from "effect/Function"
 import * as Option from "effect/Option"
 import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import * as Errors from "../wire/Errors.ts"
@@ -14,41 +15,38 @@ export class Tenant extends Context.Reference<string>("effect-ash/embedded/store
   defaultValue: () => defaultTenant
 }) {}
 
-/** An id for a new row. */
 export const newId = SecureRandom.SecureRandom.use((random) => random.uuidV4())
 
-interface Row {
+export interface Row {
   readonly id: string
   readonly tenantId: string
 }
 
 /** Rows by id, in the order in which they were added. */
-export interface Table<A extends Row> {
-  /** The rows of the current tenant. */
-  readonly all: Effect.Effect<ReadonlyArray<A>>
-  /** A row of the current tenant. */
-  readonly find: (id: string) => Effect.Effect<Option.Option<A>>
-  /** Adds a row, or replaces the one of its id. */
-  readonly put: (row: A) => Effect.Effect<void>
-  /** Removes a row, of any tenant. */
-  readonly remove: (id: string) => Effect.Effect<void>
-  /** The rows of all tenants. */
-  readonly everyones: Effect.Effect<ReadonlyArray<A>>
-}
+export type Table<A extends Row> = ReturnType<typeof make<A>>
 
-/** Makes an empty table. */
-export const make = <A extends Row>(): Table<A> => {
+export const make = <A extends Row>() => {
   const rows = new Map<string, A>()
+  /** The rows of the current tenant that are wanted. */
+  const where = (isWanted: (row: A) => boolean): Effect.Effect<ReadonlyArray<A>> =>
+    Effect.map(
+      Tenant,
+      (tenantId) => Array.from(rows.values()).filter((row) => row.tenantId === tenantId && isWanted(row))
+    )
   return {
-    all: Effect.map(Tenant, (tenantId) => Array.from(rows.values()).filter((row) => row.tenantId === tenantId)),
-    find: (id) =>
-      Effect.map(
-        Tenant,
-        (tenantId) => Option.filter(Option.fromUndefinedOr(rows.get(id)), (row) => row.tenantId === tenantId)
-      ),
-    put: (row) => Effect.sync(() => rows.set(row.id, row)),
-    remove: (id) => Effect.sync(() => rows.delete(id)),
-    everyones: Effect.sync(() => Array.from(rows.values()))
+    where,
+    all: where(constTrue),
+    find: (id: string) => Effect.map(where((row) => row.id === id), ([row]) => Option.fromUndefinedOr(row)),
+    /** Adds a row, or replaces the one of its id, and answers it. */
+    put: <B extends A>(row: B) =>
+      Effect.sync(() => {
+        rows.set(row.id, row)
+        return row
+      }),
+    /** Removes a row, of any tenant, and answers whether there was one. */
+    remove: (id: string) => Effect.sync(() => rows.delete(id)),
+    /** The rows of all tenants. */
+    everyones: Effect.sync((): ReadonlyArray<A> => Array.from(rows.values()))
   }
 }
 

@@ -5,7 +5,8 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import type { UsageEvent, UsageFilter, UsageStats } from "../../schema/Usage.ts"
+import type { Session } from "../../schema/Session.ts"
+import type { UsageEvent, UsageFilter } from "../../schema/Usage.ts"
 import { field } from "../wire/Json.ts"
 import * as Tables from "./Tables.ts"
 
@@ -13,64 +14,50 @@ interface UsageRow extends UsageEvent {
   readonly tenantId: string
 }
 
-export class Usage extends Context.Service<Usage, {
-  /** Counts the result of a turn. */
-  readonly count: (
-    session: { readonly id: string; readonly agentName: string },
-    result: Schema.JsonObject
-  ) => Effect.Effect<void>
-  /** Newest first. */
-  readonly list: (filter: UsageFilter) => Effect.Effect<ReadonlyArray<UsageEvent>>
-  /** The sums of the events that pass the filter. */
-  readonly stats: (filter: UsageFilter) => Effect.Effect<UsageStats>
-}>()("effect-ash/embedded/store/Usage") {
-  static readonly layer: Layer.Layer<Usage, never, SecureRandom.SecureRandom> = Layer.effect(
-    Usage,
-    Effect.gen(function*() {
-      const random = yield* SecureRandom.SecureRandom
-      const table = Tables.make<UsageRow>()
-      const list = ({ after, agentName, before, sessionId }: UsageFilter) =>
-        Effect.map(table.all, (rows) =>
-          rows.filter((row) =>
-            (sessionId === undefined || row.sessionId === sessionId) &&
-            (agentName === undefined || row.agentName === agentName) &&
-            (after === undefined || DateTime.isGreaterThanOrEqualTo(row.createdAt, after)) &&
-            (before === undefined || DateTime.isLessThanOrEqualTo(row.createdAt, before))
-          ).toReversed())
-      return Usage.of({
-        count: Effect.fnUntraced(function*({ agentName, id: sessionId }, result) {
-          const createdAt = yield* DateTime.now
-          const tenantId = yield* Tables.Tenant
-          for (const [eventType, value] of countsOf(result).toReversed()) {
-            yield* table.put({
-              id: yield* random.uuidV4(),
-              tenantId,
-              sessionId,
-              agentName,
-              eventType,
-              value,
-              createdAt
-            })
+export class Usage extends Context.Service<Usage>()("effect-ash/embedded/store/Usage", {
+  make: Effect.gen(function*() {
+    const random = yield* SecureRandom.SecureRandom
+    const table = Tables.make<UsageRow>()
+    const list = ({ after, agentName, before, sessionId }: UsageFilter) =>
+      Effect.map(
+        table.where((row) =>
+          (sessionId === undefined || row.sessionId === sessionId) &&
+          (agentName === undefined || row.agentName === agentName) &&
+          (after === undefined || DateTime.isGreaterThanOrEqualTo(row.createdAt, after)) &&
+          (before === undefined || DateTime.isLessThanOrEqualTo(row.createdAt, before))
+        ),
+        (rows) => rows.toReversed()
+      )
+    return {
+      count: Effect.fnUntraced(function*({ agentName, id: sessionId }: Session, result: Schema.JsonObject) {
+        const createdAt = yield* DateTime.now
+        const tenantId = yield* Tables.Tenant
+        for (const [eventType, value] of countsOf(result).toReversed()) {
+          const id = yield* random.uuidV4()
+          yield* table.put({ id, tenantId, sessionId, agentName, eventType, value, createdAt })
+        }
+      }),
+      /** Newest first. */
+      list,
+      /** The sums of the events that pass the filter. */
+      stats: (filter: UsageFilter) =>
+        Effect.map(list(filter), (rows) => {
+          const total = (type: string) =>
+            rows.filter(({ eventType }) => eventType === type).reduce((sum, { value }) => sum + value, 0)
+          return {
+            totalInputTokens: total("input_tokens"),
+            totalOutputTokens: total("output_tokens"),
+            totalCacheCreationTokens: total("cache_creation_tokens"),
+            totalCacheReadTokens: total("cache_read_tokens"),
+            totalToolCalls: total("tool_call"),
+            totalMessages: total("message"),
+            totalComputeSeconds: total("compute_seconds")
           }
-        }),
-        list,
-        stats: (filter) =>
-          Effect.map(list(filter), (rows) => {
-            const total = (type: string) =>
-              rows.filter(({ eventType }) => eventType === type).reduce((sum, { value }) => sum + value, 0)
-            return {
-              totalInputTokens: total("input_tokens"),
-              totalOutputTokens: total("output_tokens"),
-              totalCacheCreationTokens: total("cache_creation_tokens"),
-              totalCacheReadTokens: total("cache_read_tokens"),
-              totalToolCalls: total("tool_call"),
-              totalMessages: total("message"),
-              totalComputeSeconds: total("compute_seconds")
-            }
-          })
-      })
-    })
-  )
+        })
+    }
+  })
+}) {
+  static readonly layer = Layer.effect(Usage, Usage.make)
 }
 
 const tokenFields = [

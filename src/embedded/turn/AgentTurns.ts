@@ -6,7 +6,7 @@ import type * as Schema from "effect/Schema"
 import type { StoredMessage } from "../../schema/Message.ts"
 import { fromTexts } from "../../schema/promptText.ts"
 import type { Session } from "../../schema/Session.ts"
-import type { AgentTurn, TurnOptions, Workspace } from "../AgentScript.ts"
+import type { TurnOptions } from "../AgentScript.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import { elements, textField } from "../wire/Json.ts"
 
@@ -19,7 +19,7 @@ export const describe = Effect.fnUntraced(function*({ content, history, options,
   readonly session: Session
 }) {
   const workspace = yield* workspaceOf(sandbox)
-  const turn: AgentTurn = {
+  return {
     prompt: promptOf(content),
     content,
     options,
@@ -31,23 +31,21 @@ export const describe = Effect.fnUntraced(function*({ content, history, options,
       systemPrompt: yield* Effect.orElseSucceed(workspace.readFile("CLAUDE.md"), () => "")
     }
   }
-  return turn
 })
 
 const workspaceOf = Effect.fnUntraced(function*({ directory, exec }: Sandbox) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  const workspace: Workspace = {
+  return {
     directory,
-    exec: (command) => exec(command),
-    readFile: (file) => fileSystem.readFileString(path.join(directory, file)),
-    writeFile: (file, text) =>
+    exec: (command: string) => exec(command),
+    readFile: (file: string) => fileSystem.readFileString(path.join(directory, file)),
+    writeFile: (file: string, text: string) =>
       Effect.andThen(
         fileSystem.makeDirectory(path.dirname(path.join(directory, file)), { recursive: true }),
         fileSystem.writeFileString(path.join(directory, file), text)
       )
   }
-  return workspace
 })
 
 /** What an agent reads in a content: its texts, one behind the other. */

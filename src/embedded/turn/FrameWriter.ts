@@ -8,16 +8,7 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import * as Frames from "../wire/Frames.ts"
 
-export interface FrameWriter {
-  /** The bytes of the frames. */
-  readonly stream: Stream.Stream<Uint8Array>
-  /** Sends frames, and waits while too many bytes are unread: whether the reader reads on in time. */
-  readonly write: (frames: ReadonlyArray<Frames.Frame>) => Effect.Effect<boolean>
-  /** Sends the last frames, without a wait. */
-  readonly end: (frames: ReadonlyArray<Frames.Frame>) => Effect.Effect<void>
-  /** The reader is gone: from now on nothing waits for it. */
-  readonly abandon: Effect.Effect<void>
-}
+export type FrameWriter = Effect.Success<ReturnType<typeof make>>
 
 /** How long a reader may stall while too many bytes are unread. */
 const stallTime = Duration.seconds(30)
@@ -65,22 +56,24 @@ export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
     )
   })
 
-  const writer: FrameWriter = {
+  return {
     stream: Stream.fromPull(Effect.succeed(take)),
-    write: (frames) =>
+    /** Sends frames, and waits while too many bytes are unread: whether the reader reads on in time. */
+    write: (frames: ReadonlyArray<Frames.Frame>) =>
       Effect.suspend(() => {
         offer(frames)
         return drain
       }),
-    end: (frames) =>
+    /** Sends the last frames, without a wait. */
+    end: (frames: ReadonlyArray<Frames.Frame>) =>
       Effect.suspend(() => {
         offer(frames)
-        return Effect.asVoid(Queue.end(queue))
+        return Queue.end(queue)
       }),
+    /** The reader is gone: from now on nothing waits for it. */
     abandon: Effect.sync(() => {
       limit = Infinity
       taken.openUnsafe()
     })
   }
-  return writer
 })

@@ -6,23 +6,11 @@ import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as SdkMessages from "./SdkMessages.ts"
 
-export interface ModelCalls {
-  readonly identity: SdkMessages.AgentIdentity
-  /** Sends a message under a new id. */
-  readonly send: (message: Schema.JsonObject) => Effect.Effect<void>
-  /** Sends an event of the Messages API, where the prompt asks for partial messages. */
-  readonly sendPartial: (event: Schema.JsonObject) => Effect.Effect<void>
-  /** A new id, in the form of the Messages API. */
-  readonly identifier: (prefix: string) => Effect.Effect<string>
-  /** How many calls there were. */
-  count: number
-  /** How many deltas they have together. */
-  pieces: number
+export interface ModelCalls extends Effect.Success<ReturnType<typeof make>> {
   /** The call that is being written. */
-  open: { readonly id: string; readonly blocks: number } | undefined
+  open?: { readonly id: string; readonly blocks: number } | undefined
 }
 
-/** The calls of a turn that has had none. */
 export const make = Effect.fnUntraced(function*({ emit, isPartial, identity }: {
   readonly identity: SdkMessages.AgentIdentity
   readonly isPartial: boolean
@@ -30,17 +18,19 @@ export const make = Effect.fnUntraced(function*({ emit, isPartial, identity }: {
 }) {
   const random = yield* SecureRandom.SecureRandom
   const send = (message: Schema.JsonObject) => Effect.flatMap(random.uuidV4(), (uuid) => emit({ ...message, uuid }))
-  const calls: ModelCalls = {
+  return {
     identity,
+    /** Sends a message under a new id. */
     send,
-    sendPartial: (event) => isPartial ? send(SdkMessages.partial(identity, event)) : Effect.void,
-    identifier: (prefix) =>
+    /** Sends an event of the Messages API, where the prompt asks for partial messages. */
+    sendPartial: (event: Schema.JsonObject) => isPartial ? send(SdkMessages.partial(identity, event)) : Effect.void,
+    /** A new id, in the form of the Messages API. */
+    identifier: (prefix: string) =>
       Effect.map(random.uuidV4(), (uuid) => `${prefix}_01${uuid.replaceAll("-", "").slice(0, 22)}`),
     count: 0,
-    pieces: 0,
-    open: undefined
+    /** How many deltas they have together. */
+    pieces: 0
   }
-  return calls
 })
 
 /** A block of a call, piece by piece. */
@@ -85,7 +75,6 @@ const openCall = Effect.fnUntraced(function*(calls: ModelCalls) {
   return call
 })
 
-/** Ends the open call, if there is one. */
 export const close = Effect.fnUntraced(function*(calls: ModelCalls, stopReason: string) {
   if (calls.open === undefined) return
   calls.open = undefined

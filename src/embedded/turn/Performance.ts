@@ -19,26 +19,15 @@ export interface ScriptHost {
   readonly log: (level: "stdout" | "stderr", text: string) => Effect.Effect<void>
 }
 
-/** How a performance ended. */
 export type Ending =
   | { readonly _tag: "Finished" }
   | { readonly _tag: "Failed"; readonly error: string }
   | { readonly _tag: "Crashed" }
 
-/** A script while it is performed. */
-interface Performance {
-  readonly turn: AgentTurn
-  readonly host: ScriptHost
-  readonly calls: ModelCalls.ModelCalls
-  /** When it began, in milliseconds of the clock. */
-  readonly start: number
-  /** The last text of the script. */
-  answer: string
-}
+interface Performance extends Effect.Success<ReturnType<typeof begin>> {}
 
 const defaultModel = "claude-sonnet-4-6"
 
-/** Performs a script, until it ends. */
 export const perform = (script: AgentScript, turn: AgentTurn, host: ScriptHost) =>
   Effect.gen(function*() {
     const performance = yield* begin(turn, host)
@@ -60,11 +49,13 @@ export const perform = (script: AgentScript, turn: AgentTurn, host: ScriptHost) 
 const begin = Effect.fnUntraced(function*(turn: AgentTurn, host: ScriptHost) {
   const { includePartialMessages: isPartial = false, model = defaultModel } = turn.options
   const identity = { conversation: host.conversation, model }
+  /** In milliseconds of the clock. */
   const start = yield* Clock.currentTimeMillis
-  const calls = yield* ModelCalls.make({ identity, isPartial, emit: host.emit })
+  const calls: ModelCalls.ModelCalls = yield* ModelCalls.make({ identity, isPartial, emit: host.emit })
   yield* calls.send(SdkMessages.init(identity, { ...host, cwd: turn.workspace.directory }))
-  const performance: Performance = { turn, host, calls, start, answer: "" }
-  return performance
+  /** The last text of the script. */
+  const answer = ""
+  return { turn, host, calls, start, answer }
 })
 
 /** Performs a step, and answers how the turn ended where the step ends it. */

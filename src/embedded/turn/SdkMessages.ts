@@ -31,7 +31,6 @@ const noUsage = {
   speed: "standard"
 }
 
-/** The first message of a turn. */
 export const init = (identity: AgentIdentity, options: {
   readonly cwd: string
   readonly permissionMode: string
@@ -93,7 +92,6 @@ export const assistant = (identity: AgentIdentity, id: string, block: Schema.Jso
   session_id: identity.conversation
 })
 
-/** What a tool answered. */
 export const toolResult = (identity: AgentIdentity, options: {
   readonly id: string
   readonly content: string
@@ -110,7 +108,6 @@ export const toolResult = (identity: AgentIdentity, options: {
   tool_use_result: options.raw
 })
 
-/** The last message of a turn, with its result. */
 export const result = (identity: AgentIdentity, options: {
   readonly turn: TurnResult
   readonly answer: string

@@ -21,7 +21,6 @@ import * as Relay from "./Relay.ts"
 /** A turn that came to nothing. */
 export class TurnFailure extends Data.TaggedError("TurnFailure")<{ readonly message: string }> {}
 
-/** The prompt of a turn, and where it runs. */
 interface StartOptions {
   readonly row: SessionRow
   readonly sandbox: Sandbox

@@ -5,7 +5,6 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import * as Errors from "./Errors.ts"
 
 const tooLarge = Errors.framework(413, "Request body is too large", "FST_ERR_CTP_BODY_TOO_LARGE")
@@ -54,10 +53,7 @@ const isPoisoned = (value: unknown): boolean => {
 }
 
 /** Reads a body up to a limit in bytes. An absent one is `undefined`. A text stays a text, which no route takes. */
-export const read = Effect.fnUntraced(function*(
-  request: HttpServerRequest.HttpServerRequest,
-  limit: number
-): Effect.fn.Return<Schema.Json | undefined, ErrorResponse> {
+export const read = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, limit: number) {
   if (request.method === "GET" || request.method === "HEAD") return undefined
   if (Number(request.headers["content-length"] ?? 0) > limit) return yield* tooLarge
   const bytes = yield* request.arrayBuffer.pipe(

@@ -5,7 +5,6 @@
 import type * as Schema from "effect/Schema"
 import { elements, field, isObject, present, textField } from "./Json.ts"
 
-/** A frame of the stream: the name of the event and its data. */
 export interface Frame {
   readonly event: string
   readonly data: Schema.Json
@@ -17,7 +16,6 @@ export const encode = ({ data, event }: Frame): Uint8Array =>
 
 const encoder = new TextEncoder()
 
-/** The first frame of a stream. */
 export const sessionStart = (sessionId: string, version: string): Frame => ({
   event: "session_start",
   data: { sessionId, version }
@@ -94,7 +92,6 @@ const toolResult = (result: Schema.Json | undefined): ReadonlyArray<Frame> =>
 
 const isTruthy = (value: Schema.Json | undefined): value is Schema.Json => Boolean(value)
 
-/** An event of the timeline: its type and its data. */
 export interface TimelineEntry {
   readonly type: string
   readonly data: Schema.JsonObject

@@ -50,7 +50,6 @@ const types = new Map(Object.entries({
 /** The extension of a file in small letters, without its dot: none of a name that begins with its only dot. */
 export const extensionOf = (file: string): string => /[^/]\.([^./]+)$/.exec(file)?.at(1)?.toLowerCase() ?? ""
 
-/** The media type of a file. */
 export const mediaTypeOf = (file: string): string => types.get(extensionOf(file)) ?? "application/octet-stream"
 
 /** The header that names a file for a download. A lone surrogate, which has no bytes in UTF-8, is replaced. */

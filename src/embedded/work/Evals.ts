@@ -21,51 +21,53 @@ export type CaseRow = Owned<EvalCase>
 export type RunRow = Owned<EvalRun>
 export type ResultRow = Owned<EvalResult>
 
-export class Evals extends Context.Service<Evals, {
-  readonly cases: Tables.Table<CaseRow>
-  readonly runs: Tables.Table<RunRow>
-  readonly results: Tables.Table<ResultRow>
-  /** The results of a run, in the order of its cases. */
-  readonly resultsOf: (runId: string) => Effect.Effect<ReadonlyArray<ResultRow>>
-}>()("effect-ash/embedded/work/Evals") {
+const makeTables = () => {
+  const results = Tables.make<ResultRow>()
+  return {
+    cases: Tables.make<CaseRow>(),
+    runs: Tables.make<RunRow>(),
+    results,
+    /** The results of a run, in the order of its cases. */
+    resultsOf: (runId: string) => results.where(({ evalRunId }) => evalRunId === runId)
+  }
+}
+
+type EvalTables = ReturnType<typeof makeTables>
+
+export class Evals extends Context.Service<Evals, EvalTables>()("effect-ash/embedded/work/Evals") {
   static readonly layer = Layer.effect(
     Evals,
     Effect.gen(function*() {
-      const results = Tables.make<ResultRow>()
-      const evals = Evals.of({
-        cases: Tables.make<CaseRow>(),
-        runs: Tables.make<RunRow>(),
-        results,
-        resultsOf: (runId) => Effect.map(results.all, (rows) => rows.filter(({ evalRunId }) => evalRunId === runId))
-      })
-      yield* evals.runs.everyones.pipe(
+      const tables = makeTables()
+      yield* tables.runs.everyones.pipe(
         Effect.flatMap((rows) =>
           Effect.forEach(
             rows.filter(({ status }) => status === "pending"),
-            (run) => Effect.provideService(perform(evals, run), Tables.Tenant, run.tenantId),
+            (run) => Effect.provideService(perform(tables, run), Tables.Tenant, run.tenantId),
             { discard: true }
           )
         ),
         Effect.repeat(Schedule.spaced("5 seconds")),
         Effect.forkScoped
       )
-      return evals
+      return tables
     })
   )
 }
 
 /** Performs a run: asks its cases one by one, and summarizes the results. */
-const perform = Effect.fnUntraced(function*(evals: Evals["Service"], run: RunRow) {
-  const { results, resultsOf, runs } = evals
+const perform = Effect.fnUntraced(function*(tables: EvalTables, run: RunRow) {
+  const { results, resultsOf, runs } = tables
   const running = { ...run, status: "running", startedAt: yield* DateTime.now }
   yield* runs.put(running)
   const agent = yield* Effect.option(agentOf(run.agentName))
   if (Option.isNone(agent)) {
-    return yield* runs.put({ ...running, status: "failed", completedAt: yield* DateTime.now })
+    yield* runs.put({ ...running, status: "failed", completedAt: yield* DateTime.now })
+    return
   }
   let completedCases = 0
   for (const result of yield* resultsOf(run.id)) {
-    const outcome = yield* settle(evals, running, agent.value, result)
+    const outcome = yield* settle(tables, running, agent.value, result)
     yield* results.put({ ...result, ...outcome, completedAt: yield* DateTime.now })
     completedCases += 1
     yield* runs.put({ ...running, completedCases })
@@ -76,23 +78,22 @@ const perform = Effect.fnUntraced(function*(evals: Evals["Service"], run: RunRow
 
 /** The outcome of one case: its scores, or the error. */
 const settle = Effect.fnUntraced(function*(
-  { cases, results }: Evals["Service"],
+  { cases, results }: EvalTables,
   run: RunRow,
   agent: AgentRow,
   result: ResultRow
 ) {
-  const found = (yield* cases.all).find(({ id }) => id === result.evalCaseId)
-  if (found === undefined) return { status: "error", error: `Eval case ${result.evalCaseId} not found` }
+  const found = yield* cases.find(result.evalCaseId)
+  if (Option.isNone(found)) return { status: "error", error: `Eval case ${result.evalCaseId} not found` }
   yield* results.put({ ...result, status: "running" })
   const start = yield* Clock.currentTimeMillis
   const outcome = yield* Effect.catchCause(
-    evaluate(run, agent, result, found),
+    evaluate(run, agent, result, found.value),
     (cause) => Effect.succeed({ status: "error", error: messageOf(Cause.squash(cause)) })
   )
   return { ...outcome, latencyMs: (yield* Clock.currentTimeMillis) - start }
 })
 
-/** Asks the question of a case, and scores the answer. */
 const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow, found: CaseRow) {
   const { quirks } = yield* Settings
   if (quirks.evalsFail) {

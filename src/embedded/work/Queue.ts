@@ -20,59 +20,52 @@ export interface QueueRow extends QueueItem {
   readonly retryAfter: number
 }
 
-export class Queue extends Context.Service<Queue, {
-  /** The items, those that are done as well. */
-  readonly table: Tables.Table<QueueRow>
-  /** Adds an item, to be attempted by the loop. */
-  readonly add: (request: CreateQueueItemRequest) => Effect.Effect<QueueRow>
-}>()("effect-ash/embedded/work/Queue") {
-  static readonly layer = Layer.effect(
-    Queue,
-    Effect.gen(function*() {
-      const random = yield* SecureRandom.SecureRandom
-      const table = Tables.make<QueueRow>()
-      yield* Effect.all([table.everyones, Clock.currentTimeMillis]).pipe(
-        Effect.flatMap(([rows, now]) => {
-          const [next] = rows.filter(({ retryAfter, status }) => status === "pending" && retryAfter <= now)
-            .toSorted((a, b) => b.priority - a.priority)
-          return next === undefined
-            ? Effect.void
-            : Effect.provideService(perform(table, next), Tables.Tenant, next.tenantId)
-        }),
-        Effect.repeat(Schedule.spaced("1 second")),
-        Effect.forkScoped
-      )
-      return Queue.of({
-        table,
-        add: Effect.fnUntraced(function*({ agentName, maxRetries = 3, priority = 0, prompt, sessionId }) {
-          const row: QueueRow = {
-            id: yield* random.uuidV4(),
-            tenantId: yield* Tables.Tenant,
-            sessionId: sessionId ?? null,
-            agentName,
-            prompt,
-            status: "pending",
-            priority,
-            retryCount: 0,
-            maxRetries,
-            error: null,
-            createdAt: yield* DateTime.now,
-            startedAt: null,
-            completedAt: null,
-            retryAfter: 0
-          }
-          yield* table.put(row)
-          return row
+export class Queue extends Context.Service<Queue>()("effect-ash/embedded/work/Queue", {
+  make: Effect.gen(function*() {
+    const random = yield* SecureRandom.SecureRandom
+    const table = Tables.make<QueueRow>()
+    yield* Effect.all([table.everyones, Clock.currentTimeMillis]).pipe(
+      Effect.flatMap(([rows, now]) => {
+        const [next] = rows.filter(({ retryAfter, status }) => status === "pending" && retryAfter <= now)
+          .toSorted((a, b) => b.priority - a.priority)
+        return next === undefined
+          ? Effect.undefined
+          : Effect.provideService(perform(table, next), Tables.Tenant, next.tenantId)
+      }),
+      Effect.repeat(Schedule.spaced("1 second")),
+      Effect.forkScoped
+    )
+    return {
+      /** The items, those that are done as well. */
+      table,
+      /** Adds an item, to be attempted by the loop. */
+      add: Effect.fnUntraced(function*(request: CreateQueueItemRequest) {
+        const { agentName, maxRetries = 3, priority = 0, prompt, sessionId = null } = request
+        return yield* table.put({
+          id: yield* random.uuidV4(),
+          tenantId: yield* Tables.Tenant,
+          sessionId,
+          agentName,
+          prompt,
+          status: "pending",
+          priority,
+          retryCount: 0,
+          maxRetries,
+          error: null,
+          createdAt: yield* DateTime.now,
+          startedAt: null,
+          completedAt: null,
+          retryAfter: 0
         })
       })
-    })
-  )
+    }
+  })
+}) {
+  static readonly layer = Layer.effect(Queue, Queue.make)
 }
 
-/** Attempts an item once, and records the outcome. */
 const perform = Effect.fnUntraced(function*(table: Tables.Table<QueueRow>, row: QueueRow) {
-  const processing: QueueRow = { ...row, status: "processing", startedAt: yield* DateTime.now }
-  yield* table.put(processing)
+  const processing = yield* table.put({ ...row, status: "processing", startedAt: yield* DateTime.now })
   const result = yield* Effect.result(attempt(processing))
   const now = yield* Clock.currentTimeMillis
   const completedAt = yield* DateTime.now
@@ -80,7 +73,7 @@ const perform = Effect.fnUntraced(function*(table: Tables.Table<QueueRow>, row: 
   const { failure } = result
   const error = failure._tag === "TurnFailure" ? failure.message : failure.body.error ?? "failed"
   const retryCount = row.retryCount + 1
-  yield* table.put(
+  return yield* table.put(
     retryCount >= row.maxRetries
       ? { ...processing, status: "failed", error, retryCount, completedAt }
       : { ...processing, status: "pending", error, retryCount, retryAfter: now + backOff(retryCount) }
