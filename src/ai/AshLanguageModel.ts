@@ -89,7 +89,6 @@ const answerOf = Effect.fnUntraced(function*(method: string, schema: Schema.Top,
   )
 })
 
-/** The options of a turn. */
 const sendOptions = Effect.fnUntraced(function*(
   method: string,
   defaults: ConfigOptions,

@@ -68,7 +68,6 @@ const blocksOf = Effect.fnUntraced(function*(method: string, message: Prompt.Mes
   })
 })
 
-/** Takes a prompt apart. */
 export const read = Effect.fnUntraced(function*(method: string, { content: messages }: Prompt.Prompt): Effect.fn.Return<
   AgentPrompt,
   AiError.AiError

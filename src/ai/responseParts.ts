@@ -46,18 +46,6 @@ export const usageOf = (usage: TokenUsage | undefined): Response.FinishPartEncod
   }
 }
 
-/** The parts of a turn, batch by batch. */
-export interface ResponseParts {
-  readonly take: (events: ReadonlyArray<TurnEvent>) => Effect.Effect<Array<Response.StreamPartEncoded>>
-  /** The last parts of a turn that came to its end; `answer` takes the place of its text. */
-  readonly end: (answer: string | undefined) => Effect.Effect<Array<Response.StreamPartEncoded>>
-  readonly turn: () => Turn
-  readonly model: () => string | undefined
-  /** The text of the response so far. */
-  readonly text: () => string
-}
-
-/** What a response is made with. */
 export interface ResponseOptions {
   readonly sessionId: string
   readonly usageBefore: UsageBefore
@@ -66,7 +54,6 @@ export interface ResponseOptions {
   readonly hasText: boolean
 }
 
-/** A text as one part. */
 const textParts = (text: string, metadata: ReturnType<typeof markOf>): Array<Response.StreamPartEncoded> => [
   { type: "text-start", id: "answer", metadata },
   { type: "text-delta", id: "answer", delta: text },
@@ -96,8 +83,8 @@ const makeToolParts = (tools: ResponseOptions["tools"], metadata: ReturnType<typ
   return { undeclared, partsOf }
 }
 
-/** Makes parts of a turn. */
-export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions): ResponseParts => {
+/** Makes the parts of a turn, batch by batch. */
+export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions) => {
   const parts = TurnParts.make(usageBefore)
   const mark = markOf(sessionId)
   const toolParts = makeToolParts(tools, mark)
@@ -143,8 +130,10 @@ export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions
   }
 
   return {
-    take: (events) => Effect.map(partsOf(parts.take(events)), (taken) => [...events.flatMap(modelOf), ...taken]),
-    end: (answer) =>
+    take: (events: ReadonlyArray<TurnEvent>) =>
+      Effect.map(partsOf(parts.take(events)), (taken) => [...events.flatMap(modelOf), ...taken]),
+    /** The last parts of a turn that came to its end; `answer` takes the place of its text. */
+    end: (answer: string | undefined) =>
       Effect.map(partsOf(parts.end()), (taken) => {
         text = answer ?? text
         const turn = parts.turn()
@@ -154,11 +143,11 @@ export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions
       }),
     turn: parts.turn,
     model: () => model,
+    /** The text of the response so far. */
     text: () => text
   }
 }
 
-/** The last part of a response. */
 const finishOf = (
   turn: Turn,
   sessionId: string,

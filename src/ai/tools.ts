@@ -34,9 +34,7 @@ interface DeclaredResult {
   readonly isFailure: boolean
 }
 
-/** A tool of the agent that a program declares. */
 export interface DeclaredTool {
-  /** The program's name for it. */
   readonly name: string
   /** Whether an input is as it is declared. */
   readonly takes: (input: unknown) => Effect.Effect<boolean>

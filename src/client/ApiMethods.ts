@@ -37,7 +37,6 @@ type RequestOf<E extends HttpApiEndpoint.ConstraintRequest> = Simplify<
   Part<"params", E["~Params"]> & Part<"query", E["~Query"]> & Part<"payload", E["~Payload"]>
 >
 
-/** A stream of bytes. */
 interface StreamAnswer<Headers> {
   readonly body: Stream.Stream<Uint8Array, AshError>
   readonly headers: Headers

@@ -48,12 +48,7 @@ export const fromResponse = (
 const defaultTextLimit = 104_857_600
 
 /** The name, which the server gives, is not in the error: it may repeat what it was sent. */
-const within = (
-  { content }: FileDownload,
-  operation: string,
-  limit: number,
-  advice = ""
-): FileDownload["content"] =>
+const within = ({ content }: FileDownload, operation: string, limit: number, advice = "") =>
   content.pipe(
     upTo(limit, () =>
       new AshError({

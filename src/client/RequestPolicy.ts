@@ -146,10 +146,7 @@ const doneIfGone = <A, R>(attempt: Attempt<A, R>): Attempt<A | undefined, R> => 
 const operation = "Ash.layer"
 
 /** What is recorded of a turn by the options of its layer and its own. */
-const recordedBy = (
-  layer: TelemetryOptions | undefined,
-  context: Context.Context<never>
-): Recorded | undefined => {
+const recordedBy = (layer: TelemetryOptions | undefined, context: Context.Context<never>) => {
   const own = Context.get(context, RequestOptions).telemetry
   const spans = hasTracer(context)
   const metrics = own?.metrics ?? layer?.metrics ?? spans

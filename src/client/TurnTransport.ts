@@ -62,16 +62,11 @@ const warnOfOutputFormat = ({ operation, options: { outputFormat } }: TurnReques
 }
 
 /** What is kept of a response while its turn is read: not what it was asked for by. */
-const answerOf = (
-  response: HttpClientResponse.HttpClientResponse,
-  body: TurnAnswer["body"],
-  startedAt: bigint
-): TurnAnswer => {
+const answerOf = (response: HttpClientResponse.HttpClientResponse, body: TurnAnswer["body"], startedAt: bigint) => {
   const redact = exceptFixed(redactOf(response.request))
   return { body, startedAt, http: () => exchange(response, "", redact), redact }
 }
 
-/** Sends the message, when there is room for another stream. */
 const send = Effect.fnUntraced(function*(
   { api, forms, policy }: Parts,
   request: TurnRequest,

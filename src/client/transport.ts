@@ -123,7 +123,6 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   /** Stands in a body for large contents, until they are in it. */
   const mark = `effect-ash:${yield* Random.next}`
 
-  /** Sends a request of an endpoint, and reads what answers it. */
   const sendOver = <R>(client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>) =>
   (
     endpoint: Endpoint,

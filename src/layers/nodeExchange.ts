@@ -29,7 +29,6 @@ import { Readable } from "node:stream"
 type Request = HttpClientRequest.HttpClientRequest
 type Failure = HttpClientError.HttpClientError
 
-/** The connection of an answer. */
 interface Connection {
   readonly pause: () => void
   readonly resume: () => void
@@ -61,7 +60,6 @@ const report = <A, E = never>(register: (resume: (end: Exit.Exit<A, E>) => void)
     )
   })
 
-/** A body, from the parser to what reads it. */
 class Body {
   readonly #connection: Connection
   #pieces: Array<Uint8Array> = []

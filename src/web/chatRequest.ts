@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { blockOf, isReadable } from "../internal/turn/filePart.ts"
-import type { ContentBlock, MessageContent } from "../schema/Message.ts"
+import type { ContentBlock } from "../schema/Message.ts"
 
 const TextPart = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String })
 const FilePart = Schema.Struct({
@@ -50,10 +50,7 @@ const isFile = (part: { readonly type: string }): part is typeof FilePart.Type =
 
 const decodeMessage = Schema.decodeUnknownOption(UiMessage)
 
-/** The content of the new message. */
-export const contentOf = (
-  { messageId, messages, trigger }: typeof ChatRequest.Type
-): Effect.Effect<MessageContent, Refusal> => {
+export const contentOf = ({ messageId, messages, trigger }: typeof ChatRequest.Type) => {
   if (trigger === "regenerate-message" || Predicate.isString(messageId)) {
     return refuse(409, "An agent keeps its own history: no message of it can be replaced. Send a new one.")
   }

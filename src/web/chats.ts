@@ -50,7 +50,6 @@ interface Chat {
 
 type ChatMap = RcMap.RcMap<string, Chat, AshError | Cause.ExceededCapacityError>
 
-/** The sessions of chats, by their keys. */
 const makeChatMap = Effect.fnUntraced(function*(
   { idleTimeToLive = "15 minutes", maxChats = 100, session }: ChatsOptions
 ) {

@@ -9,15 +9,7 @@ import * as Stream from "effect/Stream"
 import * as EventStream from "./EventStream.ts"
 import type { UiMessageChunk } from "./uiMessageStream.ts"
 
-/** A turn that runs. */
-export interface SharedTurn {
-  /** The turn from its start. It is read until the scope closes. */
-  readonly read: Effect.Effect<Stream.Stream<UiMessageChunk>, never, Scope.Scope>
-  /** Stops the turn, and waits until it is over. */
-  readonly stop: Effect.Effect<void>
-  /** Whether something of the answer has been received, so that the server has stored the message. */
-  readonly hasAnswered: () => boolean
-}
+export interface SharedTurn extends Effect.Success<ReturnType<typeof start>> {}
 
 const end = "end"
 
@@ -61,7 +53,8 @@ export const start = Effect.fnUntraced(function*(
   // Also of one that does not begin, as the scope has closed. Nothing reads beyond the first end.
   fiber.addObserver(finish)
   const stop = Fiber.interrupt(fiber)
-  const turn: SharedTurn = {
+  return {
+    /** The turn from its start. It is read until the scope closes. */
     read: Effect.as(
       Effect.acquireRelease(
         Effect.sync(() => {
@@ -74,8 +67,9 @@ export const start = Effect.fnUntraced(function*(
       ),
       Stream.takeWhile(Stream.fromPubSub(published), (chunk) => chunk !== end)
     ),
+    /** Stops the turn, and waits until it is over. */
     stop,
+    /** Whether something of the answer has been received, so that the server has stored the message. */
     hasAnswered: () => answered
   }
-  return turn
 })

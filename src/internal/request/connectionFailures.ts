@@ -102,10 +102,7 @@ const isClientError = (error: unknown): error is HttpClientError.HttpClientError
 }
 
 /** What a client failed with, which one of other code may do with anything. */
-export const ofClient = (
-  error: unknown,
-  request: HttpClientRequest.HttpClientRequest
-): HttpClientError.HttpClientError =>
+export const ofClient = (error: unknown, request: HttpClientRequest.HttpClientRequest) =>
   safelyIs(error, isClientError)
     ? error
     : new HttpClientError.HttpClientError({ reason: new HttpClientError.TransportError({ request, cause: error }) })

@@ -48,12 +48,7 @@ export const join = (chunks: Iterable<Uint8Array>, size: number): Uint8Array<Arr
 const growth = 4
 
 /** The bytes of a content of at most so many. A stream is read no further than that. */
-export const gather = <E, R>(
-  operation: string,
-  content: FileContent<E, R>,
-  field: string,
-  limit: number
-): Effect.Effect<Uint8Array, AshError | E, R> => {
+export const gather = <E, R>(operation: string, content: FileContent<E, R>, field: string, limit: number) => {
   if (!safelyIs(content, Stream.isStream)) {
     return Effect.filterOrFail(
       Predicate.isString(content)

@@ -23,15 +23,10 @@ interface Created {
   readonly session: Session
 }
 
-export interface Creations {
-  /** Makes an attempt to create a session, which from then on ends with the scope, be it closed already. */
-  readonly attempt: (create: Attempt<Answered<Created>>, scope: Scope.Scope) => Attempt<Answered<Created>>
-}
+export type Creations = Effect.Success<ReturnType<typeof make>>
 
 /** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
-export const make = (
-  end: (id: string) => Effect.Effect<Session, AshError>
-): Effect.Effect<Creations, never, Scope.Scope> =>
+export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
   Effect.gen(function*() {
     const fibers = yield* FiberSet.make<Answered<Created>, AshError>()
     const unawaited = new Set<Fiber.Fiber<Answered<Created>, AshError>>()
@@ -53,7 +48,8 @@ export const make = (
     )
 
     return {
-      attempt: (create, scope) => (sending) =>
+      /** Makes an attempt to create a session, which from then on ends with the scope, be it closed already. */
+      attempt: (create: Attempt<Answered<Created>>, scope: Scope.Scope): Attempt<Answered<Created>> => (sending) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
             const abandoned = Deferred.makeUnsafe<void>()

@@ -41,11 +41,7 @@ export const checkCount = (operation: string, field: string, count: number | und
     : refuseOption(operation, field, "an integer of 1 or more")
 
 /** The duration that an option gives; refused where it is none, or negative. */
-export const readDuration = (
-  operation: string,
-  field: string,
-  input: Duration.Input
-): Effect.Effect<Duration.Duration, AshError> =>
+export const readDuration = (operation: string, field: string, input: Duration.Input) =>
   isDuration(input)
     ? Effect.succeed(Duration.fromInputUnsafe(input))
     : refuseOption(operation, field, "a duration of 0 or more, such as \"30 seconds\" or a number of milliseconds")

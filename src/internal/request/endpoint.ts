@@ -23,7 +23,6 @@ export type Declared = Pick<
   "identifier" | "method" | "path" | "params" | "query" | "payload" | "success" | "annotations"
 >
 
-/** What a caller gives. */
 export interface Input {
   readonly params?: unknown
   readonly query?: unknown
@@ -42,7 +41,6 @@ export interface Encoded {
 /** An endpoint, ready to be called. */
 export type Endpoint = ReturnType<typeof make>
 
-/** Reads a success. */
 type Decode = (
   response: HttpClientResponse.HttpClientResponse
 ) => Effect.Effect<unknown, HttpClientError.HttpClientError | Schema.SchemaError>
@@ -181,10 +179,7 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>) =>
     bodyLimit,
     /** Whether the stream is one of events, and no answer of another type is one. */
     answersEvents: Predicate.hasProperty(stream?.schema, "contentType") && stream?.schema.contentType === eventStream,
-    encode: (
-      { params, payload, query: fields }: Input,
-      mark: string
-    ): Effect.Effect<Encoded, Schema.SchemaError | InvalidRequest> => {
+    encode: ({ params, payload, query: fields }: Input, mark: string) => {
       const path = encodePath(params)
       if (Result.isFailure(path)) return Effect.fail(path.failure)
       const query = encodeQuery(fields)

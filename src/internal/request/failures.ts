@@ -65,11 +65,7 @@ export const readText = (response: HttpClientResponse.HttpClientResponse): Effec
   })
 
 /** The failure of a body that cannot be read, or not as a whole, though its connection is sound. */
-export const unreadable = (
-  response: HttpClientResponse.HttpClientResponse,
-  message: string,
-  description?: string
-): HttpClientError.HttpClientError =>
+export const unreadable = (response: HttpClientResponse.HttpClientResponse, message: string, description?: string) =>
   new HttpClientError.HttpClientError({
     reason: new HttpClientError.DecodeError({
       request: response.request,
@@ -235,11 +231,7 @@ export const undecodable = (
   })
 
 /** A success whose body is of another type than that of a stream of events. */
-export const noEventStream = (
-  response: HttpClientResponse.HttpClientResponse,
-  read: ReadBody,
-  redact: Redact
-): AshErrorReason =>
+export const noEventStream = (response: HttpClientResponse.HttpClientResponse, read: ReadBody, redact: Redact) =>
   new Undecodable({
     message: `the answer should be an event stream; it is ${
       printable(redact(response.headers["content-type"] ?? "of no type"))

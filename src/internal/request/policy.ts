@@ -19,7 +19,6 @@ type RetryBudget = ReturnType<typeof makeRetryBudget>
 
 const gain = 0.1
 
-/** A budget of so many repetitions. */
 export const makeRetryBudget = (size: number) => {
   let left = size
   return {
@@ -36,7 +35,6 @@ export const makeRetryBudget = (size: number) => {
   }
 }
 
-/** How a call is repeated. */
 export interface Retry {
   /** Repetitions after the first attempt. */
   readonly times: number
@@ -46,7 +44,6 @@ export interface Retry {
 }
 
 export interface Policy {
-  /** What each attempt is sent with. */
   readonly sending: Sending
   readonly retry: Retry
   /** The limit of one attempt. */

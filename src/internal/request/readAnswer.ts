@@ -10,7 +10,6 @@ import { type Endpoint, eventStream } from "./endpoint.ts"
 import * as Failures from "./failures.ts"
 import { safelyIs } from "./inspectUnknown.ts"
 import { redactOf } from "./secrets.ts"
-import type { Answered } from "./sending.ts"
 
 /** A part of what was asked for, which nothing here asks for. */
 const partialContent = 206
@@ -40,10 +39,7 @@ const unread = (
  * Reads a success of a type that the endpoint declares, of whatever status: a proxy that changed it, say, makes 203 of it. Of a
  * stream not yet what it holds.
  */
-export const readAnswer = (
-  endpoint: Endpoint,
-  response: HttpClientResponse.HttpClientResponse
-): Effect.Effect<Answered<unknown>, AshErrorReason> => {
+export const readAnswer = (endpoint: Endpoint, response: HttpClientResponse.HttpClientResponse) => {
   const { answerInErrors, answersEvents } = endpoint
   const isSuccess = response.status >= 200 && response.status < 300
   const isTyped = !answersEvents || isEventStream(response.headers["content-type"])

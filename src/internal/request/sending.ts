@@ -9,7 +9,6 @@ import * as Queue from "effect/Queue"
 import * as Stream from "effect/Stream"
 import type { AshError, AshErrorReason } from "../../schema/AshError.ts"
 
-/** What a request is sent with. */
 export interface Sending {
   /** Headers of the caller's. */
   readonly headers?: Readonly<Record<string, string>> | undefined

@@ -50,7 +50,6 @@ export const withoutMessages = (tracer: Tracer.Tracer): Tracer.Tracer =>
     context: tracer.context?.bind(tracer)
   })
 
-/** Ends a span now. */
 export const endSpan = (span: Tracer.Span, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
   Effect.clockWith((clock) => Effect.sync(() => span.end(clock.currentTimeNanosUnsafe(), exit)))
 

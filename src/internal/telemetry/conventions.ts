@@ -4,7 +4,6 @@
  * first release. `server` and `error` are from the stable conventions, and `ash` is this package's own.
  */
 
-/** Names of attributes. */
 export const attribute = {
   agentName: "gen_ai.agent.name",
   conversationId: "gen_ai.conversation.id",

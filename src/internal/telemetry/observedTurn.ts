@@ -35,7 +35,6 @@ export interface TurnCall {
   readonly options: SendMessageOptions
 }
 
-/** What is recorded of a turn. */
 export interface Recorded {
   readonly spans: boolean
   readonly content: boolean
@@ -121,9 +120,7 @@ class ObservedTurn {
     return (options) => this.#fold = makeFold(options)
   }
 
-  receive<A extends TurnFold.TurnEvent>(
-    batch: Arr.NonEmptyReadonlyArray<A>
-  ): Effect.Effect<Arr.NonEmptyReadonlyArray<A>> {
+  receive<A extends TurnFold.TurnEvent>(batch: Arr.NonEmptyReadonlyArray<A>) {
     this.#watch.take(batch, this.#clock.currentTimeNanosUnsafe())
     const changes = this.#tools?.take(batch) ?? []
     return changes.length === 0 ? Effect.succeed(batch) : Effect.as(Effect.all(changes, { discard: true }), batch)
@@ -218,7 +215,6 @@ class ObservedTurn {
 /** Starts a turn. What the turn is folded into is made through the function that is given. */
 export type RunTurn<A> = (folding: (makeFold: TurnFold.Make) => TurnFold.Make) => Stream.Stream<A, AshError>
 
-/** Observes a turn from its call to its end. */
 export const observe = Effect.fnUntraced(function*<A extends TurnFold.TurnEvent>(
   metrics: TurnMetrics,
   call: TurnCall,

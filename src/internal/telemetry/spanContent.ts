@@ -29,6 +29,5 @@ export const inputMessages = (content: unknown): string | undefined =>
     }])
     : undefined
 
-/** The agent's answer. */
 export const outputMessages = (text: string, finishReason: string | undefined): string =>
   JSON.stringify([{ role: "assistant", parts: [{ type: "text", content: text }], finish_reason: finishReason ?? "" }])

@@ -80,7 +80,6 @@ export const deliveryOf = ({ message, uuid }: AssistantMessage | UserMessage): s
   return `${id} ${hashOf(jsonText(message.content, undefined, shortened))}`
 }
 
-/** A field of a JSON value, be it one that has fields. */
 const field = (json: unknown, name: string): unknown => Predicate.isObject(json) ? json[name] : undefined
 
 const stringField = (json: unknown, name: string): string | undefined => {

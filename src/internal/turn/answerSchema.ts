@@ -8,7 +8,6 @@ import { objectionsTo, withDescription, withKnownKeywords } from "../../schema/o
 import { withoutUndefined } from "../../schema/Wire.ts"
 import { demandsOf, type Remark } from "./expressible.ts"
 
-/** A schema as it is sent. */
 export interface AnswerSchema {
   readonly json: Schema.JsonObject
   /** Whether the answer is the field `value` of an object: the agent answers by a tool, whose input is an object. */

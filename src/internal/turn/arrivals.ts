@@ -24,7 +24,6 @@ const bufferFull = (operation: string, sessionId: string, size: number) =>
 /** Nanoseconds without an arrival, behind which the next one is taken at once: what comes in a row is taken together. */
 const pause = 1_000_000n
 
-/** How a stream has ended. */
 export type End = Exit.Exit<never, AshError | Cause.Done>
 
 type Resume = (effect: Effect.Effect<void>) => void

@@ -64,9 +64,7 @@ const isAccepted = <A>(attempt: Effect.Effect<A, AshError>): Effect.Effect<boole
       http === undefined ? Effect.fail(error) : Effect.succeed(false))
   )
 
-const probeForm = Effect.fnUntraced(function*<A>(
-  attempt: (content: MessageContent) => Effect.Effect<A, AshError>
-): Effect.fn.Return<ContentForm, AshError> {
+const probeForm = Effect.fnUntraced(function*<A>(attempt: (content: MessageContent) => Effect.Effect<A, AshError>) {
   const block = { type: "text", text: "-" } as const
   if (yield* isAccepted(attempt([block]))) return "AsGiven"
   return (yield* isAccepted(attempt([block, block]))) ? "SeveralBlocks" : "TextOnly"
@@ -96,10 +94,7 @@ export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect
          */
         find: Effect.suspend(() => known !== undefined || isBrowser() ? Effect.succeed(known) : asked),
         /** Sends content in a form, or where none is known in the first one that the server takes. */
-        send: <A, R>(
-          form: ContentForm | undefined,
-          sendAs: (form: ContentForm) => Effect.Effect<A, AshError, R>
-        ): Effect.Effect<A, AshError, R> => {
+        send: <A, R>(form: ContentForm | undefined, sendAs: (form: ContentForm) => Effect.Effect<A, AshError, R>) => {
           const sending = (form: ContentForm) => Effect.tap(sendAs(form), () => Effect.sync(() => learn(form)))
           return form !== undefined ? sendAs(form) : sending("SeveralBlocks").pipe(
             // A server that takes no blocks does nothing with them; neither does one that refuses something else.

@@ -152,12 +152,7 @@ const sendingBy = (
 }
 
 /** What a failure leaves behind in the gate. */
-const leave = (
-  { gate, holder }: HolderOptions,
-  error: AshError,
-  hasAnswered: boolean,
-  why: string
-): AshError => {
+const leave = ({ gate, holder }: HolderOptions, error: AshError, hasAnswered: boolean, why: string) => {
   const fence = hasAnswered ? undefined : unusable(error)
   if (fence !== undefined) gate.unusable(holder, fence)
   else if (startedNothing(error)) gate.over(holder)

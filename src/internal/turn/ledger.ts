@@ -230,11 +230,7 @@ const refusalOf = (ledgers: ReadonlyArray<Ledger>): Refusal | undefined =>
   ledgers.map(({ refusal }) => refusal).find((refusal) => refusal !== undefined)
 
 /** Does something where all ledgers let a turn start: at once, so that no other turn comes between. */
-export const ifAllowed = <A>(
-  operation: string,
-  ledgers: ReadonlyArray<Ledger>,
-  then: () => A
-): Effect.Effect<A, AshError> =>
+export const ifAllowed = <A>(operation: string, ledgers: ReadonlyArray<Ledger>, then: () => A) =>
   Effect.suspend(() => {
     const reason = refusalOf(ledgers)
     return reason === undefined ? Effect.succeed(then()) : Effect.fail(new AshError({ operation, reason }))

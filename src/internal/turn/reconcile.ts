@@ -77,11 +77,7 @@ const isResult = ({ content }: StoredMessage) => content._tag === "Result"
 const timeOf = ({ createdAt }: StoredMessage | SessionEvent) => createdAt.epochMilliseconds
 
 /** How many turns run when a row is stored: before it there were prompts, and results, and what the timeline has of others. */
-const runningAt = (
-  row: StoredMessage,
-  rows: ReadonlyArray<StoredMessage>,
-  timeline: ReadonlyArray<SessionEvent>
-): number => {
+const runningAt = (row: StoredMessage, rows: ReadonlyArray<StoredMessage>, timeline: ReadonlyArray<SessionEvent>) => {
   let running = 0
   let seen = 0
   for (const next of rows.slice(0, rows.indexOf(row) + 1)) {

@@ -66,7 +66,6 @@ const append = (part: Part, text: string) => {
   anyText.test(part.text)
 }
 
-/** Where a block stands in its message. */
 export interface BlockPlace {
   /** Whether the message has others of its kind, be they empty. */
   readonly hasOthers: boolean
@@ -82,7 +81,6 @@ const settled: StartedMessage = { id: undefined }
 /** Characters of a part that is pending, and of what belongs to it. */
 const pendingSizeOf = ({ message, text }: Part): number => text.length + (message.id ?? "").length + 64
 
-/** The text, or the thinking, of a turn, as it arrives. */
 export class TextAccumulator {
   readonly #kind: Kind
   readonly #listener: TextListener

@@ -15,7 +15,6 @@ export interface PromptEntry {
   readonly content: MessageContent
 }
 
-/** What a transcript is made of. */
 export type Source = TurnEvent | StoredMessage | Turn | PromptEntry
 
 /** A call of a tool, with what the subagent did that it started. */
@@ -27,7 +26,6 @@ export interface CallEntry {
   readonly result: ToolCall["result"]
 }
 
-/** Something to read. */
 export type Entry =
   | { readonly _tag: "User" | "Text" | "Thinking" | "Note"; readonly text: string }
   | { readonly _tag: "Data"; readonly name: string; readonly json: Schema.Json }
@@ -79,7 +77,6 @@ const structuredOf = (json: Schema.Json | null | undefined): ReadonlyArray<Plain
 const said = (tag: "Text" | "Thinking", text: string): ReadonlyArray<PlainEntry> =>
   text.trim() === "" ? [] : [{ _tag: tag, text }]
 
-/** A conversation while it is read. */
 export class Conversation {
   /** The entries that nothing can be added to, and those of the present turn behind them. */
   readonly #done: Array<Entry> = []
@@ -141,7 +138,6 @@ export class Conversation {
     for (const entry of entries) this.#add(entry, parent)
   }
 
-  /** The call that started a subagent. */
   #callOf(parent: string | undefined): OpenCall | undefined {
     return parent === undefined ? undefined : this.#calls.get(parent)?.at(-1)
   }

@@ -108,7 +108,6 @@ const addMessage = (state: State, message: ClaudeMessage) => {
   if (message._tag === "Result" && hasRoom(state, message.raw)) state.result = message
 }
 
-/** Folds an event into a turn. */
 export const addEvent = (state: State, event: TurnEvent) => {
   if (event._tag === "Message") addMessage(state, event.message)
   else if (event._tag !== "SessionRestarted") state.words.take(event)
@@ -139,7 +138,6 @@ export const outcomeOf = (result: Turn["result"]): TurnOutcome => {
   return subtype === "success" ? { _tag: "Success" } : { _tag: "Other", subtype }
 }
 
-/** The turn, when nothing more comes. */
 export const toTurn = (state: State): Turn => {
   const { before, budget, result, toolCalls, words } = state
   words.settle()
@@ -225,7 +223,6 @@ export const fold = <E, R, E2 = never, R2 = never>(
     )
   })
 
-/** Makes what a turn is folded into. */
 export type Make = (options: StateOptions) => State
 
 /** Keeps as much of a turn as its failure needs. */

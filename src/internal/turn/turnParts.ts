@@ -7,7 +7,6 @@ import type { Kind, TextListener } from "./textAccumulator.ts"
 import * as TurnFold from "./turnFold.ts"
 import type { UsageBefore } from "./turnUsage.ts"
 
-/** A part, or more of one. */
 export type TurnPart =
   | { readonly _tag: "Start" | "End"; readonly kind: Kind; readonly id: string }
   | { readonly _tag: "Delta"; readonly kind: Kind; readonly id: string; readonly delta: string }
@@ -94,7 +93,6 @@ export const finishReasonOf = ({ outcome, stopReason }: Turn): "content-filter" 
     ? "length"
     : finishReasons.get(outcome._tag) ?? "error"
 
-/** What makes the parts of a turn. */
 export type TurnParts = ReturnType<typeof make>
 
 /** Makes the parts of a turn, batch by batch, by what is known of the turns before. */

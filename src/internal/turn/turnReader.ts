@@ -42,7 +42,6 @@ class TurnReader {
   #timers: TurnTimers | undefined
   /** Whether nothing has come behind an error that may be a block of the agent's. */
   #isNoBlock = false
-  /** The next events, for the consumer. */
   readonly next: TurnPull = Effect.suspend(() => this.#ending === undefined ? this.#await() : this.#go(this.#ending))
 
   constructor(source: TurnSource, context: Context.Context<never>) {
@@ -101,7 +100,6 @@ class TurnReader {
     return added
   }
 
-  /** Ends the turn from outside. */
   #break(end: End) {
     this.#arrivals.finish(end)
     this.#fiber?.interruptUnsafe()
@@ -187,9 +185,7 @@ class TurnReader {
 }
 
 /** Streams a turn: the message is sent when the stream is run. */
-export const readTurn = (
-  open: Effect.Effect<TurnToSend, AshError, Scope.Scope>
-): Stream.Stream<StreamEvent, AshError> =>
+export const readTurn = (open: Effect.Effect<TurnToSend, AshError, Scope.Scope>) =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope: Scope.Scope) =>
       Effect.flatMap(Scope.provide(open, scope), ({ send, source }) =>

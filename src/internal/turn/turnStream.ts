@@ -77,7 +77,6 @@ export class EventDecoder {
   }
 }
 
-/** Decodes the bytes of an event stream. */
 export const decodeEvents =
   (operation: string, maxEventSize = turnLimits({}).maxEventSize) =>
   <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<StreamEvent, AshError | E, R> =>

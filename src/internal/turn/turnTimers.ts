@@ -42,10 +42,8 @@ export const timedOut = (operation: string, timer: keyof typeof limitPassed, dur
     reason: new TimedOut({ message: limitPassed[timer](Duration.format(duration)), timer, duration })
   })
 
-/** What passes, by name. */
 export type Timer = keyof typeof limitPassed | "block"
 
-/** What the timers need to know of their turn. */
 export interface TurnTimersOptions {
   readonly limits: TurnLimits
   /** When the turn began, by the clock's nanoseconds. */
@@ -85,7 +83,6 @@ export class TurnTimers {
     if (this.#noteBehind() && this.#behind !== undefined) this.set()
   }
 
-  /** Waits for the limit that passes next. */
   set() {
     this.stop()
     const { clock, context } = this.#options

@@ -8,10 +8,8 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type { AshError } from "../../schema/AshError.ts"
 
-/** How sessions are opened and kept. */
 export interface PoolOptions<S> {
   readonly open: Effect.Effect<S, AshError, Scope.Scope>
-  /** How many may be open at once. */
   readonly size: number
   /** Whether a session is used for more than one prompt. */
   readonly isReused: boolean
@@ -46,10 +44,7 @@ export class SessionPool<S> {
   }
 
   /** Uses a session, which is kept for the next use if that is so. */
-  use<A, E, R>(
-    use: (session: S) => Effect.Effect<A, E, R>,
-    isKept: (answer: A) => boolean
-  ): Effect.Effect<A, E | AshError, R> {
+  use<A, E, R>(use: (session: S) => Effect.Effect<A, E, R>, isKept: (answer: A) => boolean) {
     return Effect.uninterruptibleMask((restore) =>
       Effect.flatMap(this.#take(restore), (pooled) =>
         Effect.onExit(
@@ -68,9 +63,7 @@ export class SessionPool<S> {
     })
   }
 
-  #take(
-    restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  ): Effect.Effect<Pooled<S>, AshError> {
+  #take(restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>) {
     return Effect.suspend(() => {
       const free = this.#idle.pop()
       if (free !== undefined) return Effect.succeed(free)

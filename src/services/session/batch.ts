@@ -43,12 +43,10 @@ export interface BatchResult<Prompt, A, E = AshError> {
   readonly result: Result.Result<A, E>
 }
 
-/** What a batch needs of a session. */
 export interface BatchSession {
   readonly spent: Effect.Effect<Spent>
 }
 
-/** How a batch is run. */
 export interface BatchPlan<Session, Prompt, A, E, R> {
   readonly concurrency: number | undefined
   /** How many sessions are used again and again; undefined is one for each prompt. */
@@ -197,10 +195,7 @@ class Batch<Session extends BatchSession, Prompt, A, E, R> {
 }
 
 /** Asks a session. Where it sent nothing, another session may do better, unless the failure is about the prompt. */
-const tryOnce = <A, E, R>(
-  session: BatchSession,
-  ask: Effect.Effect<A, AshError | E, R>
-): Effect.Effect<Try<A, E>, never, R> =>
+const tryOnce = <A, E, R>(session: BatchSession, ask: Effect.Effect<A, AshError | E, R>) =>
   Effect.gen(function*() {
     const before = yield* session.spent
     const result = yield* Effect.result(ask)

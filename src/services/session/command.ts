@@ -7,7 +7,6 @@ import type { Surround } from "../../internal/request/sending.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { ServerFailure } from "../../schema/Reasons.ts"
-import type { ExecResult } from "../../schema/Session.ts"
 import type { ExecOptions } from "./handleState.ts"
 import type { SessionsParts } from "./sessionsParts.ts"
 
@@ -42,12 +41,7 @@ export const exec = Effect.fnUntraced(function*(
 }, Effect.catchReason("AshError", "ServerFailure", (reason) => Effect.fail(explainExec(reason))))
 
 /** Runs a command alone in the session, unless the request option `exclusive` is false. */
-export const execAlone = (
-  parts: SessionsParts,
-  id: string,
-  command: string,
-  options: ExecOptions | undefined
-): Effect.Effect<ExecResult, AshError> =>
+export const execAlone = (parts: SessionsParts, id: string, command: string, options: ExecOptions | undefined) =>
   Effect.flatMap(parts.policy.settings("Sessions.exec"), ({ options: { exclusive = true } }) => {
     const run = (onWire: Surround) => exec(parts, onWire, id, command, options)
     return !exclusive ? run(identity) : Effect.scoped(Effect.flatMap(

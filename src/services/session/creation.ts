@@ -30,7 +30,6 @@ export interface OpenSessionOptions extends SessionHandleOptions {
   readonly requireFreshSandbox?: boolean | undefined
 }
 
-/** Creates a session that ends with a scope. */
 export const createIn = (
   { api, creations, policy }: SessionsParts,
   payload: CreateSessionRequest,

@@ -37,7 +37,6 @@ const cancelByRestart = (handle: HandleState, gate: Gate, holder: Holder | undef
   }))
 }
 
-/** Ends whatever runs in the session. */
 export const cancel = (handle: HandleState): Effect.Effect<SessionRestarted, AshError> =>
   Effect.scoped(Effect.flatMap(handle.services.gates.use(handle.id), (gate) => {
     const { holder } = gate

@@ -79,7 +79,6 @@ const namedOf = (operation: string, method: string) => <A, E, R>(call: Effect.Ef
       error instanceof AshError && error.operation === operation ? renamed(`SessionHandle.${method}`)(error) : error
   )
 
-/** Makes the files of a session. */
 export const filesOf = (id: string, files: SessionFiles["Service"]): SessionHandleFiles => ({
   list: (listOptions) => named("files.list")(files.list(id, listOptions)),
   read: (path) => namedFile("files.read")(files.read(id, path)),
@@ -89,14 +88,12 @@ export const filesOf = (id: string, files: SessionFiles["Service"]): SessionHand
   delete: (path) => named("files.delete")(files.delete(id, path))
 })
 
-/** Makes the workspace of a session. */
 export const workspaceOf = (id: string, workspaces: Workspaces["Service"]): SessionHandleWorkspace => ({
   download: () => namedFile("workspace.download")(workspaces.download(id)),
   upload: (bundle) => namedOf("Workspaces.upload", "workspace.upload")(workspaces.upload(id, bundle)),
   files: () => Stream.mapError(workspaces.files(id), renamed("SessionHandle.workspace.files"))
 })
 
-/** Makes the attachments of a session. */
 export const attachmentsOf = (id: string, attachments: Attachments["Service"]): SessionHandleAttachments => ({
   upload: (attachment) => namedOf("Attachments.upload", "attachments.upload")(attachments.upload(id, attachment)),
   list: () => named("attachments.list")(attachments.list(id)),

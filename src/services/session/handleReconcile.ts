@@ -5,14 +5,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { sentAt } from "../../internal/request/failures.ts"
 import { paginate } from "../../internal/request/paging.ts"
-import {
-  contentKeyOf,
-  reconcile,
-  type ReconcileOutcome,
-  type ReconcileQuery,
-  type TurnToFind
-} from "../../internal/turn/reconcile.ts"
-import type { AshError } from "../../schema/AshError.ts"
+import { contentKeyOf, reconcile, type ReconcileQuery, type TurnToFind } from "../../internal/turn/reconcile.ts"
 import type { HandleState } from "./handleState.ts"
 
 /** The conversation, and how far the server's clock is ahead of this program's. */
@@ -44,10 +37,7 @@ const turnToFind = ({ after = 0, broken, latest }: HandleState, asked: Reconcile
 }
 
 /** Finds what became of a turn. */
-export const outcome = (
-  handle: HandleState,
-  asked: ReconcileQuery | undefined
-): Effect.Effect<ReconcileOutcome, AshError> => {
+export const outcome = (handle: HandleState, asked: ReconcileQuery | undefined) => {
   const { id, services } = handle
   return reconcile(
     { messages: readMessages(handle), events: paginate((page) => services.sessions.listEvents(id, page)) },

@@ -65,7 +65,6 @@ export interface ExecOptions {
   readonly timeout?: Duration.Input | undefined
 }
 
-/** What a handle is made of. */
 export interface HandleServices extends SessionsParts {
   readonly sessions: ReturnType<typeof readingOf> & ReturnType<typeof lifecycleOf>
   readonly files: SessionFiles["Service"]

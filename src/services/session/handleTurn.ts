@@ -19,7 +19,6 @@ import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
 import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
-import type { Turn } from "../../schema/Turn.ts"
 import * as Command from "./command.ts"
 import { closed, type ExecOptions, type HandleState } from "./handleState.ts"
 import { ensureRemembered, ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
@@ -36,11 +35,7 @@ export interface Stay {
 }
 
 /** A stay that lasts until the scope closes. */
-export const stayIn = (
-  scope: Scope.Scope,
-  { id, options, services }: HandleState,
-  operation: string
-): Effect.Effect<Stay> =>
+export const stayIn = (scope: Scope.Scope, { id, options, services }: HandleState, operation: string) =>
   Effect.map(
     Effect.cached(Effect.provideService(services.gates.enter(operation, id, options), Scope.Scope, scope)),
     (gate) => ({ gate })
@@ -181,7 +176,6 @@ const begin = Effect.fnUntraced(function*(
   )
 })
 
-/** Streams a turn. */
 export const stream = (
   handle: HandleState,
   request: HandleRequest,
@@ -196,10 +190,7 @@ export const stream = (
 }
 
 /** Runs a turn until it ends, which is a failure unless it is a success. */
-export const ask = (
-  handle: HandleState,
-  request: HandleRequest
-): Effect.Effect<Turn, AshError> =>
+export const ask = (handle: HandleState, request: HandleRequest) =>
   Effect.suspend(() => {
     const { operation } = request
     let state = TurnFold.initial()
@@ -210,12 +201,7 @@ export const ask = (
     )
   })
 
-/** Runs a command. */
-export const exec = (
-  handle: HandleState,
-  command: string,
-  execOptions: ExecOptions | undefined
-): Effect.Effect<ExecResult, AshError> =>
+export const exec = (handle: HandleState, command: string, execOptions: ExecOptions | undefined) =>
   Effect.scoped(Effect.gen(function*() {
     const { holder } = yield* enter(handle, { operation: "SessionHandle.exec", what: "command" })
     const attempt = (tried: ReadonlyArray<Fence["_tag"]>): Effect.Effect<ExecResult, AshError> =>

@@ -43,7 +43,6 @@ export const promptOf = (prompt: Prompt, options: SendMessageOptions | undefined
 
 const operation = "SessionHandle.turns"
 
-/** Runs a turn for each prompt. */
 export const turns = <E, R>(
   handle: HandleState,
   prompts: Prompts<Prompt, E, R>,

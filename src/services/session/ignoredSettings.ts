@@ -18,7 +18,6 @@ const describeIgnored = (id: string, settings: ReadonlyArray<string>) =>
   `the session ${id} got a sandbox that was made before it, which ignores ${settings.join(", ")}, and may have the ` +
   "environment of another session"
 
-/** Warns of a sandbox that ignores settings. */
 export const warnOfIgnored = ({ id }: Session, settings: ReadonlyArray<string>): Effect.Effect<void> =>
   settings.length === 0 ? Effect.void : Effect.logWarning(describeIgnored(id, settings))
 

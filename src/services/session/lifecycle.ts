@@ -58,7 +58,6 @@ const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Sessio
       return resume(parts, id, onAnswer(Effect.sync(() => gate.resumed())))
     })))).pipe(Effect.mapError(within("Sessions.resume")))
 
-/** The methods that change the state of a session. */
 export const lifecycleOf = (parts: SessionsParts) => {
   const { api, creations, end, gates, policy } = parts
   return {

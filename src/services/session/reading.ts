@@ -46,7 +46,6 @@ export interface TailOptions {
   readonly every?: Duration.Input | undefined
 }
 
-/** The methods that read. */
 export const readingOf = (parts: SessionsParts) => {
   const { api, policy: { call, exchange } } = parts
   const listEvents = (id: string, query: ListEventsOptions = {}) =>

@@ -103,19 +103,11 @@ export const restart = Effect.fnUntraced(function*(handle: HandleState, gate: Ga
 })
 
 /** Makes the session usable again; one that a handle has stopped as that handle would, with its workspace. */
-export const makeUsable = (
-  handle: HandleState,
-  gate: Gate,
-  fence: Fence
-): Effect.Effect<SessionRestarted, AshError> =>
+export const makeUsable = (handle: HandleState, gate: Gate, fence: Fence) =>
   fence._tag === "Stopped" ? fence.restart(gate) : restart(handle, gate, fence)
 
 /** Restarts the session if it has to be, and if no other call did so in the meantime. A restart that runs is waited for. */
-export const ensureUsable = (
-  handle: HandleState,
-  operation: string,
-  gate: Gate
-): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
+export const ensureUsable = (handle: HandleState, operation: string, gate: Gate) =>
   Effect.suspend(() =>
     gate.isUsable ? Effect.succeedNone : gate.restarting(Effect.suspend(() => {
       const { fence } = gate
@@ -128,12 +120,7 @@ export const ensureUsable = (
   )
 
 /** Fails where the agent of a session may not remember the turn before, as the session was restarted since or has to be. */
-export const ensureRemembered = (
-  { id }: HandleState,
-  operation: string,
-  gate: Gate,
-  restarts: number
-): Effect.Effect<void, AshError> =>
+export const ensureRemembered = ({ id }: HandleState, operation: string, gate: Gate, restarts: number) =>
   gate.restarting(Effect.suspend(() => {
     const { fence, memory } = gate
     const why = memory.restarts !== restarts ? memory.lastRestart?.reason : fence?.why

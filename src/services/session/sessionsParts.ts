@@ -45,11 +45,7 @@ interface Halt {
  * A session without a sandbox runs nothing of what was there when it was stopped. Where it is not known whether it was, what
  * runs in it ends as well, and leaves a fence: a server is silent about what it has stopped.
  */
-export const halting = (
-  gates: TurnGates,
-  id: string,
-  { call, how, isScopeClosed }: Halt
-): Effect.Effect<Session, AshError> =>
+export const halting = (gates: TurnGates, id: string, { call, how, isScopeClosed }: Halt) =>
   Effect.scoped(Effect.flatMap(gates.use(id), (gate) => {
     const why = isScopeClosed
       ? `the session ${id} has ended with the scope that it was opened in`

@@ -3,7 +3,6 @@ import * as Arr from "effect/Array"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import { readDuration, refuseOption } from "../../internal/request/durations.ts"
 import type { AshError } from "../../schema/AshError.ts"
@@ -41,11 +40,7 @@ const checkAge = (olderThan: Duration.Input) =>
   )
 
 /** Ends a session of the label; none that was deleted meanwhile, with its agent, or that has come into use. */
-const endIfMarked = (
-  { attachments, end, gates }: SessionsParts,
-  id: string,
-  label: string
-): Effect.Effect<Option.Option<Session>, AshError> =>
+const endIfMarked = ({ attachments, end, gates }: SessionsParts, id: string, label: string) =>
   attachments.list(id).pipe(
     Effect.flatMap((files) =>
       files.some(({ filename, mimeType }) => filename === label && mimeType === labelType) && !isOpen(gates, id)

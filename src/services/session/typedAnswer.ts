@@ -170,7 +170,6 @@ const askInStay = Effect.fnUntraced(function*<S extends Schema.Constraint>(
   return { ...answer.success, turns }
 })
 
-/** Asks for a value of a schema. */
 export const askAs = <S extends Schema.Constraint>(
   handle: HandleState,
   schema: S,
