@@ -1,6 +1,5 @@
 /** What the activities of runs do. Each is done at least once, and what must not be done twice is done by the ledger. */
 import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import { printableLines } from "../internal/request/printable.ts"
@@ -31,8 +30,6 @@ export interface StepServices extends TurnServices {
 
 /** The steps of runs. */
 export type RunSteps = ReturnType<typeof make>
-
-const hasRoom = Duration.seconds(1)
 
 /** Ends sessions, and remembers which have ended; those that cannot be ended are left to the sweep. */
 export const endSessions = Effect.fnUntraced(function*(
@@ -81,7 +78,7 @@ const makePlaces = ({ cancellations, settings: { maxRunning }, store }: StepServ
     if (maxRunning === undefined) return Effect.void
     const take: Effect.Effect<void> = Effect.flatMap(
       Patience.persistent(store.takePlace(id, maxRunning)),
-      (isTaken) => isTaken ? Effect.void : Effect.andThen(Effect.sleep(hasRoom), take)
+      (isTaken) => isTaken ? Effect.void : Effect.andThen(Effect.sleep("1 second"), take)
     )
     // A run whose runner died when it had taken a place has it: those in the queue may wait for that one.
     const has = Patience.persistent(store.takePlace(id, 0))

@@ -205,7 +205,8 @@ export const turnOnce = Effect.fnUntraced(function*(
     const waited = Duration.nanos(now - (seen?.since ?? now))
     const attempt = row === undefined
       ? begin(services, turn)
-      : lookAt(services, turn, row, { waited, doubt, patience })
+      // Another process may have opened a session of its own at the same time: the turn is where it was claimed.
+      : lookAt(services, { ...turn, sessionId: row.sessionId }, row, { waited, doubt, patience })
     doubt = yield* Effect.catch(attempt, (error) => Effect.as(patience(error), doubt))
   }
 })

@@ -40,6 +40,8 @@ const withTurn = (
     readonly end: Effect.Effect<unknown>
     readonly store: RunStore["Service"]
     readonly run: Effect.Effect<{ readonly text: string; readonly how: string }, { readonly _tag: string }>
+    /** The same by a process that has opened a session of its own. */
+    readonly runElsewhere: Effect.Effect<{ readonly how: string }, { readonly _tag: string }>
     /** The same over another ledger. */
     readonly runWith: (store: RunStore["Service"]) => Effect.Effect<unknown, { readonly _tag: string }>
     readonly send: Effect.Effect<unknown, unknown>
@@ -62,6 +64,7 @@ const withTurn = (
     const store = yield* RunStore
     const settings = yield* readRunSettings({})
     const { id } = yield* sessions.create({ agent: "worker" })
+    const { id: other } = yield* sessions.create({ agent: "worker" })
     const turn = { ...key, sessionId: id, known: 0, ask: ask("go") }
     yield* test({
       sessionId: id,
@@ -70,6 +73,7 @@ const withTurn = (
       end: Deferred.succeed(end, undefined),
       store,
       run: turnOnce({ store, sessions, messages, settings }, turn),
+      runElsewhere: turnOnce({ store, sessions, messages, settings }, { ...turn, sessionId: other }),
       runWith: (store) => turnOnce({ store, sessions, messages, settings }, turn),
       send: Stream.runDrain(messages.send(id, "go"))
     })
@@ -123,6 +127,16 @@ describe("a turn", () => {
         yield* claimed(store, sessionId)
         yield* send
         assert.deepInclude(yield* run, { text: "done: go", how: "reconciled" })
+        assert.strictEqual(sent(), 1)
+      })
+    ))
+
+  it.effect("that its owner has sent in another session than the next process has is not sent again", () =>
+    withTurn(({ runElsewhere, send, sent, sessionId, store }) =>
+      Effect.gen(function*() {
+        yield* claimed(store, sessionId)
+        yield* send
+        assert.deepInclude(yield* ended(yield* Effect.forkChild(runElsewhere)), { how: "reconciled" })
         assert.strictEqual(sent(), 1)
       })
     ))
