@@ -6,7 +6,7 @@ import type * as Schema from "effect/Schema"
 import type { StoredMessage } from "../../schema/Message.ts"
 import { fromTexts } from "../../schema/promptText.ts"
 import type { Session } from "../../schema/Session.ts"
-import type { TurnOptions } from "../AgentScript.ts"
+import type { TurnOptions, Workspace } from "../AgentScript.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import { elements, textField } from "../wire/Json.ts"
 
@@ -36,16 +36,17 @@ export const describe = Effect.fnUntraced(function*({ content, history, options,
 const workspaceOf = Effect.fnUntraced(function*({ directory, exec }: Sandbox) {
   const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
-  return {
+  const workspace: Workspace = {
     directory,
-    exec: (command: string) => exec(command),
-    readFile: (file: string) => fileSystem.readFileString(path.join(directory, file)),
-    writeFile: (file: string, text: string) =>
+    exec: (command) => exec(command),
+    readFile: (file) => fileSystem.readFileString(path.join(directory, file)),
+    writeFile: (file, text) =>
       Effect.andThen(
         fileSystem.makeDirectory(path.dirname(path.join(directory, file)), { recursive: true }),
         fileSystem.writeFileString(path.join(directory, file), text)
       )
   }
+  return workspace
 })
 
 /** What an agent reads in a content: its texts, one behind the other. */
