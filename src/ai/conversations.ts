@@ -3,8 +3,8 @@ import * as AiError from "effect/ai/AiError"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { WhileFull } from "../client/RequestPolicy.ts"
 import { begun, nothingBefore, type UsageBefore } from "../internal/turn/turnUsage.ts"
+import { whileFull } from "../services/session/sessionsParts.ts"
 import type { SessionHandle } from "../services/SessionHandle.ts"
 import { Sessions } from "../services/Sessions.ts"
 import { aiError, fromAsh, refuse } from "./errors.ts"
@@ -49,7 +49,7 @@ interface Waits extends Kept {
 interface Waiting {
   /** Those that wait for a prompt, by the ids of their sessions, the one that waits for longest first. */
   readonly kept: Map<string, Waits>
-  /** New ones that wait for a place among the sessions of the layer, and for which none of the others has been ended. */
+  /** What waits for a place among the sessions of the layer, and for which none has been ended, the first first. */
   readonly wanted: Set<object>
 }
 
@@ -62,6 +62,7 @@ const waitingAt = new WeakMap<Sessions["Service"], Waiting>()
 const waitingOf = (sessions: Sessions["Service"]): Waiting => {
   const waiting: Waiting = waitingAt.get(sessions) ?? { kept: new Map(), wanted: new Set() }
   waitingAt.set(sessions, waiting)
+  whileFull.set(sessions.layerScope, makePlaces(waiting))
   return waiting
 }
 
@@ -74,7 +75,7 @@ const checked = (method: string, { maxConversations, sessions }: Required<Conver
 
 const close = ({ scope }: Kept) => Scope.close(scope, Exit.void)
 
-/** Ends the conversation that waits for longest, where a new one waits for its place. */
+/** Ends the conversation that waits for longest, where a session waits for its place. */
 const makePlace = ({ kept, wanted }: Waiting) =>
   Effect.suspend(() => {
     const [[id, oldest] = []] = kept
@@ -85,8 +86,8 @@ const makePlace = ({ kept, wanted }: Waiting) =>
     return close(oldest)
   })
 
-/** Has one that waits end, now or when there is one, until a new one has its place. */
-const whileFull = (waiting: Waiting) =>
+/** Has one that waits end, now or when there is one, until a session has its place. */
+const makePlaces = (waiting: Waiting) =>
   Effect.acquireUseRelease(
     Effect.sync(() => {
       const place = {}
@@ -98,7 +99,7 @@ const whileFull = (waiting: Waiting) =>
   )
 
 /** Opens a session, in a region that cannot be interrupted but where `restore` allows it. */
-const opener = (sessions: Sessions["Service"], agent: string, waiting: Waiting) =>
+const opener = (sessions: Sessions["Service"], agent: string) =>
   Effect.fnUntraced(function*(
     method: string,
     system: string,
@@ -115,7 +116,6 @@ const opener = (sessions: Sessions["Service"], agent: string, waiting: Waiting) 
       )
     ).pipe(
       Scope.provide(scope),
-      Effect.provideService(WhileFull, whileFull(waiting)),
       Effect.mapError(fromAsh(method)),
       Effect.onError(() => Scope.close(scope, Exit.void))
     )
@@ -129,7 +129,7 @@ export const make = Effect.fnUntraced(function*(
 ) {
   const sessions = yield* Sessions
   const waiting = waitingOf(sessions)
-  const open = opener(sessions, agent, waiting)
+  const open = opener(sessions, agent)
 
   const keep = (conversation: Waits) =>
     Effect.suspend(() => {

@@ -173,11 +173,6 @@ const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
 const permits = (count: number | undefined): Effect.Effect<void, never, Scope.Scope> =>
   count === undefined ? Effect.void : Semaphore.makeUnsafe(count).takeScoped(1)
 
-/** Is run while a session waits for its place among `maxSessions`. What keeps sessions that are not in use may end one. */
-export class WhileFull extends Context.Reference<Effect.Effect<never>>("effect-ash/client/RequestPolicy/WhileFull", {
-  defaultValue: () => Effect.never
-}) {}
-
 /** How the services of a layer make their calls. */
 export class RequestPolicy extends Context.Service<RequestPolicy, {
   /**
@@ -223,7 +218,6 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
         yield* checkOptions(operation, layerOptions)
         const { budget, rateLimits } = yield* makeShared(limits)
         const settings = makeSettings(layerOptions)
-        const place = permits(limits.maxSessions)
         const repeat = <A, R>(
           operation: Operation,
           attempt: Attempt<A, R>,
@@ -253,7 +247,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
             ),
           settings,
           recorded: (context) => recordedBy(layerOptions.telemetry, context),
-          session: Effect.flatMap(WhileFull, (whileFull) => Effect.raceFirst(place, whileFull)),
+          session: permits(limits.maxSessions),
           stream: permits(limits.maxStreams),
           budgets: limits.budget
         })

@@ -34,7 +34,7 @@ import {
   type SessionEventsOptions,
   type TailOptions
 } from "./session/reading.ts"
-import { halting, type SessionsParts, unwrap } from "./session/sessionsParts.ts"
+import { halting, type SessionsParts, unwrap, whileFull } from "./session/sessionsParts.ts"
 import type { SweepOptions } from "./session/sweep.ts"
 import { SessionFiles } from "./SessionFiles.ts"
 import { SessionGates } from "./SessionGates.ts"
@@ -173,7 +173,8 @@ export class Sessions extends Context.Service<Sessions, {
         gates,
         end: (id) => end(id),
         attachments: yield* Attachments,
-        creations: yield* Creations.make((id) => end(id, true))
+        creations: yield* Creations.make((id) => end(id, true)),
+        place: Effect.suspend(() => Effect.raceFirst(policy.session, whileFull.get(layerScope) ?? Effect.never))
       }
       const reading = readingOf(parts)
       const lifecycle = lifecycleOf(parts)
@@ -227,7 +228,7 @@ const creatingOf = (parts: SessionsParts) => ({
   scoped: (session: CreateSessionRequest) =>
     Creations.inOwnScope(
       (scope) =>
-        Effect.andThen(parts.policy.session, Creation.createIn(parts, session, scope)).pipe(
+        Effect.andThen(parts.place, Creation.createIn(parts, session, scope)).pipe(
           Effect.provideService(Scope.Scope, scope),
           Effect.mapError(renamed("Sessions.scoped"))
         ),

@@ -226,6 +226,28 @@ describe("a new conversation, where the layer has no place for another session,"
     }).pipe(Effect.provide(model), Effect.provide(crowded)))
 })
 
+describe("a session of the program's own, where the layer has no place for another,", () => {
+  const ask = (prompt: string) => LanguageModel.generateText({ prompt })
+
+  it.effect("takes that of a conversation that waits, and leaves the next to a conversation behind it", () =>
+    Effect.gen(function*() {
+      yield* Effect.forEach(["One", "Two"], ask, { concurrency: "unbounded" })
+      const sessions = yield* Sessions
+      const open = Effect.forkChild(sessions.open({ agent: "helper" }), { startImmediately: true })
+      const opening = yield* open
+      const { text } = yield* ask("Three")
+      assert.strictEqual(text, "You wrote: Three")
+      const { id } = yield* Fiber.join(opening)
+      assert.strictEqual((yield* sessions.get(id)).status, "active")
+      yield* Fiber.join(yield* open)
+      assert.deepStrictEqual((yield* statuses).toSorted(), ["active", "active", "ended", "ended", "ended"])
+    }).pipe(
+      Effect.scoped,
+      Effect.provide(model),
+      Effect.provide(AshEmbedded.layer({ agents: { helper: { script: echo } }, maxSessions: 2 }))
+    ))
+})
+
 describe("what is refused before anything is sent", () => {
   const options: ReadonlyArray<readonly [field: string, options: AshLanguageModel.ModelOptions]> = [
     ...[0, -1, 1.5, Number.NaN, Infinity].map((maxConversations) =>

@@ -98,7 +98,7 @@ export const open = (
 ): Effect.Effect<KnownSession, AshError> =>
   Effect.gen(function*() {
     if (label !== undefined) yield* checkLabel("Sessions.open", label)
-    yield* parts.policy.session
+    yield* parts.place
     const session = yield* requireFreshSandbox ? createFresh(parts, payload, scope) : createIn(parts, payload, scope)
     const { agentName, id } = session
     const isClosed = yield* keepGate(parts, id, budget)

@@ -1,5 +1,6 @@
 /** What the methods of `Sessions` share. */
 import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
 import type { AshApiClient } from "../../client/AshApiClient.ts"
 import type { RequestPolicy } from "../../client/RequestPolicy.ts"
 import type { Creations } from "../../internal/request/creations.ts"
@@ -19,9 +20,17 @@ export interface SessionsParts {
   readonly attachments: Attachments["Service"]
   readonly gates: TurnGates
   readonly creations: Creations
+  /** Waits for a place among `maxSessions`, and counts the session until the scope closes. */
+  readonly place: Effect.Effect<void, never, Scope.Scope>
   /** Ends a session, and what runs in it. */
   readonly end: (id: string) => Effect.Effect<Session, AshError>
 }
+
+/**
+ * What is run while a session waits for its place, by the scope of the layer. What keeps sessions that are not in use may end
+ * one, for whatever waits: places are given in the order of the waits.
+ */
+export const whileFull = new WeakMap<Scope.Scope, Effect.Effect<never>>()
 
 /** The session in an answer. */
 export const unwrap = ({ session }: { readonly session: Session }): Session => session
