@@ -82,8 +82,8 @@ const firstTurn = Effect.fn(function*(agentName: string, prompt: string) {
 
 const services = Layer.unwrap(
   Effect.map(
-    Config.option(Config.String("ASH_SERVER_URL")),
-    (url) => Option.isSome(url) ? AshNode.layerConfig() : AshEmbedded.layer()
+    Config.withDefault(Config.String("ASH_SERVER_URL"), ""),
+    (url) => url === "" ? AshEmbedded.layer() : AshNode.layerConfig()
   )
 )
 

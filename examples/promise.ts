@@ -10,7 +10,7 @@ import { AshError, connect, textDeltas } from "effect-ash/promise"
 
 const tour = async () => {
   await using ash = await connect(
-    process.env.ASH_SERVER_URL === undefined ? AshEmbedded.layer() : AshNode.layerConfig()
+    process.env.ASH_SERVER_URL ? AshNode.layerConfig() : AshEmbedded.layer()
   )
 
   // Agents

@@ -12,7 +12,7 @@ import * as Http from "node:http"
 import * as Https from "node:https"
 import type { TestContext } from "vitest"
 
-const isEmbedded = process.env["ASH_SERVER_URL"] === undefined
+const isEmbedded = (process.env["ASH_SERVER_URL"] ?? "") === ""
 
 /** Repeats the prompt, or does what the prompt's first word requests. */
 const script: AgentScript.AgentScript = ({ prompt, workspace }) =>
