@@ -48,6 +48,13 @@ export const Sleep = Schema.TaggedStruct("Sleep", {
 export type Step = typeof Step.Type
 export const Step = Schema.Union([Ask, Approval, Sleep]).annotate({ identifier: "Step" })
 
+/** A step as it is read back: what an earlier version let in is read by this one. */
+export const StoredStep = Schema.Union([
+  Ask,
+  Schema.TaggedStruct("Approval", { message: Schema.String }),
+  Schema.TaggedStruct("Sleep", { duration: Schema.Duration })
+])
+
 /** A turn, with options of its own. */
 export const ask = (content: MessageContent, options?: SendMessageOptions): Ask => Ask.make({ content, options })
 
@@ -221,16 +228,19 @@ export const RunFailure = Schema.Union([
 
 /** The workflow. Its tag has the version of its payload and its activities. */
 export const AgentRun = Workflow.make("effect-ash/AgentRun/1", {
-  payload: AgentRunPayload,
+  payload: Schema.Struct({
+    ...AgentRunPayload.fields,
+    steps: omittable(Schema.Array(Schema.Union([MessageContent, StoredStep])))
+  }),
   success: RunResult,
   error: RunFailure,
   idempotencyKey: ({ id }) => id
 })
 
-/** What an approval was decided to be. */
+/** What an approval was decided to be, as it is read back. */
 export type Decision = typeof Decision.Type
 export const Decision = Schema.Union([
-  Schema.TaggedStruct("Approved", { note: omittable(Remark) }),
-  Schema.TaggedStruct("Rejected", { reason: Remark }),
+  Schema.TaggedStruct("Approved", { note: omittable(Schema.String) }),
+  Schema.TaggedStruct("Rejected", { reason: Schema.String }),
   Schema.TaggedStruct("Cancelled", {})
 ])

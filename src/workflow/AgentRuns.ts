@@ -18,9 +18,10 @@ import { Limit } from "../schema/api/parts.ts"
 import { AshError } from "../schema/AshError.ts"
 import { omittable } from "../schema/Wire.ts"
 import type { Messages } from "../services/Messages.ts"
-import { AgentRun, AgentRunPayload, Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
+import { AgentRun, AgentRunPayload, Approval, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
 import { endOf, forget, steady, wake } from "./engine.ts"
-import { encodePayload, sizeLimit } from "./payloadHash.ts"
+import { untilThere } from "./patience.ts"
+import { encodePayload, isId, sizeLimit } from "./payloadHash.ts"
 import { ApprovalClosed, InvalidRun, RunConflict, type RunDied, RunNotFound } from "./RunErrors.ts"
 import { type LedgerTurn, ledgerTurnOf, RunStatus, statusOf } from "./RunStatus.ts"
 import { type RunRow, type RunState, RunStore } from "./store/RunStore.ts"
@@ -138,8 +139,6 @@ interface Parts {
   readonly context: Context.Context<WorkflowEngine.WorkflowEngine | Digest.Digest>
 }
 
-const isId = Schema.is(AgentRunPayload.fields.id)
-
 /** The tables, which are not asked about what is no id or token: a database may refuse it. */
 const ofRuns = (store: RunStore["Service"]): RunStore["Service"] => ({
   ...store,
@@ -213,11 +212,13 @@ const startOf = (parts: Parts): AgentRuns["Service"]["start"] => (run) =>
 
 const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, { every = defaultInterval }: PollOptions = {}) {
   const interval = yield* readDuration("AgentRuns.result", "every", every)
+  const find = findOf(parts)(id)
+  let run = yield* find
   while (true) {
-    const run = yield* findOf(parts)(id)
     const end = yield* Effect.provideContext(endOf(run), parts.context)
     if (Option.isSome(end)) return yield* end.value
     yield* Effect.sleep(interval)
+    run = yield* Effect.retry(find, { schedule: untilThere("200 millis"), while: ({ _tag }) => _tag === "SqlError" })
   }
 })
 
@@ -233,7 +234,12 @@ const cancelOf = (parts: Parts) => (id: string) =>
     return statusOf(run)
   }).pipe(Effect.provideContext(parts.context))
 
-const checkDecision = checkInput(Decision)
+const checkDecision = checkInput(
+  Schema.Union([
+    Schema.TaggedStruct("Approved", { note: omittable(Approval.fields.message) }),
+    Schema.TaggedStruct("Rejected", { reason: Approval.fields.message })
+  ])
+)
 
 const decideOf = Effect.fnUntraced(
   function*(parts: Parts, token: string, decision: "approved" | "rejected", value: Decision) {

@@ -38,7 +38,7 @@ export const toEffect = (outcome: Outcome): Effect.Effect<RunTurn, TurnFailure> 
 /** A failure without what was received of its turn: the server keeps that, and a database should not. */
 export const withoutTurn = (error: AshError): AshError => withKnown(error, { partialTurn: undefined })
 
-const encoder = new TextEncoder()
+export const encoder = new TextEncoder()
 
 /** As much of a text as has so many bytes. */
 const cut = (text: string, limit: number): string => {

@@ -16,13 +16,12 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
-import { AgentRunPayload } from "./AgentRun.ts"
 import { AgentRuns } from "./AgentRuns.ts"
 import * as Orphans from "./orphans.ts"
-import { SettingsRefused } from "./RunErrors.ts"
-import { type ClusterSettings, readClusterSettings, readRunSettings } from "./RunnerSettings.ts"
+import { isId } from "./payloadHash.ts"
+import type { SettingsRefused } from "./RunErrors.ts"
+import { type ClusterSettings, readClusterSettings, readRunSettings, refuse } from "./RunnerSettings.ts"
 import * as MemoryRunStore from "./store/MemoryRunStore.ts"
 import { RunStore } from "./store/RunStore.ts"
 import * as SqlRunStore from "./store/SqlRunStore.ts"
@@ -96,14 +95,12 @@ const defaultPrefix = "ash"
 /** What the names of the engine's tables begin with. */
 const engineOf = (prefix: string) => ({ prefix: `${prefix}_cluster` })
 
-const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
-
 /** A row lock of a runner that died would hold up the runs that wait for it, until its connection ends. */
 const warnOfLocks = (sql: SqlClient.SqlClient) =>
   sql<{ readonly timeout: string }>`SELECT current_setting('idle_in_transaction_session_timeout') AS timeout`.pipe(
     Effect.flatMap(([row]) =>
       row?.timeout !== "0" ? Effect.void : Effect.logWarning(
-        "idle_in_transaction_session_timeout is not set: a lock of a runner that died may stop runs for long; set it to 5s or so"
+        "idle_in_transaction_session_timeout is not set: a lock of a dead runner may stop runs; set it to 5s"
       )
     ),
     Effect.ignore
@@ -134,12 +131,10 @@ export const layerMigrations = (
     SqlRunStore.layerMigrations(prefix)
   ).pipe(Layer.provide(checked(prefix)))
 
-const isName = Schema.is(AgentRunPayload.fields.id)
-
 /** The tables of runs, whose cluster this is. All tables are brought up to date before. */
 const ownStore = ({ cluster, migrate = true, prefix = defaultPrefix }: ClusterName) =>
   Layer.effectDiscard(Effect.gen(function*() {
-    if (!isName(cluster)) return yield* refuse("cluster", "cluster must be 1 to 200 characters, none of control")
+    if (!isId(cluster)) return yield* refuse("cluster", "cluster must be 1 to 200 characters, none of control")
     const owner = yield* Effect.orDie((yield* RunStore).owner(cluster))
     if (owner === cluster) return
     return yield* refuse(

@@ -24,37 +24,32 @@ export const make = (
   interval: Duration.Duration
 ): Effect.Effect<Cancellations, never, Scope.Scope> =>
   Effect.gen(function*() {
-    const watched = new Map<string, Set<Deferred.Deferred<never, RunCancelled>>>()
+    const watched = new Map<Deferred.Deferred<never, RunCancelled>, string>()
     const look = Effect.gen(function*() {
-      for (const ids of Array.chunksOf(watched.keys(), mostIds)) {
-        for (const id of yield* Patience.persistent(store.cancelled(ids))) {
-          for (const end of watched.get(id) ?? []) Deferred.doneUnsafe(end, Effect.fail(new RunCancelled({ id })))
+      for (const some of Array.chunksOf(watched, mostIds)) {
+        const cancelled = new Set(yield* Patience.persistent(store.cancelled(some.map(([, id]) => id))))
+        for (const [end, id] of some) {
+          if (cancelled.has(id)) Deferred.doneUnsafe(end, Effect.fail(new RunCancelled({ id })))
         }
       }
     })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), look)))
 
-    const watch = (id: string) =>
-      Effect.acquireRelease(
-        Effect.sync(() => {
-          const end = Deferred.makeUnsafe<never, RunCancelled>()
-          watched.set(id, (watched.get(id) ?? new Set()).add(end))
-          return end
-        }),
-        (end) =>
-          Effect.sync(() => {
-            const ends = watched.get(id)
-            ends?.delete(end)
-            if (ends?.size === 0) watched.delete(id)
-          })
-      )
     return {
       orCancelled: (id) => (effect) =>
-        Effect.scoped(Effect.gen(function*() {
-          const end = yield* watch(id)
-          // Cancelled before it began, it does not begin.
-          if ((yield* Patience.persistent(store.cancelled([id]))).length > 0) return yield* new RunCancelled({ id })
-          return yield* Effect.raceFirst(effect, Deferred.await(end))
-        }))
+        Effect.acquireUseRelease(
+          Effect.sync(() => {
+            const end = Deferred.makeUnsafe<never, RunCancelled>()
+            watched.set(end, id)
+            return end
+          }),
+          (end) =>
+            Effect.gen(function*() {
+              // Cancelled before it began, it does not begin.
+              if ((yield* Patience.persistent(store.cancelled([id]))).length > 0) return yield* new RunCancelled({ id })
+              return yield* Effect.raceFirst(effect, Deferred.await(end))
+            }),
+          (end) => Effect.sync(() => watched.delete(end))
+        )
     }
   })

@@ -29,7 +29,7 @@ export interface Claim {
 /** A name for a claim that no other has. */
 const makeOwner = Effect.map(
   Effect.all([Random.nextInt, Random.nextInt, Clock.currentTimeMillis]),
-  (parts) => parts.map((part) => Math.abs(part).toString(36)).join("-")
+  (parts) => parts.join()
 )
 
 /**

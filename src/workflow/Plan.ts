@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { type AgentRunPayload, ask, type RunTurn, Step } from "./AgentRun.ts"
+import { encoder } from "./AgentTurn.ts"
 import { sizeLimit } from "./payloadHash.ts"
 import { PlanFailed } from "./RunErrors.ts"
 
@@ -40,7 +41,7 @@ const encodeStep = Schema.encodeEffect(Schema.fromJsonString(Schema.toCodecJson(
 /** Fails where a step is too large to be read back. */
 const checkSize = (step: Step | undefined) =>
   step === undefined ? Effect.undefined : Effect.flatMap(Effect.orDie(encodeStep(step)), (text) => {
-    const size = new TextEncoder().encode(text).length
+    const size = encoder.encode(text).length
     return size <= sizeLimit ? Effect.succeed(step) : Effect.fail(
       new PlanFailed({ message: `the step has ${size} bytes, more than ${sizeLimit}` })
     )

@@ -23,7 +23,8 @@ import {
   type RunResult,
   RunTurn,
   type Sleep,
-  Step
+  type Step,
+  StoredStep
 } from "./AgentRun.ts"
 import * as Handover from "./handover.ts"
 import { encodePayload, longestFailure } from "./payloadHash.ts"
@@ -73,10 +74,13 @@ const activity = <S extends Schema.Constraint, R>(
     name,
     success,
     error: RunFailure,
-    // Too large a failure could not be read back: it would stop the run, and those that are read beside it.
+    // Too large a failure could not be read back: it would stop the run, and those that are read beside it. A defect may
+    // hold anything beside its message.
     execute: Effect.catchCause(handover.during(execute), (cause) => {
       const message = messageOf(cause)
-      return message.length > longestFailure ? Effect.die(message.slice(0, longestFailure)) : Effect.failCause(cause)
+      return Cause.hasDies(cause) || message.length > longestFailure
+        ? Effect.die(message.slice(0, longestFailure))
+        : Effect.failCause(cause)
     }),
     interruptRetryPolicy: Schedule.recurs(0)
   })
@@ -90,7 +94,7 @@ interface Position {
   readonly spent: Spent
 }
 
-const Planned = Schema.Struct({ step: omittable(Step) })
+const Planned = Schema.Struct({ step: omittable(StoredStep) })
 
 /** The step that is next; what a plan decides is written down. */
 const nextStep = (

@@ -43,7 +43,7 @@ export const endSessions = Effect.fnUntraced(function*(
       Effect.andThen(Patience.persistent(store.endSession(sessionId))),
       Effect.catchCause((cause) =>
         Effect.logWarning(
-          `the session ${sessionId} of a run could not be ended; the sweep of the runners tries again`,
+          `the session ${sessionId} did not end`,
           cause
         )
       )

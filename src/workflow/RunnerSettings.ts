@@ -59,7 +59,7 @@ export interface ClusterSettings {
 /** The settings of runs, read. */
 export interface ReadRunSettings extends Effect.Success<ReturnType<typeof readRunSettings>> {}
 
-const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
+export const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
 
 /** The duration of a setting. */
 export const duration = (setting: string, input: Duration.Input) => {

@@ -3,7 +3,8 @@ import * as Digest from "effect/crypto/Digest"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { AgentRunPayload } from "./AgentRun.ts"
+import { AgentRun, AgentRunPayload } from "./AgentRun.ts"
+import { encoder } from "./AgentTurn.ts"
 
 /** Bytes that the database of runs may take of one thing: drivers do not read larger ones back. */
 export const sizeLimit = 8_388_608
@@ -11,7 +12,10 @@ export const sizeLimit = 8_388_608
 /** Characters of a failure that are kept: one may hold whatever a plan has read. */
 export const longestFailure = 100_000
 
-const encode = Schema.encodeEffect(Schema.toCodecJson(AgentRunPayload))
+/** Whether a text can name a run, as it is or in a database. */
+export const isId = Schema.is(AgentRunPayload.fields.id)
+
+const encode = Schema.encodeEffect(Schema.toCodecJson(AgentRun.payloadSchema))
 
 const sorted = (_: string, json: unknown): unknown =>
   Predicate.isObject(json)
@@ -23,6 +27,6 @@ export const encodePayload = (payload: AgentRunPayload) =>
   Effect.gen(function*() {
     const digest = yield* Digest.Digest
     const text = JSON.stringify(yield* encode(payload), sorted)
-    const bytes = new TextEncoder().encode(text)
+    const bytes = encoder.encode(text)
     return { size: bytes.length, hash: yield* digest.digestHex(Digest.sha256, bytes) }
   })

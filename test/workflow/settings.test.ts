@@ -4,6 +4,7 @@ import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
 import * as Sharding from "effect/cluster/Sharding"
 import * as TestRunner from "effect/cluster/TestRunner"
+import * as Digest from "effect/crypto/Digest"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -13,6 +14,7 @@ import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { join } from "node:path"
@@ -21,12 +23,21 @@ import { AshError } from "../../src/schema/AshError.ts"
 import { NotFound, RateLimited } from "../../src/schema/Reasons.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { AgentRun, AgentRunPayload, approval, RunFailure, RunResult, sleep } from "../../src/workflow/AgentRun.ts"
+import {
+  AgentRun,
+  AgentRunPayload,
+  approval,
+  Decision,
+  RunFailure,
+  RunResult,
+  sleep
+} from "../../src/workflow/AgentRun.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
 import * as Claim from "../../src/workflow/Claim.ts"
 import * as Handover from "../../src/workflow/handover.ts"
 import * as Patience from "../../src/workflow/patience.ts"
+import { encodePayload } from "../../src/workflow/payloadHash.ts"
 import { readClusterSettings, readRunSettings } from "../../src/workflow/RunnerSettings.ts"
 import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
@@ -126,6 +137,21 @@ describe("a payload", () => {
       const first = { id: "one", agent: "worker", steps: ["go", { _tag: "Ask", content: "on" }] }
       assert.deepStrictEqual((yield* decode(first)).id, "one")
       assert.deepStrictEqual((yield* decode({ ...first, added: { later: true } })).id, "one")
+    }))
+
+  it.effect("and a decision that an earlier version let in are read, whatever is refused by now", () =>
+    Effect.gen(function*() {
+      const long = "x".repeat(100_001)
+      const steps = [{ _tag: "Approval", message: long }, { _tag: "Sleep", duration: { _tag: "Millis", value: -1 } }]
+      const stored = { id: "one", agent: "worker", steps }
+      const payload = yield* Schema.decodeUnknownEffect(Schema.toCodecJson(AgentRun.payloadSchema))(stored)
+      assert.strictEqual(payload.steps?.length, 2)
+      assert.isNotEmpty((yield* Effect.provide(encodePayload(payload), Digest.layerWebCrypto)).hash)
+      const decisions: ReadonlyArray<Decision> = [{ _tag: "Approved", note: long }, { _tag: "Rejected", reason: long }]
+      for (const decision of decisions) {
+        assert.deepStrictEqual(yield* Schema.decodeUnknownEffect(Schema.toCodecJson(Decision))(decision), decision)
+      }
+      yield* Effect.flip(decode(stored))
     }))
 
   it.effect("has waits of whole milliseconds, as nothing else can be written down", () =>
@@ -309,6 +335,50 @@ describe("one machine with a database of its own", () => {
         assert.strictEqual(yield* purge({ olderThan: 0 }), 0)
       }).pipe(Effect.provide(
         Layer.merge(AgentRuns.layer, AgentRun.toLayer(() => Effect.never)).pipe(
+          Layer.provide([ClusterWorkflowEngine.layer, Layer.succeed(RunStore, { ...store, findRun: found })]),
+          Layer.provide(TestRunner.layer)
+        )
+      ))
+    }).pipe(Effect.provide(MemoryRunStore.layer)))
+
+  it.live("keeps of a defect its message alone, as it may hold what no driver reads back", () => {
+    const broken = () => Effect.die(new Error("broken", { cause: { data: "x".repeat(1_000_000) } }))
+    return Effect.gen(function*() {
+      const { result, start } = yield* AgentRuns
+      const sql = yield* SqlClient.SqlClient
+      yield* start({ id: "one", agent: "worker", plan: "broken" })
+      assert.include((yield* Effect.flip(result("one", { every: 10 }))).message, "broken")
+      const [row] = yield* sql`SELECT max(length(payload)) AS size FROM ash_cluster_replies`
+      assert.isBelow(Number(row?.["size"]), 1000)
+    }).pipe(Effect.provide(
+      AshWorkflow.layerSingle({ plans: { broken } }).pipe(
+        Layer.provideMerge(Sqlite.layer()),
+        Layer.provide(AshEmbedded.layer({ agents: { worker: {} } }))
+      )
+    ))
+  })
+
+  it.effect("is asked again for a result where it did not answer", () =>
+    Effect.gen(function*() {
+      const store = yield* RunStore
+      const asked = yield* Deferred.make<void>()
+      const lost = new SqlError({ reason: new ConnectionError({ cause: "lost" }) })
+      let looks = 0
+      const found: RunStore["Service"]["findRun"] = (id) =>
+        Effect.suspend(() => {
+          looks += 1
+          return looks === 2 ? Effect.andThen(Deferred.succeed(asked, undefined), Effect.fail(lost)) : store.findRun(id)
+        })
+      yield* Effect.gen(function*() {
+        yield* store.insertRun({ id: "one", executionId: "none", payloadHash: "", agent: "worker" })
+        const waiting = yield* Effect.forkChild(Effect.flip((yield* AgentRuns).result("one", { every: 10 })))
+        yield* Effect.raceFirst(Deferred.await(asked), Effect.forever(TestClock.adjust(10)))
+        yield* store.endRun("one", "failed", "why")
+        yield* store.deleteRun((yield* store.findRun("one"))!, Effect.void)
+        const end = yield* Effect.raceFirst(Fiber.join(waiting), Effect.forever(TestClock.adjust(1000)))
+        assert.strictEqual(end._tag, "RunNotFound")
+      }).pipe(Effect.provide(
+        AgentRuns.layer.pipe(
           Layer.provide([ClusterWorkflowEngine.layer, Layer.succeed(RunStore, { ...store, findRun: found })]),
           Layer.provide(TestRunner.layer)
         )

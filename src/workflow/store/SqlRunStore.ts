@@ -58,7 +58,7 @@ const findingRuns = ({ now, sql, tables }: Parts) => {
           ORDER BY ended_at LIMIT ${limit}`
       ),
     cancelled: (ids) =>
-      ids.length === 0 ? Effect.succeed([]) : Effect.map(
+      Effect.map(
         sql<{ readonly id: string }>`SELECT id FROM ${sql(tables.runs)}
           WHERE cancelled_at IS NOT NULL AND ${sql.in("id", ids)}`,
         (rows) => rows.map(({ id }) => id)
@@ -170,7 +170,7 @@ const sessions = ({ isLeft, sql, tables }: Parts) => {
       sql`UPDATE ${sql(tables.sessions)} SET is_ended = 1 WHERE session_id = ${sessionId}`.pipe(Effect.asVoid),
     sessionsOf: (runId) => select(sql`run_id = ${runId}`, 1000),
     known: (ids) =>
-      ids.length === 0 ? Effect.succeed([]) : Effect.map(
+      Effect.map(
         sql<{ readonly session_id: string }>`SELECT session_id FROM ${sql(tables.sessions)}
           WHERE ${sql.in("session_id", ids)}`,
         (rows) => rows.map(({ session_id }) => session_id)
