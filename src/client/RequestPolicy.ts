@@ -173,6 +173,12 @@ const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
 const permits = (count: number | undefined): Effect.Effect<void, never, Scope.Scope> =>
   count === undefined ? Effect.void : Semaphore.makeUnsafe(count).takeScoped(1)
 
+/**
+ * What is run while a session waits for its place, by the scope of the layer. What keeps sessions that are not in use may end
+ * one, for whatever waits: places are given in the order of the waits.
+ */
+export const whileFull = new WeakMap<Scope.Scope, Effect.Effect<never>>()
+
 /** How the services of a layer make their calls. */
 export class RequestPolicy extends Context.Service<RequestPolicy, {
   /**

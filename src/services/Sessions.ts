@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
-import { RequestPolicy } from "../client/RequestPolicy.ts"
+import { RequestPolicy, whileFull } from "../client/RequestPolicy.ts"
 import { TurnTransport } from "../client/TurnTransport.ts"
 import * as Creations from "../internal/request/creations.ts"
 import { renamed } from "../internal/request/operations.ts"
@@ -34,7 +34,7 @@ import {
   type SessionEventsOptions,
   type TailOptions
 } from "./session/reading.ts"
-import { halting, type SessionsParts, unwrap, whileFull } from "./session/sessionsParts.ts"
+import { halting, type SessionsParts, unwrap } from "./session/sessionsParts.ts"
 import type { SweepOptions } from "./session/sweep.ts"
 import { SessionFiles } from "./SessionFiles.ts"
 import { SessionGates } from "./SessionGates.ts"

@@ -26,12 +26,6 @@ export interface SessionsParts {
   readonly end: (id: string) => Effect.Effect<Session, AshError>
 }
 
-/**
- * What is run while a session waits for its place, by the scope of the layer. What keeps sessions that are not in use may end
- * one, for whatever waits: places are given in the order of the waits.
- */
-export const whileFull = new WeakMap<Scope.Scope, Effect.Effect<never>>()
-
 /** The session in an answer. */
 export const unwrap = ({ session }: { readonly session: Session }): Session => session
 
