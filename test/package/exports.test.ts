@@ -230,6 +230,7 @@ describe("exports", () => {
       "SettingsRefused",
       "Sleep",
       "Step",
+      "StoredStep",
       "TooManyAttempts",
       "TurnOutcomeUnknown",
       "approval",
