@@ -60,7 +60,9 @@ interface Waiting {
 const waitingAt = new WeakMap<Sessions["Service"], Waiting>()
 
 const waitingOf = (sessions: Sessions["Service"]): Waiting => {
-  const waiting: Waiting = waitingAt.get(sessions) ?? { kept: new Map(), wanted: new Set() }
+  const known = waitingAt.get(sessions)
+  if (known !== undefined) return known
+  const waiting: Waiting = { kept: new Map(), wanted: new Set() }
   waitingAt.set(sessions, waiting)
   whileFull.set(sessions.layerScope, makePlaces(waiting))
   return waiting

@@ -174,7 +174,10 @@ export class Sessions extends Context.Service<Sessions, {
         end: (id) => end(id),
         attachments: yield* Attachments,
         creations: yield* Creations.make((id) => end(id, true)),
-        place: Effect.suspend(() => Effect.raceFirst(policy.session, whileFull.get(layerScope) ?? Effect.never))
+        place: Effect.suspend(() => {
+          const run = whileFull.get(layerScope)
+          return run === undefined ? policy.session : Effect.raceFirst(policy.session, run)
+        })
       }
       const reading = readingOf(parts)
       const lifecycle = lifecycleOf(parts)

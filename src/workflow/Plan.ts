@@ -52,6 +52,6 @@ export const planOf = <R>(plans: Plans<R>, { plan }: AgentRunPayload): Plan<R> |
   if (plan === undefined) return undefined
   const decide = new Map(Object.entries(plans)).get(plan)
   if (decide !== undefined) return (progress) => Effect.flatMap(decide(progress), checkSize)
-  const message = `no plan ${JSON.stringify(plan)} is on this runner; give it to all`
+  const message = `no plan ${JSON.stringify(plan)} is on this runner; give it to all runners`
   return () => Effect.fail(new PlanFailed({ message }))
 }

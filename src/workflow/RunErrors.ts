@@ -32,7 +32,7 @@ export class TurnOutcomeUnknown extends Schema.TaggedError<TurnOutcomeUnknown>()
 }) {
   override readonly message: string =
     `what became of step ${this.step} of the run ${this.runId} is not known; it was not sent again. ` +
-    `Look at the messages behind ${this.afterSequence} of the session ${this.sessionId}, or start runs with whenUnknown`
+    `Look at the messages behind ${this.afterSequence} of the session ${this.sessionId}, or start runs with whenUnknown to have them repeat`
 }
 
 /** The run was begun so often without getting a step further that it is not begun again: it may end the process that runs it. */
@@ -41,8 +41,8 @@ export class TooManyAttempts extends Schema.TaggedError<TooManyAttempts>()("TooM
   attempts: Schema.Int
 }) {
   override readonly message: string =
-    `the run ${this.id} was begun ${this.attempts} times without getting a step further; look into the logs of the runners, and ` +
-    "start a run of another id"
+    `the run ${this.id} was begun ${this.attempts} times without getting a step further; see the logs of the runners, and start a ` +
+    "run of another id"
 }
 
 /** The answer of a turn is larger than a run may keep. The server keeps it, as messages behind `afterSequence`. */

@@ -42,10 +42,7 @@ export const endSessions = Effect.fnUntraced(function*(
       Effect.timeout("30 seconds"),
       Effect.andThen(Patience.persistent(store.endSession(sessionId))),
       Effect.catchCause((cause) =>
-        Effect.logWarning(
-          `the session ${sessionId} did not end`,
-          cause
-        )
+        Effect.logWarning(`the session ${sessionId} did not end; the sweep of the runners tries again`, cause)
       )
     ), { concurrency: 4, discard: true })
 })

@@ -118,7 +118,7 @@ export const readClusterSettings = Effect.fnUntraced(function*(
       "terminationTimeout",
       `terminationTimeout is ${text(terminationTimeout)}, less than longestTurn (${
         text(longestTurn)
-      }): a runner that is stopped would lose its turns`
+      }): a runner that is stopped would lose its turns; make it at least as long`
     )
   }
   return {
