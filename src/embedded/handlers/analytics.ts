@@ -1,7 +1,6 @@
 /** The handler of the group `analytics` (docs/ash.md 3.12). */
 import * as Arr from "effect/Array"
 import * as Effect from "effect/Effect"
-import { identity } from "effect/Function"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Record from "effect/Record"
 import { Store } from "../store/Store.ts"
@@ -21,11 +20,12 @@ export const AnalyticsHandlers = HttpApiBuilder.group(ServerApi, "analytics", (h
       const runs = yield* evals.runs.all
       return {
         agents: { total: agents.length },
-        sessions: { total: sessions.length, byStatus: countBy(sessions.map(({ session }) => session.status)) },
+        sessions: { total: sessions.length, byStatus: countByStatus(sessions) },
         usage: yield* usage.stats(query),
-        evals: { totalRuns: runs.length, byStatus: countBy(runs.map(({ status }) => status)) }
+        evals: { totalRuns: runs.length, byStatus: countByStatus(runs) }
       }
     })
   ))
 
-const countBy = (statuses: ReadonlyArray<string>) => Record.map(Arr.groupBy(statuses, identity), ({ length }) => length)
+const countByStatus = (rows: ReadonlyArray<{ readonly status: string }>) =>
+  Record.map(Arr.groupBy(rows, ({ status }) => status), ({ length }) => length)

@@ -5,14 +5,17 @@ import { ApiKeys } from "../store/ApiKeys.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const ApiKeyHandlers = HttpApiBuilder.group(ServerApi, "apiKeys", (handlers) =>
-  handlers
-    .handle("list", () => Effect.bindTo(ApiKeys.use(({ list }) => list), "keys"))
-    .handle("create", ({ payload: { label = "" } }) => ApiKeys.use(({ create }) => create(label)))
-    .handle("delete", ({ params }) => remove(params.id)))
-
-const remove = Effect.fnUntraced(function*(id: string) {
-  const keys = yield* ApiKeys
-  const isFound = yield* keys.remove(id)
-  if (!isFound) return yield* Errors.bare("API key not found")
-})
+export const ApiKeyHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "apiKeys",
+  (handlers) =>
+    Effect.map(ApiKeys, (keys) =>
+      handlers.handleAll({
+        list: () => Effect.bindTo(keys.list, "keys"),
+        create: ({ payload: { label = "" } }) => keys.create(label),
+        delete: Effect.fnUntraced(function*({ params }) {
+          const isFound = yield* keys.remove(params.id)
+          if (!isFound) return yield* Errors.bare("API key not found")
+        })
+      }))
+)

@@ -1,7 +1,6 @@
 /** The handlers of the group `attachments` (docs/ash.md 3.9). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
@@ -12,13 +11,6 @@ import * as Errors from "../wire/Errors.ts"
 import { disposition } from "../wire/MediaTypes.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const AttachmentHandlers = HttpApiBuilder.group(ServerApi, "attachments", (handlers) =>
-  handlers
-    .handleRaw("upload", ({ params, request }) => upload(params.id, request))
-    .handle("list", ({ params }) => list(params.id))
-    .handle("download", ({ params }) => download(params.id))
-    .handle("delete", ({ params }) => remove(params.id)))
-
 const uploadBody = Bodies.accepted(Schema.Struct({
   filename: Schema.String,
   content: Schema.String,
@@ -26,40 +18,47 @@ const uploadBody = Bodies.accepted(Schema.Struct({
   messageId: Schema.optionalKey(Schema.String)
 }))
 
-const upload = Effect.fnUntraced(function*(sessionId: string, request: HttpServerRequest) {
-  const attachments = yield* Attachments
-  const { session } = yield* sessionOf(sessionId)
-  const { content, filename, messageId = "unlinked", mimeType = "application/octet-stream" } = yield* uploadBody(
-    request
-  )
-  const bytes = Buffer.from(content, "base64")
-  if (bytes.length === 0) return yield* Errors.badRequest("Empty attachment content")
-  return { attachment: yield* attachments.add({ sessionId: session.id, messageId, filename, mimeType }, bytes) }
-})
-
-const list = Effect.fnUntraced(function*(sessionId: string) {
-  const attachments = yield* Attachments
-  yield* sessionOf(sessionId)
-  return { attachments: yield* attachments.listOf(sessionId) }
-})
-
-const download = Effect.fnUntraced(function*(id: string) {
-  const attachments = yield* Attachments
-  const attachment = yield* attachments.find(id)
-  const { filename, mimeType } = attachment
-  if (!isHeader(mimeType)) {
-    return yield* Errors.framework(500, "Invalid character in header content [\"content-type\"]", "ERR_INVALID_CHAR")
-  }
-  return HttpServerResponse.uint8Array(yield* attachments.read(attachment), {
-    contentType: mimeType,
-    headers: { "content-disposition": disposition(filename), "x-content-type-options": "nosniff" }
+export const AttachmentHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "attachments",
+  Effect.fnUntraced(function*(handlers) {
+    const attachments = yield* Attachments
+    return handlers
+      .handleRaw(
+        "upload",
+        Effect.fnUntraced(function*({ params: { id: sessionId }, request }) {
+          yield* sessionOf(sessionId)
+          const body = yield* uploadBody(request)
+          const { content, filename, messageId = "unlinked", mimeType = "application/octet-stream" } = body
+          const bytes = Buffer.from(content, "base64")
+          if (bytes.length === 0) return yield* Errors.badRequest("Empty attachment content")
+          return { attachment: yield* attachments.add({ sessionId, messageId, filename, mimeType }, bytes) }
+        })
+      )
+      .handleAll({
+        list: Effect.fnUntraced(function*({ params: { id } }) {
+          yield* sessionOf(id)
+          return { attachments: yield* attachments.listOf(id) }
+        }),
+        download: Effect.fnUntraced(function*({ params: { id } }) {
+          const attachment = yield* attachments.find(id)
+          const { filename, mimeType } = attachment
+          if (!isHeader(mimeType)) {
+            return yield* Errors.framework(
+              500,
+              "Invalid character in header content [\"content-type\"]",
+              "ERR_INVALID_CHAR"
+            )
+          }
+          return HttpServerResponse.uint8Array(yield* attachments.read(attachment), {
+            contentType: mimeType,
+            headers: { "content-disposition": disposition(filename), "x-content-type-options": "nosniff" }
+          })
+        }),
+        delete: ({ params: { id } }) => Effect.flatMap(attachments.find(id), attachments.remove)
+      })
   })
-})
+)
 
 /** Whether a text can be the value of a header (RFC 9110, section 5.5). */
 const isHeader = (text: string) => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)
-
-const remove = Effect.fnUntraced(function*(id: string) {
-  const attachments = yield* Attachments
-  yield* Effect.flatMap(attachments.find(id), attachments.remove)
-})

@@ -4,8 +4,14 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Credentials } from "../store/Credentials.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const CredentialHandlers = HttpApiBuilder.group(ServerApi, "credentials", (handlers) =>
-  handlers
-    .handle("create", ({ payload }) => Effect.bindTo(Credentials.use(({ create }) => create(payload)), "credential"))
-    .handle("list", () => Effect.bindTo(Credentials.use(({ list }) => list), "credentials"))
-    .handle("delete", ({ params }) => Effect.asVoid(Credentials.use(({ remove }) => remove(params.id)))))
+export const CredentialHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "credentials",
+  (handlers) =>
+    Effect.map(Credentials, (credentials) =>
+      handlers.handleAll({
+        create: ({ payload }) => Effect.bindTo(credentials.create(payload), "credential"),
+        list: () => Effect.bindTo(credentials.list, "credentials"),
+        delete: ({ params }) => Effect.asVoid(credentials.remove(params.id))
+      }))
+)

@@ -33,7 +33,7 @@ const health = Effect.fnUntraced(function*(start: number) {
     status: "ok",
     version: serverVersion,
     coordinatorId,
-    activeSessions: sessions.filter(({ session }) => session.status === "active").length,
+    activeSessions: sessions.filter(({ status }) => status === "active").length,
     activeSandboxes: pool.total - pool.cold,
     remoteRunners: 0,
     uptime: Math.floor(((yield* Clock.currentTimeMillis) - start) / 1000),

@@ -2,7 +2,6 @@
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { isHttpClientRequest } from "effect/http/HttpClientRequest"
-import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -10,7 +9,6 @@ import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
 import { SendMessageRequest } from "../../schema/Message.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
-import type { PageOptions } from "../store/History.ts"
 import { Store } from "../store/Store.ts"
 import * as FrameWriter from "../turn/FrameWriter.ts"
 import * as Turns from "../turn/Turns.ts"
@@ -18,11 +16,6 @@ import * as Errors from "../wire/Errors.ts"
 import * as Frames from "../wire/Frames.ts"
 import { serverVersion } from "./health.ts"
 import { ServerApi } from "./ServerApi.ts"
-
-export const MessageHandlers = HttpApiBuilder.group(ServerApi, "messages", (handlers) =>
-  handlers
-    .handleRaw("send", ({ params, request }) => send(params.id, request))
-    .handle("list", ({ params, query }) => list(params.id, query)))
 
 // The content goes to the agent as it came: the schema of clients would refuse what a server mangles or lets pass.
 const decodeBody = Schema.decodeUnknownEffect(
@@ -33,33 +26,44 @@ const decodeBody = Schema.decodeUnknownEffect(
 /** Without a socket, what one holds of a stream that is not read, some megabytes, waits here. */
 const socketCapacity = 4_194_304
 
-const send = Effect.fnUntraced(function*(sessionId: string, request: HttpServerRequest) {
-  const store = yield* Store
-  const sandboxes = yield* Sandboxes
-  const { content, ...options } = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
-  const row = yield* store.session(sessionId)
-  const { id, sandboxId, status } = row.session
-  if (status !== "active") return yield* Errors.badRequest(`Session is ${status}`)
-  const sandbox = yield* sandboxes.find(sandboxId)
-  if (Option.isNone(sandbox)) {
-    yield* store.updateSession(id, { status: "error" })
-    return yield* Errors.serverError("Sandbox not found")
-  }
-  const capacity = isHttpClientRequest(request.source) ? socketCapacity : FrameWriter.chunkSize
-  const bytes = yield* Turns.start({ row, sandbox: sandbox.value, content, options, capacity })
-  return HttpServerResponse.stream(
-    Stream.concat(Stream.make(Frames.encode(Frames.sessionStart(id, serverVersion))), bytes),
-    {
-      contentType: "text/event-stream",
-      headers: { "cache-control": "no-cache", connection: "keep-alive" }
-    }
-  )
-})
-
 const defaultLimit = 100
 
-const list = Effect.fnUntraced(function*(sessionId: string, { after, limit = defaultLimit }: PageOptions) {
-  const store = yield* Store
-  yield* store.session(sessionId)
-  return { messages: yield* store.messages(sessionId, { after, limit }) }
-})
+export const MessageHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "messages",
+  Effect.fnUntraced(function*(handlers) {
+    const store = yield* Store
+    const sandboxes = yield* Sandboxes
+    return handlers
+      .handleRaw(
+        "send",
+        Effect.fnUntraced(function*({ params, request }) {
+          const { content, ...options } = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
+          const session = yield* store.session(params.id)
+          const { id, sandboxId, status } = session
+          if (status !== "active") return yield* Errors.badRequest(`Session is ${status}`)
+          const sandbox = yield* sandboxes.find(sandboxId)
+          if (Option.isNone(sandbox)) {
+            yield* store.updateSession(id, { status: "error" })
+            return yield* Errors.serverError("Sandbox not found")
+          }
+          const capacity = isHttpClientRequest(request.source) ? socketCapacity : FrameWriter.chunkSize
+          const bytes = yield* Turns.start({ session, sandbox: sandbox.value, content, options, capacity })
+          return HttpServerResponse.stream(
+            Stream.concat(Stream.make(Frames.encode(Frames.sessionStart(id, serverVersion))), bytes),
+            {
+              contentType: "text/event-stream",
+              headers: { "cache-control": "no-cache", connection: "keep-alive" }
+            }
+          )
+        })
+      )
+      .handle(
+        "list",
+        Effect.fnUntraced(function*({ params: { id }, query: { after, limit = defaultLimit } }) {
+          yield* store.session(id)
+          return { messages: yield* store.messages(id, { after, limit }) }
+        })
+      )
+  })
+)

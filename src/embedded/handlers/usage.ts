@@ -6,11 +6,14 @@ import { ServerApi } from "./ServerApi.ts"
 
 const defaultLimit = 100
 
-export const UsageHandlers = HttpApiBuilder.group(ServerApi, "usage", (handlers) =>
-  handlers
-    .handle("listEvents", ({ query: { limit = defaultLimit, ...filter } }) =>
-      Effect.map(
-        Usage.use(({ list }) => list(filter)),
-        (rows) => ({ events: rows.slice(0, limit) })
-      ))
-    .handle("stats", ({ query }) => Effect.bindTo(Usage.use(({ stats }) => stats(query)), "stats")))
+export const UsageHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "usage",
+  (handlers) =>
+    Effect.map(Usage, (usage) =>
+      handlers.handleAll({
+        listEvents: ({ query: { limit = defaultLimit, ...filter } }) =>
+          Effect.map(usage.list(filter), (rows) => ({ events: rows.slice(0, limit) })),
+        stats: ({ query }) => Effect.bindTo(usage.stats(query), "stats")
+      }))
+)

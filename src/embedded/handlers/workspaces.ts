@@ -1,7 +1,6 @@
 /** The handlers of the group `workspaces` (docs/ash.md 3.8). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
@@ -11,29 +10,30 @@ import * as Bodies from "../wire/Bodies.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const WorkspaceHandlers = HttpApiBuilder.group(ServerApi, "workspaces", (handlers) =>
-  handlers
-    .handle("download", ({ params }) => download(params.id))
-    .handleRaw("upload", ({ params, request }) => upload(params.id, request)))
-
-const download = Effect.fnUntraced(function*(sessionId: string) {
-  const { directory } = yield* SessionFolders.find(sessionId)
-  const bundle = yield* Bundles.pack(directory)
-  return HttpServerResponse.uint8Array(bundle, {
-    contentType: "application/gzip",
-    headers: { "content-disposition": `attachment; filename="${sessionId}.tar.gz"` }
-  })
-})
-
 const uploadBody = Bodies.accepted(Schema.Struct({ bundle: Schema.String }))
 
-const upload = Effect.fnUntraced(function*(sessionId: string, request: HttpServerRequest) {
-  const { directory, source } = yield* SessionFolders.find(sessionId)
-  const { bundle } = yield* uploadBody(request)
-  const bytes = Buffer.from(bundle, "base64")
-  if (bytes.length === 0) return yield* Errors.badRequest("Empty bundle")
-  yield* Bundles.unpack(directory, bytes)
-  return {
-    message: source === "sandbox" ? "Workspace restored to live sandbox" : "Workspace saved as snapshot"
-  }
-})
+export const WorkspaceHandlers = HttpApiBuilder.group(ServerApi, "workspaces", (handlers) =>
+  handlers
+    .handle(
+      "download",
+      Effect.fnUntraced(function*({ params: { id } }) {
+        const { directory } = yield* SessionFolders.find(id)
+        return HttpServerResponse.uint8Array(yield* Bundles.pack(directory), {
+          contentType: "application/gzip",
+          headers: { "content-disposition": `attachment; filename="${id}.tar.gz"` }
+        })
+      })
+    )
+    .handleRaw(
+      "upload",
+      Effect.fnUntraced(function*({ params, request }) {
+        const { directory, source } = yield* SessionFolders.find(params.id)
+        const { bundle } = yield* uploadBody(request)
+        const bytes = Buffer.from(bundle, "base64")
+        if (bytes.length === 0) return yield* Errors.badRequest("Empty bundle")
+        yield* Bundles.unpack(directory, bytes)
+        return {
+          message: source === "sandbox" ? "Workspace restored to live sandbox" : "Workspace saved as snapshot"
+        }
+      })
+    ))

@@ -1,7 +1,5 @@
 /** Files that are attached to sessions: kept beside the sandboxes, and copied to where the agent finds them (docs/ash.md 3.9). */
 import * as Context from "effect/Context"
-import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
@@ -22,7 +20,6 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
   make: Effect.gen(function*() {
     const fileSystem = yield* FileSystem.FileSystem
     const path = yield* Path.Path
-    const random = yield* SecureRandom.SecureRandom
     const services = yield* Effect.context<FileSystem.FileSystem | Path.Path | Sandboxes | Store>()
     const folder = path.join(yield* DataFolder, "attachments")
     const table = Tables.make<Attachment & { readonly tenantId: string }>()
@@ -42,18 +39,11 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
     return {
       /** Keeps a file, and copies it into the workspace of its session if that is in a sandbox. */
       add: Effect.fnUntraced(function*(fields: NewAttachment, bytes: Uint8Array) {
-        const id = yield* random.uuidV4()
+        const row = yield* Tables.newRow
         const filename = path.basename(fields.filename)
-        yield* Effect.orDie(Effect.provide(FileTree.write(path.join(folder, id), bytes), services))
+        yield* Effect.orDie(Effect.provide(FileTree.write(path.join(folder, row.id), bytes), services))
         yield* copy(fields.sessionId, filename, bytes)
-        return yield* table.put({
-          ...fields,
-          id,
-          tenantId: yield* Tables.Tenant,
-          filename,
-          size: bytes.length,
-          createdAt: yield* DateTime.now
-        })
+        return yield* table.put({ ...row, ...fields, filename, size: bytes.length })
       }),
       listOf: (id: string) => table.where(({ sessionId }) => sessionId === id),
       find: (id: string) => Tables.orNotFound("Attachment not found")(table.find(id)),

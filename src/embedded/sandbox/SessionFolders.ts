@@ -29,7 +29,7 @@ const isItself = (directory: string) =>
 /** The workspace of a session, and where it is. */
 export const find = Effect.fnUntraced(function*(sessionId: string) {
   const sandboxes = yield* Sandboxes
-  const { session: { sandboxId } } = yield* sessionOf(sessionId)
+  const { sandboxId } = yield* sessionOf(sessionId)
   const sandbox = yield* sandboxes.find(sandboxId)
   if (Option.isSome(sandbox) && (yield* isItself(sandbox.value.directory))) {
     return { directory: sandbox.value.directory, source: "sandbox" as const }

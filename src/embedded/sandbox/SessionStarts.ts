@@ -3,11 +3,11 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
-import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
+import type { CreateSessionRequest, Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import { withoutUndefined } from "../../schema/Wire.ts"
 import { AgentVersions } from "../store/AgentVersions.ts"
 import { Credentials } from "../store/Credentials.ts"
-import { type AgentRow, type SessionRow, Store } from "../store/Store.ts"
+import { type AgentRow, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { field, present } from "../wire/Json.ts"
@@ -29,18 +29,16 @@ export const agentOf = Effect.fnUntraced(function*(name: string) {
 export const addLifecycle = (id: string, action: string, more: Schema.JsonObject = {}) =>
   Store.use((store) => store.addEvent(id, "lifecycle", { action, ...more }))
 
-interface NewSession
-  extends Pick<Session, "id" | "sandboxId" | "agentName" | "status" | "parentSessionId">, Pick<SessionRow, "settings">
-{}
-
 /** Adds a session that has its sandbox. */
-export const add = Effect.fnUntraced(function*({ settings, ...fields }: NewSession) {
+export const add = Effect.fnUntraced(function*(
+  fields: Pick<Session, "id" | "sandboxId" | "agentName" | "status" | "parentSessionId">,
+  settings: UpdateSessionConfigRequest
+) {
   const store = yield* Store
   const now = yield* DateTime.now
   const tenantId = yield* Tables.Tenant
-  const session = { ...fields, tenantId, runnerId: null, createdAt: now, lastActiveAt: now }
-  yield* store.addSession({ session, settings })
-  return session
+  yield* store.addSettings(fields.id, settings)
+  return yield* store.addSession({ ...fields, tenantId, runnerId: null, createdAt: now, lastActiveAt: now })
 })
 
 export const create = Effect.fnUntraced(function*(request: CreateSessionRequest) {
@@ -56,14 +54,10 @@ export const create = Effect.fnUntraced(function*(request: CreateSessionRequest)
   return yield* sandboxes.create(
     { id, session: id, agent, settings },
     Effect.fnUntraced(function*(sandbox) {
-      const session = yield* add({
-        id,
-        sandboxId: sandbox.id,
-        agentName: agent.name,
-        status: "active",
-        parentSessionId: null,
-        settings: Struct.pick(request, settingNames)
-      })
+      const session = yield* add(
+        { id, sandboxId: sandbox.id, agentName: agent.name, status: "active", parentSessionId: null },
+        Struct.pick(request, settingNames)
+      )
       yield* addLifecycle(id, "created", present({ agentName: agent.name, model: request.model }))
       const { mcpServers } = sandbox.settings
       if (mcpServers !== undefined) {

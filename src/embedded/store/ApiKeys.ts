@@ -1,14 +1,13 @@
 /** The keys that the server takes, each with its tenant (docs/ash.md 2.1 and 3.13). */
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Base64Url from "effect/encoding/Base64Url"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Struct from "effect/Struct"
 import { createHash, timingSafeEqual } from "node:crypto"
-import type { ApiKey, NewApiKey } from "../../schema/ApiKey.ts"
+import type { ApiKey } from "../../schema/ApiKey.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import * as Tables from "./Tables.ts"
 
@@ -29,7 +28,6 @@ export const randomKey: Effect.Effect<string, never, SecureRandom.SecureRandom> 
 export class ApiKeys extends Context.Service<ApiKeys>()("effect-ash/embedded/store/ApiKeys", {
   make: Effect.gen(function*() {
     const { apiKey, tenants } = yield* Settings
-    const random = yield* SecureRandom.SecureRandom
     const table = Tables.make<KeyRow>()
     const text = Redacted.value(apiKey)
     const given = [[text, Tables.defaultTenant] as const, ...tenants].map(([key, tenantId]) => ({
@@ -50,17 +48,16 @@ export class ApiKeys extends Context.Service<ApiKeys>()("effect-ash/embedded/sto
           return [...given, ...rows].filter((row) => timingSafeEqual(row.digest, digest))[0]?.tenantId
         }),
       /** Makes a key of the current tenant. It is shown here alone. */
-      create: Effect.fnUntraced(
-        function*(label: string): Effect.fn.Return<NewApiKey, never, SecureRandom.SecureRandom> {
-          const id = yield* random.uuidV4()
-          const key = yield* randomKey
-          const createdAt = yield* DateTime.now
-          const tenantId = yield* Tables.Tenant
-          yield* table.put({ id, label, keyPrefix: "•".repeat(8), createdAt, tenantId, digest: digestOf(key) })
-          return { id, key: Redacted.make(key) }
-        },
-        Effect.provideService(SecureRandom.SecureRandom, random)
-      ),
+      create: Effect.fnUntraced(function*(label: string) {
+        const key = yield* randomKey
+        const { id } = yield* table.put({
+          ...(yield* Tables.newRow),
+          label,
+          keyPrefix: "•".repeat(8),
+          digest: digestOf(key)
+        })
+        return { id, key: Redacted.make(key) }
+      }),
       /** The keys of the current tenant, oldest first. */
       list: Effect.gen(function*() {
         const tenantId = yield* Tables.Tenant

@@ -44,10 +44,8 @@ export class Credentials extends Context.Service<Credentials>()("effect-ash/embe
     return {
       /** Adds a credential, and encrypts its key. */
       create: Effect.fnUntraced(function*({ key, label = "", type }: CreateCredentialRequest) {
-        const id = yield* random.uuidV4()
-        const createdAt = yield* DateTime.now
-        const credential = { id, type, label, active: true, createdAt }
-        const tenantId = yield* Tables.Tenant
+        const { tenantId, ...row } = yield* Tables.newRow
+        const credential = { ...row, type, label, active: true }
         yield* table.put({ ...credential, tenantId, lastUsedAt: null, sealed: yield* seal(Redacted.value(key)) })
         return credential
       }),

@@ -1,5 +1,4 @@
 /** What happened in sessions: their messages, and the events of their timelines (docs/ash.md 3.6 and 4.6). */
-import type * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
@@ -13,7 +12,7 @@ export interface PageOptions {
   readonly limit?: number | undefined
 }
 
-export const make = (random: SecureRandom.SecureRandom["Service"]) => {
+export const make = () => {
   const messages = new Map<string, Array<StoredMessage>>()
   const events = new Map<string, Array<SessionEvent>>()
   return {
@@ -21,17 +20,15 @@ export const make = (random: SecureRandom.SecureRandom["Service"]) => {
     messages: (sessionId: string, page?: PageOptions) => Effect.sync(() => pageOf(messages.get(sessionId) ?? [], page)),
     /** Adds a message of the session, with the next number. */
     addMessage: Effect.fnUntraced(function*(sessionId: string, role: "user" | "assistant", content: Schema.Json) {
-      const id = yield* random.uuidV4()
-      const tenantId = yield* Tables.Tenant
-      const createdAt = yield* DateTime.now
+      const row = yield* Tables.newRow
       const decoded = yield* Effect.orDie(decodeContent(JSON.stringify(content)))
       const rows = rowsOf(messages, sessionId)
-      rows.push({ id, sessionId, tenantId, role, content: decoded, sequence: rows.length + 1, createdAt })
+      rows.push({ ...row, sessionId, role, content: decoded, sequence: rows.length + 1 })
     }),
     /** Copies the messages of a session to another one. */
     copyMessages: Effect.fnUntraced(function*(from: string, to: string) {
       const rows = rowsOf(messages, to)
-      for (const row of messages.get(from) ?? []) rows.push({ ...row, id: yield* random.uuidV4(), sessionId: to })
+      for (const row of messages.get(from) ?? []) rows.push({ ...row, id: yield* Tables.newId, sessionId: to })
     }),
     /** The events of a session's timeline, oldest first, of one type or of all. */
     events: (sessionId: string, { type, ...page }: PageOptions & { readonly type?: string | undefined }) =>
@@ -41,11 +38,10 @@ export const make = (random: SecureRandom.SecureRandom["Service"]) => {
       }),
     /** Adds an event to the timeline, with the next number. */
     addEvent: Effect.fnUntraced(function*(sessionId: string, type: string, data: Schema.JsonObject) {
-      const id = yield* random.uuidV4()
-      const tenantId = yield* Tables.Tenant
-      const createdAt = DateTime.formatIso(yield* DateTime.now)
+      const row = yield* Tables.newRow
+      const createdAt = DateTime.formatIso(row.createdAt)
       const rows = rowsOf(events, sessionId)
-      const event = { id, sessionId, tenantId, type, sequence: rows.length + 1, createdAt, data: JSON.stringify(data) }
+      const event = { ...row, createdAt, sessionId, type, sequence: rows.length + 1, data: JSON.stringify(data) }
       rows.push(yield* Effect.orDie(decodeEvent(event)))
     })
   }

@@ -1,18 +1,15 @@
 /** What the embedded server remembers of agents and sessions. */
 import * as Context from "effect/Context"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { AgentConfig } from "../../schema/Agent.ts"
-import type { Session, SessionStatus, UpdateSessionConfigRequest } from "../../schema/Session.ts"
+import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import * as History from "./History.ts"
 import * as Tables from "./Tables.ts"
 
-export interface AgentRow {
-  readonly id: string
-  readonly tenantId: string
+export interface AgentRow extends Tables.Row {
   readonly name: string
   readonly version: number
   readonly path: string
@@ -22,32 +19,21 @@ export interface AgentRow {
   readonly updatedAt: DateTime.Utc
 }
 
-export interface SessionRow {
-  readonly session: Session & { readonly tenantId: string }
-  /** Sent to the agent with every message. No answer has them. */
-  readonly settings: UpdateSessionConfigRequest
-}
-
-interface SessionChange {
-  readonly status?: SessionStatus
-  readonly sandboxId?: string
-  readonly settings?: UpdateSessionConfigRequest
+interface SessionRow extends Session {
+  readonly tenantId: string
 }
 
 export class Store extends Context.Service<Store>()("effect-ash/embedded/store/Store", {
-  make: Effect.gen(function*() {
+  make: Effect.sync(() => {
     const agents = Tables.make<AgentRow>()
-    const sessions = new Map<string, SessionRow>()
+    const sessions = Tables.make<SessionRow>()
+    const settings = new Map<string, UpdateSessionConfigRequest>()
 
     const findAgent = (name: string) =>
       Effect.map(agents.where((row) => row.name === name), ([row]) => Option.fromUndefinedOr(row))
-    const ownSessions = Effect.map(
-      Tables.Tenant,
-      (tenantId) => Array.from(sessions.values()).filter(({ session }) => session.tenantId === tenantId)
-    )
 
     return {
-      ...History.make(yield* SecureRandom.SecureRandom),
+      ...History.make(),
       /** By name. */
       agents: Effect.map(agents.all, (rows) => rows.toSorted((a, b) => a.name < b.name ? -1 : 1)),
       findAgent,
@@ -58,30 +44,27 @@ export class Store extends Context.Service<Store>()("effect-ash/embedded/store/S
       removeAgent: Effect.fnUntraced(function*(name: string) {
         const agent = yield* findAgent(name)
         if (Option.isSome(agent)) yield* agents.remove(agent.value.id)
-        for (const { session } of yield* ownSessions) {
-          if (session.agentName === name) sessions.delete(session.id)
+        for (const { id } of yield* sessions.where(({ agentName }) => agentName === name)) {
+          yield* sessions.remove(id)
+          settings.delete(id)
         }
       }),
       /** Newest first. */
-      sessions: Effect.map(ownSessions, (rows) => rows.toReversed()),
+      sessions: Effect.map(sessions.all, (rows) => rows.toReversed()),
       /** A session, else the error 404. */
-      session: (id: string) =>
-        Tables.orNotFound("Session not found")(
-          Effect.map(ownSessions, (rows) => Option.fromUndefinedOr(rows.find(({ session }) => session.id === id)))
-        ),
-      addSession: (row: SessionRow) =>
-        Effect.sync(() => {
-          sessions.set(row.session.id, row)
-        }),
+      session: (id: string) => Tables.orNotFound("Session not found")(sessions.find(id)),
+      addSession: sessions.put,
       /** Changes a session, and with it the time of its last activity. A session that is gone stays gone. */
-      updateSession: (id: string, { settings, ...change }: SessionChange) =>
-        Effect.map(DateTime.now, (lastActiveAt) => {
-          const row = sessions.get(id)
-          if (row === undefined) return
-          sessions.set(id, {
-            session: { ...row.session, ...change, lastActiveAt },
-            settings: { ...row.settings, ...settings }
-          })
+      updateSession: (id: string, change: Partial<Pick<Session, "status" | "sandboxId">>) =>
+        Effect.flatMap(
+          DateTime.now,
+          (lastActiveAt) => sessions.change(id, (row) => ({ ...row, ...change, lastActiveAt }))
+        ),
+      /** Sent to the agent with every message. No answer has them. */
+      settings: (id: string) => Effect.sync(() => settings.get(id) ?? {}),
+      addSettings: (id: string, added: UpdateSessionConfigRequest) =>
+        Effect.sync(() => {
+          settings.set(id, { ...settings.get(id), ...added })
         })
     }
   })

@@ -1,10 +1,10 @@
 /** Tables of rows, each of which belongs to a tenant. A look-up finds only rows of the current tenant. */
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { constTrue } from "effect/Function"
 import * as Option from "effect/Option"
-import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import * as Errors from "../wire/Errors.ts"
 
 /** The tenant of the key that a server is started with. */
@@ -16,6 +16,9 @@ export class Tenant extends Context.Reference<string>("effect-ash/embedded/store
 }) {}
 
 export const newId = SecureRandom.SecureRandom.use((random) => random.uuidV4())
+
+/** What a new row of the current tenant begins with. */
+export const newRow = Effect.all({ id: newId, tenantId: Tenant, createdAt: DateTime.now })
 
 export interface Row {
   readonly id: string
@@ -43,6 +46,12 @@ export const make = <A extends Row>() => {
         rows.set(row.id, row)
         return row
       }),
+    /** Changes a row, of any tenant, if it is there. */
+    change: (id: string, changed: (row: A) => A) =>
+      Effect.sync(() => {
+        const row = rows.get(id)
+        if (row !== undefined) rows.set(id, changed(row))
+      }),
     /** Removes a row, of any tenant, and answers whether there was one. */
     remove: (id: string) => Effect.sync(() => rows.delete(id)),
     /** The rows of all tenants. */
@@ -51,9 +60,5 @@ export const make = <A extends Row>() => {
 }
 
 /** The row that is found, else the error `Not Found`. */
-export const orNotFound =
-  (message: string) => <A>(found: Effect.Effect<Option.Option<A>>): Effect.Effect<A, ErrorResponse> =>
-    Effect.flatMap(
-      found,
-      Option.match({ onNone: () => Effect.fail(Errors.notFound(message)), onSome: Effect.succeed })
-    )
+export const orNotFound = (message: string) => <A>(found: Effect.Effect<Option.Option<A>>) =>
+  Effect.flatMap(found, (row) => Effect.fromOption(row, () => Errors.notFound(message)))

@@ -1,6 +1,5 @@
 /** What turns used, as the results of agents report it (docs/ash.md 3.12). */
 import * as Context from "effect/Context"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -15,8 +14,7 @@ interface UsageRow extends UsageEvent {
 }
 
 export class Usage extends Context.Service<Usage>()("effect-ash/embedded/store/Usage", {
-  make: Effect.gen(function*() {
-    const random = yield* SecureRandom.SecureRandom
+  make: Effect.sync(() => {
     const table = Tables.make<UsageRow>()
     const list = ({ after, agentName, before, sessionId }: UsageFilter) =>
       Effect.map(
@@ -30,11 +28,9 @@ export class Usage extends Context.Service<Usage>()("effect-ash/embedded/store/U
       )
     return {
       count: Effect.fnUntraced(function*({ agentName, id: sessionId }: Session, result: Schema.JsonObject) {
-        const createdAt = yield* DateTime.now
-        const tenantId = yield* Tables.Tenant
+        const row = yield* Tables.newRow
         for (const [eventType, value] of countsOf(result).toReversed()) {
-          const id = yield* random.uuidV4()
-          yield* table.put({ id, tenantId, sessionId, agentName, eventType, value, createdAt })
+          yield* table.put({ ...row, id: yield* Tables.newId, sessionId, agentName, eventType, value })
         }
       }),
       /** Newest first. */

@@ -11,7 +11,7 @@ import type { AgentTurn, TurnOptions } from "../AgentScript.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
-import { type SessionRow, Store } from "../store/Store.ts"
+import { Store } from "../store/Store.ts"
 import * as Frames from "../wire/Frames.ts"
 import * as AgentTurns from "./AgentTurns.ts"
 import * as FrameWriter from "./FrameWriter.ts"
@@ -22,7 +22,7 @@ import * as Relay from "./Relay.ts"
 export class TurnFailure extends Data.TaggedError("TurnFailure")<{ readonly message: string }> {}
 
 interface StartOptions {
-  readonly row: SessionRow
+  readonly session: Session
   readonly sandbox: Sandbox
   readonly content: Schema.Json
   readonly options: TurnOptions
@@ -44,10 +44,10 @@ export class ServerScope extends Context.Service<ServerScope, Scope.Scope>()(
 }
 
 /** Starts a turn, and answers its frames, which end with it. The surrounding scope is that of the client's connection. */
-export const start = Effect.fnUntraced(function*({ capacity, content, options, row, sandbox }: StartOptions) {
+export const start = Effect.fnUntraced(function*({ capacity, content, options, sandbox, session }: StartOptions) {
   const { quirks } = yield* Settings
   const store = yield* Store
-  const { session, settings } = row
+  const settings = yield* store.settings(session.id)
   const history = yield* store.messages(session.id)
   yield* store.addMessage(session.id, "user", { type: "user", content })
   yield* store.updateSession(session.id, {})

@@ -18,7 +18,7 @@ import * as Turns from "../turn/Turns.ts"
 
 type Owned<Row> = Row & { readonly tenantId: string }
 export type CaseRow = Owned<EvalCase>
-export type RunRow = Owned<EvalRun>
+type RunRow = Owned<EvalRun>
 export type ResultRow = Owned<EvalResult>
 
 const makeTables = () => {

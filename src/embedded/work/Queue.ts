@@ -1,7 +1,6 @@
 /** The queue, and the loop that performs its items, one at a time (docs/ash.md 3.11). */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -22,7 +21,6 @@ export interface QueueRow extends QueueItem {
 
 export class Queue extends Context.Service<Queue>()("effect-ash/embedded/work/Queue", {
   make: Effect.gen(function*() {
-    const random = yield* SecureRandom.SecureRandom
     const table = Tables.make<QueueRow>()
     yield* Effect.all([table.everyones, Clock.currentTimeMillis]).pipe(
       Effect.flatMap(([rows, now]) => {
@@ -42,8 +40,7 @@ export class Queue extends Context.Service<Queue>()("effect-ash/embedded/work/Qu
       add: Effect.fnUntraced(function*(request: CreateQueueItemRequest) {
         const { agentName, maxRetries = 3, priority = 0, prompt, sessionId = null } = request
         return yield* table.put({
-          id: yield* random.uuidV4(),
-          tenantId: yield* Tables.Tenant,
+          ...(yield* Tables.newRow),
           sessionId,
           agentName,
           prompt,
@@ -52,7 +49,6 @@ export class Queue extends Context.Service<Queue>()("effect-ash/embedded/work/Qu
           retryCount: 0,
           maxRetries,
           error: null,
-          createdAt: yield* DateTime.now,
           startedAt: null,
           completedAt: null,
           retryAfter: 0
@@ -91,7 +87,7 @@ const attempt = Effect.fnUntraced(function*(row: QueueRow) {
 const sessionOf = Effect.fnUntraced(function*({ agentName, sessionId }: QueueRow) {
   const store = yield* Store
   if (typeof sessionId !== "string") return yield* SessionStarts.create({ agent: agentName })
-  const { session } = yield* store.session(sessionId)
+  const session = yield* store.session(sessionId)
   return session.status === "active"
     ? session
     : yield* new Turns.TurnFailure({ message: `Session ${sessionId} is ${session.status}` })
