@@ -59,21 +59,21 @@ const refused = (status: number, text: string) => () => new Refusal({ status, te
 
 type Failure = Refusal | AshError | Cause.ExceededCapacityError
 
-/** The answer to a page where there is no turn to read. */
-const answerTo = (error: Failure) =>
-  error instanceof Refusal
-    ? refusal(error.status, error.text)
-    : error instanceof AshError
-    ? refusal(error.reason._tag === "RateLimited" ? 429 : 503, EventStream.errorText(error))
-    : refusal(503, "Too many chats are open. Try again later.")
-
-/** Answers a failure too. Its own words are for the log. */
-const answered = <R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Failure, R>) =>
-  answer.pipe(
-    Effect.tapError((error) => error instanceof AshError ? Effect.logWarning(error.message) : Effect.void),
-    Effect.tapDefect((defect) => Effect.logError("a route of a chat failed", defect)),
-    Effect.catch((error) => Effect.succeed(answerTo(error)))
-  )
+/** Answers a failure too: where there is no turn to read, what a page is told. Its own words are for the log. */
+const answering = ({ errorText = EventStream.errorText }: WebChatSettings) => {
+  const answerTo = (error: Failure) =>
+    error instanceof Refusal
+      ? refusal(error.status, error.text)
+      : error instanceof AshError
+      ? refusal(error.reason._tag === "RateLimited" ? 429 : 503, errorText(error))
+      : refusal(503, "Too many chats are open. Try again later.")
+  return <R>(answer: Effect.Effect<HttpServerResponse.HttpServerResponse, Failure, R>) =>
+    answer.pipe(
+      Effect.tapError((error) => error instanceof AshError ? Effect.logWarning(error.message) : Effect.void),
+      Effect.catch((error) => Effect.sync(() => answerTo(error))),
+      Effect.tapDefect((defect) => Effect.logError("a route of a chat failed", defect))
+    )
+}
 
 const isTooLarge = ({ reason }: HttpServerError.HttpServerError) =>
   reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
@@ -134,6 +134,7 @@ export const layer = <E, R>(
   HttpRouter.use(Effect.fnUntraced(function*(router) {
     yield* check({ ...options, maxBodySize })
     const chats = yield* Chats.make(options)
+    const answered = answering(options)
 
     const respond = (chunks: Stream.Stream<UiMessageChunk>) =>
       EventStream.toHttpServerResponse(EventStream.make(framesOf(chunks), options, headers))

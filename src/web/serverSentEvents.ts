@@ -6,7 +6,12 @@ import * as EventStream from "./EventStream.ts"
 
 /** How a turn is answered, and how its failure is told. */
 export interface ServerSentEventsOptions extends EventStream.EventStreamOptions {
-  /** What the page is told of a failure. @default a text without what a server or a file said */
+  /**
+   * What the page is told of a failure: of an error, such as an `AshError`; in a UI message stream of the `Turn`, too, in
+   * which the agent failed.
+   *
+   * @default a text without what a server or a file said
+   */
   readonly errorText?: ((error: unknown) => string) | undefined
 }
 

@@ -632,6 +632,21 @@ describe("a turn that fails", () => {
     )
   })
 
+  it("is told in the program's own words, before it begins as well", async () => {
+    const errorText = () => "Leider nicht."
+    await withChat(() => Stream.make(AgentScript.fail("no")), { errorText }, async (handler) => {
+      const failed = await messageOf(await pageOf(handler).send("a", "Hello")).catch((error: Error) => error.message)
+      assert.strictEqual(failed, errorText())
+    })
+    const { dispose, handler } = WebChat.toWebHandler(
+      { session: { agent: "nobody" }, authorize: () => "ada", errorText },
+      AshEmbedded.layer()
+    )
+    const refused = await handler(postOf(body))
+    assert.deepStrictEqual([refused.status, await refused.text()], [503, errorText()])
+    await dispose()
+  })
+
   it("is told where even its text fails", () =>
     withChat(
       () => Stream.make(AgentScript.fail("no")),
