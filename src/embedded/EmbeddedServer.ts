@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
+import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpServer from "effect/http/HttpServer"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
@@ -123,7 +124,10 @@ export const layerHttpServer = (
     const onlyByName = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
       return Origins.isOwnName(request, host, hostNames) ? yield* application(request) : otherName
     })
-    yield* HttpServer.serveEffect(reporting(onlyByName))
+    yield* HttpServer.serveEffect(reporting(onlyByName)).pipe(
+      // A real server takes no part in the traces of its clients.
+      Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true)
+    )
   })
   return Layer.effectDiscard(serve).pipe(Layer.provideMerge(server), Layer.orDie)
 }

@@ -16,6 +16,7 @@ import * as AgentScript from "../../../src/embedded/AgentScript.ts"
 import type { EmbeddedHttpOptions } from "../../../src/embedded/EmbeddedOptions.ts"
 import { layerHttpServer } from "../../../src/embedded/EmbeddedServer.ts"
 import { type Frame, framesOf, named, saidIn, textAt } from "../../support/embeddedServer.ts"
+import * as Tracing from "../../support/tracing.ts"
 
 interface Exchange {
   readonly response: Http.IncomingMessage
@@ -92,6 +93,13 @@ describe("a server on a port", () => {
       const head = yield* ask("HEAD", "/api/agents")
       assert.strictEqual(head.headers["content-length"], "13")
     }).pipe(withSocket()))
+
+  it.live("takes no part in the traces of its clients", () =>
+    Effect.gen(function*() {
+      const { spans, trace } = Tracing.make()
+      yield* ask("GET", "/health").pipe(withSocket(), trace)
+      assert.deepStrictEqual(spans, [])
+    }))
 
   it.live("takes no body of unknown length without a type, though it is empty", () =>
     Effect.gen(function*() {
