@@ -17,7 +17,7 @@ export interface RetryOptions {
   readonly times?: number | undefined
   /** The delay before the first repetition; it doubles from one to the next, give or take a fifth at random. @default "200 millis" */
   readonly delay?: Duration.Input | undefined
-  /** What the delay does not grow beyond. @default "30 seconds" */
+  /** What the delay does not grow beyond, but for the fifth. @default "30 seconds" */
   readonly maxDelay?: Duration.Input | undefined
   /**
    * The longest `Retry-After` that is waited for, and at random up to one delay longer; a call that is asked to wait longer
@@ -53,7 +53,9 @@ export interface TelemetryOptions {
 export interface RequestOptionsInput {
   /**
    * How long one attempt may take until it is answered; a stream or a download has no limit after that.
-   * @default "60 seconds"; "5 minutes" where a sandbox is started; for `exec` always 10 seconds more than the command's own
+   *
+   * @default "60 seconds"; "5 minutes" where a sandbox is started, files are written to one or a workspace is carried; for
+   * `exec` always 10 seconds more than the command's own
    */
   readonly timeout?: Duration.Input | undefined
   readonly retry?: RetryOptions | undefined

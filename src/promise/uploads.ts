@@ -22,7 +22,7 @@ export interface SessionFileInput extends Omit<NewSessionFile, "content"> {
 
 /** How files are written. */
 export interface WriteOptions extends Omit<WriteFilesOptions, "onProgress"> {
-  /** Is called, and awaited, after each request, and while a larger one goes out, after every 192 KiB. */
+  /** Is called, and awaited, after each request, and while a file of more than 768 KiB goes out, after every 192 KiB. */
   readonly onProgress?: ((progress: WriteProgress) => unknown) | undefined
 }
 

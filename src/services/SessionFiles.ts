@@ -44,8 +44,8 @@ export interface WriteFilesOptions<E = never, R = never> {
   /** A folder of the workspace to write into. @default the workspace itself */
   readonly targetPath?: string | undefined
   /**
-   * Is run after each request, of which files need one for some 4 MiB of them, and while a larger one goes out, after every
-   * 192 KiB; in browsers, which send a request as a whole, only after each.
+   * Is run after each request, of which files need one for some 4 MiB of them, and while a file of more than 768 KiB goes
+   * out, after every 192 KiB; in browsers, which send a request as a whole, only after each.
    */
   readonly onProgress?: ((progress: WriteProgress) => Effect.Effect<unknown, E, R>) | undefined
 }

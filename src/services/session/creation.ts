@@ -21,9 +21,9 @@ export interface OpenSessionOptions extends SessionHandleOptions {
    */
   readonly label?: string | undefined
   /**
-   * Whether a session whose sandbox ignores what the session asked for is ended and opened anew, 3 times at most, before
-   * it fails with `SettingsIgnored`. Otherwise it is used, with a warning in the log and `ignoredSettings`. The next one
-   * is created before the last is ended, so that for a moment there are two, which count as one of `maxSessions`.
+   * Whether a session whose sandbox ignores what the session asked for is ended, and another one opened: 3 in all at
+   * most, before it fails with `SettingsIgnored`. Otherwise it is used, with a warning in the log and `ignoredSettings`. The
+   * next one is created before the last is ended: for a moment there are two, which count as one of `maxSessions`.
    *
    * @default false
    */
