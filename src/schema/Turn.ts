@@ -3,7 +3,7 @@ import * as Schema from "effect/Schema"
 import { ResultMessage, TokenUsage, withRaw } from "./ClaudeMessage.ts"
 import { orUndefined } from "./Wire.ts"
 
-/** A call of a tool, with its result if there was one. */
+/** A call of a tool, with its first result if there was one. */
 export interface ToolCall extends Schema.Schema.Type<typeof ToolCall> {}
 export const ToolCall = Schema.Struct({
   id: Schema.String,

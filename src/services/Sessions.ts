@@ -126,7 +126,7 @@ export class Sessions extends Context.Service<Sessions, {
   readonly fork: (id: string) => Effect.Effect<Session, AshError>
   /**
    * Ends a session for good, and its running turn as `stop` does. Its record stays readable. What stops or resumes the session
-   * in this program is waited for, for 5 seconds at most: it would undo that.
+   * in this program is waited for, for 5 seconds at most, as it would undo that; what takes longer ends the session again.
    */
   readonly end: (id: string) => Effect.Effect<Session, AshError>
   /**
@@ -232,7 +232,7 @@ const creatingOf = (parts: SessionsParts) => ({
     Creations.inOwnScope(
       (scope) =>
         Effect.andThen(parts.place, Creation.createIn(parts, session, scope)).pipe(
-          Effect.provideService(Scope.Scope, scope),
+          Scope.provide(scope),
           Effect.mapError(renamed("Sessions.scoped"))
         ),
       childScope

@@ -23,6 +23,15 @@ interface Created {
   readonly session: Session
 }
 
+/** Ends a session where nothing but the log can have that it fails. */
+export const quietly = (id: string, end: Effect.Effect<unknown, AshError>) =>
+  end.pipe(
+    Effect.timeout(grace),
+    Effect.catchCause((cause) =>
+      Effect.logWarning(`the session ${id} could not be ended, and may be alive: ${messageOf(cause)}`)
+    )
+  )
+
 export type Creations = Effect.Success<ReturnType<typeof make>>
 
 /** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
@@ -36,15 +45,8 @@ export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
       Effect.forEach([...unawaited], waitFor, { concurrency: "unbounded", discard: true })
     )
 
-    const finish = ({ id }: Session) =>
-      end(id).pipe(
-        Effect.timeout(grace),
-        Effect.catchCause((cause) =>
-          Effect.logWarning(`the session ${id} could not be ended, and may be alive: ${messageOf(cause)}`)
-        )
-      )
     const giveUp = Effect.logWarning(
-      `the creation of a session was interrupted, and not answered within ${longestCreation}: the session may be alive; see Sessions.list`
+      `a session whose creation was interrupted was not created within ${longestCreation}, and may be alive; see Sessions.list`
     )
 
     return {
@@ -66,7 +68,7 @@ export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
               Effect.uninterruptibleMask((restore) =>
                 Effect.tap(
                   Effect.onInterrupt(restore(Effect.raceFirst(request, limit)), () => isOnWire ? giveUp : Effect.void),
-                  ({ value }) => Scope.addFinalizer(scope, finish(value.session))
+                  ({ value: { session: { id } } }) => Scope.addFinalizer(scope, quietly(id, end(id)))
                 )
               )
             )

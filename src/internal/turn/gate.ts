@@ -119,6 +119,8 @@ export class Gate {
   readonly #restarting = Semaphore.makeUnsafe(1)
   /** Held by the one of those that is not waiting, and by a stop or a pause: those that wait are behind it. */
   readonly #changing = Semaphore.makeUnsafe(1)
+  /** What is run before that is given back. */
+  #afterChange: Effect.Effect<void> = Effect.void
   /** What holds that, and what waits for it. */
   #restarts = 0
   /** What stops or ends the session at the moment: what is done when that is answered, and the error of what it ends. */
@@ -252,7 +254,21 @@ export class Gate {
 
   /** Runs what may stop, pause or resume the session when nothing else does, so that the last call counts. */
   changing<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return this.#changing.withPermits(1)(effect)
+    return this.#changing.withPermits(1)(Effect.suspend(() => {
+      this.#afterChange = Effect.void
+      return Effect.ensuring(effect, Effect.suspend(() => this.#afterChange))
+    }))
+  }
+
+  /** Waits for what does that, for 5 seconds at most: what takes longer runs an effect at its end. */
+  overtaking(after: Effect.Effect<void>): Effect.Effect<void> {
+    return Effect.timeoutOrElse(this.changing(Effect.void), {
+      duration: "5 seconds",
+      orElse: () =>
+        Effect.sync(() => {
+          this.#afterChange = after
+        })
+    })
   }
 
   #awaitHalts(): Effect.Effect<void> {

@@ -38,13 +38,13 @@ export const cancelled = (operation: string, sessionId: string, how: string, was
 /** The error of a server when the sandbox of an active session is gone, or its runner, before anything of a turn has run. */
 const sandboxGone = /^(?:(?:Exec failed: )?Not connected|Runner not available|Sandbox not found)$/
 
-const wayOutOf = new Map(Object.entries({
-  paused: "resume it, or recover it (recover, or the option recovery), or use another one",
-  stopped: "resume it, or recover it (recover, or the option recovery); its agent's memory is gone",
-  error: "recover it (recover, or the option recovery), or use another one",
-  starting: "wait until it has started",
-  ended: "use another one"
-}))
+const wayOutOf = new Map([
+  ["paused", "resume it, or recover it (recover, or the option recovery), or use another one"],
+  ["stopped", "resume it, or recover it (recover, or the option recovery); its agent's memory is gone"],
+  ["error", "recover it (recover, or the option recovery), or use another one"],
+  ["starting", "wait until it has started"],
+  ["ended", "use another one"]
+])
 
 /** The fence of a session in a state in which nothing can begin. */
 export const inactive = (status: string): Fence => ({
@@ -160,10 +160,6 @@ const leave = ({ gate, holder }: HolderOptions, error: AshError, hasAnswered: bo
   return hasAnswered ? error : advised(error, gate.memory)
 }
 
-/** Servers store the answers of an agent and the result, each as a message (docs/ash.md 3.6). */
-const isStored = (event: StreamEvent) =>
-  event._tag === "Message" && (event.message._tag === "Assistant" || event.message._tag === "Result")
-
 /** Controls a turn in a session that was entered alone. What it leaves behind stands in the gate before the next one enters. */
 export const gatedTurn = (options: HolderOptions, makeFold: TurnFold.Make): TurnControl => {
   const { gate, holder, operation } = options
@@ -172,9 +168,11 @@ export const gatedTurn = (options: HolderOptions, makeFold: TurnFold.Make): Turn
   let hasAnswered = false
 
   const see = (event: StreamEvent) => {
-    if (isStored(event)) stored += 1
-    if (event._tag === "Message" && event.message._tag === "Result") {
-      gate.remember({ usageBefore: usageOf(event.message, usageBefore).after })
+    if (event._tag === "Message") {
+      const { message } = event
+      // Servers store the answers of an agent and the result, each as a message (docs/ash.md 3.6).
+      if (message._tag === "Assistant" || message._tag === "Result") stored += 1
+      if (message._tag === "Result") gate.remember({ usageBefore: usageOf(message, usageBefore).after })
     }
     if (event._tag === "Done" || event._tag === "TurnError") {
       gate.over(holder)

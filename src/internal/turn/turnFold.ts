@@ -85,10 +85,10 @@ const addAssistant = (state: State, message: AssistantMessage) => {
 
 const addToolResult = (state: State, { content = null, tool_use_id }: ToolResultBlock, isError: boolean) => {
   const calls = state.calls.get(tool_use_id ?? "")
-  const index = calls?.indices[calls.answered] ?? calls?.indices.at(-1)
+  const index = calls?.indices[calls.answered]
   const call = index === undefined ? undefined : state.toolCalls[index]
   if (calls === undefined || index === undefined || call === undefined) return
-  calls.answered = Math.min(calls.answered + 1, calls.indices.length)
+  calls.answered += 1
   const kept = hasRoom(state, content) ? content : null
   state.toolCalls[index] = { ...call, result: { content: kept, isError } }
 }
@@ -113,11 +113,11 @@ export const addEvent = (state: State, event: TurnEvent) => {
   else if (event._tag !== "SessionRestarted") state.words.take(event)
 }
 
-const limits: Readonly<Record<string, TurnOutcome>> = {
-  error_max_turns: { _tag: "MaxTurns" },
-  error_max_budget_usd: { _tag: "MaxBudgetUsd" },
-  error_max_structured_output_retries: { _tag: "MaxStructuredOutputRetries" }
-}
+const limits = new Map<string, TurnOutcome>([
+  ["error_max_turns", { _tag: "MaxTurns" }],
+  ["error_max_budget_usd", { _tag: "MaxBudgetUsd" }],
+  ["error_max_structured_output_retries", { _tag: "MaxStructuredOutputRetries" }]
+])
 
 /** The errors of a result, be they a list or not. */
 const errorsOf = ({ errors, raw }: NonNullable<Turn["result"]>): ReadonlyArray<Schema.Json> => {
@@ -129,7 +129,8 @@ const errorsOf = ({ errors, raw }: NonNullable<Turn["result"]>): ReadonlyArray<S
 export const outcomeOf = (result: Turn["result"]): TurnOutcome => {
   if (result === undefined) return { _tag: "NoResult" }
   const subtype = result.subtype ?? ""
-  if (Object.hasOwn(limits, subtype) && limits[subtype] !== undefined) return limits[subtype]
+  const limit = limits.get(subtype)
+  if (limit !== undefined) return limit
   const errors = errorsOf(result)
   if (subtype === "error_during_execution") return { _tag: "ErrorDuringExecution", errors }
   if (saysError(result.is_error, () => jsonAt(result.raw, "is_error"))) {

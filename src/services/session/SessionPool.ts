@@ -127,7 +127,7 @@ export class SessionPool<S> {
       const opening = Effect.flatMap(
         Scope.fork(scope),
         (own) =>
-          Effect.matchEffect(Effect.provideService(open, Scope.Scope, own), {
+          Effect.matchEffect(Scope.provide(open, own), {
             onFailure: (error) => Effect.andThen(Scope.close(own, Exit.void), this.#failed(error)),
             onSuccess: (session) => {
               this.#opening -= 1

@@ -104,4 +104,4 @@ export const open = (
     const isClosed = yield* keepGate(parts, id, budget)
     if (label !== undefined) yield* mark(parts, id, label)
     return { id, agentName, ignoredSettings: ignoredSettings(payload, session), after: 0, isClosed }
-  }).pipe(Effect.provideService(Scope.Scope, scope), Effect.mapError(within("Sessions.open")))
+  }).pipe(Scope.provide(scope), Effect.mapError(within("Sessions.open")))

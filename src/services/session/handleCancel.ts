@@ -14,7 +14,7 @@ const recoverOperation = "SessionHandle.recover"
 const nothingSent = ({ id, services }: HandleState): Effect.Effect<SessionRestarted, AshError> =>
   Effect.map(services.sessions.get(id), (session) => ({
     _tag: "SessionRestarted",
-    reason: "what was cancelled had not been sent, so that nothing had to be stopped",
+    reason: "what was cancelled had not been sent",
     session,
     lost: [],
     mayBeLost: []

@@ -37,7 +37,7 @@ export interface Stay {
 /** A stay that lasts until the scope closes. */
 export const stayIn = (scope: Scope.Scope, { id, options, services }: HandleState, operation: string) =>
   Effect.map(
-    Effect.cached(Effect.provideService(services.gates.enter(operation, id, options), Scope.Scope, scope)),
+    Effect.cached(Scope.provide(services.gates.enter(operation, id, options), scope)),
     (gate) => ({ gate })
   )
 

@@ -21,7 +21,7 @@ const saveTimedOut = () =>
     operation: "Workspaces.download",
     reason: new TimedOut({
       message:
-        `the workspace was not saved within ${saveAtMost}; the session was not restarted. Try again, or without keepWorkspace`,
+        `the workspace was not saved within ${saveAtMost}; nothing was restarted. Try again, or without keepWorkspace`,
       timer: "attempt",
       duration: Duration.fromInputUnsafe(saveAtMost)
     })

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { AshApiClient } from "../../client/AshApiClient.ts"
 import type { RequestPolicy } from "../../client/RequestPolicy.ts"
-import type { Creations } from "../../internal/request/creations.ts"
+import { type Creations, quietly } from "../../internal/request/creations.ts"
 import type { OnWire } from "../../internal/request/policy.ts"
 import type { Answered } from "../../internal/request/sending.ts"
 import { whileOut } from "../../internal/turn/brokenTurn.ts"
@@ -73,9 +73,9 @@ export const halting = (gates: TurnGates, id: string, { call, how, isScopeClosed
       Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === how ? halt : Effect.void),
       Effect.onError(() => attempts > 0 ? cut : Effect.void)
     )
-    // What resumes or stops it meanwhile would undo that. An end does not wait for ever.
+    // What resumes or stops it meanwhile would undo that. What an end overtakes ends it again.
     const alone = how === "stopped"
       ? gate.changing(called)
-      : Effect.andThen(Effect.timeoutOption(gate.changing(Effect.void), "5 seconds"), called)
+      : Effect.andThen(gate.overtaking(quietly(id, called)), called)
     return gate.halting(isScopeClosed ? Effect.andThen(cut, alone) : alone, cancelled(false))
   }))

@@ -321,6 +321,12 @@ describe("an answer to a tool call", () => {
       assert.deepStrictEqual(yield* answered(answer(first, ids[0]), answer(second, ids[1])), [first, second])
     }))
 
+  it.effect("counts where it is the first one of its call, as what was shown of that cannot be taken back", () =>
+    Effect.gen(function*() {
+      const all = ["one", "two", "three"].map((content) => answer(content, content))
+      assert.deepStrictEqual<unknown>(yield* answered(...all), ["one", "two"])
+    }))
+
   it.effect("finds its call among any number with one id", () =>
     Effect.gen(function*() {
       const count = 20_000

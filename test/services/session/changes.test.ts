@@ -2,9 +2,11 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as RequestOptions from "../../../src/client/RequestOptions.ts"
@@ -151,3 +153,37 @@ describe.each(["stop", "pause"] as const)("a call of %s that is interrupted, and
     }).pipe(Effect.provide(layer))
   })
 })
+
+describe.each(["stop", "pause", "resume"] as const)(
+  "a call of %s that a server needs longer for than an end waits,",
+  (how) => {
+    const stateAfter = { stop: "stopped", pause: "paused", resume: "active" }
+    it.effect("is followed by another end", () => {
+      let status = how === "resume" ? "paused" : "active"
+      const { layer } = Server.forTurns(({ method, path }) => {
+        const answer = (next = status) =>
+          Effect.sync(() => {
+            status = next
+            return Server.json({ session: { ...session, status } })()
+          })
+        if (method === "DELETE") return answer("ended")
+        if (!path.endsWith(`/${how}`)) return answer()
+        return Effect.flatMap(Effect.forkDetach(Effect.delay(answer(stateAfter[how]), "20 seconds")), Fiber.join)
+      })
+      return Effect.gen(function*() {
+        const sessions = yield* Sessions
+        const scope = yield* Scope.make()
+        yield* Scope.provide(sessions.open({ agent: "demo" }), scope)
+        const change = yield* Effect.forkChild(sessions[how](sessionId))
+        yield* turnsOfTheLoop
+        const close = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(close)
+        assert.strictEqual(status, "ended")
+        yield* TestClock.adjust("10 seconds")
+        yield* Fiber.join(change)
+        assert.strictEqual(status, "ended")
+      }).pipe(Effect.provide(layer))
+    })
+  }
+)
