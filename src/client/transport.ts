@@ -31,9 +31,9 @@ export interface ConnectionOptions {
   /** The base URL, with its scheme: `http://localhost:4100`, or with a path where a proxy adds one. */
   readonly url: string | URL
   /**
-   * Sent as a bearer token. Without one only `Health.get` works. A plain text shows wherever the options are printed, a
-   * `Redacted` does not. An `Effect`, which a `Config` is too, is run before each request, so that a key may change:
-   * `Effect.cachedWithTTL` asks less often. Where it fails, the call fails with `Unauthorized`, and nothing is sent.
+   * Sent as a bearer token. Without one only `Health.get` and `Health.openApi` work. A plain text shows wherever the options
+   * are printed, a `Redacted` does not. An `Effect`, which a `Config` is too, is run before each request, so that a key may
+   * change: `Effect.cachedWithTTL` asks less often. Where it fails, the call fails with `Unauthorized`, and nothing is sent.
    */
   readonly apiKey?: Connection.KeySource | undefined
   /** Whether `http` to another machine is meant: the network between can read the key. Without it a warning is logged. @default false */

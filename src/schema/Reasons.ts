@@ -87,7 +87,7 @@ export class AtCapacity extends NotNow<AtCapacity>()("AtCapacity", {
   retryAfter: omittable(Schema.Duration)
 }) {}
 
-/** The server, or a proxy before it, failed (5xx). The operation may have been done. */
+/** The server, or a proxy before it, failed (408, 425, 5xx). The operation may have been done. */
 export class ServerFailure extends Uncertain<ServerFailure>()("ServerFailure", {
   ...fields,
   retryAfter: omittable(Schema.Duration)

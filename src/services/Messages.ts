@@ -50,8 +50,8 @@ export class Messages extends Context.Service<Messages, {
    * never taken blocks and refuses them, as a text. A server that mangles a lone text and refuses a single block gets a
    * text as two blocks, cut between lines or words; a single word, image or document whole, with a word joiner (U+2060),
    * which is not seen, as the second block. `MessageReader.promptOf` reads either as the text that it was. A server that
-   * takes only text gets the text of the blocks joined; an image or a document for such a server fails with
-   * `InvalidRequest`.
+   * takes only text gets the text of the blocks joined, of at most 100,000 characters; an image or a document for such a
+   * server fails with `InvalidRequest`.
    */
   readonly send: (
     sessionId: string,

@@ -150,14 +150,15 @@ export interface SessionHandle {
   /** Reads the logs of the session's sandbox, those behind the index `after`. */
   readonly logs: (options?: { readonly after?: number | undefined }) => Effect.Effect<SandboxLogs, AshError>
   /**
-   * Ends whatever runs in the session, by stopping and resuming it: a server has no gentle way. The stream of a running
-   * turn fails with `TurnCancelled`; the answer has what is lost. A command that runs is cut off, and fails. Two at once are
-   * one restart. A turn of which nothing was sent, or that waits to be sent again, is just not sent: nothing is lost.
+   * Ends whatever runs in the session, by stopping and resuming it: a server has no gentle way. Where nothing runs, it
+   * does so as well, as another program may have sent something. The stream of a running turn fails with `TurnCancelled`;
+   * the answer has what is lost. A command that runs is cut off, and fails. Two at once are one restart. A turn of which
+   * nothing was sent, or that waits to be sent again, is just not sent: nothing is lost.
    */
   readonly cancel: () => Effect.Effect<SessionRestarted, AshError>
   /**
-   * Makes the session usable again: stops and resumes one that is fenced or whose sandbox is gone, resumes one that is
-   * paused, stopped or in error, and does nothing to one that is well.
+   * Makes the session usable again: stops and resumes one that is fenced or whose sandbox was seen to be gone, resumes one
+   * that is paused, stopped or in error, and does nothing to one that is well.
    */
   readonly recover: () => Effect.Effect<Option.Option<SessionRestarted>, AshError>
   /** Why the session is not usable as it is, as far as this program has seen. */

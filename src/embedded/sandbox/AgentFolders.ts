@@ -11,7 +11,7 @@ import * as RequestedFiles from "./RequestedFiles.ts"
 
 const claudeFile = "CLAUDE.md"
 const pathsRefused =
-  "The agent is not deployed: this embedded server takes no `path`. Send `files`, or start it with `agentPaths: true`"
+  "The agent is not deployed: this server takes no `path`. Send `files`, or start it with `agentPaths: true`"
 
 export const exists = (file: string) =>
   FileSystem.FileSystem.use((fileSystem) => Effect.orElseSucceed(fileSystem.exists(file), () => false))
