@@ -1,9 +1,7 @@
 /** The turns that the agents of an embedded server ran, for tests to look at. */
 import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
-import * as NodePath from "@effect/platform-node/NodePath"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
@@ -29,7 +27,7 @@ const filesOf = ({ workspace }: AgentTurn) =>
     Effect.map((entries) => entries.map(({ path }) => path)),
     // A workspace that is removed meanwhile has none.
     Effect.orElseSucceed((): ReadonlyArray<string> => []),
-    Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
+    Effect.provide(NodeFileSystem.layer)
   )
 
 /** A record without any turns, and what puts those of a script into it. */

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
+import { join, resolve } from "node:path"
 import { Settings } from "../EmbeddedOptions.ts"
 import * as Errors from "../wire/Errors.ts"
 import { DataFolder } from "./DataFolder.ts"
@@ -24,8 +24,7 @@ const writeFile = (file: string, content: Uint8Array) =>
 
 /** Takes a folder of this machine as it is. */
 const deployPath = Effect.fnUntraced(function*(folder: string) {
-  const path = yield* Path.Path
-  if (yield* exists(path.join(folder, claudeFile))) return folder
+  if (yield* exists(join(folder, claudeFile))) return folder
   return yield* Errors.badRequest("Agent directory must contain CLAUDE.md")
 })
 
@@ -36,7 +35,6 @@ interface DeployOptions {
 }
 
 const deployFiles = Effect.fnUntraced(function*(folder: string, name: string, options: DeployOptions) {
-  const path = yield* Path.Path
   const files = (options.files ?? []).filter(({ path }) => !path.includes("..") && !path.startsWith("/"))
   for (const file of files) {
     const target = yield* FileTree.within(folder, file.path)
@@ -45,18 +43,17 @@ const deployFiles = Effect.fnUntraced(function*(folder: string, name: string, op
   if (!files.some((file) => file.path === claudeFile)) {
     // A redeployment without a prompt loses the earlier prompt, as on a real server.
     const text = options.systemPrompt ?? `# ${name}\n`
-    yield* writeFile(path.join(folder, claudeFile), new TextEncoder().encode(text))
+    yield* writeFile(join(folder, claudeFile), new TextEncoder().encode(text))
   }
   return folder
 })
 
 /** Writes the folder of an agent, over the files that are there, and answers its path. */
 export const deploy = Effect.fnUntraced(function*(name: string, options: DeployOptions) {
-  const path = yield* Path.Path
   const data = yield* DataFolder
   const { agentPaths } = yield* Settings
-  if (options.path === undefined) return yield* deployFiles(path.join(data, "agents", name), name, options)
-  return yield* agentPaths ? deployPath(path.resolve(data, options.path)) : Errors.badRequest(pathsRefused)
+  if (options.path === undefined) return yield* deployFiles(join(data, "agents", name), name, options)
+  return yield* agentPaths ? deployPath(resolve(data, options.path)) : Errors.badRequest(pathsRefused)
 })
 
 /** The files of a folder, without hidden ones. */
@@ -79,7 +76,7 @@ export const write = Effect.fnUntraced(function*(folder: string, files: Requeste
 })
 
 export const remove = Effect.fnUntraced(function*(folder: string, file: string) {
-  if (!FileTree.isInside(yield* Path.Path, folder, file)) {
+  if (!FileTree.isInside(folder, file)) {
     return yield* Errors.badRequest("Path escapes agent directory")
   }
   const { target, type } = yield* RequestedFiles.find(folder, file)

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
+import { basename, join } from "node:path"
 import type { Attachment } from "../../schema/Attachment.ts"
 import type { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
@@ -19,9 +19,8 @@ type NewAttachment = Pick<Attachment, "sessionId" | "messageId" | "filename" | "
 export class Attachments extends Context.Service<Attachments>()("effect-ash/embedded/sandbox/Attachments", {
   make: Effect.gen(function*() {
     const fileSystem = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
-    const services = yield* Effect.context<FileSystem.FileSystem | Path.Path | Sandboxes | Store>()
-    const folder = path.join(yield* DataFolder, "attachments")
+    const services = yield* Effect.context<FileSystem.FileSystem | Sandboxes | Store>()
+    const folder = join(yield* DataFolder, "attachments")
     const table = Tables.make<Attachment & { readonly tenantId: string }>()
 
     /** Copies a file into a workspace. One that leads outside by a link has no place for it, and gets none. */
@@ -29,7 +28,7 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
       function*(sessionId: string, name: string, bytes: Uint8Array) {
         const { directory, source } = yield* SessionFolders.find(sessionId)
         if (source !== "sandbox") return
-        const file = yield* FileTree.within(directory, path.join("attachments", name))
+        const file = yield* FileTree.within(directory, join("attachments", name))
         if (Option.isSome(file)) yield* FileTree.write(file.value, bytes)
       },
       (copying) => Effect.ignore(copying),
@@ -40,8 +39,8 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
       /** Keeps a file, and copies it into the workspace of its session if that is in a sandbox. */
       add: Effect.fnUntraced(function*(fields: NewAttachment, bytes: Uint8Array) {
         const row = yield* Tables.newRow
-        const filename = path.basename(fields.filename)
-        yield* Effect.orDie(Effect.provide(FileTree.write(path.join(folder, row.id), bytes), services))
+        const filename = basename(fields.filename)
+        yield* Effect.orDie(Effect.provide(FileTree.write(join(folder, row.id), bytes), services))
         yield* copy(fields.sessionId, filename, bytes)
         return yield* table.put({ ...row, ...fields, filename, size: bytes.length })
       }),
@@ -49,11 +48,11 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
       find: (id: string) => Tables.orNotFound("Attachment not found")(table.find(id)),
       read: ({ id }: Attachment) =>
         Effect.mapError(
-          fileSystem.readFile(path.join(folder, id)),
+          fileSystem.readFile(join(folder, id)),
           () => Errors.notFound("Attachment file not found on disk")
         ),
       remove: ({ id }: Attachment) =>
-        Effect.andThen(table.remove(id), Effect.ignore(fileSystem.remove(path.join(folder, id))))
+        Effect.andThen(table.remove(id), Effect.ignore(fileSystem.remove(join(folder, id))))
     }
   })
 }) {

@@ -4,12 +4,11 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import { chmodSync, readdirSync, rmSync } from "node:fs"
 import { hostname, userInfo } from "node:os"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import nodeProcess from "node:process"
 import * as AtExit from "./AtExit.ts"
 import * as Processes from "./Processes.ts"
@@ -54,11 +53,10 @@ const removeOrWarn = (folder: string) =>
 /** Removes the folders of processes that were killed. */
 const sweep = Effect.fnUntraced(function*(parent: string) {
   const fileSystem = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
   for (const name of yield* fileSystem.readDirectory(parent)) {
     const pid = makerOf(name)
     if (pid === undefined || Processes.isAlive(pid)) continue
-    const folder = path.join(parent, name)
+    const folder = join(parent, name)
     const { type, uid } = yield* fileSystem.lstat(folder)
     // A link may lead anywhere, and so may the folder of another user.
     if (type === "Directory" && Option.contains(uid, userInfo().uid)) yield* removeOrWarn(folder)
@@ -66,17 +64,16 @@ const sweep = Effect.fnUntraced(function*(parent: string) {
 })
 
 export class DataFolder extends Context.Service<DataFolder, string>()("effect-ash/embedded/sandbox/DataFolder") {
-  static readonly layer: Layer.Layer<DataFolder, PlatformError, FileSystem.FileSystem | Path.Path> = Layer.effect(
+  static readonly layer: Layer.Layer<DataFolder, PlatformError, FileSystem.FileSystem> = Layer.effect(
     DataFolder,
     Effect.gen(function*() {
       const fileSystem = yield* FileSystem.FileSystem
-      const path = yield* Path.Path
       const folder = yield* Effect.acquireRelease(
         fileSystem.makeTempDirectory({ prefix: `effect-ash-${machine}-${nodeProcess.pid}-` }),
         removeOrWarn
       )
       yield* AtExit.add(() => remove(folder))
-      yield* Effect.ignore(sweep(path.dirname(folder)))
+      yield* Effect.ignore(sweep(dirname(folder)))
       // On macOS the path has a link in it, and a shell shows the resolved one.
       return yield* fileSystem.realPath(folder)
     })

@@ -3,10 +3,10 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import { realpathSync } from "node:fs"
+import { basename, dirname, join, relative, resolve, sep } from "node:path"
 import type { FileEntry } from "../../schema/File.ts"
 
 /** Names that no listing shows. */
@@ -32,31 +32,30 @@ const hiddenExtensions: ReadonlyArray<string> = [".sock", ".lock", ".pid"]
 /** Whether a name has an extension that no listing shows. Where the only dot comes first, the whole name is it. */
 const hasHiddenExtension = (name: string) => hiddenExtensions.includes(name.slice(name.lastIndexOf(".")))
 
-const isWithin = (root: string, target: string, separator: string) =>
-  target === root || target.startsWith(root.endsWith(separator) ? root : root + separator)
+const isWithin = (root: string, target: string) =>
+  target === root || target.startsWith(root.endsWith(sep) ? root : root + sep)
 
 /** Whether the text of a path stays in a folder. A path that begins with a slash begins at the folder. */
-export const isInside = (path: Path.Path, folder: string, file: string): boolean =>
-  isWithin(path.resolve(folder), path.resolve(path.join(folder, file)), path.sep)
+export const isInside = (folder: string, file: string): boolean =>
+  isWithin(resolve(folder), resolve(join(folder, file)))
 
 /**
  * Where a path leads within a folder, whether or not something is there. Commands of agents may link to any place of the
  * disk: a path through a link that leads out of the folder, or nowhere, counts as absent.
  */
 export const within = Effect.fnUntraced(function*(folder: string, file: string) {
-  const path = yield* Path.Path
-  if (!isInside(path, folder, file)) return Option.none<string>()
-  const target = path.join(folder, file)
+  if (!isInside(folder, file)) return Option.none<string>()
+  const target = join(folder, file)
   let place = folder
-  for (const name of path.relative(folder, target).split(path.sep)) {
-    place = path.join(place, name)
+  for (const name of relative(folder, target).split(sep)) {
+    place = join(place, name)
     if (!(yield* isLink(place))) continue
-    const real = yield* behind(folder, place)
+    const real = behind(folder, place)
     if (Option.isNone(real)) return real
     place = real.value
   }
   // The separator at the end stays: a path with one names no file.
-  return Option.some(target.endsWith(path.sep) ? place + path.sep : place)
+  return Option.some(target.endsWith(sep) ? place + sep : place)
 })
 
 const isLink = (file: string) =>
@@ -71,19 +70,16 @@ const isLink = (file: string) =>
 const realPath = (file: string): Option.Option<string> => Result.getSuccess(Result.try(() => realpathSync.native(file)))
 
 /** Where a link leads, if it leads somewhere in the folder. */
-const behind = Effect.fnUntraced(function*(folder: string, link: string) {
-  const { sep } = yield* Path.Path
-  return Option.flatMap(
+const behind = (folder: string, link: string) =>
+  Option.flatMap(
     Option.all([realPath(folder), realPath(link)]),
-    ([root, real]) => isWithin(root, real, sep) ? Option.some(real) : Option.none()
+    ([root, real]) => isWithin(root, real) ? Option.some(real) : Option.none()
   )
-})
 
 /** Prepares the place of a file: makes its parent folders, and removes what would block a write to it, such as a pipe. */
 export const makeWay = Effect.fnUntraced(function*(file: string) {
   const fileSystem = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  yield* fileSystem.makeDirectory(path.dirname(file), { recursive: true })
+  yield* fileSystem.makeDirectory(dirname(file), { recursive: true })
   const existing = yield* Effect.option(fileSystem.stat(file))
   if (Option.isSome(existing) && !["File", "Directory"].includes(existing.value.type)) yield* fileSystem.remove(file)
 })
@@ -95,9 +91,8 @@ export const write = (file: string, content: Uint8Array) =>
 /** Removes a file that is within a folder, or the link in its place. */
 export const remove = Effect.fnUntraced(function*(folder: string, file: string) {
   const fileSystem = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const parent = yield* within(folder, path.dirname(file))
-  if (Option.isSome(parent)) yield* fileSystem.remove(path.join(parent.value, path.basename(file)))
+  const parent = yield* within(folder, dirname(file))
+  if (Option.isSome(parent)) yield* fileSystem.remove(join(parent.value, basename(file)))
 })
 
 /** The system's own message of a failure. */
@@ -112,25 +107,20 @@ export const textOf = (error: PlatformError): string =>
 export const list = (
   folder: string,
   isHidden: (name: string) => boolean
-): Effect.Effect<ReadonlyArray<FileEntry>, never, FileSystem.FileSystem | Path.Path> =>
+): Effect.Effect<ReadonlyArray<FileEntry>, never, FileSystem.FileSystem> =>
   Effect.gen(function*() {
     const fileSystem = yield* FileSystem.FileSystem
-    const path = yield* Path.Path
     const entries: Array<FileEntry> = []
     const linked = new Set<string>()
 
-    const walk = (
-      place: string,
-      prefix: string,
-      isLinked: boolean
-    ): Effect.Effect<void, never, FileSystem.FileSystem | Path.Path> =>
+    const walk = (place: string, prefix: string, isLinked: boolean): Effect.Effect<void> =>
       Effect.gen(function*() {
         for (const name of yield* Effect.orElseSucceed(fileSystem.readDirectory(place), () => [])) {
           if (isHidden(name) || hasHiddenExtension(name)) continue
-          const file = path.join(place, name)
+          const file = join(place, name)
           const own = yield* Effect.option(fileSystem.lstat(file))
           const isOwn = Option.isSome(own) && own.value.type !== "SymbolicLink"
-          const real = isOwn ? Option.some(file) : yield* behind(folder, file)
+          const real = isOwn ? Option.some(file) : behind(folder, file)
           const info = isOwn || Option.isNone(real) ? own : yield* Effect.option(fileSystem.stat(real.value))
           if (Option.isNone(real) || Option.isNone(info)) continue
           if (info.value.type === "Directory") {

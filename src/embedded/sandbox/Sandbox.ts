@@ -1,5 +1,4 @@
 /** One sandbox of the embedded server: its workspace, what runs in it, and what its agent emits. */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Data from "effect/Data"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
@@ -11,20 +10,22 @@ import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { SandboxLogEntry } from "../../schema/Session.ts"
+import * as Tables from "../store/Tables.ts"
 import * as Processes from "./Processes.ts"
 import * as Shell from "./Shell.ts"
 
-/** What the agent of a sandbox emits. Every subscription receives all of it, that of other turns as well. */
-export type AgentOutput =
-  & { readonly number: number; readonly turn: number }
-  & (
-    | { readonly _tag: "Message"; readonly message: Schema.JsonObject }
-    | { readonly _tag: "Failed"; readonly error: string }
-    | { readonly _tag: "Done"; readonly sessionId: string }
-    | { readonly _tag: "Died" }
-  )
+type AgentEvent =
+  | { readonly _tag: "Message"; readonly message: Schema.JsonObject }
+  | { readonly _tag: "Failed"; readonly error: string }
+  | { readonly _tag: "Done"; readonly sessionId: string }
+  | { readonly _tag: "Died" }
 
-type Unnumbered = AgentOutput extends infer U ? U extends AgentOutput ? Omit<U, "number" | "turn"> : never : never
+/** What the agent of a sandbox emits. Every subscription receives all of it, that of other turns as well. */
+export interface AgentOutput {
+  readonly number: number
+  readonly turn: number
+  readonly event: AgentEvent
+}
 
 /** What a sandbox is given when it starts. None of it can be changed later. */
 export interface SandboxSettings {
@@ -35,7 +36,7 @@ export interface SandboxSettings {
   readonly mcpServers?: Readonly<Record<string, Schema.Json>> | undefined
 }
 
-/** A sandbox that is alive. */
+/** A sandbox that is alive, and what runs in it. */
 export interface Sandbox extends Effect.Success<ReturnType<typeof make>> {}
 
 class SandboxDied extends Data.TaggedError("SandboxDied") {
@@ -45,11 +46,14 @@ class SandboxDied extends Data.TaggedError("SandboxDied") {
 /** What runs in a sandbox: turns, and other things such as commands. */
 export type Activity = "turns" | "others"
 
-export type Count = (activity: Activity, change: 1 | -1) => void
+type Count = (activity: Activity, change: 1 | -1) => void
 
-/** Starts a sandbox in a workspace that is laid out. It ends with the scope. */
-export const make = Effect.fnUntraced(function*({ count, directory, env, id, scope, settings }: {
+/** Starts a sandbox in a workspace that is laid out. It ends with the scope. One with a session counts as used. */
+export const make = Effect.fnUntraced(function*({ count, env, ...fixed }: {
   readonly id: string
+  readonly agentName: string
+  /** Its session. A prepared sandbox has none yet. */
+  session: string | undefined
   /** The workspace. */
   readonly directory: string
   /** The environment of its commands. */
@@ -58,13 +62,15 @@ export const make = Effect.fnUntraced(function*({ count, directory, env, id, sco
   readonly scope: Scope.Closeable
   readonly count: Count
 }) {
-  const random = yield* SecureRandom.SecureRandom
+  const { directory, scope, session } = fixed
   const sandbox = {
-    id,
-    directory,
-    settings,
+    ...fixed,
+    turns: 0,
+    others: session === undefined ? 0 : 1,
+    /** Whether a turn has ever run. */
+    hasRun: false,
     /** The id of the agent's conversation, which ends with the process. */
-    conversation: yield* random.uuidV4(),
+    conversation: yield* Tables.newId,
     ...(yield* makeOutputs),
     ...(yield* makeTurns(scope, count)),
     /** Runs a command, until it ends or the sandbox does. */
@@ -82,8 +88,8 @@ const makeOutputs = Effect.map(
     let claimed = 0
     return {
       /** Publishes what the agent emits in a turn; 0 is no turn. */
-      emit: (turn: number, output: Unnumbered) =>
-        Effect.suspend(() => Effect.asVoid(PubSub.publish(hub, { ...output, turn, number: ++published }))),
+      emit: (turn: number, event: AgentEvent) =>
+        Effect.suspend(() => Effect.asVoid(PubSub.publish(hub, { event, turn, number: ++published }))),
       /** Subscribes to what the agent emits from now on. */
       subscribe: PubSub.subscribe(hub),
       /** Whether an output is new: true once for each, so that one that two subscriptions receive is stored once. */

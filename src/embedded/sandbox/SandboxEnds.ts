@@ -12,34 +12,29 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { Settings } from "../EmbeddedOptions.ts"
 import { Store } from "../store/Store.ts"
-import type { SandboxFolders } from "./SandboxFolders.ts"
-import type { PooledSandbox, SandboxPool } from "./SandboxPool.ts"
-import type { Snapshots } from "./Snapshots.ts"
+import type { Sandbox } from "./Sandbox.ts"
+import type { SandboxPool } from "./SandboxPool.ts"
+import type { WorkspaceFolders } from "./WorkspaceFolders.ts"
 
 export type SandboxEnds = Effect.Success<ReturnType<typeof make>>
 
-export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: SandboxFolders, snapshots: Snapshots) {
+export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: WorkspaceFolders) {
   const { quirks } = yield* Settings
   const store = yield* Store
 
   /** Ends what runs in a sandbox that is no longer among those alive. */
-  const close = Effect.fnUntraced(function*({ sandbox, scope }: PooledSandbox) {
-    yield* Scope.close(scope, Exit.void)
-    yield* sandbox.emit(0, { _tag: "Died" })
-  })
+  const close = ({ emit, scope }: Sandbox) => Effect.andThen(Scope.close(scope, Exit.void), emit(0, { _tag: "Died" }))
 
-  const persist = (pooled: PooledSandbox | undefined, whole: boolean) =>
-    pooled?.session === undefined
-      ? Effect.void
-      : snapshots.take(pooled.session, pooled.sandbox.directory, whole)
+  const persist = (sandbox: Sandbox | undefined, whole: boolean) =>
+    sandbox?.session === undefined ? Effect.void : folders.keep(sandbox.session, sandbox.directory, whole)
 
   /** Keeps what a later resume begins with. */
-  const persistForResume = (pooled: PooledSandbox | undefined) => persist(pooled, !quirks.coldResumeLosesWorkspace)
+  const persistForResume = (sandbox: Sandbox | undefined) => persist(sandbox, !quirks.coldResumeLosesWorkspace)
 
   const destroy = Effect.fnUntraced(function*(id: string) {
-    const pooled = pool.remove(id)
+    const sandbox = pool.remove(id)
     pool.dropLog(id)
-    if (pooled !== undefined) yield* close(pooled)
+    if (sandbox !== undefined) yield* close(sandbox)
     yield* folders.remove(id)
   }, Effect.uninterruptible)
 
@@ -53,19 +48,19 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
     }, Effect.uninterruptible),
     /** Ends what runs in a sandbox, as the death of its process does. */
     crash: Effect.fnUntraced(function*(id: string) {
-      const pooled = pool.remove(id)
-      if (pooled === undefined) return
-      pool.keepLog(id, pooled.sandbox.logs)
-      yield* close(pooled)
+      const sandbox = pool.remove(id)
+      if (sandbox === undefined) return
+      pool.keepLog(id, sandbox.logs)
+      yield* close(sandbox)
     }, Effect.uninterruptible),
     /** Ends an idle sandbox, keeps its workspace, and reserves its place for another one. */
-    evict: Effect.fnUntraced(function*(pooled: PooledSandbox) {
-      const { sandbox: { id }, session } = pooled
+    evict: Effect.fnUntraced(function*(sandbox: Sandbox) {
+      const { id, session } = sandbox
       // It counts as used from here on, so that only one start takes its place.
       pool.count(id, "others", 1)
       if (session !== undefined) {
         yield* store.updateSession(session, { status: "paused" })
-        yield* persistForResume(pooled)
+        yield* persistForResume(sandbox)
       }
       pool.reserve()
       yield* destroy(id)

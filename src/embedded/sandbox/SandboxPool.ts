@@ -1,21 +1,7 @@
 /** The pool of sandboxes: how many there are, what runs in each, and which one is evicted for another. */
 import type * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import type { SandboxLogEntry } from "../../schema/Session.ts"
 import type { Activity, Sandbox } from "./Sandbox.ts"
-
-/** A sandbox that is alive, and what runs in it. */
-export interface PooledSandbox {
-  readonly sandbox: Sandbox
-  readonly scope: Scope.Closeable
-  readonly agentName: string
-  /** Its session. A prepared sandbox has none yet. */
-  session: string | undefined
-  turns: number
-  others: number
-  /** Whether a turn has ever run. */
-  hasRun: boolean
-}
 
 type Logs = Effect.Effect<ReadonlyArray<SandboxLogEntry>>
 
@@ -24,7 +10,7 @@ export type SandboxPool = ReturnType<typeof make>
 
 export const make = (maxSandboxes: number) => {
   /** In the order of their last use. */
-  const alive = new Map<string, PooledSandbox>()
+  const alive = new Map<string, Sandbox>()
   const cold = new Map<string, Logs>()
   let preWarmHits = 0
   let resumeWarmHits = 0
@@ -32,17 +18,17 @@ export const make = (maxSandboxes: number) => {
   let reserved = 0
 
   const remove = (id: string) => {
-    const pooled = alive.get(id)
+    const sandbox = alive.get(id)
     alive.delete(id)
-    return pooled
+    return sandbox
   }
   const count = (id: string, activity: Activity, change: 1 | -1) => {
-    const pooled = remove(id)
-    if (pooled === undefined) return
-    alive.set(id, pooled)
-    if (activity === "turns") pooled.turns += change
-    else pooled.others += change
-    pooled.hasRun ||= activity === "turns"
+    const sandbox = remove(id)
+    if (sandbox === undefined) return
+    alive.set(id, sandbox)
+    if (activity === "turns") sandbox.turns += change
+    else sandbox.others += change
+    sandbox.hasRun ||= activity === "turns"
   }
 
   return {
@@ -52,7 +38,7 @@ export const make = (maxSandboxes: number) => {
     reserve: () => void (reserved += 1),
     /** Ends a reservation: the sandbox has its place, or did not start. */
     release: () => void (reserved -= 1),
-    add: (id: string, pooled: PooledSandbox) => void alive.set(id, pooled),
+    add: (sandbox: Sandbox) => void alive.set(sandbox.id, sandbox),
     find: (id: string) => alive.get(id),
     remove,
     /** Counts what begins or ends in a sandbox, and makes it the one used last. */
@@ -64,12 +50,12 @@ export const make = (maxSandboxes: number) => {
     },
     /** Gives a prepared sandbox of an agent of this name, of any tenant, to a session. */
     assign: (agentName: string, session: string) => {
-      const prepared = Array.from(alive.values()).find((pooled) =>
-        pooled.session === undefined && pooled.agentName === agentName && pooled.others === 0
+      const prepared = Array.from(alive.values()).find((sandbox) =>
+        sandbox.session === undefined && sandbox.agentName === agentName && sandbox.others === 0
       )
       if (prepared === undefined) return undefined
       prepared.session = session
-      count(prepared.sandbox.id, "others", 1)
+      count(prepared.id, "others", 1)
       preWarmHits += 1
       return prepared
     },
@@ -81,7 +67,7 @@ export const make = (maxSandboxes: number) => {
     keptLog: (id: string) => cold.get(id),
     /** How many sandboxes there are, by state, and how many sessions were resumed or got a prepared one. */
     stats: () => {
-      const of = (isOf: (pooled: PooledSandbox) => boolean) => Array.from(alive.values()).filter(isOf).length
+      const of = (isOf: (sandbox: Sandbox) => boolean) => Array.from(alive.values()).filter(isOf).length
       return {
         total: alive.size + cold.size,
         cold: cold.size,

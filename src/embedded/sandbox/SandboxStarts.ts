@@ -1,19 +1,18 @@
 /** How a session gets its sandbox: a prepared one, a new one, or one in the place of another. */
-import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
-import { ChildProcessSpawner } from "effect/process/ChildProcessSpawner"
 import * as Scope from "effect/Scope"
 import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import type { AgentRow } from "../store/Store.ts"
+import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import * as Sandbox from "./Sandbox.ts"
 import type { SandboxEnds } from "./SandboxEnds.ts"
-import type { SandboxFolders } from "./SandboxFolders.ts"
-import type { PooledSandbox, SandboxPool } from "./SandboxPool.ts"
+import type { SandboxPool } from "./SandboxPool.ts"
 import * as Shell from "./Shell.ts"
+import type { WorkspaceFolders } from "./WorkspaceFolders.ts"
 
-export interface SandboxOptions {
+interface SandboxOptions {
   /** Its id, where it is not a prepared one. */
   readonly id: string
   readonly session: string
@@ -29,10 +28,10 @@ interface BuildOptions extends Omit<SandboxOptions, "session"> {
 }
 
 /** Starts sandboxes in the pool. They end with the surrounding scope at the latest. */
-export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: SandboxFolders, ends: SandboxEnds) {
+export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: WorkspaceFolders, ends: SandboxEnds) {
   const { quirks } = yield* Settings
-  const random = yield* SecureRandom.SecureRandom
-  const build = yield* makeBuild(pool, folders)
+  const surroundingScope = yield* Effect.scope
+  const platformEnvironment = yield* Shell.platformEnvironment
 
   const reserve = Effect.suspend((): Effect.Effect<void, ErrorResponse> => {
     if (pool.hasRoom()) return Effect.sync(pool.reserve)
@@ -42,10 +41,37 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
       : ends.evict(leaving)
   })
 
+  /** Builds a sandbox in the place that is reserved for it. */
+  const build = Effect.fnUntraced(function*({ agent, id, restore, session, settings }: BuildOptions) {
+    yield* Effect.orDie(folders.layOut(id, { agentFolder: agent.path, settings, session, restore }))
+    const directory = folders.workspaceOf(id)
+    const sandbox = yield* Sandbox.make({
+      id,
+      agentName: agent.name,
+      session,
+      directory,
+      env: {
+        ...platformEnvironment,
+        HOME: directory,
+        ...settings.env,
+        ASH_AGENT_DIR: agent.path,
+        ASH_SANDBOX_ID: id,
+        // A prepared sandbox does not know its session.
+        ASH_SESSION_ID: session ?? id,
+        ASH_WORKSPACE_DIR: directory
+      },
+      settings,
+      scope: yield* Scope.fork(surroundingScope),
+      count: (activity, change) => pool.count(id, activity, change)
+    })
+    pool.add(sandbox)
+    return sandbox
+  }, Effect.ensuring(Effect.sync(pool.release)))
+
   const warmUp = Effect.fnUntraced(function*(agent: AgentRow, settings: Sandbox.SandboxSettings) {
     if (!quirks.warmPool || !pool.hasRoom()) return
     pool.reserve()
-    yield* build({ id: yield* random.uuidV4(), session: undefined, agent, settings })
+    yield* build({ id: yield* Tables.newId, session: undefined, agent, settings })
   }, Effect.uninterruptible)
 
   /** A prepared sandbox: as it is, without the settings that the session asks for. */
@@ -65,7 +91,7 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
     create: <A, E, R>(options: SandboxOptions, use: (sandbox: Sandbox.Sandbox) => Effect.Effect<A, E, R>) =>
       Effect.uninterruptibleMask((restore) =>
         Effect.gen(function*() {
-          const { sandbox } = (yield* takePrepared(options)) ?? (yield* Effect.andThen(reserve, build(options)))
+          const sandbox = (yield* takePrepared(options)) ?? (yield* Effect.andThen(reserve, build(options)))
           return yield* restore(use(sandbox)).pipe(
             Effect.onError(() => ends.destroy(sandbox.id)),
             Effect.ensuring(Effect.sync(() => pool.count(sandbox.id, "others", -1)))
@@ -75,44 +101,4 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Sand
     /** Prepares a sandbox for the next session of an agent, under the quirk `warmPool` and where there is room. */
     warmUp
   }
-})
-
-/** Builds sandboxes, each in a place that is reserved for it. One with a session counts as used until that has begun. */
-const makeBuild = Effect.fnUntraced(function*(pool: SandboxPool, folders: SandboxFolders) {
-  const random = yield* SecureRandom.SecureRandom
-  const spawner = yield* ChildProcessSpawner
-  const surroundingScope = yield* Effect.scope
-  const platformEnvironment = yield* Shell.platformEnvironment
-  return Effect.fnUntraced(
-    function*({ agent, id, restore, session, settings }: BuildOptions) {
-      yield* Effect.orDie(folders.layOut(id, { agentFolder: agent.path, settings, session, restore }))
-      const scope = yield* Scope.fork(surroundingScope)
-      const directory = folders.workspaceOf(id)
-      const sandbox = yield* Sandbox.make({
-        id,
-        directory,
-        env: {
-          ...platformEnvironment,
-          HOME: directory,
-          ...settings.env,
-          ASH_AGENT_DIR: agent.path,
-          ASH_SANDBOX_ID: id,
-          // A prepared sandbox does not know its session.
-          ASH_SESSION_ID: session ?? id,
-          ASH_WORKSPACE_DIR: directory
-        },
-        settings,
-        scope,
-        count: (activity, change) => pool.count(id, activity, change)
-      }).pipe(
-        Effect.provideService(SecureRandom.SecureRandom, random),
-        Effect.provideService(ChildProcessSpawner, spawner)
-      )
-      const others = session === undefined ? 0 : 1
-      const pooled: PooledSandbox = { sandbox, scope, agentName: agent.name, session, turns: 0, others, hasRun: false }
-      pool.add(id, pooled)
-      return pooled
-    },
-    Effect.ensuring(Effect.sync(pool.release))
-  )
 })

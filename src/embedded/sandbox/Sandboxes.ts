@@ -1,37 +1,31 @@
-/** The sandboxes of the embedded server, put together from their parts: pool, folders, snapshots, ends and starts. */
+/** The sandboxes of the embedded server, put together from their parts: pool, folders, ends and starts. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
 import { Settings } from "../EmbeddedOptions.ts"
-import { DataFolder } from "./DataFolder.ts"
 import * as SandboxEnds from "./SandboxEnds.ts"
-import * as SandboxFolders from "./SandboxFolders.ts"
 import * as SandboxPool from "./SandboxPool.ts"
 import * as SandboxStarts from "./SandboxStarts.ts"
-import * as Snapshots from "./Snapshots.ts"
+import * as WorkspaceFolders from "./WorkspaceFolders.ts"
 
 export class Sandboxes extends Context.Service<Sandboxes>()("effect-ash/embedded/sandbox/Sandboxes", {
   make: Effect.gen(function*() {
     const { maxSandboxes } = yield* Settings
-    const path = yield* Path.Path
-    const data = yield* DataFolder
     const pool = SandboxPool.make(maxSandboxes)
-    const snapshots = yield* Snapshots.make(path.join(data, "sessions"))
-    const folders = yield* SandboxFolders.make(path.join(data, "sandboxes"), snapshots)
-    const ends = yield* SandboxEnds.make(pool, folders, snapshots)
+    const folders = yield* WorkspaceFolders.make
+    const ends = yield* SandboxEnds.make(pool, folders)
     return {
       ...yield* SandboxStarts.make(pool, folders, ends),
       ...ends,
       /** A sandbox that is alive. */
-      find: (id: string) => Effect.sync(() => Option.fromUndefinedOr(pool.find(id)?.sandbox)),
+      find: (id: string) => Effect.sync(() => Option.fromUndefinedOr(pool.find(id))),
       /** Counts a resume: into the sandbox that the session has, or into another one. */
       resumed: (path: "warm" | "cold") => Effect.sync(() => pool.resumed(path)),
       /** What a sandbox has logged, alive or crashed. */
-      logs: (id: string) => Effect.suspend(() => pool.find(id)?.sandbox.logs ?? pool.keptLog(id) ?? Effect.succeed([])),
+      logs: (id: string) => Effect.suspend(() => pool.find(id)?.logs ?? pool.keptLog(id) ?? Effect.succeed([])),
       /** The kept workspace of a session. */
-      snapshot: snapshots.find,
+      snapshot: folders.snapshot,
       stats: Effect.sync(pool.stats)
     }
   })

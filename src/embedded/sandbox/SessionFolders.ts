@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
-import * as Path from "effect/Path"
+import { basename, join, sep } from "node:path"
 import type { WriteFileResult } from "../../schema/File.ts"
 import { sessionOf } from "../store/Store.ts"
 import * as Errors from "../wire/Errors.ts"
@@ -56,14 +56,13 @@ export const write = Effect.fnUntraced(function*(
   files: RequestedFiles.IncomingFiles,
   targetPath: string
 ) {
-  const path = yield* Path.Path
-  const into = path.join(path.sep, targetPath)
+  const into = join(sep, targetPath)
   const results: Array<WriteFileResult> = []
   let total = 0
   for (const file of files) {
     const bytes = RequestedFiles.contentOf(file)
     const isTooLarge = bytes.length > maxFileSize
-    const isSkipped = path.basename(file.path) === skipped
+    const isSkipped = basename(file.path) === skipped
     if (!isTooLarge && !isSkipped) total += bytes.length
     const error = isSkipped
       ? `Skipped: ${skipped}`
@@ -73,7 +72,7 @@ export const write = Effect.fnUntraced(function*(
       ? `File too large (${bytes.length} bytes, max ${maxFileSize})`
       : total > maxBatchSize
       ? "Batch size limit exceeded"
-      : yield* writeFile(directory, path.join(into, file.path), bytes)
+      : yield* writeFile(directory, join(into, file.path), bytes)
     results.push(
       error === undefined
         ? { path: file.path, written: true, size: bytes.length }

@@ -29,16 +29,19 @@ export const agentOf = Effect.fnUntraced(function*(name: string) {
 export const addLifecycle = (id: string, action: string, more: Schema.JsonObject = {}) =>
   Store.use((store) => store.addEvent(id, "lifecycle", { action, ...more }))
 
-/** Adds a session that has its sandbox. */
-export const add = Effect.fnUntraced(function*(
-  fields: Pick<Session, "id" | "sandboxId" | "agentName" | "status" | "parentSessionId">,
-  settings: UpdateSessionConfigRequest
-) {
-  const store = yield* Store
+type NewSession = Pick<Session, "id" | "sandboxId" | "agentName" | "status" | "parentSessionId">
+
+/** A session that begins now. Nothing is kept of it. */
+export const begin = Effect.fnUntraced(function*(fields: NewSession) {
   const now = yield* DateTime.now
-  const tenantId = yield* Tables.Tenant
+  return { ...fields, tenantId: yield* Tables.Tenant, runnerId: null, createdAt: now, lastActiveAt: now }
+})
+
+/** Adds a session that has its sandbox. */
+export const add = Effect.fnUntraced(function*(fields: NewSession, settings: UpdateSessionConfigRequest) {
+  const store = yield* Store
   yield* store.addSettings(fields.id, settings)
-  return yield* store.addSession({ ...fields, tenantId, runnerId: null, createdAt: now, lastActiveAt: now })
+  return yield* store.addSession(yield* begin(fields))
 })
 
 export const create = Effect.fnUntraced(function*(request: CreateSessionRequest) {

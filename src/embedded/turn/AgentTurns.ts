@@ -1,8 +1,8 @@
 /** What an agent knows when a turn begins. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Path from "effect/Path"
 import type * as Schema from "effect/Schema"
+import { dirname, join } from "node:path"
 import type { StoredMessage } from "../../schema/Message.ts"
 import { fromTexts } from "../../schema/promptText.ts"
 import type { Session } from "../../schema/Session.ts"
@@ -35,15 +35,14 @@ export const describe = Effect.fnUntraced(function*({ content, history, options,
 
 const workspaceOf = Effect.fnUntraced(function*({ directory, exec }: Sandbox) {
   const fileSystem = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
   const workspace: Workspace = {
     directory,
     exec: (command) => exec(command),
-    readFile: (file) => fileSystem.readFileString(path.join(directory, file)),
+    readFile: (file) => fileSystem.readFileString(join(directory, file)),
     writeFile: (file, text) =>
       Effect.andThen(
-        fileSystem.makeDirectory(path.dirname(path.join(directory, file)), { recursive: true }),
-        fileSystem.writeFileString(path.join(directory, file), text)
+        fileSystem.makeDirectory(dirname(join(directory, file)), { recursive: true }),
+        fileSystem.writeFileString(join(directory, file), text)
       )
   }
   return workspace

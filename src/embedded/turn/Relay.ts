@@ -24,7 +24,7 @@ export interface Relay {
 /** Relays outputs until one ends the stream: under the quirk `mixTurns` that may be one of another turn. */
 export const run = Effect.fnUntraced(function*(relay: Relay) {
   const { quirks } = yield* Settings
-  const isOfTurn = ({ _tag, turn }: AgentOutput) => quirks.mixTurns || turn === relay.turn || _tag === "Died"
+  const isOfTurn = ({ event, turn }: AgentOutput) => quirks.mixTurns || turn === relay.turn || event._tag === "Died"
   yield* PubSub.take(relay.subscription).pipe(
     Effect.flatMap((output) => isOfTurn(output) ? pass(relay, output) : Effect.succeed(true)),
     Effect.repeat({ while: (goesOn) => goesOn })
@@ -37,21 +37,22 @@ const pass = Effect.fnUntraced(function*({ writer, sandbox, session }: Relay, ou
   const store = yield* Store
   const sandboxes = yield* Sandboxes
   const isNew = sandbox.claim(output)
-  switch (output._tag) {
+  const { event } = output
+  switch (event._tag) {
     case "Message": {
-      const isTaken = yield* Effect.interruptible(writer.write(Frames.fromMessage(output.message)))
+      const isTaken = yield* Effect.interruptible(writer.write(Frames.fromMessage(event.message)))
       // What the reader does not take is not stored, nor what follows.
       if (!isTaken) yield* writer.end([Frames.error("Client write timeout — closing stream"), Frames.done(session.id)])
-      else if (yield* isNew) yield* remember(session, output.message)
+      else if (yield* isNew) yield* remember(session, event.message)
       return isTaken
     }
     case "Failed":
-      if (yield* isNew) yield* store.addEvent(session.id, "error", { error: output.error })
-      yield* writer.end([Frames.error(output.error)])
+      if (yield* isNew) yield* store.addEvent(session.id, "error", { error: event.error })
+      yield* writer.end([Frames.error(event.error)])
       return false
     case "Done":
       if (yield* isNew) yield* sandboxes.persist(sandbox.id)
-      yield* writer.end([Frames.done(output.sessionId)])
+      yield* writer.end([Frames.done(event.sessionId)])
       return false
     case "Died":
       if (quirks.hangOnDeadSandbox) return true

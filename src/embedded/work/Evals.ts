@@ -11,6 +11,7 @@ import { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import type { EvalCase, EvalResult, EvalRun, EvalRunSummary } from "../../schema/Eval.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
+import * as SessionStarts from "../sandbox/SessionStarts.ts"
 import { AgentVersions } from "../store/AgentVersions.ts"
 import { agentOf, type AgentRow } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
@@ -113,7 +114,6 @@ const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: st
   const sandboxes = yield* Sandboxes
   const versions = yield* AgentVersions
   const id = yield* Tables.newId
-  const now = yield* DateTime.now
   const settings = {
     env: agent.env,
     permissionMode: "bypassPermissions",
@@ -121,21 +121,16 @@ const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: st
     systemPrompt: run.versionNumber === null ? undefined : yield* versions.activePrompt(agent.name)
   }
   return yield* sandboxes.create({ id, session: id, agent, settings }, (sandbox) =>
-    Turns.ask({
-      sandbox,
-      prompt,
-      session: {
-        id,
-        tenantId: agent.tenantId,
-        agentName: agent.name,
-        sandboxId: sandbox.id,
-        status: "active",
-        runnerId: null,
-        parentSessionId: null,
-        createdAt: now,
-        lastActiveAt: now
-      }
-    }).pipe(Effect.ensuring(sandboxes.destroy(sandbox.id))))
+    SessionStarts.begin({
+      id,
+      sandboxId: sandbox.id,
+      agentName: agent.name,
+      status: "active",
+      parentSessionId: null
+    }).pipe(
+      Effect.flatMap((session) => Turns.ask({ sandbox, prompt, session })),
+      Effect.ensuring(sandboxes.destroy(sandbox.id))
+    ))
 })
 
 const isIn = (answer: string, topic: string) => answer.toLowerCase().includes(topic.toLowerCase())

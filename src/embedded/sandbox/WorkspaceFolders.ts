@@ -1,0 +1,89 @@
+/** The workspaces on the disk: those of sandboxes, and what is kept of them for when their sandboxes are gone. */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import * as Option from "effect/Option"
+import type { PlatformError } from "effect/PlatformError"
+import * as Semaphore from "effect/Semaphore"
+import { dirname, join } from "node:path"
+import { DataFolder } from "./DataFolder.ts"
+import * as FileTree from "./FileTree.ts"
+import type { SandboxSettings } from "./Sandbox.ts"
+
+/** What a workspace begins with. */
+interface WorkspaceOrigin {
+  readonly agentFolder: string
+  readonly settings: SandboxSettings
+  /** The session whose snapshot is taken, where something is restored. */
+  readonly session: string | undefined
+  /** The sandbox whose workspace goes on in this one: as a crash left it, else as the snapshot has it. */
+  readonly restore: string | undefined
+}
+
+export type WorkspaceFolders = Effect.Success<typeof make>
+
+export const make = Effect.gen(function*() {
+  const fileSystem = yield* FileSystem.FileSystem
+  const data = yield* DataFolder
+  const lock = yield* Semaphore.make(1)
+  const workspaceOf = (id: string) => join(data, "sandboxes", id, "workspace")
+  const snapshotOf = (session: string) => join(data, "sessions", session, "workspace")
+
+  /** Copies a folder as it is, links as links: a link may lead to the whole disk. */
+  const copy = Effect.fnUntraced(function*(
+    from: string,
+    to: string,
+    isKept: (name: string) => boolean
+  ): Effect.fn.Return<void, PlatformError> {
+    yield* fileSystem.makeDirectory(to, { recursive: true })
+    yield* Effect.forEach((yield* fileSystem.readDirectory(from)).filter(isKept), (name) =>
+      Effect.gen(function*() {
+        const [source, target] = [join(from, name), join(to, name)]
+        const link = yield* Effect.option(fileSystem.readLink(source))
+        if (Option.isSome(link)) return yield* fileSystem.symlink(link.value, target)
+        const { type } = yield* fileSystem.stat(source)
+        if (type === "Directory") return yield* copy(source, target, isKept)
+        if (type === "File") yield* fileSystem.copyFile(source, target)
+      }), { discard: true })
+  })
+
+  /** The folder of a session's snapshot. */
+  const snapshot = (session: string) =>
+    Effect.map(
+      Effect.orDie(fileSystem.exists(snapshotOf(session))),
+      (exists) => exists ? Option.some(snapshotOf(session)) : Option.none()
+    )
+
+  return {
+    /** The workspace of a sandbox, whether or not it is laid out. */
+    workspaceOf,
+    snapshot,
+    layOut: Effect.fnUntraced(function*(id: string, { agentFolder, restore, session = "", settings }: WorkspaceOrigin) {
+      const workspace = workspaceOf(id)
+      yield* fileSystem.makeDirectory(dirname(workspace), { recursive: true })
+      if (restore !== undefined) {
+        const left = workspaceOf(restore)
+        if (yield* fileSystem.exists(left)) return yield* fileSystem.rename(left, workspace)
+        const kept = yield* snapshot(session)
+        if (Option.isSome(kept)) return yield* copy(kept.value, workspace, () => true)
+      }
+      yield* fileSystem.copy(agentFolder, workspace)
+      const { mcpServers, systemPrompt } = settings
+      if (systemPrompt !== undefined) yield* fileSystem.writeFileString(join(workspace, "CLAUDE.md"), systemPrompt)
+      if (mcpServers !== undefined) {
+        const config = JSON.stringify({ mcpServers }, null, 2)
+        yield* fileSystem.writeFileString(join(workspace, ".mcp.json"), `${config}\n`)
+      }
+    }),
+    /**
+     * Takes the snapshot of a session, in place of the one before: of the whole workspace, or as real servers do, without
+     * what can be made again. A file that vanishes meanwhile ends it, and fails nothing.
+     */
+    keep: (session: string, workspace: string, whole: boolean) =>
+      Effect.andThen(
+        fileSystem.remove(snapshotOf(session), { recursive: true, force: true }),
+        copy(workspace, snapshotOf(session), (name) => whole || !FileTree.isHidden(name))
+      ).pipe(Effect.ignore, lock.withPermit, Effect.uninterruptible),
+    /** Removes all that a sandbox has on the disk, as far as the system lets it. */
+    remove: (id: string) => Effect.ignore(fileSystem.remove(dirname(workspaceOf(id)), { recursive: true, force: true }))
+  }
+})
