@@ -20,6 +20,7 @@
  * ```
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
@@ -34,7 +35,6 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { Buffer } from "node:buffer"
 import type * as Http from "node:http"
 import type { Socket } from "node:net"
 import * as Process from "node:process"
@@ -114,14 +114,6 @@ const ownHeaders = new Set(["connection", "content-length", "host", "keep-alive"
 
 const passedOn = (headers: Readonly<Record<string, string | Array<string> | undefined>>): Record<string, string> =>
   Record.filter(headers, (value, name): value is string => typeof value === "string" && !ownHeaders.has(name))
-
-/** Reads a body. */
-const readBody = (request: Http.IncomingMessage) =>
-  Effect.callback<Uint8Array>((resume) => {
-    const chunks: Array<Uint8Array> = []
-    request.on("data", (chunk: Uint8Array) => chunks.push(chunk))
-    request.on("end", () => resume(Effect.succeed(new Uint8Array(Buffer.concat(chunks)))))
-  })
 
 const write = (response: Http.ServerResponse, bytes: Uint8Array) =>
   Effect.callback<void>((resume) => {
@@ -207,7 +199,7 @@ const serve = Effect.fnUntraced(function*(
   request: Http.IncomingMessage,
   response: Http.ServerResponse
 ) {
-  const body = yield* readBody(request)
+  const body = yield* NodeStream.toUint8Array(() => request)
   const { exchanges, script } = proxy
   const proxied = { method: request.method ?? "GET", path: request.url ?? "/", index: exchanges.length }
   const fault = script(proxied)

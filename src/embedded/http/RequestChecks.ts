@@ -138,11 +138,8 @@ export const withHeaders = (
     ? response
     : HttpServerResponse.setHeaders(response, headers)
 
-const strip = (error: ErrorResponse, route: Routes.Route = {}) =>
-  (error.status === 400 && route.declaresBadRequest === true) ||
-    (error.status === 413 && route.declaresTooLarge === true)
-    ? Errors.stripped(error.status)
-    : error
+const strip = (error: ErrorResponse, { declares = [] }: Routes.Route = {}) =>
+  declares.includes(error.status) ? Errors.stripped(error.status) : error
 
 const exceeded = (headers: Readonly<Record<string, string>>, rest: number) =>
   HttpServerResponse.setHeaders(respond(Errors.framework(429, `Rate limit exceeded, retry in ${inWords(rest)}`)), {

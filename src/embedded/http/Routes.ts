@@ -13,10 +13,8 @@ export interface Route {
   /** Whether the id in the path is any text, not a UUID. */
   readonly isPlainId?: boolean
   readonly query?: Fields
-  /** Whether the error of a bad request lacks its reason (docs/ash.md 2.2, shape C). */
-  readonly declaresBadRequest?: boolean
-  /** Whether the error of a body that is too large lacks its reason. */
-  readonly declaresTooLarge?: boolean
+  /** The statuses that the route declares: their errors lack their reason (docs/ash.md 2.2, shape C). */
+  readonly declares?: ReadonlyArray<number>
   /** Whether a file path with `..` or a slash in front is refused, wherever it leads. */
   readonly refusesFilePath?: boolean
 }
@@ -134,14 +132,14 @@ const statuses = ["pending", "processing", "completed", "failed", "cancelled"]
 
 /** What routes accept, each by its method and path; but for messages, whose content is a matter of a quirk. */
 const routes: ReadonlyArray<readonly [route: string, Route]> = [
-  ["POST /api/agents", { body: createAgent, declaresBadRequest: true }],
+  ["POST /api/agents", { body: createAgent, declares: [400] }],
   ["PATCH /api/agents/:name", { body: fields({ env: textMap, config: object }) }],
   ["PATCH /api/agents/:name/config", { body: object }],
   ["GET /api/agents/:name/files/:path", { query: fileFormat, refusesFilePath: true }],
   ["POST /api/agents/:name/files", { body: fields({ files }, ["files"]) }],
   ["POST /api/agents/:name/versions", {
     body: fields({ ...versionFields, cloneFrom: { type: "either", rules: [{ type: "integer" }, text()] } }),
-    declaresBadRequest: true
+    declares: [400]
   }],
   ["PATCH /api/agents/:name/versions/:versionNumber", { body: fields(versionFields) }],
   ["GET /api/agents/:name/eval-cases", {
@@ -158,15 +156,15 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
   ["GET /api/agents/:name/eval-runs/compare", { query: fields({ runA: uuid, runB: uuid }, ["runA", "runB"]) }],
   ["POST /api/agents/:name/eval-runs/:id/score", {
     body: fields({ resultId: uuid, ...scoreFields }),
-    declaresBadRequest: true
+    declares: [400]
   }],
   ["PATCH /api/agents/:name/eval-results/:id", { body: fields(scoreFields) }],
-  ["POST /api/sessions", { body: createSession, declaresBadRequest: true }],
+  ["POST /api/sessions", { body: createSession, declares: [400] }],
   ["GET /api/sessions", { query: fields({ agent: text() }) }],
   ["PATCH /api/sessions/:id/config", { body: fields(querySettings) }],
-  ["POST /api/sessions/:id/pause", { declaresBadRequest: true }],
-  ["POST /api/sessions/:id/stop", { declaresBadRequest: true }],
-  ["POST /api/sessions/:id/exec", { body: exec, declaresBadRequest: true }],
+  ["POST /api/sessions/:id/pause", { declares: [400] }],
+  ["POST /api/sessions/:id/stop", { declares: [400] }],
+  ["POST /api/sessions/:id/exec", { body: exec, declares: [400] }],
   ["GET /api/sessions/:id/events", { query: page({ type: text() }) }],
   ["GET /api/sessions/:id/logs", { query: fields({ after: { type: "integer", minimum: -1 } }) }],
   ["GET /api/sessions/:id/messages", { query: page() }],
@@ -186,7 +184,7 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
     }, ["files"])
   }],
   ["DELETE /api/sessions/:id/files/:path", { refusesFilePath: true }],
-  ["POST /api/sessions/:id/workspace", { body: fields({ bundle: text() }, ["bundle"]), declaresBadRequest: true }],
+  ["POST /api/sessions/:id/workspace", { body: fields({ bundle: text() }, ["bundle"]), declares: [400] }],
   ["POST /api/sessions/:id/attachments", {
     body: fields({
       filename: { type: "string", minLength: 1 },
@@ -194,8 +192,7 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
       content: text(),
       messageId: uuid
     }, ["filename", "content"]),
-    declaresBadRequest: true,
-    declaresTooLarge: true
+    declares: [400, 413]
   }],
   ["POST /api/credentials", {
     body: fields({
@@ -203,7 +200,7 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
       key: { type: "string", minLength: 1 },
       label: text()
     }, ["type", "key"]),
-    declaresBadRequest: true
+    declares: [400]
   }],
   ["DELETE /api/credentials/:id", { isPlainId: true }],
   ["POST /api/api-keys", { body: fields({ label: text() }), isBodyOptional: true }],
@@ -216,7 +213,7 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
       priority: atLeastZero,
       maxRetries: atLeastZero
     }, ["agentName", "prompt"]),
-    declaresBadRequest: true
+    declares: [400]
   }],
   ["GET /api/queue", {
     query: fields({
@@ -224,7 +221,7 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
       limit: { type: "integer", minimum: 1, maximum: 500 }
     })
   }],
-  ["DELETE /api/queue/:id", { declaresBadRequest: true }],
+  ["DELETE /api/queue/:id", { declares: [400] }],
   ["GET /api/usage", { query: fields({ ...usageFilter, limit: { type: "integer", minimum: 1, maximum: 1000 } }) }],
   ["GET /api/usage/stats", { query: fields(usageFilter) }],
   ["GET /api/analytics", { query: fields({ after: time, before: time }) }]
@@ -233,5 +230,5 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
 export const make = (quirks: Quirks): ReadonlyMap<string, Route> =>
   new Map([
     ...routes,
-    ["POST /api/sessions/:id/messages", { body: sendMessage(quirks.content), declaresBadRequest: true }]
+    ["POST /api/sessions/:id/messages", { body: sendMessage(quirks.content), declares: [400] }]
   ])

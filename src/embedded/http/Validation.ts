@@ -180,28 +180,25 @@ const hasFormat = (format: "uuid" | "date-time", text: string) =>
 
 const uuid = /^(?:urn:uuid:)?[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
 
-const instant = /^(\d{4})-(\d\d)-(\d\d)[t\s](\d\d):(\d\d):(\d\d)(\.\d+)?(?:(z)|([+-])(\d\d)(?::?(\d\d))?)$/i
+const instant =
+  /^(\d{4})-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])[t\s]([01]\d|2[0-3]):([0-5]\d):([0-5]\d|60)(\.\d+)?(?:(z)|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)$/i
 
 /**
  * A text of the format `date-time`, as `Date` reads it; absent where it is none. The format allows other separators, zones
  * without a colon, and a leap second, which becomes the second before it.
  */
 export const instantOf = (text: string): string | undefined => {
-  const [, year = "", month = "", day = "", hour = "", minute = "", second = "", fraction = "", z, sign, ...zone] =
+  const [match, year, month, day, hour, minute, second, fraction = "", z, sign, zoneHour, zoneMinute = "00"] =
     instant.exec(text) ?? []
-  const [zoneHour, zoneMinute] = [zone.at(0) ?? "00", zone.at(1) ?? "00"]
-  if (Number(month) < 1 || Number(month) > 12 || Number(day) < 1 || Number(day) > daysOf(Number(year), Number(month))) {
-    return undefined
-  }
-  if (Number(zoneHour) > 23 || Number(zoneMinute) > 59) return undefined
-  if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 59) {
-    const offset = (Number(zoneHour) * 60 + Number(zoneMinute)) * (sign === "-" ? -1 : 1)
+  if (match === undefined || Number(day) > daysOf(Number(year), Number(month))) return undefined
+  const isLeap = second === "60"
+  if (isLeap) {
+    const offset = (Number(zoneHour ?? 0) * 60 + Number(zoneMinute)) * (sign === "-" ? -1 : 1)
     const inUtc = (Number(hour) * 60 + Number(minute) - offset + 1440) % 1440
-    if (Number(hour) > 23 || Number(minute) > 59 || Number(second) > 60 || inUtc !== 1439) return undefined
+    if (inUtc !== 1439) return undefined
   }
-  const seconds = Number(second) > 59 ? "59" : second
-  const offset = z === undefined ? `${sign}${zoneHour}:${zoneMinute}` : "Z"
-  return `${year}-${month}-${day}T${hour}:${minute}:${seconds}${fraction.slice(0, 4)}${offset}`
+  const zone = z === undefined ? `${sign}${zoneHour}:${zoneMinute}` : "Z"
+  return `${year}-${month}-${day}T${hour}:${minute}:${isLeap ? "59" : second}${fraction.slice(0, 4)}${zone}`
 }
 
 const daysOf = (year: number, month: number): number => {

@@ -12,7 +12,7 @@ import type { SandboxPool } from "./SandboxPool.ts"
 import * as Shell from "./Shell.ts"
 import type { WorkspaceFolders } from "./WorkspaceFolders.ts"
 
-interface SandboxOptions {
+export interface SandboxOptions {
   /** Its id, where it is not a prepared one. */
   readonly id: string
   readonly session: string

@@ -72,12 +72,10 @@ export const run = Effect.fnUntraced(function*(
       collect(process.stdout, stdout),
       collect(process.stderr, stderr)
     ], { concurrency: "unbounded" })
-    const exitCode = yield* options.timeout === undefined
-      ? Effect.map(end, ([exitCode]) => exitCode)
-      : Effect.timeoutOrElse(Effect.map(end, ([exitCode]) => exitCode), {
-        duration: options.timeout,
-        orElse: () => Effect.as(Scope.close(scope, Exit.void), 1)
-      })
+    const [exitCode] = yield* options.timeout === undefined ? end : Effect.timeoutOrElse(end, {
+      duration: options.timeout,
+      orElse: () => Effect.as(Scope.close(scope, Exit.void), [1])
+    })
     if (!Processes.isAlive(-process.pid)) yield* Scope.close(scope, Exit.void)
     return { exitCode, stdout: text(stdout), stderr: text(stderr) }
   })

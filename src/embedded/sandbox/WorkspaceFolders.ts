@@ -10,7 +10,7 @@ import * as FileTree from "./FileTree.ts"
 import type { SandboxSettings } from "./Sandbox.ts"
 
 /** What a workspace begins with. */
-interface WorkspaceOrigin {
+export interface WorkspaceOrigin {
   readonly agentFolder: string
   readonly settings: SandboxSettings
   /** The session whose snapshot is taken, where something is restored. */

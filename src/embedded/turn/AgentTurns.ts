@@ -10,14 +10,17 @@ import type { TurnOptions, Workspace } from "../AgentScript.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import { elements, textField } from "../wire/Json.ts"
 
-/** Describes a turn in a sandbox, whose files are read now. */
-export const describe = Effect.fnUntraced(function*({ content, history, options, sandbox, session }: {
+/** What the agent of a sandbox is asked. */
+export interface AgentRequest {
   readonly content: Schema.Json
   readonly history: ReadonlyArray<StoredMessage>
   readonly options: TurnOptions
   readonly sandbox: Sandbox
   readonly session: Session
-}) {
+}
+
+/** Describes a turn in a sandbox, whose files are read now. */
+export const describe = Effect.fnUntraced(function*({ content, history, options, sandbox, session }: AgentRequest) {
   const workspace = yield* workspaceOf(sandbox)
   return {
     prompt: promptOf(content),

@@ -1,7 +1,9 @@
 /** The frames of a stream on the way to a reader that may be slow, or stalled. */
-import * as Cause from "effect/Cause"
+import type * as Arr from "effect/Array"
+import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
@@ -22,21 +24,19 @@ export const make = Effect.fnUntraced(function*(capacity: number | undefined) {
   const taken = yield* Latch.make()
   let limit = capacity ?? Infinity
   let waiting = 0
-  let batch: ReadonlyArray<Uint8Array> = []
-  let next = 0
 
-  const take = Effect.gen(function*() {
-    if (next === batch.length) {
-      batch = yield* Queue.takeAll(queue)
-      next = 0
+  const take = Effect.map(Queue.take(queue), (first) => {
+    const chunk: Arr.NonEmptyArray<Uint8Array> = [first]
+    let size = first.length
+    while (size < chunkSize) {
+      const next = Queue.takeUnsafe(queue)
+      if (next === undefined || Exit.isFailure(next)) break
+      chunk.push(next.value)
+      size += next.value.length
     }
-    const first = next
-    let size = 0
-    while (next < batch.length && size < chunkSize) size += batch.at(next++)?.length ?? 0
     waiting -= size
     taken.openUnsafe()
-    const [head, ...tail] = batch.slice(first, next)
-    return head === undefined ? yield* Cause.done() : [head, ...tail] as const
+    return chunk
   })
 
   const offer = (frames: ReadonlyArray<Frames.Frame>) => {

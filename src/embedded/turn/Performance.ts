@@ -6,20 +6,16 @@ import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
 import { objectionsToFormat } from "../../schema/outputSchema.ts"
-import type { AgentScript, AgentStep, AgentTurn, ToolOutcome, TurnResult } from "../AgentScript.ts"
+import type { AgentStep, AgentTurn, ToolOutcome, TurnResult } from "../AgentScript.ts"
+import { Settings } from "../EmbeddedOptions.ts"
+import type { Sandbox } from "../sandbox/Sandbox.ts"
+import * as AgentTurns from "./AgentTurns.ts"
 import * as ModelCalls from "./ModelCalls.ts"
 import * as SdkMessages from "./SdkMessages.ts"
 
-/** What a performance needs of the sandbox that it runs in. */
-export interface ScriptHost {
-  readonly conversation: string
-  readonly permissionMode: string
-  readonly mcpServers: ReadonlyArray<string>
-  readonly emit: (message: Schema.JsonObject) => Effect.Effect<void>
-  readonly log: (level: "stdout" | "stderr", text: string) => Effect.Effect<void>
-}
+type Emit = (message: Schema.JsonObject) => Effect.Effect<void>
 
-export type Ending =
+type Ending =
   | { readonly _tag: "Finished" }
   | { readonly _tag: "Failed"; readonly error: string }
   | { readonly _tag: "Crashed" }
@@ -28,9 +24,12 @@ interface Performance extends Effect.Success<ReturnType<typeof begin>> {}
 
 const defaultModel = "claude-sonnet-4-6"
 
-export const perform = (script: AgentScript, turn: AgentTurn, host: ScriptHost) =>
+/** Has the agent of a sandbox perform its script, and answers how that ended. */
+export const perform = (request: AgentTurns.AgentRequest, emit: Emit) =>
   Effect.gen(function*() {
-    const performance = yield* begin(turn, host)
+    const { script } = yield* Settings
+    const turn = yield* AgentTurns.describe(request)
+    const performance = yield* begin(turn, request.sandbox, emit)
     let ending: Ending | undefined
     yield* Stream.suspend(() => script(turn)).pipe(
       Stream.runForEachWhile((step) =>
@@ -46,16 +45,19 @@ export const perform = (script: AgentScript, turn: AgentTurn, host: ScriptHost) 
     Effect.catchCause((cause) => Effect.succeed<Ending>({ _tag: "Failed", error: textOf(cause) }))
   )
 
-const begin = Effect.fnUntraced(function*(turn: AgentTurn, host: ScriptHost) {
+const begin = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, emit: Emit) {
   const { includePartialMessages: isPartial = false, model = defaultModel } = turn.options
-  const identity = { conversation: host.conversation, model }
+  const { conversation, directory, settings: { mcpServers = {}, permissionMode } } = sandbox
+  const identity = { conversation, model }
   /** In milliseconds of the clock. */
   const start = yield* Clock.currentTimeMillis
-  const calls: ModelCalls.ModelCalls = yield* ModelCalls.make({ identity, isPartial, emit: host.emit })
-  yield* calls.send(SdkMessages.init(identity, { ...host, cwd: turn.workspace.directory }))
+  const calls: ModelCalls.ModelCalls = yield* ModelCalls.make({ identity, isPartial, emit })
+  yield* calls.send(
+    SdkMessages.init(identity, { cwd: directory, permissionMode, mcpServers: Object.keys(mcpServers) })
+  )
   /** The last text of the script. */
   const answer = ""
-  return { turn, host, calls, start, answer }
+  return { turn, sandbox, emit, calls, start, answer }
 })
 
 /** Performs a step, and answers how the turn ended where the step ends it. */
@@ -72,10 +74,10 @@ const play = Effect.fnUntraced(
         yield* useTool(performance, step)
         return yield* reachedLimit(performance)
       case "Message":
-        yield* performance.host.emit(step.message)
+        yield* performance.emit(step.message)
         return
       case "Log":
-        yield* performance.host.log(step.level, step.text)
+        yield* performance.sandbox.log(step.level, step.text)
         return
       case "Silence":
         return yield* Effect.never

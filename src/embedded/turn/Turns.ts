@@ -7,13 +7,13 @@ import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Session } from "../../schema/Session.ts"
-import type { AgentTurn, TurnOptions } from "../AgentScript.ts"
+import type { TurnOptions } from "../AgentScript.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { Store } from "../store/Store.ts"
 import * as Frames from "../wire/Frames.ts"
-import * as AgentTurns from "./AgentTurns.ts"
+import type { AgentRequest } from "./AgentTurns.ts"
 import * as FrameWriter from "./FrameWriter.ts"
 import * as Performance from "./Performance.ts"
 import * as Relay from "./Relay.ts"
@@ -64,25 +64,19 @@ export const start = Effect.fnUntraced(function*({ capacity, content, options, s
     Effect.forkIn(owner)
   )
 
-  const turn = Effect.flatMap(
-    AgentTurns.describe({ content, history, options: { ...settings, ...options }, sandbox, session }),
-    (turn) => perform(turn, sandbox, number)
-  )
+  const turn = perform({ content, history, options: { ...settings, ...options }, sandbox, session }, number)
   yield* sandbox.start(quirks.mixTurns ? turn : sandbox.turnLock.withPermit(turn))
   return writer.stream
 })
 
 /** The agent's part of a turn: it goes on whether or not a reader is connected. */
-const perform = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, number: number) {
-  const { script } = yield* Settings
+const perform = Effect.fnUntraced(function*(request: AgentRequest, number: number) {
+  const { sandbox, session } = request
   const sandboxes = yield* Sandboxes
-  const ending = yield* Performance.perform(script, turn, {
-    ...hostOf(sandbox),
-    emit: (message) => sandbox.emit(number, { _tag: "Message", message })
-  })
+  const ending = yield* Performance.perform(request, (message) => sandbox.emit(number, { _tag: "Message", message }))
   switch (ending._tag) {
     case "Finished":
-      return yield* sandbox.emit(number, { _tag: "Done", sessionId: turn.session.id })
+      return yield* sandbox.emit(number, { _tag: "Done", sessionId: session.id })
     case "Failed":
       return yield* sandbox.emit(number, { _tag: "Failed", error: ending.error })
     case "Crashed":
@@ -94,17 +88,13 @@ const perform = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, n
 
 /** Runs a turn without a reader, and answers with the texts of the agent. Nothing of it is stored. */
 export const ask = Effect.fnUntraced(function*({ prompt, sandbox, session }: AskOptions) {
-  const { script } = yield* Settings
   const sandboxes = yield* Sandboxes
-  const turn = yield* AgentTurns.describe({ content: prompt, history: [], options: {}, sandbox, session })
+  const request = { content: prompt, history: [], options: {}, sandbox, session }
   let answer = ""
-  const ending = yield* sandbox.run(Performance.perform(script, turn, {
-    ...hostOf(sandbox),
-    emit: (message) =>
-      Effect.sync(() => {
-        answer += Frames.textOf(message)
-      })
-  }))
+  const ending = yield* sandbox.run(Performance.perform(request, (message) =>
+    Effect.sync(() => {
+      answer += Frames.textOf(message)
+    })))
   switch (ending._tag) {
     case "Finished":
       return answer
@@ -114,11 +104,4 @@ export const ask = Effect.fnUntraced(function*({ prompt, sandbox, session }: Ask
       yield* sandboxes.crash(sandbox.id)
       return yield* new TurnFailure({ message: "Sandbox died" })
   }
-})
-
-const hostOf = ({ conversation, log, settings }: Sandbox) => ({
-  conversation,
-  permissionMode: settings.permissionMode,
-  mcpServers: Object.keys(settings.mcpServers ?? {}),
-  log
 })
