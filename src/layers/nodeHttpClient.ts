@@ -5,11 +5,18 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
-import type { IncomingMessage } from "node:http"
+import type { Agent, IncomingMessage, RequestOptions } from "node:http"
 import type { AgentOptions } from "node:https"
 import * as Process from "node:process"
-import { pipeline, Readable } from "node:stream"
+import { type Duplex, pipeline, Readable } from "node:stream"
 import * as NodeExchange from "./nodeExchange.ts"
+
+/** An agent as Node documents it, which is more than its types tell. */
+interface Opening extends Agent {
+  createConnection: (...input: Array<unknown>) => Duplex
+}
+
+const isOpening = (agent: Agent): agent is Opening => "createConnection" in agent
 
 /**
  * What is asked over a protocol, with an agent of its own. An import of `node:http` would also load the WebSocket client of
@@ -19,7 +26,22 @@ const protocolOf = (url: URL, options: AgentOptions) => {
   const { Agent, request } = url.protocol === "https:"
     ? Process.getBuiltinModule("node:https")
     : Process.getBuiltinModule("node:http")
-  return { request, agent: new Agent(options) }
+  const agent = new Agent(options)
+  let opened: Duplex | undefined
+  if (isOpening(agent)) {
+    const { createConnection } = agent
+    agent.createConnection = (...input) => opened = createConnection.apply(agent, input)
+  }
+  return {
+    agent,
+    /** Begins a request, and answers it with the connection that is opened for it, if one is. */
+    begin: (url: URL, options: RequestOptions) => {
+      const sent = request(url, { ...options, agent })
+      const own = opened
+      opened = undefined
+      return [sent, own] as const
+    }
+  }
 }
 
 /** The client, with agents of its own. */
@@ -35,12 +57,16 @@ export const layerOptions = (options: AgentOptions): Layer.Layer<HttpClient.Http
         NodeExchange.make(({ headers, method }, url, body, signal, exchange) => {
           const protocol = protocols.get(url.protocol) ?? protocolOf(url, options)
           protocols.set(url.protocol, protocol)
-          const sent = protocol.request(url, { agent: protocol.agent, method, headers })
+          const [sent, opened] = protocol.begin(url, { method, headers })
           const fail = (cause: Error) => exchange.fail(cause)
           let answer: IncomingMessage | undefined
           // What comes behind a whole answer is none of it.
           sent.on("error", (cause) => answer?.complete === true ? undefined : fail(cause))
-          NodeExchange.onAbort(signal, (reason) => sent.destroy(reason))
+          NodeExchange.onAbort(signal, (reason) => {
+            sent.destroy(reason)
+            // Before a proxy has opened a tunnel, neither the request nor the agent holds the connection to it.
+            if (sent.socket === null) opened?.destroy()
+          })
           sent.on("upgrade", (_, socket) => {
             fail(new Error("the server changes the protocol, which was not asked for"))
             socket.destroy()

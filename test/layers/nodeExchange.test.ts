@@ -5,6 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import { constVoid } from "effect/Function"
 import * as Cookies from "effect/http/Cookies"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
@@ -362,3 +363,21 @@ for (const { client, effects, name, trusting } of clients) {
     })
   })
 }
+
+describe("a tunnel through a proxy", () => {
+  it.live("is closed where the request is interrupted before it is open", () =>
+    Effect.gen(function*() {
+      const asked = yield* Deferred.make<void>()
+      const ended = yield* Deferred.make<void>()
+      const proxy = yield* serve(constVoid, (_, socket) => {
+        socket.on("end", () => socket.end(() => Deferred.doneUnsafe(ended, Effect.void))).resume()
+        Deferred.doneUnsafe(asked, Effect.void)
+      })
+      const options = { keepAlive: true, proxyEnv: { HTTPS_PROXY: proxy } }
+      const get = Effect.provide(HttpClient.get("https://ash.invalid"), NodeHttpClient.layerOptions(options))
+      const fiber = yield* Effect.forkChild(get)
+      yield* Deferred.await(asked)
+      yield* Fiber.interrupt(fiber)
+      yield* Deferred.await(ended)
+    }))
+})

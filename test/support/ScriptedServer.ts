@@ -11,6 +11,7 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
+import type { Duplex } from "node:stream"
 import * as Ash from "../../src/layers/Ash.ts"
 import { noSession } from "./fixtures.ts"
 
@@ -151,12 +152,16 @@ export interface Exchange {
   readonly body: string
 }
 
-/** A real server on a free port, as long as the scope is open; answers its URL. */
-export const serve = Effect.fnUntraced(function*(listener: Http.RequestListener) {
+/** A real server on a free port, as long as the scope is open, or a proxy for tunnels; answers its URL. */
+export const serve = Effect.fnUntraced(function*(
+  listener: Http.RequestListener,
+  onConnect?: (request: Http.IncomingMessage, socket: Duplex) => void
+) {
   const server = yield* Effect.acquireRelease(
     Effect.callback<Http.Server>((resume) => {
       // A connection that waits for its next request waits as long as the machine takes.
       const server = Http.createServer({ keepAliveTimeout: 0, requestTimeout: 0 }, listener)
+      if (onConnect !== undefined) server.on("connect", onConnect)
       server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
     }),
     (server) =>
