@@ -70,75 +70,13 @@ export interface ApiMethod<Id extends GroupId, Name extends keyof Endpoints<Id>>
   >
 {}
 
-type MethodsOf<Id extends GroupId> = { readonly [Name in keyof Endpoints<Id>]: ApiMethod<Id, Name> }
-
-/** The methods of the group `health`. */
-export interface HealthMethods extends MethodsOf<"health"> {}
-
-/** The methods of the group `meta`. */
-export interface MetaMethods extends MethodsOf<"meta"> {}
-
-/** The methods of the group `agents`. */
-export interface AgentsMethods extends MethodsOf<"agents"> {}
-
-/** The methods of the group `agentVersions`. */
-export interface AgentVersionsMethods extends MethodsOf<"agentVersions"> {}
-
-/** The methods of the group `evals`. */
-export interface EvalsMethods extends MethodsOf<"evals"> {}
-
-/** The methods of the group `sessions`. */
-export interface SessionsMethods extends MethodsOf<"sessions"> {}
-
-/** The methods of the group `messages`. */
-export interface MessagesMethods extends MethodsOf<"messages"> {}
-
-/** The methods of the group `sessionFiles`. */
-export interface SessionFilesMethods extends MethodsOf<"sessionFiles"> {}
-
-/** The methods of the group `workspaces`. */
-export interface WorkspacesMethods extends MethodsOf<"workspaces"> {}
-
-/** The methods of the group `attachments`. */
-export interface AttachmentsMethods extends MethodsOf<"attachments"> {}
-
-/** The methods of the group `credentials`. */
-export interface CredentialsMethods extends MethodsOf<"credentials"> {}
-
-/** The methods of the group `queue`. */
-export interface QueueMethods extends MethodsOf<"queue"> {}
-
-/** The methods of the group `usage`. */
-export interface UsageMethods extends MethodsOf<"usage"> {}
-
-/** The methods of the group `analytics`. */
-export interface AnalyticsMethods extends MethodsOf<"analytics"> {}
-
-/** The methods of the group `apiKeys`. */
-export interface ApiKeysMethods extends MethodsOf<"apiKeys"> {}
-
-/** The methods of the group `hosted`. */
-export interface HostedMethods extends MethodsOf<"hosted"> {}
+/** The methods of a group. */
+export type GroupMethods<Id extends GroupId> = {
+  readonly [Name in keyof Endpoints<Id>]: ApiMethod<Id, Name>
+}
 
 /** The methods of the low-level client, by group. */
-export interface ApiMethods {
-  readonly health: HealthMethods
-  readonly meta: MetaMethods
-  readonly agents: AgentsMethods
-  readonly agentVersions: AgentVersionsMethods
-  readonly evals: EvalsMethods
-  readonly sessions: SessionsMethods
-  readonly messages: MessagesMethods
-  readonly sessionFiles: SessionFilesMethods
-  readonly workspaces: WorkspacesMethods
-  readonly attachments: AttachmentsMethods
-  readonly credentials: CredentialsMethods
-  readonly queue: QueueMethods
-  readonly usage: UsageMethods
-  readonly analytics: AnalyticsMethods
-  readonly apiKeys: ApiKeysMethods
-  readonly hosted: HostedMethods
-}
+export type ApiMethods = { readonly [Id in GroupId]: GroupMethods<Id> }
 
 /** The low-level client of one server. */
 export interface ApiClient extends ApiMethods {

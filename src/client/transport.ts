@@ -44,18 +44,12 @@ const noHash = Option.none<string>()
 
 const commonHeaders = { "accept-encoding": "identity", ...Connection.ownHeaders }
 
-/** Bodies are empty, or of a length that is known. */
-const isSized = (body: HttpBody.HttpBody): body is HttpBody.Uint8Array | HttpBody.Stream =>
-  body._tag === "Uint8Array" || body._tag === "Stream"
-
 /** Why a server would refuse a body, if so. */
-const wrongBody = (body: HttpBody.HttpBody, bodyLimit: number): InvalidRequest | undefined => {
-  const size = isSized(body) ? body.contentLength ?? 0 : 0
-  return size <= bodyLimit ? undefined : new InvalidRequest({
+const wrongBody = ({ contentLength: size = 0 }: HttpBody.HttpBody.Proto, bodyLimit: number) =>
+  size <= bodyLimit ? undefined : new InvalidRequest({
     message: `the body of the request must be at most ${bodyLimit} bytes; it has ${size}`,
     field: "body"
   })
-}
 
 /** `fetch` must not carry the key, or a body, to wherever a server redirects: a client of one's own neither. */
 const followNoRedirect = (client: HttpClient.HttpClient): HttpClient.HttpClient =>
@@ -104,9 +98,10 @@ const requestOf = (
 ) => {
   const all: Record<string, string> = { ...commonHeaders, ...(headers && Headers.fromInput(headers)) }
   if (token !== undefined) all["authorization"] = `Bearer ${token}`
-  if (isSized(body)) {
-    all["content-type"] = body.contentType
-    all["content-length"] = String(body.contentLength)
+  const { contentLength, contentType }: HttpBody.HttpBody.Proto = body
+  if (contentType !== undefined) {
+    all["content-type"] = contentType
+    all["content-length"] = String(contentLength)
   }
   return HttpClientRequest.makeWith(method, url, query, noHash, Headers.fromRecordUnsafe(all), body)
 }

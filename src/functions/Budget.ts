@@ -3,19 +3,13 @@
  * several apply, each holds. The figures are the vendor's estimates.
  */
 import * as Effect from "effect/Effect"
+import { refuseOption } from "../internal/request/durations.ts"
 import * as Ledger from "../internal/turn/ledger.ts"
-import { AshError } from "../schema/AshError.ts"
-import { InvalidRequest } from "../schema/Reasons.ts"
+import type { AshError } from "../schema/AshError.ts"
 
 export type { Budget, BudgetLeft, BudgetLimits, Spent } from "../internal/turn/ledger.ts"
 
-const refuse = (field: keyof Ledger.BudgetLimits, expected: string) =>
-  Effect.fail(
-    new AshError({
-      operation: "Budget.make",
-      reason: new InvalidRequest({ message: `${field} must be ${expected}`, field })
-    })
-  )
+const operation = "Budget.make"
 
 /**
  * A budget that is not used yet; without limits it only counts. Of each turn the share is held before the turn starts, and
@@ -44,9 +38,13 @@ const refuse = (field: keyof Ledger.BudgetLimits, expected: string) =>
  */
 export const make = (limits: Ledger.BudgetLimits): Effect.Effect<Ledger.Budget, AshError> => {
   const { share, tokens, usd } = limits
-  for (const [field, limit] of [["usd", usd], ["tokens", tokens]] as const) {
-    if (limit !== undefined && !(limit >= 0 && limit < Infinity)) return refuse(field, "a finite number of 0 or more")
+  for (const [field, limit] of Object.entries({ usd, tokens })) {
+    if (limit !== undefined && !(limit >= 0 && limit < Infinity)) {
+      return refuseOption(operation, field, "a finite number of 0 or more")
+    }
   }
-  if (share !== undefined && !(share > 0 && share < Infinity)) return refuse("share", "a finite number above 0")
+  if (share !== undefined && !(share > 0 && share < Infinity)) {
+    return refuseOption(operation, "share", "a finite number above 0")
+  }
   return Effect.sync(() => Ledger.makeBudget({ share, tokens, usd }))
 }

@@ -1,6 +1,7 @@
 /** What callers need to know of the operations of the API: annotations of endpoints, each with its default. */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import * as String from "effect/String"
 
 /** What a repeated request does: nothing more, the same again, or nothing after a deletion. */
 export type Repetition = "harmless" | "repeats" | "deletes"
@@ -60,15 +61,13 @@ export interface Operation {
   readonly rateLimit: "agents" | "sessions" | undefined
 }
 
-const capitalized = (name: string) => `${name.slice(0, 1).toUpperCase()}${name.slice(1)}`
-
 /** The operation of an endpoint, by what annotates it and its group. */
 export const operationOf = (
   group: { readonly identifier: string },
   endpoint: { readonly identifier: string; readonly method: string },
   annotations: Context.Context<never>
 ): Operation => {
-  const service = Context.get(annotations, ServiceName) ?? capitalized(group.identifier)
+  const service = Context.get(annotations, ServiceName) ?? String.capitalize(group.identifier)
   const method = Context.get(annotations, MethodName) ?? endpoint.identifier
   return {
     name: method.includes(".") ? method : `${service}.${method}`,

@@ -23,6 +23,14 @@ const turnFields = {
   lastSequence: omittable(Schema.Finite)
 }
 
+const sessionTurnFields = { ...turnFields, sessionId: Schema.String }
+
+const retryAfterFields = {
+  ...fields,
+  /** How long the server asks to wait. */
+  retryAfter: omittable(Schema.Duration)
+}
+
 /** What holds of all failures for a reason, unless its class tells it of each. */
 interface Consequences {
   get isRetryable(): boolean
@@ -75,23 +83,13 @@ export class WrongState extends Refused<WrongState>()("WrongState", {
 }) {}
 
 /** Too many requests (429). Nothing was done. */
-export class RateLimited extends NotNow<RateLimited>()("RateLimited", {
-  ...fields,
-  /** How long the server asks to wait. */
-  retryAfter: omittable(Schema.Duration)
-}) {}
+export class RateLimited extends NotNow<RateLimited>()("RateLimited", retryAfterFields) {}
 
 /** The server has no room for another sandbox (503). Nothing was done. */
-export class AtCapacity extends NotNow<AtCapacity>()("AtCapacity", {
-  ...fields,
-  retryAfter: omittable(Schema.Duration)
-}) {}
+export class AtCapacity extends NotNow<AtCapacity>()("AtCapacity", retryAfterFields) {}
 
 /** The server, or a proxy before it, failed (408, 425, 5xx). The operation may have been done. */
-export class ServerFailure extends Uncertain<ServerFailure>()("ServerFailure", {
-  ...fields,
-  retryAfter: omittable(Schema.Duration)
-}) {}
+export class ServerFailure extends Uncertain<ServerFailure>()("ServerFailure", retryAfterFields) {}
 
 /** No connection to the server could be made. Nothing was sent. */
 export class NotReached extends NotNow<NotReached>()("NotReached", fields) {}
@@ -115,23 +113,18 @@ export class TimedOut extends Uncertain<TimedOut>()("TimedOut", {
 export class Undecodable extends Broken<Undecodable>()("Undecodable", turnFields) {}
 
 /** The stream of a turn ended without `done` or `error`. The turn may run on; this program loses its further output. */
-export class StreamTruncated extends Broken<StreamTruncated>()("StreamTruncated", {
-  ...turnFields,
-  sessionId: Schema.String
-}) {}
+export class StreamTruncated extends Broken<StreamTruncated>()("StreamTruncated", sessionTurnFields) {}
 
 /** The buffer of the stream is full, and `buffer.whenFull` is `fail`. The turn runs on; its further output is lost. */
 export class BufferFull extends Broken<BufferFull>()("BufferFull", {
-  ...turnFields,
-  sessionId: Schema.String,
+  ...sessionTurnFields,
   /** Bytes. */
   size: Schema.Finite
 }) {}
 
 /** This program ended the turn or the command: it was cancelled, or its session was stopped or ended. */
 export class TurnCancelled extends Broken<TurnCancelled>()("TurnCancelled", {
-  ...turnFields,
-  sessionId: Schema.String,
+  ...sessionTurnFields,
   /** Whether it was sent, and may have begun; false for one that still waited for that. */
   wasSent: omittable(Schema.Boolean)
 }) {
@@ -142,25 +135,20 @@ export class TurnCancelled extends Broken<TurnCancelled>()("TurnCancelled", {
 
 /** The agent or the server ended the turn with an error. */
 export class TurnFailed extends Broken<TurnFailed>()("TurnFailed", {
-  ...turnFields,
-  sessionId: Schema.String,
+  ...sessionTurnFields,
   /** The reason that the server gives; empty if there is none. */
   error: Schema.String
 }) {}
 
 /** Another turn ran in the session at the same time, and the stream has events of both. The output of this turn is lost. */
-export class TurnMixed extends Broken<TurnMixed>()("TurnMixed", {
-  ...turnFields,
-  sessionId: Schema.String
-}) {}
+export class TurnMixed extends Broken<TurnMixed>()("TurnMixed", sessionTurnFields) {}
 
 /**
  * The turn ended without success: a limit was reached, or the agent failed. `partialTurn` has what the agent wrote and did.
  * The session is usable.
  */
 export class TurnUnsuccessful extends Broken<TurnUnsuccessful>()("TurnUnsuccessful", {
-  ...turnFields,
-  sessionId: Schema.String,
+  ...sessionTurnFields,
   /** How it ended; `partialTurn.outcome` has the details. */
   outcome: Schema.Literals(TurnOutcome.members.map((member) => member.fields._tag.schema.literal))
 }) {}

@@ -1,6 +1,7 @@
 /** A response as everything behind the transport reads it: its content decoded, and counted while it is read. */
 import * as Arr from "effect/Array"
 import * as Bytes from "effect/Bytes"
+import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Headers from "effect/http/Headers"
@@ -14,7 +15,6 @@ import { ofClient } from "./connectionFailures.ts"
 import { unreadable } from "./failures.ts"
 import { errorChainOf } from "./inspectUnknown.ts"
 import { redactOf } from "./secrets.ts"
-import { type ByteTransform, through } from "./through.ts"
 
 type Response = HttpClientResponse.HttpClientResponse
 type ByteStream = Stream.Stream<Uint8Array, HttpClientError.HttpClientError>
@@ -41,11 +41,22 @@ export const formatOf = (coding: string, start: Uint8Array): string => {
   }
 }
 
+type Transform = TransformStream<Uint8Array<ArrayBuffer>, Uint8Array>
+
+/** Sends bytes through a transformation of the platform, which takes only memory that no other thread shares. */
+export const through =
+  <E2>(evaluate: () => Transform, onError: (cause: unknown) => E2) =>
+  <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E | E2, R> =>
+    Stream.pipeThroughChannel(
+      Stream.map(bytes, (chunk) => new Uint8Array(chunk)),
+      Channel.fromTransformStream({ evaluate, onError })
+    )
+
 /** What the Web's `DecompressionStream` can decode here. */
 const platformDecoder: ContentDecoder = (coding, start) =>
   Option.map(
     Result.getSuccess(
-      Result.try((): ByteTransform => Reflect.construct(DecompressionStream, [formatOf(coding, start)]))
+      Result.try((): Transform => Reflect.construct(DecompressionStream, [formatOf(coding, start)]))
     ),
     (transform): Decode => (bytes, onError) => through(() => transform, onError)(bytes)
   )

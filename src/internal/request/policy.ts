@@ -3,7 +3,6 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Random from "effect/Random"
-import * as Schedule from "effect/Schedule"
 import { AshError } from "../../schema/AshError.ts"
 import { TimedOut, Unauthorized } from "../../schema/Reasons.ts"
 import { limitOrElse } from "./eventLoop.ts"
@@ -70,20 +69,18 @@ const mayRepeat = (policy: Policy, error: AshError): boolean =>
   policy.isHarmless(error) &&
   Duration.isLessThanOrEqualTo(error.retryAfter ?? Duration.zero, policy.retry.maxRetryAfter)
 
-/** A delay that doubles up to a maximum, spread at random; what a server asks for, and some more at random, if that is longer. */
-const schedule = ({ delay, maxDelay }: Retry) =>
-  Schedule.exponential(delay).pipe(
-    Schedule.setInputType<AshError>(),
-    Schedule.modifyDelay(({ duration, input: { retryAfter } }) =>
-      Effect.map(Random.next, (random) => {
-        const backOff = Duration.min(duration, maxDelay)
-        return Duration.max(
-          Duration.times(backOff, 0.8 + 0.4 * random),
-          Duration.sum(retryAfter ?? Duration.zero, Duration.times(backOff, retryAfter === undefined ? 0 : random))
-        )
-      })
+/**
+ * The delay before a repetition: it doubles up to a maximum, spread at random; what a server asks for, and some more at random,
+ * if that is longer.
+ */
+const delayBefore = (repetition: number, { delay, maxDelay }: Retry, { retryAfter }: AshError) =>
+  Effect.map(Random.next, (random) => {
+    const backOff = Duration.min(Duration.times(delay, 2 ** (repetition - 1)), maxDelay)
+    return Duration.max(
+      Duration.times(backOff, 0.8 + 0.4 * random),
+      Duration.sum(retryAfter ?? Duration.zero, Duration.times(backOff, retryAfter === undefined ? 0 : random))
     )
-  )
+  })
 
 const timedOut = (operation: string, { timeout, timer }: Policy, isSent: boolean) =>
   new AshError({
@@ -104,16 +101,6 @@ const timedOut = (operation: string, { timeout, timer }: Policy, isSent: boolean
       })
   })
 
-/** An effect that has already failed once, with this error. */
-const after = <A, E, R>(error: E, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> => {
-  let hasFailed = false
-  return Effect.suspend(() => {
-    if (hasFailed) return effect
-    hasFailed = true
-    return Effect.fail(error)
-  })
-}
-
 /** Names an operation in errors, limits each attempt, and repeats what may be repeated, in one run of a call. */
 export const applyPolicy = <A, R>(
   operation: string,
@@ -122,11 +109,6 @@ export const applyPolicy = <A, R>(
   onWire: OnWire<A, R> = identity
 ): Effect.Effect<A, AshError, R> => {
   let repetitions = 0
-  const repeats = (error: AshError) => {
-    const isRepeated = repetitions < policy.retry.times && mayRepeat(policy, error) && policy.budget.take()
-    if (isRepeated) repetitions += 1
-    return isRepeated
-  }
   const limited = (attempt: Attempt<A, R>): Effect.Effect<A, AshError, R> =>
     Effect.suspend(() => {
       let isSent = false
@@ -138,15 +120,18 @@ export const applyPolicy = <A, R>(
       return limitOrElse({ duration: policy.timeout, orElse })(sent)
     })
   const once = policy.rateLimit === undefined ? limited(attempt) : policy.rateLimit(operation)(attempt, limited)
-  return Effect.matchEffect(once, {
-    // Most calls succeed at once, and need no schedule.
-    onFailure: (error) =>
-      Effect.retry(after(error, once), { schedule: schedule(policy.retry), while: repeats }).pipe(
-        Effect.tap(() => Effect.sync(() => policy.budget.giveBack(repetitions)))
-      ),
+  const call: Effect.Effect<A, AshError, R> = Effect.matchEffect(once, {
+    onFailure: (error) => {
+      if (repetitions >= policy.retry.times || !mayRepeat(policy, error) || !policy.budget.take()) {
+        return Effect.fail(error)
+      }
+      repetitions += 1
+      return Effect.flatMap(delayBefore(repetitions, policy.retry, error), (delay) => Effect.delay(call, delay))
+    },
     onSuccess: (answer) => {
-      policy.budget.giveBack(0)
+      policy.budget.giveBack(repetitions)
       return Effect.succeed(answer)
     }
   })
+  return call
 }

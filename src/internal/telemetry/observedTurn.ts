@@ -82,133 +82,118 @@ const figuresOf = (result: ResultMessage, fold: TurnFold.State | undefined) => {
 
 type Figures = ReturnType<typeof figuresOf>
 
-class ObservedTurn {
-  readonly #metrics: TurnMetrics
-  readonly #call: TurnCall
-  readonly #clock: Clock.Clock
-  readonly #context: Context.Context<never>
-  readonly #recorded: Recorded
-  readonly #span: Tracer.Span | undefined
-  readonly #startedAt: bigint
-  readonly #watch: TurnWatch
-  readonly #tools: ToolSpans | undefined
-  #between: Metric.Histogram<number> | undefined
-  #fold: TurnFold.State | undefined
-  #failure: AshError | undefined
+const endingOf = (operation: string, { end, result }: TurnWatch, failure: AshError | undefined): Ending => {
+  const failed = (errorType: string, status?: number): Ending => ({
+    errorType,
+    exit: spanFailure(operation, errorType, status)
+  })
+  if (failure !== undefined) return failed(failure.reason._tag, failure.reason.http?.status)
+  if (end === undefined) return { errorType: undefined, exit: Exit.interrupt() }
+  if (end === "TurnError") return failed("TurnFailed")
+  return TurnFold.outcomeOf(result)._tag === "Success"
+    ? { errorType: undefined, exit: Exit.void }
+    : failed("TurnUnsuccessful")
+}
 
-  constructor(
-    metrics: TurnMetrics,
-    call: TurnCall,
-    recorded: Recorded,
-    context: Context.Context<never>,
-    span: Tracer.Span | undefined
-  ) {
-    this.#metrics = metrics
-    this.#call = call
-    this.#recorded = recorded
-    this.#context = context
-    this.#span = span
-    this.#clock = Context.get(context, Clock.Clock)
-    this.#startedAt = this.#clock.currentTimeNanosUnsafe()
-    const onNextChunk = recorded.metrics ? (gap: bigint) => this.#nextChunk(gap) : undefined
-    this.#watch = new TurnWatch(call.options.includePartialMessages === true, onNextChunk)
-    this.#tools = span && new ToolSpans(span, recorded.content)
+/** The attributes that the span of a turn has in the end. */
+const endAttributes = (
+  { model, result }: TurnWatch,
+  figures: Figures | undefined,
+  timeToFirstChunk: number | undefined,
+  errorType: string | undefined
+) => ({
+  [attribute.responseModel]: model,
+  [attribute.timeToFirstChunk]: timeToFirstChunk,
+  [attribute.finishReasons]: result && [present(result.stop_reason) ?? result.subtype ?? ""],
+  [usageAttribute.input]: figures?.tokens?.input,
+  [usageAttribute.output]: figures?.tokens?.output,
+  [usageAttribute.cacheRead]: figures?.tokens?.cacheRead,
+  [usageAttribute.cacheCreation]: figures?.tokens?.cacheCreation,
+  [attribute.ashTurnCost]: figures?.costUsd,
+  [attribute.ashTurnOutcome]: result && TurnFold.outcomeOf(result)._tag,
+  [attribute.errorType]: errorType
+})
+
+const contentAttributes = (content: unknown, { result }: TurnWatch, fold: TurnFold.State | undefined) => {
+  const text = fold && TurnFold.toTurn(fold).text
+  return {
+    [attribute.inputMessages]: inputMessages(content),
+    [attribute.outputMessages]: text && outputMessages(text, present(result?.stop_reason))
   }
+}
 
-  /** Keeps what the turn is folded into, which knows the turns before. */
-  folding(makeFold: TurnFold.Make): TurnFold.Make {
-    return (options) => this.#fold = makeFold(options)
-  }
+/** Watches a turn that begins, and records it when it is finished. */
+const observeTurn = (
+  metrics: TurnMetrics,
+  call: TurnCall,
+  recorded: Recorded,
+  context: Context.Context<never>,
+  span: Tracer.Span | undefined
+) => {
+  const clock = Context.get(context, Clock.Clock)
+  const startedAt = clock.currentTimeNanosUnsafe()
+  const watch = new TurnWatch()
+  const tools = span && new ToolSpans(span, recorded.content)
+  let fold: TurnFold.State | undefined
+  let failure: AshError | undefined
+  let lastChunkAt: bigint | undefined
+  let between: Metric.Histogram<number> | undefined
 
-  receive<A extends TurnFold.TurnEvent>(batch: Arr.NonEmptyReadonlyArray<A>) {
-    this.#watch.take(batch, this.#clock.currentTimeNanosUnsafe())
-    const changes = this.#tools?.take(batch) ?? []
-    return changes.length === 0 ? Effect.succeed(batch) : Effect.as(Effect.all(changes, { discard: true }), batch)
-  }
-
-  fail(error: AshError): AshError {
-    this.#failure = error
-    return error
-  }
-
-  /** Nothing more comes of the turn, or nothing reads it any more. */
-  finish() {
-    const now = this.#clock.currentTimeNanosUnsafe()
-    const ending = this.#ending
-    const { result } = this.#watch
-    const figures = result && figuresOf(result, this.#fold)
-    if (this.#span !== undefined) this.#endSpan(this.#span, now, ending, figures)
-    if (this.#recorded.metrics) this.#record(now, ending, figures)
-  }
-
-  get #ending(): Ending {
-    const failed = (errorType: string, status?: number): Ending => ({
-      errorType,
-      exit: spanFailure(this.#call.operation, errorType, status)
+  const series = (errorType?: string) =>
+    metrics.of({
+      agentName: call.agentName,
+      requestModel: call.options.model,
+      responseModel: watch.model,
+      errorType
     })
-    const { reason } = this.#failure ?? {}
-    if (reason !== undefined) return failed(reason._tag, reason.http?.status)
-    const { end, result } = this.#watch
-    if (end === undefined) return { errorType: undefined, exit: Exit.interrupt() }
-    if (end === "TurnError") return failed("TurnFailed")
-    return TurnFold.outcomeOf(result)._tag === "Success"
-      ? { errorType: undefined, exit: Exit.void }
-      : failed("TurnUnsuccessful")
+  const recordGap = (gap: bigint) => {
+    between ??= series().timePerOutputChunk
+    between.updateUnsafe(toSeconds(gap), context)
+  }
+  const recordChunks = (count: number, now: bigint) => {
+    if (count === 0) return
+    if (lastChunkAt !== undefined) recordGap(now - lastChunkAt)
+    for (let index = 1; index < count; index++) recordGap(0n)
+    lastChunkAt = now
   }
 
-  #nextChunk(gap: bigint) {
-    this.#between ??= this.#series().timePerOutputChunk
-    this.#between.updateUnsafe(toSeconds(gap), this.#context)
-  }
-
-  get #timeToFirstChunk(): number | undefined {
-    const { firstAt } = this.#watch
-    return firstAt === undefined ? undefined : toSeconds(firstAt - this.#startedAt)
-  }
-
-  #endSpan(span: Tracer.Span, now: bigint, { errorType, exit }: Ending, figures: Figures | undefined) {
-    const { model, result } = this.#watch
-    this.#tools?.close(now, Exit.hasInterrupts(exit))
-    const attributes = {
-      [attribute.responseModel]: model,
-      [attribute.timeToFirstChunk]: this.#timeToFirstChunk,
-      [attribute.finishReasons]: result && [present(result.stop_reason) ?? result.subtype ?? ""],
-      [usageAttribute.input]: figures?.tokens?.input,
-      [usageAttribute.output]: figures?.tokens?.output,
-      [usageAttribute.cacheRead]: figures?.tokens?.cacheRead,
-      [usageAttribute.cacheCreation]: figures?.tokens?.cacheCreation,
-      [attribute.ashTurnCost]: figures?.costUsd,
-      [attribute.ashTurnOutcome]: result && TurnFold.outcomeOf(result)._tag,
-      [attribute.errorType]: errorType,
-      ...this.#content(result)
+  return {
+    /** Keeps what the turn is folded into, which knows the turns before. */
+    folding: (makeFold: TurnFold.Make): TurnFold.Make => (options) => fold = makeFold(options),
+    receive: <A extends TurnFold.TurnEvent>(batch: Arr.NonEmptyReadonlyArray<A>) => {
+      const now = clock.currentTimeNanosUnsafe()
+      const { messages, pieces } = watch.take(batch, now)
+      // A chunk is a piece where pieces are asked for, and else a whole message.
+      if (recorded.metrics) recordChunks(call.options.includePartialMessages === true ? pieces : messages, now)
+      const changes = tools?.take(batch) ?? []
+      return changes.length === 0 ? Effect.succeed(batch) : Effect.as(Effect.all(changes, { discard: true }), batch)
+    },
+    fail: (error: AshError): AshError => failure = error,
+    /** Nothing more comes of the turn, or nothing reads it any more. */
+    finish: () => {
+      const now = clock.currentTimeNanosUnsafe()
+      const { firstAt, result } = watch
+      const { errorType, exit } = endingOf(call.operation, watch, failure)
+      const figures = result && figuresOf(result, fold)
+      const timeToFirstChunk = firstAt === undefined ? undefined : toSeconds(firstAt - startedAt)
+      if (span !== undefined) {
+        tools?.close(now, Exit.hasInterrupts(exit))
+        const attributes = {
+          ...endAttributes(watch, figures, timeToFirstChunk, errorType),
+          ...recorded.content && contentAttributes(call.content, watch, fold)
+        }
+        for (const [name, value] of Object.entries(attributes)) if (value !== undefined) span.attribute(name, value)
+        span.end(now, exit)
+      }
+      if (!recorded.metrics) return
+      const { duration } = series(errorType)
+      duration.updateUnsafe(toSeconds(now - startedAt), context)
+      const { inputTokens, outputTokens, timeToFirstChunk: toFirst } = series()
+      if (timeToFirstChunk !== undefined) toFirst.updateUnsafe(timeToFirstChunk, context)
+      if (figures?.tokens === undefined) return
+      inputTokens.updateUnsafe(figures.tokens.input, context)
+      outputTokens.updateUnsafe(figures.tokens.output, context)
     }
-    for (const [name, value] of Object.entries(attributes)) if (value !== undefined) span.attribute(name, value)
-    span.end(now, exit)
-  }
-
-  #content(result: TurnFold.State["result"]) {
-    if (!this.#recorded.content) return {}
-    const text = this.#fold && TurnFold.toTurn(this.#fold).text
-    return {
-      [attribute.inputMessages]: inputMessages(this.#call.content),
-      [attribute.outputMessages]: text && outputMessages(text, present(result?.stop_reason))
-    }
-  }
-
-  #record(now: bigint, { errorType }: Ending, figures: Figures | undefined) {
-    const series = this.#series()
-    const { duration } = errorType === undefined ? series : this.#series(errorType)
-    duration.updateUnsafe(toSeconds(now - this.#startedAt), this.#context)
-    const first = this.#timeToFirstChunk
-    if (first !== undefined) series.timeToFirstChunk.updateUnsafe(first, this.#context)
-    if (figures?.tokens === undefined) return
-    series.inputTokens.updateUnsafe(figures.tokens.input, this.#context)
-    series.outputTokens.updateUnsafe(figures.tokens.output, this.#context)
-  }
-
-  #series(errorType?: string) {
-    const { agentName, options: { model } } = this.#call
-    return this.#metrics.of({ agentName, requestModel: model, responseModel: this.#watch.model, errorType })
   }
 }
 
@@ -225,11 +210,11 @@ export const observe = Effect.fnUntraced(function*<A extends TurnFold.TurnEvent>
   const span = recorded.spans
     ? yield* Effect.makeSpan(name, { kind: "client", attributes: attributesOf(metrics.server, call) })
     : undefined
-  const turn = new ObservedTurn(metrics, call, recorded, yield* Effect.context<never>(), span)
-  const stream = run((makeFold) => turn.folding(makeFold))
+  const turn = observeTurn(metrics, call, recorded, yield* Effect.context<never>(), span)
+  const stream = run(turn.folding)
   return (span === undefined ? stream : Stream.provideService(stream, Tracer.ParentSpan, span)).pipe(
-    Stream.mapArrayEffect((batch) => turn.receive(batch)),
-    Stream.mapError((error) => turn.fail(error)),
-    Stream.onExit(() => Effect.sync(() => turn.finish()))
+    Stream.mapArrayEffect(turn.receive),
+    Stream.mapError(turn.fail),
+    Stream.onExit(() => Effect.sync(turn.finish))
   )
 })

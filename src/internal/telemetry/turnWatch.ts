@@ -5,11 +5,8 @@ import type { Turn } from "../../schema/Turn.ts"
 import { present } from "../turn/agentText.ts"
 import type { TurnEvent } from "../turn/turnFold.ts"
 
-/** What is seen of a turn. A chunk is a piece of text or thinking where pieces are asked for, and else a whole message. */
+/** What is seen of a turn while it is read. */
 export class TurnWatch {
-  readonly #hasPieces: boolean
-  readonly #onNextChunk: ((nanoseconds: bigint) => void) | undefined
-  #lastChunkAt: bigint | undefined
   /** When the first output was received. */
   firstAt: bigint | undefined
   /** The model that answers, as the last message of the agent itself names it. */
@@ -18,12 +15,7 @@ export class TurnWatch {
   /** The turn's last event, once it was received. */
   end: "Done" | "TurnError" | undefined
 
-  /** Calls back with the time before each chunk but the first. */
-  constructor(hasPieces: boolean, onNextChunk: ((nanoseconds: bigint) => void) | undefined) {
-    this.#hasPieces = hasPieces
-    this.#onNextChunk = onNextChunk
-  }
-
+  /** Takes in what was received, and counts in it the pieces of text and thinking, and the messages of the agent. */
   take(batch: ReadonlyArray<TurnEvent>, now: bigint) {
     let pieces = 0
     let messages = 0
@@ -38,14 +30,7 @@ export class TurnWatch {
       }
     }
     if (hasPartial || pieces + messages > 0) this.firstAt ??= now
-    if (this.#onNextChunk !== undefined) this.#chunks(this.#hasPieces ? pieces : messages, now, this.#onNextChunk)
-  }
-
-  #chunks(count: number, now: bigint, onNextChunk: (nanoseconds: bigint) => void) {
-    if (count === 0) return
-    if (this.#lastChunkAt !== undefined) onNextChunk(now - this.#lastChunkAt)
-    for (let index = 1; index < count; index++) onNextChunk(0n)
-    this.#lastChunkAt = now
+    return { pieces, messages }
   }
 
   #message(message: ClaudeMessage) {
