@@ -179,7 +179,8 @@ export const StreamEvent = Schema.Union([
 /** Decodes the data of an event, the part of `text` from `start` to before `end`; `undefined` if it is unexpected. */
 type FromText = (text: string, start: number, end: number) => StreamEvent | undefined
 
-const isPiece = (json: Schema.Json): boolean => Predicate.hasProperty(json, "type") && json.type === "stream_event"
+const isOfType = (type: string, json: Schema.Json | undefined): boolean =>
+  Predicate.hasProperty(json, "type") && json.type === type
 
 /** How known servers begin a piece of a message. Data that begins differently is parsed to find its type. */
 const piece = "{\"type\":\"stream_event\""
@@ -188,7 +189,9 @@ const messageFromText: FromText = (text, start, end) => {
   const data = text.slice(start, end)
   if (text.startsWith(piece, start)) return { _tag: "Partial", json: data }
   const json = parseJson(data)
-  return isPiece(json) ? { _tag: "Partial", json: data } : { _tag: "Message", message: claudeMessageFromJson(json) }
+  return isOfType("stream_event", json)
+    ? { _tag: "Partial", json: data }
+    : { _tag: "Message", message: claudeMessageFromJson(json) }
 }
 
 const fromText = <A extends StreamEvent>(schema: Schema.Decoder<A>): FromText => {
@@ -233,16 +236,15 @@ const deltaFromText = <A extends TextDeltaEvent | ThinkingDeltaEvent>(
   }
 }
 
-/** Servers name what they pass on by its `type`. An event whose type equals its name may be a block of the agent. */
-const isNamedAfterType = (name: string, json: Schema.Json | undefined): boolean =>
-  Predicate.hasProperty(json, "type") && json.type === name
-
 const decodeDone = jsonDecoder(DoneEvent)
 
-/** The server's own `done` has no type. It is an end, whatever else its data holds. */
+/**
+ * Servers name what they pass on by its `type`, so that one of the type `done` may be a block of the agent. The server's own
+ * has no type, and is an end, whatever else its data holds.
+ */
 const doneFromText: FromText = (text, start, end) => {
   const json = parseJson(text.slice(start, end))
-  return isNamedAfterType("done", json)
+  return isOfType("done", json)
     ? undefined
     : Option.getOrElse(decodeDone(json), (): DoneEvent => ({ _tag: "Done" }))
 }
@@ -271,7 +273,7 @@ const errorFromText: FromText = (text, start, end) => {
 }
 
 /** Whether the error may be a block of the agent, which servers pass on under the same name. */
-export const mayBeBlock = ({ raw }: TurnErrorEvent): boolean => isNamedAfterType("error", raw)
+export const mayBeBlock = ({ raw }: TurnErrorEvent): boolean => isOfType("error", raw)
 
 /** The events of a name. */
 export interface StreamEventKind {

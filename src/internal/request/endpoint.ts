@@ -29,17 +29,11 @@ export interface Input {
   readonly payload?: unknown
 }
 
-/** What goes out of it. */
-export interface Encoded {
-  readonly path: string
-  readonly query: UrlParams.UrlParams
-  readonly body: HttpBody.HttpBody
-  /** Large contents, for which there are marks in the body. */
-  readonly contents: ReadonlyArray<Uint8Array>
-}
-
 /** An endpoint, ready to be called. */
 export type Endpoint = ReturnType<typeof make>
+
+/** What goes out of an input. */
+export type Encoded = Effect.Success<ReturnType<Endpoint["encode"]>>
 
 type Decode = (
   response: HttpClientResponse.HttpClientResponse
@@ -185,6 +179,7 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>) =>
       const query = encodeQuery(fields)
       if (Result.isFailure(query)) return Effect.fail(query.failure)
       const url = { path: path.success, query: query.success }
+      // Large contents, for which there are marks in the body.
       const contents: Array<Uint8Array> = []
       return encodeBody === undefined
         ? Effect.succeed({ ...url, body: HttpBody.empty, contents })

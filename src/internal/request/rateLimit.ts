@@ -94,7 +94,7 @@ class Window {
 interface LimitedCall {
   readonly window: Window
   readonly clock: Clock.Clock
-  /** Reports that the call waits so many nanoseconds. */
+  /** Reports that the call waits so many nanoseconds: once, however often it looks. */
   readonly warn: (wait: bigint) => Effect.Effect<void>
   /** Whether there is room for the attempt that it does not use yet. */
   hasRoom: boolean
@@ -200,22 +200,17 @@ const giveBack = (call: LimitedCall) => {
   notify(window)
 }
 
-/** Reports once that a call waits, however often it looks. */
-const makeWarning = (operation: string, limited: string): LimitedCall["warn"] => {
-  let hasWarned = false
-  return (wait) => {
-    if (hasWarned) return Effect.void
-    hasWarned = true
-    return reportWait(operation, limited, Number(wait) / 1e9)
-  }
-}
-
 /** The limit of what is named so, of which a wait may take so long. */
 export const make = (limited: string, longestWait: Duration.Duration): RateLimit => {
   const window = new Window(longestWait)
   return (operation) => (attempt, around) =>
     Clock.clockWith((clock) => {
-      const warn = makeWarning(operation, limited)
+      let hasWarned = false
+      const warn = (wait: bigint) => {
+        if (hasWarned) return Effect.void
+        hasWarned = true
+        return reportWait(operation, limited, Number(wait) / 1e9)
+      }
       const pass = (refusals: number): ReturnType<typeof around> =>
         Effect.suspend(() => {
           const call: LimitedCall = { window, clock, warn, hasRoom: false, order: 0 }

@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Base64 from "effect/encoding/Base64"
+import { constVoid } from "effect/Function"
 import * as HttpBody from "effect/http/HttpBody"
 import * as Stream from "effect/Stream"
 import { isBrowser } from "./connection.ts"
@@ -49,14 +50,12 @@ export const toBase64 = (mark: string, contents: Array<Uint8Array>) => (bytes: U
   return mark
 }
 
-const ignore = () => {}
-
 /** The body with all contents in it. `onSent` is called, each time that it is sent, with how many of their bytes were taken. */
 export const bodyOf = (
   body: HttpBody.HttpBody,
   mark: string,
   contents: ReadonlyArray<Uint8Array>,
-  onSent: (bytes: number) => void = ignore
+  onSent: (bytes: number) => void = constVoid
 ): HttpBody.HttpBody => {
   if (contents.length === 0 || body._tag !== "Uint8Array") return body
   const texts = new TextDecoder().decode(body.body).split(mark)
@@ -76,7 +75,7 @@ export const bodyOf = (
   }
   const uploaded = isBrowser()
     // Browsers send no body in pieces, or none over HTTP/1.1.
-    ? HttpBody.uint8Array(join(pieces(ignore), length), body.contentType)
+    ? HttpBody.uint8Array(join(pieces(constVoid), length), body.contentType)
     : HttpBody.stream(
       Stream.suspend(() => Stream.fromIteratorSucceed(pieces(onSent), 1)).pipe(
         // An answer that came meanwhile is read before more is sent, which may fail where the server has closed.

@@ -37,9 +37,7 @@ export class ToolSpans {
 
   /** What events start and end, if anything. */
   take(events: ReadonlyArray<TurnEvent>): ReadonlyArray<Effect.Effect<void>> {
-    const changes: Array<Effect.Effect<void>> = []
-    for (const event of events) if (event._tag === "Message") changes.push(...this.#changes(event.message))
-    return changes
+    return events.flatMap((event) => event._tag === "Message" ? this.#changes(event.message) : [])
   }
 
   /** Ends the tools whose results were not received. */

@@ -25,7 +25,6 @@ const agentFile = { name: AgentName, path: FilePath }
 const AgentResponse = Schema.Struct({ agent: Agent })
 const ConfigResponse = Schema.Struct({ config: AgentConfig })
 
-/** The endpoints of agents and their files. */
 export class AgentsGroup extends HttpApiGroup.make("agents")
   .add(
     post("create", "/api/agents", { payload: CreateAgentRequest, success: AgentResponse.pipe(created) }).annotate(
@@ -66,7 +65,6 @@ export class AgentsGroup extends HttpApiGroup.make("agents")
 const version = { name: AgentName, versionNumber: AgentVersionReference }
 const VersionResponse = Schema.Struct({ version: AgentVersion })
 
-/** The endpoints of versions of agents. */
 export class AgentVersionsGroup extends HttpApiGroup.make("agentVersions")
   .add(
     get("list", "/api/agents/:name/versions", {
@@ -97,7 +95,6 @@ const CaseResponse = Schema.Struct({ case: EvalCase })
 const CasesResponse = Schema.Struct({ cases: Schema.Array(EvalCase) })
 const RunResponse = Schema.Struct({ run: EvalRun })
 
-/** The endpoints of eval cases of agents, their runs and results. */
 export class EvalsGroup extends HttpApiGroup.make("evals")
   .add(
     post("importCases", "/api/agents/:name/eval-cases/import", {

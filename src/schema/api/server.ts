@@ -11,7 +11,6 @@ import { timeSpan, UsageEvent, UsageFilter, UsageStats } from "../Usage.ts"
 import { JsonObject, omittable, WellFormed } from "../Wire.ts"
 import { created, empty, get, item, key, Limit, post, remove, Script, Text } from "./parts.ts"
 
-/** The endpoints of health and metrics. */
 export class HealthGroup extends HttpApiGroup.make("health")
   .add(
     get("get", "/health", { success: ServerHealth }),
@@ -20,7 +19,6 @@ export class HealthGroup extends HttpApiGroup.make("health")
   .annotate(AnswerInErrors, true)
 {}
 
-/** The endpoints of a server's description and dashboard. */
 export class MetaGroup extends HttpApiGroup.make("meta")
   .add(
     get("openApi", "/docs/json", { success: JsonObject }).annotate(MethodName, "Health.openApi"),
@@ -28,7 +26,6 @@ export class MetaGroup extends HttpApiGroup.make("meta")
   )
 {}
 
-/** The endpoints of credentials of models and tools. */
 export class CredentialsGroup extends HttpApiGroup.make("credentials")
   .add(
     post("create", "/api/credentials", {
@@ -40,7 +37,6 @@ export class CredentialsGroup extends HttpApiGroup.make("credentials")
   )
 {}
 
-/** The endpoints of keys to the API. */
 export class ApiKeysGroup extends HttpApiGroup.make("apiKeys")
   .add(
     get("list", "/api/api-keys", { success: Schema.Struct({ keys: Schema.Array(ApiKey) }) }),
@@ -54,7 +50,6 @@ export class ApiKeysGroup extends HttpApiGroup.make("apiKeys")
 
 const ItemResponse = Schema.Struct({ item: QueueItem })
 
-/** The endpoints of the queue of prompts. */
 export class QueueGroup extends HttpApiGroup.make("queue")
   .add(
     post("create", "/api/queue", { payload: CreateQueueItemRequest, success: ItemResponse.pipe(created) }).annotate(
@@ -78,7 +73,6 @@ export class QueueGroup extends HttpApiGroup.make("queue")
   .annotate(ServiceName, "QueueItems")
 {}
 
-/** The endpoints of usage. */
 export class UsageGroup extends HttpApiGroup.make("usage")
   .add(
     get("listEvents", "/api/usage", {
@@ -90,7 +84,6 @@ export class UsageGroup extends HttpApiGroup.make("usage")
   .annotate(AnswerInErrors, true)
 {}
 
-/** The endpoint of analytics. */
 export class AnalyticsGroup extends HttpApiGroup.make("analytics")
   .add(get("get", "/api/analytics", { query: timeSpan, success: AnalyticsSummary }))
   .annotate(AnswerInErrors, true)

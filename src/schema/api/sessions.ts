@@ -30,7 +30,6 @@ import { created, Download, empty, EventStream, get, item, Limit, patch, post, r
 
 const SessionResponse = Schema.Struct({ session: Session })
 
-/** The endpoints of sessions. */
 export class SessionsGroup extends HttpApiGroup.make("sessions")
   .add(
     post("create", "/api/sessions", { payload: CreateSessionRequest, success: SessionResponse.pipe(created) }).annotate(
@@ -74,7 +73,6 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
   .annotate(AnswerInErrors, true)
 {}
 
-/** The endpoints of messages of sessions. */
 export class MessagesGroup extends HttpApiGroup.make("messages")
   .add(
     post("send", "/api/sessions/:id/messages", {
@@ -92,7 +90,6 @@ export class MessagesGroup extends HttpApiGroup.make("messages")
 
 const sessionFile = { id: SessionId, path: FilePath }
 
-/** The endpoints of files of workspaces. */
 export class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
   .add(
     get("list", "/api/sessions/:id/files", {
@@ -130,7 +127,6 @@ export class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
   )
 {}
 
-/** The endpoints of whole workspaces. */
 export class WorkspacesGroup extends HttpApiGroup.make("workspaces")
   .add(
     get("download", "/api/sessions/:id/workspace", { params: session, success: Download })
@@ -146,7 +142,6 @@ export class WorkspacesGroup extends HttpApiGroup.make("workspaces")
   )
 {}
 
-/** The endpoints of attachments of sessions. */
 export class AttachmentsGroup extends HttpApiGroup.make("attachments")
   .add(
     post("upload", "/api/sessions/:id/attachments", {
