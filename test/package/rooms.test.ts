@@ -39,7 +39,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
   "internal/telemetry": ["internal/turn", "internal/request", "schema"],
   "internal/files": ["internal/request", "schema"],
   "client": ["internal/request", "internal/turn", "internal/telemetry", "internal/files", "schema"],
-  "functions": ["internal/turn", "internal/files", "schema"],
+  "functions": ["internal/turn", "internal/files", "internal/request", "schema"],
   "services": ["client", "internal/request", "internal/turn", "internal/files", "schema"],
   "services/session": ["services", "client", "internal/request", "internal/turn", "internal/files", "schema"],
   "services of sessions": [

@@ -129,14 +129,18 @@ interface Place {
 }
 
 /** An entry of a folder, with its link resolved if it is one. */
-interface Found {
-  /** The path under which it is sent. */
-  readonly sent: string
-  readonly real: string
-  readonly isLink: boolean
-  /** What it is, or why that is not known: it is gone, a link that leads nowhere, or nothing may be read there. */
-  readonly stat: Result.Result<FileSystem.File.Info, PlatformError>
-}
+const find = Effect.fnUntraced(function*({ prefix, source }: Place, { name, type }: FileSystem.DirectoryEntry) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const isLink = type === "SymbolicLink"
+  const here = path.join(source, name)
+  const real = isLink ? yield* Effect.orElseSucceed(fileSystem.realPath(here), () => here) : here
+  // What it is, or why that is not known: it is gone, a link that leads nowhere, or nothing may be read there.
+  const stat = yield* Effect.result(fileSystem.stat(real))
+  return { sent: `${prefix}${name}`, real, isLink, stat }
+})
+
+type Found = Effect.Success<ReturnType<typeof find>>
 
 type Read<A> = Effect.fn.Return<A, AshError | PlatformError, FileSystem.FileSystem | Path.Path>
 
@@ -164,16 +168,6 @@ const whyNot = (path: Path.Path, { followLinks, root }: Reading, found: Found, i
   if (!followLinks && !isWithin(path, root, real)) return "it is a link that leads out of the folder"
   return !isTaken && isSecret(path, root, found) ? "it may hold credentials" : undefined
 }
-
-const find = Effect.fnUntraced(function*({ prefix, source }: Place, { name, type }: FileSystem.DirectoryEntry) {
-  const fileSystem = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const isLink = type === "SymbolicLink"
-  const here = path.join(source, name)
-  const real = isLink ? yield* Effect.orElseSucceed(fileSystem.realPath(here), () => here) : here
-  const found: Found = { sent: `${prefix}${name}`, real, isLink, stat: yield* Effect.result(fileSystem.stat(real)) }
-  return found
-})
 
 const readEntry = Effect.fnUntraced(function*(
   reading: Reading,

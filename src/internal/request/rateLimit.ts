@@ -3,11 +3,11 @@
  * answers show it, where they would be refused otherwise.
  */
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import type { AshError } from "../../schema/AshError.ts"
@@ -84,7 +84,8 @@ class Window {
   resetAt: bigint | undefined
   /** When one was last sent though another was not answered. */
   hurriedAt = -Duration.toNanosUnsafe(patience)
-  changed = Deferred.makeUnsafe<void>()
+  /** Released where there may be room, or something is known that there was not. */
+  readonly changed = Latch.makeUnsafe()
 
   constructor(longestWait: Duration.Duration) {
     this.longestWait = longestWait
@@ -100,12 +101,6 @@ interface LimitedCall {
   hasRoom: boolean
   /** Which request the last attempt was. */
   order: number
-}
-
-const notify = (window: Window) => {
-  const waiting = window.changed
-  window.changed = Deferred.makeUnsafe()
-  Deferred.doneUnsafe(waiting, Effect.void)
 }
 
 /**
@@ -135,7 +130,7 @@ const observe = (
 
 /** Waits for the answer to another call, which would show what is left; not for ever. */
 const awaitAnswer = ({ clock, window }: LimitedCall): Effect.Effect<void> =>
-  Effect.map(Effect.timeoutOption(Deferred.await(window.changed), patience), (isChanged) => {
+  Effect.map(Effect.timeoutOption(window.changed.await, patience), (isChanged) => {
     if (Option.isSome(isChanged) || window.resetAt !== undefined || window.remaining > 0) return
     const now = clock.currentTimeNanosUnsafe()
     if (now < window.hurriedAt + Duration.toNanosUnsafe(patience)) return
@@ -148,7 +143,7 @@ const awaitReset = ({ warn, window }: LimitedCall, wait: bigint): Effect.Effect<
   warn(wait).pipe(
     Effect.andThen(Random.next),
     Effect.flatMap((random) =>
-      Effect.timeoutOption(Deferred.await(window.changed), Duration.nanos(wait + BigInt(Math.floor(random * 1e9))))
+      Effect.timeoutOption(window.changed.await, Duration.nanos(wait + BigInt(Math.floor(random * 1e9))))
     ),
     Effect.asVoid
   )
@@ -193,12 +188,13 @@ const counted = <A, R>(call: LimitedCall, attempt: Attempt<A, R>): Attempt<A, R>
   })
 
 /** An attempt reported nothing, as a rule because nothing was sent: there is room for another. */
-const giveBack = (call: LimitedCall) => {
-  const { window } = call
-  if (call.hasRoom || (window.lastReported < call.order && window.remaining < assumed)) window.remaining += 1
-  call.hasRoom = false
-  notify(window)
-}
+const giveBack = (call: LimitedCall) =>
+  Effect.suspend(() => {
+    const { window } = call
+    if (call.hasRoom || (window.lastReported < call.order && window.remaining < assumed)) window.remaining += 1
+    call.hasRoom = false
+    return window.changed.release
+  })
 
 /** The limit of what is named so, of which a wait may take so long. */
 export const make = (limited: string, longestWait: Duration.Duration): RateLimit => {
@@ -216,7 +212,7 @@ export const make = (limited: string, longestWait: Duration.Duration): RateLimit
           const call: LimitedCall = { window, clock, warn, hasRoom: false, order: 0 }
           return enter(call).pipe(
             Effect.andThen(around(counted(call, attempt))),
-            Effect.ensuring(Effect.sync(() => giveBack(call))),
+            Effect.ensuring(giveBack(call)),
             Effect.catchIf(
               ({ reason }) => refusals < maxRefusals && reason._tag === "RateLimited" && window.resetAt !== undefined,
               () => pass(refusals + 1)

@@ -18,10 +18,10 @@ import { spanFailure } from "../request/traced.ts"
 import { present } from "../turn/agentText.ts"
 import * as TurnFold from "../turn/turnFold.ts"
 import { unknownBefore, usageOf } from "../turn/turnUsage.ts"
-import { attribute, operation, provider, usageAttribute } from "./conventions.ts"
+import { attribute, operation, usageAttribute } from "./conventions.ts"
 import { inputMessages, outputMessages } from "./spanContent.ts"
 import { ToolSpans } from "./toolSpans.ts"
-import type { TurnMetrics } from "./turnMetrics.ts"
+import { subjectOf, type TurnMetrics } from "./turnMetrics.ts"
 import { TurnWatch } from "./turnWatch.ts"
 
 /** A turn, as its caller knows it. */
@@ -42,25 +42,15 @@ export interface Recorded {
 }
 
 /** The attributes that sampling goes by, and those that find the session. */
-const attributesOf = ({ address, port }: ServerAddress, { agentName, options, sessionId }: TurnCall) => ({
-  [attribute.operationName]: operation.invokeAgent,
-  [attribute.providerName]: provider,
-  [attribute.serverAddress]: address,
-  [attribute.serverPort]: port,
+const attributesOf = (server: ServerAddress, { agentName, options, sessionId }: TurnCall) => ({
+  ...subjectOf(server, { agentName, requestModel: options.model }),
+  [attribute.serverPort]: server.port,
   [attribute.conversationId]: sessionId,
   [attribute.ashSessionId]: sessionId,
-  [attribute.outputType]: options.outputFormat === undefined ? "text" : "json",
-  ...(agentName === undefined ? {} : { [attribute.agentName]: agentName }),
-  ...(options.model === undefined ? {} : { [attribute.requestModel]: options.model })
+  [attribute.outputType]: options.outputFormat === undefined ? "text" : "json"
 })
 
 const toSeconds = (nanoseconds: bigint): number => Number(nanoseconds) / 1e9
-
-/** How a turn ended: with a failure, or without one, or so that nothing read its end. */
-interface Ending {
-  readonly errorType: string | undefined
-  readonly exit: Exit.Exit<unknown, unknown>
-}
 
 /** Tokens as the conventions count them: those of caches are input, too. */
 const tokensOf = (usage: TokenUsage) => {
@@ -82,8 +72,9 @@ const figuresOf = (result: ResultMessage, fold: TurnFold.State | undefined) => {
 
 type Figures = ReturnType<typeof figuresOf>
 
-const endingOf = (operation: string, { end, result }: TurnWatch, failure: AshError | undefined): Ending => {
-  const failed = (errorType: string, status?: number): Ending => ({
+/** How a turn ended: with a failure, or without one, or so that nothing read its end. */
+const endingOf = (operation: string, { end, result }: TurnWatch, failure: AshError | undefined) => {
+  const failed = (errorType: string, status?: number) => ({
     errorType,
     exit: spanFailure(operation, errorType, status)
   })

@@ -13,18 +13,23 @@ export interface TurnKind {
 
 type Labels = Record<string, string>
 
-const labelsOf = (
-  { address, port }: ServerAddress,
-  { agentName, errorType, requestModel, responseModel }: TurnKind
-): Labels => ({
+/** What a turn is of, as its span and its metrics have it. */
+export const subjectOf = (
+  { address }: ServerAddress,
+  { agentName, requestModel }: Pick<TurnKind, "agentName" | "requestModel">
+) => ({
   [attribute.operationName]: operation.invokeAgent,
   [attribute.providerName]: provider,
   [attribute.serverAddress]: address,
-  [attribute.serverPort]: String(port),
   ...(agentName === undefined ? {} : { [attribute.agentName]: agentName }),
-  ...(requestModel === undefined ? {} : { [attribute.requestModel]: requestModel }),
-  ...(responseModel === undefined ? {} : { [attribute.responseModel]: responseModel }),
-  ...(errorType === undefined ? {} : { [attribute.errorType]: errorType })
+  ...(requestModel === undefined ? {} : { [attribute.requestModel]: requestModel })
+})
+
+const labelsOf = (server: ServerAddress, kind: TurnKind): Labels => ({
+  ...subjectOf(server, kind),
+  [attribute.serverPort]: String(server.port),
+  ...(kind.responseModel === undefined ? {} : { [attribute.responseModel]: kind.responseModel }),
+  ...(kind.errorType === undefined ? {} : { [attribute.errorType]: kind.errorType })
 })
 
 const makeSeries = (kind: keyof typeof histogram, labels: Labels): Metric.Histogram<number> => {
