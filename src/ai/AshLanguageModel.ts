@@ -120,7 +120,7 @@ const partsOf = (
   method: string,
   { prompt, responseFormat, span, tools }: LanguageModel.ProviderOptions,
   { content }: Prompt.AgentPrompt,
-  { answered, session, usageBefore }: Conversations.Conversation,
+  { answered, forgotten, session, usageBefore }: Conversations.Conversation,
   { format, send }: { readonly format: AnswerSchema | undefined; readonly send: SendMessageOptions }
 ): Stream.Stream<Response.StreamPartEncoded, AiError.AiError> => {
   const parts = ResponseParts.make({
@@ -144,7 +144,13 @@ const partsOf = (
 
   return session.stream(content, send).pipe(
     Stream.mapError(fromAsh(method)),
-    Stream.mapAccumArrayEffect(() => parts, (_, events) => Effect.map(parts.take(events), (taken) => [parts, taken])),
+    Stream.mapAccumArrayEffect(() => parts, (_, events) => {
+      const [first] = events
+      // A restart comes before anything is sent behind it.
+      return first._tag === "SessionRestarted" && first.lost.length > 0
+        ? forgotten
+        : Effect.map(parts.take(events), (taken) => [parts, taken] as const)
+    }),
     Stream.concat(Stream.unwrap(Effect.map(end, Stream.fromArray)))
   )
 }

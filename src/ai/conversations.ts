@@ -33,6 +33,8 @@ export interface Conversation {
    * session ends, a known one waits for the prompt again.
    */
   readonly answered: (key: string, usage: UsageBefore) => void
+  /** Ends the session, as its agent remembers nothing of it, and refuses the prompt. */
+  readonly forgotten: Effect.Effect<never, AiError.AiError>
 }
 
 interface Kept {
@@ -114,7 +116,7 @@ const opener = (sessions: Sessions["Service"], agent: string) =>
     const session = yield* restore(
       sessions.open(
         system === "" ? { agent } : { agent, systemPrompt: system },
-        { requireFreshSandbox: system !== "" }
+        { requireFreshSandbox: system !== "", recovery: "restart" }
       )
     ).pipe(
       Scope.provide(scope),
@@ -174,7 +176,11 @@ export const make = Effect.fnUntraced(function*(
         usageBefore,
         answered: (key, usage) => {
           next = { ...conversation, agent, key, usage }
-        }
+        },
+        forgotten: Effect.suspend(() => {
+          next = undefined
+          return refuse(method, "prompt", lostHistory)
+        })
       }
     }))
 })
@@ -182,6 +188,10 @@ export const make = Effect.fnUntraced(function*(
 const unknownHistory =
   "its history is of no conversation of this model that waits for a prompt. An agent keeps its own history: one that it did not " +
   "live through, one that was edited, and a second branch of one cannot be given to it. Start with a prompt without answers"
+
+const lostHistory =
+  "its session had to be restarted, and the agent remembers nothing of it; nothing was sent, and the session has ended. Start with " +
+  "a prompt without answers"
 
 const historyOfCall =
   `it has a history, and the model has a session for each call. Use sessions: "conversation", or a prompt without answers`

@@ -14,6 +14,7 @@ import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { AshLanguageModel } from "../../src/ai.ts"
+import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
@@ -188,6 +189,36 @@ describe("a consumer that leaves", () => {
       yield* Stream.runDrain(Stream.take(chat.streamText({ prompt: "Two" }), 1))
       assert.isFalse((yield* refusalOf(chat.generateText({ prompt: "Three" })))[2])
       assert.notInclude(yield* prompts, "Three")
+    }).pipe(Effect.provide(model), Effect.provide(server())))
+})
+
+describe("a conversation whose session was changed between two prompts, by the server or another program,", () => {
+  const change = (how: "pause" | "stop") =>
+    Effect.gen(function*() {
+      const chat = yield* Chat.empty
+      yield* chat.generateText({ prompt: "One" })
+      const [{ id } = Fixtures.session] = yield* (yield* Sessions).list()
+      yield* (yield* AshApiClient).sessions[how]({ params: { id } })
+      return chat
+    })
+
+  it.effect("goes on where its agent remembers it", () =>
+    Effect.gen(function*() {
+      const chat = yield* change("pause")
+      for (const prompt of ["Two", "Three"]) yield* chat.generateText({ prompt })
+      assert.deepStrictEqual(yield* prompts, ["One", "Two", "Three"])
+      assert.deepStrictEqual(yield* statuses, ["active"])
+    }).pipe(Effect.provide(model), Effect.provide(server())))
+
+  it.effect("is none any more where its agent has forgotten it: nothing is sent, and its session ends", () =>
+    Effect.gen(function*() {
+      const chat = yield* change("stop")
+      for (let tries = 0; tries < 2; tries++) {
+        const refusal = yield* refusalOf(chat.generateText({ prompt: "Two" }))
+        assert.deepStrictEqual(refusal, ["InvalidRequestError", "prompt", false])
+        assert.deepStrictEqual(yield* statuses, ["ended"])
+      }
+      assert.deepStrictEqual(yield* prompts, ["One"])
     }).pipe(Effect.provide(model), Effect.provide(server())))
 })
 
