@@ -20,7 +20,7 @@ import { omittable } from "../schema/Wire.ts"
 import type { Messages } from "../services/Messages.ts"
 import { AgentRun, AgentRunPayload, Approval, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
 import { endOf, forget, steady, wake } from "./engine.ts"
-import { untilThere } from "./patience.ts"
+import { untilAnswered } from "./patience.ts"
 import { encodePayload, isId, sizeLimit } from "./payloadHash.ts"
 import { ApprovalClosed, InvalidRun, RunConflict, type RunDied, RunNotFound } from "./RunErrors.ts"
 import { type LedgerTurn, ledgerTurnOf, RunStatus, statusOf } from "./RunStatus.ts"
@@ -216,9 +216,12 @@ const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, { every =
   let run = yield* find
   while (true) {
     const end = yield* Effect.provideContext(endOf(run), parts.context)
-    if (Option.isSome(end)) return yield* end.value
+    // The engine itself ends a run whose payload it cannot read, as one of another version.
+    if (Option.isSome(end)) {
+      return yield* Effect.tapErrorTag(end.value, "RunDied", ({ message }) => parts.store.endRun(id, message, message))
+    }
     yield* Effect.sleep(interval)
-    run = yield* Effect.retry(find, { schedule: untilThere("200 millis"), while: ({ _tag }) => _tag === "SqlError" })
+    run = yield* untilAnswered(find)
   }
 })
 
@@ -263,7 +266,7 @@ const purgeOf = ({ context, sharding, storage, store }: Parts) => (options: Purg
     for (const run of yield* store.endedRuns(Duration.toMillis(age), limit)) {
       // What the engine has not ended yet is about to.
       if (Option.isNone(yield* endOf(run))) continue
-      if (yield* steady(store.deleteRun(run, forget(storage, sharding, run)))) purged += 1
+      if (yield* store.deleteRun(run, forget(storage, sharding, run))) purged += 1
     }
     return purged
   }).pipe(Effect.provideContext(context))

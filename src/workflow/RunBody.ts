@@ -250,13 +250,9 @@ export const make = (parts: RunParts) =>
     yield* Workflow.addFinalizer(() => steps.release(id))
     return yield* steps.begin({ id, executionId, payloadHash: hash, agent }).pipe(
       Effect.flatMap((createdAt) => runAll({ ...parts, handover, createdAt }, payload)),
-      Effect.tap(() => steps.end(id, "succeeded", null)),
+      Effect.tap(() => steps.end(id, null)),
       handover.whileOwned,
-      Effect.catchCause((cause) => {
-        if (Cause.hasInterrupts(cause)) return Effect.failCause(cause)
-        const state = Cause.squash(cause) instanceof RunCancelled ? "cancelled" : "failed"
-        return Effect.andThen(steps.end(id, state, messageOf(cause)), Effect.failCause(cause))
-      }),
+      Effect.tapCause((cause) => Cause.hasInterrupts(cause) ? Effect.void : steps.end(id, messageOf(cause))),
       // An interruption is no end: the run waits, or goes on elsewhere.
       Effect.onExit((exit) => Exit.hasInterrupts(exit) ? steps.pause(id) : Effect.void)
     )

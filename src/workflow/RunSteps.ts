@@ -144,12 +144,10 @@ export const make = (services: StepServices) => {
   return {
     /** Counts that a run is begun, before anything of it is done, and answers when it was created. */
     begin: Effect.fnUntraced(function*(run: Parameters<typeof store.beginRun>[0]) {
-      const { attempts, cancelledAt, createdAt, endedAt, state } = yield* Patience.persistent(store.beginRun(run))
       // A run that has ended is begun again where its process died before the engine knew: it must come to the same end.
-      if (state === "cancelled" || (cancelledAt !== null && endedAt === null)) {
-        return yield* new RunCancelled({ id: run.id })
-      }
-      if (attempts > settings.maxAttempts && state !== "succeeded") {
+      const { attempts, cancelledAt, createdAt } = yield* Patience.persistent(store.beginRun(run))
+      if (cancelledAt !== null) return yield* new RunCancelled({ id: run.id })
+      if (attempts > settings.maxAttempts) {
         return yield* new TooManyAttempts({ id: run.id, attempts: settings.maxAttempts })
       }
       return createdAt
@@ -179,14 +177,12 @@ export const make = (services: StepServices) => {
       cancellations.orCancelled(id)(collect(services, sessionId, paths)),
     /** Remembers that a run has been left in good order, which is no attempt that failed. */
     pause: (id: string) => store.resetAttempts(id).pipe(Effect.timeout("5 seconds"), Effect.ignore),
-    /** Ends a run in its row, and as cancelled where it was cancelled before, however it ended. */
-    end: Effect.fnUntraced(function*(id: string, state: "succeeded" | "failed" | "cancelled", failure: string | null) {
+    /** Ends a run in its row, and fails where it was cancelled before, however it ended. */
+    end: Effect.fnUntraced(function*(id: string, failure: string | null) {
       const why = failure && printableLines(failure.slice(0, longestFailure))
-      const run = yield* Patience.persistent(store.endRun(id, state, why))
-      if (state === "cancelled" || (run?.cancelledAt ?? null) === null) return
       const cancelled = new RunCancelled({ id })
-      yield* Patience.persistent(store.endRun(id, "cancelled", cancelled.message))
-      return yield* cancelled
+      const run = yield* Patience.persistent(store.endRun(id, why, cancelled.message))
+      if (run?.state === "cancelled") return yield* cancelled
     }),
     /**
      * Gives back what a run holds that has ended by its row. The engine also asks for it where a run is cut off that goes on,

@@ -9,24 +9,22 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import { isSqlError } from "effect/sql/SqlError"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
 import { messageOf } from "../internal/request/operations.ts"
 import { AgentRun, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
-import { untilThere } from "./patience.ts"
+import { untilAnswered } from "./patience.ts"
 import { approvalOf, timerOf } from "./RunBody.ts"
 import { RunDied } from "./RunErrors.ts"
 import type { RunRow } from "./store/RunStore.ts"
 
-/** Whether the database was not reached, of which the engine makes a defect. */
-const isUnreached = (cause: Cause.Cause<unknown>) => Predicate.isTagged(Cause.squash(cause), "PersistenceError")
+/** Fails with the error of the database that the engine makes a defect of. */
+const undefect = Effect.catchDefect((defect) =>
+  Predicate.hasProperty(defect, "cause") && isSqlError(defect.cause) ? Effect.fail(defect.cause) : Effect.die(defect)
+)
 
 /** Repeats a call of the engine until the database answers. */
-export const steady = <A, E, R>(call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  call.pipe(
-    Effect.sandbox,
-    Effect.retry({ schedule: untilThere("200 millis"), while: isUnreached }),
-    Effect.catch((cause) => Effect.failCause(cause))
-  )
+export const steady = <A, E, R>(call: Effect.Effect<A, E, R>) => untilAnswered(undefect(call))
 
 /** The end of a run, if it has ended. */
 export const endOf = ({ executionId, id }: Pick<RunRow, "id" | "executionId">) =>
@@ -69,6 +67,6 @@ export const forget = Effect.fnUntraced(function*(
   const shardId = sharding.getShardId(entityId, "default")
   for (const type of [`Workflow/${AgentRun._tag}`, "Workflow/-/DurableClock"]) {
     const address = EntityAddress.make({ entityType: EntityType.make(type), entityId, shardId })
-    yield* Effect.orDie(storage.clearAddress(address))
+    yield* undefect(Effect.orDie(storage.clearAddress(address)))
   }
 })

@@ -4,7 +4,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
-import type { SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import type { AshError } from "../schema/AshError.ts"
 
 const longestPause = Duration.seconds(30)
@@ -43,29 +43,29 @@ export const patiently = <A, R>(
 const isHopeless = ({ reason }: SqlError) =>
   reason._tag === "SqlSyntaxError" || reason._tag === "AuthorizationError" || reason._tag === "ConstraintError"
 
-/** The times between attempts at what will answer again, of which the first is so long. */
-export const untilThere = (first: Duration.Input) =>
-  Schedule.exponential(first, 1.5).pipe(
-    Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.seconds(2)))),
-    Schedule.jittered
-  )
+/** The times between attempts at a database, which will answer again. */
+const untilThere = Schedule.exponential("100 millis", 1.5).pipe(
+  Schedule.modifyDelay(({ duration }) => Effect.succeed(Duration.min(duration, Duration.seconds(2)))),
+  Schedule.jittered
+)
 
 /** How often a failure of no known kind is met before it is taken for lasting: some minutes. */
 const mostUnknown = 100
 
-/** Repeats a statement until the database answers it. */
-export const persistent = <A, R>(statement: Effect.Effect<A, SqlError, R>): Effect.Effect<A, never, R> =>
+/** Repeats what a database has not answered, unless another attempt would not mend it. */
+export const untilAnswered = <A, E, R>(attempt: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.suspend(() => {
     let unknown = 0
-    return statement.pipe(
-      Effect.tapError((error) => Effect.logDebug("the database of the runs does not answer", error)),
-      Effect.retry({
-        schedule: untilThere("100 millis"),
-        while: (error: SqlError) => {
-          if (error.reason._tag === "UnknownError") unknown += 1
-          return !isHopeless(error) && unknown <= mostUnknown
-        }
-      }),
-      Effect.orDie
-    )
+    return Effect.retry(attempt, {
+      schedule: untilThere,
+      while: (error) => {
+        if (!isSqlError(error) || isHopeless(error)) return false
+        if (error.reason._tag === "UnknownError") unknown += 1
+        return Effect.as(Effect.logDebug("the database of the runs does not answer", error), unknown <= mostUnknown)
+      }
+    })
   })
+
+/** Repeats a statement until the database answers it. */
+export const persistent = <A, R>(statement: Effect.Effect<A, SqlError, R>): Effect.Effect<A, never, R> =>
+  Effect.orDie(untilAnswered(statement))

@@ -161,7 +161,7 @@ describe("what a run holds", () => {
       yield* release("one")
       assert.strictEqual((yield* sessions.get(sessionId)).status, "active")
       assert.isFalse(yield* store.takePlace("two", 1))
-      yield* end("one", "failed", "why")
+      yield* end("one", "why")
       yield* release("one")
       yield* release("one")
       assert.strictEqual((yield* sessions.get(sessionId)).status, "ended")

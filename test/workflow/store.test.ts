@@ -27,7 +27,7 @@ const stores: ReadonlyArray<readonly [string, Layer.Layer<RunStore, unknown>]> =
 
 const run = (id: string) => ({ id, executionId: `execution of ${id}`, payloadHash: "hash", agent: "worker" })
 const forget = Effect.fnUntraced(function*(store: RunStore["Service"], id: string) {
-  const run = yield* store.endRun(id, "failed", "why")
+  const run = yield* store.endRun(id, "why", "cancelled")
   return run !== undefined && (yield* store.deleteRun(run, Effect.void))
 })
 const key = (runId: string) => ({ runId, step: 2, generation: 1 })
@@ -161,15 +161,14 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
       Effect.gen(function*() {
         const store = yield* RunStore
         yield* store.insertRun(run("c"))
-        assert.deepInclude(yield* store.endRun("c", "succeeded", null), { state: "succeeded" })
-        assert.deepInclude(yield* store.endRun("c", "failed", "why"), { state: "succeeded", failure: null })
+        assert.deepInclude(yield* store.endRun("c", null, "cancelled"), { state: "succeeded" })
+        assert.deepInclude(yield* store.endRun("c", "why", "cancelled"), { state: "succeeded", failure: null })
         assert.deepInclude(yield* store.cancelRun("c"), { state: "succeeded", cancelledAt: null })
         yield* store.insertRun(run("d"))
         assert.isNotNull((yield* store.cancelRun("d"))?.cancelledAt)
-        assert.deepInclude(yield* store.endRun("d", "succeeded", null), { state: "queued" })
         assert.deepStrictEqual(yield* store.cancelled(["c", "d", "none"]), ["d"])
         assert.deepStrictEqual(yield* store.cancelled([]), [])
-        assert.deepInclude(yield* store.endRun("d", "cancelled", "why"), { state: "cancelled", failure: "why" })
+        assert.deepInclude(yield* store.endRun("d", null, "cancelled"), { state: "cancelled", failure: "cancelled" })
         assert.strictEqual(yield* store.cancelRun("none"), undefined)
       }))
 
@@ -276,7 +275,7 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         assert.isTrue(yield* store.takePlace("late", 3))
         assert.isFalse(yield* store.takePlace("later", 3))
         // Its runner gives the place back within the minute; that of a run which has been purged is given back by none.
-        yield* store.endRun("late", "failed", "why")
+        yield* store.endRun("late", "why", "cancelled")
         assert.isFalse(yield* store.takePlace("later", 3))
         yield* forget(store, "late")
         assert.isTrue(yield* store.takePlace("later", 3))
@@ -289,7 +288,7 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         yield* store.claimTurn(turn("k", "one"))
         yield* store.recordSession({ sessionId: "sk", runId: "k", generation: 0 })
         assert.notInclude((yield* store.endedRuns(0, 100)).map(({ id }) => id), "k")
-        yield* store.endRun("k", "failed", "why")
+        yield* store.endRun("k", "why", "cancelled")
         // A session that has not ended is not forgotten: the sweep has yet to end it.
         assert.notInclude((yield* store.endedRuns(0, 100)).map(({ id }) => id), "k")
         yield* store.endSession("sk")
@@ -322,7 +321,7 @@ describe("the place of a run", () => {
       const store = yield* RunStore
       const statement = yield* SqlClient.SqlClient
       for (const id of ["one", "two"]) yield* store.insertRun(run(id))
-      yield* store.endRun("one", "failed", "why")
+      yield* store.endRun("one", "why", "cancelled")
       assert.isTrue(yield* store.takePlace("one", 1))
       assert.isFalse(yield* store.takePlace("two", 1))
       yield* statement`UPDATE ash_runs SET ended_at = ended_at - 60001 WHERE id = 'one'`

@@ -96,8 +96,8 @@ const changeRuns = (tables: Tables) => {
       Effect.flatMap(
         Effect.andThen(
           insertRun(run),
-          change(run.id, () => true, (now, { attempts, startedAt }) => ({
-            attempts: attempts + 1,
+          change(run.id, () => true, (now, { attempts, endedAt, startedAt }) => ({
+            attempts: endedAt === null ? attempts + 1 : attempts,
             startedAt: startedAt ?? now
           }))
         ),
@@ -113,11 +113,18 @@ const changeRuns = (tables: Tables) => {
         () => patch
       ),
     resetAttempts: (id) => change(id, isOpen, () => ({ attempts: 0 })),
-    endRun: (id, state, failure) =>
+    endRun: (id, failure, whenCancelled) =>
       change(
         id,
-        (run) => isOpen(run) && (state === "cancelled" || run.cancelledAt === null),
-        (now) => ({ state, failure, token: null, waitsFor: null, endedAt: now })
+        isOpen,
+        (now, { cancelledAt }) => ({
+          ...(cancelledAt === null
+            ? { state: failure === null ? "succeeded" : "failed", failure }
+            : { state: "cancelled", failure: whenCancelled }),
+          token: null,
+          waitsFor: null,
+          endedAt: now
+        })
       ),
     cancelRun: (id) => change(id, (run) => isOpen(run) && run.cancelledAt === null, (now) => ({ cancelledAt: now })),
     decide: (token, decision) =>

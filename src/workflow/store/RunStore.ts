@@ -104,7 +104,7 @@ export class RunStore extends Context.Service<RunStore, {
   ) => Stored<boolean>
   readonly findRun: (id: string) => Stored<RunRow | undefined>
   readonly listRuns: (filter: RunFilter) => Stored<ReadonlyArray<RunRow>>
-  /** Counts that a run is begun, and answers it as it is then. One that is not there is remembered. */
+  /** Counts that a run is begun that has not ended, and answers it as it is then. One that is not there is remembered. */
   readonly beginRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">) => Stored<RunRow>
   /**
    * Changes a run that has not ended, and has got no further than the step: a runner that was out of touch changes nothing of
@@ -113,12 +113,8 @@ export class RunStore extends Context.Service<RunStore, {
   readonly updateRun: (at: RunPosition, patch: RunPatch) => Stored<unknown>
   /** Forgets how often a run that has not ended was begun. */
   readonly resetAttempts: (id: string) => Stored<unknown>
-  /** Ends a run that has not ended, but one that was cancelled as such alone; answers it as it is then. */
-  readonly endRun: (
-    id: string,
-    state: "succeeded" | "failed" | "cancelled",
-    failure: string | null
-  ) => Stored<RunRow | undefined>
+  /** Ends a run that has not ended, by its failure if it has one, or by the other where it was cancelled; answers it as it is then. */
+  readonly endRun: (id: string, failure: string | null, whenCancelled: string) => Stored<RunRow | undefined>
   /** Asks a run that has not ended to end; answers it as it is then. */
   readonly cancelRun: (id: string) => Stored<RunRow | undefined>
   /** Which of these runs were asked to end. */
@@ -131,7 +127,7 @@ export class RunStore extends Context.Service<RunStore, {
    * Forgets a run that has ended, its turns and its sessions, and does in the same transaction what else forgets it; false
    * where it is gone, or another of its id there.
    */
-  readonly deleteRun: (run: Pick<RunRow, "createdAt" | "id">, alongside: Effect.Effect<void>) => Stored<boolean>
+  readonly deleteRun: (run: Pick<RunRow, "createdAt" | "id">, alongside: Stored<void>) => Stored<boolean>
 
   readonly findTurn: (key: TurnKey) => Stored<TurnRow | undefined>
   readonly turnsOf: (runId: string) => Stored<ReadonlyArray<TurnRow>>

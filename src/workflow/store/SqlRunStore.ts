@@ -87,7 +87,8 @@ const changingRuns = (parts: Parts) => {
       Effect.gen(function*() {
         yield* insertRun(run)
         const rows = yield* sql<Stored<RunRow>>`UPDATE ${sql(tables.runs)}
-          SET attempts = attempts + 1, started_at = COALESCE(started_at, ${now}), updated_at = ${now}
+          SET attempts = attempts + CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END,
+            started_at = COALESCE(started_at, ${now}), updated_at = ${now}
           WHERE id = ${run.id} RETURNING *`
         return rows.map(runOf)[0] ?? (yield* Effect.die(`the run ${run.id} was deleted while it began`))
       }),
@@ -98,11 +99,19 @@ const changingRuns = (parts: Parts) => {
           AND ${step === undefined ? sql`session_id IS NULL` : sql`step <= ${step}`}))`
       ),
     resetAttempts: (id) => change(sql`attempts = 0`, sql`id = ${id}`),
-    endRun: (id, state, failure) =>
-      change(
-        sql`state = ${state}, failure = ${failure}, token = NULL, waits_for = NULL, ended_at = ${now}`,
-        sql`id = ${id} AND ${state === "cancelled" ? sql`1 = 1` : sql`cancelled_at IS NULL`}`
-      ).pipe(Effect.andThen(findRun(id))),
+    endRun: (id, failure, whenCancelled) => {
+      const unlessCancelled = (own: string | null, cancelled: string) =>
+        sql`CASE WHEN cancelled_at IS NULL THEN ${own} ELSE ${cancelled} END`
+      return Effect.andThen(
+        change(
+          sql`state = ${unlessCancelled(failure === null ? "succeeded" : "failed", "cancelled")},
+            failure = ${unlessCancelled(failure, whenCancelled)},
+            token = NULL, waits_for = NULL, ended_at = ${now}`,
+          sql`id = ${id}`
+        ),
+        findRun(id)
+      )
+    },
     cancelRun: (id) =>
       Effect.andThen(change(sql`cancelled_at = ${now}`, sql`id = ${id} AND cancelled_at IS NULL`), findRun(id)),
     decide: (token, decision) => change(sql`decision = COALESCE(decision, ${decision})`, sql`token = ${token}`),
