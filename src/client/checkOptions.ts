@@ -3,19 +3,24 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { wrongHeader } from "../internal/request/connection.ts"
 import { checkCount, readDuration, refuseOption } from "../internal/request/durations.ts"
+import type { BusyOptions } from "../internal/turn/turnGates.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { RequestOptionsInput } from "./RequestOptions.ts"
 
 const limitOf = (limit: Duration.Input | "off" | undefined) => limit === "off" ? undefined : limit
 
-/** Refuses an option that cannot be read, with its name. */
-export const checkOptions = (operation: string, options: RequestOptionsInput): Effect.Effect<void, AshError> =>
+/** Refuses an option that cannot be read, with its name: of requests, or of a handle. */
+export const checkOptions = (
+  operation: string,
+  options: RequestOptionsInput & BusyOptions
+): Effect.Effect<void, AshError> =>
   Effect.gen(function*() {
-    const { buffer, headers, maxEventSize, responseLimits, retry, timeout, timeouts } = options
+    const { buffer, headers, maxEventSize, responseLimits, retry, timeout, timeouts, waitAtMost } = options
     const reason = wrongHeader(headers ?? {})
     if (reason !== undefined) return yield* Effect.fail(new AshError({ operation, reason }))
     const durations = {
       timeout,
+      waitAtMost,
       "retry.delay": retry?.delay,
       "retry.maxDelay": retry?.maxDelay,
       "retry.maxRetryAfter": retry?.maxRetryAfter,

@@ -6,6 +6,7 @@ import { health } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const get = Effect.flatMap(Health, ({ get }) => get())
+const metrics = Effect.flatMap(Health, ({ metrics }) => metrics())
 
 describe("get", () => {
   it.effect("asks without a query, and decodes", () => {
@@ -38,10 +39,13 @@ describe("get", () => {
 
   it.effect("something else than a server", () =>
     Effect.gen(function*() {
-      const error = yield* Effect.flip(get)
-      assert.strictEqual(error.reason._tag, "Undecodable")
-      assert.strictEqual(error.operation, "Health.get")
-      assert.match(error.message, /HTML/)
+      const calls = { "Health.get": Effect.asVoid(get), "Health.metrics": Effect.asVoid(metrics) }
+      for (const [operation, call] of Object.entries(calls)) {
+        const error = yield* Effect.flip(call)
+        assert.strictEqual(error.reason._tag, "Undecodable")
+        assert.strictEqual(error.operation, operation)
+        assert.match(error.message, /HTML/)
+      }
     }).pipe(
       Effect.provide(Server.make(Server.text("<html></html>", 200, { "content-type": "text/html" })).layer)
     ))

@@ -16,7 +16,7 @@ const notConnected = new Map([
   ["ECONNREFUSED", "connection refused"],
   ["ConnectionRefused", "connection refused"],
   ["ENOTFOUND", "no such host"],
-  ["EAI_AGAIN", "the host's name could not be looked up"],
+  ["EAI_AGAIN", "host look-up failed"],
   ["FailedToOpenSocket", "no such host"],
   ["EHOSTUNREACH", "host unreachable"],
   ["ENETUNREACH", "network unreachable"],
@@ -43,6 +43,8 @@ const closedInHandshake = "Client network socket disconnected before secure TLS 
 /** Why there was no connection, if it is certain that there was none. */
 const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefined => {
   if (message === closedInHandshake) return "it was closed in the TLS handshake"
+  // Of Node's fetch, as the Web has it.
+  if (message === "bad port") return "refused by fetch"
   if (code === undefined) return undefined
   const isConnecting = connecting.test(syscall ?? "")
   // Where a handshake fails Node reports it of what waits to be written. Later failures of TLS have the codes of OpenSSL.
@@ -57,10 +59,7 @@ const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefine
 const explanations = new Map([
   ["ERR_SSL_WRONG_VERSION_NUMBER", `what answered did not speak TLS; ${schemes}`],
   ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
-  [
-    "UND_ERR_HEADERS_TIMEOUT",
-    "Node's fetch waits 300 seconds for an answer; AshNode.layer waits as long as the timeouts allow"
-  ]
+  ["UND_ERR_HEADERS_TIMEOUT", "Node's fetch waits 300 seconds for an answer; AshNode.layer does not"]
 ])
 
 /** The innermost words on what broke a connection, with what explains them, by default so. */
@@ -79,7 +78,7 @@ const isCrossOrigin = (origin: string): boolean =>
   globalThis.location.origin !== origin
 
 const crossOrigin =
-  "; a browser keeps from a page what a server of another origin does not share, and none shares a turn: serve both from one origin, by a proxy"
+  "; a server of another origin shares no turn with a page, and may share nothing: serve both from one"
 
 const isResponse = (value: unknown) => Predicate.hasProperty(value, "stream") && Predicate.hasProperty(value, "status")
 

@@ -71,8 +71,10 @@ export const EventStream = HttpApiSchema.WithHeaders(
   Schema.Struct({ "content-type": Schema.optionalKey(Schema.String) })
 )
 
-/** A text. */
-export const Text = Schema.String.pipe(HttpApiSchema.asText())
+/** A text, which is no page of a proxy. */
+export const Text = Schema.String.check(Schema.isPattern(/^(?!\s*<)/)).pipe(
+  HttpApiSchema.asText()
+)
 
 /** A script, which may hold a key. */
 export const Script = Schema.RedactedFromValue(Schema.String).pipe(

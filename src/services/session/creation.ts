@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
+import { checkOptions } from "../../client/checkOptions.ts"
 import { within } from "../../internal/request/operations.ts"
 import { type Budgets, ledgersOf } from "../../internal/turn/ledger.ts"
 import { nothingBefore } from "../../internal/turn/turnUsage.ts"
@@ -93,10 +94,12 @@ const keepGate = Effect.fnUntraced(
 export const open = (
   parts: SessionsParts,
   payload: CreateSessionRequest,
-  { budget, label, requireFreshSandbox = false }: OpenSessionOptions,
+  options: OpenSessionOptions,
   scope: Scope.Scope
 ): Effect.Effect<KnownSession, AshError> =>
   Effect.gen(function*() {
+    const { budget, label, requireFreshSandbox = false } = options
+    yield* checkOptions("Sessions.open", options)
     if (label !== undefined) yield* checkLabel("Sessions.open", label)
     yield* parts.place
     const session = yield* requireFreshSandbox ? createFresh(parts, payload, scope) : createIn(parts, payload, scope)

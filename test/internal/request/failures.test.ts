@@ -363,6 +363,7 @@ describe("no answer", () => {
     ["refused", coded("ECONNREFUSED")],
     ["no such host", coded("ENOTFOUND")],
     ["fetch on Node", new TypeError("fetch failed", { cause: coded("ECONNREFUSED") })],
+    ["a port that fetch refuses", new TypeError("fetch failed", { cause: new Error("bad port") })],
     ["both families refused", new TypeError("fetch failed", { cause: new AggregateError([coded("ECONNREFUSED")]) })],
     ["Bun", coded("ConnectionRefused")],
     ["the dropped packets of a firewall", new AggregateError([ofCall("connect", "ETIMEDOUT")])],

@@ -538,6 +538,11 @@ describe("durations that cannot be read", () => {
         for (const [field, call] of calls) {
           assert.strictEqual(fieldOf(yield* Effect.flip(Effect.provide(call, server.layer))), field)
         }
+        const handles = { waitAtMost: { waitAtMost: duration }, "timeouts.idle": { timeouts: { idle: duration } } }
+        for (const [field, options] of Object.entries(handles)) {
+          const call = Effect.flatMap(Sessions, ({ open }) => Effect.scoped(open({ agent: "a" }, options)))
+          assert.strictEqual(fieldOf(yield* Effect.flip(Effect.provide(call, server.layer))), field)
+        }
         assert.deepStrictEqual(server.requests, [])
         const layer = serverOf({}, { maxRateLimitWait: duration }).layer
         assert.strictEqual(fieldOf(yield* Effect.flip(Effect.provide(get, layer))), "maxRateLimitWait")
