@@ -82,7 +82,7 @@ describe("what a server sends", () => {
   for (const client of clientNames) {
     promise(
       "P26",
-      `is bounded (${client})`,
+      `what a server sends is bounded (${client})`,
       { fast: 1, full: kinds.length },
       (size) =>
         Effect.gen(function*() {

@@ -118,13 +118,18 @@ const onEachClient = (
   )
 
 describe("a slow consumer", () => {
-  promise("P14", "is not cut off while the buffer holds what arrives", { fast: 12, full: 100 }, (size) =>
-    onEachClient(
-      { size: size * mebibyte, buffer: { size: size * 2 * mebibyte }, asleepUntil: ["said", "closed"] },
-      ({ events, expected, outcome }) =>
-        outcome === "whole" && events === expected ? undefined : `${outcome}, ${events} of ${expected} events`,
-      () => `${size} MiB while the consumer sleeps`
-    ))
+  promise(
+    "P14",
+    "a slow consumer is not cut off while the buffer holds what arrives",
+    { fast: 12, full: 100 },
+    (size) =>
+      onEachClient(
+        { size: size * mebibyte, buffer: { size: size * 2 * mebibyte }, asleepUntil: ["said", "closed"] },
+        ({ events, expected, outcome }) =>
+          outcome === "whole" && events === expected ? undefined : `${outcome}, ${events} of ${expected} events`,
+        () => `${size} MiB while the consumer sleeps`
+      )
+  )
 
   promise(
     "P14",

@@ -86,7 +86,7 @@ describe("usage and cost", () => {
   )
   promise(
     "P20",
-    "are those of the turn, whatever the figures count: turns, restarts, subagents, a used-up budget",
+    "usage and cost are those of the turn, whatever the figures count: turns, restarts, subagents, a used-up budget",
     { fast: cases.length, full: cases.length },
     () =>
       Effect.sync(() => ({
