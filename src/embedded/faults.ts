@@ -4,6 +4,8 @@ import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Buffer } from "node:buffer"
+import type { ErrorResponse } from "../schema/ErrorResponse.ts"
+import * as Errors from "./wire/Errors.ts"
 import * as Frames from "./wire/Frames.ts"
 
 /** The faults: first those of any network, then those of an Ash server and of what may stand before it. */
@@ -110,7 +112,9 @@ const answering = (...answer: Answer): Behavior => ({
   cut: () => cut("end", ...answer[2] === "" ? [] : [textOf(answer[2])])
 })
 
-const json = { "content-type": "application/json" }
+/** Answers as a server that refuses the request. */
+const refusing = ({ body, status }: ErrorResponse, headers: Record<string, string> = {}) =>
+  answering(status, { "content-type": "application/json", ...headers }, JSON.stringify(body))
 
 const message = (data: Schema.JsonObject): Uint8Array => Frames.encode({ event: "message", data })
 
@@ -126,33 +130,33 @@ const slices = (bytes: Uint8Array, size: number): Stream.Stream<Uint8Array> =>
 const withUnknownValues = (frame: Uint8Array): Uint8Array =>
   textOf(new TextDecoder().decode(frame).replace(/^(data: \{)/m, "$1\"fieldOfTheFuture\":{\"a\":[1]},"))
 
-const behaviors: ReadonlyMap<FaultKind, Behavior> = new Map<FaultKind, Behavior>([
-  ["latency", { frame: (frame, { delay }) => Stream.fromEffect(Effect.as(Effect.sleep(delay), frame)) }],
-  ["bandwidth", { frame: (frame) => Stream.tap(slices(frame, 1000), () => Effect.sleep("50 millis")) }],
-  ["slowClose", { end: () => Stream.fromEffectDrain(Effect.sleep("1 second")) }],
-  ["timeout", { frame: () => Stream.never }],
-  ["reset", { early: "breaks", cut: () => cut("reset") }],
-  ["slice", { frame: (frame) => Stream.tap(slices(frame, 7), () => Effect.yieldNow) }],
-  ["limitData", { early: "breaks", cut: (frame) => cut("reset", frame.subarray(0, 100)) }],
-  ["down", { cut: () => cut("down") }],
-  ["endAtEvent", { early: "breaks", cut: () => cut("end") }],
-  ["endInEvent", { early: "breaks", cut: (frame) => cut("end", frame.subarray(0, frame.length >> 1)) }],
-  ["endInCharacter", {
+const behaviors: Readonly<Record<FaultKind, Behavior>> = {
+  latency: { frame: (frame, { delay }) => Stream.fromEffect(Effect.as(Effect.sleep(delay), frame)) },
+  bandwidth: { frame: (frame) => Stream.tap(slices(frame, 1000), () => Effect.sleep("50 millis")) },
+  slowClose: { end: () => Stream.fromEffectDrain(Effect.sleep("1 second")) },
+  timeout: { frame: () => Stream.never },
+  reset: { early: "breaks", cut: () => cut("reset") },
+  slice: { frame: (frame) => Stream.tap(slices(frame, 7), () => Effect.yieldNow) },
+  limitData: { early: "breaks", cut: (frame) => cut("reset", frame.subarray(0, 100)) },
+  down: { cut: () => cut("down") },
+  endAtEvent: { early: "breaks", cut: () => cut("end") },
+  endInEvent: { early: "breaks", cut: (frame) => cut("end", frame.subarray(0, frame.length >> 1)) },
+  endInCharacter: {
     early: "breaks",
     cut: () => cut("end", textOf("event: text_delta\ndata: {\"delta\":\""), textOf("é").subarray(0, 1))
-  }],
-  ["errorOnly", {
+  },
+  errorOnly: {
     early: "streams",
     frame: () => Stream.empty,
     end: () => Stream.make(Frames.encode(Frames.error("a fault of the agent")))
-  }],
-  ["errorThenDone", {
+  },
+  errorThenDone: {
     early: "streams",
     frame: () => Stream.empty,
     end: ({ sessionId }) =>
       Stream.make(Frames.encode(Frames.error("a fault of the server")), Frames.encode(Frames.done(sessionId)))
-  }],
-  ["foreignDone", {
+  },
+  foreignDone: {
     early: "streams",
     cut: () =>
       cut(
@@ -163,56 +167,41 @@ const behaviors: ReadonlyMap<FaultKind, Behavior> = new Map<FaultKind, Behavior>
         }),
         Frames.encode(Frames.done(anotherSession))
       )
-  }],
-  [
-    "html",
-    answering(200, { "content-type": "text/html" }, "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>")
-  ],
-  ["empty", answering(204, {}, "")],
-  ["retryLine", { ahead: () => textOf("retry: 3000\n\n") }],
-  ["comments", {
+  },
+  html: answering(
+    200,
+    { "content-type": "text/html" },
+    "<!doctype html><html><body><h1>502 Bad Gateway</h1></body></html>"
+  ),
+  empty: answering(204, {}, ""),
+  retryLine: { ahead: () => textOf("retry: 3000\n\n") },
+  comments: {
     early: "streams",
     frame: () => Stream.forever(Stream.fromEffect(Effect.as(Effect.sleep("50 millis"), textOf(": still here\n\n"))))
-  }],
-  ["unknownEvent", { ahead: () => Frames.encode({ event: "event_of_the_future", data: { a: 1 } }) }],
-  ["unknownValues", {
+  },
+  unknownEvent: { ahead: () => Frames.encode({ event: "event_of_the_future", data: { a: 1 } }) },
+  unknownValues: {
     ahead: () => message({ type: "type_of_the_future" }),
     frame: (frame) => Stream.succeed(withUnknownValues(frame))
-  }],
-  ["hugeEvent", { ahead: () => message({ type: "type_of_the_future", text: "x".repeat(11 * 1024 * 1024) }) }],
-  ["writeTimeout", {
+  },
+  hugeEvent: { ahead: () => message({ type: "type_of_the_future", text: "x".repeat(11 * 1024 * 1024) }) },
+  writeTimeout: {
     early: "streams",
     cut: (_, { sessionId }) =>
       cut(
         "end",
-        Frames.encode(Frames.error("Client write timeout — closing stream")),
+        Frames.encode(Frames.writeTimeout),
         Frames.encode(Frames.done(sessionId))
       )
-  }],
-  [
-    "rateLimited",
-    answering(
-      429,
-      { ...json, "retry-after": "900" },
-      JSON.stringify({
-        statusCode: 429,
-        error: "Too Many Requests",
-        message: "Rate limit exceeded, retry in 15 minutes"
-      })
-    )
-  ],
-  [
-    "atCapacity",
-    answering(
-      503,
-      json,
-      JSON.stringify({ error: "Sandbox capacity reached and no evictable sandboxes (all running)", statusCode: 503 })
-    )
-  ]
-])
+  },
+  rateLimited: refusing(Errors.framework(429, "Rate limit exceeded, retry in 15 minutes"), { "retry-after": "900" }),
+  atCapacity: refusing(Errors.atCapacity)
+}
+
+const byKind = new Map<string, Behavior>(Object.entries(behaviors))
 
 /** What a fault of a kind does. */
-export const behaviorOf = (kind: FaultKind): Behavior => behaviors.get(kind) ?? {}
+export const behaviorOf = (kind: FaultKind): Behavior => byKind.get(kind) ?? {}
 
 /** The body of a response as the fault leaves it. */
 export const spoil =

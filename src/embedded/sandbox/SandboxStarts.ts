@@ -36,9 +36,7 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Work
   const reserve = Effect.suspend((): Effect.Effect<void, ErrorResponse> => {
     if (pool.hasRoom()) return Effect.sync(pool.reserve)
     const leaving = pool.evictable()
-    return leaving === undefined
-      ? Effect.fail(Errors.failure(503, "Sandbox capacity reached and no evictable sandboxes (all running)"))
-      : ends.evict(leaving)
+    return leaving === undefined ? Effect.fail(Errors.atCapacity) : ends.evict(leaving)
   })
 
   /** Builds a sandbox in the place that is reserved for it. */

@@ -42,7 +42,7 @@ const pass = Effect.fnUntraced(function*({ writer, sandbox, session }: Relay, ou
     case "Message": {
       const isTaken = yield* Effect.interruptible(writer.write(Frames.fromMessage(event.message)))
       // What the reader does not take is not stored, nor what follows.
-      if (!isTaken) yield* writer.end([Frames.error("Client write timeout — closing stream"), Frames.done(session.id)])
+      if (!isTaken) yield* writer.end([Frames.writeTimeout, Frames.done(session.id)])
       else if (yield* isNew) yield* remember(session, event.message)
       return isTaken
     }

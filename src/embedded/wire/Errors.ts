@@ -9,6 +9,9 @@ export const badRequest = (error: string) => failure(400, error)
 export const notFound = (error: string) => failure(404, error)
 export const serverError = (error: string) => failure(500, error)
 
+/** All sandboxes run. */
+export const atCapacity = failure(503, "Sandbox capacity reached and no evictable sandboxes (all running)")
+
 /** Shape F, of a few routes: `{error}` alone. */
 export const bare = (error: string) => new ErrorResponse({ status: 404, body: { error } })
 

@@ -23,6 +23,9 @@ export const sessionStart = (sessionId: string, version: string): Frame => ({
 
 export const error = (message: string): Frame => ({ event: "error", data: { error: message } })
 
+/** The error of a reader that takes nothing for too long. */
+export const writeTimeout = error("Client write timeout — closing stream")
+
 export const done = (sessionId: string): Frame => ({ event: "done", data: { sessionId } })
 
 /** The frames of a message: the finer ones, then the message itself. */
