@@ -115,8 +115,8 @@ const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: st
   const versions = yield* AgentVersions
   const id = yield* Tables.newId
   const settings = {
+    ...SessionStarts.bare,
     env: agent.env,
-    permissionMode: "bypassPermissions",
     // A run that names a version gets the prompt of the active one, whichever it names.
     systemPrompt: run.versionNumber === null ? undefined : yield* versions.activePrompt(agent.name)
   }
