@@ -34,15 +34,25 @@ const decoder: ContentDecoder = (coding, start) =>
       Stream.suspend(() => {
         const decoding = make()
         let size = 0
+        let failure: ReturnType<typeof onError> | undefined
         const counted = Stream.mapArray(bytes, (chunks) => {
           for (const chunk of chunks) size += chunk.length
           return chunks
         })
+        // Where they break off, what came before is decoded: the end of a turn may be in it.
+        const ended = Stream.catch(counted, (error) => {
+          failure = error
+          return Stream.empty
+        })
         // A zstd may have several frames; Node ends before the second one, without a failure.
         const isWhole = () => coding !== "zstd" || decoding.bytesWritten === size
-        return Stream.concat(
-          NodeStream.pipeThroughDuplex(counted, { evaluate: () => decoding, onError }),
-          Stream.suspend(() => isWhole() ? Stream.empty : Stream.fail(onError("a second frame")))
+        return NodeStream.pipeThroughDuplex(ended, { evaluate: () => decoding, onError }).pipe(
+          Stream.mapError((error) => failure ?? error),
+          Stream.concat(
+            Stream.suspend(() =>
+              failure === undefined && isWhole() ? Stream.empty : Stream.fail(failure ?? onError("a second frame"))
+            )
+          )
         )
       })
   )

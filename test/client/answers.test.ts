@@ -232,6 +232,23 @@ describe.each(clientNames)("an answer with a content coding (%s)", (client) => {
       }))
   }
 
+  // Node's fetch decodes by itself, and drops what it has not given out when the connection breaks.
+  if (client !== "fetch") {
+    it.live.each(each.filter(([, , isUnknown]) => !isUnknown))(
+      "%s: a turn that has arrived is whole, though the connection breaks behind it",
+      ([, { encode, header }]) =>
+        Effect.gen(function*() {
+          const content = encode(bytes(frames(["session_start", { sessionId }], ["done", { sessionId }])))
+          const url = yield* answering(({ socket }, response) => {
+            response.writeHead(200, { "content-type": "text/event-stream", "content-encoding": header })
+            response.write(content, () => socket.resetAndDestroy())
+          })
+          const { messages } = yield* connect(client, url)
+          assert.strictEqual((yield* Stream.runCollect(messages.send(sessionId, "hello"))).at(-1)?._tag, "Done")
+        })
+    )
+  }
+
   const flushing = [
     ["gzip", () => Zlib.createGzip()],
     ["deflate", () => Zlib.createDeflate()],
