@@ -34,11 +34,11 @@ export const refuseOption = (operation: string, field: string, expected: string)
     new AshError({ operation, reason: new InvalidRequest({ message: `${field} must be ${expected}`, field }) })
   )
 
-/** Refuses an option that is no integer of 1 or more, where it is set. */
-export const checkCount = (operation: string, field: string, count: number | undefined) =>
-  count === undefined || (Number.isSafeInteger(count) && count >= 1)
+/** Refuses an option that is no integer of 1, or another least number, or more, where it is set. */
+export const checkCount = (operation: string, field: string, count: number | undefined, least = 1) =>
+  count === undefined || (Number.isSafeInteger(count) && count >= least)
     ? Effect.void
-    : refuseOption(operation, field, "an integer of 1 or more")
+    : refuseOption(operation, field, `an integer of ${least} or more`)
 
 /** The duration that an option gives; refused where it is none, or negative. */
 export const readDuration = (operation: string, field: string, input: Duration.Input) =>

@@ -25,6 +25,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
+import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
@@ -260,15 +261,19 @@ export class Gate {
     }))
   }
 
-  /** Waits for what does that, for 5 seconds at most: what takes longer runs an effect at its end. */
-  overtaking(after: Effect.Effect<void>): Effect.Effect<void> {
-    return Effect.timeoutOrElse(this.changing(Effect.void), {
+  /** Runs an end, as that does, but waits for 5 seconds at most: what takes longer runs the end again behind itself. */
+  ending<A, E>(end: Effect.Effect<A, E>, again: Effect.Effect<void>): Effect.Effect<A, E> {
+    const waiting = Effect.timeoutOrElse(this.changing(Effect.void), {
       duration: "5 seconds",
       orElse: () =>
         Effect.sync(() => {
-          this.#afterChange = after
+          this.#afterChange = again
         })
     })
+    return Effect.flatMap(
+      this.#changing.withPermitsIfAvailable(1)(end),
+      (ended) => Option.isSome(ended) ? Effect.succeed(ended.value) : Effect.andThen(waiting, end)
+    )
   }
 
   #awaitHalts(): Effect.Effect<void> {

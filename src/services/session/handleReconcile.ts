@@ -3,6 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { checkCount } from "../../internal/request/durations.ts"
 import { sentAt } from "../../internal/request/failures.ts"
 import { paginate } from "../../internal/request/paging.ts"
 import { contentKeyOf, reconcile, type ReconcileQuery, type TurnToFind } from "../../internal/turn/reconcile.ts"
@@ -39,8 +40,12 @@ const turnToFind = ({ after = 0, broken, latest }: HandleState, asked: Reconcile
 /** Finds what became of a turn. */
 export const outcome = (handle: HandleState, asked: ReconcileQuery | undefined) => {
   const { id, services } = handle
-  return reconcile(
-    { messages: readMessages(handle), events: paginate((page) => services.sessions.listEvents(id, page)) },
-    turnToFind(handle, asked)
+  const turn = turnToFind(handle, asked)
+  return Effect.andThen(
+    checkCount("SessionHandle.reconcile", "after", turn.after, 0),
+    reconcile(
+      { messages: readMessages(handle), events: paginate((page) => services.sessions.listEvents(id, page)) },
+      turn
+    )
   )
 }

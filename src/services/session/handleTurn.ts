@@ -8,6 +8,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { merge, type RequestOptionsInput } from "../../client/RequestOptions.ts"
+import { checkCount } from "../../internal/request/durations.ts"
 import { messageOf } from "../../internal/request/operations.ts"
 import { successful } from "../../internal/turn/brokenTurn.ts"
 import type { Fence, Gate, Holder, SessionRestarted } from "../../internal/turn/gate.ts"
@@ -137,6 +138,7 @@ const begin = Effect.fnUntraced(function*(
   makeFold: TurnFold.Make
 ) {
   const { after, id, options: { budget, onInterrupt, recovery }, services } = handle
+  yield* checkCount(operation, "after", after, 0)
   // What stops the turn belongs to it, whatever closes its scope.
   const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock

@@ -62,7 +62,7 @@ export const halting = (gates: TurnGates, id: string, { call, how, isScopeClosed
     const cut = Effect.sync(() =>
       gate.cancel(gate.running, {
         _tag: "Broken",
-        why: `it was to be ${how}, and that was not answered`
+        why: `it was to be ${how}, and may yet be`
       }, cancelled(true))
     )
     const whileItMayBe = whileOut((isOut) => {
@@ -73,9 +73,7 @@ export const halting = (gates: TurnGates, id: string, { call, how, isScopeClosed
       Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === how ? halt : Effect.void),
       Effect.onError(() => attempts > 0 ? cut : Effect.void)
     )
-    // What resumes or stops it meanwhile would undo that. What an end overtakes ends it again.
-    const alone = how === "stopped"
-      ? gate.changing(called)
-      : Effect.andThen(gate.overtaking(quietly(id, called)), called)
+    // What resumes or stops it meanwhile would undo that.
+    const alone = how === "stopped" ? gate.changing(called) : gate.ending(called, quietly(id, called))
     return gate.halting(isScopeClosed ? Effect.andThen(cut, alone) : alone, cancelled(false))
   }))

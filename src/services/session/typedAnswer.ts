@@ -6,7 +6,7 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { refuseOption } from "../../internal/request/durations.ts"
+import { checkCount } from "../../internal/request/durations.ts"
 import { printable } from "../../internal/request/printable.ts"
 import { type Answer, answerReader, type Fault } from "../../internal/turn/answer.ts"
 import { answerSchema } from "../../internal/turn/answerSchema.ts"
@@ -134,9 +134,7 @@ const askInStay = Effect.fnUntraced(function*<S extends Schema.Constraint>(
   options: AskAsOptions
 ): Effect.fn.Return<TypedAnswer<S["Type"]>, AshError, S["DecodingServices"]> {
   const { retries = 1, ...sendOptions } = options
-  if (!(Number.isInteger(retries) && retries >= 0)) {
-    return yield* refuseOption(operation, "retries", "an integer of 0 or more")
-  }
+  yield* checkCount(operation, "retries", retries, 0)
   const { isWrapped, json, names } = yield* Effect.mapError(Effect.fromResult(answerSchema(schema)), refused)
   const read = answerReader(schema, isWrapped)
   const maxBudgetUsd = yield* budgetOf(handle, options)

@@ -187,3 +187,70 @@ describe.each(["stop", "pause", "resume"] as const)(
     })
   }
 )
+
+describe("a turn that waits while the scope of its session closes, whose end the server does not answer,", () => {
+  it.effect("restarts nothing", () => {
+    const turn = Server.frames(["session_start", { sessionId }])
+    const { layer, requests } = Server.forTurns(
+      ({ method, path }) =>
+        method === "DELETE" ? Server.json({ error: "boom" }, 500)() : path.endsWith("/messages")
+          ? Server.endless(turn)()
+          : Server.json({ session }, path === "/api/sessions" ? 201 : 200)(),
+      { retry: { times: 0 } }
+    )
+    return Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const handle = yield* Scope.provide(
+        Effect.flatMap(Sessions, (sessions) => sessions.open({ agent: "demo" }, { recovery: "restart" })),
+        scope
+      )
+      const first = yield* Effect.forkChild(Effect.flip(handle.ask("one")))
+      yield* turnsOfTheLoop
+      const second = yield* Effect.forkChild(Effect.flip(handle.ask("two")))
+      yield* turnsOfTheLoop
+      yield* Scope.close(scope, Exit.void)
+      assert.strictEqual((yield* Fiber.join(first)).reason._tag, "TurnCancelled")
+      assert.include((yield* Fiber.join(second)).message, "nothing was sent. Open another one")
+      assert.deepStrictEqual(requests.filter(({ path }) => /stop|resume/.test(path)), [])
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe.each(["stop", "pause", "resume"] as const)("a call of %s while the session ends", (how) => {
+  it.effect("waits for that", () => {
+    const answer = Latch.makeUnsafe()
+    const { layer, requests } = Server.forTurns(({ method }) =>
+      method === "DELETE" ? Effect.as(answer.await, Server.json({ session })()) : Server.json({ session })()
+    )
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const end = yield* Effect.forkChild(sessions.end(sessionId))
+      yield* turnsOfTheLoop
+      const change = yield* Effect.forkChild(sessions[how](sessionId))
+      yield* turnsOfTheLoop
+      assert.deepStrictEqual(requests.map(({ method }) => method), ["DELETE"])
+      yield* answer.open
+      yield* Fiber.join(end)
+      yield* Fiber.join(change)
+    }).pipe(Effect.provide(layer))
+  })
+})
+
+describe("a cursor that is none", () => {
+  it.effect.each([[Number.NaN], [Infinity], [-1], [0.5]])("is refused by its name: %s", ([after]) => {
+    const { layer, requests } = Server.forTurns(Server.lost)
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const calls = [
+        sessions.attach(sessionId, { after }).ask("one"),
+        sessions.attach(sessionId, { after }).reconcile(),
+        sessions.attach(sessionId).reconcile({ after })
+      ]
+      for (const call of calls) {
+        const { reason } = yield* Effect.flip<unknown, AshError, never>(call)
+        assert.deepInclude(reason, { _tag: "InvalidRequest", field: "after" })
+      }
+      assert.deepStrictEqual(requests, [])
+    }).pipe(Effect.provide(layer))
+  })
+})
