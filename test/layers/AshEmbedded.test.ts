@@ -171,3 +171,10 @@ describe.each([["text", "a-key"], ["redacted", Redacted.make("a-key")]] as const
       assert.deepStrictEqual(yield* Effect.provide(list, AshNode.layer({ url, apiKey })), [])
     }).pipe(Effect.provide(AshEmbedded.layerHttp({ apiKey }))))
 })
+
+it.live("a server does not listen to the input of the process", () =>
+  Effect.gen(function*() {
+    const before = process.stdin.listenerCount("end")
+    yield* Layer.build(AshEmbedded.layer())
+    assert.strictEqual(process.stdin.listenerCount("end"), before)
+  }))

@@ -1,11 +1,15 @@
 /** The embedded server as a function from a request to its response, without a transport. */
-import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
+import * as NodeChildProcessSpawner from "@effect/platform-node/NodeChildProcessSpawner"
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodeHttpPlatform from "@effect/platform-node/NodeHttpPlatform"
+import * as NodePath from "@effect/platform-node/NodePath"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpApiError from "effect/http-api/HttpApiError"
+import * as Etag from "effect/http/Etag"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
@@ -67,6 +71,12 @@ const routes = HttpApiBuilder.layer(ServerApi).pipe(
   Layer.provide(RequestChecks.layer)
 )
 
+/** What Node offers. `layerHttpServices` also has a terminal, by which each server would listen to the input of the process. */
+const platform = Layer.provideMerge(
+  Layer.mergeAll(NodeChildProcessSpawner.layer, NodeHttpPlatform.layer, Etag.layerWeak),
+  [NodeFileSystem.layer, NodePath.layer]
+)
+
 /** What the handlers work with, each row on those below it. */
 const services = (options: EmbeddedOptions) =>
   Layer.mergeAll(Evals.layer, Queue.layer, Attachments.layer).pipe(
@@ -74,7 +84,7 @@ const services = (options: EmbeddedOptions) =>
     Layer.provideMerge([Sandboxes.layer, AgentVersions.layer, Credentials.layer]),
     Layer.provideMerge([Store.layer, DataFolder.layer, Usage.layer]),
     Layer.provideMerge(ApiKeys.layer),
-    Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto, NodeHttpServer.layerHttpServices])
+    Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto, platform])
   )
 
 /** Builds the server. The scope ends its sandboxes and processes, and removes its files. */
