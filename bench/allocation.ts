@@ -4,6 +4,7 @@
  * whatever else the machine does: test/package/allocation.test.ts.
  */
 import { Ash, AshClient } from "effect-ash"
+import * as Arr from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -12,7 +13,8 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import { setImmediate } from "node:timers/promises"
-import { oneSession, sessionId, shortTurn, turn } from "./frames.ts"
+import { MayRepeat } from "../src/internal/request/sendOnce.ts"
+import { oneSession, sessionId, sessionIdAt, shortTurn, turn } from "./frames.ts"
 
 const events = 10_000
 const turns = 200
@@ -48,10 +50,9 @@ const serving = (answer: () => ReadableStream<Uint8Array>) => {
   const http = HttpClient.make((request) =>
     Effect.sync(() => HttpClientResponse.fromWeb(request, answerTo(request.method)))
   )
-  // Silent turns are many, and all of one session.
-  const options = { url: "https://ash.test", apiKey: Redacted.make("key"), exclusive: false }
-  return Ash.layerWithClient(options).pipe(
-    Layer.provide(Layer.succeed(HttpClient.HttpClient, http))
+  // As the layers of the package have it, a client that repeats nothing.
+  return Ash.layerWithClient({ url: "https://ash.test", apiKey: Redacted.make("key") }).pipe(
+    Layer.provide([Layer.succeed(HttpClient.HttpClient, http), Layer.succeed(MayRepeat, false)])
   )
 }
 
@@ -64,12 +65,10 @@ const allocatedBy = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
     return process.memoryUsage().heapUsed - before
   })
 
-const send = Effect.map(
-  AshClient,
-  ({ messages }) => messages.send(sessionId, "Go on.", { includePartialMessages: true })
-)
+const send = (id: string) =>
+  Effect.map(AshClient, ({ messages }) => messages.send(id, "Go on.", { includePartialMessages: true }))
 
-const aTurn = Effect.flatMap(send, Stream.runForEachArray(() => Effect.void))
+const aTurn = Effect.flatMap(send(sessionId), Stream.runForEachArray(() => Effect.void))
 
 const aSession = Effect.flatMap(AshClient, ({ sessions }) => sessions.get(sessionId))
 
@@ -85,25 +84,26 @@ const kept = Effect.gen(function*() {
   return arrayBuffers + heapUsed
 })
 
-/** Opens a turn, and waits until all of its chunks have been read. */
-const openTurn = Effect.gen(function*() {
-  const isRead = yield* Deferred.make<void>()
-  let size = 0
-  yield* Effect.forkScoped(Effect.flatMap(
-    send,
-    Stream.runForEachArray((events) => {
-      size += events.length
-      return size < eventsBeforeSilence ? Effect.void : Deferred.succeed(isRead, undefined)
-    })
-  ))
-  yield* Deferred.await(isRead)
-})
+/** Opens a turn in a session of its own, and waits until all of its chunks have been read. */
+const openTurn = (index: number) =>
+  Effect.gen(function*() {
+    const isRead = yield* Deferred.make<void>()
+    let size = 0
+    yield* Effect.forkScoped(Effect.flatMap(
+      send(sessionIdAt(index)),
+      Stream.runForEachArray((events) => {
+        size += events.length
+        return size < eventsBeforeSilence ? Effect.void : Deferred.succeed(isRead, undefined)
+      })
+    ))
+    yield* Deferred.await(isRead)
+  })
 
 /** What a turn keeps that has had events, and has none now. */
 const keptByTurn = Effect.gen(function*() {
-  yield* times(turns)(openTurn)
+  yield* Effect.forEach(Arr.range(1, turns), openTurn, { discard: true })
   const before = yield* kept
-  yield* times(turns)(openTurn)
+  yield* Effect.forEach(Arr.range(turns + 1, 2 * turns), openTurn, { discard: true })
   return Math.round(((yield* kept) - before) / turns)
 }).pipe(Effect.scoped)
 

@@ -111,9 +111,9 @@ const holdStream = <E, R>(
   toError: (reason: AshErrorReason) => AshError,
   isEventStream: boolean
 ): Effect.Effect<Answered<unknown>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
-  Effect.flatMap(Scope.Scope, (outer) => {
+  Effect.contextWith((context: Context.Context<Scope.Scope>) => {
     const held: Held = { scope: Scope.makeUnsafe(), isGone: false, isRead: false }
-    return Scope.addFinalizerExit(outer, release(held)).pipe(
+    return Scope.addFinalizerExit(Context.get(context, Scope.Scope), release(held)).pipe(
       Effect.andThen(Scope.provide(attempt, held.scope)),
       Effect.onError(() => Scope.close(held.scope, Exit.void)),
       Effect.map(readHeld(held, toError, isEventStream))

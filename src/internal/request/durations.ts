@@ -40,8 +40,9 @@ export const checkCount = (operation: string, field: string, count: number | und
     ? Effect.void
     : refuseOption(operation, field, `an integer of ${least} or more`)
 
+export const refuseDuration = (operation: string, field: string) =>
+  refuseOption(operation, field, "a duration of 0 or more, such as \"30 seconds\" or a number of milliseconds")
+
 /** The duration that an option gives; refused where it is none, or negative. */
 export const readDuration = (operation: string, field: string, input: Duration.Input) =>
-  isDuration(input)
-    ? Effect.succeed(Duration.fromInputUnsafe(input))
-    : refuseOption(operation, field, "a duration of 0 or more, such as \"30 seconds\" or a number of milliseconds")
+  isDuration(input) ? Effect.succeed(Duration.fromInputUnsafe(input)) : refuseDuration(operation, field)

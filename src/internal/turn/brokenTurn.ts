@@ -80,14 +80,13 @@ export const startedNothing = ({ nothingHappened, reason }: AshError): boolean =
   nothingHappened && reason._tag !== "AtCapacity"
 
 /** Calls back when the request of an attempt goes out, and when it is certain that it has started nothing. */
-export const whileOut = (callBack: (isOut: boolean) => void): Surround => (attempt) => (sending) =>
-  Effect.suspend(() => {
-    let isOut = false
-    const set = (next: boolean) => {
-      if (isOut !== next) callBack(isOut = next)
-    }
-    return Effect.tapError(
-      whenSent(() => set(true))(attempt)(sending),
-      (error) => Effect.sync(() => startedNothing(error) && set(false))
-    )
-  })
+export const whileOut = (callBack: (isOut: boolean) => void): Surround => (attempt) => (sending) => {
+  let isOut = false
+  const set = (next: boolean) => {
+    if (isOut !== next) callBack(isOut = next)
+  }
+  return Effect.tapError(
+    whenSent(() => set(true))(attempt)(sending),
+    (error) => Effect.sync(() => startedNothing(error) && set(false))
+  )
+}

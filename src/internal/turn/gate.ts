@@ -51,12 +51,12 @@ export interface SessionRestarted {
 /** A turn or a command that holds the gate. */
 export interface Holder {
   readonly what: "turn" | "command"
-  /** Fails it from outside. */
-  readonly cancelled: Deferred.Deferred<never, AshError>
   /** Why it was failed from outside, if it was. */
   error: AshError | undefined
   /** Is called when it is failed from outside. */
   onCancelled: (error: AshError) => void
+  /** Is run where it has left the session while it ran, or was cut off by its failure. */
+  readonly onBroken: ((hasFailed: boolean) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -99,13 +99,40 @@ export interface KnownGate extends Pick<SessionMemory, "halted" | "usageBefore">
 export const cancelHolder = (holder: Holder, error: AshError) => {
   if (holder.error !== undefined) return
   holder.error = error
-  Deferred.doneUnsafe(holder.cancelled, Effect.fail(error))
   holder.onCancelled(error)
 }
+
+/** Calls when a holder is failed from outside; at once where it was before. One call alone stands. */
+export const onCancelled = (holder: Holder, call: (error: AshError) => void) => {
+  holder.onCancelled = call
+  if (holder.error !== undefined) call(holder.error)
+}
+
+/** Fails when a holder is failed from outside. */
+export const awaitCancelled = (holder: Holder): Effect.Effect<never, AshError> =>
+  Effect.callback((resume) => onCancelled(holder, (error) => resume(Effect.fail(error))))
 
 const leftRunning = {
   turn: "its last turn was not read completely",
   command: "a command was interrupted, and may still run"
+}
+
+/** What stops, resumes or ends a session. */
+class Changes {
+  /** Held while the session is stopped or resumed, so that what waits finds it as it was left. */
+  readonly restarting = Semaphore.makeUnsafe(1)
+  /** Held by the one of those that is not waiting, and by a stop or a pause: those that wait are behind it. */
+  readonly changing = Semaphore.makeUnsafe(1)
+  /** What is run before that is given back. */
+  afterChange: Effect.Effect<void> = Effect.void
+  /** What holds that, and what waits for it. */
+  restarts = 0
+  /** What stops or ends the session at the moment: what is done when that is answered, and the error of what it ends. */
+  readonly halts = new Map<Deferred.Deferred<void>, AshError>()
+
+  get areDone(): boolean {
+    return this.restarts === 0 && this.halts.size === 0
+  }
 }
 
 /** The gate of one session. A class, so that its state has no other writer. */
@@ -116,16 +143,8 @@ export class Gate {
   #holder: Holder | undefined
   /** Whether nothing more of the holder is to be sent. */
   #isOver = false
-  /** Held while the session is stopped or resumed, so that what waits finds it as it was left. */
-  readonly #restarting = Semaphore.makeUnsafe(1)
-  /** Held by the one of those that is not waiting, and by a stop or a pause: those that wait are behind it. */
-  readonly #changing = Semaphore.makeUnsafe(1)
-  /** What is run before that is given back. */
-  #afterChange: Effect.Effect<void> = Effect.void
-  /** What holds that, and what waits for it. */
-  #restarts = 0
-  /** What stops or ends the session at the moment: what is done when that is answered, and the error of what it ends. */
-  readonly #halts = new Map<Deferred.Deferred<void>, AshError>()
+  /** Most sessions have none. */
+  #madeChanges: Changes | undefined
 
   constructor({ fence, halted, usageBefore }: KnownGate) {
     this.#fence = fence
@@ -164,7 +183,7 @@ export class Gate {
 
   /** Whether nothing keeps anything out, and nothing stops or resumes the session. */
   get isUsable(): boolean {
-    return this.#fence === undefined && this.#restarts === 0 && this.#halts.size === 0
+    return this.#fence === undefined && this.#madeChanges?.areDone !== false
   }
 
   /** Whether the holder has still to be sent, for the first time or again. */
@@ -182,20 +201,24 @@ export class Gate {
   }
 
   /** Lets a turn or a command in. Nothing of it runs before it is sent. */
-  enter(what: Holder["what"]): Holder {
-    this.#holder = { what, cancelled: Deferred.makeUnsafe(), error: undefined, onCancelled: constVoid }
+  enter(what: Holder["what"], onBroken?: Holder["onBroken"]): Holder {
+    this.#holder = { what, error: undefined, onCancelled: constVoid, onBroken }
     this.#isOver = false
     return this.#holder
   }
 
-  /** Its scope has closed. Answers how it was left: with nothing that runs, while it ran, or cut off by its failure. */
-  leave(holder: Holder): "over" | "running" | "failed" {
+  /**
+   * The scope of a holder closes, before the gate opens again. The session is fenced where something was left to run; then, or
+   * where it was cut off by its failure, answers what is to be done about that.
+   */
+  leave(holder: Holder): Effect.Effect<void> | undefined {
     this.#holder = undefined
-    if (!this.runs(holder)) return holder.error === undefined ? "over" : "failed"
-    this.#running = undefined
-    if (this.isShut) return "failed"
-    this.#fence = { _tag: "Broken", why: leftRunning[holder.what] }
-    return "running"
+    const wasRunning = this.runs(holder)
+    if (wasRunning) this.#running = undefined
+    else if (holder.error === undefined) return undefined
+    const isFenced = wasRunning && !this.isShut
+    if (isFenced) this.#fence = { _tag: "Broken", why: leftRunning[holder.what] }
+    return holder.onBroken?.(!isFenced)
   }
 
   /** Its request goes out. A fence that went up while the request was waiting for its key stays. */
@@ -208,7 +231,7 @@ export class Gate {
   refused(holder: Holder) {
     if (this.runs(holder)) this.#running = undefined
     if (this.#holder === holder) this.#isOver = false
-    for (const error of this.#halts.values()) cancelHolder(holder, error)
+    for (const error of this.#madeChanges?.halts.values() ?? []) cancelHolder(holder, error)
   }
 
   /** The server is done with it. */
@@ -239,25 +262,29 @@ export class Gate {
     if (holder !== undefined) cancelHolder(holder, error)
   }
 
+  get #changes(): Changes {
+    return this.#madeChanges ??= new Changes()
+  }
+
   /** Runs what may stop or resume the session, or has to find it as it was left, one at a time and behind all halts. */
   restarting<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
     return Effect.acquireUseRelease(
       Effect.sync(() => {
-        this.#restarts += 1
+        this.#changes.restarts += 1
       }),
-      () => this.#restarting.withPermits(1)(Effect.andThen(this.#awaitHalts(), this.changing(effect))),
+      () => this.#changes.restarting.withPermits(1)(Effect.andThen(this.#awaitHalts(), this.changing(effect))),
       () =>
         Effect.sync(() => {
-          this.#restarts -= 1
+          this.#changes.restarts -= 1
         })
     )
   }
 
   /** Runs what may stop, pause or resume the session when nothing else does, so that the last call counts. */
   changing<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return this.#changing.withPermits(1)(Effect.suspend(() => {
-      this.#afterChange = Effect.void
-      return Effect.ensuring(effect, Effect.suspend(() => this.#afterChange))
+    return this.#changes.changing.withPermits(1)(Effect.suspend(() => {
+      this.#changes.afterChange = Effect.void
+      return Effect.ensuring(effect, Effect.suspend(() => this.#changes.afterChange))
     }))
   }
 
@@ -267,18 +294,18 @@ export class Gate {
       duration: "5 seconds",
       orElse: () =>
         Effect.sync(() => {
-          this.#afterChange = again
+          this.#changes.afterChange = again
         })
     })
     return Effect.flatMap(
-      this.#changing.withPermitsIfAvailable(1)(end),
+      this.#changes.changing.withPermitsIfAvailable(1)(end),
       (ended) => Option.isSome(ended) ? Effect.succeed(ended.value) : Effect.andThen(waiting, end)
     )
   }
 
   #awaitHalts(): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const [halt] = this.#halts.keys()
+      const [halt] = this.#changes.halts.keys()
       return halt === undefined ? Effect.void : Effect.andThen(Deferred.await(halt), this.#awaitHalts())
     })
   }
@@ -288,14 +315,14 @@ export class Gate {
     return Effect.acquireUseRelease(
       Effect.sync(() => {
         const halt = Deferred.makeUnsafe<void>()
-        this.#halts.set(halt, error)
+        this.#changes.halts.set(halt, error)
         if (this.#holder !== undefined && this.isWaiting) cancelHolder(this.#holder, error)
         return halt
       }),
       () => effect,
       (halt) =>
         Effect.sync(() => {
-          this.#halts.delete(halt)
+          this.#changes.halts.delete(halt)
           Deferred.doneUnsafe(halt, Effect.void)
         })
     )

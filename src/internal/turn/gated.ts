@@ -1,6 +1,5 @@
 /** Turns and commands that go through the gate of their session: alone, and fencing it unless they are read completely. */
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { AshError } from "../../schema/AshError.ts"
@@ -9,7 +8,8 @@ import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { renamed, within } from "../request/operations.ts"
 import type { Surround } from "../request/sending.ts"
 import { changed, startedNothing, whileOut, withKnown } from "./brokenTurn.ts"
-import type { Fence, Gate, Holder, SessionMemory } from "./gate.ts"
+import { awaitCancelled, type Fence, type Gate, type Holder, onCancelled, type SessionMemory } from "./gate.ts"
+import { hold } from "./hold.ts"
 import type { TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
 import type { TurnGates } from "./turnGates.ts"
@@ -86,36 +86,29 @@ const advised = (error: AshError, { halted }: SessionMemory): AshError => {
   return new AshError({ operation, during, reason: changed(reason, { message: `${reason.message}; ${advice}` }) })
 }
 
-/** Holds the gate of a session until the scope closes, and fences the session where it is left while it runs. */
+/** Holds a gate that was entered, until the scope closes, for one of several turns. */
 export const holdGate = (
   gate: Gate,
   what: Holder["what"],
-  onBroken: (hasFailed: boolean) => Effect.Effect<void> = () => Effect.void
+  onBroken?: Holder["onBroken"]
 ): Effect.Effect<Holder, never, Scope.Scope> =>
-  Effect.acquireRelease(Effect.sync(() => gate.enter(what)), (holder) =>
-    // Before the gate opens again, as scopes close from the last to the first.
-    Effect.suspend(() => {
-      const how = gate.leave(holder)
-      return how === "over" ? Effect.void : onBroken(how === "failed")
-    }))
+  hold(
+    () => gate.enter(what, onBroken),
+    (holder) => Effect.suspend(() => gate.leave(holder) ?? Effect.void)
+  )
 
 /** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
-export const enterUnfenced = Effect.fnUntraced(function*(
-  gates: TurnGates,
-  operation: string,
-  id: string,
-  what: Holder["what"]
-) {
-  const gate = yield* gates.enter(operation, id, {})
-  const holder = yield* holdGate(gate, what)
-  if (gate.isUsable) return { gate, holder }
-  yield* gate.restarting(Effect.suspend(() => {
-    const { fence } = gate
-    if (fence?._tag === "Stopped") return Effect.mapError(fence.restart(gate), within(operation))
-    return fence !== undefined && gate.isShut ? Effect.fail(fenced(operation, id, fence)) : Effect.void
-  }))
-  return { gate, holder }
-})
+export const enterUnfenced = (gates: TurnGates, operation: string, id: string, what: Holder["what"]) =>
+  Effect.flatMap(gates.enter(operation, id, {}), (gate) => {
+    const entered = { gate, holder: gate.enter(what) }
+    if (gate.isUsable) return Effect.succeed(entered)
+    const usable = gate.restarting(Effect.suspend(() => {
+      const { fence } = gate
+      if (fence?._tag === "Stopped") return Effect.mapError(fence.restart(gate), within(operation))
+      return fence !== undefined && gate.isShut ? Effect.fail(fenced(operation, id, fence)) : Effect.void
+    }))
+    return Effect.as(usable, entered)
+  })
 
 export interface HolderOptions {
   readonly operation: string
@@ -142,13 +135,12 @@ const sendingBy = (
     else return
     callBack(isOut)
   })
-  return (attempt) => (sending) =>
-    Effect.suspend(() => {
-      const refused = holder.error ?? refusal?.() ?? (gate.fence !== undefined && gate.isShut
-        ? fenced(operation, sessionId, gate.fence)
-        : undefined)
-      return refused === undefined ? whileOurs(attempt)(sending) : Effect.fail(refused)
-    })
+  return (attempt) => (sending) => {
+    const refused = holder.error ?? refusal?.() ?? (gate.fence !== undefined && gate.isShut
+      ? fenced(operation, sessionId, gate.fence)
+      : undefined)
+    return refused === undefined ? whileOurs(attempt)(sending) : Effect.fail(refused)
+  }
 }
 
 /** What a failure leaves behind in the gate. */
@@ -191,10 +183,7 @@ export const gatedTurn = (options: HolderOptions, makeFold: TurnFold.Make): Turn
       gate.remember({ usageBefore: mayRun ? begun(usageBefore) : usageBefore })
       if (mayRun) options.onSend?.()
     }),
-    onAbort: (abort) => {
-      holder.onCancelled = abort
-      if (holder.error !== undefined) abort(holder.error)
-    },
+    onAbort: (abort) => onCancelled(holder, abort),
     makeFold: (options) => makeFold({ ...options, before: usageBefore }),
     receive: (events) => events.forEach(see),
     fail: (error) => {
@@ -224,7 +213,7 @@ export const gatedCommand = <A>(
   const surround = sendingBy(options, (mayRun) => {
     hasRun = mayRun
   })
-  return Effect.raceFirst(command(surround), Deferred.await(holder.cancelled)).pipe(
+  return Effect.raceFirst(command(surround), awaitCancelled(holder)).pipe(
     Effect.tap(() =>
       Effect.sync(() => {
         gate.over(holder)

@@ -4,14 +4,16 @@
  * (docs/ash.md 5.4).
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import type * as Scope from "effect/Scope"
 import { AshError } from "../../schema/AshError.ts"
 import { SessionBusy } from "../../schema/Reasons.ts"
-import { readDuration } from "../request/durations.ts"
+import { isDuration, refuseDuration } from "../request/durations.ts"
 import { Gate, type KnownGate } from "./gate.ts"
+import { hold } from "./hold.ts"
 import { unknownBefore } from "./turnUsage.ts"
 
 /** What to do where a session is in use. */
@@ -43,7 +45,7 @@ interface Entry {
 export interface TurnGates {
   /** The gate of a session, kept until the scope closes. */
   readonly use: (id: string) => Effect.Effect<Gate, never, Scope.Scope>
-  /** Enters a session alone, until the scope closes. */
+  /** Enters a session alone, until the scope closes, and with it whatever holds the gate. */
   readonly enter: (operation: string, id: string, options: BusyOptions) => Effect.Effect<Gate, AshError, Scope.Scope>
   /** What is known of a session, if anything, and how many keep its gate. */
   readonly find: (id: string) => Readonly<KnownGate & Pick<Entry, "users">> | undefined
@@ -96,10 +98,6 @@ class Registry {
     this.#used.delete(id)
     this.#entries.set(id, entry)
     return entry
-  }
-
-  isBusy(id: string): boolean {
-    return (this.#entries.get(id)?.queue.length ?? 0) > 0
   }
 
   /** Takes the last place of the queue. */
@@ -165,6 +163,8 @@ const first = (place: Place) =>
     else look()
   })
 
+const nowIn = (context: Context.Context<never>) => Context.get(context, Clock.Clock).currentTimeNanosUnsafe()
+
 const quiet = ({ memory }: Gate) =>
   Effect.flatMap(
     Clock.currentTimeNanos,
@@ -174,36 +174,43 @@ const quiet = ({ memory }: Gate) =>
 /** Makes gates that none of their sessions has used yet. */
 export const make = (): TurnGates => {
   const registry = new Registry()
-  const leave = (place: Place) => Effect.map(Clock.currentTimeNanos, (now) => registry.leave(place, now))
-  const use = (id: string) =>
-    Effect.acquireRelease(
-      Effect.sync(() => registry.acquire(id)),
-      (entry) => Effect.map(Clock.currentTimeNanos, (now) => registry.release(entry, now))
-    ).pipe(Effect.map(({ gate }) => gate))
+  const leave = (place: Place, context: Context.Context<never>) =>
+    Effect.suspend(() => {
+      const { gate, queue } = place.entry
+      // What waits has nothing inside.
+      const broken = gate.holder !== undefined && queue[0] === place ? gate.leave(gate.holder) : undefined
+      const left = Effect.sync(() => registry.leave(place, nowIn(context)))
+      return broken === undefined ? left : Effect.ensuring(broken, left)
+    })
 
   return {
-    use,
+    use: (id) =>
+      Effect.map(
+        hold(
+          () => registry.acquire(id),
+          (entry, context) => Effect.sync(() => registry.release(entry, nowIn(context)))
+        ),
+        ({ gate }) => gate
+      ),
     find: (id) => registry.find(id),
     size: () => registry.size,
-    enter: Effect.fnUntraced(function*(operation, id, { waitAtMost = longestWait, whenBusy = "wait" }) {
-      const limit = yield* readDuration(operation, "waitAtMost", waitAtMost)
-      const place = yield* Effect.acquireRelease(
-        Effect.suspend(() =>
-          whenBusy === "fail" && registry.isBusy(id)
-            ? Effect.fail(busy(operation, id, `the session ${id} is in use: a turn or a command runs in it`))
-            : Effect.succeed(registry.enter(id))
-        ),
-        leave
-      )
-      const { gate, queue } = place.entry
-      // Most sessions are free.
-      if (queue[0] === place && gate.memory.quietUntil === 0n) return gate
-      yield* Effect.timeoutOrElse(Effect.andThen(first(place), Effect.suspend(() => quiet(gate))), {
-        duration: limit,
-        orElse: () =>
-          Effect.fail(busy(operation, id, `the session ${id} was still in use after ${Duration.format(limit)}`))
-      }).pipe(Effect.onError(() => leave(place)))
-      return gate
-    })
+    enter: (operation, id, { waitAtMost, whenBusy = "wait" }) =>
+      waitAtMost !== undefined && !isDuration(waitAtMost)
+        ? refuseDuration(operation, "waitAtMost")
+        : Effect.flatMap(hold(() => registry.enter(id), leave), (place) => {
+          const { gate, queue } = place.entry
+          const isFirst = queue[0] === place
+          // Most sessions are free.
+          if (isFirst && gate.memory.quietUntil === 0n) return Effect.succeed(gate)
+          const limit = Duration.fromInputUnsafe(waitAtMost ?? longestWait)
+          const fail = (how: string) => Effect.fail(busy(operation, id, `the session ${id} ${how}`))
+          const wait = isFirst || whenBusy === "wait"
+            ? Effect.timeoutOrElse(Effect.andThen(first(place), Effect.suspend(() => quiet(gate))), {
+              duration: limit,
+              orElse: () => fail(`was still in use after ${Duration.format(limit)}`)
+            })
+            : fail("is in use: a turn or a command runs in it")
+          return Effect.as(Effect.onError(wait, () => Effect.contextWith((context) => leave(place, context))), gate)
+        })
   }
 }

@@ -28,14 +28,14 @@ export const unknownBefore: UsageBefore = { last: "unknown", counts: "unknown" }
 export const nothingBefore: UsageBefore = { last: "none", counts: "unknown" }
 
 const counters = [
-  ["inputTokens", "input_tokens"],
-  ["outputTokens", "output_tokens"],
-  ["cacheReadInputTokens", "cache_read_input_tokens"],
-  ["cacheCreationInputTokens", "cache_creation_input_tokens"]
+  { counter: "inputTokens", total: "input_tokens" },
+  { counter: "outputTokens", total: "output_tokens" },
+  { counter: "cacheReadInputTokens", total: "cache_read_input_tokens" },
+  { counter: "cacheCreationInputTokens", total: "cache_creation_input_tokens" }
 ] as const
 
 const hasTokens = ({ models }: Pick<Figures, "models">): boolean =>
-  Object.values(models).some((model) => counters.some(([counter]) => Predicate.isNumber(model[counter])))
+  Object.values(models).some((model) => counters.some(({ counter }) => Predicate.isNumber(model[counter])))
 
 type Tokens = { -readonly [Name in keyof TokenUsage]: number }
 
@@ -43,8 +43,8 @@ type Tokens = { -readonly [Name in keyof TokenUsage]: number }
 const totalOf = (models: Figures["models"]): Tokens => {
   const totals: Tokens = {}
   for (const model of Object.values(models)) {
-    for (const [name, total] of counters) {
-      const count = model[name] ?? undefined
+    for (const { counter, total } of counters) {
+      const count = model[counter] ?? undefined
       if (count !== undefined) totals[total] = (totals[total] ?? 0) + count
     }
   }
@@ -54,13 +54,14 @@ const totalOf = (models: Figures["models"]): Tokens => {
 const countOf = (usage: TokenUsage, name: keyof TokenUsage): number => usage[name] ?? 0
 
 /** Tokens of every kind. */
-export const tokensOf = (usage: TokenUsage): number => counters.reduce((sum, [, name]) => sum + countOf(usage, name), 0)
+export const tokensOf = (usage: TokenUsage): number =>
+  counters.reduce((sum, { total }) => sum + countOf(usage, total), 0)
 
-const isZero = (usage: TokenUsage) => counters.every(([, name]) => countOf(usage, name) === 0)
+const isZero = (usage: TokenUsage) => counters.every(({ total }) => countOf(usage, total) === 0)
 
 /** Whether one has at least as much of everything as another. */
 const covers = (one: TokenUsage, other: TokenUsage) =>
-  counters.every(([, name]) => countOf(one, name) >= countOf(other, name))
+  counters.every(({ total }) => countOf(one, total) >= countOf(other, total))
 
 /** Differences of sums of fractions, without what such sums are off by. */
 const cents = (usd: number): number => Number(usd.toFixed(12))
@@ -75,7 +76,7 @@ const growthOf = (now: Figures, before: Figures) => {
   let hasShrunk = costUsd !== undefined && costUsd < 0
   if (!hasTokens(now) || !hasTokens(before)) return { tokens, costUsd, hasShrunk }
   const names = [...new Set([...Object.keys(now.models), ...Object.keys(before.models)])]
-  for (const [counter, name] of counters) {
+  for (const { counter, total } of counters) {
     const grown = names.map((model) => {
       const [after, earlier] = [now.models[model], before.models[model]]
       const count = after === undefined ? 0 : after[counter] ?? undefined
@@ -83,22 +84,22 @@ const growthOf = (now: Figures, before: Figures) => {
       return count === undefined || earlierCount === undefined ? undefined : count - earlierCount
     })
     hasShrunk ||= grown.some((count) => count !== undefined && count < 0)
-    if (grown.every(Predicate.isNotUndefined)) tokens[name] = grown.reduce((sum, count) => sum + count, 0)
+    if (grown.every(Predicate.isNotUndefined)) tokens[total] = grown.reduce((sum, count) => sum + count, 0)
   }
   return { tokens, costUsd, hasShrunk }
 }
 
 /** By what the main loop used, where both are known, whether figures that grew so can be sums; undefined if that shows nothing. */
 const canBeSums = ({ tokens }: ReturnType<typeof growthOf>, own: TokenUsage): boolean | undefined => {
-  const used = counters.filter(([, name]) => countOf(own, name) > 0 && tokens[name] !== undefined)
-  return used.length === 0 ? undefined : used.every(([, name]) => countOf(tokens, name) >= countOf(own, name))
+  const used = counters.filter(({ total }) => countOf(own, total) > 0 && tokens[total] !== undefined)
+  return used.length === 0 ? undefined : used.every(({ total }) => countOf(tokens, total) >= countOf(own, total))
 }
 
 /** Whether the main loop used just what one model counts, and not what one has grown by: sums would be more. */
 const isOfTurnAlone = ({ models }: Figures, before: Figures, own: TokenUsage): boolean => {
   const isOneOf = (earlier: Figures["models"]) =>
     Object.entries(models).some(([name, model]) =>
-      counters.every(([counter, total]) =>
+      counters.every(({ counter, total }) =>
         (model[counter] ?? 0) - (earlier[name]?.[counter] ?? 0) === countOf(own, total)
       )
     )

@@ -1,7 +1,6 @@
 /** What a handle sends: turns and commands, each alone in its session, and again where it could not begin. */
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
@@ -11,7 +10,7 @@ import { merge, type RequestOptionsInput } from "../../client/RequestOptions.ts"
 import { checkCount } from "../../internal/request/durations.ts"
 import { messageOf } from "../../internal/request/operations.ts"
 import { successful } from "../../internal/turn/brokenTurn.ts"
-import type { Fence, Gate, Holder, SessionRestarted } from "../../internal/turn/gate.ts"
+import { awaitCancelled, type Fence, type Gate, type Holder, type SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import { contentKeyOf } from "../../internal/turn/reconcile.ts"
 import * as TurnFold from "../../internal/turn/turnFold.ts"
@@ -59,11 +58,12 @@ const enter = Effect.fnUntraced(function*(
   const { id, isClosed, options, services } = handle
   if (isClosed()) return yield* closed(operation, id)
   const gate = yield* stay?.gate ?? services.gates.enter(operation, id, options)
-  const holder = yield* Gated.holdGate(gate, what, (hasFailed) => onBroken?.(gate, hasFailed) ?? Effect.void)
+  const broken = onBroken && ((hasFailed: boolean) => onBroken(gate, hasFailed))
+  const holder = stay === undefined ? gate.enter(what, broken) : yield* Gated.holdGate(gate, what, broken)
   const usable = stay?.restarts === undefined
     ? Effect.andThen(allowed, ensureUsable(handle, operation, gate))
     : Effect.as(ensureRemembered(handle, operation, gate, stay.restarts), Option.none<SessionRestarted>())
-  const restarted = yield* (gate.isUsable ? usable : Effect.raceFirst(usable, Deferred.await(holder.cancelled)))
+  const restarted = yield* (gate.isUsable ? usable : Effect.raceFirst(usable, awaitCancelled(holder)))
   const refusal = () => isClosed() ? closed(operation, id) : undefined
   return { restarted, holder: { gate, holder, operation, refusal, sessionId: id } }
 })
