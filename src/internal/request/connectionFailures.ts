@@ -59,7 +59,10 @@ const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefine
 const explanations = new Map([
   ["ERR_SSL_WRONG_VERSION_NUMBER", `what answered did not speak TLS; ${schemes}`],
   ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
-  ["UND_ERR_HEADERS_TIMEOUT", "Node's fetch waits 300 seconds for an answer; AshNode.layer does not"]
+  [
+    "UND_ERR_HEADERS_TIMEOUT",
+    "Node's fetch waits 300 seconds for an answer; AshNode.layer waits as long as the timeouts allow"
+  ]
 ])
 
 /** The innermost words on what broke a connection, with what explains them, by default so. */
@@ -78,7 +81,7 @@ const isCrossOrigin = (origin: string): boolean =>
   globalThis.location.origin !== origin
 
 const crossOrigin =
-  "; a server of another origin shares no turn with a page, and may share nothing: serve both from one"
+  "; a browser keeps from a page what a server of another origin does not share, and none shares a turn: serve both from one origin, by a proxy"
 
 const isResponse = (value: unknown) => Predicate.hasProperty(value, "stream") && Predicate.hasProperty(value, "status")
 
