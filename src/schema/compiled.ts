@@ -44,10 +44,22 @@ const millisecondsOf = (text: string): number => {
   return second * 1000 + twoDigits(text, 20) * 10 + text.charCodeAt(22) - 48
 }
 
+const utc: object = Object.getPrototypeOf(DateTime.makeUnsafe(0))
+
+/**
+ * As `DateTime.makeUnsafe`, of whose time nine tenths go into hiding the place of parts that are not read yet. In a list
+ * that is a third of what it takes to decode it.
+ */
+const timeAt = (milliseconds: number): DateTime.Utc => {
+  const time: { -readonly [Field in keyof DateTime.Utc]: DateTime.Utc[Field] } = Object.create(utc)
+  time.epochMilliseconds = milliseconds
+  return time
+}
+
 const readTime: Decode = (text) => {
   if (!Predicate.isString(text)) return invalid
   return usualTime.test(text)
-    ? DateTime.makeUnsafe(millisecondsOf(text))
+    ? timeAt(millisecondsOf(text))
     : Option.getOrElse(DateTime.make(text), () => invalid)
 }
 

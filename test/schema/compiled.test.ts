@@ -1,14 +1,17 @@
 /** Compiled decoders against the same schemas where they are not compiled. */
 import { assert, describe, it, vi } from "@effect/vitest"
-import type * as DateTime from "effect/DateTime"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Exit from "effect/Exit"
+import * as Hash from "effect/Hash"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
+import { inspect } from "node:util"
 import { AshApi } from "../../src/schema/AshApi.ts"
 import * as Messages from "../../src/schema/ClaudeMessage.ts"
 import { compile, jsonDecoder } from "../../src/schema/compiled.ts"
@@ -325,5 +328,24 @@ describe("times", () => {
     const times = Array.from({ length: 332_000 }, (_, index) => first + index * 950_412_345)
     const decoded = Schema.decodeSync(schema)(times.map((time) => new Date(time).toISOString()))
     assert.strictEqual(decoded.findIndex((time, index) => time.epochMilliseconds !== times[index]), -1)
+  })
+
+  it("are those of Effect, whatever is done with them", () => {
+    const { at } = Option.getOrThrow(jsonDecoder(Schema.Struct({ at: Time }))({ at: time }))
+    const other = DateTime.makeUnsafe(time)
+    assert.deepStrictEqual(at, other)
+    assert.isTrue(Equal.equals(at, other) && Hash.hash(at) === Hash.hash(other) && DateTime.isUtc(at))
+    const uses: ReadonlyArray<(at: DateTime.Utc) => unknown> = [
+      inspect,
+      JSON.stringify,
+      String,
+      DateTime.formatIso,
+      DateTime.formatUtc,
+      DateTime.toPartsUtc,
+      (at) => DateTime.formatIso(DateTime.add(at, { months: 1 })),
+      (at) => DateTime.formatIso(DateTime.startOf(at, "week")),
+      (at) => DateTime.formatIsoZoned(DateTime.setZoneNamedUnsafe(at, "Europe/Berlin"))
+    ]
+    for (const use of uses) assert.deepStrictEqual(use(at), use(other))
   })
 })
