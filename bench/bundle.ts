@@ -14,22 +14,22 @@ export const fromSources = (root: string) =>
     logLevel: "error"
   }) satisfies BuildOptions
 
-/** What a module of CommonJS in a bundle of ES modules needs to reach Node's own. */
-const requireOfNode = {
-  js: `import { createRequire as makeRequire } from "node:module";const require = makeRequire(import.meta.url);`
-}
-
-/** Bundles a program, by the packages in a folder, whole, as users do; or its own code, with packages and other files beside it. */
-export const bundleProgram = (root: string, code: string, file: string, beside?: ReadonlyArray<string>) => {
-  buildSync({
+const programIn = (root: string, code: string, file: string) =>
+  ({
     ...fromSources(root),
     stdin: { contents: code, resolveDir: join(root, "bench"), loader: "ts" },
     outfile: file,
-    platform: "node",
-    ...(beside === undefined
-      ? { minify: true, banner: requireOfNode }
-      : { packages: "external", external: [...beside] })
-  })
+    platform: "node"
+  }) satisfies BuildOptions
+
+/** Bundles a program, by the packages in a folder, as the README advises: whole, into a file of CommonJS, but for some packages. */
+export const bundleProgram = (root: string, code: string, file: string, external: ReadonlyArray<string>) => {
+  buildSync({ ...programIn(root, code, file), format: "cjs", minify: true, external: [...external] })
+}
+
+/** Bundles a program's own code, with packages and other files beside it. */
+export const bundleBeside = (root: string, code: string, file: string, beside: ReadonlyArray<string>) => {
+  buildSync({ ...programIn(root, code, file), packages: "external", external: [...beside] })
 }
 
 /** Bundles the worker of the package in a folder, with effect beside it. Answers its file. */

@@ -2,7 +2,7 @@
 import { execFileSync } from "node:child_process"
 import { copyFileSync } from "node:fs"
 import { join } from "node:path"
-import { bundleProgram, temporaryFolder } from "./bundle.ts"
+import { bundleBeside, bundleProgram, temporaryFolder } from "./bundle.ts"
 import { httpClientId, imitation, labelOf, officialEntry, reference, type Transport, transports } from "./peers.ts"
 
 type Form = "bundled" | "not bundled"
@@ -21,11 +21,14 @@ export const coldId = (transport: Transport, form: Form) => coldLabel(`effect-as
 /** What ratios of cold starts are over. */
 export const coldReference = coldLabel(labelOf(reference), "bundled")
 
+/** What a program of this package over a transport leaves out of its bundle, as the README advises: undici, where it is not used. */
+const leftOut = (transport: Transport) => transport === "undici" ? [] : ["undici"]
+
 /** A program that measures one way to connect; imports come first, so that their time is known. */
 const programOf = (imports: string, connect: string) => `
   ${imports}
   import { measureColdStart } from "./cold.ts"
-  await measureColdStart((url) => ${connect})
+  void measureColdStart((url) => ${connect})
 `
 
 const imitated = programOf(`import { connectImitation } from "./official.ts"`, "connectImitation(url)")
@@ -89,10 +92,16 @@ export const prepareColdStarts = (root: string) => {
   const entries = place === undefined ? [] : [officialEntry(place)]
   const official = entries[0] === undefined ? undefined : real(entries[0])
   let count = 0
-  const program = (label: string, code: string | undefined, form: Form): Program => {
+  const program = (
+    label: string,
+    code: string | undefined,
+    form: Form,
+    external: ReadonlyArray<string> = []
+  ): Program => {
     if (code === undefined) return { label }
-    const file = join(folder, `${count++}.mjs`)
-    bundleProgram(root, code, file, form === "bundled" ? undefined : entries)
+    const file = join(folder, `${count++}.${form === "bundled" ? "cjs" : "mjs"}`)
+    if (form === "bundled") bundleProgram(root, code, file, external)
+    else bundleBeside(root, code, file, entries)
     return { label, file }
   }
   const forms = ["bundled", "not bundled"] as const
@@ -106,7 +115,7 @@ export const prepareColdStarts = (root: string) => {
       )
     ],
     ours: forms.flatMap((form) =>
-      transports.map((transport) => program(coldId(transport, form), ours(transport), form))
+      transports.map((transport) => program(coldId(transport, form), ours(transport), form, leftOut(transport)))
     )
   }
 }

@@ -14,7 +14,7 @@ import { labelOf, officialEntry, reference } from "./peers.ts"
 import { toMarkdown, toSvg, updateDocuments } from "./report.ts"
 import { type Contender, runScenario, startServer } from "./run.ts"
 import { full, quick, type Scenario } from "./scenarios.ts"
-import { sizeOf, streamsOneTurn } from "./size.ts"
+import { sizeOf, streamsByMessages, streamsOneTurn } from "./size.ts"
 import type { Figures, Section } from "./targets.ts"
 
 const help = `npm run bench -- [options]
@@ -150,7 +150,12 @@ const main = async () => {
   // A full run beside peers has them, as has a quick one what it measures of them.
   const figures = other !== undefined || options.only !== ""
     ? undefined
-    : { sections, allocated: allocatedIn(root), size: sizeOf(root, streamsOneTurn) }
+    : {
+      sections,
+      allocated: allocatedIn(root),
+      size: sizeOf(root, streamsOneTurn),
+      coreSize: sizeOf(root, streamsByMessages)
+    }
   const report = {
     root,
     peersFolder,

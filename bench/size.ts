@@ -15,6 +15,9 @@ export interface Size {
 /** A program that streams one turn, as far as its bundle is concerned. */
 export const streamsOneTurn = `export { Ash, Messages, Sessions } from "effect-ash"`
 
+/** The same, with no service but the one that it uses. */
+export const streamsByMessages = `export { AshCore, Messages } from "effect-ash"`
+
 /** The folder of a source, or the package of what is not ours. */
 const roomOf = (file: string) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1] ?? dirname(file)
 

@@ -31,6 +31,8 @@ export interface Figures {
   readonly sections: ReadonlyArray<Section>
   readonly allocated: Allocated
   readonly size: Size
+  /** With no service but the one that streams the turn. */
+  readonly coreSize: Size
 }
 
 /** Finds a result of a scenario by its label. */
@@ -288,7 +290,7 @@ export const targetTable = ({ sections }: Figures): string =>
   ])
 
 /** Targets of what is the same in every run. */
-export const budgetTable = ({ allocated, size }: Figures): string => {
+export const budgetTable = ({ allocated, coreSize, size }: Figures): string => {
   const kilobytes = (bytes: number) => `${decimals(bytes / 1000)} kB`
   const bytes = (value: number) => `${decimals(value)} B`
   const row = (what: string, aim: number, value: number, format: (value: number) => string) => [
@@ -303,7 +305,9 @@ export const budgetTable = ({ allocated, size }: Figures): string => {
     row("allocated for an event", 740, allocated.perEvent, bytes),
     row("kept by an idle turn", 22_000, allocated.keptByTurn, kilobytes),
     row("a program that streams one turn, gzipped", 100_000, size.whole, kilobytes),
-    row("the same, beyond effect", 31_000, size.beyondEffect, kilobytes)
+    row("the same, beyond effect", 31_000, size.beyondEffect, kilobytes),
+    row("the same on AshCore, with Messages alone", 100_000, coreSize.whole, kilobytes),
+    row("the same, beyond effect", 31_000, coreSize.beyondEffect, kilobytes)
   ])
 }
 

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import { readFileSync } from "node:fs"
 import { resolve } from "node:path"
-import { type Size, sizeOf, streamsOneTurn } from "../../bench/size.ts"
+import { type Size, sizeOf, streamsByMessages, streamsOneTurn } from "../../bench/size.ts"
 
 const root = resolve(import.meta.dirname, "../..")
 
@@ -18,6 +18,7 @@ const entry = (name: string) => `export * from "${name}"`
 
 const programs: ReadonlyArray<Program> = [
   { name: "a program that streams one turn", code: streamsOneTurn, whole: 151_000, beyondEffect: 80_800 },
+  { name: "the same by Messages alone", code: streamsByMessages, whole: 117_500, beyondEffect: 55_000 },
   {
     name: "examples/bundled/sessions.ts, which provides sessions alone",
     code: readFileSync(resolve(root, "examples/bundled/sessions.ts"), "utf8"),
