@@ -10,6 +10,7 @@ import type { ResultMessage } from "../../schema/ClaudeMessage.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { whileOut } from "./brokenTurn.ts"
 import { ranNothing } from "./gated.ts"
+import { hold } from "./hold.ts"
 import { ifAllowed, type Ledger, type Used } from "./ledger.ts"
 import type { TurnControl } from "./turnControl.ts"
 import { tokensOf, unknownBefore, type UsageBefore, usageOf } from "./turnUsage.ts"
@@ -50,7 +51,7 @@ export class TurnAccount {
   /** Keeps the account until the scope closes; fails where no turn may start, so that it waits for nothing. */
   keep(operation: string): Effect.Effect<void, AshError, Scope.Scope> {
     return Effect.andThen(
-      Effect.acquireRelease(Effect.sync(() => this.open()), () => Effect.sync(() => this.close())),
+      hold(() => this.open(), () => Effect.sync(() => this.close())),
       ifAllowed(operation, this.#ledgers, constVoid)
     )
   }

@@ -4,6 +4,7 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { checkOptions } from "../../client/checkOptions.ts"
 import { within } from "../../internal/request/operations.ts"
+import { hold } from "../../internal/turn/hold.ts"
 import { type Budgets, ledgersOf } from "../../internal/turn/ledger.ts"
 import { nothingBefore } from "../../internal/turn/turnUsage.ts"
 import type { AshError } from "../../schema/AshError.ts"
@@ -77,7 +78,7 @@ const keepGate = Effect.fnUntraced(
   function*({ gates, policy }: SessionsParts, id: string, budget: Budgets | undefined) {
     const gate = yield* gates.use(id)
     for (const ledger of ledgersOf(policy.budgets, budget)) {
-      yield* Effect.acquireRelease(Effect.sync(() => ledger.join(id)), () => Effect.sync(() => ledger.leave(id)))
+      yield* hold(() => ledger.join(id), () => Effect.sync(() => ledger.leave(id)))
     }
     gate.remember({ lastSequence: 0, usageBefore: nothingBefore })
     let isClosed = false

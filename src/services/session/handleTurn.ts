@@ -63,7 +63,9 @@ const enter = Effect.fnUntraced(function*(
   const usable = stay?.restarts === undefined
     ? Effect.andThen(allowed, ensureUsable(handle, operation, gate))
     : Effect.as(ensureRemembered(handle, operation, gate, stay.restarts), Option.none<SessionRestarted>())
-  const restarted = yield* (gate.isUsable ? usable : Effect.raceFirst(usable, awaitCancelled(holder)))
+  const restarted = gate.isUsable && stay?.restarts === undefined
+    ? Option.none<SessionRestarted>()
+    : yield* Effect.raceFirst(usable, awaitCancelled(holder))
   const refusal = () => isClosed() ? closed(operation, id) : undefined
   return { restarted, holder: { gate, holder, operation, refusal, sessionId: id } }
 })
