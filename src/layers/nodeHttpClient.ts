@@ -27,19 +27,19 @@ const protocolOf = (url: URL, options: AgentOptions) => {
     ? Process.getBuiltinModule("node:https")
     : Process.getBuiltinModule("node:http")
   const agent = new Agent(options)
-  let opened: Duplex | undefined
+  const opened: Array<Duplex> = []
   if (isOpening(agent)) {
     const { createConnection } = agent
-    agent.createConnection = (...input) => opened = createConnection.apply(agent, input)
+    agent.createConnection = (...input) => opened[0] = createConnection.apply(agent, input)
   }
   return {
     agent,
     /** Begins a request, and answers it with the connection that is opened for it, if one is. */
     begin: (url: URL, options: RequestOptions) => {
+      // An agent with a limit opens connections at other times, too, for requests that have waited.
+      opened.length = 0
       const sent = request(url, { ...options, agent })
-      const own = opened
-      opened = undefined
-      return [sent, own] as const
+      return [sent, ...opened] as const
     }
   }
 }

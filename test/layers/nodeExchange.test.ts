@@ -381,3 +381,23 @@ describe("a tunnel through a proxy", () => {
       yield* Deferred.await(ended)
     }))
 })
+
+describe("an agent with a limit", () => {
+  it.live("opens a connection for a request that has waited, which one that is interrupted behind it does not close", () =>
+    Effect.gen(function*() {
+      const asked = yield* Queue.unbounded<Http.ServerResponse>()
+      const url = yield* serve((_, response) => Queue.offerUnsafe(asked, response))
+      yield* Effect.gen(function*() {
+        const get = Effect.flatMap(HttpClient.get(url), ({ text }) => text)
+        const ask = Effect.forkChild(get, { startImmediately: true })
+        const first = yield* ask
+        yield* Queue.take(asked)
+        const second = yield* ask
+        yield* Fiber.interrupt(first)
+        const answer = yield* Queue.take(asked)
+        yield* Fiber.interrupt(yield* ask)
+        answer.end("second")
+        assert.strictEqual(yield* Fiber.join(second), "second")
+      }).pipe(Effect.provide(NodeHttpClient.layerOptions({ maxSockets: 1 })))
+    }))
+})
