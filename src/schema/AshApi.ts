@@ -15,7 +15,6 @@ import {
   UsageGroup
 } from "./api/server.ts"
 import { AttachmentsGroup, MessagesGroup, SessionFilesGroup, SessionsGroup, WorkspacesGroup } from "./api/sessions.ts"
-import { compileAnswers } from "./compiled.ts"
 
 /** The HTTP API of an Ash server. */
 export class AshApi extends HttpApi.make("ash")
@@ -39,5 +38,3 @@ export class AshApi extends HttpApi.make("ash")
   .annotate(OpenApi.Title, "Ash")
   .annotate(OpenApi.Version, "0.2.0")
 {}
-
-compileAnswers(AshApi.groups)

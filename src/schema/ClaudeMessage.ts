@@ -6,7 +6,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
-import { jsonDecoder } from "./compiled.ts"
+import { jsonDecoder } from "./jsonDecoder.ts"
 import { fitting, nullish, UnknownJson } from "./Wire.ts"
 
 /** Text that the agent or the user wrote. */

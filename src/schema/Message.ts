@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { BytesFromBase64 } from "./Bytes.ts"
 import { type ClaudeMessage, claudeMessageFromJson, ClaudeMessageType, type WithRaw, withRaw } from "./ClaudeMessage.ts"
-import { jsonDecoder, readBy } from "./compiled.ts"
+import { jsonDecoder, readBy } from "./jsonDecoder.ts"
 import {
   atLeast,
   atMost,

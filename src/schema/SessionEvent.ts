@@ -2,7 +2,7 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
-import { jsonDecoder, readBy } from "./compiled.ts"
+import { jsonDecoder, readBy } from "./jsonDecoder.ts"
 import { JsonText, nullish, open, UnknownJson } from "./Wire.ts"
 
 /** The kind of a session event. Open: a newer server may send others. */

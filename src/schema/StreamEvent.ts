@@ -6,7 +6,7 @@ import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { claudeMessageFromJson, ClaudeMessageType } from "./ClaudeMessage.ts"
-import { jsonDecoder } from "./compiled.ts"
+import { jsonDecoder } from "./jsonDecoder.ts"
 import { copyOf, nullish, parseJson } from "./Wire.ts"
 
 /** The first event: the turn has begun. */

@@ -7,11 +7,13 @@ import * as HttpBody from "effect/http/HttpBody"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
+import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { ToBase64 } from "../../schema/Bytes.ts"
+import { jsonDecoder } from "../../schema/jsonDecoder.ts"
 import { AnswerInErrors, BodyLimit, FilePathParameter } from "../../schema/Operation.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
@@ -140,8 +142,15 @@ const streamDecoder = ({ headers }: HttpApiSchema.WithHeaders<Schema.Top, Schema
   return (response) => Effect.map(decode(response.headers), (headers) => ({ body: response.stream, headers }))
 }
 
-const jsonDecoder = (schema: Schema.Constraint): Decode => {
-  const decode = Schema.decodeUnknownEffect(codecOf(schema))
+/** What fits is read in one pass. What does not goes to Effect's decoder, which reports what is wrong, and where. */
+const answerDecoder = (schema: Schema.Constraint): Decode => {
+  const codec = codecOf(schema)
+  const read = jsonDecoder(codec)
+  const report = Schema.decodeUnknownEffect(codec)
+  const decode = (json: unknown) => {
+    const value = read(json)
+    return Option.isSome(value) ? Effect.succeed(value.value) : report(json)
+  }
   const encoded = SchemaAST.toEncoded(schema.ast)
   const isText = SchemaAST.isString(encoded)
   const isEmpty = SchemaAST.isNull(encoded)
@@ -185,6 +194,6 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>) =>
         ? Effect.succeed({ ...url, body: HttpBody.empty, contents })
         : Effect.map(encodeBody(payload, mark, contents), (body) => ({ ...url, body, contents }))
     },
-    decode: stream === undefined ? jsonDecoder(success) : streamDecoder(stream)
+    decode: stream === undefined ? answerDecoder(success) : streamDecoder(stream)
   }
 }

@@ -1,32 +1,26 @@
 /**
  * Fast decoders of JSON: functions made of a schema, which read a value in one pass, without an effect for each of its
- * parts. They decode JSON as Effect's own decoder does. What they do not take goes to that one, which reports what is
- * wrong, and where. Lists are read by index, as an iterator makes an object for each item. Generated code is no faster
- * where all is counted, and forbidden in some places.
+ * parts. They decode what Effect's own decoder does, as it does, and leave to it to report what is wrong, and where. Lists
+ * are read by index, as an iterator makes an object for each item. Generated code is no faster where all is counted, and
+ * forbidden in some places.
  */
 import * as DateTime from "effect/DateTime"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
-import { type Decode, type DecodeEffect, invalid, missing, set } from "effect/schema/SchemaCompiler"
 import * as SchemaAST from "effect/SchemaAST"
-import * as SchemaParser from "effect/SchemaParser"
 import { carriedJson, JsonText, UnknownJson } from "./Wire.ts"
 
 const schemaOf = (ast: SchemaAST.AST) => Schema.make<Schema.Codec<unknown>>(ast)
 
-/** The same schema, as one that is not compiled. */
-const ordinary = (ast: SchemaAST.AST) => schemaOf(ast).annotate({})
+/** What is read of JSON that does not fit. */
+const invalid = Symbol()
 
-const decoder = (schema: Schema.Decoder<unknown>): Decode => {
-  const decode = SchemaParser.decodeUnknownExit(schema)
-  return (input, options) => {
-    const exit = decode(input, options)
-    return Exit.isSuccess(exit) ? exit.value : invalid
-  }
-}
+/** Reads JSON: what is decoded, or `invalid`. */
+type Read = (json: unknown) => unknown
+
+const readAs = (decode: (json: unknown) => Option.Option<unknown>): Read => (json) =>
+  Option.getOrElse(decode(json), () => invalid)
 
 /** A time as servers write it, but for the last days of months: these are left to the platform. */
 const usualTime = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
@@ -56,7 +50,7 @@ const timeAt = (milliseconds: number): DateTime.Utc => {
   return time
 }
 
-const readTime: Decode = (text) => {
+const readTime: Read = (text) => {
   if (!Predicate.isString(text)) return invalid
   return usualTime.test(text)
     ? timeAt(millisecondsOf(text))
@@ -69,23 +63,6 @@ const whenFitting = (ast: SchemaAST.AST): SchemaAST.AST => {
   return link?.transformation._tag === "Middleware" && others.length === 0 ? link.to : ast
 }
 
-/** Has a schema decoded by a reader, made when it is first needed. Effect's decoder reports what is not as expected. */
-const install = (ast: SchemaAST.AST, makeReader: () => Decode): void =>
-  set(ast, {
-    get decode() {
-      const read = makeReader()
-      const decode: Decode = (input, options) =>
-        options.onExcessProperty === "error" || options.disableChecks === true ? invalid : read(input, options)
-      return decode
-    },
-    get decodeEffect() {
-      const decode = SchemaParser.decodeUnknownEffect(ordinary(ast))
-      const decodeEffect: DecodeEffect = (input, options) =>
-        input === missing ? Effect.succeed(missing) : decode(input, options)
-      return decodeEffect
-    }
-  })
-
 const isTag = ({ name, type }: SchemaAST.PropertySignature): boolean => name === "_tag" && type._tag === "Literal"
 
 /** Whether a field that is absent may get a value when it is decoded. */
@@ -93,10 +70,7 @@ const mayAppear = (field: SchemaAST.PropertySignature): boolean =>
   !isTag(field) && whenFitting(field.type).encoding !== undefined &&
   SchemaAST.isOptional(SchemaAST.toEncoded(field.type))
 
-/** Has values of a schema decoded so, by whatever decodes them. */
-export const compile = (ast: SchemaAST.AST): void => install(ast, () => reader(ast))
-
-const readFields = ({ propertySignatures }: SchemaAST.Objects): Decode => {
+const readFields = ({ propertySignatures }: SchemaAST.Objects): Read => {
   const fields = propertySignatures.map((field) => {
     const { name, type } = field
     return {
@@ -107,7 +81,7 @@ const readFields = ({ propertySignatures }: SchemaAST.Objects): Decode => {
       tag: type._tag === "Literal" ? type.literal : undefined
     }
   })
-  return (record, options) => {
+  return (record) => {
     if (!Predicate.isObject(record)) return invalid
     const object: Record<PropertyKey, unknown> = {}
     for (let index = 0; index < fields.length; index++) {
@@ -119,7 +93,7 @@ const readFields = ({ propertySignatures }: SchemaAST.Objects): Decode => {
         continue
       }
       const json = record[name]
-      const value = json === undefined ? invalid : read(json, options)
+      const value = json === undefined ? invalid : read(json)
       if (value !== invalid) object[name] = value
       else if (json === undefined ? !field.mayBeAbsent : !field.mayMisfit) return invalid
     }
@@ -127,14 +101,14 @@ const readFields = ({ propertySignatures }: SchemaAST.Objects): Decode => {
   }
 }
 
-const readEntries = ({ type }: SchemaAST.IndexSignature): Decode => {
+const readEntries = ({ type }: SchemaAST.IndexSignature): Read => {
   const mayMisfit = whenFitting(type) !== type
   const read = reader(type)
-  return (json, options) => {
+  return (json) => {
     if (!Predicate.isObject(json)) return invalid
     const entries: Array<[string, unknown]> = []
     for (const [name, field] of Object.entries(json)) {
-      const value = read(field, options)
+      const value = read(field)
       if (value !== invalid) entries.push([name, value])
       else if (!mayMisfit) return invalid
     }
@@ -142,13 +116,13 @@ const readEntries = ({ type }: SchemaAST.IndexSignature): Decode => {
   }
 }
 
-const readItems = (item: SchemaAST.AST): Decode => {
+const readItems = (item: SchemaAST.AST): Read => {
   const read = reader(item)
-  return (json, options) => {
+  return (json) => {
     if (!Array.isArray(json)) return invalid
     const items: Array<unknown> = []
     for (let index = 0; index < json.length; index++) {
-      const value = read(json[index], options)
+      const value = read(json[index])
       if (value === invalid) return invalid
       items.push(value)
     }
@@ -156,40 +130,40 @@ const readItems = (item: SchemaAST.AST): Decode => {
   }
 }
 
-const readFirst = (members: ReadonlyArray<SchemaAST.AST>): Decode => {
+const readFirst = (members: ReadonlyArray<SchemaAST.AST>): Read => {
   const reads = members.map(reader)
-  return (json, options) => {
+  return (json) => {
     let value: unknown = invalid
-    for (let index = 0; value === invalid && index < reads.length; index++) value = reads[index]?.(json, options)
+    for (let index = 0; value === invalid && index < reads.length; index++) value = reads[index]?.(json)
     return value
   }
 }
 
-const readString: Decode = (json) => typeof json === "string" ? json : invalid
+const readString: Read = (json) => typeof json === "string" ? json : invalid
 
-const readNumber: Decode = (json) => Number.isFinite(json) ? json : invalid
+const readNumber: Read = (json) => Number.isFinite(json) ? json : invalid
 
-const readBoolean: Decode = (json) => typeof json === "boolean" ? json : invalid
+const readBoolean: Read = (json) => typeof json === "boolean" ? json : invalid
 
-const readLiteral = (literal: unknown): Decode => (json) => json === literal ? json : invalid
+const readLiteral = (literal: unknown): Read => (json) => json === literal ? json : invalid
 
-const readers = new WeakMap<SchemaAST.AST, Decode>()
+const readers = new WeakMap<SchemaAST.AST, Read>()
 
 /**
  * Has a transformation read by a function that decodes as it does: what that answers is not checked once more. The same holds
- * for the codec that clients make of it, and for no other schema: that which is made of it may have other JSON.
+ * for the codec that endpoints make of it, and for no other schema: that which is made of it may have other JSON.
  */
 export const readBy = <S extends Schema.Constraint>(schema: S, read: (json: unknown) => Option.Option<unknown>): S => {
-  const decode: Decode = (json) => Option.getOrElse(read(json), () => invalid)
-  for (const { ast } of [schema, Schema.toCodecJson(schemaOf(schema.ast))]) readers.set(ast, decode)
+  const own = readAs(read)
+  for (const { ast } of [schema, Schema.toCodecJson(schemaOf(schema.ast))]) readers.set(ast, own)
   return schema
 }
 
 /**
- * Reads JSON by a schema in one pass. It takes for granted that it is JSON, that a tag is the schema's own whatever the
- * JSON has of that name, and that options are the defaults.
+ * Reads JSON by a schema in one pass. It takes for granted that it is JSON, and that a tag is the schema's own whatever
+ * the JSON has of that name.
  */
-const reader = (schema: SchemaAST.AST): Decode => {
+const reader = (schema: SchemaAST.AST): Read => {
   const ast = whenFitting(schema)
   if (ast === Schema.Json.ast) return (json) => json
   if (ast === Schema.DateTimeUtcFromString.ast) return readTime
@@ -223,32 +197,16 @@ const reader = (schema: SchemaAST.AST): Decode => {
       }
     }
   }
-  return decoder(ordinary(ast))
+  return readAs(Schema.decodeUnknownOption(schemaOf(ast)))
 }
 
-/** A decoder for messages of agents, of which a turn has thousands. It decodes as Effect's own does. */
-export const jsonDecoder = <S extends Schema.Decoder<unknown>>(schema: S) => {
-  const own = Schema.Union([schema])
-  install(own.ast, () => reader(schema.ast))
-  return Schema.decodeUnknownOption(own)
-}
-
-interface Endpoint {
-  readonly success: ReadonlySet<Schema.Constraint>
-}
-
-/** Has what endpoints answer decoded so, field by field: of a whole answer a client makes a schema of its own. */
-export const compileAnswers = (
-  groups: Readonly<Record<string, { readonly endpoints: Readonly<Record<string, Endpoint>> }>>
-): void => {
-  for (const { endpoints } of Object.values(groups)) {
-    for (const { success } of Object.values(endpoints)) {
-      for (const { ast } of success) {
-        if (ast._tag !== "Objects") continue
-        for (const { type } of ast.propertySignatures) {
-          if (type.encoding === undefined && (type._tag === "Arrays" || type._tag === "Objects")) compile(type)
-        }
-      }
-    }
+/** Decodes JSON as Effect's decoder does, by a reader that is made when it is first called. */
+export const jsonDecoder = <S extends Schema.Decoder<unknown>>({ ast }: S) => {
+  let read: Read | undefined
+  const isRead = (value: unknown): value is S["Type"] => value !== invalid
+  return (json: unknown): Option.Option<S["Type"]> => {
+    read ??= reader(ast)
+    const value = json === undefined ? invalid : read(json)
+    return isRead(value) ? Option.some(value) : Option.none()
   }
 }

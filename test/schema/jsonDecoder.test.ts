@@ -1,21 +1,24 @@
-/** Compiled decoders against the same schemas where they are not compiled. */
+/** Fast decoders, and what endpoints decode by them, against Effect's decoder of the same schemas. */
 import { assert, describe, it, vi } from "@effect/vitest"
+import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
-import * as Exit from "effect/Exit"
 import * as Hash from "effect/Hash"
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import * as SchemaGetter from "effect/SchemaGetter"
 import * as SchemaIssue from "effect/SchemaIssue"
-import * as SchemaParser from "effect/SchemaParser"
 import { inspect } from "node:util"
+import * as Endpoint from "../../src/internal/request/endpoint.ts"
 import { AshApi } from "../../src/schema/AshApi.ts"
 import * as Messages from "../../src/schema/ClaudeMessage.ts"
-import { compile, jsonDecoder } from "../../src/schema/compiled.ts"
 import { HostedApi } from "../../src/schema/HostedApi.ts"
+import { jsonDecoder } from "../../src/schema/jsonDecoder.ts"
 import { StoredContent, StoredMessage } from "../../src/schema/Message.ts"
 import { SessionEvent } from "../../src/schema/SessionEvent.ts"
 import { nullish } from "../../src/schema/Wire.ts"
@@ -116,51 +119,54 @@ const isJson = Schema.is(Schema.Json)
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
-const resultOf = (schema: Codec, options?: SchemaAST.ParseOptions) => {
-  const decode = SchemaParser.decodeUnknownExit(schema, options)
-  return (json: unknown) => {
-    const exit = decode(json)
-    return Exit.isSuccess(exit)
-      ? { value: exit.value }
-      : { issues: Option.map(Exit.findErrorOption(exit), (issue) => [String(issue), format(issue)]) }
-  }
-}
+const resultOf = Effect.match({
+  onSuccess: (value: unknown) => ({ value }),
+  onFailure: (error: unknown) => ({
+    issues: Schema.isSchemaError(error) ? [error.message, format(error.issue)] : error
+  })
+})
 
-/** The same schema, of ASTs of which none is compiled. */
-const twinOf = (ast: SchemaAST.AST) => Schema.make<Codec>(SchemaAST.flip(SchemaAST.flip(ast)))
+/** Decodes an answer with that JSON as the endpoint that answers so. */
+const answerDecoder = ({ ast }: Schema.Constraint) => {
+  const { decode } = Endpoint.make({
+    ...HttpApiEndpoint.get("answer", "/"),
+    success: new Set([Schema.make<Codec>(ast)])
+  }, Context.empty())
+  const request = HttpClientRequest.get("http://localhost")
+  return (json?: Json) => decode(HttpClientResponse.fromWeb(request, new Response(JSON.stringify(json))))
+}
 
 /** Counts the variants that decode, and those that do not. */
-const compare = (ast: SchemaAST.AST, options?: SchemaAST.ParseOptions) => {
-  const twin = twinOf(ast)
-  const compiled = resultOf(Schema.make<Codec>(ast), options)
-  const ordinary = resultOf(twin, options)
-  const json = freeze(sample(SchemaAST.toEncoded(ast)))
-  assert.property(compiled(json), "value")
+const compare = Effect.fnUntraced(function*(schema: Codec, json = sample(SchemaAST.toEncoded(schema.ast))) {
+  const read = jsonDecoder(schema)
+  const answer = answerDecoder(schema)
+  const ordinary = Schema.decodeUnknownEffect(schema)
   const counts = { valid: 0, invalid: 0 }
-  for (const variant of [json, ...variants(json)]) {
-    if (!isJson(variant)) continue
-    const result = compiled(variant)
-    assert.deepStrictEqual(result, ordinary(variant), JSON.stringify(variant))
+  for (const variant of [freeze(json), ...variants(json)]) {
+    // An answer without a body is no JSON.
+    if (!(variant === undefined || isJson(variant))) continue
+    const result = yield* resultOf(ordinary(variant))
+    const message = JSON.stringify(variant)
+    assert.deepStrictEqual(read(variant), "value" in result ? Option.some(result.value) : Option.none(), message)
+    assert.deepStrictEqual(yield* resultOf(answer(variant)), result, message)
     counts["value" in result ? "valid" : "invalid"] += 1
   }
+  assert.isTrue(Option.isSome(read(json)))
   return counts
-}
+})
 
-interface Endpoint {
+interface Declared {
   readonly identifier: string
   readonly success: ReadonlySet<Schema.Constraint>
 }
 
 const answers = Object.entries({ ...AshApi.groups, ...HostedApi.groups }).flatMap(([group, { endpoints }]) =>
-  Object.values<Endpoint>(endpoints).flatMap(({ identifier, success }) =>
+  Object.values<Declared>(endpoints).flatMap(({ identifier, success }) =>
     [...success].flatMap(({ ast }) =>
-      // Of a schema that transforms nothing there is no twin, and nothing is compiled.
-      ast._tag === "Objects" && twinOf(ast).ast !== ast ? [{ name: `${group}.${identifier}`, ast }] : []
+      ast._tag === "Objects" ? [{ name: `${group}.${identifier}`, schema: Schema.make<Codec>(ast) }] : []
     )
   )
 )
-
-const answer = (name: string) => answers.find((answer) => answer.name === name)!.ast
 
 const Time = Schema.DateTimeUtcFromString
 
@@ -191,25 +197,17 @@ describe("the client", () => {
     }))
 })
 
-describe("what is compiled decodes as what is not", () => {
+describe("an endpoint decodes as Effect's decoder, and reports the same", () => {
   it("most answers of lists and single things", () => assert.isAbove(answers.length, 35))
 
-  it.each(answers)("the answer of $name", ({ ast }) => {
-    const { invalid, valid } = compare(ast)
-    assert.isAbove(valid, 0)
-    assert.isAbove(invalid, 0)
-  })
+  it.effect.each(answers)("the answer of $name", ({ schema }) =>
+    Effect.gen(function*() {
+      const { invalid, valid } = yield* compare(schema)
+      assert.isAbove(valid, 0)
+      assert.isAbove(invalid, 0)
+    }))
 
-  it.each([{ errors: "all" }, { onExcessProperty: "error" }, { disableChecks: true }] as const)(
-    "under the options %o",
-    (options) => {
-      for (const name of ["sessions.get", "queue.list", "evals.getRun"]) {
-        assert.isAbove(compare(answer(name), options).invalid, 0)
-      }
-    }
-  )
-
-  it.each([
+  it.effect.each<readonly [string, Codec]>([
     [
       "a field that is not there, and gets a value",
       Schema.Struct({ at: Time.pipe(Schema.withDecodingDefaultKey(Effect.succeed(time))) })
@@ -225,17 +223,18 @@ describe("what is compiled decodes as what is not", () => {
     ],
     ["a number or a time", Schema.Struct({ at: Time, or: Schema.Union([Schema.Finite, Time]) })],
     ["a number, a time or null", Schema.Struct({ at: Time, or: Schema.Union([Schema.Finite, Schema.Null, Time]) })],
+    ["any JSON", Schema.Json],
     ["a tree", Tree]
-  ])("schemas that no answer has yet: %s", (_, schema) => {
-    compile(schema.ast)
-    assert.isAbove(compare(schema.ast).invalid, 0)
-  })
+  ])("schemas that no answer has yet: %s", ([, schema]) =>
+    Effect.gen(function*() {
+      assert.isAbove((yield* compare(schema)).invalid, 0)
+    }))
 })
 
-describe("what is read decodes as it does by Effect's decoder", () => {
+describe("messages decode as by Effect's decoder", () => {
   const { AssistantMessage, MessageBlock, PartialMessage, ResultMessage, SystemInit, UserMessage } = Messages
 
-  it.each<Schema.Decoder<unknown>>([
+  it.effect.each<Codec>([
     AssistantMessage,
     MessageBlock,
     PartialMessage,
@@ -245,43 +244,36 @@ describe("what is read decodes as it does by Effect's decoder", () => {
     StoredMessage,
     Schema.Struct({ at: Schema.optionalKey(Time), tuple: Schema.Tuple([Schema.String]), or: Schema.NullOr(Time) }),
     Schema.Struct({ strict: Schema.optionalKey(Schema.String), byName: Schema.Record(Schema.String, Schema.Boolean) })
-  ])("%#", (schema) => {
-    const read = jsonDecoder(schema)
-    const decode = Schema.decodeUnknownOption(schema)
-    // A tag of the JSON's own is not read.
-    const json: Json = JSON.parse(
-      JSON.stringify(sample(SchemaAST.toEncoded(schema.ast)), (name, value) => name === "_tag" ? undefined : value)
-    )
-    let count = 0
-    for (const variant of [json, ...variants(json)]) {
-      if (!isJson(variant)) continue
-      assert.deepStrictEqual(read(variant), decode(variant), JSON.stringify(variant))
-      count += Option.isSome(read(variant)) ? 1 : 0
-    }
-    assert.isAbove(count, 1)
-  })
+  ])("%#", (schema) =>
+    Effect.gen(function*() {
+      // A tag of the JSON's own is not read.
+      const json: Json = JSON.parse(
+        JSON.stringify(sample(SchemaAST.toEncoded(schema.ast)), (name, value) => name === "_tag" ? undefined : value)
+      )
+      assert.isAbove((yield* compare(schema, json)).valid, 1)
+    }))
 })
 
-it("what is valid is decoded once, and not anew by the ordinary decoder", () => {
-  let count = 0
-  const decode = SchemaGetter.transform((text: string) => {
-    count += 1
-    return text
-  })
-  const schema = Schema.Array(Schema.Struct({
-    counted: Schema.String.pipe(Schema.decodeTo(Schema.String, { decode, encode: decode })),
-    at: Schema.Array(Time),
-    endedAt: nullish(Time)
+it.effect("what is valid is decoded once, and not anew by the ordinary decoder", () =>
+  Effect.gen(function*() {
+    let count = 0
+    const decode = SchemaGetter.transform((text: string) => {
+      count += 1
+      return text
+    })
+    const schema = Schema.Array(Schema.Struct({
+      counted: Schema.String.pipe(Schema.decodeTo(Schema.String, { decode, encode: decode })),
+      at: Schema.Array(Time),
+      endedAt: nullish(Time)
+    }))
+    const decoded = yield* answerDecoder(schema)([
+      { counted: "a", at: [time, "2026-11-22", "2026-11-30T00:00:00.000Z"] },
+      { counted: "b", at: [], endedAt: null, extra: true },
+      { counted: "c", at: [], endedAt: time }
+    ])
+    assert.lengthOf(yield* Schema.decodeUnknownEffect(Schema.Array(Schema.Unknown))(decoded), 3)
+    assert.strictEqual(count, 3)
   }))
-  compile(schema.ast)
-  const decoded = Schema.decodeUnknownSync(schema)([
-    { counted: "a", at: [time, "2026-11-22", "2026-11-30T00:00:00.000Z"] },
-    { counted: "b", at: [], endedAt: null, extra: true },
-    { counted: "c", at: [], endedAt: time }
-  ])
-  assert.strictEqual(decoded.length, 3)
-  assert.strictEqual(count, 3)
-})
 
 describe("what is made of a schema that has a reader of its own is decoded as by Effect", () => {
   const makers: ReadonlyArray<readonly [name: string, make: (schema: Codec) => Codec, json: (json: Json) => Json]> = [
@@ -321,12 +313,11 @@ describe("what is made of a schema that has a reader of its own is decoded as by
 
 describe("times", () => {
   it("of ten thousand years", () => {
-    const schema = Schema.Array(Time)
-    compile(schema.ast)
+    const decode = jsonDecoder(Schema.Array(Time))
     const first = Date.parse("0000-01-01T00:00:00.000Z")
     // Eleven days and some apart, so that each day of the year and each digit occurs.
     const times = Array.from({ length: 332_000 }, (_, index) => first + index * 950_412_345)
-    const decoded = Schema.decodeSync(schema)(times.map((time) => new Date(time).toISOString()))
+    const decoded = Option.getOrThrow(decode(times.map((time) => new Date(time).toISOString())))
     assert.strictEqual(decoded.findIndex((time, index) => time.epochMilliseconds !== times[index]), -1)
   })
 
