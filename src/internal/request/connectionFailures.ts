@@ -16,7 +16,7 @@ const notConnected = new Map([
   ["ECONNREFUSED", "connection refused"],
   ["ConnectionRefused", "connection refused"],
   ["ENOTFOUND", "no such host"],
-  ["EAI_AGAIN", "host look-up failed"],
+  ["EAI_AGAIN", "the host's name could not be looked up"],
   ["FailedToOpenSocket", "no such host"],
   ["EHOSTUNREACH", "host unreachable"],
   ["ENETUNREACH", "network unreachable"],

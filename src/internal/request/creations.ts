@@ -46,7 +46,7 @@ export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
     )
 
     const giveUp = Effect.logWarning(
-      `a session whose creation was interrupted was not created within ${longestCreation}, and may be alive; see Sessions.list`
+      `the creation of a session was interrupted, and not answered within ${longestCreation}: the session may be alive; see Sessions.list`
     )
 
     return {

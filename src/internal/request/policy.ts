@@ -90,7 +90,7 @@ const timedOut = (operation: string, { timeout, timer }: Policy, isSent: boolean
       new Unauthorized({
         message: `there was no key within ${
           Duration.format(timeout)
-        }; nothing was sent; limit the effect of apiKey, or raise the time-out`
+        }; nothing was sent; give the effect of apiKey a limit of its own, or raise the time-out`
       }) :
       new TimedOut({
         message: `no answer within ${

@@ -123,9 +123,9 @@ class Changes {
   readonly restarting = Semaphore.makeUnsafe(1)
   /** Held by the one of those that is not waiting, and by a stop or a pause: those that wait are behind it. */
   readonly changing = Semaphore.makeUnsafe(1)
-  /** What is run before that is given back. */
+  /** What is run before `changing` is given back. */
   afterChange: Effect.Effect<void> = Effect.void
-  /** What holds that, and what waits for it. */
+  /** How many hold `restarting`, or wait for it. */
   restarts = 0
   /** What stops or ends the session at the moment: what is done when that is answered, and the error of what it ends. */
   readonly halts = new Map<Deferred.Deferred<void>, AshError>()

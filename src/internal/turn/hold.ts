@@ -3,7 +3,10 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 
-/** As `Effect.acquireRelease`, in half of its effects. What gives it back is handed the context of the taking, and runs in that of the closing. */
+/**
+ * As `Effect.acquireRelease`, in half of its effects. What gives it back is handed the context of the taking, and runs in that
+ * of the closing.
+ */
 export const hold = <A>(
   take: () => A,
   giveBack: (taken: A, context: Context.Context<never>) => Effect.Effect<void>
