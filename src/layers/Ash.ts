@@ -4,46 +4,14 @@ import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import type { AshError } from "../schema/AshError.ts"
-import { Agents } from "../services/Agents.ts"
-import { AgentVersions } from "../services/AgentVersions.ts"
-import { Analytics } from "../services/Analytics.ts"
-import { ApiKeys } from "../services/ApiKeys.ts"
-import { AshClient } from "../services/AshClient.ts"
-import { Attachments } from "../services/Attachments.ts"
-import { Credentials } from "../services/Credentials.ts"
-import { Evals } from "../services/Evals.ts"
-import { Health } from "../services/Health.ts"
-import { Messages } from "../services/Messages.ts"
-import { ProjectFiles } from "../services/ProjectFiles.ts"
-import { QueueItems } from "../services/QueueItems.ts"
-import { SessionFiles } from "../services/SessionFiles.ts"
-import { Sessions } from "../services/Sessions.ts"
-import { Usage } from "../services/Usage.ts"
-import { Workspaces } from "../services/Workspaces.ts"
+import { AshClient, type Services, services } from "../services/AshClient.ts"
 import * as AshCore from "./AshCore.ts"
 import { type AshOptions, fromConfig, type LayerConfigOptions } from "./AshOptions.ts"
 
 export { type AshOptions, config, fromConfig, type LayerConfigOptions } from "./AshOptions.ts"
 
 /** Every service of the package. */
-export type AshServices =
-  | AshApiClient
-  | AshClient
-  | Agents
-  | AgentVersions
-  | Analytics
-  | ApiKeys
-  | Attachments
-  | Credentials
-  | Evals
-  | Health
-  | Messages
-  | ProjectFiles
-  | QueueItems
-  | SessionFiles
-  | Sessions
-  | Usage
-  | Workspaces
+export type AshServices = AshApiClient | AshClient | Services[keyof Services]["Identifier"]
 
 /**
  * Builds a layer once, with its own instances of the layers in it. The layers of the services are constants. If they were
@@ -66,24 +34,10 @@ const isolated = <A, E, R>(layer: Layer.Layer<A, E, R>): Layer.Layer<A, E, R> =>
 export const layerWithClient = (options: AshOptions): Layer.Layer<AshServices, AshError, HttpClient.HttpClient> =>
   AshClient.layer.pipe(
     Layer.provideMerge(Layer.mergeAll(
-      Agents.layer,
-      AgentVersions.layer,
-      Analytics.layer,
-      ApiKeys.layer,
-      Attachments.layer,
-      Credentials.layer,
-      Evals.layer,
-      Health.layer,
-      Messages.layer,
-      ProjectFiles.layer,
-      QueueItems.layer,
-      SessionFiles.layer,
-      Sessions.layer,
-      Usage.layer,
-      Workspaces.layer
+      // Of the core, only the client is in the output: a program provides gates itself if it needs them.
+      Layer.effect(AshApiClient, AshApiClient),
+      ...Object.values(services).map(({ layer }) => layer)
     )),
-    // Of the core, only the client is in the output: a program provides gates itself if it needs them.
-    Layer.merge(Layer.effect(AshApiClient, AshApiClient)),
     Layer.provide(AshCore.layerWithClient(options)),
     isolated
   )

@@ -1,9 +1,6 @@
 /** Versions of an agent: creates them, and activates one. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
-import type { AshApiClient } from "../client/AshApiClient.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AgentVersion, CreateAgentVersionRequest, UpdateAgentVersionRequest } from "../schema/AgentVersion.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { AgentVersionReference } from "../schema/Ids.ts"
@@ -28,7 +25,7 @@ export class AgentVersions extends Context.Service<AgentVersions, {
   /** Puts a version in force for new sessions, in the place of the one before it, and answers its number. */
   readonly activate: (agent: string, version: AgentVersionReference) => Effect.Effect<number, AshError>
 }>()("effect-ash/services/AgentVersions") {
-  static readonly layer: Layer.Layer<AgentVersions, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     AgentVersions,
     ({ agentVersions: api }, { call, remove }) => {
       const unwrap = ({ version }: { readonly version: AgentVersion }) => version

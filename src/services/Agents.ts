@@ -2,13 +2,10 @@
 import * as Arr from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as SubscriptionRef from "effect/SubscriptionRef"
-import type { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { batches, isTooLarge } from "../internal/files/batches.ts"
 import { gatherFiles } from "../internal/files/newFiles.ts"
 import type { WholeContent } from "../internal/request/content.ts"
@@ -148,7 +145,7 @@ export class Agents extends Context.Service<Agents, {
     options?: BatchWithOptions
   ) => Stream.Stream<BatchResult<P, A, AshError | E2>, AshError | E, Sessions | R | R2>
 }>()("effect-ash/services/Agents") {
-  static readonly layer: Layer.Layer<Agents, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     Agents,
     ({ agents: api }, { budgets, call, remove }) => ({
       ...batchesOf(budgets),

@@ -2,9 +2,6 @@
 import * as Context from "effect/Context"
 import type * as DateTime from "effect/DateTime"
 import type * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
-import type { AshApiClient } from "../client/AshApiClient.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AnalyticsSummary } from "../schema/Analytics.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { layerOf } from "./layerOf.ts"
@@ -20,7 +17,7 @@ export class Analytics extends Context.Service<Analytics, {
   /** Counts agents, sessions, usage and evals. */
   readonly get: (options?: AnalyticsOptions) => Effect.Effect<AnalyticsSummary, AshError>
 }>()("effect-ash/services/Analytics") {
-  static readonly layer: Layer.Layer<Analytics, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     Analytics,
     ({ analytics: api }, { call }) => ({
       get: (query = {}) => call(api.get, { query })

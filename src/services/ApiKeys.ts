@@ -1,9 +1,6 @@
 /** The keys that a server takes. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
-import type { AshApiClient } from "../client/AshApiClient.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { ApiKey, NewApiKey } from "../schema/ApiKey.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { layerOf } from "./layerOf.ts"
@@ -17,7 +14,7 @@ export class ApiKeys extends Context.Service<ApiKeys, {
   /** Deletes a key; it is refused at once. The server does not check whose key it is. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/ApiKeys") {
-  static readonly layer: Layer.Layer<ApiKeys, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     ApiKeys,
     ({ apiKeys: api }, { call, remove }) => ({
       create: (payload = {}) => call(api.create, { payload }),

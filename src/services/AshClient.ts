@@ -18,7 +18,8 @@ import { Sessions } from "./Sessions.ts"
 import { Usage } from "./Usage.ts"
 import { Workspaces } from "./Workspaces.ts"
 
-const services = {
+/** The services, by their names. */
+export const services = {
   agents: Agents,
   agentVersions: AgentVersions,
   analytics: Analytics,
@@ -36,7 +37,7 @@ const services = {
   workspaces: Workspaces
 }
 
-type Services = typeof services
+export type Services = typeof services
 
 /** Holds every service: `const ash = yield* AshClient`, then `ash.sessions.create(...)`. */
 export class AshClient extends Context.Service<

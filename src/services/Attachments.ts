@@ -1,11 +1,8 @@
 /** Attachments: small files that are kept with a session. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Attachment } from "../schema/Attachment.ts"
@@ -37,7 +34,7 @@ export class Attachments extends Context.Service<Attachments, {
   /** Deletes an attachment. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Attachments") {
-  static readonly layer: Layer.Layer<Attachments, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     Attachments,
     ({ attachments: api }, { call, remove }) => ({
       upload: (id, file) => {

@@ -1,11 +1,8 @@
 /** Credentials: gives the server keys to models, which sessions then use by id. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import type { AshApiClient } from "../client/AshApiClient.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { fromInput } from "../internal/request/failures.ts"
 import { renamed } from "../internal/request/operations.ts"
 import { AshError } from "../schema/AshError.ts"
@@ -48,7 +45,7 @@ export class Credentials extends Context.Service<Credentials, {
   /** Deletes a credential. Sessions that run keep the key. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Credentials") {
-  static readonly layer: Layer.Layer<Credentials, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     Credentials,
     ({ credentials: api }, { call, remove }) => {
       const create =

@@ -2,7 +2,6 @@
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import type { AshApiClient } from "../client/AshApiClient.ts"
 import type { RequestPolicy } from "../client/RequestPolicy.ts"
@@ -106,7 +105,7 @@ export class Evals extends Context.Service<Evals, {
     score: ScoreEvalResultRequest
   ) => Effect.Effect<EvalResult, AshError>
 }>()("effect-ash/services/Evals") {
-  static readonly layer: Layer.Layer<Evals, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     Evals,
     ({ evals: api }, policy) => ({ ...makeCases(api, policy), ...makeRuns(api, policy) })
   )

@@ -1,10 +1,7 @@
 /** The state of a server, its metrics and its documents. */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
-import type { AshApiClient } from "../client/AshApiClient.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { ServerHealth } from "../schema/Health.ts"
 import { layerOf } from "./layerOf.ts"
@@ -18,7 +15,7 @@ export class Health extends Context.Service<Health, {
   /** The server's own description of its API, in OpenAPI 3; a server in production has none. */
   readonly openApi: () => Effect.Effect<Schema.JsonObject, AshError>
 }>()("effect-ash/services/Health") {
-  static readonly layer: Layer.Layer<Health, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     Health,
     ({ health: api, meta }, { call }) => ({
       get: () => call(api.get, {}),

@@ -1,9 +1,6 @@
 /** Files of a project: a part of the hosted product. Against another server every call fails with `NotSupported`. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
-import type { AshApiClient } from "../client/AshApiClient.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { CreateProjectFileRequest, ProjectFile } from "../schema/ProjectFile.ts"
 import { layerOf } from "./layerOf.ts"
@@ -19,7 +16,7 @@ export class ProjectFiles extends Context.Service<ProjectFiles, {
   /** Deletes a file. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/ProjectFiles") {
-  static readonly layer: Layer.Layer<ProjectFiles, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     ProjectFiles,
     ({ hosted: api }, { call, remove }) => ({
       create: (payload) => Effect.map(call(api.createFile, { payload }), ({ file }) => file),

@@ -1,11 +1,8 @@
 /** The files of a session's workspace. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
-import type { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { checkPaths } from "../internal/files/newFiles.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import { renamed } from "../internal/request/operations.ts"
@@ -80,7 +77,7 @@ export class SessionFiles extends Context.Service<SessionFiles, {
   /** Deletes a file. */
   readonly delete: (sessionId: string, path: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/SessionFiles") {
-  static readonly layer: Layer.Layer<SessionFiles, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     SessionFiles,
     ({ sessionFiles: api }, policy) => {
       const { call, remove } = policy

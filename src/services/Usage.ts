@@ -1,9 +1,6 @@
 /** Usage: what turns took in tokens and messages. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
-import type { AshApiClient } from "../client/AshApiClient.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { UsageEvent, UsageFilter, UsageStats } from "../schema/Usage.ts"
 import { layerOf } from "./layerOf.ts"
@@ -21,7 +18,7 @@ export class Usage extends Context.Service<Usage, {
   /** Sums up counts. */
   readonly stats: (filter?: UsageFilter) => Effect.Effect<UsageStats, AshError>
 }>()("effect-ash/services/Usage") {
-  static readonly layer: Layer.Layer<Usage, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     Usage,
     ({ usage: api }, { call }) => ({
       listEvents: (query = {}) => Effect.map(call(api.listEvents, { query }), ({ events }) => events),

@@ -1,12 +1,9 @@
 /** Workspaces as a whole: sends and fetches them as bundles, gzipped tar archives. `Bundle` packs and unpacks one. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type { AshApiClient } from "../client/AshApiClient.ts"
 import * as FileDownload from "../client/FileDownload.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import * as Bundle from "../internal/files/bundle.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import { within } from "../internal/request/operations.ts"
@@ -37,7 +34,7 @@ export class Workspaces extends Context.Service<Workspaces, {
    */
   readonly files: (sessionId: string) => Stream.Stream<WorkspaceFile, AshError>
 }>()("effect-ash/services/Workspaces") {
-  static readonly layer: Layer.Layer<Workspaces, never, AshApiClient | RequestPolicy> = layerOf(
+  static readonly layer = layerOf(
     Workspaces,
     ({ workspaces: api }, { call }) => {
       const download = (id: string) =>
