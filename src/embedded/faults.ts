@@ -3,38 +3,11 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import { Buffer } from "node:buffer"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import * as Errors from "./wire/Errors.ts"
 import * as Frames from "./wire/Frames.ts"
-
-/** The faults: first those of any network, then those of an Ash server and of what may stand before it. */
-export const kinds = [
-  "latency",
-  "bandwidth",
-  "slowClose",
-  "timeout",
-  "reset",
-  "slice",
-  "limitData",
-  "down",
-  "endAtEvent",
-  "endInEvent",
-  "endInCharacter",
-  "errorOnly",
-  "errorThenDone",
-  "foreignDone",
-  "html",
-  "empty",
-  "retryLine",
-  "comments",
-  "unknownEvent",
-  "unknownValues",
-  "hugeEvent",
-  "writeTimeout",
-  "rateLimited",
-  "atCapacity"
-] as const
 
 /**
  * What goes wrong.
@@ -51,7 +24,7 @@ export const kinds = [
  * - `retryLine`, `unknownEvent`, `unknownValues`, `hugeEvent` of 11 MiB: unexpected, and no reason to fail.
  *   `comments`: from here on comments only, 20 a second.
  */
-export type FaultKind = typeof kinds[number]
+export type FaultKind = keyof typeof behaviors
 
 /**
  * When it goes wrong. `beforeHeaders`: before the response begins; what answers by itself, and what breaks the
@@ -130,7 +103,9 @@ const slices = (bytes: Uint8Array, size: number): Stream.Stream<Uint8Array> =>
 const withUnknownValues = (frame: Uint8Array): Uint8Array =>
   textOf(new TextDecoder().decode(frame).replace(/^(data: \{)/m, "$1\"fieldOfTheFuture\":{\"a\":[1]},"))
 
-const behaviors: Readonly<Record<FaultKind, Behavior>> = {
+const named = <Kind extends string>(behaviors: Readonly<Record<Kind, Behavior>>) => behaviors
+
+const behaviors = named({
   latency: { frame: (frame, { delay }) => Stream.fromEffect(Effect.as(Effect.sleep(delay), frame)) },
   bandwidth: { frame: (frame) => Stream.tap(slices(frame, 1000), () => Effect.sleep("50 millis")) },
   slowClose: { end: () => Stream.fromEffectDrain(Effect.sleep("1 second")) },
@@ -196,7 +171,10 @@ const behaviors: Readonly<Record<FaultKind, Behavior>> = {
   },
   rateLimited: refusing(Errors.framework(429, "Rate limit exceeded, retry in 15 minutes"), { "retry-after": "900" }),
   atCapacity: refusing(Errors.atCapacity)
-}
+})
+
+/** The faults: first those of any network, then those of an Ash server and of what may stand before it. */
+export const kinds: ReadonlyArray<FaultKind> = Struct.keys(behaviors)
 
 const byKind = new Map<string, Behavior>(Object.entries(behaviors))
 

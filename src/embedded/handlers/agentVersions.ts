@@ -3,8 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpRouter from "effect/http/HttpRouter"
-import { AgentVersions } from "../store/AgentVersions.ts"
-import { agentOf } from "../store/Store.ts"
+import { agentOf, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { present } from "../wire/Json.ts"
@@ -14,7 +13,7 @@ export const AgentVersionHandlers = HttpApiBuilder.group(
   ServerApi,
   "agentVersions",
   Effect.fnUntraced(function*(handlers) {
-    const versions = yield* AgentVersions
+    const { versions } = yield* Store
 
     /** The version of a path, as it is spelt there: the parameter is a number wherever it could be one. */
     const versionOf = Effect.fnUntraced(function*(agentName: string) {

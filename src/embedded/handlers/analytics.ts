@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Record from "effect/Record"
 import { Store } from "../store/Store.ts"
-import { Usage } from "../store/Usage.ts"
 import { Evals } from "../work/Evals.ts"
 import { ServerApi } from "./ServerApi.ts"
 
@@ -13,7 +12,6 @@ export const AnalyticsHandlers = HttpApiBuilder.group(ServerApi, "analytics", (h
     "get",
     Effect.fnUntraced(function*({ query }) {
       const store = yield* Store
-      const usage = yield* Usage
       const evals = yield* Evals
       const agents = yield* store.agents
       const sessions = yield* store.sessions
@@ -21,7 +19,7 @@ export const AnalyticsHandlers = HttpApiBuilder.group(ServerApi, "analytics", (h
       return {
         agents: { total: agents.length },
         sessions: { total: sessions.length, byStatus: countByStatus(sessions) },
-        usage: yield* usage.stats(query),
+        usage: yield* store.usage.stats(query),
         evals: { totalRuns: runs.length, byStatus: countByStatus(runs) }
       }
     })

@@ -1,14 +1,14 @@
 /** The handlers of the group `credentials` (docs/ash.md 3.10). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import { Credentials } from "../store/Credentials.ts"
+import { Store } from "../store/Store.ts"
 import { ServerApi } from "./ServerApi.ts"
 
 export const CredentialHandlers = HttpApiBuilder.group(
   ServerApi,
   "credentials",
   (handlers) =>
-    Effect.map(Credentials, (credentials) =>
+    Effect.map(Store, ({ credentials }) =>
       handlers.handleAll({
         create: ({ payload }) => Effect.bindTo(credentials.create(payload), "credential"),
         list: () => Effect.bindTo(credentials.list, "credentials"),

@@ -3,20 +3,19 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as Option from "effect/Option"
-import type { CreateEvalCaseRequest, ScoreEvalResultRequest, StartEvalRunRequest } from "../../schema/Eval.ts"
+import type { CreateEvalCaseRequest, EvalCase, ScoreEvalResultRequest, StartEvalRunRequest } from "../../schema/Eval.ts"
 import { withoutUndefined } from "../../schema/Wire.ts"
-import { AgentVersions } from "../store/AgentVersions.ts"
-import { agentOf } from "../store/Store.ts"
+import { agentOf, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
-import { type CaseRow, Evals, type ResultRow } from "../work/Evals.ts"
+import { Evals, type ResultRow } from "../work/Evals.ts"
 import { ServerApi } from "./ServerApi.ts"
 
 export const EvalHandlers = HttpApiBuilder.group(
   ServerApi,
   "evals",
   Effect.fnUntraced(function*(handlers) {
-    const versions = yield* AgentVersions
+    const { versions } = yield* Store
     const { cases, results, resultsOf, runs } = yield* Evals
 
     const caseOf = (path: ItemPath) => itemOf(cases, path, "Eval case not found")
@@ -151,7 +150,7 @@ export const EvalHandlers = HttpApiBuilder.group(
 )
 
 /** Whether a run asks a case: an active one, of the categories and tags that the request names. */
-const isAsked = ({ categories = [], tags = [] }: StartEvalRunRequest) => (row: CaseRow): boolean =>
+const isAsked = ({ categories = [], tags = [] }: StartEvalRunRequest) => (row: EvalCase): boolean =>
   row.isActive &&
   (categories.length === 0 || (typeof row.category === "string" && categories.includes(row.category))) &&
   (tags.length === 0 || tags.some((tag) => row.tags?.includes(tag) === true))
@@ -167,15 +166,16 @@ interface ItemPath {
   readonly id: string
 }
 
-interface AgentRow extends Tables.Row {
+interface OfAgent {
+  readonly id: string
   readonly agentName: string
 }
 
 /** The rows of an agent that is there, oldest first. */
-const rowsOf = <Row extends AgentRow>(table: Tables.Table<Row>, name: string) =>
+const rowsOf = <Item extends OfAgent>(table: Tables.Table<Item>, name: string) =>
   Effect.andThen(agentOf(name), table.where(({ agentName }) => agentName === name))
 
-const itemOf = <Row extends AgentRow>(table: Tables.Table<Row>, { id, name }: ItemPath, missing: string) =>
+const itemOf = <Item extends OfAgent>(table: Tables.Table<Item>, { id, name }: ItemPath, missing: string) =>
   Effect.andThen(
     agentOf(name),
     Tables.orNotFound(missing)(Effect.map(table.find(id), Option.filter((row) => row.agentName === name)))

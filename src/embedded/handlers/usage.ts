@@ -1,7 +1,7 @@
 /** The handlers of the group `usage` (docs/ash.md 3.12). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import { Usage } from "../store/Usage.ts"
+import { Store } from "../store/Store.ts"
 import { ServerApi } from "./ServerApi.ts"
 
 const defaultLimit = 100
@@ -10,7 +10,7 @@ export const UsageHandlers = HttpApiBuilder.group(
   ServerApi,
   "usage",
   (handlers) =>
-    Effect.map(Usage, (usage) =>
+    Effect.map(Store, ({ usage }) =>
       handlers.handleAll({
         listEvents: ({ query: { limit = defaultLimit, ...filter } }) =>
           Effect.map(usage.list(filter), (rows) => ({ events: rows.slice(0, limit) })),

@@ -37,12 +37,9 @@ import { WorkspaceHandlers } from "../handlers/workspaces.ts"
 import { Attachments } from "../sandbox/Attachments.ts"
 import { DataFolder } from "../sandbox/DataFolder.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
-import { AgentVersions } from "../store/AgentVersions.ts"
 import { ApiKeys } from "../store/ApiKeys.ts"
-import { Credentials } from "../store/Credentials.ts"
 import { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
-import { Usage } from "../store/Usage.ts"
 import { ServerScope } from "../turn/Turns.ts"
 import * as Errors from "../wire/Errors.ts"
 import { Evals } from "../work/Evals.ts"
@@ -81,8 +78,8 @@ const platform = Layer.provideMerge(
 const services = (options: EmbeddedOptions) =>
   Layer.mergeAll(Evals.layer, Queue.layer, Attachments.layer).pipe(
     Layer.provideMerge(ServerScope.layer),
-    Layer.provideMerge([Sandboxes.layer, AgentVersions.layer, Credentials.layer]),
-    Layer.provideMerge([Store.layer, DataFolder.layer, Usage.layer]),
+    Layer.provideMerge(Sandboxes.layer),
+    Layer.provideMerge([Store.layer, DataFolder.layer]),
     Layer.provideMerge(ApiKeys.layer),
     Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto, platform])
   )

@@ -143,33 +143,27 @@ const isArray = (value: Schema.Json | undefined): value is Schema.JsonArray => A
 const checkCoerced = (rules: ReadonlyArray<Typed>, { rule, value }: Coerced, path: string): Checked => {
   if (rule?.type === "array" && isArray(value)) return checkArray(rule, value, path)
   if (rule?.type === "object" && isObject(value)) return checkObject(rule, value, path)
-  if (rule?.type === "string" && typeof value === "string") return checkText(rule, value, path)
-  if ((rule?.type === "integer" || rule?.type === "number") && typeof value === "number") {
-    return checkNumber(rule, value, path)
-  }
-  if (rule !== undefined && value !== undefined) return Result.succeed(value)
-  const types = rules.map(({ type }) => type).filter((type) => type !== "null")
-  return Result.fail(`${path} must be ${types.join()}`)
+  const why = rule === undefined || value === undefined
+    ? `must be ${rules.map(({ type }) => type).filter((type) => type !== "null").join()}`
+    : rule.type === "string" && typeof value === "string"
+    ? whyNotText(rule, value)
+    : (rule.type === "integer" || rule.type === "number") && typeof value === "number"
+    ? whyNotNumber(rule, value)
+    : undefined
+  return why === undefined && value !== undefined ? Result.succeed(value) : Result.fail(`${path} ${why}`)
 }
 
-const checkText = (rule: Text, text: string, path: string): Checked => {
-  if (rule.maxLength !== undefined && hasMore(text, rule.maxLength)) {
-    return Result.fail(`${path} must NOT have more than ${rule.maxLength} characters`)
-  }
-  if (rule.minLength !== undefined && !hasMore(text, rule.minLength - 1)) {
-    return Result.fail(`${path} must NOT have fewer than ${rule.minLength} characters`)
-  }
-  if (rule.pattern !== undefined && !new RegExp(rule.pattern, "u").test(text)) {
-    return Result.fail(`${path} must match pattern "${rule.pattern}"`)
-  }
-  if (rule.format !== undefined && !hasFormat(rule.format, text)) {
-    return Result.fail(`${path} must match format "${rule.format}"`)
-  }
-  if (rule.enum !== undefined && !rule.enum.includes(text)) {
-    return Result.fail(`${path} must be equal to one of the allowed values`)
-  }
-  return Result.succeed(text)
+const whyNotText = (rule: Text, text: string): string | undefined => {
+  const { enum: values, format, maxLength = Infinity, minLength = 0, pattern = "" } = rule
+  if (hasMore(text, maxLength)) return `must NOT have more than ${maxLength} characters`
+  if (!hasMore(text, minLength - 1)) return `must NOT have fewer than ${minLength} characters`
+  if (!new RegExp(pattern, "u").test(text)) return `must match pattern "${pattern}"`
+  if (format !== undefined && !hasFormat(format, text)) return `must match format "${format}"`
+  return values?.includes(text) === false ? "must be equal to one of the allowed values" : undefined
 }
+
+const whyNotNumber = ({ maximum = Infinity, minimum = -Infinity }: Count, number: number): string | undefined =>
+  number > maximum ? `must be <= ${maximum}` : number < minimum ? `must be >= ${minimum}` : undefined
 
 /** Whether a text has more characters. Each is one or two units, so that most long texts need not be split. */
 const hasMore = (text: string, characters: number) =>
@@ -206,20 +200,11 @@ const daysOf = (year: number, month: number): number => {
   return [4, 6, 9, 11].includes(month) ? 30 : 31
 }
 
-const checkNumber = (rule: Count, number: number, path: string): Checked => {
-  if (rule.maximum !== undefined && number > rule.maximum) return Result.fail(`${path} must be <= ${rule.maximum}`)
-  if (rule.minimum !== undefined && number < rule.minimum) return Result.fail(`${path} must be >= ${rule.minimum}`)
-  return Result.succeed(number)
-}
-
 const checkArray = (rule: List, values: ReadonlyArray<Schema.Json>, path: string): Checked => {
-  if (rule.maxItems !== undefined && values.length > rule.maxItems) {
-    return Result.fail(`${path} must NOT have more than ${rule.maxItems} items`)
-  }
-  if (rule.minItems !== undefined && values.length < rule.minItems) {
-    return Result.fail(`${path} must NOT have fewer than ${rule.minItems} items`)
-  }
-  return Result.all(values.map((value, index) => check(rule.items, value, `${path}/${index}`)))
+  const { items, maxItems = Infinity, minItems = 0 } = rule
+  if (values.length > maxItems) return Result.fail(`${path} must NOT have more than ${maxItems} items`)
+  if (values.length < minItems) return Result.fail(`${path} must NOT have fewer than ${minItems} items`)
+  return Result.all(values.map((value, index) => check(items, value, `${path}/${index}`)))
 }
 
 /** Properties are checked in the order of the rule, after those that it does not name. */

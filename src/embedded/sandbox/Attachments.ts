@@ -21,7 +21,7 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
     const fileSystem = yield* FileSystem.FileSystem
     const services = yield* Effect.context<FileSystem.FileSystem | Sandboxes | Store>()
     const folder = join(yield* DataFolder, "attachments")
-    const table = Tables.make<Attachment & { readonly tenantId: string }>()
+    const table = Tables.make<Attachment>()
 
     /** Copies a file into a workspace. One that leads outside by a link has no place for it, and gets none. */
     const copy = Effect.fnUntraced(

@@ -5,8 +5,6 @@ import type * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import type { CreateSessionRequest, Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import { withoutUndefined } from "../../schema/Wire.ts"
-import { AgentVersions } from "../store/AgentVersions.ts"
-import { Credentials } from "../store/Credentials.ts"
 import { type AgentRow, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
@@ -47,12 +45,10 @@ export const add = Effect.fnUntraced(function*(fields: NewSession, settings: Upd
 export const create = Effect.fnUntraced(function*(request: CreateSessionRequest) {
   const store = yield* Store
   const sandboxes = yield* Sandboxes
-  const versions = yield* AgentVersions
-  const credentials = yield* Credentials
   const agent = yield* agentOf(request.agent)
   // An empty id counts as none.
-  const keys = request.credentialId ? yield* credentials.environment(request.credentialId) : {}
-  const settings = settingsOf(agent, request, keys, yield* versions.activePrompt(agent.name))
+  const keys = request.credentialId ? yield* store.credentials.environment(request.credentialId) : {}
+  const settings = settingsOf(agent, request, keys, yield* store.versions.activePrompt(agent.name))
   const id = yield* Tables.newId
   return yield* sandboxes.create(
     { id, session: id, agent, settings },

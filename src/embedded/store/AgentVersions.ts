@@ -1,43 +1,33 @@
 /** The versions of agents (docs/ash.md 3.3). */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type { AgentVersion } from "../../schema/AgentVersion.ts"
 import type { AgentVersionReference } from "../../schema/Ids.ts"
 import * as Tables from "./Tables.ts"
 
-interface VersionRow extends AgentVersion {
-  readonly tenantId: string
-}
-
-export class AgentVersions extends Context.Service<AgentVersions>()("effect-ash/embedded/store/AgentVersions", {
-  make: Effect.sync(() => {
-    const { put, remove, where } = Tables.make<VersionRow>()
-    const list = (agentName: string) =>
+export const make = () => {
+  const { put, remove, where } = Tables.make<AgentVersion>()
+  const list = (agentName: string) =>
+    Effect.map(
+      where((row) => row.agentName === agentName),
+      (rows) => rows.toSorted((a, b) => b.versionNumber - a.versionNumber)
+    )
+  return {
+    /** The highest number first. */
+    list,
+    /** A version, by its number or its id. */
+    find: (agentName: string, version: AgentVersionReference) =>
       Effect.map(
-        where((row) => row.agentName === agentName),
-        (rows) => rows.toSorted((a, b) => b.versionNumber - a.versionNumber)
-      )
-    return {
-      /** The highest number first. */
-      list,
-      /** A version, by its number or its id. */
-      find: (agentName: string, version: AgentVersionReference) =>
-        Effect.map(
-          list(agentName),
-          (rows) =>
-            Option.fromUndefinedOr(rows.find(({ id, versionNumber }) => version === versionNumber || version === id))
-        ),
-      put,
-      remove,
-      activate: ({ agentName, id }: VersionRow) =>
-        Effect.flatMap(list(agentName), Effect.forEach((row) => put({ ...row, isActive: row.id === id }))),
-      /** The prompt of the active version, if it has one. */
-      activePrompt: (agentName: string) =>
-        Effect.map(list(agentName), (rows) => rows.find(({ isActive }) => isActive)?.systemPrompt ?? undefined)
-    }
-  })
-}) {
-  static readonly layer = Layer.effect(AgentVersions, AgentVersions.make)
+        list(agentName),
+        (rows) =>
+          Option.fromUndefinedOr(rows.find(({ id, versionNumber }) => version === versionNumber || version === id))
+      ),
+    put,
+    remove,
+    activate: ({ agentName, id }: AgentVersion) =>
+      Effect.flatMap(list(agentName), Effect.forEach((row) => put({ ...row, isActive: row.id === id }))),
+    /** The prompt of the active version, if it has one. */
+    activePrompt: (agentName: string) =>
+      Effect.map(list(agentName), (rows) => rows.find(({ isActive }) => isActive)?.systemPrompt ?? undefined)
+  }
 }

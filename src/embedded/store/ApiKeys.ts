@@ -12,7 +12,6 @@ import { Settings } from "../EmbeddedOptions.ts"
 import * as Tables from "./Tables.ts"
 
 interface KeyRow extends ApiKey {
-  readonly tenantId: string
   readonly digest: Uint8Array
 }
 

@@ -1,8 +1,6 @@
 /** The keys to models that sessions use (docs/ash.md 3.10). */
-import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
@@ -13,41 +11,35 @@ import * as Errors from "../wire/Errors.ts"
 import { textField } from "../wire/Json.ts"
 import * as Tables from "./Tables.ts"
 
-interface CredentialRow extends StoredCredential {
-  readonly tenantId: string
+interface Credential extends StoredCredential {
   readonly key: Redacted.Redacted<string>
 }
 
-export class Credentials extends Context.Service<Credentials>()("effect-ash/embedded/store/Credentials", {
-  make: Effect.sync(() => {
-    const table = Tables.make<CredentialRow>()
-    return {
-      create: Effect.fnUntraced(function*({ key, label = "", type }: CreateCredentialRequest) {
-        const { tenantId, ...row } = yield* Tables.newRow
-        const credential = { ...row, type, label, active: true }
-        yield* table.put({ ...credential, tenantId, lastUsedAt: null, key })
-        return credential
-      }),
-      /** Newest first. */
-      list: Effect.map(table.all, (rows) => rows.toReversed().map(shown)),
-      remove: (id: string) =>
-        Effect.andThen(Tables.orNotFound("Credential not found")(table.find(id)), table.remove(id)),
-      /** The variables that a credential sets in the environment of a session. */
-      environment: Effect.fnUntraced(function*(id: string) {
-        const row = yield* table.find(id)
-        if (Option.isNone(row)) return yield* Errors.badRequest("Invalid or inaccessible credential")
-        const { key, type } = row.value
-        const env = yield* environmentOf(type, Redacted.value(key))
-        yield* table.put({ ...row.value, lastUsedAt: yield* DateTime.now })
-        return env
-      })
-    }
-  })
-}) {
-  static readonly layer = Layer.effect(Credentials, Credentials.make)
+export const make = () => {
+  const table = Tables.make<Credential>()
+  return {
+    create: Effect.fnUntraced(function*({ key, label = "", type }: CreateCredentialRequest) {
+      const { tenantId, ...row } = yield* Tables.newRow
+      const credential = { ...row, type, label, active: true }
+      yield* table.put({ ...credential, tenantId, lastUsedAt: null, key })
+      return credential
+    }),
+    /** Newest first. */
+    list: Effect.map(table.all, (rows) => rows.toReversed().map(shown)),
+    remove: (id: string) => Effect.andThen(Tables.orNotFound("Credential not found")(table.find(id)), table.remove(id)),
+    /** The variables that a credential sets in the environment of a session. */
+    environment: Effect.fnUntraced(function*(id: string) {
+      const row = yield* table.find(id)
+      if (Option.isNone(row)) return yield* Errors.badRequest("Invalid or inaccessible credential")
+      const { key, type } = row.value
+      const env = yield* environmentOf(type, Redacted.value(key))
+      yield* table.put({ ...row.value, lastUsedAt: yield* DateTime.now })
+      return env
+    })
+  }
 }
 
-const shown = (row: CredentialRow): StoredCredential => Struct.omit(row, ["key", "tenantId"])
+const shown = (row: Tables.Row<Credential>): StoredCredential => Struct.omit(row, ["key", "tenantId"])
 
 const variables = new Map([
   ["anthropic", "ANTHROPIC_API_KEY"],

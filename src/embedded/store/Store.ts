@@ -1,32 +1,26 @@
-/** What the embedded server remembers of agents and sessions. */
+/** What the embedded server remembers. */
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { AgentConfig } from "../../schema/Agent.ts"
+import type { Agent, AgentConfig } from "../../schema/Agent.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
+import * as AgentVersions from "./AgentVersions.ts"
+import * as Credentials from "./Credentials.ts"
 import * as History from "./History.ts"
 import * as Tables from "./Tables.ts"
+import * as Usage from "./Usage.ts"
 
-export interface AgentRow extends Tables.Row {
-  readonly name: string
-  readonly version: number
-  readonly path: string
+export interface AgentRow extends Tables.Row<Omit<Agent, "env">> {
   readonly env: Readonly<Record<string, string>>
   readonly config: AgentConfig
-  readonly createdAt: DateTime.Utc
-  readonly updatedAt: DateTime.Utc
-}
-
-interface SessionRow extends Session {
-  readonly tenantId: string
 }
 
 export class Store extends Context.Service<Store>()("effect-ash/embedded/store/Store", {
   make: Effect.sync(() => {
     const agents = Tables.make<AgentRow>()
-    const sessions = Tables.make<SessionRow>()
+    const sessions = Tables.make<Session>()
     const settings = new Map<string, UpdateSessionConfigRequest>()
 
     const findAgent = (name: string) =>
@@ -34,6 +28,9 @@ export class Store extends Context.Service<Store>()("effect-ash/embedded/store/S
 
     return {
       ...History.make(),
+      versions: AgentVersions.make(),
+      credentials: Credentials.make(),
+      usage: Usage.make(),
       /** By name. */
       agents: Effect.map(agents.all, (rows) => rows.toSorted((a, b) => a.name < b.name ? -1 : 1)),
       findAgent,

@@ -20,18 +20,16 @@ export const newId = SecureRandom.SecureRandom.use((random) => random.uuidV4())
 /** What a new row of the current tenant begins with. */
 export const newRow = Effect.all({ id: newId, tenantId: Tenant, createdAt: DateTime.now })
 
-export interface Row {
-  readonly id: string
-  readonly tenantId: string
-}
+/** Something with an id that belongs to a tenant. */
+export type Row<A> = A & { readonly tenantId: string }
 
 /** Rows by id, in the order in which they were added. */
-export type Table<A extends Row> = ReturnType<typeof make<A>>
+export type Table<A extends { readonly id: string }> = ReturnType<typeof make<A>>
 
-export const make = <A extends Row>() => {
-  const rows = new Map<string, A>()
+export const make = <A extends { readonly id: string }>() => {
+  const rows = new Map<string, Row<A>>()
   /** The rows of the current tenant that are wanted. */
-  const where = (isWanted: (row: A) => boolean): Effect.Effect<ReadonlyArray<A>> =>
+  const where = (isWanted: (row: Row<A>) => boolean): Effect.Effect<ReadonlyArray<Row<A>>> =>
     Effect.map(
       Tenant,
       (tenantId) => Array.from(rows.values()).filter((row) => row.tenantId === tenantId && isWanted(row))
@@ -41,13 +39,13 @@ export const make = <A extends Row>() => {
     all: where(constTrue),
     find: (id: string) => Effect.map(where((row) => row.id === id), ([row]) => Option.fromUndefinedOr(row)),
     /** Adds a row, or replaces the one of its id, and answers it. */
-    put: <B extends A>(row: B) =>
+    put: <B extends Row<A>>(row: B) =>
       Effect.sync(() => {
         rows.set(row.id, row)
         return row
       }),
     /** Changes a row, of any tenant, if it is there. */
-    change: (id: string, changed: (row: A) => A) =>
+    change: (id: string, changed: (row: Row<A>) => Row<A>) =>
       Effect.sync(() => {
         const row = rows.get(id)
         if (row !== undefined) rows.set(id, changed(row))
@@ -55,7 +53,7 @@ export const make = <A extends Row>() => {
     /** Removes a row, of any tenant, and answers whether there was one. */
     remove: (id: string) => Effect.sync(() => rows.delete(id)),
     /** The rows of all tenants. */
-    everyones: Effect.sync((): ReadonlyArray<A> => Array.from(rows.values()))
+    everyones: Effect.sync((): ReadonlyArray<Row<A>> => Array.from(rows.values()))
   }
 }
 

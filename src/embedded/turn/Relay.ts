@@ -7,7 +7,6 @@ import { Settings } from "../EmbeddedOptions.ts"
 import type { AgentOutput, Sandbox } from "../sandbox/Sandbox.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { Store } from "../store/Store.ts"
-import { Usage } from "../store/Usage.ts"
 import * as Frames from "../wire/Frames.ts"
 import type * as FrameWriter from "./FrameWriter.ts"
 
@@ -65,8 +64,7 @@ const pass = Effect.fnUntraced(function*({ writer, sandbox, session }: Relay, ou
 /** Stores what a server keeps of a message: its usage, itself, and its events of the timeline. */
 const remember = Effect.fnUntraced(function*(session: Session, message: Schema.JsonObject) {
   const store = yield* Store
-  const usage = yield* Usage
-  if (message["type"] === "result") yield* usage.count(session, message)
+  if (message["type"] === "result") yield* store.usage.count(session, message)
   if (Frames.isStored(message)) yield* store.addMessage(session.id, "assistant", message)
-  for (const { data, type } of Frames.timeline(message)) yield* store.addEvent(session.id, type, data)
+  for (const { data, event } of Frames.timeline(message)) yield* store.addEvent(session.id, event, data)
 })

@@ -3,7 +3,7 @@
  * events of the timeline (docs/ash.md 4.6).
  */
 import type * as Schema from "effect/Schema"
-import { elements, field, isObject, present, textField } from "./Json.ts"
+import { elements, field, picked, present, textField } from "./Json.ts"
 
 export interface Frame {
   readonly event: string
@@ -45,14 +45,16 @@ const finer = (message: Schema.JsonObject): ReadonlyArray<Frame> => {
     case "user":
       return toolResult(message["tool_use_result"])
     case "result":
-      return [{
-        event: "turn_complete",
-        data: present({ numTurns: message["num_turns"], result: message["result"] })
-      }]
+      return [turnComplete(message)]
     default:
       return []
   }
 }
+
+const turnComplete = (message: Schema.JsonObject) => ({
+  event: "turn_complete",
+  data: picked(message, { numTurns: "num_turns", result: "result" })
+})
 
 const fromDelta = (delta: Schema.Json | undefined): ReadonlyArray<Frame> => {
   if (!isTruthy(delta)) return []
@@ -67,14 +69,9 @@ const fromDelta = (delta: Schema.Json | undefined): ReadonlyArray<Frame> => {
 const fromBlock = (block: Schema.Json): ReadonlyArray<Frame> => {
   const event = typeOf(block)
   if (event === "text") return []
-  if (event === "tool_use") {
-    return [{
-      event,
-      data: present({ id: field(block, "id"), name: field(block, "name"), input: field(block, "input") })
-    }]
-  }
+  if (event === "tool_use") return [{ event, data: picked(block, { id: "id", name: "name", input: "input" }) }]
   // The thinking is sent whole here, also where it was streamed before.
-  if (event === "thinking") return [{ event: "thinking_delta", data: present({ delta: field(block, "thinking") }) }]
+  if (event === "thinking") return [{ event: "thinking_delta", data: picked(block, { delta: "thinking" }) }]
   return [{ event, data: block }]
 }
 
@@ -96,7 +93,7 @@ const toolResult = (result: Schema.Json | undefined): ReadonlyArray<Frame> =>
 const isTruthy = (value: Schema.Json | undefined): value is Schema.Json => Boolean(value)
 
 export interface TimelineEntry {
-  readonly type: string
+  readonly event: string
   readonly data: Schema.JsonObject
 }
 
@@ -107,37 +104,24 @@ export const timeline = (message: Schema.JsonObject): ReadonlyArray<TimelineEntr
       return elements(field(message["message"], "content")).flatMap(blockEntry)
     case "user": {
       const result = message["tool_use_result"]
-      return isTruthy(result)
-        ? [{
-          type: "tool_result",
-          data: present({
-            toolName: field(result, "tool_name"),
-            toolId: field(result, "tool_use_id"),
-            stdout: field(result, "stdout"),
-            stderr: field(result, "stderr")
-          })
-        }]
-        : []
+      const names = { toolName: "tool_name", toolId: "tool_use_id", stdout: "stdout", stderr: "stderr" }
+      return isTruthy(result) ? [{ event: "tool_result", data: picked(result, names) }] : []
     }
     case "result":
-      return [{ type: "turn_complete", data: present({ numTurns: message["num_turns"], result: message["result"] }) }]
+      return [turnComplete(message)]
     default:
       return []
   }
 }
 
 const blockEntry = (block: Schema.Json): ReadonlyArray<TimelineEntry> => {
-  if (!isObject(block)) return []
-  switch (block["type"]) {
+  switch (field(block, "type")) {
     case "text":
-      return [{ type: "text", data: present({ text: block["text"] }) }]
+      return [{ event: "text", data: picked(block, { text: "text" }) }]
     case "thinking":
-      return [{ type: "reasoning", data: present({ thinking: block["thinking"] }) }]
+      return [{ event: "reasoning", data: picked(block, { thinking: "thinking" }) }]
     case "tool_use":
-      return [{
-        type: "tool_start",
-        data: present({ toolName: block["name"], toolId: block["id"], input: block["input"] })
-      }]
+      return [{ event: "tool_start", data: picked(block, { toolName: "name", toolId: "id", input: "input" }) }]
     default:
       return []
   }

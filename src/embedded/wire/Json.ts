@@ -25,3 +25,7 @@ export const elements = (value: Schema.Json | undefined): ReadonlyArray<Schema.J
 /** An object of the fields that are not `undefined`. */
 export const present = (fields: Readonly<Record<string, Schema.Json | undefined>>): Schema.JsonObject =>
   Record.filter(fields, Predicate.isNotUndefined)
+
+/** An object of those fields of a value that are there, each by the name that it has in the value. */
+export const picked = (value: Schema.Json, names: Readonly<Record<string, string>>): Schema.JsonObject =>
+  present(Record.map(names, (name) => field(value, name)))

@@ -12,21 +12,18 @@ import type { EvalCase, EvalResult, EvalRun, EvalRunSummary } from "../../schema
 import { Settings } from "../EmbeddedOptions.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import * as SessionStarts from "../sandbox/SessionStarts.ts"
-import { AgentVersions } from "../store/AgentVersions.ts"
-import { agentOf, type AgentRow } from "../store/Store.ts"
+import { agentOf, type AgentRow, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Turns from "../turn/Turns.ts"
 
-type Owned<Row> = Row & { readonly tenantId: string }
-export type CaseRow = Owned<EvalCase>
-type RunRow = Owned<EvalRun>
-export type ResultRow = Owned<EvalResult>
+type RunRow = Tables.Row<EvalRun>
+export type ResultRow = Tables.Row<EvalResult>
 
 const makeTables = () => {
-  const results = Tables.make<ResultRow>()
+  const results = Tables.make<EvalResult>()
   return {
-    cases: Tables.make<CaseRow>(),
-    runs: Tables.make<RunRow>(),
+    cases: Tables.make<EvalCase>(),
+    runs: Tables.make<EvalRun>(),
     results,
     /** The results of a run, in the order of its cases. */
     resultsOf: (runId: string) => results.where(({ evalRunId }) => evalRunId === runId)
@@ -95,7 +92,7 @@ const settle = Effect.fnUntraced(function*(
   return { ...outcome, latencyMs: (yield* Clock.currentTimeMillis) - start }
 })
 
-const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow, found: CaseRow) {
+const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow, found: EvalCase) {
   const { quirks } = yield* Settings
   if (quirks.evalsFail) {
     return yield* new Turns.TurnFailure({ message: `Invalid sandbox ID: eval-${run.id}-${result.id}` })
@@ -112,7 +109,7 @@ const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, resul
 /** Asks a question in a sandbox of its own. */
 const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: string) {
   const sandboxes = yield* Sandboxes
-  const versions = yield* AgentVersions
+  const { versions } = yield* Store
   const id = yield* Tables.newId
   const settings = {
     ...SessionStarts.bare,

@@ -14,7 +14,6 @@ import * as Tables from "../store/Tables.ts"
 import * as Turns from "../turn/Turns.ts"
 
 export interface QueueRow extends QueueItem {
-  readonly tenantId: string
   /** When the next attempt may begin, in milliseconds of the clock. No answer has it. */
   readonly retryAfter: number
 }
@@ -60,7 +59,7 @@ export class Queue extends Context.Service<Queue>()("effect-ash/embedded/work/Qu
   static readonly layer = Layer.effect(Queue, Queue.make)
 }
 
-const perform = Effect.fnUntraced(function*(table: Tables.Table<QueueRow>, row: QueueRow) {
+const perform = Effect.fnUntraced(function*(table: Tables.Table<QueueRow>, row: Tables.Row<QueueRow>) {
   const processing = yield* table.put({ ...row, status: "processing", startedAt: yield* DateTime.now })
   const result = yield* Effect.result(attempt(processing))
   const now = yield* Clock.currentTimeMillis
