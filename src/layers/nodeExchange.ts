@@ -293,11 +293,11 @@ export const onAbort = (signal: AbortSignal, abort: (reason: Error) => void) => 
 /** Sends a request, until the signal aborts it, and reports what becomes of it. */
 type Send = (request: Request, url: URL, body: Sent, signal: AbortSignal, exchange: Exchange) => void
 
-/** A client that sends so. */
-export const make = (send: Send): HttpClient.HttpClient =>
+/** A client that sends so, once it is ready to. */
+export const make = (send: Send, ready: Effect.Effect<void> = Effect.void): HttpClient.HttpClient =>
   HttpClient.make((request, url, signal) =>
     Effect.flatMap(
-      sentOf(request),
+      Effect.andThen(ready, sentOf(request)),
       (body) =>
         report((resume) => {
           const exchange = new Exchange(request, url, resume)

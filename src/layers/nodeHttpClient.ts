@@ -38,10 +38,23 @@ const protocolOf = (url: URL, options: AgentOptions) => {
     begin: (url: URL, options: RequestOptions) => {
       // An agent with a limit opens connections at other times, too, for requests that have waited.
       opened.length = 0
-      const sent = request(url, { ...options, agent })
+      // Of a header that is there twice Node would keep the first, and the other clients keep all.
+      const sent = request(url, { ...options, agent, joinDuplicateHeaders: true })
       return [sent, ...opened] as const
     }
   }
+}
+
+/**
+ * A whole turn of the event loop where a connection may be used again. Servers may have closed it while the program computed,
+ * and what is sent over one that is closed is lost.
+ */
+const takenIn = (protocols: ReadonlyMap<string, { readonly agent: Agent }>): Effect.Effect<void> => {
+  const turn = Effect.andThen(Effect.yieldNow, Effect.yieldNow)
+  return Effect.suspend(() => {
+    for (const { agent } of protocols.values()) if (Object.keys(agent.freeSockets).length > 0) return turn
+    return Effect.void
+  })
 }
 
 /** The client, with agents of its own. */
@@ -90,7 +103,7 @@ export const layerOptions = (options: AgentOptions): Layer.Layer<HttpClient.Http
           })
           if (body instanceof Readable) pipeline(body, sent, constVoid)
           else sent.end(body)
-        })
+        }, takenIn(protocols))
     )
   )
 

@@ -398,10 +398,11 @@ describe.each(clientNames)("what is taken in of an answer (%s)", (client) => {
 describe.each(clientNames)("the type and the status of an answer (%s)", (client) => {
   const turn = frames(["session_start", { sessionId }], ["done", { sessionId }])
 
-  const send = (status: number, contentType: string | undefined, body: string) =>
+  const send = (status: number, contentType: string | Array<string> | undefined, body: string) =>
     Effect.gen(function*() {
+      const headers: Http.OutgoingHttpHeaders = contentType === undefined ? {} : { "content-type": contentType }
       const url = yield* answering((_, response) => {
-        response.writeHead(status, contentType === undefined ? {} : { "content-type": contentType }).end(body)
+        response.writeHead(status, headers).end(body)
       })
       const { messages } = yield* connect(client, url)
       return yield* Stream.runCollect(messages.send(sessionId, "hello"))
@@ -440,6 +441,19 @@ describe.each(clientNames)("the type and the status of an answer (%s)", (client)
       assert.include(reason.message, type?.replace(/^text/, "") ?? "of no type")
       assert.strictEqual(reason.http?.body, body)
       assert.strictEqual(reason.http?.status, 200)
+    }))
+
+  it.live("an event stream by one header and something else by another is none", () =>
+    Effect.gen(function*() {
+      const { reason } = yield* Effect.flip(send(200, ["text/event-stream", "text/html"], turn))
+      assert.strictEqual(reason._tag, "Undecodable")
+    }))
+
+  it.live.each([204, 205])("%d is a file without content", (status) =>
+    Effect.gen(function*() {
+      const url = yield* answering((_, response) => response.writeHead(status).end())
+      const { sessionFiles } = yield* connect(client, url)
+      assert.strictEqual(yield* sessionFiles.readText(sessionId, "a.txt"), "")
     }))
 
   it.live.each([200, 201, 202, 203, 207, 226])(

@@ -5,12 +5,14 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { spawn } from "node:child_process"
+import type { Socket } from "node:net"
 import * as Path from "node:path"
 import * as Ash from "../../src/layers/Ash.ts"
 import * as AshCore from "../../src/layers/AshCore.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { Health } from "../../src/services/Health.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
+import { clientNames, clients } from "../support/clients.ts"
 import { health, session } from "../support/fixtures.ts"
 import { serve } from "../support/ScriptedServer.ts"
 
@@ -50,6 +52,23 @@ describe("a free connection", () => {
       yield* Effect.andThen(getHealth, getHealth).pipe(Effect.provide(AshNode.layer({ url })))
       assert.strictEqual(ports.size, 2)
     }))
+
+  it.live.each(clientNames)(
+    "is not used again where the server has closed it a moment ago (%s)",
+    (client) =>
+      Effect.gen(function*() {
+        const sockets = new Set<Socket>()
+        const url = yield* serve((request, response) => {
+          sockets.add(request.socket)
+          response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(health))
+        })
+        const closing = Effect.sync(() => sockets.forEach((socket) => socket.destroy()))
+        yield* Effect.andThen(getHealth, Effect.andThen(closing, getHealth)).pipe(
+          Effect.provide(clients[client]({ url, retry: { times: 0 } }))
+        )
+        assert.strictEqual(sockets.size, 2)
+      })
+  )
 
   it.live("is kept, and used again, however many there are", () =>
     Effect.gen(function*() {

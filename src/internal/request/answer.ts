@@ -176,16 +176,12 @@ const decodeFetched = (
 const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyArray<string>): ByteStream => {
   const codings = listed.filter((coding) => coding !== "identity")
   const last = codings.at(-1)
-  if (Option.exists(HttpClientResponse.toWeb(response), ({ body }) => body === null)) return Stream.empty
   if (last === undefined) return response.stream
   if (!isFetched(response)) return decodeAll(response, decoder, codings, response.stream)
   return listed.every((coding) => ofAllFetches.has(coding))
     ? fetched(response, codings)
     : decodeFetched(response, decoder, codings, last)
 }
-
-/** Whether a browser may keep it from a page that the content was compressed, as it does with an answer of another origin. */
-const hidesCoding = (response: Response) => Option.getOrUndefined(HttpClientResponse.toWeb(response))?.type === "cors"
 
 /** Whether the content is declared to have at most so many bytes. */
 const isWithin = (headers: Headers.Headers, limit: number) => {
@@ -213,9 +209,13 @@ export const receive = (response: Response, decoder: ContentDecoder, limit: numb
   // Some responses make them anew each time that they are asked for.
   const { headers } = response
   const codings = codingsOf(headers)
-  const isAsSent = codings.every((coding) => coding === "identity") && !hidesCoding(response)
-  if (isAsSent && isWithin(headers, limit)) return response
-  const stream = decoded(response, decoder, codings)
+  const web = Option.getOrUndefined(HttpClientResponse.toWeb(response))
+  // A browser may keep it from a page that the content was compressed, as it does with an answer of another origin.
+  const isAsSent = codings.every((coding) => coding === "identity") && web?.type !== "cors"
+  // What the Web gives no body has an empty one, as with the other clients.
+  const hasNone = web?.body === null
+  if (isAsSent && !hasNone && isWithin(headers, limit)) return response
+  const stream = hasNone ? Stream.empty : decoded(response, decoder, codings)
   let whole: ArrayBuffer | undefined
   const tooLarge = `the body is larger than the limit of ${limit} bytes; raise responseLimits.body to read it`
   const read = stream.pipe(
