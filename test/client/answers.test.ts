@@ -398,11 +398,11 @@ describe.each(clientNames)("what is taken in of an answer (%s)", (client) => {
 describe.each(clientNames)("the type and the status of an answer (%s)", (client) => {
   const turn = frames(["session_start", { sessionId }], ["done", { sessionId }])
 
-  const send = (status: number, contentType: string | Array<string> | undefined, body: string) =>
+  const send = (status: number, contentType: string | ReadonlyArray<string> | undefined, body: string) =>
     Effect.gen(function*() {
-      const headers: Http.OutgoingHttpHeaders = contentType === undefined ? {} : { "content-type": contentType }
       const url = yield* answering((_, response) => {
-        response.writeHead(status, headers).end(body)
+        if (contentType !== undefined) response.setHeader("content-type", contentType)
+        response.writeHead(status).end(body)
       })
       const { messages } = yield* connect(client, url)
       return yield* Stream.runCollect(messages.send(sessionId, "hello"))
