@@ -106,17 +106,20 @@ const readHeld =
 const gone = "the content was read, or its scope is closed; request it again"
 
 /** Releases what an attempt holds as soon as it fails, not only when the scope around its repetitions closes. */
-const holdStream = <E, R>(
-  attempt: Effect.Effect<Answered<unknown>, E, R>,
+const holdStream = (
+  attempt: (scope: Scope.Scope) => Effect.Effect<Answered<unknown>, AshErrorReason>,
   toError: (reason: AshErrorReason) => AshError,
   isEventStream: boolean
-): Effect.Effect<Answered<unknown>, E, Exclude<R, Scope.Scope> | Scope.Scope> =>
+): Effect.Effect<Answered<unknown>, AshError, Scope.Scope> =>
   Effect.contextWith((context: Context.Context<Scope.Scope>) => {
     const held: Held = { scope: Scope.makeUnsafe(), isGone: false, isRead: false }
-    return Scope.addFinalizerExit(Context.get(context, Scope.Scope), release(held)).pipe(
-      Effect.andThen(Scope.provide(attempt, held.scope)),
-      Effect.onError(() => Scope.close(held.scope, Exit.void)),
-      Effect.map(readHeld(held, toError, isEventStream))
+    const attempted = Effect.onExit(
+      attempt(held.scope),
+      (exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(held.scope, exit)
+    )
+    return Effect.andThen(
+      Scope.addFinalizerExit(Context.get(context, Scope.Scope), release(held)),
+      Effect.map(Effect.mapError(attempted, toError), readHeld(held, toError, isEventStream))
     )
   })
 
@@ -130,19 +133,14 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
   ): Attempt<Answered<unknown>, Scope.Scope> =>
   (sending) =>
     endpoint.answersStream
-      ? holdStream(
-        Effect.mapError(transport.open(endpoint, encoded, sending), toError),
-        toError,
-        endpoint.answersEvents
-      )
+      ? holdStream((scope) => transport.open(endpoint, encoded, sending, scope), toError, endpoint.answersEvents)
       : Effect.mapError(transport.send(endpoint, encoded, sending), toError)
   const prepare = (input: Endpoint.Input) =>
     Effect.suspend(() => {
       const endpoint = made ??= makeEndpoint()
-      return Effect.matchEffect(endpoint.encode(input, transport.mark), {
-        onFailure: (error) =>
-          Effect.fail(toError(safelyIs(error, Schema.isSchemaError) ? Failures.fromInput(error) : error)),
-        onSuccess: (encoded) => Effect.succeed(send(endpoint, encoded))
+      return Effect.mapBothEager(endpoint.encode(input, transport.mark), {
+        onFailure: (error) => toError(safelyIs(error, Schema.isSchemaError) ? Failures.fromInput(error) : error),
+        onSuccess: (encoded) => send(endpoint, encoded)
       })
     })
   const method = (input: Endpoint.Input) =>

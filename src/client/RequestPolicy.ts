@@ -7,7 +7,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { constTrue, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { checkCount, readDuration, refuseOption } from "../internal/request/durations.ts"
 import { applyPolicy, makeRetryBudget, type OnWire, type Policy, type Retry } from "../internal/request/policy.ts"
@@ -170,8 +170,11 @@ const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
 })
 
 /** Holds one of so many permits until the scope closes. */
-const permits = (count: number | undefined): Effect.Effect<void, never, Scope.Scope> =>
-  count === undefined ? Effect.void : Semaphore.makeUnsafe(count).takeScoped(1)
+const permits = (count: number | undefined): (scope: Scope.Scope) => Effect.Effect<void> => {
+  if (count === undefined) return () => Effect.void
+  const permit = Semaphore.makeUnsafe(count).takeScoped(1)
+  return (scope) => Scope.provide(permit, scope)
+}
 
 /**
  * What is run while a session waits for its place, by the scope of the layer. What keeps sessions that are not in use may end
@@ -209,9 +212,9 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   /** What is recorded of a turn, if anything is. */
   readonly recorded: (context: Context.Context<never>) => Recorded | undefined
   /** Waits until another session may be open, and counts it until the scope closes. */
-  readonly session: Effect.Effect<void, never, Scope.Scope>
+  readonly session: (scope: Scope.Scope) => Effect.Effect<void>
   /** Waits until another turn may be streamed, and counts it until the scope closes. */
-  readonly stream: Effect.Effect<void, never, Scope.Scope>
+  readonly stream: (scope: Scope.Scope) => Effect.Effect<void>
   /** What the turns of the layer may cost. */
   readonly budgets: Budgets | undefined
 }>()("effect-ash/client/RequestPolicy") {

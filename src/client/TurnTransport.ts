@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import { constVoid, identity } from "effect/Function"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { limitOrElse } from "../internal/request/eventLoop.ts"
 import { exchange } from "../internal/request/exchange.ts"
@@ -72,7 +72,8 @@ const send = Effect.fnUntraced(function*(
   request: TurnRequest,
   { attempt }: TurnControl,
   settings: Settings,
-  account: TurnAccount | undefined
+  account: TurnAccount | undefined,
+  turn: Scope.Scope
 ) {
   const { content, operation, options, sessionId } = request
   let maxBudgetUsd = options.maxBudgetUsd
@@ -80,9 +81,9 @@ const send = Effect.fnUntraced(function*(
     api.send.prepare({ params: { id: sessionId }, payload: { ...options, maxBudgetUsd, content } })
   // Before it waits for room, and before the server is asked for the form that it takes.
   let asGiven = yield* prepare(content)
-  if (account !== undefined) yield* account.keep(operation)
+  if (account !== undefined) yield* Scope.provide(account.keep(operation), turn)
   yield* warnOfOutputFormat(request)
-  yield* policy.stream
+  yield* policy.stream(turn)
   if (account !== undefined) maxBudgetUsd = yield* account.holdShare(operation, options.maxBudgetUsd)
   if (maxBudgetUsd !== options.maxBudgetUsd) asGiven = yield* prepare(content)
   const known = yield* forms.find
@@ -125,7 +126,7 @@ const open = Effect.fnUntraced(function*(parts: Parts, request: TurnRequest, mak
   const control = account === undefined ? made : account.keptBy(made)
   return {
     source: { operation, sessionId, onTurnError, limits, control },
-    send: send(parts, request, control, settings, account)
+    send: (turn: Scope.Scope) => send(parts, request, control, settings, account, turn)
   }
 })
 

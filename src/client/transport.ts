@@ -1,7 +1,7 @@
 /** Sends one request of an endpoint to a server, and receives its answer. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { constTrue } from "effect/Function"
+import { constTrue, identity } from "effect/Function"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as Headers from "effect/http/Headers"
 import * as HttpBody from "effect/http/HttpBody"
@@ -12,6 +12,7 @@ import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Random from "effect/Random"
+import * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import * as Answer from "../internal/request/answer.ts"
 import * as Connection from "../internal/request/connection.ts"
@@ -118,20 +119,21 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
   /** Stands in a body for large contents, until they are in it. */
   const mark = `effect-ash:${yield* Random.next}`
 
-  const sendOver = <R>(client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>) =>
-  (
+  const sendOver = <R>(
+    client: HttpClient.HttpClient.With<HttpClientError.HttpClientError, R>,
+    addTo: (context: Context.Context<never>) => Context.Context<R>,
     endpoint: Endpoint,
     encoded: Encoded,
     { before, headers, onRequest, onResponse, onSent, responseLimits }: Sending
-  ): Effect.Effect<Answered<unknown>, AshErrorReason, R> => {
+  ): Effect.Effect<Answered<unknown>, AshErrorReason> => {
     const body = bodyOf(encoded.body, mark, encoded.contents, onSent)
     const wrong = (headers && Connection.wrongHeader(headers)) ?? wrongBody(body, endpoint.bodyLimit)
     if (wrong !== undefined) return Effect.fail(wrong)
-    const receive = (received: HttpClientResponse.HttpClientResponse) => {
+    const receive = (response: HttpClientResponse.HttpClientResponse) => {
       const limit = endpoint.answersStream ? Infinity : responseLimits?.body ?? Answer.defaultLimit
-      const response = Answer.receive(received, decoder, limit)
-      onResponse?.(response)
-      return readAnswer(endpoint, response)
+      const received = Answer.receive(response, decoder, limit)
+      onResponse?.(received.response)
+      return readAnswer(endpoint, received)
     }
     const sendOnce = mayRepeat && isNotIdempotent(endpoint.method) ? new SendOnce() : undefined
     const ready = before === undefined ? key : Effect.tap(key, () => before)
@@ -151,15 +153,18 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
         onSuccess: receive
       })
     })
-    return Effect.updateContext(sent, (context: Context.Context<R>) => traced(context, sendOnce))
+    return Effect.updateContext(sent, (context: Context.Context<never>) => addTo(traced(context, sendOnce)))
   }
+  const scopedClient = HttpClient.withScope(client)
 
   return {
     server: Connection.addressOf(url),
     mark,
     /** For an answer that is read as a whole. It is complete by then, and needs no scope. */
-    send: sendOver(client),
+    send: (endpoint: Endpoint, encoded: Encoded, sending: Sending) =>
+      sendOver(client, identity, endpoint, encoded, sending),
     /** For an answer that is a stream, of a connection that closes with the scope. */
-    open: sendOver(HttpClient.withScope(client))
+    open: (endpoint: Endpoint, encoded: Encoded, sending: Sending, scope: Scope.Scope) =>
+      sendOver(scopedClient, (context) => Context.add(context, Scope.Scope, scope), endpoint, encoded, sending)
   }
 })

@@ -223,7 +223,7 @@ export const isToolError = (flag: boolean | null | undefined, message: Schema.Js
   saysError(flag, () => jsonAt(message, "message", "content", block, "is_error"))
 
 /** A copy that does not keep the text it was cut from in memory. */
-export const copyOf = (text: string): string => [...text].join("")
+export const copyOf = (text: string): string => String(JSON.parse(JSON.stringify(text)))
 
 /** What was read as JSON by other means, which may hold numbers that are none. */
 const jsonOf = (carried: unknown): Schema.Json =>

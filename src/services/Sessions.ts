@@ -174,9 +174,9 @@ export class Sessions extends Context.Service<Sessions, {
         end: (id) => end(id),
         attachments: yield* Attachments,
         creations: yield* Creations.make((id) => end(id, true)),
-        place: Effect.suspend(() => {
+        place: Effect.flatMap(Effect.scope, (scope) => {
           const run = whileFull.get(layerScope)
-          return run === undefined ? policy.session : Effect.raceFirst(policy.session, run)
+          return run === undefined ? policy.session(scope) : Effect.raceFirst(policy.session(scope), run)
         })
       }
       const reading = readingOf(parts)

@@ -133,7 +133,10 @@ const answerDecoder = ({ ast }: Schema.Constraint) => {
     success: new Set([Schema.make<Codec>(ast)])
   }, Context.empty())
   const request = HttpClientRequest.get("http://localhost")
-  return (json?: Json) => decode(HttpClientResponse.fromWeb(request, new Response(JSON.stringify(json))))
+  return (json?: Json) => {
+    const response = HttpClientResponse.fromWeb(request, new Response(JSON.stringify(json)))
+    return decode({ response, headers: response.headers })
+  }
 }
 
 /** Counts the variants that decode, and those that do not. */

@@ -43,4 +43,4 @@ export const readTurn = (
   body: Stream.Stream<Uint8Array, AshError>,
   options?: ReadOptions
 ): Stream.Stream<StreamEvent, AshError> =>
-  TurnReader.readTurn(Effect.succeed({ source: sourceOf(options), send: Effect.succeed(answerOf(body)) }))
+  TurnReader.readTurn(Effect.succeed({ source: sourceOf(options), send: () => Effect.succeed(answerOf(body)) }))

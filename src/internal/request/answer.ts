@@ -204,9 +204,14 @@ export const upTo =
       })
     })
 
+/** A response, and its headers, which some responses make anew each time that they are asked for. */
+export interface Received {
+  readonly response: Response
+  readonly headers: Headers.Headers
+}
+
 /** The response with its content decoded, and read as a whole up to a limit. The headers agree with the content. */
-export const receive = (response: Response, decoder: ContentDecoder, limit: number): Response => {
-  // Some responses make them anew each time that they are asked for.
+export const receive = (response: Response, decoder: ContentDecoder, limit: number): Received => {
   const { headers } = response
   const codings = codingsOf(headers)
   const web = Option.getOrUndefined(HttpClientResponse.toWeb(response))
@@ -214,7 +219,7 @@ export const receive = (response: Response, decoder: ContentDecoder, limit: numb
   const isAsSent = codings.every((coding) => coding === "identity") && web?.type !== "cors"
   // What the Web gives no body has an empty one, as with the other clients.
   const hasNone = web?.body === null
-  if (isAsSent && !hasNone && isWithin(headers, limit)) return response
+  if (isAsSent && !hasNone && isWithin(headers, limit)) return { response, headers }
   const stream = hasNone ? Stream.empty : decoded(response, decoder, codings)
   let whole: ArrayBuffer | undefined
   const tooLarge = `the body is larger than the limit of ${limit} bytes; raise responseLimits.body to read it`
@@ -225,13 +230,12 @@ export const receive = (response: Response, decoder: ContentDecoder, limit: numb
   const arrayBuffer = Effect.suspend(() =>
     whole !== undefined ? Effect.succeed(whole) : Effect.map(read, (bytes) => whole = bytes)
   )
+  const agreeing = isAsSent ? headers : Headers.removeMany(headers, ["content-encoding", "content-length"])
   const answer: Response = Object.create(response, {
-    headers: {
-      value: isAsSent ? headers : Headers.removeMany(headers, ["content-encoding", "content-length"])
-    },
+    headers: { value: agreeing },
     stream: { value: stream },
     arrayBuffer: { value: arrayBuffer },
     text: { value: Effect.map(arrayBuffer, (bytes) => new TextDecoder().decode(bytes)) }
   })
-  return answer
+  return { response: answer, headers: agreeing }
 }

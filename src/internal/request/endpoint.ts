@@ -5,7 +5,6 @@ import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as HttpBody from "effect/http/HttpBody"
 import type * as HttpClientError from "effect/http/HttpClientError"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
@@ -17,6 +16,7 @@ import { jsonDecoder } from "../../schema/jsonDecoder.ts"
 import { AnswerInErrors, BodyLimit, FilePathParameter } from "../../schema/Operation.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
+import type { Received } from "./answer.ts"
 import { hasRoomForPieces, jsonBody, toBase64 } from "./upload.ts"
 
 /** What the contract has of an endpoint. */
@@ -37,9 +37,7 @@ export type Endpoint = ReturnType<typeof make>
 /** What goes out of an input. */
 export type Encoded = Effect.Success<ReturnType<Endpoint["encode"]>>
 
-type Decode = (
-  response: HttpClientResponse.HttpClientResponse
-) => Effect.Effect<unknown, HttpClientError.HttpClientError | Schema.SchemaError>
+type Decode = (received: Received) => Effect.Effect<unknown, HttpClientError.HttpClientError | Schema.SchemaError>
 
 const codecOf = ({ ast }: Schema.Constraint): Schema.Codec<unknown> => Schema.make<Schema.Codec<unknown>>(ast)
 
@@ -121,7 +119,7 @@ const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number):
   // What is no field of the schema is not read, as it is not sent: its getter may throw.
   const mayHaveBytes = (input: Fields) => names.some((name) => Predicate.isObjectKeyword(input[name]))
   return (input, mark, contents) =>
-    Effect.flatMap(
+    Effect.flatMapEager(
       mayHaveBytes(recordOf(input))
         ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) :
         encode(input),
@@ -139,7 +137,7 @@ const refuseText = Schema.decodeUnknownEffect(Schema.fromJsonString(Schema.Never
 
 const streamDecoder = ({ headers }: HttpApiSchema.WithHeaders<Schema.Top, Schema.Top>): Decode => {
   const decode = Schema.decodeUnknownEffect(codecOf(headers))
-  return (response) => Effect.map(decode(response.headers), (headers) => ({ body: response.stream, headers }))
+  return ({ headers, response }) => Effect.mapEager(decode(headers), (headers) => ({ body: response.stream, headers }))
 }
 
 /** What fits is read in one pass. What does not goes to Effect's decoder, which reports what is wrong, and where. */
@@ -154,7 +152,7 @@ const answerDecoder = (schema: Schema.Constraint): Decode => {
   const encoded = SchemaAST.toEncoded(schema.ast)
   const isText = SchemaAST.isString(encoded)
   const isEmpty = SchemaAST.isNull(encoded)
-  return (response) =>
+  return ({ response }) =>
     Effect.flatMap(response.text, (text) => {
       if (isText) return decode(text)
       const json = Result.try((): unknown => text === "" ? undefined : JSON.parse(text))
@@ -192,7 +190,7 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>) =>
       const contents: Array<Uint8Array> = []
       return encodeBody === undefined
         ? Effect.succeed({ ...url, body: HttpBody.empty, contents })
-        : Effect.map(encodeBody(payload, mark, contents), (body) => ({ ...url, body, contents }))
+        : Effect.mapEager(encodeBody(payload, mark, contents), (body) => ({ ...url, body, contents }))
     },
     decode: stream === undefined ? answerDecoder(success) : streamDecoder(stream)
   }

@@ -5,6 +5,7 @@ import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Schema from "effect/Schema"
 import type { AshErrorReason } from "../../schema/AshError.ts"
+import type { Received } from "./answer.ts"
 import * as ConnectionFailures from "./connectionFailures.ts"
 import { type Endpoint, eventStream } from "./endpoint.ts"
 import * as Failures from "./failures.ts"
@@ -39,12 +40,13 @@ const unread = (
  * Reads a success of a type that the endpoint declares, of whatever status: a proxy that changed it, say, makes 203 of it. Of a
  * stream not yet what it holds.
  */
-export const readAnswer = (endpoint: Endpoint, response: HttpClientResponse.HttpClientResponse) => {
+export const readAnswer = (endpoint: Endpoint, received: Received) => {
+  const { headers, response } = received
   const { answerInErrors, answersEvents } = endpoint
   const isSuccess = response.status >= 200 && response.status < 300
-  const isTyped = !answersEvents || isEventStream(response.headers["content-type"])
+  const isTyped = !answersEvents || isEventStream(headers["content-type"])
   if (isSuccess && isTyped && response.status !== partialContent) {
-    return Effect.matchEffect(endpoint.decode(response), {
+    return Effect.matchEffect(endpoint.decode(received), {
       onFailure: (error) => Effect.flip(unread(error, response, endpoint)),
       onSuccess: (value) => Effect.succeed({ value, response })
     })

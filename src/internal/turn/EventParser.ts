@@ -62,13 +62,12 @@ export class EventParser {
     }
     if (end > 0) {
       this.#parseLines(text)
-      this.#rest = []
-      this.#restSize = 0
+      // A copy, as a part of the chunk would keep all of it in memory.
+      this.#rest = rest.length === 0 ? [] : [new Uint8Array(rest)]
+      this.#restSize = rest.length
       this.#counter = undefined
-    }
-    if (rest.length > 0) {
-      // Of a chunk with lines a copy, as a part of the chunk would keep all of it in memory.
-      this.#rest.push(end === 0 ? rest : new Uint8Array(rest))
+    } else {
+      this.#rest.push(rest)
       this.#restSize += rest.length
     }
     const size = (this.#data === undefined ? 0 : this.#dataEnd - this.#dataStart + 1) -

@@ -77,7 +77,8 @@ const shortened = (_: string, value: unknown) =>
 export const deliveryOf = ({ message, uuid }: AssistantMessage | UserMessage): string | undefined => {
   const id = present(uuid)
   if (id === undefined) return undefined
-  return `${id} ${hashOf(jsonText(message.content, undefined, shortened))}`
+  // One piece of memory, where a template keeps its parts, too.
+  return [id, hashOf(jsonText(message.content, undefined, shortened))].join(" ")
 }
 
 const field = (json: unknown, name: string): unknown => Predicate.isObject(json) ? json[name] : undefined

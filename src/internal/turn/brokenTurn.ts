@@ -85,8 +85,8 @@ export const whileOut = (callBack: (isOut: boolean) => void): Surround => (attem
   const set = (next: boolean) => {
     if (isOut !== next) callBack(isOut = next)
   }
-  return Effect.tapError(
-    whenSent(() => set(true))(attempt)(sending),
-    (error) => Effect.sync(() => startedNothing(error) && set(false))
-  )
+  return Effect.mapError(whenSent(() => set(true))(attempt)(sending), (error) => {
+    if (startedNothing(error)) set(false)
+    return error
+  })
 }

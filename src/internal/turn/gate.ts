@@ -139,7 +139,7 @@ class Changes {
 export class Gate {
   #fence: Fence | undefined
   #running: Holder | undefined
-  #memory: SessionMemory
+  readonly #memory: SessionMemory
   #holder: Holder | undefined
   /** Whether nothing more of the holder is to be sent. */
   #isOver = false
@@ -197,7 +197,7 @@ export class Gate {
   }
 
   remember(memory: Partial<SessionMemory>) {
-    this.#memory = { ...this.#memory, ...memory }
+    Object.assign(this.#memory, memory)
   }
 
   /** Lets a turn or a command in. Nothing of it runs before it is sent. */

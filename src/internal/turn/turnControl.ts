@@ -42,7 +42,8 @@ export interface TurnSource {
 /** A turn, and what sends its message. */
 export interface TurnToSend {
   readonly source: TurnSource
-  readonly send: Effect.Effect<TurnAnswer, AshError, Scope.Scope>
+  /** What it holds until the turn is over belongs to the scope of the turn; what sends it, to that in context. */
+  readonly send: (turn: Scope.Scope) => Effect.Effect<TurnAnswer, AshError, Scope.Scope>
 }
 
 /** What answers a message. */

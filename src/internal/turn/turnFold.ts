@@ -20,17 +20,12 @@ const keptOfTurn = 1_048_576
 /** An event of a turn, and the one that a session handle puts before them, which adds nothing to the turn. */
 export type TurnEvent = StreamEvent | { readonly _tag: "SessionRestarted" }
 
-/** Where the calls of an id are, and how many of them are answered: the first ones. */
-interface CallsOfId {
-  readonly indices: Array<number>
-  answered: number
-}
-
 /** A turn as far as it is folded. */
 export interface State {
   readonly words: AgentText
   readonly toolCalls: Array<ToolCall>
-  readonly calls: Map<string, CallsOfId>
+  /** Where the calls of an id are that are not answered. */
+  readonly unanswered: Map<string, Array<number>>
   readonly budget: Budget
   /** What is known of the turns before. */
   readonly before: UsageBefore
@@ -54,7 +49,7 @@ export const initial = (
   return {
     words: new AgentText({ listener, budget, pendingLimit: size }),
     toolCalls: [],
-    calls: new Map(),
+    unanswered: new Map(),
     budget,
     before,
     redact,
@@ -76,19 +71,18 @@ const addAssistant = (state: State, message: AssistantMessage) => {
     const name = called ?? ""
     const parentToolUseId = present(message.parent_tool_use_id)
     if (!hasRoom(state, { id, name, input, parentToolUseId })) continue
-    const calls = state.calls.get(id) ?? { indices: [], answered: 0 }
-    state.calls.set(id, calls)
-    calls.indices.push(state.toolCalls.length)
+    const index = state.toolCalls.length
+    const others = state.unanswered.get(id)
+    if (others === undefined) state.unanswered.set(id, [index])
+    else others.push(index)
     state.toolCalls.push({ id, name, input, result: undefined, parentToolUseId })
   }
 }
 
 const addToolResult = (state: State, { content = null, tool_use_id }: ToolResultBlock, isError: boolean) => {
-  const calls = state.calls.get(tool_use_id ?? "")
-  const index = calls?.indices[calls.answered]
+  const index = state.unanswered.get(tool_use_id ?? "")?.shift()
   const call = index === undefined ? undefined : state.toolCalls[index]
-  if (calls === undefined || index === undefined || call === undefined) return
-  calls.answered += 1
+  if (index === undefined || call === undefined) return
   const kept = hasRoom(state, content) ? content : null
   state.toolCalls[index] = { ...call, result: { content: kept, isError } }
 }

@@ -42,20 +42,22 @@ class TurnReader {
   #timers: TurnTimers | undefined
   /** Whether nothing has come behind an error that may be a block of the agent's. */
   #isNoBlock = false
-  readonly next: TurnPull = Effect.suspend(() => this.#ending === undefined ? this.#await() : this.#go(this.#ending))
+  readonly #next: TurnPull = Effect.suspend(() => this.#ending === undefined ? this.#await() : this.#go(this.#ending))
+  /** The next events, once something has arrived. */
+  readonly #arrived: TurnPull
 
   constructor(source: TurnSource, context: Context.Context<never>) {
     this.#source = source
     this.#clock = Context.get(context, Clock.Clock)
     this.#context = context
     this.#arrivals = new Arrivals(source, this.#clock)
+    this.#arrived = Effect.andThen(this.#arrivals.filled, this.#next)
     this.#decoder = new EventDecoder(source.limits.maxEventSize)
   }
 
   /** Sends the message and reads what answers it, in a fiber of the scope. What that holds is released behind the fiber. */
-  start(send: TurnToSend["send"], scope: Scope.Scope): Effect.Effect<unknown> {
-    const held = Scope.forkUnsafe(scope)
-    const read = Effect.flatMap(Scope.provide(send, held), (answer) => this.#read(answer, held))
+  start(send: TurnToSend["send"], scope: Scope.Scope): Effect.Effect<TurnPull> {
+    const read = Effect.scoped(Effect.suspend(() => Effect.flatMap(send(scope), (answer) => this.#read(answer))))
     return Effect.map(Effect.forkIn(read, scope, { startImmediately: true }), (fiber) => {
       this.#fiber = fiber
       fiber.addObserver((end) => {
@@ -64,14 +66,19 @@ class TurnReader {
       })
       // Behind the fiber, which it ends also where the turn was to end before.
       this.#source.control.onAbort((error) => this.#break(Exit.fail(error)))
+      return this.#next
     })
   }
 
-  #read(answer: TurnAnswer, held: Scope.Scope): Effect.Effect<never, AshError | Cause.Done> {
-    return Effect.flatMap(Channel.toPullScoped(answer.body.channel, held), (pull) => {
-      this.#begin(answer)
-      return this.#addAll(pull)
-    })
+  #read(answer: TurnAnswer): Effect.Effect<never, AshError | Cause.Done, Scope.Scope> {
+    return Effect.flatMap(
+      Scope.Scope,
+      (scope) =>
+        Effect.flatMap(Channel.toPullScoped(answer.body.channel, scope), (pull) => {
+          this.#begin(answer)
+          return this.#addAll(pull)
+        })
+    )
   }
 
   /** Apart from what opens the body: a closure in there would keep the answer while the turn is read. */
@@ -117,7 +124,7 @@ class TurnReader {
   #await(): TurnPull {
     const { end } = this.#arrivals
     return end === undefined
-      ? Effect.andThen(this.#arrivals.filled, this.next)
+      ? this.#arrived
       : Effect.mapError(end, (error) => Cause.isDone(error) ? error : this.#named(error))
   }
 
@@ -135,7 +142,7 @@ class TurnReader {
           : this.#deliver(ending, endBehindError))
     }
     this.#timers?.awaitEnd()
-    return Effect.andThen(this.#arrivals.filled, this.next)
+    return this.#arrived
   }
 
   /** Decodes what has arrived, up to the next events. */
@@ -152,7 +159,7 @@ class TurnReader {
     this.#arrivals.hasBegun = true
     this.#isNoBlock = false
     const kept = ending.take(events)
-    if (!Arr.isReadonlyArrayNonEmpty(kept)) return this.next
+    if (!Arr.isReadonlyArrayNonEmpty(kept)) return this.#next
     this.#source.control.receive(kept)
     return Effect.succeed(kept)
   }
@@ -188,10 +195,9 @@ class TurnReader {
 export const readTurn = (open: Effect.Effect<TurnToSend, AshError, Scope.Scope>) =>
   Stream.fromChannel(
     Channel.fromTransform((_, scope: Scope.Scope) =>
-      Effect.flatMap(Scope.provide(open, scope), ({ send, source }) =>
-        Effect.withFiber(({ context }) => {
-          const reader = new TurnReader(source, context)
-          return Effect.as(reader.start(send, scope), reader.next)
-        }))
+      Effect.flatMap(
+        Effect.updateContext(open, (context: Context.Context<never>) => Context.add(context, Scope.Scope, scope)),
+        ({ send, source }) => Effect.withFiber(({ context }) => new TurnReader(source, context).start(send, scope))
+      )
     )
   )

@@ -11,6 +11,8 @@ import { present } from "./agentText.ts"
 interface Figures {
   readonly session: string | undefined
   readonly models: Readonly<Record<string, ModelUsage>>
+  /** Whether any of the models has counted tokens. */
+  readonly hasTokens: boolean
   readonly costUsd: number | undefined
   /** Whether all of them are of that result, and none of an earlier one as it was missing. */
   readonly isWhole: boolean
@@ -34,7 +36,7 @@ const counters = [
   { counter: "cacheCreationInputTokens", total: "cache_creation_input_tokens" }
 ] as const
 
-const hasTokens = ({ models }: Pick<Figures, "models">): boolean =>
+const hasTokens = (models: Figures["models"]): boolean =>
   Object.values(models).some((model) => counters.some(({ counter }) => Predicate.isNumber(model[counter])))
 
 type Tokens = { -readonly [Name in keyof TokenUsage]: number }
@@ -74,7 +76,7 @@ const growthOf = (now: Figures, before: Figures) => {
     : cents(now.costUsd - before.costUsd)
   /** Whether a figure has become less, which sums never do. */
   let hasShrunk = costUsd !== undefined && costUsd < 0
-  if (!hasTokens(now) || !hasTokens(before)) return { tokens, costUsd, hasShrunk }
+  if (!now.hasTokens || !before.hasTokens) return { tokens, costUsd, hasShrunk }
   const names = [...new Set([...Object.keys(now.models), ...Object.keys(before.models)])]
   for (const { counter, total } of counters) {
     const grown = names.map((model) => {
@@ -107,14 +109,18 @@ const isOfTurnAlone = ({ models }: Figures, before: Figures, own: TokenUsage): b
 }
 
 const figuresOf = ({ modelUsage, session_id, total_cost_usd }: ResultMessage): Figures => {
-  const figures = { session: present(session_id), models: modelUsage ?? {}, costUsd: total_cost_usd ?? undefined }
-  return { ...figures, isWhole: hasTokens(figures) && figures.costUsd !== undefined }
+  const models = modelUsage ?? {}
+  const counted = hasTokens(models)
+  const costUsd = total_cost_usd ?? undefined
+  const isWhole = counted && costUsd !== undefined
+  return { session: present(session_id), models, hasTokens: counted, costUsd, isWhole }
 }
 
 /** The figures of a result, with those of the one before for what is missing. */
 const filledUp = (now: Figures, before: Figures): Figures => ({
   session: now.session ?? before.session,
-  models: hasTokens(now) ? now.models : before.models,
+  models: now.hasTokens ? now.models : before.models,
+  hasTokens: now.hasTokens || before.hasTokens,
   costUsd: now.costUsd ?? before.costUsd,
   isWhole: now.isWhole
 })
@@ -125,7 +131,7 @@ export const usageOf = (result: ResultMessage, known: UsageBefore) => {
   const now = figuresOf(result)
   const own = result.usage ?? {}
   const total = totalOf(now.models)
-  const whole: TokenUsage | undefined = hasTokens(now) ? total : result.usage ?? undefined
+  const whole: TokenUsage | undefined = now.hasTokens ? total : result.usage ?? undefined
   const answer = (scope: UsageScope, after: UsageBefore, usage = whole, costUsd = now.costUsd) => ({
     usage,
     costUsd,
@@ -140,7 +146,7 @@ export const usageOf = (result: ResultMessage, known: UsageBefore) => {
   if (counts === "turn" || last === "none") return answer("turn", counting(counts))
   if (last === "unknown") {
     // Sums over several turns are more than what the main loop of the last one used.
-    return answer(hasTokens(now) && !isZero(own) && covers(own, total) ? "turn" : "session", counting(counts))
+    return answer(now.hasTokens && !isZero(own) && covers(own, total) ? "turn" : "session", counting(counts))
   }
   const isAnother = now.session !== undefined && last.session !== undefined && now.session !== last.session
   if (isAnother) return answer("turn", counting(counts))
@@ -152,7 +158,7 @@ export const usageOf = (result: ResultMessage, known: UsageBefore) => {
     return counts === "session" && canBe === undefined ? answer("session", known) : answer("turn", counting("turn"))
   }
   if (counts === "unknown" && canBe === undefined) return answer("session", filled(counts))
-  const grown = hasTokens(now) && hasTokens(last) ? growth.tokens : whole
+  const grown = now.hasTokens && last.hasTokens ? growth.tokens : whole
   return answer(last.isWhole ? "turn" : "session", filled("session"), grown, growth.costUsd)
 }
 
