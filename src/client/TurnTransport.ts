@@ -18,6 +18,7 @@ import { redactOf } from "../internal/request/secrets.ts"
 import type { Attempt } from "../internal/request/sending.ts"
 import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/observedTurn.ts"
 import { TurnMetrics } from "../internal/telemetry/turnMetrics.ts"
+import { changed } from "../internal/turn/brokenTurn.ts"
 import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
 import { type Budgets, ifAllowed, ledgersOf } from "../internal/turn/ledger.ts"
 import { TurnAccount } from "../internal/turn/turnAccount.ts"
@@ -67,6 +68,17 @@ const answerOf = (response: HttpClientResponse.HttpClientResponse, body: TurnAns
   return { body, startedAt, http: () => exchange(response, "", redact), redact }
 }
 
+/** The failure of the question that is asked before a message. */
+const unasked = (error: AshError) =>
+  error.nothingHappened ? error : new AshError({
+    operation: error.operation,
+    reason: changed(error.reason, {
+      message:
+        `the message was not sent, as the server was asked in what form it takes content (${error.reason.message})`,
+      wasSent: false
+    })
+  })
+
 const send = Effect.fnUntraced(function*(
   { api, forms, policy }: Parts,
   request: TurnRequest,
@@ -86,7 +98,7 @@ const send = Effect.fnUntraced(function*(
   yield* policy.stream(turn)
   if (account !== undefined) maxBudgetUsd = yield* account.holdShare(operation, options.maxBudgetUsd)
   if (maxBudgetUsd !== options.maxBudgetUsd) asGiven = yield* prepare(content)
-  const known = yield* forms.find
+  const known = yield* Effect.mapError(forms.find, unasked)
   const before = yield* BeforeTurn
   const prepareAs = (form: ContentForm) =>
     form === "AsGiven"

@@ -9,7 +9,12 @@ import { HttpExchange } from "./HttpExchange.ts"
 import { Turn, TurnOutcome } from "./Turn.ts"
 import { omittable } from "./Wire.ts"
 
-const fields = { message: Schema.String, http: omittable(HttpExchange) }
+const fields = {
+  message: Schema.String,
+  http: omittable(HttpExchange),
+  /** False where it is certain that what was called for was not sent, as something before it failed. */
+  wasSent: omittable(Schema.Boolean)
+}
 
 /** What is known of a turn that broke off. */
 const turnFields = {
@@ -31,7 +36,7 @@ const retryAfterFields = {
   retryAfter: omittable(Schema.Duration)
 }
 
-/** What holds of all failures for a reason, unless its class tells it of each. */
+/** What holds of all failures for a reason, unless its class tells it of each. What was not sent did nothing. */
 interface Consequences {
   get isRetryable(): boolean
   get nothingHappened(): boolean
@@ -45,7 +50,11 @@ const reasons =
     const reason = Schema.TaggedClass<Self, Consequences>(`effect-ash/${tag}`)(tag, fields)
     Object.defineProperties(Object(reason).prototype, {
       isRetryable: { value: isRetryable },
-      nothingHappened: { value: nothingHappened }
+      nothingHappened: {
+        get(this: { readonly wasSent?: boolean }) {
+          return nothingHappened || this.wasSent === false
+        }
+      }
     })
     return reason
   }
@@ -123,15 +132,7 @@ export class BufferFull extends Broken<BufferFull>()("BufferFull", {
 }) {}
 
 /** This program ended the turn or the command: it was cancelled, or its session was stopped or ended. */
-export class TurnCancelled extends Broken<TurnCancelled>()("TurnCancelled", {
-  ...sessionTurnFields,
-  /** Whether it was sent, and may have begun; false for one that still waited for that. */
-  wasSent: omittable(Schema.Boolean)
-}) {
-  override get nothingHappened(): boolean {
-    return this.wasSent === false
-  }
-}
+export class TurnCancelled extends Broken<TurnCancelled>()("TurnCancelled", sessionTurnFields) {}
 
 /** The agent or the server ended the turn with an error. */
 export class TurnFailed extends Broken<TurnFailed>()("TurnFailed", {

@@ -26,6 +26,9 @@ const turn: Server.Script = ({ path }) => {
 const noSuchSession = Server.json({ error: "Session not found", statusCode: 404 }, 404)
 const refusedBody = Server.json({ error: "Bad Request", statusCode: 400 }, 400)
 
+const cut = (status: number, start: string): Server.Script => () =>
+  new Response(Server.breaking(start)().body, { status, headers: { "content-type": "application/json" } })
+
 /** A server that answers questions for the form of content by one script, and turns. */
 const serving = (probe: Server.Script, answer: Server.Script = turn, times = 0) => {
   const server = Server.make((request) => (isProbe(request) ? probe : answer)(request), { retry: { times } })
@@ -161,13 +164,20 @@ describe("the question for the form of content", () => {
     ["a lost connection", Server.lost, "ConnectionLost"],
     ["no server", Server.refused, "NotReached"],
     ["a rate limit", Server.json({ error: "x" }, 429), "RateLimited"],
-    ["a redirection", Server.text("", 302, { location: "https://x.test/" }), "Undecodable"]
+    ["a redirection", Server.text("", 302, { location: "https://x.test/" }), "Undecodable"],
+    ["an answer that is cut off", cut(404, "{\"error\":\"Sess"), "ConnectionLost"],
+    ["an answer that is cut off at once", cut(400, ""), "ConnectionLost"],
+    ["no answer in time", Server.silent, "TimedOut"]
   ])("without an answer nothing is sent, and the next one asks again: %s", ([, script, tag]) => {
     const server = serving(Server.inOrder(script, noSuchSession))
     return Effect.gen(function*() {
-      const error = yield* Effect.flip(send())
+      const fiber = yield* Effect.forkChild(Effect.flip(send()))
+      yield* TestClock.adjust("1 minute")
+      const error = yield* Fiber.join(fiber)
       assert.strictEqual(error.reason._tag, tag)
       assert.strictEqual(error.operation, "Messages.send")
+      assert.isTrue(error.nothingHappened)
+      assert.strictEqual(error.isRetryable, tag !== "Unauthorized" && tag !== "Undecodable")
       assert.deepStrictEqual(server.counted(), { probes: 1, turns: 0 })
       yield* send()
       assert.deepStrictEqual(server.counted(), { probes: 2, turns: 1 })

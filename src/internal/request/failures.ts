@@ -22,20 +22,20 @@ import {
   Undecodable,
   WrongState
 } from "../../schema/Reasons.ts"
-import { ofClient } from "./connectionFailures.ts"
+import { fromHttpClientError, ofClient } from "./connectionFailures.ts"
 import { limitOrElse } from "./eventLoop.ts"
 import { digitsOf, exchange, requestIdIn } from "./exchange.ts"
-import { asInstance } from "./inspectUnknown.ts"
 import { printable } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
 import { type Redact, redactOf, redactTogether } from "./secrets.ts"
 
 const bodyLimit = 65_536
 
-/** What could be read of a response's body, and why it could not be. */
+/** What could be read of a response's body, and why it could not be, or what cut it off. */
 export interface ReadBody {
   readonly text: string
   readonly problem?: string
+  readonly cut?: AshErrorReason
 }
 
 /** How long the body of an error is waited for; it may have no end. */
@@ -56,8 +56,10 @@ export const readText = (response: HttpClientResponse.HttpClientResponse): Effec
       ),
       Effect.map((): ReadBody => ({ text })),
       Effect.catch((error) => {
-        const problem = asInstance(ofClient(error, response.request).reason.cause, Undecodable)?.message
-        return Effect.succeed<ReadBody>(problem === undefined ? { text } : { text, problem })
+        const reason = fromHttpClientError(ofClient(error, response.request))
+        return Effect.succeed<ReadBody>(
+          reason._tag === "Undecodable" ? { text, problem: reason.message } : { text, cut: reason }
+        )
       }),
       limitOrElse({ duration: patience, orElse: () => Effect.fail("late" as const) }),
       Effect.catch(() => Effect.succeed<ReadBody>({ text, problem: "its body did not come to an end" }))
@@ -199,7 +201,7 @@ export const fromResponse = (
   }
   if (status >= 500 || status === 408 || status === 425) return new ServerFailure({ message, http, ...retryAfter })
   // What no Ash server has sent, a proxy's page of 404 above all, does not show what the server has.
-  if (serverMessage === undefined) return new Undecodable({ message, http })
+  if (serverMessage === undefined) return read.cut ?? new Undecodable({ message, http })
   switch (status) {
     case 404:
       return isUnknownRoute(body)

@@ -58,7 +58,7 @@ type KnownOfTurn = Partial<Pick<StreamTruncated, "partialTurn" | "http" | "lastS
 /** The same reason with other values in some of its fields. */
 export const changed = (
   reason: AshErrorReason,
-  fields: KnownOfTurn | Pick<AshErrorReason, "message">
+  fields: KnownOfTurn | Pick<AshErrorReason, "message" | "wasSent">
 ): AshErrorReason => AshErrorReason.make(Object.assign({}, reason, fields))
 
 /** Whether a reason has room for what is known of a turn. */
