@@ -45,6 +45,9 @@ const protocolOf = (url: URL, options: AgentOptions) => {
   }
 }
 
+const isInHandshake = (socket: unknown): boolean =>
+  Predicate.hasProperty(socket, "secureConnecting") && socket.secureConnecting === true
+
 /**
  * A whole turn of the event loop where a connection may be used again. Servers may have closed it while the program computed,
  * and what is sent over one that is closed is lost.
@@ -71,7 +74,8 @@ export const layerOptions = (options: AgentOptions): Layer.Layer<HttpClient.Http
           const protocol = protocols.get(url.protocol) ?? protocolOf(url, options)
           protocols.set(url.protocol, protocol)
           const [sent, opened] = protocol.begin(url, { method, headers })
-          const fail = (cause: Error) => exchange.fail(cause)
+          const fail = (cause: Error) =>
+            exchange.fail(isInHandshake(sent.socket) ? NodeExchange.notConnected(cause) : cause)
           let answer: IncomingMessage | undefined
           // What comes behind a whole answer is none of it.
           sent.on("error", (cause) => answer?.complete === true ? undefined : fail(cause))

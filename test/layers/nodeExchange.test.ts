@@ -11,17 +11,20 @@ import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import { createHash } from "node:crypto"
 import type * as Http from "node:http"
 import * as Https from "node:https"
-import type { AddressInfo } from "node:net"
+import { type AddressInfo, Server, type Socket } from "node:net"
 import * as V8 from "node:v8"
 import * as Vm from "node:vm"
+import * as Ash from "../../src/layers/Ash.ts"
 import * as NodeHttpClient from "../../src/layers/nodeHttpClient.ts"
 import * as UndiciClient from "../../src/layers/undiciClient.ts"
+import { Health } from "../../src/services/Health.ts"
 import { certificate } from "../support/certificate.ts"
 import { serve } from "../support/ScriptedServer.ts"
 
@@ -142,15 +145,14 @@ const beginning = Effect.gen(function*() {
   return { url, begun: Queue.take(begun), ended: Queue.take(ended) }
 })
 
-const serveTls = Effect.gen(function*() {
-  const server = yield* Effect.acquireRelease(
-    Effect.callback<Https.Server>((resume) => {
-      const server = Https.createServer(certificate, (_, response) => response.end("secure"))
-      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+/** The address of a server for TLS, as long as the scope is open. */
+const serveSecure = Effect.fnUntraced(function*(server: Server) {
+  yield* Effect.acquireRelease(
+    Effect.callback<void>((resume) => {
+      server.listen(0, "127.0.0.1", () => resume(Effect.void))
     }),
-    (server) =>
+    () =>
       Effect.callback<void>((resume) => {
-        server.closeAllConnections()
         server.close(() => resume(Effect.void))
       })
   )
@@ -354,11 +356,26 @@ for (const { client, effects, name, trusting } of clients) {
     describe("TLS", () => {
       it.live("is that of Node", () =>
         Effect.gen(function*() {
-          const url = yield* serveTls
+          const url = yield* serveSecure(new Https.Server(certificate, (_, response) => response.end("secure")))
           const get = Effect.flatMap(HttpClient.get(url), ({ text }) => text)
           assert.strictEqual(yield* Effect.provide(get, trusting), "secure")
           const { reason } = yield* Effect.flip(Effect.provide(get, client))
           assert.include(JSON.stringify(reason.cause), "DEPTH_ZERO_SELF_SIGNED_CERT")
+        }))
+
+      it.live("that is not established carries nothing, whatever breaks it", () =>
+        Effect.gen(function*() {
+          const reasonAt = (url: string) =>
+            Effect.flatMap(Health, ({ get }) => Effect.flip(get())).pipe(
+              Effect.map(({ reason }) => reason._tag),
+              Effect.provide(Ash.layerWithClient({ url, retry: { times: 0 } }).pipe(Layer.provide(trusting)))
+            )
+          const breaking = (breaks: (socket: Socket) => void) =>
+            Effect.flatMap(serveSecure(new Server((socket) => socket.once("data", () => breaks(socket)))), reasonAt)
+          assert.strictEqual(yield* breaking((socket) => socket.resetAndDestroy()), "NotReached")
+          assert.strictEqual(yield* breaking((socket) => socket.end("what is no TLS")), "NotReached")
+          const established = yield* serveSecure(new Https.Server(certificate, ({ socket }) => socket.destroy()))
+          assert.strictEqual(yield* reasonAt(established), "ConnectionLost")
         }))
     })
   })

@@ -52,7 +52,9 @@ const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefine
   const why = notConnected.get(code)
   if (why !== undefined) return why
   if (wrongCertificate.test(code)) return `the server's certificate is refused: ${code}`
-  return isConnecting ? `no connection: ${printable(code)}` : undefined
+  if (!isConnecting) return undefined
+  const name = printable(code)
+  return name.startsWith("ERR_SSL_") ? `the TLS handshake failed: ${name}; ${schemes}` : `no connection: ${name}`
 }
 
 /** What the words of a client do not tell. */
