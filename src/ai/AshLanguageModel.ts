@@ -23,6 +23,7 @@ import { answerReader } from "../internal/turn/answer.ts"
 import { type AnswerSchema, answerSchema } from "../internal/turn/answerSchema.ts"
 import { finishReasonOf } from "../internal/turn/turnParts.ts"
 import { usageOf } from "../internal/turn/turnUsage.ts"
+import type { AshError } from "../schema/AshError.ts"
 import type { SendMessageOptions } from "../schema/Message.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { Sessions } from "../services/Sessions.ts"
@@ -115,6 +116,10 @@ const annotateEnd = (span: Span, model: string | undefined, turn: Turn) => {
   })
 }
 
+/** Whether a session is no more. */
+const isOfNoSession = ({ reason }: AshError) =>
+  reason._tag === "NotFound" || (reason._tag === "WrongState" && reason.status === "ended")
+
 /** A turn as parts, and what becomes of its conversation. */
 const partsOf = (
   method: string,
@@ -143,7 +148,7 @@ const partsOf = (
   })
 
   return session.stream(content, send).pipe(
-    Stream.mapError(fromAsh(method)),
+    Stream.catch((error) => Stream.fromEffect(isOfNoSession(error) ? forgotten : Effect.fail(fromAsh(method)(error)))),
     Stream.mapAccumArrayEffect(() => parts, (_, events) => {
       const [first] = events
       // A restart comes before anything is sent behind it.

@@ -33,7 +33,7 @@ export interface Conversation {
    * session ends, a known one waits for the prompt again.
    */
   readonly answered: (key: string, usage: UsageBefore) => void
-  /** Ends the session, as its agent remembers nothing of it, and refuses the prompt. */
+  /** Ends the session, as its agent remembers nothing of it, and refuses the prompt; what has begun with it may begin anew. */
   readonly forgotten: Effect.Effect<never, AiError.AiError>
 }
 
@@ -109,9 +109,6 @@ const opener = (sessions: Sessions["Service"], agent: string) =>
     system: string,
     restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
   ) {
-    if (sessions.layerScope.state._tag === "Closed") {
-      return yield* aiError(method, new AiError.UnknownError({ description: closedLayer }))
-    }
     const scope = yield* Scope.fork(sessions.layerScope)
     const session = yield* restore(
       sessions.open(
@@ -166,6 +163,9 @@ export const make = Effect.fnUntraced(function*(
   > =>
     Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
       yield* checked(method, { maxConversations, sessions: mode })
+      if (sessions.layerScope.state._tag === "Closed") {
+        return yield* aiError(method, new AiError.UnknownError({ description: closedLayer }))
+      }
       const known = history === undefined ? undefined : yield* take(method, history)
       const conversation = known ?? (yield* open(method, system, restore))
       const usageBefore = known?.usage ?? nothingBefore
@@ -179,7 +179,9 @@ export const make = Effect.fnUntraced(function*(
         },
         forgotten: Effect.suspend(() => {
           next = undefined
-          return refuse(method, "prompt", lostHistory)
+          return known === undefined
+            ? aiError(method, new AiError.InternalProviderError({ description: lostStart }))
+            : refuse(method, "prompt", lostHistory)
         })
       }
     }))
@@ -189,9 +191,12 @@ const unknownHistory =
   "its history is of no conversation of this model that waits for a prompt. An agent keeps its own history: one that it did not " +
   "live through, one that was edited, and a second branch of one cannot be given to it. Start with a prompt without answers"
 
+const lostStart =
+  "its session was lost before anything was sent: it had to be restarted, or another program ended it. Call again, for a new one"
+
 const lostHistory =
-  "its session had to be restarted, and the agent remembers nothing of it; nothing was sent, and the session has ended. Start with " +
-  "a prompt without answers"
+  "its session had to be restarted, or another program ended it, and the agent remembers nothing of it; nothing was sent, and the " +
+  "session has ended. Start with a prompt without answers"
 
 const historyOfCall =
   `it has a history, and the model has a session for each call. Use sessions: "conversation", or a prompt without answers`

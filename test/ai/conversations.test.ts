@@ -193,33 +193,62 @@ describe("a consumer that leaves", () => {
 })
 
 describe("a conversation whose session was changed between two prompts, by the server or another program,", () => {
-  const change = (how: "pause" | "stop") =>
+  const changing = (how: "pause" | "stop" | "end") =>
     Effect.gen(function*() {
-      const chat = yield* Chat.empty
-      yield* chat.generateText({ prompt: "One" })
-      const [{ id } = Fixtures.session] = yield* (yield* Sessions).list()
-      yield* (yield* AshApiClient).sessions[how]({ params: { id } })
-      return chat
+      const { list } = yield* Sessions
+      const { sessions } = yield* AshApiClient
+      return Effect.flatMap(list(), ([{ id } = Fixtures.session]) => sessions[how]({ params: { id } }))
     })
+  const change = (how: "pause" | "stop" | "end") => Effect.flatten(changing(how))
 
   it.effect("goes on where its agent remembers it", () =>
     Effect.gen(function*() {
-      const chat = yield* change("pause")
+      const chat = yield* Chat.empty
+      yield* chat.generateText({ prompt: "One" })
+      yield* change("pause")
       for (const prompt of ["Two", "Three"]) yield* chat.generateText({ prompt })
       assert.deepStrictEqual(yield* prompts, ["One", "Two", "Three"])
       assert.deepStrictEqual(yield* statuses, ["active"])
     }).pipe(Effect.provide(model), Effect.provide(server())))
 
-  it.effect("is none any more where its agent has forgotten it: nothing is sent, and its session ends", () =>
-    Effect.gen(function*() {
-      const chat = yield* change("stop")
-      for (let tries = 0; tries < 2; tries++) {
-        const refusal = yield* refusalOf(chat.generateText({ prompt: "Two" }))
-        assert.deepStrictEqual(refusal, ["InvalidRequestError", "prompt", false])
-        assert.deepStrictEqual(yield* statuses, ["ended"])
-      }
-      assert.deepStrictEqual(yield* prompts, ["One"])
-    }).pipe(Effect.provide(model), Effect.provide(server())))
+  it.effect.each(["stop", "end"] as const)(
+    "is none any more where its agent has forgotten it: nothing is sent, and its session ends (%s)",
+    (how) =>
+      Effect.gen(function*() {
+        const chat = yield* Chat.empty
+        yield* chat.generateText({ prompt: "One" })
+        yield* change(how)
+        for (let tries = 0; tries < 2; tries++) {
+          const refusal = yield* refusalOf(chat.generateText({ prompt: "Two" }))
+          assert.deepStrictEqual(refusal, ["InvalidRequestError", "prompt", false])
+          assert.deepStrictEqual(yield* statuses, ["ended"])
+        }
+        assert.deepStrictEqual(yield* prompts, ["One"])
+      }).pipe(Effect.provide(model), Effect.provide(server()))
+  )
+
+  it.effect.each(["stop", "end"] as const)(
+    "before its first prompt was sent may begin anew, in another session (%s)",
+    (how) =>
+      Effect.gen(function*() {
+        const sessions = yield* Sessions
+        const change = yield* changing(how)
+        let opened = 0
+        const changed = Sessions.of({
+          ...sessions,
+          open: (...input) =>
+            Effect.tap(sessions.open(...input), () => opened++ === 0 ? Effect.orDie(change) : Effect.void)
+        })
+        const chat = yield* Chat.empty
+        yield* Effect.gen(function*() {
+          const refusal = yield* refusalOf(chat.generateText({ prompt: "One" }))
+          assert.deepStrictEqual(refusal, ["InternalProviderError", undefined, true])
+          yield* chat.generateText({ prompt: "One" })
+        }).pipe(Effect.provide(model), Effect.provideService(Sessions, changed))
+        assert.deepStrictEqual(yield* prompts, ["One"])
+        assert.deepStrictEqual((yield* statuses).toSorted(), ["active", "ended"])
+      }).pipe(Effect.provide(server()))
+  )
 })
 
 describe("a new conversation, where the layer has no place for another session,", () => {
