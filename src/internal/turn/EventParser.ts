@@ -54,14 +54,17 @@ export class EventParser {
     const bytes = this.#hasReturns ? this.#withoutReturns(chunk) : chunk
     const end = bytes.lastIndexOf(lineFeed) + 1
     const rest = bytes.subarray(end)
-    const lines = bytes.subarray(0, end)
-    const text = end === 0 ? "" : decoder.decode(this.#restSize === 0 ? lines : Bytes.concat([...this.#rest, lines]))
-    if (!this.#hasReturns && (text.includes("\r") || rest.includes(carriageReturn))) {
+    // The line that has begun before is joined alone: with those behind it, all of them would be copied.
+    const begun = this.#restSize === 0 || end === 0 ? 0 : bytes.indexOf(lineFeed) + 1
+    const line = begun === 0 ? "" : decoder.decode(Bytes.concat([...this.#rest, bytes.subarray(0, begun)]))
+    const lines = begun === end ? "" : decoder.decode(bytes.subarray(begun, end))
+    if (!this.#hasReturns && (line.includes("\r") || lines.includes("\r") || rest.includes(carriageReturn))) {
       this.#hasReturns = true
       return this.feed(chunk)
     }
     if (end > 0) {
-      this.#parseLines(text)
+      if (begun > 0) this.#parseLines(line)
+      this.#parseLines(lines)
       // A copy, as a part of the chunk would keep all of it in memory.
       this.#rest = rest.length === 0 ? [] : [new Uint8Array(rest)]
       this.#restSize = rest.length
