@@ -11,14 +11,15 @@ import { bundleWorker, temporaryFolder } from "./bundle.ts"
 import { checkOut } from "./checkout.ts"
 import { coldReference, prepareColdStarts } from "./coldStart.ts"
 import { labelOf, officialEntry, reference } from "./peers.ts"
-import { toMarkdown, toSvg, updateDocuments } from "./report.ts"
+import { profilesToMarkdown, toMarkdown, toSvg, updateDocuments } from "./report.ts"
 import { type Contender, runScenario, startServer } from "./run.ts"
-import { full, quick, type Scenario } from "./scenarios.ts"
+import { full, quick, type Scenario, toProfile } from "./scenarios.ts"
 import { sizeOf, streamsByMessages, streamsOneTurn } from "./size.ts"
 import type { Figures, Section } from "./targets.ts"
 
 const help = `npm run bench -- [options]
   --quick             two minutes instead of ten
+  --profile           whose code the processor time goes to, where targets are missed, in the place of how long it takes
   --compare <commit>  this SDK beside itself at a commit, instead of beside its peers
   --only <text>       only scenarios whose title contains the text; writes no files
   --peers <folder>    where eventsource-parser, @anthropic-ai/sdk and openai are installed, if not here
@@ -27,6 +28,7 @@ ASH_SDK=<folder>      where the official SDK is, to be what all is compared with
 const { values: options } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
+    profile: { type: "boolean", default: false },
     compare: { type: "string" },
     only: { type: "string", default: "" },
     peers: { type: "string" },
@@ -93,12 +95,15 @@ const contendersOf = (scenario: Scenario, versions: ReadonlyArray<Version>): Rea
 }
 
 const measure = async (versions: ReadonlyArray<Version>): Promise<ReadonlyArray<Section>> => {
-  const scenarios = (options.quick ? quick : full).filter(({ title }) => title.includes(options.only))
+  const scenarios = (options.profile ? toProfile : options.quick ? quick : full).filter(({ title }) =>
+    title.includes(options.only)
+  )
   const { origin, server } = await startServer()
   const sections = []
   for (const scenario of scenarios) {
     console.error(scenario.title)
-    sections.push({ scenario, results: await runScenario(scenario, contendersOf(scenario, versions), origin) })
+    const ask = options.profile ? "profile" : "round"
+    sections.push({ scenario, results: await runScenario(scenario, contendersOf(scenario, versions), origin, ask) })
   }
   server.disconnect()
   return sections
@@ -108,6 +113,12 @@ const write = (name: string, text: string) => {
   const folder = join(root, "bench/results")
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, name), text)
+}
+
+/** Prints a table, and writes it where it is of all scenarios. */
+const show = (name: string, markdown: string) => {
+  console.log(markdown)
+  if (options.only === "") write(name, markdown)
 }
 
 /** Removes what was made for the run, however the run ends. */
@@ -147,6 +158,8 @@ const main = async () => {
   }
 
   const sections = await measure(other === undefined ? [here] : [other, here])
+  const run = { root, peersFolder, load, sections }
+  if (options.profile) return show("profile.md", profilesToMarkdown(run))
   // A full run beside peers has them, as has a quick one what it measures of them.
   const figures = other !== undefined || options.only !== ""
     ? undefined
@@ -157,20 +170,15 @@ const main = async () => {
       coreSize: sizeOf(root, streamsByMessages)
     }
   const report = {
-    root,
-    peersFolder,
+    ...run,
     title: `effect-ash beside ${other === undefined ? `the ${labelOf(reference)}` : `itself at ${other.name}`}`,
     note: "Medians; the ratios are over the reference, round by round, with the least and the greatest in brackets. "
       + "Speed: more is better. CPU, peak and KiB: less is better.",
-    load,
-    sections,
     figures
   }
-  const markdown = toMarkdown(report)
-  console.log(markdown)
-  if (options.only !== "") return
   const name = other === undefined ? (options.quick ? "quick" : "full") : `compare-${other.name}`
-  write(`${name}.md`, markdown)
+  show(`${name}.md`, toMarkdown(report))
+  if (options.only !== "") return
   write(`${name}.svg`, toSvg(report))
   if (figures !== undefined && !options.quick) writeDocuments(figures)
 }

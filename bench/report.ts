@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs"
 import { findPackageJSON } from "node:module"
 import { arch, cpus, loadavg, platform, release, totalmem } from "node:os"
 import { join } from "node:path"
+import { owners } from "./profile.ts"
 import type { Result } from "./run.ts"
 import type { Scenario } from "./scenarios.ts"
 import {
@@ -81,6 +82,24 @@ const rowsOf = ({ results, scenario }: Section): ReadonlyArray<ReadonlyArray<str
   return [head, ...rows]
 }
 
+/** Whose code the processor time goes to, in microseconds. */
+const profileRows = ({ results, scenario }: Section): ReadonlyArray<ReadonlyArray<string>> => [
+  [`peer: µs per ${scenario.unit}`, "in all", ...owners],
+  ...results.flatMap(({ contender, samples: [sample] }) => {
+    const shares = owners.map((owner) => sample?.profile?.[owner] ?? Number.NaN)
+    const all = shares.reduce((sum, share) => sum + share, 0)
+    return Number.isNaN(all) ? [] : [[contender.label, ...[all, ...shares].map(decimals)]]
+  })
+]
+
+export const profilesToMarkdown = (run: Run): string =>
+  [
+    "# Whose code takes the processor time",
+    environment(run).join("\n"),
+    "Of one round under the profiler of V8, which takes time itself.",
+    ...run.sections.flatMap((section) => [`## ${section.scenario.title}`, table(profileRows(section))])
+  ].join("\n\n") + "\n"
+
 /** Large events once more, side by side: how the time per byte grows with the size. */
 const largeTable = (sections: ReadonlyArray<Section>): ReadonlyArray<string> => {
   const large = sections.filter(({ scenario }) => scenario.work.cut === "mebibytes")
@@ -112,7 +131,7 @@ const versionOf = (name: string, folder: string): ReadonlyArray<string> => {
 }
 
 /** The machine, and the versions of all that was measured. */
-const environment = ({ load, peersFolder, root }: Report): ReadonlyArray<string> => {
+const environment = ({ load, peersFolder, root }: Run): ReadonlyArray<string> => {
   const [cpu] = cpus()
   const commit = execFileSync("git", ["-C", root, "describe", "--always", "--dirty"], { encoding: "utf8" }).trim()
   const versions = [
@@ -129,14 +148,18 @@ const environment = ({ load, peersFolder, root }: Report): ReadonlyArray<string>
   ]
 }
 
-export interface Report {
+/** What was measured, of what, and where. */
+export interface Run {
   readonly root: string
   readonly peersFolder: string
-  readonly title: string
-  readonly note: string
   /** The load of the machine before the run. */
   readonly load: number
   readonly sections: ReadonlyArray<Section>
+}
+
+export interface Report extends Run {
+  readonly title: string
+  readonly note: string
   /** What is measured once, beside peers. */
   readonly figures: Figures | undefined
 }

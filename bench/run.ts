@@ -4,7 +4,7 @@ import { once } from "node:events"
 import { join } from "node:path"
 import { setTimeout as delay } from "node:timers/promises"
 import type { Scenario } from "./scenarios.ts"
-import type { Answer, Sample, Task } from "./worker.ts"
+import type { Answer, Ask, Sample, Task } from "./worker.ts"
 
 /** A peer, as a worker has it. */
 export interface Contender {
@@ -68,10 +68,10 @@ class Runner {
     this.#note(await answerOf(this.#child))
   }
 
-  async round(): Promise<Sample | undefined> {
+  async round(ask: Ask): Promise<Sample | undefined> {
     if (this.problem !== undefined || this.#child === undefined) return undefined
     const answer = answerOf(this.#child)
-    this.#child.send("round")
+    this.#child.send(ask)
     return this.#note(await answer)
   }
 
@@ -101,7 +101,8 @@ const shuffled = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> =>
 export const runScenario = async (
   { rounds, warmUps, work }: Scenario,
   contenders: ReadonlyArray<Contender>,
-  origin: string
+  origin: string,
+  ask: Ask = "round"
 ): Promise<ReadonlyArray<Result>> => {
   const runners = contenders.map((contender) => new Runner(contender, { peer: contender.peer, origin, work }))
   // A round has a process of its own where what stays open would be in the way of the next, and where beginnings count.
@@ -113,7 +114,7 @@ export const runScenario = async (
         // What the one before still has to clean up, in threads of its own, is not to be this one's burden.
         await delay(20)
         if (isFresh) await runner.start()
-        const sample = await runner.round()
+        const sample = await runner.round(round < 0 ? "round" : ask)
         if (sample !== undefined && round >= 0) runner.samples.push(sample)
         if (isFresh) await runner.stop()
       }

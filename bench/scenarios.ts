@@ -139,9 +139,9 @@ const session64 = (calls: number, rounds: number) =>
 const sessions = (calls: number, rounds: number) =>
   other("A list of 1,000 sessions", { kind: "sessions", atOnce: 1, times: calls }, { rounds, peers: requesters })
 
-const longRun = (rounds: number): Scenario => ({
-  title: "The long run: 1,000 turns of 2,000 events in one process",
-  work: { kind: "long", number: 2000, cut: "16384", atOnce: 1, times: 1000 },
+const longRun = (rounds: number, turns = 1000): Scenario => ({
+  title: `The long run: ${turns.toLocaleString("en")} turns of 2,000 events in one process`,
+  work: { kind: "long", number: 2000, cut: "16384", atOnce: 1, times: turns },
   unit: "event",
   rounds,
   warmUps: 0,
@@ -233,3 +233,15 @@ export const quick: ReadonlyArray<Scenario> = [
   session64(1280, 3),
   sessions(20, 3)
 ]
+
+/** Those that miss their targets, once each. */
+export const toProfile: ReadonlyArray<Scenario> = [
+  longRun(1),
+  longRun(1, 10),
+  turns("20,000 events, 16 KiB writes", { times: 20 }, { warmUps: 2, peers: [...officials, ...unchecked, ...ours] }),
+  turns("20,000 events, one event a write", { cut: "event", times: 5 }, { warmUps: 2, peers: smallWrites }),
+  turns("20,000 events, 7-byte writes", { cut: "7" }, { warmUps: 2, peers: smallWrites }),
+  firstEvent(1),
+  session(2000, 1),
+  sessions(100, 1)
+].map((scenario) => ({ ...scenario, rounds: 1 }))

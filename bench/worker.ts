@@ -2,6 +2,7 @@
 import { setImmediate } from "node:timers/promises"
 import { sessionIdAt } from "./frames.ts"
 import { type Client, NotInstalled, peers } from "./peers.ts"
+import { type Profile, profiled } from "./profile.ts"
 import type { Work } from "./scenarios.ts"
 
 /** What a worker is given to do. */
@@ -23,7 +24,12 @@ export interface Sample {
   readonly peak: number
   /** Microseconds of parts of it, by their names: per unit, or of a whole start. */
   readonly parts?: Readonly<Record<string, number>>
+  /** The same by whose code took them, where the round was profiled. */
+  readonly profile?: Profile
 }
+
+/** What a worker is asked for: a round, under a profiler or not. */
+export type Ask = "round" | "profile"
 
 /** What a worker answers. */
 export type Answer =
@@ -79,6 +85,7 @@ interface Round {
   readonly time?: number
   readonly growth?: number
   readonly parts?: Readonly<Record<string, number>>
+  readonly profile?: Profile
 }
 
 /** Opens turns, each in a session of its own, and waits until each has begun. */
@@ -152,10 +159,11 @@ const runRound = async (client: Client, work: Work): Promise<Round> => {
   }
 }
 
-const measure = async (client: Client, work: Work): Promise<Sample> => {
+const measure = async (client: Client, work: Work, ask: Ask): Promise<Sample> => {
+  const run = () => runRound(client, work)
   const cpuBefore = process.cpuUsage()
   const startedAt = performance.now()
-  const { growth, parts, time, units } = await runRound(client, work)
+  const { growth, parts, profile, time, units } = await (ask === "profile" ? profiled<Round>(run) : run())
   const elapsed = (performance.now() - startedAt) * 1000
   const { system, user } = process.cpuUsage(cpuBefore)
   return {
@@ -163,6 +171,7 @@ const measure = async (client: Client, work: Work): Promise<Sample> => {
     cpu: (user + system) / units,
     ...(growth === undefined ? {} : { growth }),
     ...(parts === undefined ? {} : { parts }),
+    ...(profile === undefined ? {} : { profile }),
     peak: process.resourceUsage().maxRSS / 1024
   }
 }
@@ -178,8 +187,8 @@ const peer = peers.find((peer) => peer.id === id)
 try {
   if (peer === undefined) throw new Error(`no peer ${id}`)
   const client = await peer.connect(`${origin}/${work.number}/${work.cut}`)
-  process.on("message", () => {
-    measure(client, work).then((sample) => answer({ type: "sample", sample }), (error) => answer(failed(error)))
+  process.on("message", (ask: Ask) => {
+    measure(client, work, ask).then((sample) => answer({ type: "sample", sample }), (error) => answer(failed(error)))
   })
   answer({ type: "connected" })
 } catch (error) {
