@@ -15,6 +15,7 @@ import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import * as Struct from "effect/Struct"
 import { isCutShort } from "../internal/request/answer.ts"
 import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import * as Endpoint from "../internal/request/endpoint.ts"
@@ -40,14 +41,13 @@ interface Group {
   readonly endpoints: Record.ReadonlyRecord<string, Endpoint.Declared>
 }
 
-const groups: Record.ReadonlyRecord<string, Group> = { ...AshApi.groups, ...HostedApi.groups }
-
-const isMethods = (
-  methods: Record.ReadonlyRecord<string, Record.ReadonlyRecord<string, unknown>>
-): methods is ApiMethods & typeof methods =>
-  Object.entries(groups).every(([name, group]) =>
-    Object.keys(group.endpoints).every((endpoint) => Predicate.isFunction(methods[name]?.[endpoint]))
-  )
+/** The methods of a group of the contract. */
+interface ToMethods extends Struct.Lambda {
+  (group: Group): unknown
+  readonly "~lambda.out": this["~lambda.in"] extends { readonly identifier: infer Id extends keyof ApiMethods }
+    ? ApiMethods[Id]
+    : never
+}
 
 /** The low-level client. */
 export class AshApiClient extends Context.Service<AshApiClient, ApiClient>()("effect-ash/client/AshApiClient") {
@@ -150,7 +150,7 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
 
 const make = Effect.fnUntraced(function*(connection: Transport.ConnectionOptions) {
   const transport = yield* Transport.make(connection)
-  const methods = Record.map(groups, (group) =>
+  const toMethods = Struct.lambda<ToMethods>((group) =>
     Record.map(group.endpoints, (endpoint) => {
       const annotations = Context.merge(group.annotations, endpoint.annotations)
       return makeMethod(
@@ -158,8 +158,7 @@ const make = Effect.fnUntraced(function*(connection: Transport.ConnectionOptions
         () => Endpoint.make(endpoint, annotations),
         transport
       )
-    }))
-  return isMethods(methods)
-    ? { ...methods, server: transport.server }
-    : yield* Effect.die(new Error("an endpoint of the contract has no method"))
+    })
+  )
+  return { ...Struct.map({ ...AshApi.groups, ...HostedApi.groups }, toMethods), server: transport.server }
 })
