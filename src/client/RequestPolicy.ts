@@ -193,6 +193,12 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
     request: Request,
     options?: CallOptions<Answered<A>, R>
   ) => Effect.Effect<A, AshError, R>
+  /** As `call`, and answers one field of the answer: most have no other. */
+  readonly field: <Request, A, R, Name extends keyof A>(
+    method: ApiCall<Request, A, R>,
+    request: Request,
+    name: Name
+  ) => Effect.Effect<A[Name], AshError, R>
   /** As `call`, and answers what is known of the response, too. */
   readonly exchange: <Request, A, R>(
     method: ApiCall<Request, A, R>,
@@ -250,6 +256,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
           attempt: repeat,
           exchange,
           call: (method, request, options) => Effect.map(exchange(method, request, options), valueOf),
+          field: (method, request, name) => Effect.map(exchange(method, request), ({ value }) => value[name]),
           remove: ({ operation, prepare }, request) =>
             withSpan(operation.name)(
               Effect.flatMap(prepare(request), (send) => Effect.asVoid(repeat(operation, doneIfGone(send))))

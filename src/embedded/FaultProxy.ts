@@ -121,15 +121,9 @@ const write = (response: Http.ServerResponse, bytes: Uint8Array) =>
     else response.once("drain", () => resume(Effect.void))
   })
 
-const end = (response: Http.ServerResponse) =>
-  Effect.sync(() => {
-    response.end()
-  })
+const end = (response: Http.ServerResponse) => Effect.sync(() => void response.end())
 
-const reset = (response: Http.ServerResponse) =>
-  Effect.sync(() => {
-    response.socket?.resetAndDestroy()
-  })
+const reset = (response: Http.ServerResponse) => Effect.sync(() => void response.socket?.resetAndDestroy())
 
 const sessionOf = (path: string) => /\/sessions\/([^/?]+)/.exec(path)?.[1] ?? ""
 
@@ -274,17 +268,13 @@ const send = (
   response: Http.ServerResponse,
   body: Stream.Stream<Uint8Array, Faults.Cut | HttpClientError>
 ) =>
-  Stream.runForEach(body, (bytes) => write(response, bytes)).pipe(
-    Effect.matchEffect({
-      onFailure: (error) =>
-        error._tag === "Cut" && error.by === "end"
-          ? end(response)
-          : error._tag === "Cut" && error.by === "down"
-          ? goDown(proxy)
-          : reset(response),
-      onSuccess: () => end(response)
-    })
-  )
+  Effect.matchEffect(Stream.runForEach(body, (bytes) => write(response, bytes)), {
+    onFailure: (error) => {
+      const by = error._tag === "Cut" ? error.by : "reset"
+      return by === "end" ? end(response) : by === "down" ? goDown(proxy) : reset(response)
+    },
+    onSuccess: () => end(response)
+  })
 
 /** Closes every connection, and refuses new ones for a while. */
 const goDown = ({ port, scope, server }: Proxy) =>

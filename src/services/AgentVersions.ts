@@ -1,6 +1,6 @@
 /** Versions of an agent: creates them, and activates one. */
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type { AgentVersion, CreateAgentVersionRequest, UpdateAgentVersionRequest } from "../schema/AgentVersion.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { AgentVersionReference } from "../schema/Ids.ts"
@@ -27,21 +27,14 @@ export class AgentVersions extends Context.Service<AgentVersions, {
 }>()("effect-ash/services/AgentVersions") {
   static readonly layer = layerOf(
     AgentVersions,
-    ({ agentVersions: api }, { call, remove }) => {
-      const unwrap = ({ version }: { readonly version: AgentVersion }) => version
-      return {
-        create: (name, payload = {}) => Effect.map(call(api.create, { params: { name }, payload }), unwrap),
-        list: (name) => Effect.map(call(api.list, { params: { name } }), ({ versions }) => versions),
-        get: (name, versionNumber) => Effect.map(call(api.get, { params: { name, versionNumber } }), unwrap),
-        update: (name, versionNumber, payload) =>
-          Effect.map(call(api.update, { params: { name, versionNumber }, payload }), unwrap),
-        delete: (name, versionNumber) => remove(api.delete, { params: { name, versionNumber } }),
-        activate: (name, version) =>
-          Effect.map(
-            call(api.activate, { params: { name, versionNumber: version } }),
-            ({ versionNumber }) => versionNumber
-          )
-      }
-    }
+    ({ agentVersions: api }, { field, remove }) => ({
+      create: (name, payload = {}) => field(api.create, { params: { name }, payload }, "version"),
+      list: (name) => field(api.list, { params: { name } }, "versions"),
+      get: (name, versionNumber) => field(api.get, { params: { name, versionNumber } }, "version"),
+      update: (name, versionNumber, payload) =>
+        field(api.update, { params: { name, versionNumber }, payload }, "version"),
+      delete: (name, versionNumber) => remove(api.delete, { params: { name, versionNumber } }),
+      activate: (name, versionNumber) => field(api.activate, { params: { name, versionNumber } }, "versionNumber")
+    })
   )
 }

@@ -1,6 +1,6 @@
 /** The keys that a server takes. */
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type { ApiKey, NewApiKey } from "../schema/ApiKey.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { layerOf } from "./layerOf.ts"
@@ -16,9 +16,9 @@ export class ApiKeys extends Context.Service<ApiKeys, {
 }>()("effect-ash/services/ApiKeys") {
   static readonly layer = layerOf(
     ApiKeys,
-    ({ apiKeys: api }, { call, remove }) => ({
+    ({ apiKeys: api }, { call, field, remove }) => ({
       create: (payload = {}) => call(api.create, { payload }),
-      list: () => Effect.map(call(api.list, {}), ({ keys }) => keys),
+      list: () => field(api.list, {}, "keys"),
       delete: (id) => remove(api.delete, { params: { id } })
     })
   )

@@ -20,32 +20,35 @@ export interface NewAttachment<E = never, R = never> {
   readonly messageId?: string | undefined
 }
 
-/** Attaches files to sessions. The sandbox has a copy in `attachments/`; the model is not informed. */
-export class Attachments extends Context.Service<Attachments, {
+/** The methods for the attachments of a session, which `At` names where they are not of one session. */
+export interface AttachmentMethods<At extends ReadonlyArray<string>> {
   /** Attaches a file. */
   readonly upload: <E = never, R = never>(
-    sessionId: string,
-    attachment: NewAttachment<E, R>
+    ...args: [...At, attachment: NewAttachment<E, R>]
   ) => Effect.Effect<Attachment, AshError | E, R>
   /** Lists a session's attachments, oldest first. */
-  readonly list: (sessionId: string) => Effect.Effect<ReadonlyArray<Attachment>, AshError>
-  /** Fetches an attachment. The connection is held until the content is read or the scope closes. */
-  readonly download: (id: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
-  /** Deletes an attachment. */
-  readonly delete: (id: string) => Effect.Effect<void, AshError>
-}>()("effect-ash/services/Attachments") {
+  readonly list: (...session: At) => Effect.Effect<ReadonlyArray<Attachment>, AshError>
+  /** Fetches an attachment by its own id. The connection is held until the content is read or the scope closes. */
+  readonly download: (attachmentId: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
+  /** Deletes an attachment by its own id. */
+  readonly delete: (attachmentId: string) => Effect.Effect<void, AshError>
+}
+
+/** Attaches files to sessions. The sandbox has a copy in `attachments/`; the model is not informed. */
+export class Attachments extends Context.Service<Attachments, AttachmentMethods<[sessionId: string]>>()(
+  "effect-ash/services/Attachments"
+) {
   static readonly layer = layerOf(
     Attachments,
-    ({ attachments: api }, { call, remove }) => ({
+    ({ attachments: api }, { call, field, remove }) => ({
       upload: (id, file) => {
         const { content, ...attachment } = { ...file }
-        return Effect.flatMap(gather("Attachments.upload", content, "content", maxSize), (bytes) =>
-          Effect.map(
-            call(api.upload, { params: { id }, payload: { ...attachment, content: bytes } }),
-            ({ attachment }) => attachment
-          ))
+        return Effect.flatMap(
+          gather("Attachments.upload", content, "content", maxSize),
+          (bytes) => field(api.upload, { params: { id }, payload: { ...attachment, content: bytes } }, "attachment")
+        )
       },
-      list: (id) => Effect.map(call(api.list, { params: { id } }), ({ attachments }) => attachments),
+      list: (id) => field(api.list, { params: { id } }, "attachments"),
       download: (id) =>
         Effect.map(
           call(api.download, { params: { id } }),

@@ -47,13 +47,11 @@ export class Credentials extends Context.Service<Credentials, {
 }>()("effect-ash/services/Credentials") {
   static readonly layer = layerOf(
     Credentials,
-    ({ credentials: api }, { call, remove }) => {
+    ({ credentials: api }, { field, remove }) => {
       const create =
         (operation: string, type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> =>
         (key, { label } = {}) =>
-          call(api.create, { payload: { type, key, label } }).pipe(
-            Effect.mapBoth({ onFailure: renamed(operation), onSuccess: ({ credential }) => credential })
-          )
+          Effect.mapError(field(api.create, { payload: { type, key, label } }, "credential"), renamed(operation))
       return {
         createAnthropic: create("Credentials.createAnthropic", "anthropic"),
         createOpenAi: create("Credentials.createOpenAi", "openai"),
@@ -63,7 +61,7 @@ export class Credentials extends Context.Service<Credentials, {
             bedrockKey(account),
             (key) => create("Credentials.createBedrock", "bedrock")(Redacted.make(key), options)
           ),
-        list: () => Effect.map(call(api.list, {}), ({ credentials }) => credentials),
+        list: () => field(api.list, {}, "credentials"),
         delete: (id) => remove(api.delete, { params: { id } })
       }
     }

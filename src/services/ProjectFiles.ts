@@ -1,6 +1,6 @@
 /** Files of a project: a part of the hosted product. Against another server every call fails with `NotSupported`. */
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type { AshError } from "../schema/AshError.ts"
 import type { CreateProjectFileRequest, ProjectFile } from "../schema/ProjectFile.ts"
 import { layerOf } from "./layerOf.ts"
@@ -18,10 +18,10 @@ export class ProjectFiles extends Context.Service<ProjectFiles, {
 }>()("effect-ash/services/ProjectFiles") {
   static readonly layer = layerOf(
     ProjectFiles,
-    ({ hosted: api }, { call, remove }) => ({
-      create: (payload) => Effect.map(call(api.createFile, { payload }), ({ file }) => file),
-      list: () => Effect.map(call(api.listFiles, {}), ({ files }) => files),
-      getUrl: (id) => Effect.map(call(api.getFileUrl, { params: { id } }), ({ url }) => url),
+    ({ hosted: api }, { field, remove }) => ({
+      create: (payload) => field(api.createFile, { payload }, "file"),
+      list: () => field(api.listFiles, {}, "files"),
+      getUrl: (id) => field(api.getFileUrl, { params: { id } }, "url"),
       delete: (id) => remove(api.deleteFile, { params: { id } })
     })
   )

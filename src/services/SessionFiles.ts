@@ -47,36 +47,35 @@ export interface WriteFilesOptions<E = never, R = never> {
   readonly onProgress?: ((progress: WriteProgress) => Effect.Effect<unknown, E, R>) | undefined
 }
 
-/** Reads and writes the files of workspaces. Those of a stopped or ended session are read from what was kept of it. */
-export class SessionFiles extends Context.Service<SessionFiles, {
+/** The methods for the files of a workspace, whose session `At` names where they are not of one session. */
+export interface SessionFileMethods<At extends ReadonlyArray<string>> {
   /**
    * Lists files, and where they were read. Never listed are `node_modules`, `.git`, `__pycache__`, `.DS_Store`, and
-   * files that end in `.sock`, `.lock` or `.pid`; without hidden ones, folders of caches neither.
+   * files that end in `.sock`, `.lock` or `.pid`; without hidden ones, folders of caches neither. `includeHidden` is true by
+   * default.
    */
   readonly list: (
-    sessionId: string,
-    /** `includeHidden` is true by default. */
-    options?: { readonly includeHidden?: boolean | undefined }
+    ...args: [...At, options?: { readonly includeHidden?: boolean | undefined }]
   ) => Effect.Effect<SessionFileList, AshError>
   /** Reads a file of at most 100 MiB. The connection is held until the content is read or the scope closes. */
-  readonly read: (
-    sessionId: string,
-    path: string
-  ) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
+  readonly read: (...args: [...At, path: string]) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
   /** Reads a file as UTF-8 text, of at most 100 MiB: `responseLimits.text`. */
-  readonly readText: (sessionId: string, path: string) => Effect.Effect<string, AshError>
+  readonly readText: (...args: [...At, path: string]) => Effect.Effect<string, AshError>
   /**
    * Writes files over those that are there, each of at most 50 MiB, in as many requests as they need. Not all or nothing:
    * where the server refuses files, the others are written, and the effect fails with `FilesRefused`, which names them.
    */
   readonly write: <E = never, R = never, E2 = never, R2 = never>(
-    sessionId: string,
-    files: ReadonlyArray<NewSessionFile<E, R>>,
-    options?: WriteFilesOptions<E2, R2>
+    ...args: [...At, files: ReadonlyArray<NewSessionFile<E, R>>, options?: WriteFilesOptions<E2, R2>]
   ) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError | E | E2, R | R2>
   /** Deletes a file. */
-  readonly delete: (sessionId: string, path: string) => Effect.Effect<void, AshError>
-}>()("effect-ash/services/SessionFiles") {
+  readonly delete: (...args: [...At, path: string]) => Effect.Effect<void, AshError>
+}
+
+/** Reads and writes the files of workspaces. Those of a stopped or ended session are read from what was kept of it. */
+export class SessionFiles extends Context.Service<SessionFiles, SessionFileMethods<[sessionId: string]>>()(
+  "effect-ash/services/SessionFiles"
+) {
   static readonly layer = layerOf(
     SessionFiles,
     ({ sessionFiles: api }, policy) => {

@@ -1,6 +1,6 @@
 /** Usage: what turns took in tokens and messages. */
 import * as Context from "effect/Context"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type { AshError } from "../schema/AshError.ts"
 import type { UsageEvent, UsageFilter, UsageStats } from "../schema/Usage.ts"
 import { layerOf } from "./layerOf.ts"
@@ -20,9 +20,9 @@ export class Usage extends Context.Service<Usage, {
 }>()("effect-ash/services/Usage") {
   static readonly layer = layerOf(
     Usage,
-    ({ usage: api }, { call }) => ({
-      listEvents: (query = {}) => Effect.map(call(api.listEvents, { query }), ({ events }) => events),
-      stats: (query = {}) => Effect.map(call(api.stats, { query }), ({ stats }) => stats)
+    ({ usage: api }, { field }) => ({
+      listEvents: (query = {}) => field(api.listEvents, { query }, "events"),
+      stats: (query = {}) => field(api.stats, { query }, "stats")
     })
   )
 }

@@ -1,6 +1,7 @@
 /** A run of an agent: what it is started with, what it results in, and the workflow that it is. */
 import * as Duration from "effect/Duration"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import * as Workflow from "effect/workflow/Workflow"
 import { isDuration } from "../internal/request/durations.ts"
 import { AshError } from "../schema/AshError.ts"
@@ -88,18 +89,6 @@ export const BroughtFile = Schema.Struct({
   )
 ).annotate({ identifier: "BroughtFile" })
 
-const {
-  allowedTools,
-  betas,
-  credentialId,
-  disallowedTools,
-  initialAgent,
-  model,
-  permissionMode,
-  subagents,
-  systemPrompt
-} = CreateSessionRequest.fields
-
 /**
  * What a run is started with. All of it lies in the database in the clear, so that keys belong to the layers of the
  * runners: `secrets` there. A later version of this package adds fields that may be absent, and no others.
@@ -116,17 +105,17 @@ export const AgentRunPayload = Schema.Struct({
   /** What the plan is given. */
   input: omittable(Schema.Json),
   /** Settings of the session. Environment and MCP servers may hold keys: they come from `secrets` of the runners. */
-  session: omittable(Schema.Struct({
-    allowedTools,
-    betas,
-    credentialId,
-    disallowedTools,
-    initialAgent,
-    model,
-    permissionMode,
-    subagents,
-    systemPrompt
-  })),
+  session: omittable(Schema.Struct(Struct.pick(CreateSessionRequest.fields, [
+    "allowedTools",
+    "betas",
+    "credentialId",
+    "disallowedTools",
+    "initialAgent",
+    "model",
+    "permissionMode",
+    "subagents",
+    "systemPrompt"
+  ]))),
   /** Files to bring into the workspace before the first turn. */
   files: omittable(Schema.Array(BroughtFile)),
   /** Paths of the files that the result names, which must be there behind the last turn. */

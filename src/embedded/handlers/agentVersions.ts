@@ -3,6 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpRouter from "effect/http/HttpRouter"
+import * as Predicate from "effect/Predicate"
 import { agentOf, Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
@@ -24,9 +25,10 @@ export const AgentVersionHandlers = HttpApiBuilder.group(
 
     /** The version that a new one begins as. */
     const sourceOf = (agentName: string, version: number | string) =>
-      Effect.flatMap(
+      Effect.filterOrFail(
         versions.find(agentName, referenceOf(version)),
-        (row) => Effect.fromOption(row, () => Errors.badRequest(`Source version ${version} not found`))
+        Predicate.isNotUndefined,
+        () => Errors.badRequest(`Source version ${version} not found`)
       )
 
     return handlers.handleAll({

@@ -3,7 +3,6 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import type { Agent } from "../../schema/Agent.ts"
@@ -51,7 +50,7 @@ export const AgentHandlers = HttpApiBuilder.group(
         Effect.fnUntraced(function*({ request }) {
           const body = yield* createBody(request)
           const path = yield* AgentFolders.deploy(body.name, body)
-          const previous = Option.getOrUndefined(yield* store.findAgent(body.name))
+          const previous = yield* store.findAgent(body.name)
           const { createdAt, id, tenantId } = yield* Tables.newRow
           const row = yield* store.putAgent({
             id: previous?.id ?? id,

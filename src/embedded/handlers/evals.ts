@@ -2,7 +2,6 @@
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import * as Option from "effect/Option"
 import type { CreateEvalCaseRequest, EvalCase, ScoreEvalResultRequest, StartEvalRunRequest } from "../../schema/Eval.ts"
 import { withoutUndefined } from "../../schema/Wire.ts"
 import { agentOf, Store } from "../store/Store.ts"
@@ -91,7 +90,7 @@ export const EvalHandlers = HttpApiBuilder.group(
       startRun: Effect.fnUntraced(function*({ params: { name: agentName }, payload }) {
         const { versionNumber } = payload
         const asked = (yield* rowsOf(cases, agentName)).filter(isAsked(payload))
-        if (versionNumber !== undefined && Option.isNone(yield* versions.find(agentName, versionNumber))) {
+        if (versionNumber !== undefined && (yield* versions.find(agentName, versionNumber)) === undefined) {
           return yield* Errors.notFound(`Agent version ${versionNumber} not found`)
         }
         const row = yield* Tables.newRow
@@ -178,5 +177,5 @@ const rowsOf = <Item extends OfAgent>(table: Tables.Table<Item>, name: string) =
 const itemOf = <Item extends OfAgent>(table: Tables.Table<Item>, { id, name }: ItemPath, missing: string) =>
   Effect.andThen(
     agentOf(name),
-    Tables.orNotFound(missing)(Effect.map(table.find(id), Option.filter((row) => row.agentName === name)))
+    Tables.orNotFound(missing)(Effect.map(table.find(id), (row) => row?.agentName === name ? row : undefined))
   )

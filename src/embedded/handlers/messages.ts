@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { isHttpClientRequest } from "effect/http/HttpClientRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
@@ -43,12 +42,12 @@ export const MessageHandlers = HttpApiBuilder.group(
           const { id, sandboxId, status } = session
           if (status !== "active") return yield* Errors.badRequest(`Session is ${status}`)
           const sandbox = yield* sandboxes.find(sandboxId)
-          if (Option.isNone(sandbox)) {
+          if (sandbox === undefined) {
             yield* store.updateSession(id, { status: "error" })
             return yield* Errors.serverError("Sandbox not found")
           }
           const capacity = isHttpClientRequest(request.source) ? socketCapacity : FrameWriter.chunkSize
-          const bytes = yield* Turns.start({ session, sandbox: sandbox.value, content, options, capacity })
+          const bytes = yield* Turns.start({ session, sandbox, content, options, capacity })
           return HttpServerResponse.stream(
             Stream.concat(Stream.make(Frames.encode(Frames.sessionStart(id, serverVersion))), bytes),
             {

@@ -1,7 +1,6 @@
 /** The handlers of the group `sessions` (docs/ash.md 3.5 and 5). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import * as Option from "effect/Option"
 import type { Session, SessionStatus } from "../../schema/Session.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
@@ -84,7 +83,7 @@ export const SessionHandlers = HttpApiBuilder.group(
         if (session.status === "ended") return yield* Errors.failure(410, "Session has ended — create a new session")
         if (session.status === "active") return { session }
         const sandbox = yield* sandboxes.find(session.sandboxId)
-        return { session: yield* Option.isSome(sandbox) ? activate(session) : resumeCold(session) }
+        return { session: yield* sandbox === undefined ? resumeCold(session) : activate(session) }
       }, Effect.uninterruptible),
       stop: ({ params }) => leave(params.id, "stopped", { verb: "stop", from: ["active", "starting"] }),
       fork: Effect.fnUntraced(function*({ params: { id: parentSessionId } }) {
@@ -110,15 +109,15 @@ export const SessionHandlers = HttpApiBuilder.group(
         const { sandboxId, status } = yield* store.session(id)
         if (status !== "active") return yield* Errors.badRequest(`Session is ${status}`)
         const sandbox = yield* sandboxes.find(sandboxId)
-        if (Option.isNone(sandbox)) return yield* Errors.serverError("Sandbox not found")
+        if (sandbox === undefined) return yield* Errors.serverError("Sandbox not found")
         if (command === "") return yield* Errors.stripped(500)
-        const result = yield* Effect.catchTags(sandbox.value.exec(command, timeout), {
+        const result = yield* Effect.catchTags(sandbox.exec(command, timeout), {
           OutputTooLarge: () => Effect.fail(Errors.stripped(500)),
           PlatformError: () => Effect.fail(Errors.stripped(500)),
           SandboxDied: ({ message }) => Effect.fail(Errors.serverError(message))
         })
         // The readers of the sandbox take the end of a command for that of a turn.
-        if (quirks.mixTurns) yield* sandbox.value.emit(0, { _tag: "Done", sessionId: "" })
+        if (quirks.mixTurns) yield* sandbox.emit(0, { _tag: "Done", sessionId: "" })
         yield* store.updateSession(id, {})
         return result
       }),

@@ -2,7 +2,6 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { Settings } from "../EmbeddedOptions.ts"
 import * as SandboxEnds from "./SandboxEnds.ts"
 import * as SandboxPool from "./SandboxPool.ts"
@@ -19,7 +18,7 @@ export class Sandboxes extends Context.Service<Sandboxes>()("effect-ash/embedded
       ...yield* SandboxStarts.make(pool, folders, ends),
       ...ends,
       /** A sandbox that is alive. */
-      find: (id: string) => Effect.sync(() => Option.fromUndefinedOr(pool.find(id))),
+      find: (id: string) => Effect.sync(() => pool.find(id)),
       /** Counts a resume: into the sandbox that the session has, or into another one. */
       resumed: (path: "warm" | "cold") => Effect.sync(() => pool.resumed(path)),
       /** What a sandbox has logged, alive or crashed. */

@@ -31,12 +31,12 @@ export const find = Effect.fnUntraced(function*(sessionId: string) {
   const sandboxes = yield* Sandboxes
   const { sandboxId } = yield* sessionOf(sessionId)
   const sandbox = yield* sandboxes.find(sandboxId)
-  if (Option.isSome(sandbox) && (yield* isItself(sandbox.value.directory))) {
-    return { directory: sandbox.value.directory, source: "sandbox" as const }
+  if (sandbox !== undefined && (yield* isItself(sandbox.directory))) {
+    return { directory: sandbox.directory, source: "sandbox" as const }
   }
   const snapshot = yield* sandboxes.snapshot(sessionId)
-  if (Option.isSome(snapshot) && (yield* isItself(snapshot.value))) {
-    return { directory: snapshot.value, source: "snapshot" as const }
+  if (snapshot !== undefined && (yield* isItself(snapshot))) {
+    return { directory: snapshot, source: "snapshot" as const }
   }
   return yield* Errors.notFound("No workspace available for this session")
 })

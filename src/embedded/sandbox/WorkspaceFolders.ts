@@ -50,7 +50,7 @@ export const make = Effect.gen(function*() {
   const snapshot = (session: string) =>
     Effect.map(
       Effect.orDie(fileSystem.exists(snapshotOf(session))),
-      (exists) => exists ? Option.some(snapshotOf(session)) : Option.none()
+      (exists) => exists ? snapshotOf(session) : undefined
     )
 
   return {
@@ -64,7 +64,7 @@ export const make = Effect.gen(function*() {
         const left = workspaceOf(restore)
         if (yield* fileSystem.exists(left)) return yield* fileSystem.rename(left, workspace)
         const kept = yield* snapshot(session)
-        if (Option.isSome(kept)) return yield* copy(kept.value, workspace, () => true)
+        if (kept !== undefined) return yield* copy(kept, workspace, () => true)
       }
       yield* fileSystem.copy(agentFolder, workspace)
       const { mcpServers, systemPrompt } = settings

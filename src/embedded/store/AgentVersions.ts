@@ -1,6 +1,5 @@
 /** The versions of agents (docs/ash.md 3.3). */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import type { AgentVersion } from "../../schema/AgentVersion.ts"
 import type { AgentVersionReference } from "../../schema/Ids.ts"
 import * as Tables from "./Tables.ts"
@@ -19,8 +18,7 @@ export const make = () => {
     find: (agentName: string, version: AgentVersionReference) =>
       Effect.map(
         list(agentName),
-        (rows) =>
-          Option.fromUndefinedOr(rows.find(({ id, versionNumber }) => version === versionNumber || version === id))
+        (rows) => rows.find(({ id, versionNumber }) => version === versionNumber || version === id)
       ),
     put,
     remove,

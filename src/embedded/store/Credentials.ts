@@ -1,7 +1,6 @@
 /** The keys to models that sessions use (docs/ash.md 3.10). */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Struct from "effect/Struct"
@@ -30,10 +29,10 @@ export const make = () => {
     /** The variables that a credential sets in the environment of a session. */
     environment: Effect.fnUntraced(function*(id: string) {
       const row = yield* table.find(id)
-      if (Option.isNone(row)) return yield* Errors.badRequest("Invalid or inaccessible credential")
-      const { key, type } = row.value
+      if (row === undefined) return yield* Errors.badRequest("Invalid or inaccessible credential")
+      const { key, type } = row
       const env = yield* environmentOf(type, Redacted.value(key))
-      yield* table.put({ ...row.value, lastUsedAt: yield* DateTime.now })
+      yield* table.put({ ...row, lastUsedAt: yield* DateTime.now })
       return env
     })
   }

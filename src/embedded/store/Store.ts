@@ -3,7 +3,6 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import type { Agent, AgentConfig } from "../../schema/Agent.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import * as AgentVersions from "./AgentVersions.ts"
@@ -23,8 +22,7 @@ export class Store extends Context.Service<Store>()("effect-ash/embedded/store/S
     const sessions = Tables.make<Session>()
     const settings = new Map<string, UpdateSessionConfigRequest>()
 
-    const findAgent = (name: string) =>
-      Effect.map(agents.where((row) => row.name === name), ([row]) => Option.fromUndefinedOr(row))
+    const findAgent = (name: string) => Effect.map(agents.where((row) => row.name === name), ([row]) => row)
 
     return {
       ...History.make(),
@@ -40,7 +38,7 @@ export class Store extends Context.Service<Store>()("effect-ash/embedded/store/S
       /** Removes an agent, and all its sessions with it. */
       removeAgent: Effect.fnUntraced(function*(name: string) {
         const agent = yield* findAgent(name)
-        if (Option.isSome(agent)) yield* agents.remove(agent.value.id)
+        if (agent !== undefined) yield* agents.remove(agent.id)
         for (const { id } of yield* sessions.where(({ agentName }) => agentName === name)) {
           yield* sessions.remove(id)
           settings.delete(id)

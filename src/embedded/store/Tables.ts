@@ -4,7 +4,7 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import { constTrue } from "effect/Function"
-import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Errors from "../wire/Errors.ts"
 
 /** The tenant of the key that a server is started with. */
@@ -37,7 +37,7 @@ export const make = <A extends { readonly id: string }>() => {
   return {
     where,
     all: where(constTrue),
-    find: (id: string) => Effect.map(where((row) => row.id === id), ([row]) => Option.fromUndefinedOr(row)),
+    find: (id: string) => Effect.map(where((row) => row.id === id), ([row]) => row),
     /** Adds a row, or replaces the one of its id, and answers it. */
     put: <B extends Row<A>>(row: B) =>
       Effect.sync(() => {
@@ -58,5 +58,5 @@ export const make = <A extends { readonly id: string }>() => {
 }
 
 /** The row that is found, else the error `Not Found`. */
-export const orNotFound = (message: string) => <A>(found: Effect.Effect<Option.Option<A>>) =>
-  Effect.flatMap(found, (row) => Effect.fromOption(row, () => Errors.notFound(message)))
+export const orNotFound = (message: string) => <A>(found: Effect.Effect<A | undefined>) =>
+  Effect.filterOrFail(found, Predicate.isNotUndefined, () => Errors.notFound(message))

@@ -82,11 +82,11 @@ const settle = Effect.fnUntraced(function*(
   result: ResultRow
 ) {
   const found = yield* cases.find(result.evalCaseId)
-  if (Option.isNone(found)) return { status: "error", error: `Eval case ${result.evalCaseId} not found` }
+  if (found === undefined) return { status: "error", error: `Eval case ${result.evalCaseId} not found` }
   yield* results.put({ ...result, status: "running" })
   const start = yield* Clock.currentTimeMillis
   const outcome = yield* Effect.catchCause(
-    evaluate(run, agent, result, found.value),
+    evaluate(run, agent, result, found),
     (cause) => Effect.succeed({ status: "error", error: messageOf(Cause.squash(cause)) })
   )
   return { ...outcome, latencyMs: (yield* Clock.currentTimeMillis) - start }

@@ -1,62 +1,21 @@
 /** What a session's handle offers for files: those of the workspace, the workspace as a whole, and attachments. */
 import * as Effect from "effect/Effect"
-import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as FileDownload from "../../client/FileDownload.ts"
-import type { FileContent } from "../../internal/request/content.ts"
 import { renamed } from "../../internal/request/operations.ts"
 import { AshError } from "../../schema/AshError.ts"
-import type { Attachment } from "../../schema/Attachment.ts"
-import type { SessionFileList, WriteFileResult } from "../../schema/File.ts"
-import type { Attachments, NewAttachment } from "../Attachments.ts"
-import type { NewSessionFile, SessionFiles, WriteFilesOptions } from "../SessionFiles.ts"
-import type { WorkspaceFile, Workspaces } from "../Workspaces.ts"
+import type { AttachmentMethods, Attachments } from "../Attachments.ts"
+import type { SessionFileMethods, SessionFiles } from "../SessionFiles.ts"
+import type { WorkspaceMethods, Workspaces } from "../Workspaces.ts"
 
 /** The files of a session's workspace, as `SessionFiles` has them. */
-export interface SessionHandleFiles {
-  /** Lists files, and where they were read: in the sandbox, or in what was kept of it. `includeHidden` is true by default. */
-  readonly list: (
-    options?: { readonly includeHidden?: boolean | undefined }
-  ) => Effect.Effect<SessionFileList, AshError>
-  /** Reads a file of at most 100 MiB. The connection is held until the content is read or the scope closes. */
-  readonly read: (path: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
-  /** Reads a file as UTF-8 text, of at most 100 MiB: `responseLimits.text`. */
-  readonly readText: (path: string) => Effect.Effect<string, AshError>
-  /**
-   * Writes files over those that are there, each of at most 50 MiB. Not all or nothing: where the server refuses files, the
-   * others are written, and the effect fails with `FilesRefused`, which names them.
-   */
-  readonly write: <E = never, R = never, E2 = never, R2 = never>(
-    files: ReadonlyArray<NewSessionFile<E, R>>,
-    options?: WriteFilesOptions<E2, R2>
-  ) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError | E | E2, R | R2>
-  /** Deletes a file. */
-  readonly delete: (path: string) => Effect.Effect<void, AshError>
-}
+export interface SessionHandleFiles extends SessionFileMethods<[]> {}
 
 /** The session's workspace as a whole, as `Workspaces` has it. */
-export interface SessionHandleWorkspace {
-  /** Fetches the workspace as a bundle of at most 100 MiB. The connection is held until the content is read or the scope closes. */
-  readonly download: () => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
-  /** Lays a bundle of at most 100 MiB over the workspace. What is there and not in the bundle stays. */
-  readonly upload: <E = never, R = never>(
-    bundle: Exclude<FileContent<E, R>, string>
-  ) => Effect.Effect<void, AshError | E, R>
-  /** Fetches the files of the workspace, one after the other, within the limits of `Workspaces.files`. */
-  readonly files: () => Stream.Stream<WorkspaceFile, AshError>
-}
+export interface SessionHandleWorkspace extends WorkspaceMethods<[]> {}
 
 /** The session's attachments, as `Attachments` has them. */
-export interface SessionHandleAttachments {
-  /** Attaches a file. */
-  readonly upload: <E = never, R = never>(attachment: NewAttachment<E, R>) => Effect.Effect<Attachment, AshError | E, R>
-  /** Lists the session's attachments, oldest first. */
-  readonly list: () => Effect.Effect<ReadonlyArray<Attachment>, AshError>
-  /** Fetches an attachment by its own id. The connection is held until the content is read or the scope closes. */
-  readonly download: (attachmentId: string) => Effect.Effect<FileDownload.FileDownload, AshError, Scope.Scope>
-  /** Deletes an attachment by its own id. */
-  readonly delete: (attachmentId: string) => Effect.Effect<void, AshError>
-}
+export interface SessionHandleAttachments extends AttachmentMethods<[]> {}
 
 /** A call of another service, whose failures are named after the handle's method. */
 export const named = (method: string) => <A, R>(call: Effect.Effect<A, AshError, R>) =>
