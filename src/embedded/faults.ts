@@ -1,10 +1,10 @@
 /** What a fault makes of the body of a response. */
+import * as Bytes from "effect/Bytes"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
-import { Buffer } from "node:buffer"
 import type { ErrorResponse } from "../schema/ErrorResponse.ts"
 import * as Errors from "./wire/Errors.ts"
 import * as Frames from "./wire/Frames.ts"
@@ -44,7 +44,7 @@ export interface Fault {
 /** How a body ends before its time: as if it were complete, by a broken connection, or with the whole proxy. */
 export class Cut extends Data.TaggedError("Cut")<{ readonly by: "end" | "reset" | "down" }> {}
 
-type Bytes<E> = Stream.Stream<Uint8Array, E | Cut>
+type Body<E> = Stream.Stream<Uint8Array, E | Cut>
 
 const textOf = (text: string) => new TextEncoder().encode(text)
 
@@ -65,7 +65,7 @@ interface Behavior {
   /** Where it comes before the response: it breaks the connection, or answers an event stream of its own. */
   readonly early?: "breaks" | "streams"
   /** Ends the body before its time, at a frame. */
-  readonly cut?: (frame: Uint8Array, strike: StrikeOptions) => Bytes<never>
+  readonly cut?: (frame: Uint8Array, strike: StrikeOptions) => Body<never>
   /** What it sends ahead of the first frame that it strikes. */
   readonly ahead?: () => Uint8Array
   /** A frame as it sends it: late, in pieces, changed, or not at all. */
@@ -76,7 +76,7 @@ interface Behavior {
 
 const anotherSession = "ffffffff-ffff-4fff-bfff-ffffffffffff"
 
-const cut = (by: Cut["by"], ...before: ReadonlyArray<Uint8Array>): Bytes<never> =>
+const cut = (by: Cut["by"], ...before: ReadonlyArray<Uint8Array>): Body<never> =>
   Stream.concat(Stream.fromIterable(before), Stream.fail(new Cut({ by })))
 
 /** Answers by itself, and where it comes later ends the body with that. */
@@ -184,12 +184,12 @@ export const behaviorOf = (kind: FaultKind): Behavior => byKind.get(kind) ?? {}
 /** The body of a response as the fault leaves it. */
 export const spoil =
   ({ after = 2, kind, phase = "midStream" }: Fault, options: StrikeOptions) =>
-  <E>(frames: Stream.Stream<Uint8Array, E>): Bytes<E> => {
+  <E>(frames: Stream.Stream<Uint8Array, E>): Body<E> => {
     const { ahead, cut, end = () => Stream.empty, frame: altered = Stream.succeed } = behaviorOf(kind)
     const passing = phase === "midStream" ? after : 0
     return frames.pipe(
       Stream.zipWithIndex,
-      Stream.flatMap(([frame, index]): Bytes<E> => {
+      Stream.flatMap(([frame, index]): Body<E> => {
         if (index < passing) return Stream.succeed(frame)
         if (cut !== undefined) return cut(frame, options)
         return index === passing && ahead !== undefined
@@ -202,8 +202,6 @@ export const spoil =
 
 const lineFeed = 10
 
-const joined = (pieces: ReadonlyArray<Uint8Array>): Uint8Array => new Uint8Array(Buffer.concat(pieces))
-
 /** Cuts bytes into the frames of an event stream; what follows the last one is a piece of its own. */
 export const splitFrames = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<Uint8Array, E, R> =>
   Stream.mapAccum(
@@ -215,7 +213,7 @@ export const splitFrames = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Strea
       for (const [index, byte] of chunk.entries()) {
         const isLineFeed = byte === lineFeed
         if (isLineFeed && endsLine) {
-          frames.push(joined([...pending.splice(0), chunk.subarray(start, index + 1)]))
+          frames.push(Bytes.concat([...pending.splice(0), chunk.subarray(start, index + 1)]))
           start = index + 1
         }
         endsLine = isLineFeed && start !== index + 1
@@ -223,5 +221,5 @@ export const splitFrames = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>): Strea
       if (start < chunk.length) pending.push(chunk.subarray(start))
       return [{ pending, endsLine }, frames]
     },
-    { onHalt: ({ pending }) => pending.length === 0 ? [] : [joined(pending)] }
+    { onHalt: ({ pending }) => pending.length === 0 ? [] : [Bytes.concat(pending)] }
   )

@@ -32,10 +32,7 @@ export const AgentVersionHandlers = HttpApiBuilder.group(
       )
 
     return handlers.handleAll({
-      list: Effect.fnUntraced(function*({ params: { name } }) {
-        yield* agentOf(name)
-        return { versions: yield* versions.list(name) }
-      }),
+      list: ({ params: { name } }) => Effect.andThen(agentOf(name), Effect.bindTo(versions.list(name), "versions")),
       create: Effect.fnUntraced(function*({ params: { name: agentName }, payload: { cloneFrom, ...fields } }) {
         yield* agentOf(agentName)
         const source = cloneFrom === undefined ? undefined : yield* sourceOf(agentName, cloneFrom)

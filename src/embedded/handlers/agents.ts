@@ -84,18 +84,12 @@ export const AgentHandlers = HttpApiBuilder.group(
             ...(env === undefined ? {} : { env }),
             ...(config === undefined ? {} : { config: { ...row.config, ...withoutUndefined(config) } })
           }))),
-        delete: Effect.fnUntraced(function*({ params: { name } }) {
-          yield* store.agent(name)
-          yield* store.removeAgent(name)
-          return { ok: true }
-        }),
+        delete: ({ params }) => Effect.as(Effect.flatMap(store.agent(params.name), store.removeAgent), { ok: true }),
         getConfig: ({ params }) => configOf(store.agent(params.name)),
         updateConfig: ({ params, payload }) =>
           configOf(change(params.name, (row) => ({ config: { ...row.config, ...withoutUndefined(payload) } }))),
-        listFiles: Effect.fnUntraced(function*({ params }) {
-          const { path } = yield* store.agent(params.name)
-          return { files: yield* AgentFolders.list(path) }
-        }),
+        listFiles: ({ params }) =>
+          Effect.bindTo(Effect.flatMap(store.agent(params.name), ({ path }) => AgentFolders.list(path)), "files"),
         readFile: Effect.fnUntraced(function*({ params: { name, path }, query: { format } }) {
           const agent = yield* store.agent(name)
           if (format !== "raw") {

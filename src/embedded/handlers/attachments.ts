@@ -36,10 +36,8 @@ export const AttachmentHandlers = HttpApiBuilder.group(
         })
       )
       .handleAll({
-        list: Effect.fnUntraced(function*({ params: { id } }) {
-          yield* sessionOf(id)
-          return { attachments: yield* attachments.listOf(id) }
-        }),
+        list: ({ params: { id } }) =>
+          Effect.andThen(sessionOf(id), Effect.bindTo(attachments.listOf(id), "attachments")),
         download: Effect.fnUntraced(function*({ params: { id } }) {
           const attachment = yield* attachments.find(id)
           const { filename, mimeType } = attachment

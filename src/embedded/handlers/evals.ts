@@ -58,10 +58,8 @@ export const EvalHandlers = HttpApiBuilder.group(
           )
         }
       }),
-      createCase: Effect.fnUntraced(function*({ params: { name }, payload }) {
-        yield* agentOf(name)
-        return { case: yield* addCase(name, payload) }
-      }),
+      createCase: ({ params: { name }, payload }) =>
+        Effect.andThen(agentOf(name), Effect.bindTo(addCase(name, payload), "case")),
       getCase: ({ params }) => Effect.bindTo(caseOf(params), "case"),
       updateCase: Effect.fnUntraced(function*({ params, payload }) {
         const row = yield* caseOf(params)

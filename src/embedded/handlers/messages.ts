@@ -59,10 +59,8 @@ export const MessageHandlers = HttpApiBuilder.group(
       )
       .handle(
         "list",
-        Effect.fnUntraced(function*({ params: { id }, query: { after, limit = defaultLimit } }) {
-          yield* store.session(id)
-          return { messages: yield* store.messages(id, { after, limit }) }
-        })
+        ({ params: { id }, query: { after, limit = defaultLimit } }) =>
+          Effect.andThen(store.session(id), Effect.bindTo(store.messages(id, { after, limit }), "messages"))
       )
   })
 )

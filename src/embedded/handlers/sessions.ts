@@ -121,10 +121,8 @@ export const SessionHandlers = HttpApiBuilder.group(
         yield* store.updateSession(id, {})
         return result
       }),
-      listEvents: Effect.fnUntraced(function*({ params: { id }, query: { limit = defaultLimit, ...query } }) {
-        yield* store.session(id)
-        return { events: yield* store.events(id, { ...query, limit }) }
-      }),
+      listEvents: ({ params: { id }, query: { limit = defaultLimit, ...query } }) =>
+        Effect.andThen(store.session(id), Effect.bindTo(store.events(id, { ...query, limit }), "events")),
       logs: Effect.fnUntraced(function*({ params: { id }, query: { after = -1 } }) {
         const { sandboxId } = yield* store.session(id)
         const entries = yield* sandboxes.logs(sandboxId)

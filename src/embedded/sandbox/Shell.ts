@@ -1,4 +1,5 @@
 /** Runs commands as a sandbox does: with `/bin/sh -c`, bounded in time and output. */
+import * as Bytes from "effect/Bytes"
 import * as Config from "effect/Config"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Data from "effect/Data"
@@ -91,7 +92,4 @@ const collect = <E>(stream: Stream.Stream<Uint8Array, E>, chunks: Array<Uint8Arr
   })
 }
 
-const text = (chunks: ReadonlyArray<Uint8Array>) => {
-  const decoder = new TextDecoder()
-  return chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join("") + decoder.decode()
-}
+const text = (chunks: ReadonlyArray<Uint8Array>) => new TextDecoder().decode(Bytes.concat(chunks))

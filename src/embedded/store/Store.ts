@@ -36,10 +36,9 @@ export class Store extends Context.Service<Store>()("effect-ash/embedded/store/S
       agent: (name: string) => Tables.orNotFound("Agent not found")(findAgent(name)),
       putAgent: agents.put,
       /** Removes an agent, and all its sessions with it. */
-      removeAgent: Effect.fnUntraced(function*(name: string) {
-        const agent = yield* findAgent(name)
-        if (agent !== undefined) yield* agents.remove(agent.id)
-        for (const { id } of yield* sessions.where(({ agentName }) => agentName === name)) {
+      removeAgent: Effect.fnUntraced(function*(agent: AgentRow) {
+        yield* agents.remove(agent.id)
+        for (const { id } of yield* sessions.where(({ agentName }) => agentName === agent.name)) {
           yield* sessions.remove(id)
           settings.delete(id)
         }
