@@ -25,16 +25,13 @@ export class AgentVersions extends Context.Service<AgentVersions, {
   /** Puts a version in force for new sessions, in the place of the one before it, and answers its number. */
   readonly activate: (agent: string, version: AgentVersionReference) => Effect.Effect<number, AshError>
 }>()("effect-ash/services/AgentVersions") {
-  static readonly layer = layerOf(
-    AgentVersions,
-    ({ agentVersions: api }, { field, remove }) => ({
-      create: (name, payload = {}) => field(api.create, { params: { name }, payload }, "version"),
-      list: (name) => field(api.list, { params: { name } }, "versions"),
-      get: (name, versionNumber) => field(api.get, { params: { name, versionNumber } }, "version"),
-      update: (name, versionNumber, payload) =>
-        field(api.update, { params: { name, versionNumber }, payload }, "version"),
-      delete: (name, versionNumber) => remove(api.delete, { params: { name, versionNumber } }),
-      activate: (name, versionNumber) => field(api.activate, { params: { name, versionNumber } }, "versionNumber")
-    })
-  )
+  static readonly layer = layerOf(AgentVersions, ({ agentVersions: api }, { field, remove }) => ({
+    create: (name, payload = {}) => field(api.create, { params: { name }, payload }, "version"),
+    list: (name) => field(api.list, { params: { name } }, "versions"),
+    get: (name, versionNumber) => field(api.get, { params: { name, versionNumber } }, "version"),
+    update: (name, versionNumber, payload) =>
+      field(api.update, { params: { name, versionNumber }, payload }, "version"),
+    delete: (name, versionNumber) => remove(api.delete, { params: { name, versionNumber } }),
+    activate: (name, versionNumber) => field(api.activate, { params: { name, versionNumber } }, "versionNumber")
+  }))
 }

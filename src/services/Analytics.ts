@@ -17,10 +17,7 @@ export class Analytics extends Context.Service<Analytics, {
   /** Counts agents, sessions, usage and evals. */
   readonly get: (options?: AnalyticsOptions) => Effect.Effect<AnalyticsSummary, AshError>
 }>()("effect-ash/services/Analytics") {
-  static readonly layer = layerOf(
-    Analytics,
-    ({ analytics: api }, { call }) => ({
-      get: (query = {}) => call(api.get, { query })
-    })
-  )
+  static readonly layer = layerOf(Analytics, ({ analytics: api }, { call }) => ({
+    get: (query = {}) => call(api.get, { query })
+  }))
 }

@@ -14,12 +14,9 @@ export class ApiKeys extends Context.Service<ApiKeys, {
   /** Deletes a key; it is refused at once. The server does not check whose key it is. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/ApiKeys") {
-  static readonly layer = layerOf(
-    ApiKeys,
-    ({ apiKeys: api }, { call, field, remove }) => ({
-      create: (payload = {}) => call(api.create, { payload }),
-      list: () => field(api.list, {}, "keys"),
-      delete: (id) => remove(api.delete, { params: { id } })
-    })
-  )
+  static readonly layer = layerOf(ApiKeys, ({ apiKeys: api }, { call, field, remove }) => ({
+    create: (payload = {}) => call(api.create, { payload }),
+    list: () => field(api.list, {}, "keys"),
+    delete: (id) => remove(api.delete, { params: { id } })
+  }))
 }

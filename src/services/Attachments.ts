@@ -38,25 +38,22 @@ export interface AttachmentMethods<At extends ReadonlyArray<string>> {
 export class Attachments extends Context.Service<Attachments, AttachmentMethods<[sessionId: string]>>()(
   "effect-ash/services/Attachments"
 ) {
-  static readonly layer = layerOf(
-    Attachments,
-    ({ attachments: api }, { call, field, remove }) => ({
-      upload: (id, file) => {
-        const { content, ...attachment } = { ...file }
-        return Effect.flatMap(
-          gather("Attachments.upload", content, "content", maxSize),
-          (bytes) => field(api.upload, { params: { id }, payload: { ...attachment, content: bytes } }, "attachment")
-        )
-      },
-      list: (id) => field(api.list, { params: { id } }, "attachments"),
-      download: (id) =>
-        Effect.map(
-          call(api.download, { params: { id } }),
-          (response) => FileDownload.fromResponse("Attachments.download", id, response)
-        ),
-      delete: (id) => remove(api.delete, { params: { id } })
-    })
-  )
+  static readonly layer = layerOf(Attachments, ({ attachments: api }, { call, field, remove }) => ({
+    upload: (id, file) => {
+      const { content, ...attachment } = { ...file }
+      return Effect.flatMap(
+        gather("Attachments.upload", content, "content", maxSize),
+        (bytes) => field(api.upload, { params: { id }, payload: { ...attachment, content: bytes } }, "attachment")
+      )
+    },
+    list: (id) => field(api.list, { params: { id } }, "attachments"),
+    download: (id) =>
+      Effect.map(
+        call(api.download, { params: { id } }),
+        (response) => FileDownload.fromResponse("Attachments.download", id, response)
+      ),
+    delete: (id) => remove(api.delete, { params: { id } })
+  }))
 }
 
 /** What the body of a request leaves for content, in base64. */

@@ -16,14 +16,17 @@ export interface CredentialOptions {
   readonly label?: string | undefined
 }
 
+const { key } = CreateCredentialRequest.fields
+
 /** An account of Amazon Bedrock. */
-export interface BedrockKey {
-  readonly accessKeyId: Redacted.Redacted<string>
-  readonly secretAccessKey: Redacted.Redacted<string>
+export interface BedrockKey extends Schema.Schema.Type<typeof BedrockKey> {}
+const BedrockKey = Schema.Struct({
+  accessKeyId: key,
+  secretAccessKey: key,
   /** Such as `us-east-1`. */
-  readonly region: string
-  readonly sessionToken?: Redacted.Redacted<string> | undefined
-}
+  region: Schema.NonEmptyString,
+  sessionToken: omittable(key)
+})
 
 type Create<Key> = (key: Key, options?: CredentialOptions) => Effect.Effect<StoredCredential, AshError>
 
@@ -45,37 +48,27 @@ export class Credentials extends Context.Service<Credentials, {
   /** Deletes a credential. Sessions that run keep the key. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/Credentials") {
-  static readonly layer = layerOf(
-    Credentials,
-    ({ credentials: api }, { field, remove }) => {
-      const create =
-        (operation: string, type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> =>
-        (key, { label } = {}) =>
-          Effect.mapError(field(api.create, { payload: { type, key, label } }, "credential"), renamed(operation))
-      return {
-        createAnthropic: create("Credentials.createAnthropic", "anthropic"),
-        createOpenAi: create("Credentials.createOpenAi", "openai"),
-        createCustom: create("Credentials.createCustom", "custom"),
-        createBedrock: (account, options) =>
-          Effect.flatMap(
-            bedrockKey(account),
-            (key) => create("Credentials.createBedrock", "bedrock")(Redacted.make(key), options)
-          ),
-        list: () => field(api.list, {}, "credentials"),
-        delete: (id) => remove(api.delete, { params: { id } })
-      }
+  static readonly layer = layerOf(Credentials, ({ credentials: api }, { field, remove }) => {
+    const create =
+      (operation: string, type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> =>
+      (key, { label } = {}) =>
+        Effect.mapError(field(api.create, { payload: { type, key, label } }, "credential"), renamed(operation))
+    return {
+      createAnthropic: create("Credentials.createAnthropic", "anthropic"),
+      createOpenAi: create("Credentials.createOpenAi", "openai"),
+      createCustom: create("Credentials.createCustom", "custom"),
+      createBedrock: (account, options) =>
+        Effect.flatMap(
+          bedrockKey(account),
+          (key) => create("Credentials.createBedrock", "bedrock")(Redacted.make(key), options)
+        ),
+      list: () => field(api.list, {}, "credentials"),
+      delete: (id) => remove(api.delete, { params: { id } })
     }
-  )
+  })
 }
 
-const { key } = CreateCredentialRequest.fields
-
-const encodeAccount = Schema.encodeUnknownEffect(Schema.fromJsonString(Schema.Struct({
-  accessKeyId: key,
-  secretAccessKey: key,
-  region: Schema.NonEmptyString,
-  sessionToken: omittable(key)
-})))
+const encodeAccount = Schema.encodeUnknownEffect(Schema.fromJsonString(BedrockKey))
 
 /** The form in which the server keeps the parts of an account in one key. */
 const bedrockKey = (account: BedrockKey) =>

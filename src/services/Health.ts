@@ -15,12 +15,9 @@ export class Health extends Context.Service<Health, {
   /** The server's own description of its API, in OpenAPI 3; a server in production has none. */
   readonly openApi: () => Effect.Effect<Schema.JsonObject, AshError>
 }>()("effect-ash/services/Health") {
-  static readonly layer = layerOf(
-    Health,
-    ({ health: api, meta }, { call }) => ({
-      get: () => call(api.get, {}),
-      metrics: () => call(api.metrics, {}),
-      openApi: () => call(meta.openApi, {})
-    })
-  )
+  static readonly layer = layerOf(Health, ({ health: api, meta }, { call }) => ({
+    get: () => call(api.get, {}),
+    metrics: () => call(api.metrics, {}),
+    openApi: () => call(meta.openApi, {})
+  }))
 }

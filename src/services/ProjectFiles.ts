@@ -16,13 +16,10 @@ export class ProjectFiles extends Context.Service<ProjectFiles, {
   /** Deletes a file. */
   readonly delete: (id: string) => Effect.Effect<void, AshError>
 }>()("effect-ash/services/ProjectFiles") {
-  static readonly layer = layerOf(
-    ProjectFiles,
-    ({ hosted: api }, { field, remove }) => ({
-      create: (payload) => field(api.createFile, { payload }, "file"),
-      list: () => field(api.listFiles, {}, "files"),
-      getUrl: (id) => field(api.getFileUrl, { params: { id } }, "url"),
-      delete: (id) => remove(api.deleteFile, { params: { id } })
-    })
-  )
+  static readonly layer = layerOf(ProjectFiles, ({ hosted: api }, { field, remove }) => ({
+    create: (payload) => field(api.createFile, { payload }, "file"),
+    list: () => field(api.listFiles, {}, "files"),
+    getUrl: (id) => field(api.getFileUrl, { params: { id } }, "url"),
+    delete: (id) => remove(api.deleteFile, { params: { id } })
+  }))
 }

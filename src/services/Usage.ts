@@ -18,11 +18,8 @@ export class Usage extends Context.Service<Usage, {
   /** Sums up counts. */
   readonly stats: (filter?: UsageFilter) => Effect.Effect<UsageStats, AshError>
 }>()("effect-ash/services/Usage") {
-  static readonly layer = layerOf(
-    Usage,
-    ({ usage: api }, { field }) => ({
-      listEvents: (query = {}) => field(api.listEvents, { query }, "events"),
-      stats: (query = {}) => field(api.stats, { query }, "stats")
-    })
-  )
+  static readonly layer = layerOf(Usage, ({ usage: api }, { field }) => ({
+    listEvents: (query = {}) => field(api.listEvents, { query }, "events"),
+    stats: (query = {}) => field(api.stats, { query }, "stats")
+  }))
 }

@@ -38,26 +38,23 @@ export interface WorkspaceMethods<At extends ReadonlyArray<string>> {
 export class Workspaces extends Context.Service<Workspaces, WorkspaceMethods<[sessionId: string]>>()(
   "effect-ash/services/Workspaces"
 ) {
-  static readonly layer = layerOf(
-    Workspaces,
-    ({ workspaces: api }, { call }) => {
-      const download = (id: string) =>
-        Effect.map(
-          call(api.download, { params: { id } }),
-          (response) => FileDownload.fromResponse("Workspaces.download", `${id}.tar.gz`, response)
+  static readonly layer = layerOf(Workspaces, ({ workspaces: api }, { call }) => {
+    const download = (id: string) =>
+      Effect.map(
+        call(api.download, { params: { id } }),
+        (response) => FileDownload.fromResponse("Workspaces.download", `${id}.tar.gz`, response)
+      )
+    return {
+      download,
+      upload: (id, bundle) =>
+        Effect.flatMap(
+          gather("Workspaces.upload", bundle, "bundle", Bundle.maxSize),
+          (bundle) => Effect.asVoid(call(api.upload, { params: { id }, payload: { bundle } }))
+        ),
+      files: (id) =>
+        Stream.unwrap(Effect.map(download(id), ({ content }) => Bundle.unpack(content))).pipe(
+          Stream.mapError(within("Workspaces.files"))
         )
-      return {
-        download,
-        upload: (id, bundle) =>
-          Effect.flatMap(
-            gather("Workspaces.upload", bundle, "bundle", Bundle.maxSize),
-            (bundle) => Effect.asVoid(call(api.upload, { params: { id }, payload: { bundle } }))
-          ),
-        files: (id) =>
-          Stream.unwrap(Effect.map(download(id), ({ content }) => Bundle.unpack(content))).pipe(
-            Stream.mapError(within("Workspaces.files"))
-          )
-      }
     }
-  )
+  })
 }
