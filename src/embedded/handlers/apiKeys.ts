@@ -1,7 +1,7 @@
 /** The handlers of the group `apiKeys` (docs/ash.md 3.13). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
-import { ApiKeys } from "../store/ApiKeys.ts"
+import { Store } from "../store/Store.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
 
@@ -9,7 +9,7 @@ export const ApiKeyHandlers = HttpApiBuilder.group(
   ServerApi,
   "apiKeys",
   (handlers) =>
-    Effect.map(ApiKeys, (keys) =>
+    Effect.map(Store, ({ keys }) =>
       handlers.handleAll({
         list: () => Effect.bindTo(keys.list, "keys"),
         create: ({ payload: { label = "" } }) => keys.create(label),

@@ -37,10 +37,8 @@ import { WorkspaceHandlers } from "../handlers/workspaces.ts"
 import { Attachments } from "../sandbox/Attachments.ts"
 import { DataFolder } from "../sandbox/DataFolder.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
-import { ApiKeys } from "../store/ApiKeys.ts"
 import { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
-import { ServerScope } from "../turn/Turns.ts"
 import * as Errors from "../wire/Errors.ts"
 import { Evals } from "../work/Evals.ts"
 import { Queue } from "../work/Queue.ts"
@@ -77,17 +75,15 @@ const platform = Layer.provideMerge(
 /** What the handlers work with, each row on those below it. */
 const services = (options: EmbeddedOptions) =>
   Layer.mergeAll(Evals.layer, Queue.layer, Attachments.layer).pipe(
-    Layer.provideMerge(ServerScope.layer),
     Layer.provideMerge(Sandboxes.layer),
     Layer.provideMerge([Store.layer, DataFolder.layer]),
-    Layer.provideMerge(ApiKeys.layer),
     Layer.provideMerge([Settings.layer(options), SecureRandom.layerWebCrypto, platform])
   )
 
 /** Builds the server. The scope ends its sandboxes and processes, and removes its files. */
 export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
   const context = yield* Layer.build(services(options))
-  const keys = Context.get(context, ApiKeys)
+  const { keys } = Context.get(context, Store)
   const { origins } = Context.get(context, Settings)
   const router = yield* HttpRouter.toHttpEffect(Layer.provide(routes, Layer.succeedContext(context))).pipe(
     Effect.provideService(HttpRouter.RouterConfig, {
@@ -117,7 +113,7 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
  */
 const admit = Effect.fnUntraced(function*(
   { headers, url }: HttpServerRequest.HttpServerRequest,
-  keys: ApiKeys["Service"]
+  keys: Store["Service"]["keys"]
 ): Effect.fn.Return<string, ErrorResponse> {
   if (url === "/health" || url === "/favicon.ico" || /^\/(?:docs|dashboard)/.test(url)) return Tables.defaultTenant
   const header = headers["authorization"]

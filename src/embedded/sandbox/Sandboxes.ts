@@ -15,6 +15,8 @@ export class Sandboxes extends Context.Service<Sandboxes>()("effect-ash/embedded
     const folders = yield* WorkspaceFolders.make
     const ends = yield* SandboxEnds.make(pool, folders)
     return {
+      /** That of the server, which what outlives its request belongs to. */
+      scope: yield* Effect.scope,
       ...yield* SandboxStarts.make(pool, folders, ends),
       ...ends,
       /** A sandbox that is alive. */

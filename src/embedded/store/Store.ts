@@ -6,6 +6,7 @@ import * as Layer from "effect/Layer"
 import type { Agent, AgentConfig } from "../../schema/Agent.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
 import * as AgentVersions from "./AgentVersions.ts"
+import * as ApiKeys from "./ApiKeys.ts"
 import * as Credentials from "./Credentials.ts"
 import * as History from "./History.ts"
 import * as Tables from "./Tables.ts"
@@ -17,7 +18,7 @@ export interface AgentRow extends Tables.Row<Omit<Agent, "env">> {
 }
 
 export class Store extends Context.Service<Store>()("effect-ash/embedded/store/Store", {
-  make: Effect.sync(() => {
+  make: Effect.gen(function*() {
     const agents = Tables.make<AgentRow>()
     const sessions = Tables.make<Session>()
     const settings = new Map<string, UpdateSessionConfigRequest>()
@@ -28,6 +29,7 @@ export class Store extends Context.Service<Store>()("effect-ash/embedded/store/S
       ...History.make(),
       versions: AgentVersions.make(),
       credentials: Credentials.make(),
+      keys: yield* ApiKeys.make,
       usage: Usage.make(),
       /** By name. */
       agents: Effect.map(agents.all, (rows) => rows.toSorted((a, b) => a.name < b.name ? -1 : 1)),

@@ -1,9 +1,7 @@
 /** Runs the turns of sessions: an agent performs its script in a sandbox, and the server relays its messages. */
-import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Layer from "effect/Layer"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import type { Session } from "../../schema/Session.ts"
@@ -36,13 +34,6 @@ interface AskOptions {
   readonly prompt: string
 }
 
-/** The scope of the server, which what outlives its request belongs to. */
-export class ServerScope extends Context.Service<ServerScope, Scope.Scope>()(
-  "effect-ash/embedded/turn/Turns/ServerScope"
-) {
-  static readonly layer = Layer.effect(ServerScope, Effect.scope)
-}
-
 /** Starts a turn, and answers its frames, which end with it. The surrounding scope is that of the client's connection. */
 export const start = Effect.fnUntraced(function*({ capacity, content, options, sandbox, session }: StartOptions) {
   const { quirks } = yield* Settings
@@ -53,7 +44,7 @@ export const start = Effect.fnUntraced(function*({ capacity, content, options, s
   yield* store.updateSession(session.id, {})
 
   // The end of the connection ends the relay, and with it what is stored.
-  const owner = quirks.dropAfterDisconnect ? yield* Effect.scope : yield* ServerScope
+  const owner = quirks.dropAfterDisconnect ? yield* Effect.scope : (yield* Sandboxes).scope
   const relayScope = yield* Scope.fork(owner)
   const subscription = yield* Scope.provide(sandbox.subscribe, relayScope)
   const writer = yield* FrameWriter.make(quirks.cutStalledReaders ? capacity : undefined)
@@ -81,7 +72,7 @@ const perform = Effect.fnUntraced(function*(request: AgentRequest, number: numbe
       return yield* sandbox.emit(number, { _tag: "Failed", error: ending.error })
     case "Crashed":
       // Not in this fiber: the end of the sandbox waits for its turns, and this is one of them.
-      yield* Effect.forkIn(sandboxes.crash(sandbox.id), yield* ServerScope)
+      yield* Effect.forkIn(sandboxes.crash(sandbox.id), sandboxes.scope)
       return yield* Effect.never
   }
 })
