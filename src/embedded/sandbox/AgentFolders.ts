@@ -1,7 +1,6 @@
 /** The folders of agents on the disk (docs/ash.md 3.2). */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
 import { join, resolve } from "node:path"
 import { Settings } from "../EmbeddedOptions.ts"
 import * as Errors from "../wire/Errors.ts"
@@ -38,7 +37,7 @@ const deployFiles = Effect.fnUntraced(function*(folder: string, name: string, op
   const files = (options.files ?? []).filter(({ path }) => !path.includes("..") && !path.startsWith("/"))
   for (const file of files) {
     const target = yield* FileTree.within(folder, file.path)
-    if (Option.isSome(target)) yield* writeFile(target.value, RequestedFiles.contentOf(file))
+    if (target !== undefined) yield* writeFile(target, RequestedFiles.contentOf(file))
   }
   if (!files.some((file) => file.path === claudeFile)) {
     // A redeployment without a prompt loses the earlier prompt, as on a real server.
@@ -69,8 +68,8 @@ export const list = Effect.fnUntraced(function*(folder: string) {
 export const write = Effect.fnUntraced(function*(folder: string, files: RequestedFiles.IncomingFiles) {
   for (const file of files) {
     const target = yield* FileTree.within(folder, file.path)
-    if (Option.isNone(target)) return yield* Errors.badRequest(`Path "${file.path}" escapes agent directory`)
-    yield* writeFile(target.value, RequestedFiles.contentOf(file))
+    if (target === undefined) return yield* Errors.badRequest(`Path "${file.path}" escapes agent directory`)
+    yield* writeFile(target, RequestedFiles.contentOf(file))
   }
   return files.length
 })

@@ -3,7 +3,6 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { basename, join } from "node:path"
 import type { Attachment } from "../../schema/Attachment.ts"
 import type { Store } from "../store/Store.ts"
@@ -29,7 +28,7 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
         const { directory, source } = yield* SessionFolders.find(sessionId)
         if (source !== "sandbox") return
         const file = yield* FileTree.within(directory, join("attachments", name))
-        if (Option.isSome(file)) yield* FileTree.write(file.value, bytes)
+        if (file !== undefined) yield* FileTree.write(file, bytes)
       },
       (copying) => Effect.ignore(copying),
       Effect.provide(services)

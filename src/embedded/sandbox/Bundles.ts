@@ -6,9 +6,7 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
 import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { Buffer } from "node:buffer"
 import { createGunzip, createGzip } from "node:zlib"
 import { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import * as Errors from "../wire/Errors.ts"
@@ -52,27 +50,26 @@ export const pack = Effect.fnUntraced(function*(folder: string) {
   const files = yield* FileTree.list(folder, isKeptBack)
   const total = files.reduce((sum, { size }) => sum + size, 0)
   if (total > maxUnpackedSize) return yield* tooLarge(total)
-  const chunks = yield* Stream.fromIterable(files).pipe(
+  return yield* Stream.fromIterable(files).pipe(
     Stream.mapEffect(({ path: file }) =>
       Effect.gen(function*() {
         // A command may have changed it since the listing: it is checked again.
         const source = yield* FileTree.within(folder, file)
-        if (Option.isNone(source)) return []
-        const { mode } = yield* fileSystem.stat(source.value)
-        return [Tar.file(file, yield* fileSystem.readFile(source.value), { mode })]
+        if (source === undefined) return []
+        const { mode } = yield* fileSystem.stat(source)
+        return [Tar.file(file, yield* fileSystem.readFile(source), { mode })]
       })
     ),
     Stream.flattenIterable,
     Stream.pipeThroughChannel(Tar.encode()),
     NodeStream.pipeThroughSimple(() => createGzip()),
     upTo(maxSize, tooLarge),
-    Stream.runCollect,
+    Stream.mkUint8Array,
     Effect.catchIf(
       (error): error is Exclude<typeof error, ErrorResponse> => !(error instanceof ErrorResponse),
       Effect.die
     )
   )
-  return Buffer.concat(chunks)
 })
 
 /**
@@ -94,19 +91,16 @@ export const unpack = Effect.fnUntraced(function*(folder: string, bundle: Uint8A
     if (header.path.split("/").length > maxDepth) return yield* beyond("levels of folders", maxDepth)
     if (header.size > maxUnpackedSize) return yield* beyond("bytes", maxUnpackedSize)
     const target = yield* FileTree.within(folder, header.path)
-    if (Option.isNone(target)) return
-    if (header.type === "Directory") return yield* fileSystem.makeDirectory(target.value, { recursive: true })
+    if (target === undefined) return
+    if (header.type === "Directory") return yield* fileSystem.makeDirectory(target, { recursive: true })
     if (header.type === "Symlink" || header.type === "Hardlink") links.push(header)
     if (header.type !== "File") return
-    yield* FileTree.makeWay(target.value)
+    yield* FileTree.makeWay(target)
     const options = { mode: header.mode & 0o777 }
     // For a small file a stream costs more than the bytes.
     yield* header.size > streamedFrom
-      ? Stream.run(body, fileSystem.sink(target.value, options))
-      : Effect.flatMap(
-        Stream.runCollect(body),
-        (chunks) => fileSystem.writeFile(target.value, Buffer.concat(chunks), options)
-      )
+      ? Stream.run(body, fileSystem.sink(target, options))
+      : Effect.flatMap(Stream.mkUint8Array(body), (bytes) => fileSystem.writeFile(target, bytes, options))
   })
 
   /** Makes a link, and removes it again if it leads out of the folder or nowhere. Hard links have their files by now. */
@@ -114,11 +108,11 @@ export const unpack = Effect.fnUntraced(function*(folder: string, bundle: Uint8A
     yield* FileTree.remove(folder, file).pipe(Effect.ignore)
     const target = yield* FileTree.within(folder, file)
     const linked = yield* FileTree.within(folder, linkTarget)
-    if (Option.isNone(target)) return
-    yield* FileTree.makeWay(target.value)
-    if (type === "Symlink") yield* fileSystem.symlink(linkTarget, target.value)
-    else if (Option.isSome(linked)) yield* fileSystem.link(linked.value, target.value)
-    if (Option.isNone(yield* FileTree.within(folder, file))) yield* FileTree.remove(folder, file)
+    if (target === undefined) return
+    yield* FileTree.makeWay(target)
+    if (type === "Symlink") yield* fileSystem.symlink(linkTarget, target)
+    else if (linked !== undefined) yield* fileSystem.link(linked, target)
+    if ((yield* FileTree.within(folder, file)) === undefined) yield* FileTree.remove(folder, file)
   })
 
   yield* Stream.succeed(bundle).pipe(

@@ -44,18 +44,18 @@ export const isInside = (folder: string, file: string): boolean =>
  * disk: a path through a link that leads out of the folder, or nowhere, counts as absent.
  */
 export const within = Effect.fnUntraced(function*(folder: string, file: string) {
-  if (!isInside(folder, file)) return Option.none<string>()
+  if (!isInside(folder, file)) return undefined
   const target = join(folder, file)
   let place = folder
   for (const name of relative(folder, target).split(sep)) {
     place = join(place, name)
     if (!(yield* isLink(place))) continue
     const real = behind(folder, place)
-    if (Option.isNone(real)) return real
-    place = real.value
+    if (real === undefined) return undefined
+    place = real
   }
   // The separator at the end stays: a path with one names no file.
-  return Option.some(target.endsWith(sep) ? place + sep : place)
+  return target.endsWith(sep) ? place + sep : place
 })
 
 const isLink = (file: string) =>
@@ -67,14 +67,13 @@ const isLink = (file: string) =>
   )
 
 /** Where a path leads, as the system resolves it. Node's own `realpathSync` resolves `..` after a link otherwise. */
-const realPath = (file: string): Option.Option<string> => Result.getSuccess(Result.try(() => realpathSync.native(file)))
+const realPath = (file: string) => Result.getOrUndefined(Result.try(() => realpathSync.native(file)))
 
 /** Where a link leads, if it leads somewhere in the folder. */
-const behind = (folder: string, link: string) =>
-  Option.flatMap(
-    Option.all([realPath(folder), realPath(link)]),
-    ([root, real]) => isWithin(root, real) ? Option.some(real) : Option.none()
-  )
+const behind = (folder: string, link: string) => {
+  const [root, real] = [realPath(folder), realPath(link)]
+  return root !== undefined && real !== undefined && isWithin(root, real) ? real : undefined
+}
 
 /** Prepares the place of a file: makes its parent folders, and removes what would block a write to it, such as a pipe. */
 export const makeWay = Effect.fnUntraced(function*(file: string) {
@@ -92,7 +91,7 @@ export const write = (file: string, content: Uint8Array) =>
 export const remove = Effect.fnUntraced(function*(folder: string, file: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const parent = yield* within(folder, dirname(file))
-  if (Option.isSome(parent)) yield* fileSystem.remove(join(parent.value, basename(file)))
+  if (parent !== undefined) yield* fileSystem.remove(join(parent, basename(file)))
 })
 
 /** The system's own message of a failure. */
@@ -120,14 +119,14 @@ export const list = (
           const file = join(place, name)
           const own = yield* Effect.option(fileSystem.lstat(file))
           const isOwn = Option.isSome(own) && own.value.type !== "SymbolicLink"
-          const real = isOwn ? Option.some(file) : behind(folder, file)
-          const info = isOwn || Option.isNone(real) ? own : yield* Effect.option(fileSystem.stat(real.value))
-          if (Option.isNone(real) || Option.isNone(info)) continue
+          const real = isOwn ? file : behind(folder, file)
+          const info = isOwn || real === undefined ? own : yield* Effect.option(fileSystem.stat(real))
+          if (real === undefined || Option.isNone(info)) continue
           if (info.value.type === "Directory") {
             const isBehindLink = isLinked || !isOwn
-            if (isBehindLink && linked.has(real.value)) continue
-            if (isBehindLink) linked.add(real.value)
-            yield* walk(real.value, `${prefix}${name}/`, isBehindLink)
+            if (isBehindLink && linked.has(real)) continue
+            if (isBehindLink) linked.add(real)
+            yield* walk(real, `${prefix}${name}/`, isBehindLink)
           } else if (info.value.type === "File") {
             entries.push({
               path: `${prefix}${name}`,

@@ -1,7 +1,6 @@
 /** The files of a folder as requests name and send them: what is refused of agents' files and sessions' files alike. */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
 import * as Errors from "../wire/Errors.ts"
@@ -18,10 +17,9 @@ export const contentOf = ({ content }: IncomingFiles[number]): Uint8Array => Buf
 export const find = Effect.fnUntraced(function*(folder: string, file: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const target = yield* FileTree.within(folder, file)
-  const info = Option.isSome(target) ? yield* Effect.option(fileSystem.stat(target.value)) : Option.none()
-  return Option.isNone(target) || Option.isNone(info)
-    ? yield* Errors.notFound("File not found")
-    : { target: target.value, type: info.value.type, size: info.value.size }
+  if (target === undefined) return yield* Errors.notFound("File not found")
+  const { size, type } = yield* Effect.mapError(fileSystem.stat(target), () => Errors.notFound("File not found"))
+  return { target, type, size }
 })
 
 /** A file that is there, and no folder. */

@@ -1,7 +1,6 @@
 /** The workspaces of sessions on the disk: in a live sandbox, or what is kept of one (docs/ash.md 3.7 and 3.8). */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import * as Option from "effect/Option"
 import { basename, join, sep } from "node:path"
 import type { WriteFileResult } from "../../schema/File.ts"
 import { sessionOf } from "../store/Store.ts"
@@ -84,8 +83,8 @@ export const write = Effect.fnUntraced(function*(
 
 const writeFile = Effect.fnUntraced(function*(directory: string, file: string, content: Uint8Array) {
   const target = yield* FileTree.within(directory, file)
-  if (Option.isNone(target)) return "Invalid file path"
-  return yield* Effect.match(FileTree.write(target.value, content), {
+  if (target === undefined) return "Invalid file path"
+  return yield* Effect.match(FileTree.write(target, content), {
     onFailure: FileTree.textOf,
     onSuccess: () => undefined
   })
