@@ -16,7 +16,7 @@ interface Opening extends Agent {
   createConnection: (...input: Array<unknown>) => Duplex
 }
 
-const isOpening = (agent: Agent): agent is Opening => "createConnection" in agent
+const opens = (agent: Agent): agent is Opening => "createConnection" in agent
 
 /**
  * What is asked over a protocol, with an agent of its own. An import of `node:http` would also load the WebSocket client of
@@ -28,7 +28,7 @@ const protocolOf = (url: URL, options: AgentOptions) => {
     : Process.getBuiltinModule("node:http")
   const agent = new Agent(options)
   const opened: Array<Duplex> = []
-  if (isOpening(agent)) {
+  if (opens(agent)) {
     const { createConnection } = agent
     agent.createConnection = (...input) => opened[0] = createConnection.apply(agent, input)
   }
@@ -45,8 +45,9 @@ const protocolOf = (url: URL, options: AgentOptions) => {
   }
 }
 
-const isInHandshake = (socket: unknown): boolean =>
-  Predicate.hasProperty(socket, "secureConnecting") && socket.secureConnecting === true
+/** Whether there is no connection yet: a proxy opens a tunnel, or there is a TLS handshake. */
+const isOpening = (socket: unknown): boolean =>
+  socket === null || (Predicate.hasProperty(socket, "secureConnecting") && socket.secureConnecting === true)
 
 /**
  * A whole turn of the event loop where a connection may be used again. Servers may have closed it while the program computed,
@@ -75,7 +76,7 @@ export const layerOptions = (options: AgentOptions): Layer.Layer<HttpClient.Http
           protocols.set(url.protocol, protocol)
           const [sent, opened] = protocol.begin(url, { method, headers })
           const fail = (cause: Error) =>
-            exchange.fail(isInHandshake(sent.socket) ? NodeExchange.notConnected(cause) : cause)
+            exchange.fail(isOpening(sent.socket) ? NodeExchange.notConnected(cause) : cause)
           let answer: IncomingMessage | undefined
           // What comes behind a whole answer is none of it.
           sent.on("error", (cause) => answer?.complete === true ? undefined : fail(cause))

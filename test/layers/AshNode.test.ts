@@ -5,7 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { spawn } from "node:child_process"
-import type { Socket } from "node:net"
+import { Socket } from "node:net"
 import * as Path from "node:path"
 import * as Ash from "../../src/layers/Ash.ts"
 import * as AshCore from "../../src/layers/AshCore.ts"
@@ -110,6 +110,8 @@ const layer = AshNode.layer({ url: process.argv[1], allowPlainHttp: true, retry:
 console.log((await Effect.runPromise(Effect.provide(get, layer))).status)
 `
 
+const overUndici = program.replace("AshNode.layer(", "AshNode.layerUndici(")
+
 const failing = program.replace(
   /^console.*$/m,
   "console.log((await Effect.runPromise(Effect.flip(Effect.provide(get, layer)))).message)"
@@ -130,7 +132,7 @@ const run = (url: string, env: Record<string, string>, flags: ReadonlyArray<stri
   })
 
 describe("the proxies of the environment", () => {
-  it.live("are used where Node is configured to, and by its rules", () =>
+  it.live("are used where Node is configured to, by its rules, and over undici never", () =>
     Effect.gen(function*() {
       const { asked, url } = yield* proxy
       const direct = yield* proxy
@@ -141,11 +143,26 @@ describe("the proxies of the environment", () => {
         run(server, { HTTP_PROXY: url }, ["--use-env-proxy"]),
         run(server, { NODE_USE_ENV_PROXY: "1", http_proxy: url }),
         run(direct.url, { ...configured, NO_PROXY: "127.0.0.1" }),
-        run(direct.url, { HTTP_PROXY: url })
+        run(direct.url, { HTTP_PROXY: url }),
+        run(direct.url, configured, [], overUndici)
       ], { concurrency: 2 })
-      assert.deepStrictEqual(outputs.map((output) => output.trim()), ["ok", "ok", "ok", "ok", "ok"])
+      assert.deepStrictEqual(outputs.map((output) => output.trim()), ["ok", "ok", "ok", "ok", "ok", "ok"])
       assert.deepStrictEqual(asked, Array.from({ length: 3 }, () => `GET ${server}/health`))
-      assert.deepStrictEqual(direct.asked, ["GET /health", "GET /health"])
+      assert.deepStrictEqual(direct.asked, ["GET /health", "GET /health", "GET /health"])
+    }))
+})
+
+describe("a proxy of the environment that makes no connection", () => {
+  it.live("leaves nothing sent, however it breaks off", () =>
+    Effect.gen(function*() {
+      const asked: Array<string> = []
+      const url = yield* serve(() => {}, ({ url = "" }, socket) => {
+        asked.push(url)
+        if (socket instanceof Socket) socket.resetAndDestroy()
+      })
+      const output = yield* run("https://ash.invalid", { NODE_USE_ENV_PROXY: "1", HTTPS_PROXY: url }, [], failing)
+      assert.deepStrictEqual(asked, ["ash.invalid:443"])
+      assert.include(output, "no server reached at https://ash.invalid (no connection: ECONNRESET)")
     }))
 })
 
