@@ -7,8 +7,10 @@ import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import type { Agent, IncomingMessage, RequestOptions } from "node:http"
 import type { AgentOptions } from "node:https"
+import type { Socket } from "node:net"
 import * as Process from "node:process"
 import { type Duplex, pipeline, Readable } from "node:stream"
+import * as Timers from "node:timers"
 import * as NodeExchange from "./nodeExchange.ts"
 
 /** An agent as Node documents it, which is more than its types tell. */
@@ -46,8 +48,22 @@ const protocolOf = (url: URL, options: AgentOptions) => {
 }
 
 /** Whether there is no connection yet: a proxy opens a tunnel, or there is a TLS handshake. */
-const isOpening = (socket: unknown): boolean =>
-  socket === null || (Predicate.hasProperty(socket, "secureConnecting") && socket.secureConnecting === true)
+const isOpening = (socket: Socket | null): boolean =>
+  socket === null || socket.connecting ||
+  (Predicate.hasProperty(socket, "secureConnecting") && socket.secureConnecting === true)
+
+/** Ends a connection that is not made in time; what has arrived while the program computed is taken in before. */
+const limitOpening = (socket: Socket, millis: number) => {
+  if (!isOpening(socket)) return
+  const end = () => {
+    if (!isOpening(socket)) return
+    // The code is undici's: Node has none.
+    socket.destroy(Object.assign(new Error("no connection in time"), { code: "UND_ERR_CONNECT_TIMEOUT" }))
+  }
+  const timer = Timers.setTimeout(() => Timers.setImmediate(end), millis)
+  socket.once("close", () => Timers.clearTimeout(timer))
+  timer.unref()
+}
 
 /**
  * A whole turn of the event loop where a connection may be used again. Servers may have closed it while the program computed,
@@ -61,8 +77,8 @@ const takenIn = (protocols: ReadonlyMap<string, { readonly agent: Agent }>): Eff
   })
 }
 
-/** The client, with agents of its own. */
-export const layerOptions = (options: AgentOptions): Layer.Layer<HttpClient.HttpClient> =>
+/** The client, with agents of its own. In so many milliseconds a connection is to be made: by default in those of undici. */
+export const layerOptions = (options: AgentOptions, openingTime = 10_000): Layer.Layer<HttpClient.HttpClient> =>
   Layer.effect(
     HttpClient.HttpClient,
     Effect.map(
@@ -77,6 +93,7 @@ export const layerOptions = (options: AgentOptions): Layer.Layer<HttpClient.Http
           const [sent, opened] = protocol.begin(url, { method, headers })
           const fail = (cause: Error) =>
             exchange.fail(isOpening(sent.socket) ? NodeExchange.notConnected(cause) : cause)
+          sent.once("socket", (socket) => limitOpening(socket, openingTime))
           let answer: IncomingMessage | undefined
           // What comes behind a whole answer is none of it.
           sent.on("error", (cause) => answer?.complete === true ? undefined : fail(cause))

@@ -33,12 +33,14 @@ const clients = [
     name: "node:http",
     client: NodeHttpClient.layerOptions({}),
     trusting: NodeHttpClient.layerOptions({ ca: certificate.cert }),
+    impatient: NodeHttpClient.layerOptions({}, 1),
     effects: EffectClients.layerNodeHttp
   },
   {
     name: "undici",
     client: UndiciClient.layerOptions({}),
     trusting: UndiciClient.layerOptions({ connect: { ca: certificate.cert } }),
+    impatient: UndiciClient.layerOptions({ connect: { timeout: 1 } }),
     effects: EffectClients.layerUndici
   }
 ]
@@ -159,7 +161,7 @@ const serveSecure = Effect.fnUntraced(function*(server: Server) {
   return `https://localhost:${(server.address() as AddressInfo).port}`
 })
 
-for (const { client, effects, name, trusting } of clients) {
+for (const { client, effects, impatient, name, trusting } of clients) {
   describe(`over ${name}`, () => {
     describe("an answer is as that of Effect's client", () => {
       for (const [name, listener] of answers) {
@@ -365,15 +367,20 @@ for (const { client, effects, name, trusting } of clients) {
 
       it.live("that is not established carries nothing, whatever breaks it", () =>
         Effect.gen(function*() {
-          const reasonAt = (url: string) =>
+          const reasonAt = (url: string, over = trusting) =>
             Effect.flatMap(Health, ({ get }) => Effect.flip(get())).pipe(
               Effect.map(({ reason }) => reason._tag),
-              Effect.provide(Ash.layerWithClient({ url, retry: { times: 0 } }).pipe(Layer.provide(trusting)))
+              Effect.provide(Ash.layerWithClient({ url, retry: { times: 0 } }).pipe(Layer.provide(over)))
             )
           const breaking = (breaks: (socket: Socket) => void) =>
-            Effect.flatMap(serveSecure(new Server((socket) => socket.once("data", () => breaks(socket)))), reasonAt)
+            Effect.flatMap(
+              serveSecure(new Server((socket) => socket.once("data", () => breaks(socket)))),
+              (url) => reasonAt(url)
+            )
           assert.strictEqual(yield* breaking((socket) => socket.resetAndDestroy()), "NotReached")
           assert.strictEqual(yield* breaking((socket) => socket.end("what is no TLS")), "NotReached")
+          const silent = yield* serveSecure(new Server((socket) => socket.resume()))
+          assert.strictEqual(yield* reasonAt(silent, impatient), "NotReached")
           const established = yield* serveSecure(new Https.Server(certificate, ({ socket }) => socket.destroy()))
           assert.strictEqual(yield* reasonAt(established), "ConnectionLost")
         }))
