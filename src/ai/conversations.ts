@@ -71,7 +71,7 @@ const waitingOf = (sessions: Sessions["Service"]): Waiting => {
 }
 
 const checked = (method: string, { maxConversations, sessions }: Required<ConversationOptions>) =>
-  maxConversations === undefined || !Number.isInteger(maxConversations) || maxConversations < 1
+  !(Number.isInteger(maxConversations) && Number(maxConversations) >= 1)
     ? refuse(method, "maxConversations", "it must be an integer of at least 1")
     : sessions === "conversation" || sessions === "call"
     ? Effect.void

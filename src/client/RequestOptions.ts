@@ -7,7 +7,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import type { BufferOptions, TurnTimeouts } from "../internal/turn/turnLimits.ts"
-import { over } from "./over.ts"
+import { areOptions, over } from "./over.ts"
 
 export type { BufferOptions, TurnTimeouts } from "../internal/turn/turnLimits.ts"
 
@@ -91,9 +91,10 @@ export class RequestOptions extends Context.Reference<RequestOptionsInput>("effe
 }) {}
 
 /** As {@link over}, of headers, whose names are the same in any case. */
-const overHeaders = (outer: RequestOptionsInput["headers"] = {}, inner: RequestOptionsInput["headers"] = {}) => {
+const overHeaders = (outer: RequestOptionsInput["headers"], inner: RequestOptionsInput["headers"]) => {
+  if (!areOptions(inner)) return inner === undefined ? outer : inner
   const names = new Set(Object.keys(inner).map((name) => name.toLowerCase()))
-  return { ...Record.filter(outer, (_, name) => !names.has(name.toLowerCase())), ...inner }
+  return { ...Record.filter({ ...outer }, (_, name) => !names.has(name.toLowerCase())), ...inner }
 }
 
 /**
@@ -113,17 +114,16 @@ const overHeaders = (outer: RequestOptionsInput["headers"] = {}, inner: RequestO
  *   )
  * ```
  */
-export const merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput): RequestOptionsInput => ({
-  timeout: inner.timeout ?? outer.timeout,
-  retry: over(outer.retry, inner.retry),
-  timeouts: over(outer.timeouts, inner.timeouts),
-  buffer: over(outer.buffer, inner.buffer),
-  maxEventSize: inner.maxEventSize ?? outer.maxEventSize,
-  exclusive: inner.exclusive ?? outer.exclusive,
-  responseLimits: over(outer.responseLimits, inner.responseLimits),
-  headers: overHeaders(outer.headers, inner.headers),
-  telemetry: over(outer.telemetry, inner.telemetry)
-})
+export const merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput): RequestOptionsInput =>
+  !areOptions(inner) ? inner : ({
+    ...over(outer, inner),
+    retry: over(outer.retry, inner.retry),
+    timeouts: over(outer.timeouts, inner.timeouts),
+    buffer: over(outer.buffer, inner.buffer),
+    responseLimits: over(outer.responseLimits, inner.responseLimits),
+    headers: overHeaders(outer.headers, inner.headers),
+    telemetry: over(outer.telemetry, inner.telemetry)
+  })
 
 const withOptions = (inner: RequestOptionsInput): Combinator => Effect.updateService(RequestOptions, merge(inner))
 

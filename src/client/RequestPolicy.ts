@@ -7,22 +7,30 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { constTrue, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { checkCount, readDuration, refuseOption } from "../internal/request/durations.ts"
+import { wrongHeader } from "../internal/request/connection.ts"
+import { amount, anObject, checked, count, duration, flag, oneOf, optionsOf } from "../internal/request/options.ts"
 import { applyPolicy, makeRetryBudget, type OnWire, type Policy, type Retry } from "../internal/request/policy.ts"
 import * as RateLimit from "../internal/request/rateLimit.ts"
 import { type Answered, type Attempt, type Sending, valueOf } from "../internal/request/sending.ts"
 import { hasTracer, withSpan } from "../internal/request/traced.ts"
 import type { Recorded } from "../internal/telemetry/observedTurn.ts"
 import { startedNothing } from "../internal/turn/brokenTurn.ts"
-import type { Budgets } from "../internal/turn/ledger.ts"
-import { type TurnLimits, turnLimits } from "../internal/turn/turnLimits.ts"
+import { areBudgets, type Budgets } from "../internal/turn/ledger.ts"
+import { type TurnLimits, turnLimits, turnRules } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Operation, Repetition } from "../schema/Operation.ts"
 import type { ApiCall } from "./ApiMethods.ts"
-import { checkOptions } from "./checkOptions.ts"
-import { merge, RequestOptions, type RequestOptionsInput, type TelemetryOptions } from "./RequestOptions.ts"
+import {
+  merge,
+  RequestOptions,
+  type RequestOptionsInput,
+  type ResponseLimits,
+  type RetryOptions,
+  type TelemetryOptions
+} from "./RequestOptions.ts"
 
 /** What the calls of a layer share. */
 export interface SharedLimits {
@@ -91,6 +99,22 @@ const settingsOf = (options: RequestOptionsInput): Settings => {
   }
 }
 
+const optionRules = optionsOf<RequestOptionsInput>({
+  ...turnRules,
+  timeout: duration(),
+  retry: optionsOf<RetryOptions>({
+    times: amount(0),
+    delay: duration(),
+    maxDelay: duration(),
+    maxRetryAfter: duration()
+  }),
+  maxEventSize: count(1),
+  responseLimits: optionsOf<ResponseLimits>({ body: count(1), text: count(1) }),
+  exclusive: flag,
+  headers: (value, field) => Predicate.isObject(value) ? wrongHeader(value) : anObject(value, field),
+  telemetry: optionsOf<TelemetryOptions>({ content: flag, metrics: flag })
+})
+
 /** Changes the options of a call: the same ones each time into the same. */
 export type OptionsOver = (own: RequestOptionsInput) => RequestOptionsInput
 
@@ -101,11 +125,13 @@ const makeSettings = (layerOptions: RequestOptionsInput) => {
     Effect.contextWith((context: Context.Context<never>) => {
       const own = over(Context.get(context, RequestOptions))
       const settings = known.get(own)
-      return settings !== undefined ? Effect.succeed(settings) : Effect.map(checkOptions(operation, own), () => {
-        const settings = settingsOf(merge(own)(layerOptions))
-        known.set(own, settings)
-        return settings
-      })
+      return settings !== undefined ?
+        Effect.succeed(settings) :
+        Effect.map(checked(operation, optionRules, own), () => {
+          const settings = settingsOf(merge(own)(layerOptions))
+          known.set(own, settings)
+          return settings
+        })
     })
 }
 
@@ -153,13 +179,23 @@ const recordedBy = (layer: TelemetryOptions | undefined, context: Context.Contex
   return spans || metrics ? { spans, metrics, content: own?.content ?? layer?.content ?? false } : undefined
 }
 
+const rules = optionsOf<SharedLimits>({
+  retryBudget: amount(0),
+  whenRateLimited: oneOf("wait", "fail"),
+  maxRateLimitWait: duration(),
+  maxSessions: count(1),
+  maxStreams: count(1),
+  budget: areBudgets
+})
+
 /** What the services of a layer share, as far as it can be used. */
 const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
-  yield* checkCount(operation, "maxSessions", limits.maxSessions)
-  yield* checkCount(operation, "maxStreams", limits.maxStreams)
-  const { maxRateLimitWait = "15 minutes", retryBudget = 100, whenRateLimited = "wait" } = limits
-  if (!(retryBudget >= 0)) return yield* refuseOption(operation, "retryBudget", "a number of 0 or more")
-  const longestWait = yield* readDuration(operation, "maxRateLimitWait", maxRateLimitWait)
+  const { maxRateLimitWait = "15 minutes", retryBudget = 100, whenRateLimited } = yield* checked(
+    operation,
+    rules,
+    limits
+  )
+  const longestWait = Duration.fromInputUnsafe(maxRateLimitWait)
   return {
     budget: makeRetryBudget(retryBudget),
     rateLimits: whenRateLimited === "fail" ? {} : {
@@ -230,7 +266,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
       RequestPolicy,
       Effect.gen(function*() {
         const layerOptions = yield* RequestOptions
-        yield* checkOptions(operation, layerOptions)
+        yield* checked(operation, optionRules, layerOptions)
         const { budget, rateLimits } = yield* makeShared(limits)
         const settings = makeSettings(layerOptions)
         const repeat = <A, R>(

@@ -14,6 +14,7 @@ import * as Stream from "effect/Stream"
 import { limitOrElse } from "../internal/request/eventLoop.ts"
 import { exchange } from "../internal/request/exchange.ts"
 import { exceptFixed } from "../internal/request/failures.ts"
+import { anObject } from "../internal/request/options.ts"
 import { redactOf } from "../internal/request/secrets.ts"
 import type { Attempt } from "../internal/request/sending.ts"
 import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/observedTurn.ts"
@@ -168,9 +169,15 @@ export class TurnTransport extends Context.Service<TurnTransport, {
       return {
         observed: (call, run) =>
           Stream.fromChannel(Channel.contextWith((context: Context.Context<never>) => {
+            const { operation, options } = call
+            const reason = anObject(options, "options")
             const recorded = policy.recorded(context)
             return Stream.toChannel(
-              recorded === undefined ? run(identity) : Stream.unwrap(observe(metrics, call, recorded, run))
+              reason !== undefined
+                ? Stream.fail(new AshError({ operation, reason }))
+                : recorded === undefined
+                ? run(identity)
+                : Stream.unwrap(observe(metrics, call, recorded, run))
             )
           })),
         allowed: (operation, budgets) =>

@@ -3,13 +3,23 @@
  * several apply, each holds. The figures are the vendor's estimates.
  */
 import * as Effect from "effect/Effect"
-import { refuseOption } from "../internal/request/durations.ts"
+import { checked, optionsOf, rule } from "../internal/request/options.ts"
 import * as Ledger from "../internal/turn/ledger.ts"
 import type { AshError } from "../schema/AshError.ts"
 
 export type { Budget, BudgetLeft, BudgetLimits, Spent } from "../internal/turn/ledger.ts"
 
 const operation = "Budget.make"
+
+const isFinite = (value: unknown): value is number => Number.isFinite(value)
+
+const figure = rule("a finite number of 0 or more", (value) => isFinite(value) && value >= 0)
+
+const rules = optionsOf<Ledger.BudgetLimits>({
+  usd: figure,
+  tokens: figure,
+  share: rule("a finite number above 0", (value) => isFinite(value) && value > 0)
+})
 
 /**
  * A budget that is not used yet; without limits it only counts. Of each turn the share is held before the turn starts, and
@@ -37,14 +47,8 @@ const operation = "Budget.make"
  * ```
  */
 export const make = (limits: Ledger.BudgetLimits): Effect.Effect<Ledger.Budget, AshError> => {
-  const { share, tokens, usd } = limits
-  for (const [field, limit] of Object.entries({ usd, tokens })) {
-    if (limit !== undefined && !(limit >= 0 && limit < Infinity)) {
-      return refuseOption(operation, field, "a finite number of 0 or more")
-    }
-  }
-  if (share !== undefined && !(share > 0 && share < Infinity)) {
-    return refuseOption(operation, "share", "a finite number above 0")
-  }
-  return Effect.sync(() => Ledger.makeBudget({ share, tokens, usd }))
+  return Effect.map(
+    checked(operation, rules, limits),
+    ({ share, tokens, usd }) => Ledger.makeBudget({ share, tokens, usd })
+  )
 }

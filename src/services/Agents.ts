@@ -9,18 +9,18 @@ import * as FileDownload from "../client/FileDownload.ts"
 import { batches, isTooLarge } from "../internal/files/batches.ts"
 import { gatherFiles } from "../internal/files/newFiles.ts"
 import type { WholeContent } from "../internal/request/content.ts"
-import type { Budgets } from "../internal/turn/ledger.ts"
+import { anObject, checked, count, optionsOf, refusal } from "../internal/request/options.ts"
+import { areBudgets, type Budgets } from "../internal/turn/ledger.ts"
 import type { Agent, AgentConfig, CreateAgentRequest, UpdateAgentRequest } from "../schema/Agent.ts"
-import { AshError } from "../schema/AshError.ts"
+import type { AshError } from "../schema/AshError.ts"
 import type { FileEntry } from "../schema/File.ts"
 import type { SendMessageOptions } from "../schema/Message.ts"
-import { InvalidRequest } from "../schema/Reasons.ts"
 import type { CreateSessionRequest } from "../schema/Session.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { JsonInput } from "../schema/Wire.ts"
 import { layerOf } from "./layerOf.ts"
-import { type BatchProgress, type BatchResult, noProgress, runBatch } from "./session/batch.ts"
-import type { OpenSessionOptions } from "./session/creation.ts"
+import { type BatchProgress, type BatchResult, isProgress, noProgress, runBatch } from "./session/batch.ts"
+import { type OpenSessionOptions, rules as sessionRules } from "./session/creation.ts"
 import { type Prompt, promptOf, type Prompts } from "./session/handleTurns.ts"
 import type { SessionHandle } from "./SessionHandle.ts"
 import type { Sessions } from "./Sessions.ts"
@@ -186,14 +186,25 @@ export class Agents extends Context.Service<Agents, {
   )
 }
 
+const rules = optionsOf<BatchOptions>({
+  concurrency: count(1),
+  sessions: count(1),
+  options: anObject,
+  session: anObject,
+  handle: sessionRules,
+  budget: areBudgets,
+  progress: isProgress
+})
+
 /** The methods that run batches, whose turns count in the budgets of a layer, too. */
 const batchesOf = (ofLayer: Budgets | undefined): Pick<Agents["Service"], "batch" | "batchWith"> => {
-  const batchWith: Agents["Service"]["batchWith"] = (agent, prompts, ask, options = {}) =>
-    Stream.unwrap(Effect.map(SessionsByKey, (sessions) => {
-      const { budget, concurrency, handle, progress, session } = options
+  const batchWith: Agents["Service"]["batchWith"] = (agent, prompts, ask, options) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const { budget, concurrency, handle, progress, session, ...how } = yield* checked("Agents.batch", rules, options)
+      const sessions = yield* SessionsByKey
       return runBatch({
         concurrency,
-        sessions: options.sessions,
+        sessions: how.sessions,
         budget: [...Arr.ensure(budget ?? []), ...Arr.ensure(handle?.budget ?? [])],
         ofLayer,
         progress,
@@ -203,10 +214,10 @@ const batchesOf = (ofLayer: Budgets | undefined): Pick<Agents["Service"], "batch
       }, prompts)
     }))
   return {
-    batch: (agent, prompts, { options, ...how } = {}) =>
+    batch: (agent, prompts, how) =>
       batchWith(agent, prompts, (session, prompt) => {
-        const { content, options: own } = promptOf(prompt, options)
-        return session.ask(content, own)
+        const { content, options } = promptOf(prompt, how?.options)
+        return session.ask(content, options)
       }, how),
     batchWith
   }
@@ -214,11 +225,9 @@ const batchesOf = (ofLayer: Budgets | undefined): Pick<Agents["Service"], "batch
 
 const refuse = (field: string) =>
   Effect.fail(
-    new AshError({
-      operation: "Agents.writeFiles",
-      reason: new InvalidRequest({
-        message: `${field} is too large: a request carries some 750,000 bytes; leave it out, or split it`,
-        field
-      })
-    })
+    refusal(
+      "Agents.writeFiles",
+      field,
+      `${field} is too large: a request carries some 750,000 bytes; leave it out, or split it`
+    )
   )

@@ -3,9 +3,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { fromInput } from "../internal/request/failures.ts"
+import { refusedBy } from "../internal/request/failures.ts"
 import { renamed } from "../internal/request/operations.ts"
-import { AshError } from "../schema/AshError.ts"
+import type { AshError } from "../schema/AshError.ts"
 import { CreateCredentialRequest, type StoredCredential } from "../schema/Credential.ts"
 import { omittable } from "../schema/Wire.ts"
 import { layerOf } from "./layerOf.ts"
@@ -74,5 +74,5 @@ const encodeAccount = Schema.encodeUnknownEffect(Schema.fromJsonString(BedrockKe
 const bedrockKey = (account: BedrockKey) =>
   Effect.mapError(
     encodeAccount(account),
-    (error) => new AshError({ operation: "Credentials.createBedrock", reason: fromInput(error) })
+    refusedBy("Credentials.createBedrock")
   )

@@ -5,9 +5,9 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { AshApiClient } from "../client/AshApiClient.ts"
 import type { RequestPolicy } from "../client/RequestPolicy.ts"
-import { readDuration } from "../internal/request/durations.ts"
 import { within } from "../internal/request/operations.ts"
-import { poll } from "../internal/request/paging.ts"
+import { checked } from "../internal/request/options.ts"
+import { poll, pollRules } from "../internal/request/paging.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type {
   CreateEvalCaseRequest,
@@ -133,25 +133,24 @@ const makeRuns = (api: Api, { call, exchange }: Policy) => {
   const unwrapRun = ({ run }: { readonly run: EvalRun }) => run
   const unwrapResults = ({ results }: { readonly results: ReadonlyArray<EvalResult> }) => results
 
-  const startRun = (name: string, { categories, tags, versionNumber }: StartEvalRunRequest = {}) =>
-    Effect.map(call(api.startRun, { params: { name }, payload: { categories, tags, versionNumber } }), unwrapRun)
+  const startRun = (name: string, payload: StartEvalRunRequest = {}) =>
+    Effect.map(call(api.startRun, { params: { name }, payload }), unwrapRun)
   const getRun = (name: string, id: string) => Effect.map(call(api.getRun, { params: { name, id } }), unwrapRun)
   const listResults = (name: string, id: string) =>
     Effect.map(call(api.listResults, { params: { name, id } }), unwrapResults)
-  const watchRun =
-    (operation: string) => (name: string, id: string, { every = "2 seconds" }: WatchEvalRunOptions = {}) =>
-      Stream.unwrap(
-        Effect.map(
-          readDuration(operation, "every", every),
-          (every) =>
-            poll(operation, exchange(api.getRun, { params: { name, id } }), every).pipe(
-              Stream.map(unwrapRun),
-              Stream.takeUntil(isFinished),
-              Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases),
-              Stream.mapError(within(operation))
-            )
-        )
+  const watchRun = (operation: string) => (name: string, id: string, options?: WatchEvalRunOptions) =>
+    Stream.unwrap(
+      Effect.map(
+        checked(operation, pollRules, options),
+        ({ every = "2 seconds" }) =>
+          poll(operation, exchange(api.getRun, { params: { name, id } }), every).pipe(
+            Stream.map(unwrapRun),
+            Stream.takeUntil(isFinished),
+            Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases),
+            Stream.mapError(within(operation))
+          )
       )
+    )
 
   return {
     startRun,
@@ -161,7 +160,7 @@ const makeRuns = (api: Api, { call, exchange }: Policy) => {
     runToCompletion: Effect.fnUntraced(function*(name, options) {
       const operation = "Evals.runToCompletion"
       // A run is started only where it can be followed.
-      yield* readDuration(operation, "every", options?.every ?? 0)
+      yield* checked(operation, pollRules, options)
       const started = yield* startRun(name, options)
       const followed = watchRun(operation)(name, started.id, options)
       const run = yield* Stream.runFold(followed, () => started, (_, next) => next)

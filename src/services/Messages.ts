@@ -7,7 +7,8 @@ import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { TurnTransport } from "../client/TurnTransport.ts"
 import { renamed } from "../internal/request/operations.ts"
-import { paginate, type PagingOptions } from "../internal/request/paging.ts"
+import { checked } from "../internal/request/options.ts"
+import { arePaging, paginate, type PagingOptions } from "../internal/request/paging.ts"
 import * as Gated from "../internal/turn/gated.ts"
 import { uncontrolledTurn } from "../internal/turn/turnControl.ts"
 import type { OnTurnError } from "../internal/turn/turnControl.ts"
@@ -110,7 +111,10 @@ export class Messages extends Context.Service<Messages, {
         sendWithErrors: stream("Messages.sendWithErrors", "emit"),
         list,
         history: (id, options) =>
-          Stream.mapError(paginate((page) => list(id, page), options), renamed("Messages.history"))
+          Stream.unwrap(
+            Effect.map(checked("Messages.history", arePaging, options), (paging) =>
+              paginate((page) => list(id, page), paging))
+          ).pipe(Stream.mapError(renamed("Messages.history")))
       })
     })
   ).pipe(Layer.provide(TurnTransport.layer))

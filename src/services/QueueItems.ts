@@ -7,9 +7,9 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
-import { readDuration } from "../internal/request/durations.ts"
 import { renamed } from "../internal/request/operations.ts"
-import { poll } from "../internal/request/paging.ts"
+import { checked } from "../internal/request/options.ts"
+import { poll, pollRules } from "../internal/request/paging.ts"
 import { fenced } from "../internal/turn/gated.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../schema/QueueItem.ts"
@@ -77,10 +77,10 @@ export class QueueItems extends Context.Service<QueueItems, {
           }),
         list: (query = {}) => Effect.map(call(api.list, { query }), ({ items }) => items),
         get,
-        await: (id, { every = "1 second" } = {}) =>
+        await: (id, options) =>
           Effect.flatMap(
-            readDuration("QueueItems.await", "every", every),
-            (every) =>
+            checked("QueueItems.await", pollRules, options),
+            ({ every = "1 second" }) =>
               poll("QueueItems.await", exchange(api.get, { params: { id } }), every).pipe(
                 Stream.map(unwrap),
                 Stream.filter(isFinished),

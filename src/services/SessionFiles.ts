@@ -6,6 +6,7 @@ import * as FileDownload from "../client/FileDownload.ts"
 import { checkPaths } from "../internal/files/newFiles.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
 import { renamed } from "../internal/request/operations.ts"
+import { aFunction, checked, optionsOf } from "../internal/request/options.ts"
 import { printable } from "../internal/request/printable.ts"
 import { type Redact, redactOf, redactTogether } from "../internal/request/secrets.ts"
 import { withUploadProgress } from "../internal/request/sending.ts"
@@ -46,6 +47,8 @@ export interface WriteFilesOptions<E = never, R = never> {
    */
   readonly onProgress?: ((progress: WriteProgress) => Effect.Effect<unknown, E, R>) | undefined
 }
+
+const rules = optionsOf<Pick<WriteFilesOptions, "onProgress">>({ onProgress: aFunction })
 
 /** The methods for the files of a workspace, whose session `At` names where they are not of one session. */
 export interface SessionFileMethods<At extends ReadonlyArray<string>> {
@@ -94,17 +97,21 @@ export class SessionFiles extends Context.Service<SessionFiles, SessionFileMetho
             Effect.scoped(
               Effect.flatMap(read(id, path), FileDownload.text("SessionFiles.readText", responseLimits?.text))
             )).pipe(Effect.mapError(renamed("SessionFiles.readText"))),
-        write: (id, files, { onProgress, targetPath } = {}) =>
+        write: (id, files, options) =>
           Effect.andThen(
-            checkPaths("SessionFiles.write", files),
+            Effect.andThen(checked("SessionFiles.write", rules, options), checkPaths("SessionFiles.write", files)),
             writeAll(
               files,
               (batch, onSent) =>
                 Effect.map(
-                  policy.exchange(api.write, { params: { id }, payload: { files: batch, targetPath } }, { onSent }),
+                  policy.exchange(
+                    api.write,
+                    { params: { id }, payload: { files: batch, targetPath: options?.targetPath } },
+                    { onSent }
+                  ),
                   ({ response, value }) => withoutSecrets(value.files, redactOf(response.request))
                 ),
-              onProgress
+              options?.onProgress
             )
           ),
         delete: (id, path) => remove(api.delete, { params: { id, path } })

@@ -199,7 +199,7 @@ export const make = (
       HandleTurn.stream(handle, { operation: "SessionHandle.stream", content, options: sendOptions }),
     ask: (content, sendOptions) =>
       HandleTurn.ask(handle, { operation: "SessionHandle.ask", content, options: sendOptions }),
-    askAs: (schema, content, askOptions = {}) => askAs(handle, schema, content, askOptions),
+    askAs: (schema, content, askOptions) => askAs(handle, schema, content, askOptions),
     turns: (prompts, sendOptions) => turns(handle, prompts, sendOptions),
     spent: spending.spent,
     exec: (command, execOptions) => HandleTurn.exec(handle, command, execOptions),

@@ -25,7 +25,13 @@ import { Messages } from "./Messages.ts"
 import * as Command from "./session/command.ts"
 import * as Creation from "./session/creation.ts"
 import type { OpenSessionOptions } from "./session/creation.ts"
-import type { ExecOptions, HandleServices, KnownSession, SessionHandleOptions } from "./session/handleState.ts"
+import type {
+  AttachSessionOptions,
+  ExecOptions,
+  HandleServices,
+  KnownSession,
+  SessionHandleOptions
+} from "./session/handleState.ts"
 import { lifecycleOf } from "./session/lifecycle.ts"
 import {
   type ListEventsOptions,
@@ -43,6 +49,7 @@ import { Usage } from "./Usage.ts"
 import { Workspaces } from "./Workspaces.ts"
 
 export type {
+  AttachSessionOptions,
   ExecOptions,
   ListEventsOptions,
   ListSessionsOptions,
@@ -62,14 +69,6 @@ export interface ListSessionPageOptions extends ListSessionsOptions {
 export interface SessionPage {
   readonly sessions: ReadonlyArray<Session>
   readonly total: number
-}
-
-/** How a session is used that is there already. */
-export interface AttachSessionOptions extends SessionHandleOptions {
-  /** The sequence number of the last message that is known of it, for `reconcile`. */
-  readonly after?: number | undefined
-  /** The name of its agent, for spans and metrics of its turns. */
-  readonly agentName?: string | undefined
 }
 
 /** Opens and manages sessions. */
@@ -199,14 +198,18 @@ export class Sessions extends Context.Service<Sessions, {
         ...reading,
         ...lifecycle,
         layerScope,
-        open: (session, options = {}) =>
+        open: (session, options) =>
           Creations.inOwnScope(
             (scope) => Effect.map(Creation.open(parts, session, options, scope), (known) => handleOf(known, options)),
             childScope
           ),
-        attach: (id, { after, agentName, ...options } = {}) =>
-          handleOf({ id, agentName, ignoredSettings: [], after, isClosed: () => false }, options),
-        listPage: (options = {}) =>
+        attach: (id, options) => {
+          const reason = Creation.rules(options, "options")
+          const refusal = (operation: string) => reason && new AshError({ operation, reason })
+          const { after, agentName, ...handleOptions } = { ...options }
+          return handleOf({ id, agentName, ignoredSettings: [], after, refusal }, handleOptions)
+        },
+        listPage: (options) =>
           Effect.flatMap(
             policy.call(hosted.listSessions, { query: { ...options, includeTotal: true } }),
             ({ sessions, total }) =>

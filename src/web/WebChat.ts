@@ -12,7 +12,17 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
-import { readDuration, refuseOption } from "../internal/request/durations.ts"
+import {
+  aFunction,
+  amount,
+  anObject,
+  checked,
+  duration,
+  oneOf,
+  optionsOf,
+  required,
+  text
+} from "../internal/request/options.ts"
 import { AshError } from "../schema/AshError.ts"
 import { jsonText } from "../schema/Wire.ts"
 import type { Sessions } from "../services/Sessions.ts"
@@ -78,20 +88,20 @@ const answering = ({ errorText = EventStream.errorText }: WebChatSettings) => {
 const isTooLarge = ({ reason }: HttpServerError.HttpServerError) =>
   reason._tag === "RequestParseError" && reason.reason === "BodyTooLarge"
 
-/** Refuses settings that no chat can be kept by. */
-const check = Effect.fnUntraced(
-  function*({ idleTimeToLive, keepAlive, maxBodySize, maxChats, maxTurns }: WebChatSettings) {
-    const counts = [["maxBodySize", maxBodySize, 0], ["maxChats", maxChats, 1], ["maxTurns", maxTurns, 1]] as const
-    for (const [field, count, least] of counts) {
-      if (count !== undefined && !(count >= least)) {
-        return yield* refuseOption(operation, field, `a number of ${least} or more`)
-      }
-    }
-    for (const [field, duration] of Object.entries({ idleTimeToLive, keepAlive })) {
-      if (duration !== undefined) yield* readDuration(operation, field, duration)
-    }
-  }
-)
+/** What no chat can be kept by is refused. */
+const rules = optionsOf<WebChatOptions<never, never>>({
+  authorize: required(aFunction),
+  path: text,
+  maxBodySize: amount(0),
+  session: required(anObject),
+  turn: anObject,
+  maxChats: amount(1),
+  maxTurns: amount(1),
+  idleTimeToLive: duration(),
+  whenLeft: oneOf("cancel", "detach"),
+  keepAlive: duration(),
+  errorText: aFunction
+})
 
 /** The body of a request. A page of another origin cannot send JSON unasked. */
 const bodyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, maxBodySize: number) {
@@ -128,11 +138,10 @@ const keyOf = (user: string, id: string) => JSON.stringify([user, id])
  *
  * Fails with `InvalidRequest` for a setting that no chat can be kept by.
  */
-export const layer = <E, R>(
-  { authorize, maxBodySize = 8_388_608, path = "/api/chat", ...options }: WebChatOptions<E, R>
-) =>
+export const layer = <E, R>(settings: WebChatOptions<E, R>) =>
   HttpRouter.use(Effect.fnUntraced(function*(router) {
-    yield* check({ ...options, maxBodySize })
+    yield* checked(operation, rules, settings)
+    const { authorize, maxBodySize = 8_388_608, path = "/api/chat", ...options } = settings
     const chats = yield* Chats.make(options)
     const answered = answering(options)
 

@@ -12,10 +12,10 @@ import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type * as Stream from "effect/Stream"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
-import { checkCount, readDuration } from "../internal/request/durations.ts"
-import { fromInput } from "../internal/request/failures.ts"
+import { fromInput, refusedBy } from "../internal/request/failures.ts"
+import { checked, count, finite, optionsOf, required } from "../internal/request/options.ts"
 import { Limit } from "../schema/api/parts.ts"
-import { AshError } from "../schema/AshError.ts"
+import type { AshError } from "../schema/AshError.ts"
 import { omittable } from "../schema/Wire.ts"
 import type { Messages } from "../services/Messages.ts"
 import { AgentRun, AgentRunPayload, Approval, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
@@ -123,14 +123,12 @@ export class AgentRuns extends Context.Service<AgentRuns, {
         cancel: cancelOf(parts),
         approve: (token, note) => decideOf(parts, token, "approved", { _tag: "Approved", note }),
         reject: (token, reason) => decideOf(parts, token, "rejected", { _tag: "Rejected", reason }),
-        watch: (id, { every = defaultInterval } = {}) => watchRun(store, id, every),
+        watch: (id, options) => watchRun(store, id, poll("AgentRuns.watch", options)),
         purge: purgeOf(parts)
       })
     })
   ).pipe(Layer.provide(Digest.layerWebCrypto))
 }
-
-const defaultInterval = "500 millis"
 
 interface Parts {
   readonly store: RunStore["Service"]
@@ -154,8 +152,7 @@ const findOf = ({ store }: Parts) => (id: string): Effect.Effect<RunRow, RunNotF
 /** An input as it must be, or its refusal by the name of its field. */
 const checkInput = <S extends Schema.Constraint>(schema: S) => {
   const check = Schema.decodeUnknownEffect(Schema.toType(schema))
-  return (operation: string, input: unknown) =>
-    Effect.mapError(check(input), (error) => new AshError({ operation, reason: fromInput(error) }))
+  return (operation: string, input: unknown) => Effect.mapError(check(input), refusedBy(operation))
 }
 
 const checkList = checkInput(
@@ -177,15 +174,17 @@ const listOf = (parts: Parts) =>
 
 const invalid = (message: string) => new InvalidRun({ message: `${message}; nothing was started` })
 
+const invalidBy = (error: Schema.SchemaError) => invalid(fromInput(error).message)
+
 const checkPayload = Schema.decodeUnknownEffect(Schema.toType(AgentRunPayload))
 
 /** The payload, as far as it can be run. */
-const checked = Effect.fnUntraced(function*(run: AgentRunPayload) {
-  const payload = yield* Effect.mapError(checkPayload(run), (error) => invalid(fromInput(error).message))
+const readPayload = Effect.fnUntraced(function*(run: AgentRunPayload) {
+  const payload = yield* Effect.mapError(checkPayload(run), invalidBy)
   const { plan, steps } = payload
   if ((plan === undefined) === (steps === undefined)) return yield* invalid("a run has either steps or a plan")
   if (steps?.length === 0) return yield* invalid("steps must have at least one step")
-  const { hash, size } = yield* Effect.mapError(encodePayload(payload), (error) => invalid(fromInput(error).message))
+  const { hash, size } = yield* Effect.mapError(encodePayload(payload), invalidBy)
   if (size > sizeLimit) {
     return yield* invalid(
       `the payload has ${size} bytes, more than ${sizeLimit}: have the agent fetch files`
@@ -197,7 +196,7 @@ const checked = Effect.fnUntraced(function*(run: AgentRunPayload) {
 const startOf = (parts: Parts): AgentRuns["Service"]["start"] => (run) =>
   Effect.gen(function*() {
     const { store } = parts
-    const { hash, payload } = yield* checked(run)
+    const { hash, payload } = yield* readPayload(run)
     const { agent, id } = payload
     const executionId = yield* AgentRun.executionId(payload)
     yield* store.insertRun({ id, executionId, payloadHash: hash, agent })
@@ -210,8 +209,14 @@ const startOf = (parts: Parts): AgentRuns["Service"]["start"] => (run) =>
     return statusOf(row)
   }).pipe(Effect.provideContext(parts.context))
 
-const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, { every = defaultInterval }: PollOptions = {}) {
-  const interval = yield* readDuration("AgentRuns.result", "every", every)
+const pollRules = optionsOf<PollOptions>({ every: finite })
+
+/** The time between two looks. */
+const poll = (operation: string, options: PollOptions | undefined) =>
+  Effect.map(checked(operation, pollRules, options), ({ every = "500 millis" }) => every)
+
+const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, options: PollOptions | undefined) {
+  const every = yield* poll("AgentRuns.result", options)
   const find = findOf(parts)(id)
   let run = yield* find
   while (true) {
@@ -220,7 +225,7 @@ const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, { every =
     if (Option.isSome(end)) {
       return yield* Effect.tapErrorTag(end.value, "RunDied", ({ message }) => parts.store.endRun(id, message, message))
     }
-    yield* Effect.sleep(interval)
+    yield* Effect.sleep(every)
     run = yield* untilAnswered(find)
   }
 })
@@ -256,14 +261,14 @@ const decideOf = Effect.fnUntraced(
   }
 )
 
+const purgeRules = optionsOf<PurgeOptions>({ olderThan: required(finite), limit: count(1) })
+
 const purgeOf = ({ context, sharding, storage, store }: Parts) => (options: PurgeOptions) =>
   Effect.gen(function*() {
-    const operation = "AgentRuns.purge"
-    const { limit = 1000, olderThan } = { ...options }
-    const age = yield* readDuration(operation, "olderThan", olderThan)
-    yield* checkCount(operation, "limit", limit)
+    yield* checked("AgentRuns.purge", purgeRules, options)
+    const { limit = 1000, olderThan } = options
     let purged = 0
-    for (const run of yield* store.endedRuns(Duration.toMillis(age), limit)) {
+    for (const run of yield* store.endedRuns(Duration.toMillis(olderThan), limit)) {
       // What the engine has not ended yet is about to.
       if (Option.isNone(yield* endOf(run))) continue
       if (yield* store.deleteRun(run, forget(storage, sharding, run))) purged += 1

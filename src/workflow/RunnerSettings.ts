@@ -1,7 +1,8 @@
 /** The settings of runners, and which of them would lose turns or runs. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { isDuration } from "../internal/request/durations.ts"
+import * as Record from "effect/Record"
+import { isDuration } from "../internal/request/options.ts"
 import { SettingsRefused } from "./RunErrors.ts"
 
 /** How runs are run. */
@@ -69,6 +70,12 @@ export const duration = (setting: string, input: Duration.Input) => {
     : refuse(setting, `${setting} must be a finite duration of more than 0`)
 }
 
+/** The durations of settings, by their defaults. */
+const durations = <Name extends string>(
+  settings: { readonly [Setting in NoInfer<Name>]?: Duration.Input | undefined },
+  defaults: Readonly<Record<Name, Duration.Input>>
+) => Effect.all(Record.map(defaults, (otherwise, setting) => duration(setting, settings[setting] ?? otherwise)))
+
 const count = (setting: string, value: number, maximum: number) =>
   Number.isInteger(value) && value >= 1 && value <= maximum
     ? Effect.succeed(value)
@@ -79,11 +86,13 @@ const mebibyte = 1_048_576
 /** Reads the settings of runs. */
 export const readRunSettings = Effect.fnUntraced(function*({ maxRunning, ...settings }: RunSettings) {
   return {
-    longestTurn: yield* duration("longestTurn", settings.longestTurn ?? "10 minutes"),
-    sendWindow: yield* duration("sendWindow", settings.sendWindow ?? "2 seconds"),
-    settleTime: yield* duration("settleTime", settings.settleTime ?? "30 seconds"),
-    patience: yield* duration("patience", settings.patience ?? "1 hour"),
-    cancelInterval: yield* duration("cancelInterval", settings.cancelInterval ?? "1 second"),
+    ...(yield* durations(settings, {
+      longestTurn: "10 minutes",
+      sendWindow: "2 seconds",
+      settleTime: "30 seconds",
+      patience: "1 hour",
+      cancelInterval: "1 second"
+    })),
     maxAttempts: yield* count("maxAttempts", settings.maxAttempts ?? 5, 1000),
     maxGenerations: yield* count("maxGenerations", settings.maxGenerations ?? 3, 1000),
     maxRunning: maxRunning === undefined ? undefined : yield* count("maxRunning", maxRunning, 100_000),
@@ -98,21 +107,21 @@ export const readClusterSettings = Effect.fnUntraced(function*(
   settings: ClusterSettings,
   { longestTurn }: ReadRunSettings
 ) {
-  const lease = yield* duration("lease", settings.lease ?? "35 seconds")
-  const stall = yield* duration("longestStall", settings.longestStall ?? "10 seconds")
-  const least = Duration.times(stall, 3)
+  const { lease, longestStall, pollInterval, terminationTimeout } = yield* durations(settings, {
+    lease: "35 seconds",
+    longestStall: "10 seconds",
+    terminationTimeout: Duration.sum(longestTurn, Duration.seconds(30)),
+    pollInterval: "1 second"
+  })
+  const least = Duration.times(longestStall, 3)
   if (Duration.isLessThan(lease, least)) {
     return yield* refuse(
       "lease",
       `lease is ${text(lease)}, less than three times longestStall (${
-        text(stall)
+        text(longestStall)
       }): a stall of the database would move runs from runners that are well; make it at least ${text(least)}`
     )
   }
-  const terminationTimeout = yield* duration(
-    "terminationTimeout",
-    settings.terminationTimeout ?? Duration.sum(longestTurn, Duration.seconds(30))
-  )
   if (Duration.isLessThan(terminationTimeout, longestTurn)) {
     return yield* refuse(
       "terminationTimeout",
@@ -121,9 +130,5 @@ export const readClusterSettings = Effect.fnUntraced(function*(
       }): a runner that is stopped would lose its turns; make it at least as long`
     )
   }
-  return {
-    lease,
-    terminationTimeout,
-    pollInterval: yield* duration("pollInterval", settings.pollInterval ?? "1 second")
-  }
+  return { lease, terminationTimeout, pollInterval }
 })

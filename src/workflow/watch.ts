@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
-import { readDuration } from "../internal/request/durations.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { StoredMessage } from "../schema/Message.ts"
 import { Messages } from "../services/Messages.ts"
@@ -52,11 +51,11 @@ const nothingSeen: Seen = { row: undefined, sequences: new Map() }
 export const watchRun = (
   store: RunStore["Service"],
   id: string,
-  every: Duration.Input
+  every: Effect.Effect<Duration.Input, AshError>
 ): Stream.Stream<RunEvent, RunNotFound | SqlError | AshError, Messages> =>
   Stream.paginate(nothingSeen, (seen) =>
     Effect.gen(function*() {
-      const interval = yield* readDuration("AgentRuns.watch", "every", every)
+      const interval = yield* every
       if (seen.row !== undefined) yield* Effect.sleep(interval)
       const look = yield* lookAt(store, id, seen)
       const isOver = look.seen.row.endedAt !== null

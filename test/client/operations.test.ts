@@ -75,7 +75,7 @@ describe("operations", () => {
             const called: Effect.Effect<unknown, unknown> | Stream.Stream<unknown, unknown> = call(
               one,
               two,
-              /score|update/.test(name) ? all : sessionId
+              /exec|score|send|update|watch|write/.test(name) ? all : sessionId
             )
             const run = Stream.isStream(called) ? Stream.runDrain(called) : called
             const error = Option.getOrUndefined(Exit.findErrorOption(yield* Effect.exit(Effect.scoped(run))))

@@ -3,9 +3,10 @@ import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
 import * as Stream from "effect/Stream"
 import { AshError } from "../../schema/AshError.ts"
-import { InvalidRequest, Undecodable } from "../../schema/Reasons.ts"
+import { Undecodable } from "../../schema/Reasons.ts"
 import { through, upTo } from "../request/answer.ts"
 import { gather, type WholeContent } from "../request/content.ts"
+import { refusal } from "../request/options.ts"
 import { printable } from "../request/printable.ts"
 import { gunzip } from "./gunzip.ts"
 import { leftOut } from "./leftOut.ts"
@@ -56,8 +57,7 @@ const tooMuch = (what: string) =>
 
 const tooMany = () => tooMuch(`it holds more than ${maxEntries} files and folders`)
 
-const refused = (message: string, field: string) =>
-  new AshError({ operation: "Bundle.pack", reason: new InvalidRequest({ message: printable(message), field }) })
+const refused = (message: string, field: string) => refusal("Bundle.pack", field, printable(message))
 
 const gzip = through(() => new CompressionStream("gzip"), (cause) => refused(String(cause), "files"))
 

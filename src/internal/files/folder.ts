@@ -7,9 +7,8 @@ import { type PlatformError, systemError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { AshError } from "../../schema/AshError.ts"
-import { InvalidRequest } from "../../schema/Reasons.ts"
-import { refuseOption } from "../request/durations.ts"
+import type { AshError } from "../../schema/AshError.ts"
+import { checked, flag, optionsOf, refusal, rule } from "../request/options.ts"
 import { printable } from "../request/printable.ts"
 import { maxDepth, maxEntries } from "./bundle.ts"
 import { decodeText } from "./fileName.ts"
@@ -53,9 +52,7 @@ const maxNestedLinks = 1000
 
 /** Fails with what is wrong with a directory. */
 export const refuse = (operation: string, message: string): Effect.Effect<never, AshError> =>
-  Effect.fail(
-    new AshError({ operation, reason: new InvalidRequest({ message: printable(message), field: "directory" }) })
-  )
+  Effect.fail(refusal(operation, "directory", printable(message)))
 
 /** What the system says of its refusal, its code first. */
 export const whyOf = ({ cause, message }: PlatformError): string => cause instanceof Error ? cause.message : message
@@ -87,6 +84,11 @@ export const contentOf = ({ size, source }: Pick<FolderFile, "size" | "source">)
 
 /** Whether something are patterns that the regular expressions of this platform can have. */
 const arePatterns = Schema.is(Schema.Array(Schema.String.check(Schema.isMaxLength(maxPattern))))
+
+const rules = optionsOf<FolderOptions>({
+  exclude: rule(`patterns of at most ${maxPattern} characters each`, arePatterns),
+  followLinks: flag
+})
 
 /** The text of a file of a folder. */
 export const textOf = Effect.fnUntraced(
@@ -258,16 +260,14 @@ const readPlace = Effect.fnUntraced(function*(reading: Reading, place: Place): R
 export const readFolder = Effect.fnUntraced(function*(
   operation: string,
   directory: string,
-  { exclude = [], followLinks = false }: FolderOptions,
+  options: FolderOptions | undefined,
   taken: ReadonlyArray<string> = []
 ) {
   const path = yield* Path.Path
   if (typeof directory !== "string" || directory === "") {
     return yield* refuse(operation, "the folder has no path; give one")
   }
-  if (!arePatterns(exclude)) {
-    return yield* refuseOption(operation, "exclude", `patterns of at most ${maxPattern} characters each`)
-  }
+  const { exclude = [], followLinks = false } = yield* checked(operation, rules, options)
   const root = yield* (yield* FileSystem.FileSystem).realPath(path.resolve(directory))
   const reading: Reading = { operation, root, followLinks, taken, entries: [], nestedLinks: 0 }
   const place: Place = { source: root, prefix: "", around: [root], isLinked: false, rules: makeRules(exclude) }

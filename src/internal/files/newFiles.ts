@@ -1,10 +1,10 @@
 /** Files that a caller gives to be sent: their paths checked, their contents gathered into bytes. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { FilePath } from "../../schema/Ids.ts"
 import { gather, type WholeContent } from "../request/content.ts"
-import { fromInput } from "../request/failures.ts"
+import { refusedBy } from "../request/failures.ts"
 
 const encodePaths = Schema.encodeUnknownEffect(
   Schema.Struct({ files: Schema.Array(Schema.Struct({ path: FilePath })) })
@@ -12,7 +12,7 @@ const encodePaths = Schema.encodeUnknownEffect(
 
 /** Refuses a path by its place among all files, and what is no file. */
 export const checkPaths = (operation: string, files: unknown): Effect.Effect<unknown, AshError> =>
-  Effect.mapError(encodePaths({ files }), (error) => new AshError({ operation, reason: fromInput(error) }))
+  Effect.mapError(encodePaths({ files }), refusedBy(operation))
 
 /** Files with their contents as bytes. */
 export const gatherFiles = <File extends { readonly path: string; readonly content: WholeContent }>(

@@ -97,7 +97,7 @@ const problemOf = (name: string, value: unknown): string | undefined =>
     : undefined
 
 /** Why a caller's headers cannot be sent, or not by a caller, if so. It never holds a value. */
-export const wrongHeader = (headers: Readonly<Record<string, string>>): InvalidRequest | undefined => {
+export const wrongHeader = (headers: Readonly<Record<string, unknown>>): InvalidRequest | undefined => {
   for (const [name, value] of Object.entries(headers)) {
     const problem = problemOf(name, value)
     if (problem === undefined) continue

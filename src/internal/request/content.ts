@@ -2,12 +2,11 @@
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { bytesOf } from "../../schema/Bytes.ts"
-import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
-import { refuseOption } from "./durations.ts"
 import { safelyIs } from "./inspectUnknown.ts"
+import { refusal, refuseOption } from "./options.ts"
 
 /** Bytes, as a view or a buffer, or text, which is sent as UTF-8. */
 export type WholeContent = ArrayBufferView | ArrayBufferLike | string
@@ -16,10 +15,7 @@ export type WholeContent = ArrayBufferView | ArrayBufferLike | string
 export type FileContent<E = never, R = never> = WholeContent | Stream.Stream<Uint8Array, E, R>
 
 const tooLarge = (operation: string, field: string, limit: number) =>
-  new AshError({
-    operation,
-    reason: new InvalidRequest({ message: `${field} must have at most ${limit} bytes`, field })
-  })
+  refusal(operation, field, `${field} must have at most ${limit} bytes`)
 
 const takeBytes = (operation: string, field: string, input: unknown): Effect.Effect<Uint8Array, AshError> => {
   const bytes = bytesOf(input)

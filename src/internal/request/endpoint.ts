@@ -14,9 +14,10 @@ import * as SchemaAST from "effect/SchemaAST"
 import { ToBase64 } from "../../schema/Bytes.ts"
 import { jsonDecoder } from "../../schema/jsonDecoder.ts"
 import { AnswerInErrors, BodyLimit, FilePathParameter } from "../../schema/Operation.ts"
-import { InvalidRequest } from "../../schema/Reasons.ts"
+import type { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
 import type { Received } from "./answer.ts"
+import { mustBe } from "./options.ts"
 import { hasRoomForPieces, jsonBody, toBase64 } from "./upload.ts"
 
 /** What the contract has of an endpoint. */
@@ -57,7 +58,7 @@ const urlEncoder = <A>(schema: Schema.Constraint | undefined, empty: A, write: (
     })
     return field === undefined
       ? Result.map(encode(input), (encoded) => write(recordOf(encoded)))
-      : Result.fail(new InvalidRequest({ message: `${field} must be ${wellFormed}`, field }))
+      : Result.fail(mustBe(field, wellFormed))
   }
 }
 
@@ -126,7 +127,7 @@ const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number):
       (json) => {
         const body = Result.try(() => HttpBody.jsonUnsafe(json))
         return Result.isSuccess(body) ? Effect.succeed(jsonBody(body.success, harmless)) : Effect.fail(
-          new InvalidRequest({ message: "the input must be a JSON-serializable request body", field: "" })
+          mustBe("", "a JSON-serializable request body")
         )
       }
     )

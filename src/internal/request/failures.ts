@@ -9,7 +9,7 @@ import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { AshErrorReason } from "../../schema/AshError.ts"
+import { AshError, type AshErrorReason } from "../../schema/AshError.ts"
 import { ErrorBody } from "../../schema/ErrorResponse.ts"
 import {
   AtCapacity,
@@ -25,6 +25,7 @@ import {
 import { fromHttpClientError, ofClient } from "./connectionFailures.ts"
 import { limitOrElse } from "./eventLoop.ts"
 import { digitsOf, exchange, requestIdIn } from "./exchange.ts"
+import { mustBe } from "./options.ts"
 import { printable } from "./printable.ts"
 import { problemOf } from "./schemaIssue.ts"
 import { type Redact, redactOf, redactTogether } from "./secrets.ts"
@@ -250,9 +251,12 @@ export const describeBody = (error: Schema.SchemaError, redact: Redact): string 
     : `${field} in the response should be ${expected}`
 }
 
+/** The refusal of an input by a schema. */
+export const refusedBy = (operation: string) => (error: Schema.SchemaError) =>
+  new AshError({ operation, reason: fromInput(error) })
+
 /** Input that a schema refuses, before anything was sent. */
 export const fromInput = (error: Schema.SchemaError): AshErrorReason => {
   const { expected, field } = problemOf(error.issue)
-  const name = field.replace(/^(?:params|payload|query|headers)\./, "")
-  return new InvalidRequest({ message: `${name === "" ? "the input" : name} must be ${expected}`, field: name })
+  return mustBe(field, expected)
 }

@@ -3,6 +3,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { count, finite, optionsOf } from "./options.ts"
 import { makePause } from "./rateLimit.ts"
 import type { Answered } from "./sending.ts"
 
@@ -20,6 +21,13 @@ type Page<Row, E> = (
 
 const maxPageSize = 1000
 
+export const pagingRules = { after: count(0), pageSize: count(1) }
+
+/** What the options of what is polled must be. */
+export const pollRules = optionsOf<{ readonly every: unknown }>({ every: finite })
+
+export const arePaging = optionsOf<PagingOptions>(pagingRules)
+
 /** All rows behind `after`. A short page is the last; so is one that brings nothing new, lest it be asked for for ever. */
 export const paginate = <Row extends { readonly sequence: number }, E>(
   page: Page<Row, E>,
@@ -36,7 +44,7 @@ export const paginate = <Row extends { readonly sequence: number }, E>(
 export const poll = <A, E>(
   operation: string,
   ask: Effect.Effect<Answered<A>, E>,
-  every: Duration.Duration
+  every: Duration.Input
 ): Stream.Stream<A, E> => {
   const pause = makePause(operation, every)
   return Stream.paginate(Effect.void, (paused) =>
@@ -58,7 +66,7 @@ export const follow = <Row extends { readonly sequence: number }, E>(
   look: (options: { readonly after: number; readonly limit: number }) => Effect.Effect<Answered<ReadonlyArray<Row>>, E>,
   { after, every, hasEnded }: {
     readonly after: number
-    readonly every: Duration.Duration
+    readonly every: Duration.Input
     readonly hasEnded: Effect.Effect<boolean, E>
   }
 ): Stream.Stream<Row, E> => {

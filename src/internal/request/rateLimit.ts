@@ -49,7 +49,8 @@ const reportWait = (operation: string, limited: string, seconds: number) =>
  * The waits between requests that go on and on, so that they use a third of what is left in the window of an answer: all other
  * calls share it. It is reported when that begins to take more than 10 seconds.
  */
-export const makePause = (operation: string, every: Duration.Duration) => {
+export const makePause = (operation: string, interval: Duration.Input) => {
+  const every = Duration.fromInputUnsafe(interval)
   let isLong = false
   return ({ headers }: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
     Effect.suspend(() => {

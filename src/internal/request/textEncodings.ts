@@ -16,61 +16,20 @@ export interface Reading {
 const escaped =
   /%u[\da-f]{4}|%[0-7][\da-f]|%[c-f][\da-f](?:%[89ab][\da-f]){1,3}|%[89a-f][\da-f]|&(?:#\d{1,7};?|#x[\da-f]{1,6};?|[a-z]{2,8};)|\\u(?:[\da-f]{4}|\{[\da-f]{1,6}\})|\\x[c-f][\da-f](?:\\x[89ab][\da-f]){1,3}|\\x[\da-f]{2}|\\3[0-7]{2}(?:\\2[0-7]{2}){1,3}|\\[0-3][0-7]{2}|\\[^]/gi
 
-const names: ReadonlyMap<string, string> = new Map([
-  ["amp", "&"],
-  ["apos", "'"],
-  ["ast", "*"],
-  ["bsol", "\\"],
-  ["colon", ":"],
-  ["comma", ","],
-  ["commat", "@"],
-  ["dash", "-"],
-  ["dollar", "$"],
-  ["equals", "="],
-  ["excl", "!"],
-  ["grave", "`"],
-  ["gt", ">"],
-  ["hat", "^"],
-  ["hyphen", "-"],
-  ["lbrace", "{"],
-  ["lbrack", "["],
-  ["lcub", "{"],
-  ["lowbar", "_"],
-  ["lpar", "("],
-  ["lsqb", "["],
-  ["lt", "<"],
-  ["nbsp", " "],
-  ["newline", "\n"],
-  ["num", "#"],
-  ["percnt", "%"],
-  ["period", "."],
-  ["plus", "+"],
-  ["quest", "?"],
-  ["quot", "\""],
-  ["rbrace", "}"],
-  ["rbrack", "]"],
-  ["rcub", "}"],
-  ["rpar", ")"],
-  ["rsqb", "]"],
-  ["semi", ";"],
-  ["sol", "/"],
-  ["tab", "\t"],
-  ["verbar", "|"],
-  ["vert", "|"]
-])
+/** What is named, by its names, each of which stands before it. */
+const named = (text: string): ReadonlyMap<string, string> =>
+  new Map(Array.from(text.matchAll(/([a-z]+)([^a-z])/g), ([, name = "", character = ""]) => [name, character]))
+
+/** As in `&amp;`. */
+const names = named(
+  "amp&apos'ast*bsol\\colon:comma,commat@dash-dollar$equals=excl!grave`gt>hat^hyphen-" +
+    "lbrace{lbrack[lcub{lowbar_lpar(lsqb[lt<nbsp newline\nnum#percnt%period.plus+quest?quot\"rbrace}rbrack]rcub}rpar)rsqb]semi;sol/tab\tverbar|vert|"
+)
 
 /** The marks of accented letters, as in `&eacute;`. */
-const accents: ReadonlyMap<string, string> = new Map([
-  ["acute", "\u0301"],
-  ["cedil", "\u0327"],
-  ["circ", "\u0302"],
-  ["grave", "\u0300"],
-  ["ring", "\u030a"],
-  ["tilde", "\u0303"],
-  ["uml", "\u0308"]
-])
+const accents = named("acute\u0301cedil\u0327circ\u0302grave\u0300ring\u030atilde\u0303uml\u0308")
 
-const controls: ReadonlyMap<string, string> = new Map([["b", "\b"], ["f", "\f"], ["n", "\n"], ["r", "\r"], ["t", "\t"]])
+const controls = named("b\bf\fn\nr\rt\t")
 
 const characterOf = (code: number, otherwise: string) => code <= 0x10ffff ? String.fromCodePoint(code) : otherwise
 

@@ -1,8 +1,8 @@
 /** What was sent and answered, as attributes of spans have it: JSON in the form of the conventions. */
 import * as Predicate from "effect/Predicate"
-import * as Schema from "effect/Schema"
-import { type ContentBlock, MessageContent } from "../../schema/Message.ts"
+import type { ContentBlock } from "../../schema/Message.ts"
 import { safelyIs } from "../request/inspectUnknown.ts"
+import { isContent } from "../turn/contentForm.ts"
 
 /** A part of a message. The bytes of images and documents are left out. */
 const partOf = (block: ContentBlock) => {
@@ -17,8 +17,6 @@ const partOf = (block: ContentBlock) => {
       return { type: "blob", modality, mime_type: block.source.media_type }
   }
 }
-
-const isContent = Schema.is(MessageContent)
 
 /** The prompt. One that is refused, as it is none, may be anything, and is not there. */
 export const inputMessages = (content: unknown): string | undefined =>

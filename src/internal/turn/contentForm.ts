@@ -7,8 +7,9 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
 import type { AshError } from "../../schema/AshError.ts"
-import type { ContentBlock, MessageContent } from "../../schema/Message.ts"
+import { type ContentBlock, MessageContent } from "../../schema/Message.ts"
 import { besideBlock, toTwoTexts } from "../../schema/promptText.ts"
 import { InvalidRequest } from "../../schema/Reasons.ts"
 import { isBrowser } from "../request/connection.ts"
@@ -20,6 +21,9 @@ import { isBrowser } from "../request/connection.ts"
  * - `TextOnly`: only texts are taken, of at most 100,000 characters.
  */
 export type ContentForm = "AsGiven" | "SeveralBlocks" | "TextOnly"
+
+/** Whether it is content: of a program without types it may be anything. */
+export const isContent = Schema.is(MessageContent)
 
 const text = (text: string): ContentBlock => ({ type: "text", text })
 

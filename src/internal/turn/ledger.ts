@@ -7,7 +7,8 @@ import * as Arr from "effect/Array"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { AshError } from "../../schema/AshError.ts"
-import { BudgetExhausted, InvalidRequest } from "../../schema/Reasons.ts"
+import { BudgetExhausted } from "../../schema/Reasons.ts"
+import { rule } from "../request/options.ts"
 
 /** What turns may use and cost. */
 export interface BudgetLimits {
@@ -78,9 +79,6 @@ const within = (amount: number) => Math.min(Math.max(0, amount), most)
 
 const inUnits = (usd: number) => Math.round(within(usd) * unit)
 
-/** Why no turn may start. */
-type Refusal = BudgetExhausted | InvalidRequest
-
 /** A class, so that its counts have no other writer. */
 export class Ledger {
   readonly #limits: BudgetLimits
@@ -148,7 +146,7 @@ export class Ledger {
   }
 
   /** Why no turn may start, if so. */
-  get refusal(): Refusal | undefined {
+  get refusal(): BudgetExhausted | undefined {
     const { tokens, usd } = this.#limits
     if (usd !== undefined && this.#leftOf(usd) <= 0) {
       return exhausted("usd", "US dollars", this.#spent / unit, this.held, usd)
@@ -226,7 +224,7 @@ export const makeBudget = (limits: BudgetLimits): Budget => {
 }
 
 /** Why one of the ledgers lets no turn start, if so. */
-const refusalOf = (ledgers: ReadonlyArray<Ledger>): Refusal | undefined =>
+const refusalOf = (ledgers: ReadonlyArray<Ledger>): BudgetExhausted | undefined =>
   ledgers.map(({ refusal }) => refusal).find((refusal) => refusal !== undefined)
 
 /** Does something where all ledgers let a turn start: at once, so that no other turn comes between. */
@@ -236,18 +234,14 @@ export const ifAllowed = <A>(operation: string, ledgers: ReadonlyArray<Ledger>, 
     return reason === undefined ? Effect.succeed(then()) : Effect.fail(new AshError({ operation, reason }))
   })
 
-/** What a program without types gives that is no budget: it lets no turn start. */
-class NoLedger extends Ledger {
-  override get refusal() {
-    return new InvalidRequest({
-      message: "budget must be one of Budget.make, or a list of them; nothing was sent",
-      field: "budget"
-    })
-  }
-}
+/** What the options that are {@link Budgets} must be. */
+export const areBudgets = rule(
+  "one of Budget.make, or a list of them",
+  (given) => Arr.ensure(given).every((budget) => "~effect-ash/Budget" in Object(budget))
+)
 
 /** The ledgers of budgets, each once, though it may be given twice. */
 export const ledgersOf = (...budgets: ReadonlyArray<Budgets | undefined>): ReadonlyArray<Ledger> =>
   budgets.flatMap((given) => Arr.ensure(given ?? []))
-    .map((budget) => budget?.["~effect-ash/Budget"] ?? new NoLedger({}))
+    .map((budget) => budget["~effect-ash/Budget"])
     .filter((ledger, index, all) => all.indexOf(ledger) === index)

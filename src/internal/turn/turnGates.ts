@@ -11,7 +11,6 @@ import { constVoid } from "effect/Function"
 import type * as Scope from "effect/Scope"
 import { AshError } from "../../schema/AshError.ts"
 import { SessionBusy } from "../../schema/Reasons.ts"
-import { isDuration, refuseDuration } from "../request/durations.ts"
 import { Gate, type KnownGate } from "./gate.ts"
 import { hold } from "./hold.ts"
 import { unknownBefore } from "./turnUsage.ts"
@@ -195,22 +194,20 @@ export const make = (): TurnGates => {
     find: (id) => registry.find(id),
     size: () => registry.size,
     enter: (operation, id, { waitAtMost, whenBusy = "wait" }) =>
-      waitAtMost !== undefined && !isDuration(waitAtMost)
-        ? refuseDuration(operation, "waitAtMost")
-        : Effect.flatMap(hold(() => registry.enter(id), leave), (place) => {
-          const { gate, queue } = place.entry
-          const isFirst = queue[0] === place
-          // Most sessions are free.
-          if (isFirst && gate.memory.quietUntil === 0n) return Effect.succeed(gate)
-          const limit = Duration.fromInputUnsafe(waitAtMost ?? longestWait)
-          const fail = (how: string) => Effect.fail(busy(operation, id, `the session ${id} ${how}`))
-          const wait = isFirst || whenBusy === "wait"
-            ? Effect.timeoutOrElse(Effect.andThen(first(place), Effect.suspend(() => quiet(gate))), {
-              duration: limit,
-              orElse: () => fail(`was still in use after ${Duration.format(limit)}`)
-            })
-            : fail("is in use: a turn or a command runs in it")
-          return Effect.as(Effect.onError(wait, () => Effect.contextWith((context) => leave(place, context))), gate)
-        })
+      Effect.flatMap(hold(() => registry.enter(id), leave), (place) => {
+        const { gate, queue } = place.entry
+        const isFirst = queue[0] === place
+        // Most sessions are free.
+        if (isFirst && gate.memory.quietUntil === 0n) return Effect.succeed(gate)
+        const limit = Duration.fromInputUnsafe(waitAtMost ?? longestWait)
+        const fail = (how: string) => Effect.fail(busy(operation, id, `the session ${id} ${how}`))
+        const wait = isFirst || whenBusy === "wait"
+          ? Effect.timeoutOrElse(Effect.andThen(first(place), Effect.suspend(() => quiet(gate))), {
+            duration: limit,
+            orElse: () => fail(`was still in use after ${Duration.format(limit)}`)
+          })
+          : fail("is in use: a turn or a command runs in it")
+        return Effect.as(Effect.onError(wait, () => Effect.contextWith((context) => leave(place, context))), gate)
+      })
   }
 }

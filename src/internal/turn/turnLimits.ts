@@ -1,5 +1,6 @@
 /** The bounds of a turn's stream, filled in. */
 import * as Duration from "effect/Duration"
+import { count, duration, oneOf, optionsOf } from "../request/options.ts"
 
 /** The limits of a turn. Each has its word in the `timer` of `TimedOut`; `"off"` is none. */
 export interface TurnTimeouts {
@@ -68,3 +69,17 @@ export const turnLimits = (
   whenFull: buffer.whenFull ?? "wait",
   maxEventSize
 })
+
+const limit = duration("off")
+
+/** What a layer, a call and a handle may set of turns. */
+export const turnRules = {
+  timeouts: optionsOf<TurnTimeouts>({
+    headers: limit,
+    firstEvent: limit,
+    idle: duration("off", "auto"),
+    done: limit,
+    turn: limit
+  }),
+  buffer: optionsOf<BufferOptions>({ size: count(1), whenFull: oneOf("wait", "fail") })
+}

@@ -6,8 +6,8 @@ import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
-import { checkCount } from "../../internal/request/durations.ts"
 import { within } from "../../internal/request/operations.ts"
+import { rule } from "../../internal/request/options.ts"
 import {
   type Budget,
   type Budgets,
@@ -66,6 +66,8 @@ const defaultConcurrency = 5
 
 /** The progress of a batch that has not begun. */
 export const noProgress: BatchProgress = { done: 0, failed: 0, running: 0, costUsd: 0, unknown: 0 }
+
+export const isProgress = rule("a SubscriptionRef", SubscriptionRef.isSubscriptionRef)
 
 /** How often a prompt is tried again of which nothing was sent, and after what time, which doubles. */
 const mostTries = 6
@@ -215,8 +217,6 @@ export const runBatch = <Session extends BatchSession, Prompt, A, E, R, E2, R2>(
   prompts: Prompts<Prompt, E2, R2>
 ): Stream.Stream<BatchResult<Prompt, A, AshError | E>, AshError | E2, R | R2> =>
   Stream.unwrap(Effect.gen(function*() {
-    yield* checkCount(operation, "concurrency", plan.concurrency)
-    yield* checkCount(operation, "sessions", plan.sessions)
     const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
     const batch = new Batch(plan, scope)
     yield* batch.expect

@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
-import { readDuration } from "../../internal/request/durations.ts"
+import { checked, duration, optionsOf } from "../../internal/request/options.ts"
 import type { Surround } from "../../internal/request/sending.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import { AshError } from "../../schema/AshError.ts"
@@ -24,15 +24,18 @@ const explainExec = (reason: ServerFailure) =>
       : reason
   })
 
+const rules = optionsOf<ExecOptions>({ timeout: duration() })
+
 /** Runs a command, as soon as what surrounds it lets it begin. */
 export const exec = Effect.fnUntraced(function*(
   { api, policy }: SessionsParts,
   onWire: Surround,
   id: string,
   command: string,
-  { timeout }: ExecOptions = {}
+  options: ExecOptions | undefined
 ) {
-  const limit = timeout === undefined ? undefined : yield* readDuration("Sessions.exec", "timeout", timeout)
+  const { timeout } = yield* checked("Sessions.exec", rules, options)
+  const limit = timeout === undefined ? undefined : Duration.fromInputUnsafe(timeout)
   return yield* policy.call(
     api.exec,
     { params: { id }, payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) } },

@@ -2,17 +2,18 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
-import { checkOptions } from "../../client/checkOptions.ts"
 import { within } from "../../internal/request/operations.ts"
+import { checked, count, duration, flag, oneOf, optionsOf } from "../../internal/request/options.ts"
 import { hold } from "../../internal/turn/hold.ts"
-import { type Budgets, ledgersOf } from "../../internal/turn/ledger.ts"
+import { areBudgets, type Budgets, ledgersOf } from "../../internal/turn/ledger.ts"
+import { turnRules } from "../../internal/turn/turnLimits.ts"
 import { nothingBefore } from "../../internal/turn/turnUsage.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
-import type { KnownSession, SessionHandleOptions } from "./handleState.ts"
+import { type AttachSessionOptions, closed, type KnownSession, type SessionHandleOptions } from "./handleState.ts"
 import { ignoredSettings, settingsIgnored, warnOfIgnored } from "./ignoredSettings.ts"
 import { type SessionsParts, unwrap } from "./sessionsParts.ts"
-import { checkLabel, mark } from "./sweep.ts"
+import { isLabel, mark } from "./sweep.ts"
 
 /** How a session is opened and used. */
 export interface OpenSessionOptions extends SessionHandleOptions {
@@ -31,6 +32,20 @@ export interface OpenSessionOptions extends SessionHandleOptions {
    */
   readonly requireFreshSandbox?: boolean | undefined
 }
+
+/** What the options of a handle must be, however it is come by; the name of an agent is for spans alone. */
+export const rules = optionsOf<Omit<AttachSessionOptions & OpenSessionOptions, "agentName">>({
+  ...turnRules,
+  recovery: oneOf("none", "restart"),
+  keepWorkspace: flag,
+  onInterrupt: oneOf("detach", "stop"),
+  whenBusy: oneOf("wait", "fail"),
+  waitAtMost: duration(),
+  budget: areBudgets,
+  after: count(0),
+  label: isLabel,
+  requireFreshSandbox: flag
+})
 
 export const createIn = (
   { api, creations, policy }: SessionsParts,
@@ -73,7 +88,7 @@ const createFresh = (
     return yield* settingsIgnored(session, ignored)
   })
 
-/** Keeps the gate of a session that was just created, and its part of budgets, until the scope closes; answers whether it has. */
+/** Keeps the gate of a session that was just created, and its part of budgets, until the scope closes; answers how that refuses turns. */
 const keepGate = Effect.fnUntraced(
   function*({ gates, policy }: SessionsParts, id: string, budget: Budgets | undefined) {
     const gate = yield* gates.use(id)
@@ -87,7 +102,7 @@ const keepGate = Effect.fnUntraced(
         isClosed = true
       })
     )
-    return () => isClosed
+    return (operation: string) => isClosed ? closed(operation, id) : undefined
   }
 )
 
@@ -95,17 +110,15 @@ const keepGate = Effect.fnUntraced(
 export const open = (
   parts: SessionsParts,
   payload: CreateSessionRequest,
-  options: OpenSessionOptions,
+  options: OpenSessionOptions | undefined,
   scope: Scope.Scope
 ): Effect.Effect<KnownSession, AshError> =>
   Effect.gen(function*() {
-    const { budget, label, requireFreshSandbox = false } = options
-    yield* checkOptions("Sessions.open", options)
-    if (label !== undefined) yield* checkLabel("Sessions.open", label)
+    const { budget, label, requireFreshSandbox } = yield* checked("Sessions.open", rules, options)
     yield* parts.place
     const session = yield* requireFreshSandbox ? createFresh(parts, payload, scope) : createIn(parts, payload, scope)
     const { agentName, id } = session
-    const isClosed = yield* keepGate(parts, id, budget)
+    const refusal = yield* keepGate(parts, id, budget)
     if (label !== undefined) yield* mark(parts, id, label)
-    return { id, agentName, ignoredSettings: ignoredSettings(payload, session), after: 0, isClosed }
+    return { id, agentName, ignoredSettings: ignoredSettings(payload, session), after: 0, refusal }
   }).pipe(Scope.provide(scope), Effect.mapError(within("Sessions.open")))

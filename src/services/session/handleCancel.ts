@@ -4,7 +4,7 @@ import * as Option from "effect/Option"
 import { cancelHolder, type Fence, type Gate, type Holder, type SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import type { AshError } from "../../schema/AshError.ts"
-import { closed, type HandleState } from "./handleState.ts"
+import type { HandleState } from "./handleState.ts"
 import { makeUsable, restart } from "./restart.ts"
 
 const cancelOperation = "SessionHandle.cancel"
@@ -24,7 +24,8 @@ const nothingSent = ({ id, services }: HandleState): Effect.Effect<SessionRestar
 const cancelByRestart = (handle: HandleState, gate: Gate, holder: Holder | undefined) => {
   const { restarts } = gate.memory
   return gate.restarting(Effect.gen(function*() {
-    if (handle.isClosed()) return yield* closed(cancelOperation, handle.id)
+    const refused = handle.refusal(cancelOperation)
+    if (refused !== undefined) return yield* refused
     // What was to be cancelled is over since: another call has restarted the session.
     const { lastRestart } = gate.memory
     if (gate.memory.restarts !== restarts && lastRestart !== undefined) return lastRestart
@@ -40,7 +41,8 @@ const cancelByRestart = (handle: HandleState, gate: Gate, holder: Holder | undef
 export const cancel = (handle: HandleState): Effect.Effect<SessionRestarted, AshError> =>
   Effect.scoped(Effect.flatMap(handle.services.gates.use(handle.id), (gate) => {
     const { holder } = gate
-    if (handle.isClosed()) return Effect.fail(closed(cancelOperation, handle.id))
+    const refused = handle.refusal(cancelOperation)
+    if (refused !== undefined) return Effect.fail(refused)
     if (holder !== undefined && gate.isWaiting) {
       const how = "it was cancelled before it was sent"
       cancelHolder(holder, Gated.cancelled(cancelOperation, handle.id, how, false))
@@ -56,8 +58,9 @@ const ifInactive = ({ id, services }: HandleState) =>
 /** Makes the session usable again, unless it is. */
 export const recover = (handle: HandleState): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
   Effect.scoped(Effect.gen(function*() {
-    const { id, isClosed, options, services } = handle
-    if (isClosed()) return yield* closed(recoverOperation, id)
+    const { id, options, refusal, services } = handle
+    const refused = refusal(recoverOperation)
+    if (refused !== undefined) return yield* refused
     const gate = yield* services.gates.enter(recoverOperation, id, options)
     return yield* gate.restarting(Effect.gen(function*() {
       const fence = gate.fence ?? (yield* ifInactive(handle))

@@ -3,9 +3,10 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { checkCount } from "../../internal/request/durations.ts"
 import { sentAt } from "../../internal/request/failures.ts"
+import { checked, count, optionsOf, rule } from "../../internal/request/options.ts"
 import { paginate } from "../../internal/request/paging.ts"
+import { isContent } from "../../internal/turn/contentForm.ts"
 import { contentKeyOf, reconcile, type ReconcileQuery, type TurnToFind } from "../../internal/turn/reconcile.ts"
 import type { HandleState } from "./handleState.ts"
 
@@ -37,15 +38,21 @@ const turnToFind = ({ after = 0, broken, latest }: HandleState, asked: Reconcile
   return known !== undefined ? { after, ...known } : { after, contentKey: undefined, isLast: true }
 }
 
+const rules = optionsOf<ReconcileQuery>({
+  after: count(0),
+  content: rule("a text or a list of blocks", isContent)
+})
+
 /** Finds what became of a turn. */
 export const outcome = (handle: HandleState, asked: ReconcileQuery | undefined) => {
-  const { id, services } = handle
-  const turn = turnToFind(handle, asked)
+  const { after, id, services } = handle
   return Effect.andThen(
-    checkCount("SessionHandle.reconcile", "after", turn.after, 0),
-    reconcile(
-      { messages: readMessages(handle), events: paginate((page) => services.sessions.listEvents(id, page)) },
-      turn
+    checked("SessionHandle.reconcile", rules, asked === undefined ? { after } : asked),
+    Effect.suspend(() =>
+      reconcile(
+        { messages: readMessages(handle), events: paginate((page) => services.sessions.listEvents(id, page)) },
+        turnToFind(handle, asked)
+      )
     )
   )
 }

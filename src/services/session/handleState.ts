@@ -59,6 +59,14 @@ export interface SessionHandleOptions extends BusyOptions {
   readonly budget?: Budgets | undefined
 }
 
+/** How a session is used that is there already. */
+export interface AttachSessionOptions extends SessionHandleOptions {
+  /** The sequence number of the last message that is known of it, for `reconcile`. */
+  readonly after?: number | undefined
+  /** The name of its agent, for spans and metrics of its turns. */
+  readonly agentName?: string | undefined
+}
+
 /** How a command is run. */
 export interface ExecOptions {
   /** The limit of the command, 1 ms to 5 minutes. @default "30 seconds" */
@@ -87,8 +95,8 @@ export interface KnownSession {
   readonly ignoredSettings: ReadonlyArray<string>
   /** The sequence number of the last message before the turns of this handle, where it is known. */
   readonly after: number | undefined
-  /** Whether the scope that the session was opened in has closed. */
-  readonly isClosed: () => boolean
+  /** Why nothing can be sent: the scope that the session was opened in has closed, or the options cannot be used. */
+  readonly refusal: (operation: string) => AshError | undefined
 }
 
 interface SentTurn {

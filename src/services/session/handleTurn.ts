@@ -7,7 +7,6 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { merge, type RequestOptionsInput } from "../../client/RequestOptions.ts"
-import { checkCount } from "../../internal/request/durations.ts"
 import { messageOf } from "../../internal/request/operations.ts"
 import { successful } from "../../internal/turn/brokenTurn.ts"
 import { awaitCancelled, type Fence, type Gate, type Holder, type SessionRestarted } from "../../internal/turn/gate.ts"
@@ -20,7 +19,7 @@ import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts
 import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import * as Command from "./command.ts"
-import { closed, type ExecOptions, type HandleState } from "./handleState.ts"
+import type { ExecOptions, HandleState } from "./handleState.ts"
 import { ensureRemembered, ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
 
 /** A stay in a session over several turns, between which nothing else runs. */
@@ -55,8 +54,9 @@ const enter = Effect.fnUntraced(function*(
   handle: HandleState,
   { allowed = Effect.void, onBroken, operation, stay, what }: Entrance
 ) {
-  const { id, isClosed, options, services } = handle
-  if (isClosed()) return yield* closed(operation, id)
+  const { id, options, refusal, services } = handle
+  const refused = refusal(operation)
+  if (refused !== undefined) return yield* refused
   const gate = yield* stay?.gate ?? services.gates.enter(operation, id, options)
   const broken = onBroken && ((hasFailed: boolean) => onBroken(gate, hasFailed))
   const holder = stay === undefined ? gate.enter(what, broken) : yield* Gated.holdGate(gate, what, broken)
@@ -66,8 +66,7 @@ const enter = Effect.fnUntraced(function*(
   const restarted = gate.isUsable && stay?.restarts === undefined
     ? Option.none<SessionRestarted>()
     : yield* Effect.raceFirst(usable, awaitCancelled(holder))
-  const refusal = () => isClosed() ? closed(operation, id) : undefined
-  return { restarted, holder: { gate, holder, operation, refusal, sessionId: id } }
+  return { restarted, holder: { gate, holder, operation, refusal: () => refusal(operation), sessionId: id } }
 })
 
 /** Stops the turn, and with it the session, which the next that uses it resumes; unless another call has ended it meanwhile. */
@@ -140,7 +139,6 @@ const begin = Effect.fnUntraced(function*(
   makeFold: TurnFold.Make
 ) {
   const { after, id, options: { budget, onInterrupt, recovery }, services } = handle
-  yield* checkCount(operation, "after", after, 0)
   // What stops the turn belongs to it, whatever closes its scope.
   const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock

@@ -2,7 +2,7 @@
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { over } from "../../client/over.ts"
-import { refuseOption } from "../../internal/request/durations.ts"
+import { refuseOption } from "../../internal/request/options.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
 import type { Turn } from "../../schema/Turn.ts"

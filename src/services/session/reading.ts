@@ -2,9 +2,9 @@
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { readDuration } from "../../internal/request/durations.ts"
 import { renamed, within } from "../../internal/request/operations.ts"
-import { follow, paginate, type PagingOptions } from "../../internal/request/paging.ts"
+import { checked, finite, optionsOf, text } from "../../internal/request/options.ts"
+import { follow, paginate, type PagingOptions, pagingRules } from "../../internal/request/paging.ts"
 import type { SessionStatus } from "../../schema/Session.ts"
 import type { SessionEvent, SessionEventType } from "../../schema/SessionEvent.ts"
 import { type SessionsParts, unwrap } from "./sessionsParts.ts"
@@ -46,38 +46,51 @@ export interface TailOptions {
   readonly every?: Duration.Input | undefined
 }
 
+/** A newer server may have another status, or another kind of row. */
+const rules = optionsOf<Omit<ListSessionsOptions & SessionEventsOptions & TailOptions, "status" | "type">>({
+  ...pagingRules,
+  agent: text,
+  every: finite
+})
+
 export const readingOf = (parts: SessionsParts) => {
   const { api, policy: { call, exchange } } = parts
   const listEvents = (id: string, query: ListEventsOptions = {}) =>
     Effect.map(call(api.listEvents, { params: { id }, query }), ({ events }) => events)
   const get = (id: string) => Effect.map(call(api.get, { params: { id } }), unwrap)
-  const list = ({ agent, status }: ListSessionsOptions = {}) =>
-    Effect.map(
-      call(api.list, { query: { agent } }),
-      ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
-    )
+  const list = (options?: ListSessionsOptions) =>
+    Effect.flatMap(checked("Sessions.list", rules, options), ({ agent, status }) =>
+      Effect.map(
+        call(api.list, { query: { agent } }),
+        ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
+      ))
   return {
     list,
     listEvents,
     get,
-    events: (id: string, { type, ...paging }: SessionEventsOptions = {}) =>
-      Stream.mapError(paginate((page) => listEvents(id, { ...page, type }), paging), renamed("Sessions.events")),
-    tail: (id: string, { after = 0, every = "300 millis", type }: TailOptions = {}) =>
-      Stream.unwrap(Effect.map(readDuration("Sessions.tail", "every", every), (every) =>
-        follow(
-          "Sessions.tail",
-          // All kinds are asked for, or the end would not be seen.
-          (query) =>
-            Effect.map(
-              exchange(api.listEvents, { params: { id }, query }),
-              ({ response, value }) => ({ response, value: value.events })
-            ),
-          { after, every, hasEnded: Effect.map(get(id), ({ status }) => status === "ended") }
-        ).pipe(
-          // The row of the end may be before `after`, or missing, as servers lose rows (docs/ash.md 5.3).
-          Stream.takeUntil(isEnd),
-          Stream.filter((event) => type === undefined || event.type === type)
-        ))).pipe(Stream.mapError(renamed("Sessions.tail"))),
+    events: (id: string, options?: SessionEventsOptions) =>
+      Stream.unwrap(
+        Effect.map(checked("Sessions.events", rules, options), ({ type, ...paging }) =>
+          paginate((page) => listEvents(id, { ...page, type }), paging))
+      ).pipe(Stream.mapError(renamed("Sessions.events"))),
+    tail: (id: string, options?: TailOptions) =>
+      Stream.unwrap(
+        Effect.map(checked("Sessions.tail", rules, options), ({ after = 0, every = "300 millis", type }) =>
+          follow(
+            "Sessions.tail",
+            // All kinds are asked for, or the end would not be seen.
+            (query) =>
+              Effect.map(
+                exchange(api.listEvents, { params: { id }, query }),
+                ({ response, value }) => ({ response, value: value.events })
+              ),
+            { after, every, hasEnded: Effect.map(get(id), ({ status }) => status === "ended") }
+          ).pipe(
+            // The row of the end may be before `after`, or missing, as servers lose rows (docs/ash.md 5.3).
+            Stream.takeUntil(isEnd),
+            Stream.filter((event) => type === undefined || event.type === type)
+          ))
+      ).pipe(Stream.mapError(renamed("Sessions.tail"))),
     sweep: (options: SweepOptions) =>
       Effect.mapError(sweep(parts, (agent) => list({ agent }), options), within("Sessions.sweep")),
     logs: (id: string, options: { readonly after?: number | undefined } = {}) =>

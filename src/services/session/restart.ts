@@ -75,7 +75,8 @@ const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>
 export const restart = Effect.fnUntraced(function*(handle: HandleState, gate: Gate, fence: Fence) {
   const { id, services } = handle
   // Its scope may have closed while it waited, and the end not have been answered.
-  if (handle.isClosed()) return yield* closed("Sessions.resume", id)
+  const refused = handle.refusal("Sessions.resume")
+  if (refused !== undefined) return yield* refused
   const before = fence._tag === "Inactive" ? yield* services.sessions.get(id) : undefined
   const notSaved = yield* save(handle, fence)
   if (fence._tag === "Broken" || fence._tag === "Gone") yield* stop(handle)

@@ -1,10 +1,10 @@
 /** Ends sessions that were left behind, by the label that they were opened with. */
 import * as Arr from "effect/Array"
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { readDuration, refuseOption } from "../../internal/request/durations.ts"
+import { checked, finite, optionsOf, required, rule, text } from "../../internal/request/options.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
 import { isOpen } from "../SessionGates.ts"
@@ -26,18 +26,13 @@ const labelType = "application/vnd.effect-ash.label"
 export const mark = ({ attachments }: SessionsParts, id: string, label: string) =>
   attachments.upload(id, { filename: label, content: label, mimeType: labelType })
 
-/** Refuses a label that can be no name of a file. */
-export const checkLabel = (operation: string, label: string) =>
-  Predicate.isString(label) && /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/.test(label)
-    ? Effect.void
-    : refuseOption(operation, "label", "1 to 100 letters, digits, dots, underscores or hyphens")
+/** A label is the name of a file. */
+export const isLabel = rule(
+  "1 to 100 letters, digits, `.`, `_` or `-`",
+  (label) => Predicate.isString(label) && /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/.test(label)
+)
 
-const checkAge = (olderThan: Duration.Input) =>
-  Effect.filterOrElse(
-    readDuration("Sessions.sweep", "olderThan", olderThan),
-    Duration.isFinite,
-    () => refuseOption("Sessions.sweep", "olderThan", "a finite duration")
-  )
+const rules = optionsOf<SweepOptions>({ label: required(isLabel), olderThan: required(finite), agent: text })
 
 /** Ends a session of the label; none that was deleted meanwhile, with its agent, or that has come into use. */
 const endIfMarked = ({ attachments, end, gates }: SessionsParts, id: string, label: string) =>
@@ -56,10 +51,9 @@ export const sweep = Effect.fnUntraced(function*(
   list: (agent: string | undefined) => Effect.Effect<ReadonlyArray<Session>, AshError>,
   options: SweepOptions
 ) {
-  const { agent, label, olderThan } = { ...options }
-  yield* checkLabel("Sessions.sweep", label)
-  const age = yield* checkAge(olderThan)
-  const before = DateTime.subtractDuration(yield* DateTime.now, age)
+  yield* checked("Sessions.sweep", rules, options)
+  const { agent, label, olderThan } = options
+  const before = DateTime.subtractDuration(yield* DateTime.now, olderThan)
   const left = (yield* list(agent)).filter(({ id, lastActiveAt, status }) =>
     status !== "ended" && !isOpen(parts.gates, id) && DateTime.isLessThan(lastActiveAt, before)
   )

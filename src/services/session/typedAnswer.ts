@@ -6,14 +6,14 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import { checkCount } from "../../internal/request/durations.ts"
+import { checked, count, optionsOf, refusal } from "../../internal/request/options.ts"
 import { printable } from "../../internal/request/printable.ts"
 import { type Answer, answerReader, type Fault } from "../../internal/turn/answer.ts"
 import { answerSchema } from "../../internal/turn/answerSchema.ts"
 import type { Remark } from "../../internal/turn/expressible.ts"
 import { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
-import { AnswerInvalid, InvalidRequest } from "../../schema/Reasons.ts"
+import { AnswerInvalid } from "../../schema/Reasons.ts"
 import type { Turn } from "../../schema/Turn.ts"
 import type { HandleState } from "./handleState.ts"
 import { ask, limits, type Stay, stayIn } from "./handleTurn.ts"
@@ -38,14 +38,14 @@ export interface TypedAnswer<A> extends Answer<A> {
 
 const operation = "SessionHandle.askAs"
 
+/** The others are of the message, and refused with it. */
+const rules = optionsOf<Pick<AskAsOptions, "retries">>({ retries: count(0) })
+
 /** US dollars. A turn with structured output can go on for ever, whatever its `maxTurns` (docs/ash.md 3.6). */
 const defaultBudget = 1
 
 const refused = ({ field, text }: Remark) =>
-  new AshError({
-    operation,
-    reason: new InvalidRequest({ message: `${field} cannot be asked for: ${text}. Nothing was sent`, field })
-  })
+  refusal(operation, field, `${field} cannot be asked for: ${text}. Nothing was sent`)
 
 /** The budget of a turn, which has one unless it has a time limit. */
 const budgetOf = (handle: HandleState, { maxBudgetUsd }: AskAsOptions) =>
@@ -131,13 +131,13 @@ const askInStay = Effect.fnUntraced(function*<S extends Schema.Constraint>(
   handle: HandleState,
   schema: S,
   content: MessageContent,
-  options: AskAsOptions
+  options: AskAsOptions | undefined
 ): Effect.fn.Return<TypedAnswer<S["Type"]>, AshError, S["DecodingServices"]> {
-  const { retries = 1, ...sendOptions } = options
-  yield* checkCount(operation, "retries", retries, 0)
+  yield* checked(operation, rules, options)
+  const { retries = 1, ...sendOptions } = options ?? {}
   const { isWrapped, json, names } = yield* Effect.mapError(Effect.fromResult(answerSchema(schema)), refused)
   const read = answerReader(schema, isWrapped)
-  const maxBudgetUsd = yield* budgetOf(handle, options)
+  const maxBudgetUsd = yield* budgetOf(handle, sendOptions)
   const outputFormat = { type: "json_schema", schema: json }
   const here = yield* stayIn(scope, handle, operation)
   const attempt = (content: MessageContent, stay: Stay) =>
@@ -172,6 +172,6 @@ export const askAs = <S extends Schema.Constraint>(
   handle: HandleState,
   schema: S,
   content: MessageContent,
-  options: AskAsOptions
+  options: AskAsOptions | undefined
 ): Effect.Effect<TypedAnswer<S["Type"]>, AshError, S["DecodingServices"]> =>
   Effect.scopedWith((scope) => askInStay(scope, handle, schema, content, options))
