@@ -1,17 +1,28 @@
 /** Deploys an agent from a folder on disk, as the Ash command line does. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import * as Path from "effect/Path"
 import * as Predicate from "effect/Predicate"
 import * as Record from "effect/Record"
 import * as Stream from "effect/Stream"
 import { parseEnv } from "node:util"
 import { batches, isTooLarge } from "../internal/files/batches.ts"
-import { contentOf, type FolderFile, type FolderOptions, readFolder, refuse, textOf } from "../internal/files/folder.ts"
+import {
+  contentOf,
+  type FolderFile,
+  type FolderOptions,
+  readFolder,
+  refuse,
+  refuseAs,
+  textOf
+} from "../internal/files/folder.ts"
 import { leftOut } from "../internal/files/leftOut.ts"
+import { within } from "../internal/request/operations.ts"
 import type { Agent } from "../schema/Agent.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Agents } from "../services/Agents.ts"
-import { onDisk } from "./uploadWorkspace.ts"
 
 const operation = "deployDirectory"
 
@@ -80,7 +91,9 @@ export const deployDirectory: (
     for (const batch of others) yield* agents.writeFiles(name, yield* load(batch))
     return agent
   },
-  onDisk(operation, "read")
+  Effect.catchTag("PlatformError", refuseAs(operation, "the folder could not be read")),
+  Effect.mapError(within(operation)),
+  Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
 )
 
 /** The later one over the earlier, as they are found by name. */

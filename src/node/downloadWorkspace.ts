@@ -1,18 +1,21 @@
 /** Fetches a session's workspace into a folder on disk. */
+import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
+import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type { PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import { type BundleEntry, entries } from "../internal/files/bundle.ts"
 import { unwritable } from "../internal/files/fileName.ts"
-import { refuse, whyOf } from "../internal/files/folder.ts"
+import { refuse, refuseAs, whyOf } from "../internal/files/folder.ts"
 import { leftOut } from "../internal/files/leftOut.ts"
+import { within } from "../internal/request/operations.ts"
 import { printable } from "../internal/request/printable.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Workspaces } from "../services/Workspaces.ts"
-import { onDisk } from "./uploadWorkspace.ts"
 
 const operation = "downloadWorkspace"
 
@@ -130,5 +133,7 @@ export const downloadWorkspace: (
     return yield* move(staging, root, staged)
   },
   Effect.scoped,
-  onDisk(operation, "written")
+  Effect.catchTag("PlatformError", refuseAs(operation, "the folder could not be written")),
+  Effect.mapError(within(operation)),
+  Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
 )

@@ -3,29 +3,13 @@ import * as NodeFileSystem from "@effect/platform-node/NodeFileSystem"
 import * as NodePath from "@effect/platform-node/NodePath"
 import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
-import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
-import type * as Path from "effect/Path"
-import type { PlatformError } from "effect/PlatformError"
 import * as Stream from "effect/Stream"
 import { maxSize, maxUnpackedSize, packEntries } from "../internal/files/bundle.ts"
 import { contentOf, type FolderOptions, readFolder, refuse, refuseAs } from "../internal/files/folder.ts"
 import { within } from "../internal/request/operations.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Workspaces } from "../services/Workspaces.ts"
-
-const disk = Layer.merge(NodeFileSystem.layer, NodePath.layer)
-
-/** Runs an operation over the disk. What the system refuses is a refusal of the folder, which could not be read or written. */
-export const onDisk = (operation: string, done: "read" | "written") =>
-<A, R>(
-  effect: Effect.Effect<A, AshError | PlatformError, R>
-): Effect.Effect<A, AshError, Exclude<R, FileSystem.FileSystem | Path.Path>> =>
-  effect.pipe(
-    Effect.catchTag("PlatformError", refuseAs(operation, `the folder could not be ${done}`)),
-    Effect.mapError(within(operation)),
-    Effect.provide(disk)
-  )
 
 const operation = "uploadWorkspace"
 
@@ -65,5 +49,7 @@ export const uploadWorkspace: (
     yield* workspaces.upload(sessionId, bundle)
     return files.length
   },
-  onDisk(operation, "read")
+  Effect.catchTag("PlatformError", refuseAs(operation, "the folder could not be read")),
+  Effect.mapError(within(operation)),
+  Effect.provide(Layer.merge(NodeFileSystem.layer, NodePath.layer))
 )
