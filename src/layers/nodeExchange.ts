@@ -18,7 +18,6 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import * as Inspectable from "effect/Inspectable"
 import * as Option from "effect/Option"
 import { pipeArguments } from "effect/Pipeable"
-import * as Predicate from "effect/Predicate"
 import * as Pull from "effect/Pull"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
@@ -286,11 +285,7 @@ class Exchange {
 }
 
 /** The failure of a connection as one of making it: nothing was sent over it, whatever call of the system failed. */
-export const notConnected = (cause: Error): Error =>
-  Object.assign(new Error(cause.message, { cause }), {
-    code: Predicate.hasProperty(cause, "code") ? cause.code : cause.name,
-    syscall: "connect"
-  })
+export const notConnected = (cause: Error): Error => Object.assign(cause, { syscall: "connect" })
 
 /** Aborts by a signal, which may have been given before. */
 export const onAbort = (signal: AbortSignal, abort: (reason: Error) => void) => {

@@ -10,7 +10,6 @@ import type { AgentOptions } from "node:https"
 import type { Socket } from "node:net"
 import * as Process from "node:process"
 import { type Duplex, pipeline, Readable } from "node:stream"
-import * as Timers from "node:timers"
 import * as NodeExchange from "./nodeExchange.ts"
 
 /** An agent as Node documents it, which is more than its types tell. */
@@ -50,32 +49,13 @@ const protocolOf = (url: URL, options: AgentOptions) => {
 /** Whether there is no connection yet: a proxy opens a tunnel, or there is a TLS handshake. */
 const isOpening = (socket: Socket | null): boolean =>
   socket === null || socket.connecting ||
-  (Predicate.hasProperty(socket, "secureConnecting") && socket.secureConnecting === true)
-
-/** Ends a connection that is not made in time; what has arrived while the program computed is taken in before. */
-const limitOpening = (socket: Socket, millis: number) => {
-  if (!isOpening(socket)) return
-  const end = () => {
-    if (!isOpening(socket)) return
-    // The code is undici's: Node has none.
-    socket.destroy(Object.assign(new Error("no connection in time"), { code: "UND_ERR_CONNECT_TIMEOUT" }))
-  }
-  const timer = Timers.setTimeout(() => Timers.setImmediate(end), millis)
-  socket.once("close", () => Timers.clearTimeout(timer))
-  timer.unref()
-}
+  ("secureConnecting" in socket && socket.secureConnecting === true)
 
 /**
- * A whole turn of the event loop where a connection may be used again. Servers may have closed it while the program computed,
- * and what is sent over one that is closed is lost.
+ * A whole turn of the event loop. Servers may have closed a free connection while the program computed, and what is sent over
+ * one that is closed is lost.
  */
-const takenIn = (protocols: ReadonlyMap<string, { readonly agent: Agent }>): Effect.Effect<void> => {
-  const turn = Effect.andThen(Effect.yieldNow, Effect.yieldNow)
-  return Effect.suspend(() => {
-    for (const { agent } of protocols.values()) if (Object.keys(agent.freeSockets).length > 0) return turn
-    return Effect.void
-  })
-}
+const takenIn = Effect.andThen(Effect.yieldNow, Effect.yieldNow)
 
 /** The client, with agents of its own. In so many milliseconds a connection is to be made: by default in those of undici. */
 export const layerOptions = (options: AgentOptions, openingTime = 10_000): Layer.Layer<HttpClient.HttpClient> =>
@@ -90,10 +70,13 @@ export const layerOptions = (options: AgentOptions, openingTime = 10_000): Layer
         NodeExchange.make(({ headers, method }, url, body, signal, exchange) => {
           const protocol = protocols.get(url.protocol) ?? protocolOf(url, options)
           protocols.set(url.protocol, protocol)
-          const [sent, opened] = protocol.begin(url, { method, headers })
+          const [sent, opened] = protocol.begin(url, { method, headers, timeout: openingTime })
           const fail = (cause: Error) =>
             exchange.fail(isOpening(sent.socket) ? NodeExchange.notConnected(cause) : cause)
-          sent.once("socket", (socket) => limitOpening(socket, openingTime))
+          // Which is also of a connection that has been made, and may be silent. The code is undici's: Node has none.
+          sent.on("timeout", () => {
+            if (isOpening(sent.socket)) sent.destroy(Object.assign(new Error(), { code: "UND_ERR_CONNECT_TIMEOUT" }))
+          })
           let answer: IncomingMessage | undefined
           // What comes behind a whole answer is none of it.
           sent.on("error", (cause) => answer?.complete === true ? undefined : fail(cause))
@@ -125,7 +108,7 @@ export const layerOptions = (options: AgentOptions, openingTime = 10_000): Layer
           })
           if (body instanceof Readable) pipeline(body, sent, constVoid)
           else sent.end(body)
-        }, takenIn(protocols))
+        }, takenIn)
     )
   )
 

@@ -68,10 +68,13 @@ export class ContentDecoding
   })
 {}
 
+const none: ReadonlyArray<string> = []
+
 /** The codings of a content, in the order in which they were applied. */
 const codingsOf = (headers: Headers.Headers): ReadonlyArray<string> =>
-  headers["content-encoding"]?.toLowerCase().split(",").map((coding) => coding.trim())
-    .filter((coding) => coding !== "") ?? []
+  headers["content-encoding"]?.toLowerCase().match(/[^\s,]+/g) ?? none
+
+const isNone = (coding: string) => coding === "identity"
 
 /** A `Response` of `fetch`, unlike one that a program made, has a URL. */
 const isFetched = (response: Response) => Option.exists(HttpClientResponse.toWeb(response), ({ url }) => url !== "")
@@ -174,7 +177,7 @@ const decodeFetched = (
 }
 
 const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyArray<string>): ByteStream => {
-  const codings = listed.filter((coding) => coding !== "identity")
+  const codings = listed.filter((coding) => !isNone(coding))
   const last = codings.at(-1)
   if (last === undefined) return response.stream
   if (!isFetched(response)) return decodeAll(response, decoder, codings, response.stream)
@@ -216,7 +219,7 @@ export const receive = (response: Response, decoder: ContentDecoder, limit: numb
   const codings = codingsOf(headers)
   const web = Option.getOrUndefined(HttpClientResponse.toWeb(response))
   // A browser may keep it from a page that the content was compressed, as it does with an answer of another origin.
-  const isAsSent = codings.every((coding) => coding === "identity") && web?.type !== "cors"
+  const isAsSent = codings.every(isNone) && web?.type !== "cors"
   // What the Web gives no body has an empty one, as with the other clients.
   const hasNone = web?.body === null
   if (isAsSent && !hasNone && isWithin(headers, limit)) return { response, headers }
