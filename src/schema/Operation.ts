@@ -42,9 +42,6 @@ export const RateLimitBucket = annotation<"agents" | "sessions" | undefined>("Ra
 /** The most bytes in the body of a request: 1 MiB. */
 export const BodyLimit = annotation<number>("BodyLimit", 1_048_576)
 
-/** The parameter of the path that is the path of a file: its slashes separate segments. */
-export const FilePathParameter = annotation<string | undefined>("FilePathParameter", undefined)
-
 /**
  * Whether an error may keep the start of an answer that cannot be decoded: an annotation of endpoints whose answers hold
  * neither secrets nor conversations.

@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { ToBase64 } from "../../schema/Bytes.ts"
 import { jsonDecoder } from "../../schema/jsonDecoder.ts"
-import { AnswerInErrors, BodyLimit, FilePathParameter } from "../../schema/Operation.ts"
+import { AnswerInErrors, BodyLimit } from "../../schema/Operation.ts"
 import type { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
 import type { Received } from "./answer.ts"
@@ -62,16 +62,17 @@ const urlEncoder = <A>(schema: Schema.Constraint | undefined, empty: A, write: (
   }
 }
 
-const encodePath = (segments: string) => segments.split("/").map(encodeURIComponent).join("/")
+/** The path of a file as a parameter of that name: its slashes separate segments. */
+const encodeFilePath = (path: string) => path.split("/").map(encodeURIComponent).join("/")
 
-const pathEncoder = ({ params, path }: Declared, filePath: string | undefined) => {
+const pathEncoder = ({ params, path }: Declared) => {
   // Every other piece is the name of a parameter.
   const pieces = path.split(/:(\w+)/)
   return urlEncoder(params, path, (values) =>
     pieces.reduce((path, piece, index) => {
       if (index % 2 === 0) return path + piece
       const value = String(values[piece])
-      return path + (piece === filePath ? encodePath(value) : encodeURIComponent(value))
+      return path + (piece === "path" ? encodeFilePath(value) : encodeURIComponent(value))
     }))
 }
 
@@ -170,7 +171,7 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>) =>
   const [success = HttpApiSchema.NoContent] = endpoint.success
   // In the contract a response with headers is a stream, and no other is.
   const stream = HttpApiSchema.isWithHeaders(success) ? success : undefined
-  const encodePath = pathEncoder(endpoint, Context.get(annotations, FilePathParameter))
+  const encodePath = pathEncoder(endpoint)
   const encodeQuery = urlEncoder(endpoint.query, UrlParams.empty, writeQuery)
   const bodyLimit = Context.get(annotations, BodyLimit)
   const encodeBody = bodyEncoder([...endpoint.payload.values()].flatMap(({ schemas }) => schemas), bodyLimit)

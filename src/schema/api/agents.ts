@@ -17,7 +17,7 @@ import {
 } from "../Eval.ts"
 import { FileEntry, FileUpload } from "../File.ts"
 import { AgentName, AgentVersionReference, FilePath, Uuid } from "../Ids.ts"
-import { FilePathParameter, RateLimitBucket, Repeats, startsSandbox, TimeLimit } from "../Operation.ts"
+import { RateLimitBucket, Repeats, startsSandbox, TimeLimit } from "../Operation.ts"
 import { JsonObjectInput, omittable } from "../Wire.ts"
 import { agent, created, Download, empty, get, patch, post, remove } from "./parts.ts"
 
@@ -49,7 +49,7 @@ export class AgentsGroup extends HttpApiGroup.make("agents")
       params: agentFile,
       query: { format: omittable(Schema.Literals(["json", "raw"])) },
       success: Download
-    }).annotate(FilePathParameter, "path"),
+    }),
     post("writeFiles", "/api/agents/:name/files", {
       params: agent,
       payload: Schema.Struct({ files: Schema.Array(FileUpload) }),
@@ -58,7 +58,7 @@ export class AgentsGroup extends HttpApiGroup.make("agents")
     remove("deleteFile", "/api/agents/:name/files/:path", {
       params: agentFile,
       success: Schema.Struct({ deleted: Schema.Boolean })
-    }).annotate(FilePathParameter, "path")
+    })
   )
 {}
 

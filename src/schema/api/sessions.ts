@@ -9,7 +9,6 @@ import {
   AnswerInErrors,
   BodyLimit,
   carriesWorkspace,
-  FilePathParameter,
   RateLimitBucket,
   Repeats,
   startsSandbox,
@@ -101,7 +100,7 @@ export class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
       params: sessionFile,
       query: { format: omittable(Schema.Literals(["json", "raw"])) },
       success: Download
-    }).annotate(FilePathParameter, "path"),
+    }),
     post("write", "/api/sessions/:id/files", {
       params: session,
       payload: Schema.Struct({
@@ -123,7 +122,7 @@ export class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
     remove("delete", "/api/sessions/:id/files/:path", {
       params: sessionFile,
       success: Schema.Struct({ path: Schema.String, deleted: Schema.Boolean })
-    }).annotate(FilePathParameter, "path")
+    })
   )
 {}
 
