@@ -4,7 +4,6 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as FileName from "../internal/files/fileName.ts"
 import { upTo } from "../internal/request/answer.ts"
-import { renamed } from "../internal/request/operations.ts"
 import type { Download } from "../schema/api/parts.ts"
 import { AshError } from "../schema/AshError.ts"
 import { Undecodable } from "../schema/Reasons.ts"
@@ -22,12 +21,11 @@ export interface FileDownload {
   readonly content: Stream.Stream<Uint8Array, AshError>
 }
 
-/** The download in a response to an operation; `path` names the file where the server does not. */
-export const fromResponse = (
-  operation: string,
-  path: string,
+/** The download in a response; `path` names the file where the server does not. */
+export const fromResponse = (path: string) =>
+(
   { body, headers }: {
-    readonly body: Stream.Stream<Uint8Array, AshError>
+    readonly body: FileDownload["content"]
     readonly headers: typeof Download["headers"]["Type"]
   }
 ): FileDownload => {
@@ -40,7 +38,7 @@ export const fromResponse = (
     mediaType: headers["content-type"] ?? "application/octet-stream",
     size: /^\d+$/.test(length ?? "") ? Number(length) : undefined,
     source: headers["x-ash-source"],
-    content: Stream.mapError(body, renamed(operation))
+    content: body
   }
 }
 

@@ -233,7 +233,8 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   readonly field: <Request, A, R, Name extends keyof A>(
     method: ApiCall<Request, A, R>,
     request: Request,
-    name: Name
+    name: Name,
+    options?: CallOptions<Answered<A>, R>
   ) => Effect.Effect<A[Name], AshError, R>
   /** As `call`, and answers what is known of the response, too. */
   readonly exchange: <Request, A, R>(
@@ -292,7 +293,8 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
           attempt: repeat,
           exchange,
           call: (method, request, options) => Effect.map(exchange(method, request, options), valueOf),
-          field: (method, request, name) => Effect.map(exchange(method, request), ({ value }) => value[name]),
+          field: (method, request, name, options) =>
+            Effect.map(exchange(method, request, options), ({ value }) => value[name]),
           remove: ({ operation, prepare }, request) =>
             withSpan(operation.name)(
               Effect.flatMap(prepare(request), (send) => Effect.asVoid(repeat(operation, doneIfGone(send))))

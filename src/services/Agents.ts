@@ -147,28 +147,27 @@ export class Agents extends Context.Service<Agents, {
 }>()("effect-ash/services/Agents") {
   static readonly layer = layerOf(
     Agents,
-    ({ agents: api }, { budgets, call, remove }) => ({
+    ({ agents: api }, { budgets, call, field, remove }) => ({
       ...batchesOf(budgets),
       create: (request) => {
         const { files, ...agent } = { ...request }
-        return Effect.flatMap(gatherFiles("Agents.create", files ?? []), (uploads) =>
-          Effect.map(
-            call(api.create, { payload: files === undefined ? agent : { ...agent, files: uploads } }),
-            ({ agent }) => agent
-          ))
+        return Effect.flatMap(
+          gatherFiles("Agents.create", files ?? []),
+          (uploads) =>
+            field(api.create, { payload: files === undefined ? agent : { ...agent, files: uploads } }, "agent")
+        )
       },
-      list: () => Effect.map(call(api.list, {}), ({ agents }) => agents),
-      get: (name) => Effect.map(call(api.get, { params: { name } }), ({ agent }) => agent),
-      update: (name, payload) => Effect.map(call(api.update, { params: { name }, payload }), ({ agent }) => agent),
+      list: () => field(api.list, {}, "agents"),
+      get: (name) => field(api.get, { params: { name } }, "agent"),
+      update: (name, payload) => field(api.update, { params: { name }, payload }, "agent"),
       delete: (name) => remove(api.delete, { params: { name } }),
-      getConfig: (name) => Effect.map(call(api.getConfig, { params: { name } }), ({ config }) => config),
-      updateConfig: (name, payload) =>
-        Effect.map(call(api.updateConfig, { params: { name }, payload }), ({ config }) => config),
-      listFiles: (name) => Effect.map(call(api.listFiles, { params: { name } }), ({ files }) => files),
+      getConfig: (name) => field(api.getConfig, { params: { name } }, "config"),
+      updateConfig: (name, payload) => field(api.updateConfig, { params: { name }, payload }, "config"),
+      listFiles: (name) => field(api.listFiles, { params: { name } }, "files"),
       readFile: (name, path) =>
         Effect.map(
           call(api.readFile, { params: { name, path }, query: { format: "raw" } }),
-          (response) => FileDownload.fromResponse("Agents.readFile", path, response)
+          FileDownload.fromResponse(path)
         ),
       writeFiles: Effect.fnUntraced(function*(name, files) {
         const uploads = yield* gatherFiles("Agents.writeFiles", files)

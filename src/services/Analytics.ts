@@ -1,16 +1,13 @@
 /** Analytics: the numbers of a server at a glance. */
 import * as Context from "effect/Context"
-import type * as DateTime from "effect/DateTime"
 import type * as Effect from "effect/Effect"
 import type { AnalyticsSummary } from "../schema/Analytics.ts"
 import type { AshError } from "../schema/AshError.ts"
+import type { UsageFilter } from "../schema/Usage.ts"
 import { layerOf } from "./layerOf.ts"
 
 /** The span of time of the usage; both ends belong to it. The other numbers are of all time. */
-export interface AnalyticsOptions {
-  readonly after?: DateTime.Utc | undefined
-  readonly before?: DateTime.Utc | undefined
-}
+export interface AnalyticsOptions extends Pick<UsageFilter, "after" | "before"> {}
 
 /** Reads the numbers of a server. */
 export class Analytics extends Context.Service<Analytics, {

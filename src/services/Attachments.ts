@@ -47,11 +47,7 @@ export class Attachments extends Context.Service<Attachments, AttachmentMethods<
       )
     },
     list: (id) => field(api.list, { params: { id } }, "attachments"),
-    download: (id) =>
-      Effect.map(
-        call(api.download, { params: { id } }),
-        (response) => FileDownload.fromResponse("Attachments.download", id, response)
-      ),
+    download: (id) => Effect.map(call(api.download, { params: { id } }), FileDownload.fromResponse(id)),
     delete: (id) => remove(api.delete, { params: { id } })
   }))
 }

@@ -3,8 +3,6 @@ import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { AshApiClient } from "../client/AshApiClient.ts"
-import type { RequestPolicy } from "../client/RequestPolicy.ts"
 import { within } from "../internal/request/operations.ts"
 import { checked } from "../internal/request/options.ts"
 import { poll, pollRules } from "../internal/request/paging.ts"
@@ -105,74 +103,45 @@ export class Evals extends Context.Service<Evals, {
     score: ScoreEvalResultRequest
   ) => Effect.Effect<EvalResult, AshError>
 }>()("effect-ash/services/Evals") {
-  static readonly layer = layerOf(
-    Evals,
-    ({ evals: api }, policy) => ({ ...makeCases(api, policy), ...makeRuns(api, policy) })
-  )
-}
-
-type Api = AshApiClient["Service"]["evals"]
-type Policy = RequestPolicy["Service"]
-
-const makeCases = (api: Api, { call, remove }: Policy) => {
-  const unwrapCase = (response: { readonly case: EvalCase }) => response.case
-  const unwrapCases = ({ cases }: { readonly cases: ReadonlyArray<EvalCase> }) => cases
-  return {
-    createCase: (name, payload) => Effect.map(call(api.createCase, { params: { name }, payload }), unwrapCase),
-    listCases: (name, query = {}) => Effect.map(call(api.listCases, { params: { name }, query }), unwrapCases),
-    getCase: (name, id) => Effect.map(call(api.getCase, { params: { name, id } }), unwrapCase),
-    updateCase: (name, id, payload) => Effect.map(call(api.updateCase, { params: { name, id }, payload }), unwrapCase),
-    deleteCase: (name, id) => remove(api.deleteCase, { params: { name, id } }),
-    importCases: (name, cases) =>
-      Effect.map(call(api.importCases, { params: { name }, payload: { cases } }), ({ imported }) => imported),
-    exportCases: (name) => Effect.map(call(api.exportCases, { params: { name } }), unwrapCases)
-  } satisfies Partial<Evals["Service"]>
-}
-
-const makeRuns = (api: Api, { call, exchange }: Policy) => {
-  const unwrapRun = ({ run }: { readonly run: EvalRun }) => run
-  const unwrapResults = ({ results }: { readonly results: ReadonlyArray<EvalResult> }) => results
-
-  const startRun = (name: string, payload: StartEvalRunRequest = {}) =>
-    Effect.map(call(api.startRun, { params: { name }, payload }), unwrapRun)
-  const getRun = (name: string, id: string) => Effect.map(call(api.getRun, { params: { name, id } }), unwrapRun)
-  const listResults = (name: string, id: string) =>
-    Effect.map(call(api.listResults, { params: { name, id } }), unwrapResults)
-  const watchRun = (operation: string) => (name: string, id: string, options?: WatchEvalRunOptions) =>
-    Stream.unwrap(
-      Effect.map(
-        checked(operation, pollRules, options),
-        ({ every = "2 seconds" }) =>
-          poll(operation, exchange(api.getRun, { params: { name, id } }), every).pipe(
-            Stream.map(unwrapRun),
-            Stream.takeUntil(isFinished),
-            Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases),
-            Stream.mapError(within(operation))
-          )
+  static readonly layer = layerOf(Evals, ({ evals: api }, { exchange, field, remove }) => {
+    const startRun = (name: string, payload: StartEvalRunRequest = {}) =>
+      field(api.startRun, { params: { name }, payload }, "run")
+    const listResults = (name: string, id: string) => field(api.listResults, { params: { name, id } }, "results")
+    const watchRun = (operation: string) => (name: string, id: string, options?: WatchEvalRunOptions) =>
+      poll(operation, exchange(api.getRun, { params: { name, id } }), options, "2 seconds").pipe(
+        Stream.map(({ run }) => run),
+        Stream.takeUntil(isFinished),
+        Stream.changesWith((a, b) => a.status === b.status && a.completedCases === b.completedCases),
+        Stream.mapError(within(operation))
       )
-    )
-
-  return {
-    startRun,
-    listRuns: (name) => Effect.map(call(api.listRuns, { params: { name } }), ({ runs }) => runs),
-    getRun,
-    watchRun: watchRun("Evals.watchRun"),
-    runToCompletion: Effect.fnUntraced(function*(name, options) {
-      const operation = "Evals.runToCompletion"
-      // A run is started only where it can be followed.
-      yield* checked(operation, pollRules, options)
-      const started = yield* startRun(name, options)
-      const followed = watchRun(operation)(name, started.id, options)
-      const run = yield* Stream.runFold(followed, () => started, (_, next) => next)
-      return { run, results: yield* listResults(name, run.id) }
-    }, Effect.mapError(within("Evals.runToCompletion"))),
-    listResults,
-    compareRuns: (name, runA, runB) =>
-      Effect.map(call(api.compareRuns, { params: { name }, query: { runA, runB } }), ({ comparison }) => comparison),
-    scoreRun: (name, id, payload) => Effect.map(call(api.scoreRun, { params: { name, id }, payload }), unwrapResults),
-    scoreResult: (name, id, payload) =>
-      Effect.map(call(api.scoreResult, { params: { name, id }, payload }), ({ result }) => result)
-  } satisfies Partial<Evals["Service"]>
+    return {
+      createCase: (name, payload) => field(api.createCase, { params: { name }, payload }, "case"),
+      listCases: (name, query = {}) => field(api.listCases, { params: { name }, query }, "cases"),
+      getCase: (name, id) => field(api.getCase, { params: { name, id } }, "case"),
+      updateCase: (name, id, payload) => field(api.updateCase, { params: { name, id }, payload }, "case"),
+      deleteCase: (name, id) => remove(api.deleteCase, { params: { name, id } }),
+      importCases: (name, cases) => field(api.importCases, { params: { name }, payload: { cases } }, "imported"),
+      exportCases: (name) => field(api.exportCases, { params: { name } }, "cases"),
+      startRun,
+      listRuns: (name) => field(api.listRuns, { params: { name } }, "runs"),
+      getRun: (name, id) => field(api.getRun, { params: { name, id } }, "run"),
+      watchRun: watchRun("Evals.watchRun"),
+      runToCompletion: Effect.fnUntraced(function*(name, options) {
+        const operation = "Evals.runToCompletion"
+        // A run is started only where it can be followed.
+        yield* checked(operation, pollRules, options)
+        const started = yield* startRun(name, options)
+        const followed = watchRun(operation)(name, started.id, options)
+        const run = yield* Stream.runFold(followed, () => started, (_, next) => next)
+        return { run, results: yield* listResults(name, run.id) }
+      }, Effect.mapError(within("Evals.runToCompletion"))),
+      listResults,
+      compareRuns: (name, runA, runB) =>
+        field(api.compareRuns, { params: { name }, query: { runA, runB } }, "comparison"),
+      scoreRun: (name, id, payload) => field(api.scoreRun, { params: { name, id }, payload }, "results"),
+      scoreResult: (name, id, payload) => field(api.scoreResult, { params: { name, id }, payload }, "result")
+    }
+  })
 }
 
 const isFinished = ({ status }: EvalRun) => status === "completed" || status === "failed"

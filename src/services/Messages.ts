@@ -25,11 +25,9 @@ export type { TurnEvent } from "../internal/turn/turnFold.ts"
 export type { PagingOptions }
 
 /** Which rows of a conversation to list. */
-export interface ListMessagesOptions {
+export interface ListMessagesOptions extends Pick<PagingOptions, "after"> {
   /** At most so many rows, 1 to 1,000. @default 100 */
   readonly limit?: number | undefined
-  /** Only rows behind this sequence number. @default 0 */
-  readonly after?: number | undefined
 }
 
 /** Sends messages and reads conversations. */
@@ -104,7 +102,7 @@ export class Messages extends Context.Service<Messages, {
         )
 
       const list = (id: string, options: ListMessagesOptions = {}) =>
-        Effect.map(policy.call(api.list, { params: { id }, query: options }), ({ messages }) => messages)
+        policy.field(api.list, { params: { id }, query: options }, "messages")
 
       return Messages.of({
         send: stream("Messages.send", "fail"),

@@ -8,8 +8,7 @@ import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
 import { renamed } from "../internal/request/operations.ts"
-import { checked } from "../internal/request/options.ts"
-import { poll, pollRules } from "../internal/request/paging.ts"
+import { poll } from "../internal/request/paging.ts"
 import { fenced } from "../internal/turn/gated.ts"
 import { AshError } from "../schema/AshError.ts"
 import type { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../schema/QueueItem.ts"
@@ -62,35 +61,28 @@ export class QueueItems extends Context.Service<QueueItems, {
     Effect.gen(function*() {
       const { queue: api } = yield* AshApiClient
       const policy = yield* RequestPolicy
-      const { call, exchange } = policy
+      const { exchange, field } = policy
       const gates = yield* SessionGates
-      const unwrap = ({ item }: { readonly item: QueueItem }) => item
-      const get = (id: string) => Effect.map(call(api.get, { params: { id } }), unwrap)
       return QueueItems.of({
         enqueue: (payload) =>
           Effect.flatMap(policy.settings("QueueItems.enqueue"), ({ options: { exclusive = true } }) => {
             const { sessionId } = { ...payload }
             const refusal = exclusive && sessionId !== undefined ? refusalOf(gates, sessionId) : undefined
-            return refusal === undefined
-              ? Effect.map(call(api.create, { payload }), unwrap)
-              : Effect.fail(refusal)
+            return refusal === undefined ? field(api.create, { payload }, "item") : Effect.fail(refusal)
           }),
-        list: (query = {}) => Effect.map(call(api.list, { query }), ({ items }) => items),
-        get,
+        list: (query = {}) => field(api.list, { query }, "items"),
+        get: (id) => field(api.get, { params: { id } }, "item"),
         await: (id, options) =>
-          Effect.flatMap(
-            checked("QueueItems.await", pollRules, options),
-            ({ every = "1 second" }) =>
-              poll("QueueItems.await", exchange(api.get, { params: { id } }), every).pipe(
-                Stream.map(unwrap),
-                Stream.filter(isFinished),
-                Stream.runHead,
-                // It is polled until there is one.
-                Effect.map(Option.getOrThrow)
-              )
-          ).pipe(Effect.mapError(renamed("QueueItems.await"))),
-        cancel: (id) => Effect.map(call(api.cancel, { params: { id } }), unwrap),
-        stats: () => Effect.map(call(api.stats, {}), ({ stats }) => stats)
+          poll("QueueItems.await", exchange(api.get, { params: { id } }), options, "1 second").pipe(
+            Stream.map(({ item }) => item),
+            Stream.filter(isFinished),
+            Stream.runHead,
+            // It is polled until there is one.
+            Effect.map(Option.getOrThrow),
+            Effect.mapError(renamed("QueueItems.await"))
+          ),
+        cancel: (id) => field(api.cancel, { params: { id } }, "item"),
+        stats: () => field(api.stats, {}, "stats")
       })
     })
   )

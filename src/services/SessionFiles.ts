@@ -85,10 +85,7 @@ export class SessionFiles extends Context.Service<SessionFiles, SessionFileMetho
       const { call, remove } = policy
 
       const read = (id: string, path: string) =>
-        Effect.map(
-          call(api.read, { params: { id, path }, query: { format: "raw" } }),
-          (response) => FileDownload.fromResponse("SessionFiles.read", path, response)
-        )
+        Effect.map(call(api.read, { params: { id, path }, query: { format: "raw" } }), FileDownload.fromResponse(path))
       return {
         list: (id, query = {}) => call(api.list, { params: { id }, query }),
         read,

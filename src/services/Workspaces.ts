@@ -40,10 +40,7 @@ export class Workspaces extends Context.Service<Workspaces, WorkspaceMethods<[se
 ) {
   static readonly layer = layerOf(Workspaces, ({ workspaces: api }, { call }) => {
     const download = (id: string) =>
-      Effect.map(
-        call(api.download, { params: { id } }),
-        (response) => FileDownload.fromResponse("Workspaces.download", `${id}.tar.gz`, response)
-      )
+      Effect.map(call(api.download, { params: { id } }), FileDownload.fromResponse(`${id}.tar.gz`))
     return {
       download,
       upload: (id, bundle) =>

@@ -3,7 +3,8 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
-import { count, finite, optionsOf } from "./options.ts"
+import type { AshError } from "../../schema/AshError.ts"
+import { checked, count, finite, optionsOf } from "./options.ts"
 import { makePause } from "./rateLimit.ts"
 import type { Answered } from "./sending.ts"
 
@@ -40,19 +41,21 @@ export const paginate = <Row extends { readonly sequence: number }, E>(
       return [news, last === undefined || rows.length < pageSize ? Option.none() : Option.some(last.sequence)] as const
     }))
 
-/** What answers a request again and again, with at least so much time between. For one run. */
+/** What answers a request again and again, with at least so much time between: that of the options, or else the usual one. */
 export const poll = <A, E>(
   operation: string,
   ask: Effect.Effect<Answered<A>, E>,
-  every: Duration.Input
-): Stream.Stream<A, E> => {
-  const pause = makePause(operation, every)
-  return Stream.paginate(Effect.void, (paused) =>
-    Effect.map(
-      Effect.andThen(paused, ask),
-      ({ response, value }) => [[value], Option.some(pause(response))] as const
-    ))
-}
+  options: { readonly every?: Duration.Input | undefined } | undefined,
+  usual: Duration.Input
+): Stream.Stream<A, E | AshError> =>
+  Stream.unwrap(Effect.map(checked(operation, pollRules, options), ({ every = usual }) => {
+    const pause = makePause(operation, every)
+    return Stream.paginate(Effect.void, (paused) =>
+      Effect.map(
+        Effect.andThen(paused, ask),
+        ({ response, value }) => [[value], Option.some(pause(response))] as const
+      ))
+  }))
 
 /** Once in so many looks that find nothing, and the first time, it is asked in the place of a look whether there is an end. */
 const looksForEnd = 20

@@ -12,7 +12,7 @@ import type { AshError } from "../../schema/AshError.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
 import { type AttachSessionOptions, closed, type KnownSession, type SessionHandleOptions } from "./handleState.ts"
 import { ignoredSettings, settingsIgnored, warnOfIgnored } from "./ignoredSettings.ts"
-import { type SessionsParts, unwrap } from "./sessionsParts.ts"
+import type { SessionsParts } from "./sessionsParts.ts"
 import { isLabel, mark } from "./sweep.ts"
 
 /** How a session is opened and used. */
@@ -52,9 +52,9 @@ export const createIn = (
   payload: CreateSessionRequest,
   scope: Scope.Scope
 ): Effect.Effect<Session, AshError> =>
-  policy.call(api.create, { payload }, { onWire: (attempt) => creations.attempt(attempt, scope) }).pipe(
-    Effect.map(unwrap),
-    Effect.tap((session) => warnOfIgnored(session, ignoredSettings(payload, session)))
+  Effect.tap(
+    policy.field(api.create, { payload }, "session", { onWire: (attempt) => creations.attempt(attempt, scope) }),
+    (session) => warnOfIgnored(session, ignoredSettings(payload, session))
   )
 
 const freshTries = 3

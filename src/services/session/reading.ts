@@ -7,18 +7,8 @@ import { checked, finite, optionsOf, text } from "../../internal/request/options
 import { follow, paginate, type PagingOptions, pagingRules } from "../../internal/request/paging.ts"
 import type { SessionStatus } from "../../schema/Session.ts"
 import type { SessionEvent, SessionEventType } from "../../schema/SessionEvent.ts"
-import { type SessionsParts, unwrap } from "./sessionsParts.ts"
+import type { SessionsParts } from "./sessionsParts.ts"
 import { sweep, type SweepOptions } from "./sweep.ts"
-
-/** Which rows of a session's timeline to list. */
-export interface ListEventsOptions {
-  /** At most so many rows, 1 to 1,000. @default 200 */
-  readonly limit?: number | undefined
-  /** Only rows behind this sequence number. @default 0 */
-  readonly after?: number | undefined
-  /** Only rows of this kind. */
-  readonly type?: SessionEventType | undefined
-}
 
 /** Which sessions to list. */
 export interface ListSessionsOptions {
@@ -32,12 +22,14 @@ export interface SessionEventsOptions extends PagingOptions {
   readonly type?: SessionEventType | undefined
 }
 
+/** Which rows of a session's timeline to list. */
+export interface ListEventsOptions extends Pick<SessionEventsOptions, "after" | "type"> {
+  /** At most so many rows, 1 to 1,000. @default 200 */
+  readonly limit?: number | undefined
+}
+
 /** How a timeline is followed. */
-export interface TailOptions {
-  /** Only rows behind this sequence number. @default 0 */
-  readonly after?: number | undefined
-  /** Only rows of this kind. */
-  readonly type?: SessionEventType | undefined
+export interface TailOptions extends Pick<SessionEventsOptions, "after" | "type"> {
   /**
    * The time between two looks; longer where they would use more than a third of what the server's limit leaves.
    *
@@ -54,15 +46,15 @@ const rules = optionsOf<Omit<ListSessionsOptions & SessionEventsOptions & TailOp
 })
 
 export const readingOf = (parts: SessionsParts) => {
-  const { api, policy: { call, exchange } } = parts
+  const { api, policy: { call, exchange, field } } = parts
   const listEvents = (id: string, query: ListEventsOptions = {}) =>
-    Effect.map(call(api.listEvents, { params: { id }, query }), ({ events }) => events)
-  const get = (id: string) => Effect.map(call(api.get, { params: { id } }), unwrap)
+    field(api.listEvents, { params: { id }, query }, "events")
+  const get = (id: string) => field(api.get, { params: { id } }, "session")
   const list = (options?: ListSessionsOptions) =>
     Effect.flatMap(checked("Sessions.list", rules, options), ({ agent, status }) =>
       Effect.map(
-        call(api.list, { query: { agent } }),
-        ({ sessions }) => sessions.filter((session) => status === undefined || session.status === status)
+        field(api.list, { query: { agent } }, "sessions"),
+        (sessions) => sessions.filter((session) => status === undefined || session.status === status)
       ))
   return {
     list,
