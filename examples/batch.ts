@@ -112,7 +112,8 @@ const command = Command.make("batch", {
 }, ({ budget, prompts, sessions }) =>
   batch({ prompts, sessions, usd: budget }).pipe(
     Effect.provide(services),
-    Effect.tapError((error) => Console.error(error.message))
+    Effect.tapError((error) => Console.error(error.message)),
+    Effect.tapDefect((defect) => Console.error(String(defect)))
   )).pipe(Command.withDescription("Asks an agent many prompts"))
 
 Command.run(command, { version: "0.1.0" }).pipe(

@@ -139,5 +139,6 @@ chat.pipe(
   // A warning of a session that was restarted would tell what the chat shows.
   Effect.provideService(References.MinimumLogLevel, "Error"),
   Effect.tapError((error) => Console.error(error.message)),
+  Effect.tapDefect((defect) => Console.error(String(defect))),
   NodeRuntime.runMain({ disableErrorReporting: true })
 )

@@ -151,7 +151,8 @@ const command = Command.make("evals", {
 }, ({ chart }) =>
   program(chart).pipe(
     Effect.provide(services),
-    Effect.tapError((error) => Console.error(error.message))
+    Effect.tapError((error) => Console.error(error.message)),
+    Effect.tapDefect((defect) => Console.error(String(defect)))
   )).pipe(Command.withDescription("Compares two versions of an agent"))
 
 Command.run(command, { version: "0.1.0" }).pipe(

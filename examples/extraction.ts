@@ -114,5 +114,6 @@ const services = Layer.unwrap(
 program.pipe(
   Effect.provide(services),
   Effect.tapError((error) => Console.error(error.message)),
+  Effect.tapDefect((defect) => Console.error(String(defect))),
   NodeRuntime.runMain({ disableErrorReporting: true })
 )

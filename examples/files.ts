@@ -146,7 +146,8 @@ const command = Command.make("files", {
 }, ({ megabytes }) =>
   program(megabytes).pipe(
     Effect.provide(services),
-    Effect.tapError((error) => Console.error(error.message))
+    Effect.tapError((error) => Console.error(error.message)),
+    Effect.tapDefect((defect) => Console.error(String(defect)))
   )).pipe(Command.withDescription("Sends files to a session and fetches them"))
 
 Command.run(command, { version: "0.1.0" }).pipe(

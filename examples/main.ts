@@ -99,7 +99,8 @@ const command = Command.make("start", {
 }, ({ agent, prompt }) =>
   firstTurn(agent, prompt).pipe(
     Effect.provide(services),
-    Effect.tapError((error) => Console.error(error.message))
+    Effect.tapError((error) => Console.error(error.message)),
+    Effect.tapDefect((defect) => Console.error(String(defect)))
   )).pipe(Command.withDescription("Streams one turn of an agent"))
 
 Command.run(command, { version: "0.1.0" }).pipe(

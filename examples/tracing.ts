@@ -134,5 +134,6 @@ program.pipe(
   Effect.scoped,
   Effect.provide([FetchHttpClient.layer, NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })]),
   Effect.tapError((error) => Console.error(error.message)),
+  Effect.tapDefect((defect) => Console.error(String(defect))),
   NodeRuntime.runMain({ disableErrorReporting: true })
 )
