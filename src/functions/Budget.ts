@@ -46,9 +46,8 @@ const rules = optionsOf<Ledger.BudgetLimits>({
  * }).pipe(Effect.scoped, Effect.provide(layer))
  * ```
  */
-export const make = (limits: Ledger.BudgetLimits): Effect.Effect<Ledger.Budget, AshError> => {
-  return Effect.map(
+export const make = (limits: Ledger.BudgetLimits): Effect.Effect<Ledger.Budget, AshError> =>
+  Effect.map(
     checked(operation, rules, limits),
     ({ share, tokens, usd }) => Ledger.makeBudget({ share, tokens, usd })
   )
-}

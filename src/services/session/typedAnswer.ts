@@ -5,7 +5,6 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import type * as Scope from "effect/Scope"
 import { checked, count, optionsOf, refusal } from "../../internal/request/options.ts"
 import { printable } from "../../internal/request/printable.ts"
 import { type Answer, answerReader, type Fault } from "../../internal/turn/answer.ts"
@@ -126,52 +125,44 @@ const invalid = (
 const hasEnded = ({ reason }: AshError): boolean => reason._tag === "TurnUnsuccessful" || reason._tag === "TurnFailed"
 
 /** Asks for a value of a schema. All tries are one stay, as a new one is for an agent that remembers the one before. */
-const askInStay = Effect.fnUntraced(function*<S extends Schema.Constraint>(
-  scope: Scope.Scope,
-  handle: HandleState,
-  schema: S,
-  content: MessageContent,
-  options: AskAsOptions | undefined
-): Effect.fn.Return<TypedAnswer<S["Type"]>, AshError, S["DecodingServices"]> {
-  yield* checked(operation, rules, options)
-  const { retries = 1, ...sendOptions } = options ?? {}
-  const { isWrapped, json, names } = yield* Effect.mapError(Effect.fromResult(answerSchema(schema)), refused)
-  const read = answerReader(schema, isWrapped)
-  const maxBudgetUsd = yield* budgetOf(handle, sendOptions)
-  const outputFormat = { type: "json_schema", schema: json }
-  const here = yield* stayIn(scope, handle, operation)
-  const attempt = (content: MessageContent, stay: Stay) =>
-    ask(handle, { operation, content, options: { ...sendOptions, maxBudgetUsd, outputFormat }, stay })
-
-  let turn = yield* attempt(content, here)
-  const { memory: { restarts } } = yield* here.gate
-  let turns: ReadonlyArray<Turn> = [turn]
-  let answer = yield* read(turn)
-  for (let left = retries; Result.isFailure(answer) && left > 0; left--) {
-    const fault = answer.failure
-    const before = yield* handle.spending.spent
-    turn = yield* Effect.catch(
-      attempt(correction(fault, isWrapped), { ...here, restarts }),
-      (error) =>
-        Effect.flatMap(handle.spending.spent, (after) => {
-          const isSent = after.turns !== before.turns
-          if (isSent && !hasEnded(error)) return Effect.fail(error)
-          // What there is to report is the answer, and what it cost.
-          const partial = isSent && error.partialTurn !== undefined ? [error.partialTurn] : []
-          return Effect.fail(invalid(handle, fault, [...turns, ...partial], names, error))
-        })
-    )
-    turns = [...turns, turn]
-    answer = yield* read(turn)
-  }
-  if (Result.isFailure(answer)) return yield* invalid(handle, answer.failure, turns, names)
-  return { ...answer.success, turns }
-})
-
 export const askAs = <S extends Schema.Constraint>(
   handle: HandleState,
   schema: S,
   content: MessageContent,
   options: AskAsOptions | undefined
 ): Effect.Effect<TypedAnswer<S["Type"]>, AshError, S["DecodingServices"]> =>
-  Effect.scopedWith((scope) => askInStay(scope, handle, schema, content, options))
+  Effect.scopedWith(Effect.fnUntraced(function*(scope) {
+    yield* checked(operation, rules, options)
+    const { retries = 1, ...sendOptions } = options ?? {}
+    const { isWrapped, json, names } = yield* Effect.mapError(Effect.fromResult(answerSchema(schema)), refused)
+    const read = answerReader(schema, isWrapped)
+    const maxBudgetUsd = yield* budgetOf(handle, sendOptions)
+    const outputFormat = { type: "json_schema", schema: json }
+    const here = yield* stayIn(scope, handle, operation)
+    const attempt = (content: MessageContent, stay: Stay) =>
+      ask(handle, { operation, content, options: { ...sendOptions, maxBudgetUsd, outputFormat }, stay })
+
+    let turn = yield* attempt(content, here)
+    const { memory: { restarts } } = yield* here.gate
+    let turns: ReadonlyArray<Turn> = [turn]
+    let answer = yield* read(turn)
+    for (let left = retries; Result.isFailure(answer) && left > 0; left--) {
+      const fault = answer.failure
+      const before = yield* handle.spending.spent
+      turn = yield* Effect.catch(
+        attempt(correction(fault, isWrapped), { ...here, restarts }),
+        (error) =>
+          Effect.flatMap(handle.spending.spent, (after) => {
+            const isSent = after.turns !== before.turns
+            if (isSent && !hasEnded(error)) return Effect.fail(error)
+            // What there is to report is the answer, and what it cost.
+            const partial = isSent && error.partialTurn !== undefined ? [error.partialTurn] : []
+            return Effect.fail(invalid(handle, fault, [...turns, ...partial], names, error))
+          })
+      )
+      turns = [...turns, turn]
+      answer = yield* read(turn)
+    }
+    if (Result.isFailure(answer)) return yield* invalid(handle, answer.failure, turns, names)
+    return { ...answer.success, turns }
+  }))
