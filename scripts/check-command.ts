@@ -12,6 +12,7 @@ import {
   rmSync,
   writeFileSync
 } from "node:fs"
+import { get } from "node:http"
 import { tmpdir } from "node:os"
 import { delimiter, dirname, join } from "node:path"
 import { stayHere } from "./environment.ts"
@@ -92,7 +93,8 @@ const check = async () => {
   )
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
-    const server = start("--port", "0", "--agent", agent, "--key", "a-key-of-mine", "--quirks", "content=intact")
+    const flags = ["--key", "a-key-of-mine", "--quirks", "content=intact", "--host-name", "ash.test"]
+    const server = start("--port", "0", "--agent", agent, ...flags)
     const [, url] = await server.prints(/^ASH_SERVER_URL=(\S+)\nASH_API_KEY=a-key-of-mine$/m)
     const ask = (path: string, authorization: string, body?: object) =>
       fetch(`${url}${path}`, {
@@ -101,6 +103,10 @@ const check = async () => {
       })
     const key = "Bearer a-key-of-mine"
     assert.equal((await ask("/api/agents?secret=1", "Bearer another")).status, 401)
+    for (const [host, status] of [["ash.test", 200], ["other.test", 403]] as const) {
+      const [response] = await once(get(`${url}/api/agents`, { headers: { authorization: key, host } }), "response")
+      assert.equal(response.resume().statusCode, status, host)
+    }
     const { session } = await (await ask("/api/sessions", key, { agent: "weather" })).json()
     const turn = await (await ask(`/api/sessions/${session.id}/messages`, key, { content: "Good day" })).text()
     assert.match(turn, /You said: Good day/)

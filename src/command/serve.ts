@@ -151,6 +151,10 @@ export const serve = Command.make("serve", {
     Flag.withDescription("The interface to listen on: a client that reaches it and has the key runs commands here"),
     Flag.withDefault("127.0.0.1")
   ),
+  hostNames: Flag.String("host-name").pipe(
+    Flag.withDescription("A name by which requests may ask for the server, beside its address; may be repeated"),
+    Flag.between(0, Infinity)
+  ),
   key: Flag.String("key").pipe(Flag.withDescription("The key that clients must send"), Flag.optional),
   quirks: Flag.KeyValuePair("quirks").pipe(
     Flag.withDescription("What the server does as real ones do, such as mixTurns=false; may be repeated"),
@@ -160,10 +164,11 @@ export const serve = Command.make("serve", {
     Flag.withDescription("Refuses requests beyond the rate limits of real servers"),
     Flag.withDefault(false)
   )
-}, ({ agent, host, key, port, quirks, rateLimits }) =>
+}, ({ agent, host, hostNames, key, port, quirks, rateLimits }) =>
   Effect.gen(function*() {
     const server = AshEmbedded.layerHttp({
       host,
+      hostNames,
       port,
       rateLimits,
       quirks: yield* quirksFrom(quirks),

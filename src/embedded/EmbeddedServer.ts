@@ -25,7 +25,7 @@ export { isLoopback } from "./http/Origins.ts"
 export { randomKey } from "./store/ApiKeys.ts"
 
 const otherName = respond(
-  Errors.failure(403, "The host of the request is not a name of this server: add it to `hostNames`")
+  Errors.failure(403, "The host of the request is not a name of this server: add it to `hostNames` (--host-name)")
 )
 
 /**

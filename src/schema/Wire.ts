@@ -174,18 +174,18 @@ const hasManyDigits = (text: string): boolean => {
 const finiteOrNull = (_: string, value: Schema.Json): Schema.Json =>
   value === Infinity || value === -Infinity ? null : value
 
-const parse = (text: string): Schema.Json => {
+/** Reads JSON, in which a number beyond a double is null, as `JSON.stringify` has it; fails where it is none. */
+export const parseFinite = (text: string): Schema.Json => {
   const json: Schema.Json = JSON.parse(text)
   if (Predicate.isString(json) || !(largeExponent.test(text) || hasManyDigits(text))) return json
   return JSON.parse(text, finiteOrNull)
 }
 
 /**
- * Reads JSON. Text that is no JSON is the value itself, or another, and a number beyond a double is null, as
- * `JSON.stringify` has it: nothing is dropped, nothing fails.
+ * Reads JSON. As {@link parseFinite}, but text that is no JSON is the value itself, or another: nothing is dropped, nothing fails.
  */
 export const parseJson = (text: string, otherwise: Schema.Json = text): Schema.Json => {
-  const json = Result.try(() => parse(text))
+  const json = Result.try(() => parseFinite(text))
   return Result.isSuccess(json) ? json.success : otherwise
 }
 

@@ -8,6 +8,17 @@ import * as Server from "../support/ScriptedServer.ts"
 const get = Effect.flatMap(Health, ({ get }) => get())
 const metrics = Effect.flatMap(Health, ({ metrics }) => metrics())
 
+describe("openApi", () => {
+  it.effect("has null where the server has a number that none is, as all JSON of a server", () =>
+    Effect.flatMap(Health, ({ openApi }) => openApi()).pipe(
+      Effect.map((description) => assert.deepStrictEqual(description, { most: null, all: [1, null] })),
+      Effect.provide(
+        Server.make(Server.text("{\"most\":1e999,\"all\":[1,-1e999]}", 200, { "content-type": "application/json" }))
+          .layer
+      )
+    ))
+})
+
 describe("get", () => {
   it.effect("asks without a query, and decodes", () => {
     const server = Server.make(Server.json(health))

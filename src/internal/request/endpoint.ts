@@ -15,7 +15,7 @@ import { ToBase64 } from "../../schema/Bytes.ts"
 import { jsonDecoder } from "../../schema/jsonDecoder.ts"
 import { AnswerInErrors, BodyLimit } from "../../schema/Operation.ts"
 import type { InvalidRequest } from "../../schema/Reasons.ts"
-import { isWellFormed, wellFormed } from "../../schema/Wire.ts"
+import { isWellFormed, parseFinite, wellFormed } from "../../schema/Wire.ts"
 import type { Received } from "./answer.ts"
 import { mustBe } from "./options.ts"
 import { hasRoomForPieces, jsonBody, toBase64 } from "./upload.ts"
@@ -157,7 +157,7 @@ const answerDecoder = (schema: Schema.Constraint): Decode => {
   return ({ response }) =>
     Effect.flatMap(response.text, (text) => {
       if (isText) return decode(text)
-      const json = Result.try((): unknown => text === "" ? undefined : JSON.parse(text))
+      const json = Result.try((): unknown => text === "" ? undefined : parseFinite(text))
       // What a server adds where nothing is expected is ignored, as a field is that it adds.
       return Result.isSuccess(json) ? decode(isEmpty ? null : json.success) : refuseText(text)
     })

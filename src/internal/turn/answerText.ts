@@ -1,5 +1,6 @@
 /** The JSON in the text that an agent writes in the place of structured output. */
 import * as Result from "effect/Result"
+import { parseFinite } from "../../schema/Wire.ts"
 
 /** JSON, or why there is none: what begins as some is none, or nothing does. */
 type AnswerText = Result.Result<unknown, "NotJson" | "Absent">
@@ -7,7 +8,7 @@ type AnswerText = Result.Result<unknown, "NotJson" | "Absent">
 const absent: AnswerText = Result.fail("Absent")
 const notJson: AnswerText = Result.fail("NotJson")
 
-const parse = (text: string): AnswerText => Result.orElse(Result.try((): unknown => JSON.parse(text)), () => notJson)
+const parse = (text: string): AnswerText => Result.orElse(Result.try((): unknown => parseFinite(text)), () => notJson)
 
 const fence = /^( {0,3})(`{3,}(?=[^`]*$)|~{3,})/
 
