@@ -20,11 +20,11 @@ type Coding = Duplex & Pick<Zlib.Zlib, "bytesWritten">
 
 /** Node's own, which read a `gzip` of several members, as the platform's do not. */
 const decoders: ReadonlyMap<string, () => Coding> = new Map<string, () => Coding>([
-  ["gzip", () => Zlib.createGunzip()],
-  ["deflate", () => Zlib.createInflate()],
-  ["deflate-raw", () => Zlib.createInflateRaw()],
-  ["brotli", () => Zlib.createBrotliDecompress()],
-  ...("createZstdDecompress" in Zlib ? [["zstd", () => Zlib.createZstdDecompress()] as const] : [])
+  ["gzip", Zlib.createGunzip],
+  ["deflate", Zlib.createInflate],
+  ["deflate-raw", Zlib.createInflateRaw],
+  ["brotli", Zlib.createBrotliDecompress],
+  ...("createZstdDecompress" in Zlib ? [["zstd", Zlib.createZstdDecompress] as const] : [])
 ])
 
 const decoder: ContentDecoder = (coding, start) =>

@@ -22,20 +22,18 @@ export const layerOptions = (options: Agent.Options): Layer.Layer<HttpClient.Htt
       NodeExchange.make(({ headers, method }, { origin, pathname, search }, body, signal, exchange) => {
         // How long an answer may take is a matter of the policy.
         const timeouts = { headersTimeout: 0, bodyTimeout: 0 }
-        let isConnected = false
         agent.dispatch({ ...timeouts, origin, path: pathname + search, method, headers, body }, {
-          onRequestStart: (controller) => {
-            isConnected = true
-            NodeExchange.onAbort(signal, (reason) =>
-              controller.abort(reason))
-          },
+          onRequestStart: (controller) =>
+            NodeExchange.onAbort(signal, (reason) => controller.abort(reason)),
           onResponseStart: (controller, status, headers) => {
             // One below is interim, such as early hints.
             if (status >= 200) exchange.begin(controller, status, headers)
           },
           onResponseData: (_, chunk) => exchange.add(chunk),
           onResponseEnd: () => exchange.end(),
-          onResponseError: (_, cause) => exchange.fail(isConnected ? cause : NodeExchange.notConnected(cause))
+          // A request has no controller before it is started, which is on a connection.
+          onResponseError: (controller: object | null | undefined, cause) =>
+            exchange.fail(controller ? cause : NodeExchange.notConnected(cause))
         })
       }))
   )

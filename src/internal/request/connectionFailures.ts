@@ -22,7 +22,6 @@ const notConnected = new Map([
   ["ENETUNREACH", "network unreachable"],
   ["EADDRNOTAVAIL", "address not available"],
   ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
-  ["EPROTO", `the TLS handshake failed; ${schemes}`],
   ["ERR_PROXY_TUNNEL", "the proxy made no connection to it"],
   ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
   ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
@@ -52,9 +51,8 @@ const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefine
   const why = notConnected.get(code)
   if (why !== undefined) return why
   if (wrongCertificate.test(code)) return `the server's certificate is refused: ${code}`
-  if (!isConnecting) return undefined
-  const name = printable(code)
-  return name.startsWith("ERR_SSL_") ? `the TLS handshake failed: ${name}; ${schemes}` : `no connection: ${name}`
+  if (code === "EPROTO" || (isConnecting && code.startsWith("ERR_SSL_"))) return `the TLS handshake failed; ${schemes}`
+  return isConnecting ? `no connection: ${printable(code)}` : undefined
 }
 
 /** What the words of a client do not tell. */
