@@ -150,15 +150,11 @@ class Registry {
   }
 }
 
-/**
- * Waits until a place is the first one; one that has left is not let in, as its scope has closed. Those that fail at once when
- * they are let in do so one after another.
- */
+/** Waits until a place is the first one, or has left. Those that fail at once when they are let in do so one after another. */
 const first = (place: Place) =>
   Effect.callback<void>((resume) => {
-    const { queue } = place.entry
-    const look = () => resume(queue[0] === place ? Effect.yieldNow : Effect.interrupt)
-    if (queue.indexOf(place) > 0) place.wake = look
+    const look = () => resume(Effect.yieldNow)
+    if (place.entry.queue.indexOf(place) > 0) place.wake = look
     else look()
   })
 
@@ -207,7 +203,11 @@ export const make = (): TurnGates => {
             orElse: () => fail(`was still in use after ${Duration.format(limit)}`)
           })
           : fail("is in use: a turn or a command runs in it")
-        return Effect.as(Effect.onError(wait, () => Effect.contextWith((context) => leave(place, context))), gate)
+        return Effect.flatMap(
+          Effect.onError(wait, () => Effect.contextWith((context: Context.Context<never>) => leave(place, context))),
+          // One that has left, as its scope has closed, is not let in.
+          () => queue[0] === place ? Effect.succeed(gate) : Effect.interrupt
+        )
       })
   }
 }

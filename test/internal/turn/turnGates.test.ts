@@ -119,6 +119,29 @@ describe("the gates of sessions", () => {
       })
   )
 
+  const moments = [0, 1, 2, 3].flatMap((turns) => [[turns, 0n], [turns, 200_000_000n]] as const)
+  it.effect.each(moments)("let in none whose scope closes %s turns after its turn has come, in a session at rest too", (
+    [turns, quietUntil]
+  ) =>
+    Effect.gen(function*() {
+      const gates = TurnGates.make()
+      const [kept, first, closing, next] = yield* Effect.all([Scope.make(), Scope.make(), Scope.make(), Scope.make()])
+      const gate = yield* Scope.provide(gates.use("s"), kept)
+      yield* Scope.provide(enter(gates, "s"), first)
+      const turn = Effect.map(enter(gates, "s"), (gate) => gate.enter("turn"))
+      const waiting = yield* Effect.forkChild(Scope.provide(turn, closing), { startImmediately: true })
+      gate.remember({ quietUntil })
+      yield* Scope.close(first, Exit.void)
+      for (let left = turns; left > 0; left--) yield* Effect.yieldNow
+      const wasIn = waiting.pollUnsafe() !== undefined
+      yield* Scope.close(closing, Exit.void)
+      gate.remember({ quietUntil: 0n })
+      const holder = yield* Scope.provide(turn, next)
+      yield* TestClock.adjust("200 millis")
+      assert.strictEqual(Exit.hasInterrupts(yield* Fiber.await(waiting)), !wasIn)
+      assert.strictEqual(gate.holder, holder)
+    }))
+
   it.effect("let in thousands of which each fails at once", () =>
     Effect.gen(function*() {
       const gates = TurnGates.make()
