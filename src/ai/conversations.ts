@@ -188,15 +188,13 @@ export const make = Effect.fnUntraced(function*(
 })
 
 const unknownHistory =
-  "its history is of no conversation of this model that waits for a prompt. An agent keeps its own history: one that it did not " +
-  "live through, one that was edited, and a second branch of one cannot be given to it. Start with a prompt without answers"
+  "its history is of no conversation of this model that waits for a prompt. An agent keeps its own history, and can be given none " +
+  "that was edited or is a second branch. Start with a prompt without answers"
 
-const lostStart =
-  "its session was lost before anything was sent: it had to be restarted, or another program ended it. Call again, for a new one"
+const lostStart = "its session was lost before anything was sent. Call again"
 
 const lostHistory =
-  "its session had to be restarted, or another program ended it, and the agent remembers nothing of it; nothing was sent, and the " +
-  "session has ended. Start with a prompt without answers"
+  "its session was restarted or has ended, and its agent remembers nothing; nothing was sent. Start with a prompt without answers"
 
 const historyOfCall =
   `it has a history, and the model has a session for each call. Use sessions: "conversation", or a prompt without answers`

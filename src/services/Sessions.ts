@@ -112,7 +112,8 @@ export class Sessions extends Context.Service<Sessions, {
   readonly pause: (id: string) => Effect.Effect<Session, AshError>
   /**
    * Makes a paused, stopped or failed session active again. After a stop the workspace and the memory may be gone.
-   * Interrupted on its way, it is awaited for 10 seconds, as are `stop` and `pause`: a server does it all the same.
+   * Interrupted on its way, it is awaited for 10 seconds, as are `stop` and `pause`: a server does it all the same. Whoever ends
+   * the session before it is answered ends it again behind that.
    */
   readonly resume: (id: string) => Effect.Effect<Session, AshError>
   /**
@@ -163,7 +164,8 @@ export class Sessions extends Context.Service<Sessions, {
       const end = (id: string, isScopeClosed = false) =>
         halting(gates, id, {
           how: "ended",
-          call: (onWire) => Effect.map(policy.call(api.end, { params: { id } }, { onWire }), unwrap),
+          call: (halt, onWire) =>
+            Effect.map(Effect.tap(policy.call(api.end, { params: { id } }, { onWire }), halt), unwrap),
           isScopeClosed
         })
       const parts: SessionsParts = {

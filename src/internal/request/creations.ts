@@ -1,6 +1,6 @@
 /**
- * Sessions on their way. Whether a server has created one shows only in its answer, so that an attempt that is on the wire
- * goes on when its caller is interrupted, and a session that comes of it is ended.
+ * Sessions on their way. Whether a server has created or changed one shows only in its answer, so that an attempt that is on
+ * the wire goes on when its caller has given it up, and a session that is there by it and is to end is ended.
  */
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -16,10 +16,10 @@ import { type Answered, type Attempt, whenSent } from "./sending.ts"
 /** How long the end of a session may hold up the end of its scope. */
 const grace = "10 seconds"
 
-/** How long an answer is awaited after its caller was interrupted: a server may take as long to start a sandbox. */
-const longestCreation = "5 minutes"
+/** How long an answer is awaited that its caller has given up: a server may take as long to start a sandbox. */
+const longestStart = "5 minutes"
 
-interface Created {
+interface Started {
   readonly session: Session
 }
 
@@ -32,53 +32,72 @@ export const quietly = (id: string, end: Effect.Effect<unknown, AshError>) =>
     )
   )
 
+const giveUp = Effect.logWarning(
+  `the creation of a session was interrupted, and not answered within ${longestStart}: the session may be alive; see Sessions.list`
+)
+
 export type Creations = Effect.Success<ReturnType<typeof make>>
 
 /** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
 export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
   Effect.gen(function*() {
-    const fibers = yield* FiberSet.make<Answered<Created>, AshError>()
-    const unawaited = new Set<Fiber.Fiber<Answered<Created>, AshError>>()
-    const waitFor = (fiber: Fiber.Fiber<Answered<Created>, AshError>) =>
+    const fibers = yield* FiberSet.make<Answered<Started>, AshError>()
+    const unawaited = new Set<Fiber.Fiber<Answered<Started>, AshError>>()
+    const waitFor = (fiber: Fiber.Fiber<Answered<Started>, AshError>) =>
       Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), grace), Effect.sync(() => unawaited.delete(fiber)))
     yield* Effect.addFinalizer(() =>
       Effect.forEach([...unawaited], waitFor, { concurrency: "unbounded", discard: true })
     )
 
-    const giveUp = Effect.logWarning(
-      `the creation of a session was interrupted, and not answered within ${longestCreation}: the session may be alive; see Sessions.list`
-    )
-
     return {
-      /** Makes an attempt to create a session, which from then on ends with the scope, be it closed already. */
-      attempt: (create: Attempt<Answered<Created>>, scope: Scope.Scope): Attempt<Answered<Created>> => (sending) =>
+      /**
+       * Makes an attempt to create a session, which from then on ends with the scope, be it closed already; or to change one, with
+       * what its answer means while it is awaited.
+       */
+      attempt: (
+        request: Attempt<Answered<Started>>,
+        scope: Scope.Scope,
+        onAnswer?: Effect.Effect<void>
+      ): Attempt<Answered<Started>> =>
+      (sending) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
             const abandoned = Deferred.makeUnsafe<void>()
+            let isAwaited = true
             let isOnWire = false
-            const request = whenSent(() => {
+            const sent = whenSent(() => {
               isOnWire = true
-            })(create)(sending)
+            })(request)(sending)
             const limit = Deferred.await(abandoned).pipe(
-              Effect.andThen(Effect.sleep(longestCreation)),
+              Effect.andThen(Effect.sleep(longestStart)),
               Effect.andThen(Effect.interrupt)
             )
             const fiber = yield* FiberSet.run(
               fibers,
               Effect.uninterruptibleMask((restore) =>
                 Effect.tap(
-                  Effect.onInterrupt(restore(Effect.raceFirst(request, limit)), () => isOnWire ? giveUp : Effect.void),
-                  ({ value: { session: { id } } }) => Scope.addFinalizer(scope, quietly(id, end(id)))
+                  Effect.onInterrupt(
+                    restore(Effect.raceFirst(sent, limit)),
+                    () => isOnWire && onAnswer === undefined ? giveUp : Effect.void
+                  ),
+                  ({ value: { session: { id } } }) =>
+                    onAnswer === undefined
+                      ? Scope.addFinalizer(scope, quietly(id, end(id)))
+                      : isAwaited
+                      ? onAnswer
+                      : Effect.void
                 )
               )
             )
-            unawaited.add(fiber)
+            if (onAnswer === undefined) unawaited.add(fiber)
             fiber.addObserver(() => unawaited.delete(fiber))
-            yield* Scope.addFinalizerExit(scope, (exit) => {
-              if (!isOnWire) return Fiber.interrupt(fiber)
-              Deferred.doneUnsafe(abandoned, Effect.void)
-              return Exit.hasInterrupts(exit) ? waitFor(fiber) : Effect.void
-            })
+            yield* Scope.addFinalizerExit(scope, (exit) =>
+              isOnWire
+                ? Effect.map(Exit.hasInterrupts(exit) ? waitFor(fiber) : Effect.void, () => {
+                  isAwaited = false
+                  Deferred.doneUnsafe(abandoned, Effect.void)
+                })
+                : Fiber.interrupt(fiber))
             return yield* restore(Fiber.join(fiber))
           })
         )

@@ -25,7 +25,6 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
-import * as Option from "effect/Option"
 import * as Semaphore from "effect/Semaphore"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
@@ -77,8 +76,11 @@ export type Fence =
 
 /** What is remembered of a session, and keeps nothing out. */
 export interface SessionMemory {
-  /** What the program itself did to the session: it is not made active again behind the program's back. */
-  readonly halted: "paused" | "stopped" | undefined
+  /**
+   * What the program itself did to the session: it is not made active again behind the program's back. `ended` where its scope has
+   * closed, until the server has answered its end.
+   */
+  readonly halted: "paused" | "stopped" | "ended" | undefined
   /** When the next turn or command may begin, by the clock's nanoseconds. */
   readonly quietUntil: bigint
   /** The sequence number of the last message that the server has stored, where it is known. */
@@ -123,8 +125,10 @@ class Changes {
   readonly restarting = Semaphore.makeUnsafe(1)
   /** Held by the one of those that is not waiting, and by a stop or a pause: those that wait are behind it. */
   readonly changing = Semaphore.makeUnsafe(1)
-  /** What is run before `changing` is given back. */
-  afterChange: Effect.Effect<void> = Effect.void
+  /** How many of those have not come to their end, with what their callers have given up. */
+  pending = 0
+  /** Ends the session again behind them, where it ended meanwhile. */
+  endAgain: Effect.Effect<void> = Effect.void
   /** How many hold `restarting`, or wait for it. */
   restarts = 0
   /** What stops or ends the session at the moment: what is done when that is answered, and the error of what it ends. */
@@ -282,25 +286,37 @@ export class Gate {
 
   /** Runs what may stop, pause or resume the session when nothing else does, so that the last call counts. */
   changing<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
-    return this.#changes.changing.withPermits(1)(Effect.suspend(() => {
-      this.#changes.afterChange = Effect.void
-      return Effect.ensuring(effect, Effect.suspend(() => this.#changes.afterChange))
-    }))
+    return this.#changes.changing.withPermits(1)(this.pending(effect))
   }
 
-  /** Runs an end, as that does, but waits for 5 seconds at most: what takes longer runs the end again behind itself. */
-  ending<A, E>(end: Effect.Effect<A, E>, again: Effect.Effect<void>): Effect.Effect<A, E> {
-    const waiting = Effect.timeoutOrElse(this.changing(Effect.void), {
-      duration: "5 seconds",
-      orElse: () =>
-        Effect.sync(() => {
-          this.#changes.afterChange = again
+  /** Runs what would undo an end that does not wait for it: the session is ended again behind that. */
+  pending<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.acquireUseRelease(
+      Effect.sync(() => {
+        this.#changes.pending += 1
+      }),
+      () => effect,
+      () =>
+        Effect.suspend(() => {
+          const changes = this.#changes
+          changes.pending -= 1
+          return changes.pending > 0 ? Effect.void : Effect.map(changes.endAgain, () => {
+            if (changes.pending === 0) changes.endAgain = Effect.void
+          })
         })
-    })
-    return Effect.flatMap(
-      this.#changes.changing.withPermitsIfAvailable(1)(end),
-      (ended) => Option.isSome(ended) ? Effect.succeed(ended.value) : Effect.andThen(waiting, end)
     )
+  }
+
+  /** Runs an end, as `changing` does, but waits for 5 seconds at most. */
+  ending<A, E>(end: Effect.Effect<A, E>, again: Effect.Effect<void>): Effect.Effect<A, E> {
+    let isOut = false
+    const once = Effect.suspend(() => {
+      if (isOut) return Effect.never
+      isOut = true
+      if (this.#changes.pending > 0) this.#changes.endAgain = again
+      return end
+    })
+    return Effect.raceFirst(this.#changes.changing.withPermits(1)(once), Effect.delay(once, "5 seconds"))
   }
 
   #awaitHalts(): Effect.Effect<void> {

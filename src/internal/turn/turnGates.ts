@@ -206,7 +206,7 @@ export const make = (): TurnGates => {
         return Effect.flatMap(
           Effect.onError(wait, () => Effect.contextWith((context: Context.Context<never>) => leave(place, context))),
           // One that has left, as its scope has closed, is not let in.
-          () => queue[0] === place ? Effect.succeed(gate) : Effect.interrupt
+          () => place.entry.queue[0] === place ? Effect.succeed(gate) : Effect.interrupt
         )
       })
   }

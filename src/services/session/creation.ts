@@ -10,9 +10,9 @@ import { turnRules } from "../../internal/turn/turnLimits.ts"
 import { nothingBefore } from "../../internal/turn/turnUsage.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
-import { type AttachSessionOptions, closed, type KnownSession, type SessionHandleOptions } from "./handleState.ts"
+import type { AttachSessionOptions, KnownSession, SessionHandleOptions } from "./handleState.ts"
 import { ignoredSettings, settingsIgnored, warnOfIgnored } from "./ignoredSettings.ts"
-import type { SessionsParts } from "./sessionsParts.ts"
+import { closed, type SessionsParts } from "./sessionsParts.ts"
 import { isLabel, mark } from "./sweep.ts"
 
 /** How a session is opened and used. */

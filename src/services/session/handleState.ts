@@ -7,9 +7,8 @@ import type { Answered } from "../../internal/request/sending.ts"
 import type { Fence } from "../../internal/turn/gate.ts"
 import type { Budget, Budgets } from "../../internal/turn/ledger.ts"
 import type { BusyOptions } from "../../internal/turn/turnGates.ts"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import type { StoredMessage } from "../../schema/Message.ts"
-import { WrongState } from "../../schema/Reasons.ts"
 import type { ListMessagesOptions, Messages } from "../Messages.ts"
 import type { SessionFiles } from "../SessionFiles.ts"
 import type { Usage } from "../Usage.ts"
@@ -118,14 +117,3 @@ export interface HandleState extends KnownSession {
   latest: SentTurn | undefined
   broken: SentTurn | undefined
 }
-
-/** The failure of a handle whose session has ended with its scope. */
-export const closed = (operation: string, sessionId: string) =>
-  new AshError({
-    operation,
-    reason: new WrongState({
-      message:
-        `the session ${sessionId} has ended with the scope that it was opened in; nothing was sent. Open another one`,
-      status: "ended"
-    })
-  })

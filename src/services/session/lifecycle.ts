@@ -1,53 +1,43 @@
 /** What changes the state of a session: its pause, stop, resumption, end, settings, and copies of it. */
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import { identity } from "effect/Function"
 import * as Creations from "../../internal/request/creations.ts"
 import { within } from "../../internal/request/operations.ts"
-import { whenSent } from "../../internal/request/sending.ts"
+import type { Surround } from "../../internal/request/sending.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
-import { halting, onAnswer, type OnSessionWire, type SessionsParts, unwrap } from "./sessionsParts.ts"
+import { closed, halting, type SessionsParts, unwrap } from "./sessionsParts.ts"
 
 /**
- * Changes a session. What is on the wire is awaited for a time when its caller is interrupted: a server does it all the same,
- * and behind what is sent next it would undo that, be it the end of the session.
+ * Changes a session, without a change of its gate. What is on the wire is awaited for a time when its caller is interrupted: a
+ * server does it all the same, and behind what is sent next it would undo that. It goes on beyond that, and an end is repeated
+ * behind it. A session whose scope has closed is not changed any more, though its end was not answered.
  */
-const change = (
-  { api, policy }: SessionsParts,
+export const change = (
+  { api, creations, gates, policy }: SessionsParts,
   how: "pause" | "resume" | "stop",
   id: string,
-  onWire: OnSessionWire = identity
+  onAnswer: Effect.Effect<void> = Effect.void,
+  onWire: Surround = identity
 ): Effect.Effect<Session, AshError> =>
-  Effect.uninterruptibleMask((restore) => {
-    let isOut = false
-    const call = policy.call(api[how], { params: { id } }, {
-      onWire: (attempt) => (sending) =>
-        Effect.ensuring(
-          whenSent(() => {
-            isOut = true
-          })(onWire(attempt))(sending),
-          Effect.sync(() => {
-            isOut = false
-          })
-        )
-    })
-    return Effect.flatMap(Effect.forkChild(call, { startImmediately: true }), (fiber) =>
-      Effect.onInterrupt(
-        restore(Effect.map(Fiber.join(fiber), unwrap)),
-        () =>
-          Effect.andThen(
-            isOut ? Effect.timeoutOption(Fiber.await(fiber), "10 seconds") : Effect.void,
-            Fiber.interrupt(fiber)
+  Effect.scoped(
+    Effect.flatMap(gates.use(id), (gate) =>
+      gate.memory.halted === "ended" ?
+        closed(`Sessions.${how}`, id) :
+        Creations.inOwnScope((scope) =>
+          Effect.map(
+            policy.call(api[how], { params: { id } }, {
+              onWire: (attempt) =>
+                onWire(creations.attempt(
+                  (sending) => Effect.scoped(Effect.andThen(gates.use(id), gate.pending(attempt(sending)))),
+                  scope,
+                  onAnswer
+                ))
+            }),
+            unwrap
           )
-      ))
-  })
-
-/** Resumes a session, without a change of its gate. */
-export const resume = (parts: SessionsParts, id: string, onWire?: OnSessionWire) => change(parts, "resume", id, onWire)
-
-/** Stops a session, without a change of its gate. */
-export const stop = (parts: SessionsParts, id: string, onWire?: OnSessionWire) => change(parts, "stop", id, onWire)
+        ))
+  )
 
 /** Makes a session active again; one that a handle has stopped as that handle would, with its workspace. */
 const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
@@ -55,18 +45,19 @@ const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Sessio
     gate.restarting(Effect.suspend(() => {
       const { fence } = gate
       if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
-      return resume(parts, id, onAnswer(Effect.sync(() => gate.resumed())))
+      return change(parts, "resume", id, Effect.sync(() => gate.resumed()))
     })))).pipe(Effect.mapError(within("Sessions.resume")))
 
 export const lifecycleOf = (parts: SessionsParts) => {
   const { api, creations, end, gates, policy } = parts
   return {
     end,
-    stop: (id: string) => halting(gates, id, { how: "stopped", call: (onWire) => stop(parts, id, onWire) }),
+    stop: (id: string) =>
+      halting(gates, id, { how: "stopped", call: (halt, onWire) => change(parts, "stop", id, halt, onWire) }),
     pause: (id: string) =>
       Effect.scoped(Effect.flatMap(gates.use(id), (gate) =>
         gate.changing(
-          change(parts, "pause", id, onAnswer(Effect.sync(() => gate.remember({ halted: "paused" }))))
+          change(parts, "pause", id, Effect.sync(() => gate.remember({ halted: "paused" })))
         ))),
     resume: (id: string) => resumeAsStopped(parts, id),
     fork: (id: string) =>

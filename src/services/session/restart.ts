@@ -10,8 +10,9 @@ import type { Fence, Gate, Losable, SessionRestarted } from "../../internal/turn
 import * as Gated from "../../internal/turn/gated.ts"
 import { AshError } from "../../schema/AshError.ts"
 import { TimedOut, WrongState } from "../../schema/Reasons.ts"
-import { closed, type HandleState } from "./handleState.ts"
-import * as Lifecycle from "./lifecycle.ts"
+import type { HandleState } from "./handleState.ts"
+import { change } from "./lifecycle.ts"
+import { closed } from "./sessionsParts.ts"
 
 /** How long the saving of a workspace may take. */
 const saveAtMost = "5 minutes"
@@ -51,7 +52,7 @@ const save = Effect.fnUntraced(function*(handle: HandleState, fence: Fence) {
 /** Stops the session. A paused one cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
 export const stop = (handle: HandleState): Effect.Effect<unknown, AshError> =>
   Effect.catchIf(
-    Effect.asVoid(Lifecycle.stop(handle.services, handle.id)),
+    Effect.asVoid(change(handle.services, "stop", handle.id)),
     ({ reason }) => reason._tag === "WrongState" || reason._tag === "InvalidRequest",
     (error) => afterRefusedStop(handle, error)
   )
@@ -62,7 +63,7 @@ const afterRefusedStop = ({ id, services }: HandleState, error: AshError): Effec
     status === "active"
       ? Effect.fail(error)
       : status === "paused"
-      ? Effect.asVoid(Effect.andThen(Lifecycle.resume(services, id), Lifecycle.stop(services, id)))
+      ? Effect.asVoid(Effect.andThen(change(services, "resume", id), change(services, "stop", id)))
       : Effect.void)
 
 const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>
@@ -80,7 +81,7 @@ export const restart = Effect.fnUntraced(function*(handle: HandleState, gate: Ga
   const before = fence._tag === "Inactive" ? yield* services.sessions.get(id) : undefined
   const notSaved = yield* save(handle, fence)
   if (fence._tag === "Broken" || fence._tag === "Gone") yield* stop(handle)
-  const session = yield* Lifecycle.resume(services, id)
+  const session = yield* change(services, "resume", id)
   if (session.status === "ended") return yield* closed("Sessions.resume", id)
   const isSame = session.sandboxId === before?.sandboxId
   const kept = handle.saved?.fence === fence ? handle.saved.workspace : undefined
@@ -113,9 +114,10 @@ export const makeUsable = (handle: HandleState, gate: Gate, fence: Fence) =>
 export const ensureUsable = (handle: HandleState, operation: string, gate: Gate) =>
   Effect.suspend(() =>
     gate.isUsable ? Effect.succeedNone : gate.restarting(Effect.suspend(() => {
-      const { fence } = gate
+      const { fence, memory: { halted } } = gate
       if (fence === undefined) return Effect.succeedNone
-      if (fence._tag === "Stopped" || (handle.options.recovery === "restart" && gate.memory.halted === undefined)) {
+      if (halted === "ended") return closed(operation, handle.id)
+      if (fence._tag === "Stopped" || (handle.options.recovery === "restart" && halted === undefined)) {
         return Effect.asSome(makeUsable(handle, gate, fence))
       }
       return gate.isShut ? Effect.fail(Gated.fenced(operation, handle.id, fence)) : Effect.succeedNone

@@ -4,12 +4,12 @@ import type * as Scope from "effect/Scope"
 import type { AshApiClient } from "../../client/AshApiClient.ts"
 import type { RequestPolicy } from "../../client/RequestPolicy.ts"
 import { type Creations, quietly } from "../../internal/request/creations.ts"
-import type { OnWire } from "../../internal/request/policy.ts"
-import type { Answered } from "../../internal/request/sending.ts"
+import type { Surround } from "../../internal/request/sending.ts"
 import { whileOut } from "../../internal/turn/brokenTurn.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import type { TurnGates } from "../../internal/turn/turnGates.ts"
-import type { AshError } from "../../schema/AshError.ts"
+import { AshError } from "../../schema/AshError.ts"
+import { WrongState } from "../../schema/Reasons.ts"
 import type { Session } from "../../schema/Session.ts"
 import type { Attachments } from "../Attachments.ts"
 
@@ -29,17 +29,21 @@ export interface SessionsParts {
 /** The session in an answer. */
 export const unwrap = ({ session }: { readonly session: Session }): Session => session
 
-/** What surrounds the requests of a call that answers a session. */
-export type OnSessionWire = OnWire<Answered<{ readonly session: Session }>, never>
-
-/** Does what an answer means, also when its caller was interrupted meanwhile. */
-export const onAnswer = (effect: Effect.Effect<void>): OnSessionWire => (attempt) => (sending) =>
-  Effect.tap(attempt(sending), effect)
+/** The failure of a handle whose session has ended with its scope. */
+export const closed = (operation: string, sessionId: string) =>
+  new AshError({
+    operation,
+    reason: new WrongState({
+      message:
+        `the session ${sessionId} has ended with the scope that it was opened in; nothing was sent. Open another one`,
+      status: "ended"
+    })
+  })
 
 /** How a session is stopped or ended. */
 interface Halt {
   readonly how: "stopped" | "ended"
-  readonly call: (onWire: OnSessionWire) => Effect.Effect<Session, AshError>
+  readonly call: (halt: Effect.Effect<void>, onWire: Surround) => Effect.Effect<Session, AshError>
   /** Whether that is as its scope has closed: what runs in it ends at once, and not when the server has answered. */
   readonly isScopeClosed?: boolean
 }
@@ -59,16 +63,14 @@ export const halting = (gates: TurnGates, id: string, { call, how, isScopeClosed
       attempts = 0
       gate.halted(how, cancelled(true))
     })
-    const cut = Effect.sync(() =>
-      gate.cancel(gate.running, {
-        _tag: "Broken",
-        why: `it was to be ${how}, and may yet be`
-      }, cancelled(true))
-    )
+    const cut = Effect.sync(() => {
+      gate.cancel(gate.running, { _tag: "Broken", why: `it was to be ${how}, and may yet be` }, cancelled(true))
+      if (isScopeClosed) gate.remember({ halted: how })
+    })
     const whileItMayBe = whileOut((isOut) => {
       attempts += isOut ? 1 : -1
     })
-    const called = call((attempt) => onAnswer(halt)(whileItMayBe(attempt))).pipe(
+    const called = call(halt, whileItMayBe).pipe(
       // It was in that state before; this program wants it so.
       Effect.tapError(({ reason }) => reason._tag === "WrongState" && reason.status === how ? halt : Effect.void),
       Effect.onError(() => attempts > 0 ? cut : Effect.void)

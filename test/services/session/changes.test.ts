@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -14,6 +15,7 @@ import type { AshError } from "../../../src/schema/AshError.ts"
 import type { SessionHandle } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
 import { session, sessionId } from "../../support/fixtures.ts"
+import { chance } from "../../support/promise.ts"
 import * as Server from "../../support/ScriptedServer.ts"
 
 const turnsOfTheLoop = Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), {
@@ -108,27 +110,6 @@ describe("an interrupted turn whose stop is not answered", () => {
   })
 })
 
-describe.each(["stop", "pause", "resume"] as const)("a call of %s that is not answered in time", (how) => {
-  it.effect("is on the wire no more", () => {
-    let isAborted = false
-    const aborted = Effect.sync(() => {
-      isAborted = true
-    })
-    const { layer } = Server.forTurns(() => Effect.onInterrupt(Effect.never, () => aborted))
-    return Effect.gen(function*() {
-      const sessions = yield* Sessions
-      const call = sessions[how](sessionId).pipe(
-        RequestOptions.withTimeout("1 second"),
-        RequestOptions.withRetry({ times: 0 })
-      )
-      const fiber = yield* Effect.forkChild(Effect.flip(call))
-      yield* TestClock.adjust("1 second")
-      assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TimedOut")
-      assert.isTrue(isAborted)
-    }).pipe(Effect.provide(layer))
-  })
-})
-
 describe.each(["stop", "pause"] as const)("a call of %s that is interrupted, and answered then,", (how) => {
   it.effect("counts as one that is not", () => {
     const answer = Latch.makeUnsafe()
@@ -187,6 +168,139 @@ describe.each(["stop", "pause", "resume"] as const)(
     })
   }
 )
+
+/** A second, and what comes of it. */
+const second = Effect.andThen(
+  TestClock.adjust("1 second"),
+  Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+)
+
+describe("changes of a session that a server is long at, and that are given up,", () => {
+  /** A server that decides when a request arrives, does it later, for a client that has gone too, and answers then. */
+  const slowServer = (delay: () => number) => {
+    let status = "active"
+    const { layer } = Server.forTurns(({ method, path }) => {
+      const action = method === "DELETE" ? "end" : path.split("/").at(-1)
+      const answer = Server.json({ error: `Session is ${status}`, statusCode: 400 }, 400)
+      if (action === "resume" && status === "ended") return Server.json({ error: "Session has ended" }, 410)()
+      if (action === "messages" || action === "exec") return answer()
+      if (method === "GET") return Server.json({ session: { ...session, status } })()
+      const isDone = (action !== "stop" || status !== "ended") && (action !== "pause" || status === "active")
+      const change = Effect.sync(() => {
+        if (isDone) {
+          status = { end: "ended", resume: "active", stop: "stopped", pause: "paused" }[action ?? ""] ?? status
+        }
+        return Server.json({ session: { ...session, status } }, path === "/api/sessions" ? 201 : 200)()
+      })
+      return Effect.flatMap(Effect.forkDetach(Effect.delay(change, Duration.seconds(delay()))), Fiber.join)
+    })
+    return { layer, status: () => status }
+  }
+  const calls: ReadonlyArray<(handle: SessionHandle) => Effect.Effect<unknown, AshError>> = [
+    (handle) => handle.stop(),
+    (handle) => handle.pause(),
+    (handle) => handle.resume(),
+    (handle) => handle.recover(),
+    (handle) => handle.cancel(),
+    (handle) => handle.ask("one"),
+    (handle) => handle.exec("ls"),
+    (handle) => handle.end()
+  ]
+
+  it.effect("do not outlive its end, in whatever order", () =>
+    Effect.gen(function*() {
+      for (let seed = 0; seed < 120; seed++) {
+        const random = chance(seed)
+        const pick = <A>(first: A, ...others: ReadonlyArray<A>): A =>
+          others[Math.floor(random() * (others.length + 1)) - 1] ?? first
+        const { layer, status } = slowServer(() => pick(0, 0, 1, 4, 9, 13, 20))
+        yield* Effect.gen(function*() {
+          const sessions = yield* Sessions
+          const scope = yield* Scope.make()
+          const opening = yield* Effect.forkChild(
+            Scope.provide(sessions.open({ agent: "demo" }, { recovery: "restart" }), scope)
+          )
+          while (opening.pollUnsafe() === undefined) yield* second
+          const handles = [yield* Fiber.join(opening), sessions.attach(sessionId, { recovery: "restart" })]
+          for (let left = pick(1, 2, 3, 4); left > 0; left--) {
+            const call = Effect.forEach(
+              handles.slice(pick(0, 1)).slice(0, 1),
+              pick<(typeof calls)[number]>((handle) => handle.stop(), ...calls.slice(1))
+            )
+            yield* call.pipe(
+              Effect.timeout(Duration.seconds(pick(1, 3, 11, 30))),
+              RequestOptions.withTimeout(Duration.seconds(pick(2, 60))),
+              RequestOptions.withRetry({ times: pick(0, 1) }),
+              Effect.exit,
+              Effect.delay(Duration.seconds(random() * 25)),
+              Effect.forkChild
+            )
+          }
+          const closing = Effect.delay(Scope.close(scope, Exit.void), Duration.seconds(random() * 25))
+          const close = yield* Effect.forkChild(closing)
+          for (let left = 150; left > 0; left--) yield* second
+          assert.isDefined(close.pollUnsafe(), `seed ${seed}`)
+          assert.strictEqual(status(), "ended", `seed ${seed}`)
+        }).pipe(Effect.provide(layer))
+      }
+    }))
+
+  it.effect.each([["stop"], ["pause"], ["resume"]] as const)(
+    "hold up nothing of a session that does not end, not the end of the layer either: %s",
+    ([how]) => {
+      let isAborted = false
+      const aborted = Effect.sync(() => {
+        isAborted = true
+      })
+      const { layer } = Server.forTurns(() => Effect.onInterrupt(Effect.never, () => aborted))
+      return Effect.gen(function*() {
+        const call = Effect.flatMap(Sessions, (sessions) => sessions[how](sessionId)).pipe(
+          RequestOptions.withTimeout("1 second"),
+          RequestOptions.withRetry({ times: 0 }),
+          Effect.flip,
+          Effect.tap(() => Effect.sync(() => assert.isFalse(isAborted)))
+        )
+        const fiber = yield* Effect.forkChild(Effect.provide(call, layer))
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* Fiber.join(fiber)).reason._tag, "TimedOut")
+        assert.isTrue(isAborted)
+      })
+    }
+  )
+})
+
+describe("a session whose scope has closed, and whose end takes a server longer than that waits,", () => {
+  type Use = (sessions: Sessions["Service"], handle: SessionHandle) => Effect.Effect<unknown, AshError>
+  const uses: ReadonlyArray<readonly [string, Use]> = [
+    ["a turn", (_, handle) => handle.ask("one")],
+    ["a command", (_, handle) => handle.exec("ls")],
+    ["recover", (_, handle) => handle.recover()],
+    ["cancel", (_, handle) => handle.cancel()],
+    ["Sessions.resume", (sessions) => sessions.resume(sessionId)]
+  ]
+  it.effect.each(uses)("is not made usable again by another handle: %s", ([, use]) => {
+    const { layer, requests } = Server.forTurns(({ method, path }) =>
+      method === "DELETE" ? Effect.never : Server.json({ session }, path === "/api/sessions" ? 201 : 200)()
+    )
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const handle = sessions.attach(sessionId, { recovery: "restart" })
+      const scope = yield* Scope.make()
+      yield* Scope.provide(sessions.open({ agent: "demo" }), scope)
+      const close = yield* Effect.forkChild(Scope.close(scope, Exit.void))
+      yield* turnsOfTheLoop
+      const early = yield* Effect.forkChild(Effect.flip(use(sessions, handle)))
+      yield* turnsOfTheLoop
+      yield* TestClock.adjust("10 seconds")
+      yield* Fiber.join(close)
+      for (const error of [yield* Fiber.join(early), yield* Effect.flip(use(sessions, handle))]) {
+        assert.deepInclude(error.reason, { _tag: "WrongState", status: "ended" })
+      }
+      const changes = requests.filter(({ method }) => method !== "GET")
+      assert.deepStrictEqual(changes.map(({ method }) => method), ["POST", "DELETE"])
+    }).pipe(Effect.provide(layer))
+  })
+})
 
 describe("a turn that waits while the scope of its session closes, whose end the server does not answer,", () => {
   it.effect("restarts nothing", () => {
