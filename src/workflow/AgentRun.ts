@@ -56,15 +56,20 @@ export const StoredStep = Schema.Union([
   Schema.TaggedStruct("Sleep", { duration: Schema.Duration })
 ])
 
+/** Makes a step, or throws what is wrong with it, and where. */
+const made = <S extends Step>(step: Schema.Schema<S>) => Schema.decodeUnknownSync(Schema.toType(step))
+
 /** A turn, with options of its own. */
-export const ask = (content: MessageContent, options?: SendMessageOptions): Ask => Ask.make({ content, options })
+export const ask = (content: MessageContent, options?: SendMessageOptions): Ask =>
+  made(Ask)({ _tag: "Ask", content, options })
 
 /** A wait for an approval of what the message tells. */
-export const approval = (message: string): Approval => Approval.make({ message })
+export const approval = (message: string): Approval => made(Approval)({ _tag: "Approval", message })
 
 /** A wait for a time, of whole milliseconds. Throws for what is none. */
 export const sleep = (duration: Duration.Input): Sleep =>
-  Sleep.make({
+  made(Sleep)({
+    _tag: "Sleep",
     duration: isDuration(duration)
       ? Duration.millis(Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(duration))))
       : Duration.negativeInfinity

@@ -13,7 +13,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import type * as Stream from "effect/Stream"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import { fromInput, refusedBy } from "../internal/request/failures.ts"
-import { checked, count, finite, optionsOf, required } from "../internal/request/options.ts"
+import { checked, count, duration, finite, optionsOf, required } from "../internal/request/options.ts"
 import { Limit } from "../schema/api/parts.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { omittable } from "../schema/Wire.ts"
@@ -261,7 +261,7 @@ const decideOf = Effect.fnUntraced(
   }
 )
 
-const purgeRules = optionsOf<PurgeOptions>({ olderThan: required(finite), limit: count(1) })
+const purgeRules = optionsOf<PurgeOptions>({ olderThan: required(duration()), limit: count(1) })
 
 const purgeOf = ({ context, sharding, storage, store }: Parts) => (options: PurgeOptions) =>
   Effect.gen(function*() {

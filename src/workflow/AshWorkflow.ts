@@ -135,7 +135,14 @@ export const layerMigrations = (
 const ownStore = ({ cluster, migrate = true, prefix = defaultPrefix }: ClusterName) =>
   Layer.effectDiscard(Effect.gen(function*() {
     if (!isId(cluster)) return yield* refuse("cluster", "cluster must be 1 to 200 characters, none of control")
-    const owner = yield* Effect.orDie((yield* RunStore).owner(cluster))
+    const owner = yield* Effect.catch(
+      (yield* RunStore).owner(cluster),
+      ({ message }) =>
+        refuse(
+          "migrate",
+          `the tables ${prefix}_* cannot be used: ${message}; run layerMigrations before`
+        )
+    )
     if (owner === cluster) return
     return yield* refuse(
       "cluster",

@@ -18,11 +18,12 @@ const connectionOf = (database: DatabaseSync): Connection => {
       catch: (cause) => new SqlError({ reason: classifySqliteError(cause, { message: String(cause) }) })
     })
   const prepare = (sql: string) =>
-    Effect.map(SqlClient.SafeIntegers, (isSafe) => {
-      const statement = database.prepare(sql)
-      statement.setReadBigInts(isSafe)
-      return statement
-    })
+    Effect.flatMap(SqlClient.SafeIntegers, (isSafe) =>
+      attempt(() => {
+        const statement = database.prepare(sql)
+        statement.setReadBigInts(isSafe)
+        return statement
+      }))
   const all = (sql: string, params: ReadonlyArray<unknown>) =>
     Effect.flatMap(
       prepare(sql),

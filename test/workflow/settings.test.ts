@@ -162,9 +162,10 @@ describe("a payload", () => {
         const encoded = yield* Schema.encodeEffect(Schema.toCodecJson(AgentRunPayload))(payload)
         assert.deepStrictEqual((yield* decode(encoded)).steps, [sleep(millis)])
       }
-      for (const duration of [NaN, -1, Infinity, "5 bananas" as "5 seconds"]) {
-        assert.throws(() => sleep(duration))
+      for (const duration of [NaN, -1, Infinity, "5 bananas" as "5 seconds", "36501 days"] as const) {
+        assert.throws(() => sleep(duration), "36,500 days")
       }
+      assert.throws(() => approval("x".repeat(100_001)), "100,000 characters")
     }))
 
   it.effect("is the same behind the database", () =>
@@ -449,6 +450,14 @@ describe("one machine with a database of its own", () => {
         }
       }).pipe(Effect.provide(Layer.merge(Sqlite.layer(), AshEmbedded.layer({ agents: { worker: {} } }))))
   )
+
+  it.live("are told of tables that are not there, and what makes them", () =>
+    Effect.gen(function*() {
+      const runs = AshWorkflow.layerSingle({ migrate: false })
+      const error = yield* Effect.flip(Effect.provide(AgentRuns, runs))
+      assert.deepInclude(error, { _tag: "SettingsRefused", setting: "migrate" })
+      assert.include(error.message, "run layerMigrations before")
+    }).pipe(Effect.provide(Layer.merge(Sqlite.layer(), AshEmbedded.layer({ agents: { worker: {} } })))))
 
   it.live("ends sessions of its agents that no run knows, and no others", () =>
     Effect.gen(function*() {
