@@ -429,7 +429,7 @@ describe("what is seen of runs", () => {
         ]
         for (const call of calls) {
           const error = yield* Effect.flip<unknown, { readonly _tag: string }, Messages>(call)
-          assert.include(String(error), "must be a duration of 0 or more")
+          assert.include(String(error), "duration of 0 or more")
         }
         assert.deepInclude(yield* status(), { state: "succeeded" })
       }).pipe(Effect.provide(layer()))

@@ -72,7 +72,7 @@ export const duration = (...words: ReadonlyArray<unknown>) =>
   )
 
 /** A duration that ends. */
-export const finite = rule("a finite duration", (value) => isDuration(value) && millisOf(value) < Infinity)
+export const finite = rule("a finite duration of 0 or more", (value) => isDuration(value) && millisOf(value) < Infinity)
 
 /** The options of a call, where they are what they must be. */
 export const checked = <Options extends object>(
