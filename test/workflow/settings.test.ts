@@ -456,7 +456,7 @@ describe("one machine with a database of its own", () => {
       const runs = AshWorkflow.layerSingle({ migrate: false })
       const error = yield* Effect.flip(Effect.provide(AgentRuns, runs))
       assert.deepInclude(error, { _tag: "SettingsRefused", setting: "migrate" })
-      assert.include(error.message, "run layerMigrations before")
+      assert.include(error.message, "run layerMigrations")
     }).pipe(Effect.provide(Layer.merge(Sqlite.layer(), AshEmbedded.layer({ agents: { worker: {} } })))))
 
   it.live("ends sessions of its agents that no run knows, and no others", () =>
