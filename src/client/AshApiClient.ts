@@ -117,9 +117,9 @@ const holdStream = (
       attempt(held.scope),
       (exit) => Exit.isSuccess(exit) ? Effect.void : Scope.close(held.scope, exit)
     )
-    return Effect.andThen(
+    return Effect.flatMap(
       Scope.addFinalizerExit(Context.get(context, Scope.Scope), release(held)),
-      Effect.map(Effect.mapError(attempted, toError), readHeld(held, toError, isEventStream))
+      () => Effect.map(Effect.mapError(attempted, toError), readHeld(held, toError, isEventStream))
     )
   })
 

@@ -99,7 +99,7 @@ const send = Effect.fnUntraced(function*(
   yield* policy.stream(turn)
   if (account !== undefined) maxBudgetUsd = yield* account.holdShare(operation, options.maxBudgetUsd)
   if (maxBudgetUsd !== options.maxBudgetUsd) asGiven = yield* prepare(content)
-  const known = yield* Effect.mapError(forms.find, unasked)
+  const known = yield* forms.find
   const before = yield* BeforeTurn
   const prepareAs = (form: ContentForm) =>
     form === "AsGiven"
@@ -166,6 +166,7 @@ export class TurnTransport extends Context.Service<TurnTransport, {
           policy.call(api.send, { params: { id: noSession }, payload: { content } }, { repetition: "harmless" })
         ).pipe(Effect.provideService(RequestOptions, {}), Effect.withTracerEnabled(false))
       )
+      const parts: Parts = { api, policy, forms: { ...forms, find: Effect.mapError(forms.find, unasked) } }
       return {
         observed: (call, run) =>
           Stream.fromChannel(Channel.contextWith((context: Context.Context<never>) => {
@@ -183,7 +184,7 @@ export class TurnTransport extends Context.Service<TurnTransport, {
         allowed: (operation, budgets) =>
           Effect.suspend(() => ifAllowed(operation, ledgersOf(policy.budgets, budgets), constVoid)),
         limits: (operation, over) => Effect.map(policy.settings(operation, over), ({ turn }) => turn),
-        stream: (request, makeControl) => readTurn(open({ api, forms, policy }, request, makeControl))
+        stream: (request, makeControl) => readTurn(open(parts, request, makeControl))
       }
     })
   )
