@@ -40,7 +40,7 @@ import {
   type SessionEventsOptions,
   type TailOptions
 } from "./session/reading.ts"
-import { halting, type SessionsParts, unwrap } from "./session/sessionsParts.ts"
+import { halting, type SessionsParts } from "./session/sessionsParts.ts"
 import type { SweepOptions } from "./session/sweep.ts"
 import { SessionFiles } from "./SessionFiles.ts"
 import { SessionGates } from "./SessionGates.ts"
@@ -164,8 +164,7 @@ export class Sessions extends Context.Service<Sessions, {
       const end = (id: string, isScopeClosed = false) =>
         halting(gates, id, {
           how: "ended",
-          call: (halt, onWire) =>
-            Effect.map(Effect.tap(policy.call(api.end, { params: { id } }, { onWire }), halt), unwrap),
+          call: (halt, onWire) => Effect.tap(policy.field(api.end, { params: { id } }, "session", { onWire }), halt),
           isScopeClosed
         })
       const parts: SessionsParts = {

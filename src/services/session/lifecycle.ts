@@ -6,7 +6,7 @@ import { within } from "../../internal/request/operations.ts"
 import type { Surround } from "../../internal/request/sending.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
-import { closed, halting, type SessionsParts, unwrap } from "./sessionsParts.ts"
+import { closed, halting, type SessionsParts } from "./sessionsParts.ts"
 
 /**
  * Changes a session, without a change of its gate. What is on the wire is awaited for a time when its caller is interrupted: a
@@ -25,17 +25,14 @@ export const change = (
       gate.memory.halted === "ended" ?
         closed(`Sessions.${how}`, id) :
         Creations.inOwnScope((scope) =>
-          Effect.map(
-            policy.call(api[how], { params: { id } }, {
-              onWire: (attempt) =>
-                onWire(creations.attempt(
-                  (sending) => Effect.scoped(Effect.andThen(gates.use(id), gate.pending(attempt(sending)))),
-                  scope,
-                  onAnswer
-                ))
-            }),
-            unwrap
-          )
+          policy.field(api[how], { params: { id } }, "session", {
+            onWire: (attempt) =>
+              onWire(creations.attempt(
+                (sending) => Effect.scoped(Effect.andThen(gates.use(id), gate.pending(attempt(sending)))),
+                scope,
+                onAnswer
+              ))
+          })
         ))
   )
 
@@ -62,12 +59,11 @@ export const lifecycleOf = (parts: SessionsParts) => {
     resume: (id: string) => resumeAsStopped(parts, id),
     fork: (id: string) =>
       Creations.inOwnScope((scope) =>
-        Effect.map(
-          policy.call(api.fork, { params: { id } }, { onWire: (attempt) => creations.attempt(attempt, scope) }),
-          unwrap
-        )
+        policy.field(api.fork, { params: { id } }, "session", {
+          onWire: (attempt) => creations.attempt(attempt, scope)
+        })
       ),
     updateConfig: (id: string, payload: UpdateSessionConfigRequest) =>
-      Effect.map(policy.call(api.updateConfig, { params: { id }, payload }), unwrap)
+      policy.field(api.updateConfig, { params: { id }, payload }, "session")
   }
 }

@@ -26,9 +26,6 @@ export interface SessionsParts {
   readonly end: (id: string) => Effect.Effect<Session, AshError>
 }
 
-/** The session in an answer. */
-export const unwrap = ({ session }: { readonly session: Session }): Session => session
-
 /** The failure of a handle whose session has ended with its scope. */
 export const closed = (operation: string, sessionId: string) =>
   new AshError({
