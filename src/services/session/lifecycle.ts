@@ -24,7 +24,7 @@ export const change = (
     Effect.flatMap(gates.use(id), (gate) =>
       gate.memory.halted === "ended" ?
         closed(`Sessions.${how}`, id) :
-        Creations.inOwnScope((scope) =>
+        Effect.scopedWith((scope) =>
           policy.field(api[how], { params: { id } }, "session", {
             onWire: (attempt) =>
               onWire(creations.attempt(

@@ -267,6 +267,28 @@ describe("changes of a session that a server is long at, and that are given up,"
       })
     }
   )
+
+  it.effect("are awaited no longer where a repetition was answered", () => {
+    const aborted = Deferred.makeUnsafe<void>()
+    let isFirst = true
+    const { layer } = Server.forTurns(() => {
+      if (!isFirst) return Server.json({ session })()
+      isFirst = false
+      return Effect.onInterrupt(Effect.never, () => Deferred.succeed(aborted, undefined))
+    })
+    return Effect.gen(function*() {
+      const sessions = yield* Sessions
+      const call = sessions.resume(sessionId).pipe(
+        RequestOptions.withTimeout("1 second"),
+        RequestOptions.withRetry({ times: 1 })
+      )
+      const fiber = yield* Effect.forkChild(call)
+      while (fiber.pollUnsafe() === undefined) yield* second
+      yield* Fiber.join(fiber)
+      yield* TestClock.adjust("5 minutes")
+      yield* Deferred.await(aborted)
+    }).pipe(Effect.provide(layer))
+  })
 })
 
 describe("a session whose scope has closed, and whose end takes a server longer than that waits,", () => {
