@@ -205,11 +205,11 @@ const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
   }
 })
 
-/** Holds one of so many permits until the scope closes. */
+/** Holds one of so many permits until the scope closes: behind what the scope has got since the call, though it had to wait. */
 const permits = (count: number | undefined): (scope: Scope.Scope) => Effect.Effect<void> => {
   if (count === undefined) return () => Effect.void
   const permit = Semaphore.makeUnsafe(count).takeScoped(1)
-  return (scope) => Scope.provide(permit, scope)
+  return (scope) => Scope.provide(permit, Scope.forkUnsafe(scope))
 }
 
 /**

@@ -89,6 +89,7 @@ const send = Effect.fnUntraced(function*(
   turn: Scope.Scope
 ) {
   const { content, operation, options, sessionId } = request
+  const room = policy.stream(turn)
   let maxBudgetUsd = options.maxBudgetUsd
   const prepare = (content: MessageContent) =>
     api.send.prepare({ params: { id: sessionId }, payload: { ...options, maxBudgetUsd, content } })
@@ -96,7 +97,7 @@ const send = Effect.fnUntraced(function*(
   let asGiven = yield* prepare(content)
   if (account !== undefined) yield* Scope.provide(account.keep(operation), turn)
   yield* warnOfOutputFormat(request)
-  yield* policy.stream(turn)
+  yield* room
   if (account !== undefined) maxBudgetUsd = yield* account.holdShare(operation, options.maxBudgetUsd)
   if (maxBudgetUsd !== options.maxBudgetUsd) asGiven = yield* prepare(content)
   const known = yield* forms.find

@@ -573,6 +573,32 @@ describe("limits of a layer", () => {
       assert.strictEqual(most, 2)
     }))
 
+  it.effect("a turn that had to wait gives its place back when its connection is closed", () => {
+    const order: Array<string> = []
+    const frame = new TextEncoder().encode(Server.frames(["session_start", { sessionId }]))
+    const turn: Server.Script = () => {
+      order.push("sent")
+      const start = (controller: ReadableStreamDefaultController<Uint8Array>) => controller.enqueue(frame)
+      const cancel = () => new Promise<void>((resolve) => setImmediate(resolve)).then(() => void order.push("closed"))
+      return new Response(new ReadableStream({ start, cancel }), { headers: { "content-type": "text/event-stream" } })
+    }
+    const server = Server.forTurns(turn, { exclusive: false, maxStreams: 1 })
+    return Effect.gen(function*() {
+      const { messages } = yield* AshClient
+      const turns = yield* Effect.forEach([1, 2, 3], () =>
+        Effect.gen(function*() {
+          const begun = Latch.makeUnsafe()
+          const events = messages.send(sessionId, "Hello!")
+          return { begun, fiber: yield* Effect.forkChild(Stream.runForEach(events, () => begun.open)) }
+        }))
+      for (const { begun, fiber } of turns) {
+        yield* begun.await
+        yield* Fiber.interrupt(fiber)
+      }
+      assert.deepStrictEqual(order, ["sent", "closed", "sent", "closed", "sent", "closed"])
+    }).pipe(Effect.provide(server.layer))
+  })
+
   it.effect("a turn fails as the method that was called, also where the question for the form of content does", () =>
     Effect.gen(function*() {
       const server = Server.make(failing, { exclusive: false, retry: { times: 0 } })
