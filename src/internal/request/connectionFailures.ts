@@ -46,18 +46,18 @@ const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefine
   if (message === "bad port") return "refused by fetch"
   if (code === undefined) return undefined
   const isConnecting = connecting.test(syscall ?? "")
-  // Where a handshake fails Node reports it of what waits to be written. Later failures of TLS have the codes of OpenSSL.
-  if (syscall !== undefined && !isConnecting && code !== "EPROTO") return undefined
+  if (syscall !== undefined && !isConnecting) return undefined
   const why = notConnected.get(code)
   if (why !== undefined) return why
   if (wrongCertificate.test(code)) return `the server's certificate is refused: ${code}`
-  if (code === "EPROTO" || (isConnecting && code.startsWith("ERR_SSL_"))) return `the TLS handshake failed; ${schemes}`
+  if (isConnecting && (code === "EPROTO" || code.startsWith("ERR_SSL_"))) return `the TLS handshake failed; ${schemes}`
   return isConnecting ? `no connection: ${printable(code)}` : undefined
 }
 
 /** What the words of a client do not tell. */
 const explanations = new Map([
   ["ERR_SSL_WRONG_VERSION_NUMBER", `what answered did not speak TLS; ${schemes}`],
+  ["EPROTO", `TLS failed; ${schemes}`],
   ["UND_ERR_BODY_TIMEOUT", "Node's fetch ends a response that is silent for 300 seconds; AshNode.layer does not"],
   [
     "UND_ERR_HEADERS_TIMEOUT",

@@ -374,7 +374,7 @@ describe("no answer", () => {
     ...["ESERVFAIL", "ETIMEOUT"].map((code) =>
       [`no answer of a name server: ${code}`, ofCall("queryA", code)] as const
     ),
-    ["a handshake that fails", ofCall("write", "EPROTO")],
+    ["a handshake that fails", ofCall("connect", "EPROTO")],
     ["a proxy that connects nothing", coded("ERR_PROXY_TUNNEL")],
     ...[
       "DEPTH_ZERO_SELF_SIGNED_CERT",
@@ -397,6 +397,8 @@ describe("no answer", () => {
     ...["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL"].flatMap((code) =>
       ["read", "write"].map((syscall) => ofCall(syscall, code))
     ),
+    // As of a renegotiation that fails while the body is sent.
+    ofCall("write", "EPROTO"),
     // What is no TLS may arrive in a connection that was made, as from a proxy that gives up.
     ...["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_BAD_RECORD_TYPE"].map((code) => coded(code))
   ])("lost, behind what may have arrived: $message", (cause) =>
