@@ -97,6 +97,9 @@ const overHeaders = (outer: RequestOptionsInput["headers"], inner: RequestOption
   return { ...Record.filter({ ...outer }, (_, name) => !names.has(name.toLowerCase())), ...inner }
 }
 
+/** As {@link over}, of what is no object. Null is no absence: it is refused where it is read. */
+const innermost = <A>(outer: A, inner: A): A => inner === undefined ? outer : inner
+
 /**
  * Lays options over those that are in force.
  *
@@ -116,7 +119,9 @@ const overHeaders = (outer: RequestOptionsInput["headers"], inner: RequestOption
  */
 export const merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput): RequestOptionsInput =>
   !areOptions(inner) ? inner : ({
-    ...over(outer, inner),
+    timeout: innermost(outer.timeout, inner.timeout),
+    maxEventSize: innermost(outer.maxEventSize, inner.maxEventSize),
+    exclusive: innermost(outer.exclusive, inner.exclusive),
     retry: over(outer.retry, inner.retry),
     timeouts: over(outer.timeouts, inner.timeouts),
     buffer: over(outer.buffer, inner.buffer),

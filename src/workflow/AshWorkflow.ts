@@ -140,7 +140,7 @@ const ownStore = ({ cluster, migrate = true, prefix = defaultPrefix }: ClusterNa
       ({ message }) =>
         refuse(
           "migrate",
-          `the tables ${prefix}_*: ${message}; run layerMigrations`
+          `the tables ${prefix}_* cannot be read: ${message}; if there are none, run layerMigrations`
         )
     )
     if (owner === cluster) return

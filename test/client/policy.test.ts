@@ -360,6 +360,15 @@ describe("withRetry", () => {
       assert.deepStrictEqual(merged, all)
     }
   })
+
+  it("are those of an instance of a class, too", () => {
+    class Options {
+      get timeout() {
+        return "5 seconds" as const
+      }
+    }
+    assert.strictEqual(RequestOptions.merge(new Options())({ timeout: "1 second" }).timeout, "5 seconds")
+  })
 })
 
 describe("time-outs", () => {
