@@ -54,7 +54,7 @@ export const times = (value: number) => Number.isFinite(value) ? `${value.toFixe
 
 /** A table, its columns padded as the formatter does it. The first column is text, the others are numbers. */
 export const table = (rows: ReadonlyArray<ReadonlyArray<string>>): string => {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(5, ...rows.map((row) => row[column]?.length ?? 0)))
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(3, ...rows.map((row) => row[column]?.length ?? 0)))
   const line = (cells: ReadonlyArray<string>) => `| ${cells.join(" | ")} |`
   const pad = (row: ReadonlyArray<string>) =>
     line(
