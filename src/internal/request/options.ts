@@ -67,7 +67,7 @@ export const count = atLeast("an integer", Number.isSafeInteger)
 /** A duration, or one of these words. */
 export const duration = (...words: ReadonlyArray<unknown>) =>
   rule(
-    listed(words, "a duration of 0 or more, such as \"30 seconds\""),
+    listed(words, "a duration of 0 or more, such as \"30 seconds\" or a number of milliseconds"),
     (value) => words.includes(value) || isDuration(value)
   )
 
