@@ -1,14 +1,23 @@
 /** Turns and commands that go through the gate of their session: alone, and fencing it unless they are read completely. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { AshError } from "../../schema/AshError.ts"
-import { SessionFenced, TurnCancelled } from "../../schema/Reasons.ts"
+import { SessionFenced, TurnCancelled, WrongState } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { renamed, within } from "../request/operations.ts"
 import type { Surround } from "../request/sending.ts"
 import { changed, startedNothing, whileOut, withKnown } from "./brokenTurn.ts"
-import { awaitCancelled, type Fence, type Gate, type Holder, onCancelled, type SessionMemory } from "./gate.ts"
+import {
+  awaitCancelled,
+  type Fence,
+  type Gate,
+  type Holder,
+  onCancelled,
+  type SessionMemory,
+  type SessionRestarted
+} from "./gate.ts"
 import { hold } from "./hold.ts"
 import type { TurnControl } from "./turnControl.ts"
 import type * as TurnFold from "./turnFold.ts"
@@ -97,17 +106,35 @@ export const holdGate = (
     (holder) => Effect.suspend(() => gate.leave(holder) ?? Effect.void)
   )
 
-/** Enters a session alone, unless it is fenced, until the scope closes. A restart that runs is waited for. */
+/**
+ * Makes a session usable that is not, and may be: one that a handle has stopped as that handle would, unless this program has
+ * paused it, too; another one by what the caller has for that, if anything. A restart that runs is waited for.
+ */
+export const ensureUsable = (
+  gate: Gate,
+  operation: string,
+  id: string,
+  restart?: (fence: Fence) => Effect.Effect<SessionRestarted, AshError> | undefined
+): Effect.Effect<Option.Option<SessionRestarted>, AshError> =>
+  Effect.suspend(() =>
+    gate.isUsable ? Effect.succeedNone : gate.restarting(Effect.suspend(() => {
+      const { fence, memory: { halted } } = gate
+      if (fence === undefined) return Effect.succeedNone
+      if (fence._tag === "Stopped" && halted === "paused") {
+        const message = `the session is stopped; this program has ${halted} it, so resume it first`
+        return new AshError({ operation, reason: new WrongState({ message, status: "stopped" }) })
+      }
+      const restarted = fence._tag === "Stopped" ? fence.restart(gate) : restart?.(fence)
+      if (restarted !== undefined) return Effect.asSome(restarted)
+      return gate.isShut ? Effect.fail(fenced(operation, id, fence)) : Effect.succeedNone
+    })).pipe(Effect.mapError(within(operation)))
+  )
+
+/** Enters a session alone, unless it is fenced, until the scope closes. */
 export const enterUnfenced = (gates: TurnGates, operation: string, id: string, what: Holder["what"]) =>
   Effect.flatMap(gates.enter(operation, id, {}), (gate) => {
     const entered = { gate, holder: gate.enter(what) }
-    if (gate.isUsable) return Effect.succeed(entered)
-    const usable = gate.restarting(Effect.suspend(() => {
-      const { fence } = gate
-      if (fence?._tag === "Stopped") return Effect.mapError(fence.restart(gate), within(operation))
-      return fence !== undefined && gate.isShut ? Effect.fail(fenced(operation, id, fence)) : Effect.void
-    }))
-    return Effect.as(usable, entered)
+    return Effect.as(ensureUsable(gate, operation, id), entered)
   })
 
 export interface HolderOptions {

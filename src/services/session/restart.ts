@@ -5,7 +5,6 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as FileDownload from "../../client/FileDownload.ts"
 import { maxSize as maxBundleSize } from "../../internal/files/bundle.ts"
-import { within } from "../../internal/request/operations.ts"
 import type { Fence, Gate, Losable, SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import { AshError } from "../../schema/AshError.ts"
@@ -112,17 +111,11 @@ export const makeUsable = (handle: HandleState, gate: Gate, fence: Fence) =>
 
 /** Restarts the session if it has to be, and if no other call did so in the meantime. A restart that runs is waited for. */
 export const ensureUsable = (handle: HandleState, operation: string, gate: Gate) =>
-  Effect.suspend(() =>
-    gate.isUsable ? Effect.succeedNone : gate.restarting(Effect.suspend(() => {
-      const { fence, memory: { halted } } = gate
-      if (fence === undefined) return Effect.succeedNone
-      if (halted === "ended") return closed(operation, handle.id)
-      if (fence._tag === "Stopped" || (handle.options.recovery === "restart" && halted === undefined)) {
-        return Effect.asSome(makeUsable(handle, gate, fence))
-      }
-      return gate.isShut ? Effect.fail(Gated.fenced(operation, handle.id, fence)) : Effect.succeedNone
-    })).pipe(Effect.mapError(within(operation)))
-  )
+  Gated.ensureUsable(gate, operation, handle.id, (fence) => {
+    const { halted } = gate.memory
+    if (halted === "ended") return Effect.fail(closed(operation, handle.id))
+    return handle.options.recovery === "restart" && halted === undefined ? restart(handle, gate, fence) : undefined
+  })
 
 /** Fails where the agent of a session may not remember the turn before, as the session was restarted since or has to be. */
 export const ensureRemembered = ({ id }: HandleState, operation: string, gate: Gate, restarts: number) =>

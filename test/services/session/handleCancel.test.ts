@@ -391,29 +391,61 @@ describe("a session that a handle has stopped with its turn", () => {
     ],
     ["another handle", ({ sessions }: AshClient["Service"], id: string) => sessions.attach(id).ask("two")]
   ] as const
+  const slowly = Effect.provide(AshEmbedded.layer({
+    script: ({ prompt }) =>
+      prompt === "slow"
+        ? Stream.concat(Stream.make(AgentScript.say("I begin.")), Stream.never)
+        : Stream.make(AgentScript.say("Hi."))
+  }))
+  /** A handle whose turn runs. */
+  const running = Effect.gen(function*() {
+    const ash = yield* AshClient
+    yield* ash.agents.create({ name: "demo" })
+    const handle = yield* ash.sessions.open({ agent: "demo" }, { onInterrupt: "stop", keepWorkspace: true })
+    yield* handle.exec("echo one > f.txt")
+    const begun = yield* Latch.make()
+    const fiber = yield* Effect.forkChild(Stream.runForEach(handle.stream("slow"), () => begun.open))
+    yield* begun.await
+    return { ash, handle, interrupt: Fiber.interrupt(fiber) }
+  })
   it.live.each(users)("is resumed by %s, with what the handle keeps", ([, use]) =>
     Effect.gen(function*() {
-      const ash = yield* AshClient
-      yield* ash.agents.create({ name: "demo" })
-      const handle = yield* ash.sessions.open({ agent: "demo" }, { onInterrupt: "stop", keepWorkspace: true })
-      yield* handle.exec("echo one > f.txt")
-      const begun = yield* Latch.make()
-      const fiber = yield* Effect.forkChild(Stream.runForEach(handle.stream("slow"), () => begun.open))
-      yield* begun.await
-      yield* Fiber.interrupt(fiber)
+      const { ash, handle, interrupt } = yield* running
+      yield* interrupt
       yield* use(ash, handle.id)
       assert.strictEqual(yield* handle.files.readText("f.txt"), "one\n")
       yield* handle.exec("echo two > f.txt")
       const { lost, mayBeLost } = yield* handle.cancel()
       assert.deepStrictEqual([lost, mayBeLost], [["memory"], []])
       assert.strictEqual(yield* handle.files.readText("f.txt"), "two\n")
-    }).pipe(
-      Effect.scoped,
-      Effect.provide(AshEmbedded.layer({
-        script: ({ prompt }) =>
-          prompt === "slow"
-            ? Stream.concat(Stream.make(AgentScript.say("I begin.")), Stream.never)
-            : Stream.make(AgentScript.say("Hi."))
-      }))
-    ))
+    }).pipe(Effect.scoped, slowly))
+
+  const resumes: ReadonlySet<string> = new Set(["Sessions.resume", "the recovery of another handle"])
+  it.live.each([[true], [false]])(
+    "is not where this program has paused it, too, before: %s",
+    ([isBefore]) =>
+      Effect.gen(function*() {
+        const { ash, handle, interrupt } = yield* running
+        if (isBefore) yield* handle.pause()
+        yield* interrupt
+        const api = (yield* AshApiClient).sessions
+        if (!isBefore) {
+          // As another program does it.
+          yield* api.resume({ params: { id: handle.id } })
+          yield* handle.pause()
+        }
+        const { status } = yield* handle.get()
+        for (const [name, use] of users) {
+          if (resumes.has(name)) continue
+          const error = yield* Effect.flip<unknown, AshError, never>(use(ash, handle.id))
+          assert.strictEqual(error.reason._tag, "WrongState")
+          assert.include(error.message, "this program has paused it")
+        }
+        assert.strictEqual((yield* handle.get()).status, status)
+        yield* handle.resume()
+        // That of the other program was another one.
+        if (isBefore) assert.strictEqual(yield* handle.files.readText("f.txt"), "one\n")
+        yield* handle.ask("two")
+      }).pipe(Effect.scoped, slowly)
+  )
 })
