@@ -22,8 +22,8 @@ export const readPartial = ({ json }: PartialEvent): ClaudeMessage => claudeMess
 /** The text of an `Assistant` message; none where it is another message, or has no text. */
 export const textOf = (message: ClaudeMessage): Option.Option<string> => {
   if (message._tag !== "Assistant") return Option.none()
-  const texts = blocksOf(message).flatMap((block) => block._tag === "Text" ? [block.text] : [])
-  return texts.length === 0 ? Option.none() : Option.some(texts.join(""))
+  const text = blocksOf(message).map((block) => block._tag === "Text" ? block.text : "").join("")
+  return text === "" ? Option.none() : Option.some(text)
 }
 
 /**

@@ -47,8 +47,10 @@ const generate = (seed: number) => {
   const foreign: Array<string> = []
   let toolUsed = false
 
+  let hasPartials = false
   const partial = (event: unknown, parent: string | null) => {
     if (form === "granular") return
+    hasPartials = true
     const rest = { session_id: "s", parent_tool_use_id: parent, uuid: pieceId(ids++) }
     const message: Frame = [
       "message",
@@ -84,10 +86,11 @@ const generate = (seed: number) => {
     // Nothing tells whose pieces are that have no twin, until their message is complete.
     const id = `m${ids++}`
     const kind = pick<Kind>("text", "thinking")
-    if (form !== "granular") partial({ type: "message_start", message: { id } }, "toolu_1")
+    if (form !== "granular" && random() < 0.8) partial({ type: "message_start", message: { id } }, "toolu_1")
     const pieces = form === "granular" ? [] : Array.from({ length: some(3) }, word)
+    // The first piece of a turn is shown at once where nothing tells that it has a twin, and then taken back.
+    foreign.push(...pieces.slice(form === "both" && !hasPartials ? 1 : 0))
     for (const text of pieces) piece(kind, text, "toolu_1")
-    foreign.push(...pieces)
     if (random() < 0.7 || form === "granular") {
       const text = word()
       foreign.push(text)
@@ -256,6 +259,14 @@ const generateBlocks = (seed: number) => {
   return { all, said, texts }
 }
 
+/** The events of a turn, whose bytes are cut in two; of each third one, events that arrive by themselves. */
+const eventsOf = (seed: number, all: ReadonlyArray<Frame>) => {
+  const bytes = new TextEncoder().encode(frames(...all))
+  const cut = 1 + (seed % bytes.length)
+  const events = readTurn(Stream.make(bytes.slice(0, cut), bytes.slice(cut)))
+  return seed % 3 === 0 ? Stream.rechunk(events, 1) : events
+}
+
 const withoutSpace = (text: string) => text.replace(/\s+/g, "")
 
 const countOf = (text: string, part: string) => text.split(part).length - 1
@@ -270,9 +281,7 @@ describe("the agent's text", () => {
         const failures: Array<string> = []
         for (let seed = 0; seed < size; seed++) {
           const { all, blocks, foreign, form, isMixed, said } = generate(seed)
-          const bytes = new TextEncoder().encode(frames(...all))
-          const cut = 1 + (seed % bytes.length)
-          const events = readTurn(Stream.make(bytes.slice(0, cut), bytes.slice(cut)))
+          const events = eventsOf(seed, all)
           const shown: Array<string> = []
           const fail = (what: string) => failures.push(`${seed} (${form}): ${what}`)
           const outcome = yield* Effect.result(
@@ -331,9 +340,7 @@ describe("the agent's text", () => {
         const failures: Array<string> = []
         for (let seed = 0; seed < size; seed++) {
           const { all, said, texts } = generateBlocks(seed)
-          const bytes = new TextEncoder().encode(frames(...all))
-          const cut = 1 + (seed % bytes.length)
-          const events = readTurn(Stream.make(bytes.slice(0, cut), bytes.slice(cut)))
+          const events = eventsOf(seed, all)
           const { text, thinking } = yield* TurnStream.toTurn(events)
           const deltas = yield* Stream.mkString(TurnStream.textDeltas(events))
           for (const block of texts) {

@@ -5,10 +5,12 @@ import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as MessageReader from "../../src/functions/MessageReader.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
+import { claudeMessageFromJson } from "../../src/schema/ClaudeMessage.ts"
 import type { MessageContent } from "../../src/schema/Message.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
+import { assistant, result, user } from "../support/fixtures.ts"
 
 const image: MessageContent = [{
   type: "image",
@@ -62,4 +64,87 @@ describe("MessageReader.promptOf", () => {
         )
       }).pipe(Effect.scoped, Effect.provide(AshEmbedded.layer({ script: greet, quirks: { content: form } })))
   )
+})
+
+const call = { type: "tool_use", id: "toolu_1", name: "Bash", input: { command: "ls" } }
+const answer = { type: "tool_result", tool_use_id: "toolu_1", content: "a.txt" }
+const stranger = { type: "redacted_thinking", data: "x" }
+
+describe("MessageReader.displayItems", () => {
+  it.each([
+    ["a text", assistant("hello"), [{ _tag: "Text", text: "hello" }]],
+    [
+      "blocks of all kinds",
+      assistant([
+        { type: "thinking", thinking: "hm", signature: "s" },
+        { type: "text", text: "hello" },
+        call,
+        stranger
+      ]),
+      [
+        { _tag: "Thinking", text: "hm" },
+        { _tag: "Text", text: "hello" },
+        { _tag: "ToolUse", id: "toolu_1", name: "Bash", input: { command: "ls" } },
+        { _tag: "Unknown", raw: stranger }
+      ]
+    ],
+    [
+      "a call without its fields",
+      assistant([{ type: "tool_use", id: 1 }]),
+      [{ _tag: "ToolUse", id: "", name: "", input: null }]
+    ],
+    [
+      "answers, as they are errors or not",
+      user([answer, { ...answer, is_error: true }, { ...answer, is_error: "true" }, { type: "tool_result" }]),
+      [
+        { _tag: "ToolResult", id: "toolu_1", content: "a.txt", isError: false },
+        { _tag: "ToolResult", id: "toolu_1", content: "a.txt", isError: true },
+        { _tag: "ToolResult", id: "toolu_1", content: "a.txt", isError: true },
+        { _tag: "ToolResult", id: "", content: null, isError: false }
+      ]
+    ],
+    ["nothing of a result", result, []],
+    ["nothing of what is no message", "hello", []]
+  ])("has %s", (_, json, items) => {
+    assert.deepStrictEqual<unknown>(MessageReader.displayItems(claudeMessageFromJson(json)), items)
+  })
+})
+
+describe("MessageReader.textOf", () => {
+  it.each([
+    ["of a text", assistant("hello"), "hello"],
+    ["of several blocks", assistant([{ type: "text", text: "hel" }, call, { type: "text", text: "lo" }]), "hello"],
+    ["of an empty text", assistant([{ type: "text", text: "" }]), undefined],
+    ["of calls alone", assistant([call]), undefined],
+    ["of a user", user("hello"), undefined]
+  ])("%s", (_, json, text) => {
+    assert.strictEqual(Option.getOrUndefined(MessageReader.textOf(claudeMessageFromJson(json))), text)
+  })
+})
+
+describe("MessageReader.textDeltaOf", () => {
+  const pieceOf = (event: unknown) => JSON.stringify({ type: "stream_event", event })
+  it.each([
+    [
+      "a piece of text",
+      pieceOf({ type: "content_block_delta", index: 0, delta: { type: "text_delta", text: "hel" } }),
+      "hel"
+    ],
+    [
+      "no piece of thinking",
+      pieceOf({ type: "content_block_delta", delta: { type: "thinking_delta", thinking: "hm" } }),
+      undefined
+    ],
+    [
+      "no text of another type",
+      pieceOf({ type: "content_block_delta", delta: { type: "text_delta", text: 1 } }),
+      undefined
+    ],
+    ["no beginning", pieceOf({ type: "content_block_start", content_block: { type: "text", text: "" } }), undefined],
+    ["no other message", JSON.stringify(assistant("hello")), undefined],
+    ["no broken JSON", "{", undefined]
+  ])("has %s", (_, json, text) => {
+    const piece = MessageReader.readPartial({ _tag: "Partial", json })
+    assert.strictEqual(Option.getOrUndefined(MessageReader.textDeltaOf(piece)), text)
+  })
 })
