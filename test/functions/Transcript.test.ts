@@ -182,6 +182,20 @@ describe("Transcript", () => {
       call("a", "Bash", nestedDeep),
       result({ is_error: true, errors: [nestedDeep] })
     ], `[Bash] ${writtenDeep}\n\n(The turn ended with an error: ${writtenDeep})\n\n`],
+    ["a restart", [{ _tag: "SessionRestarted" }], "(The session was restarted)\n\n"],
+    ["an end of a kind that is not known", [result({ subtype: "new" })], "(The turn ended: new)\n\n"],
+    ["what goes to the model in the user's place", [
+      message({ type: "user", message: { content: [{ type: "text", text: "Go on." }, { type: "image", a: 1 }] } })
+    ], "> Go on.\n\n[image] {\"type\":\"image\",\"a\":1}\n\n"],
+    ["a subagent's prompt as the input of its call alone", [
+      call("a", "Agent", "look"),
+      message({ type: "user", parent_tool_use_id: "a", message: { content: [{ type: "text", text: "look" }] } }),
+      answer("a", "nothing")
+    ], "[Agent] \"look\"\n    nothing\n\n"],
+    ["an answer of a tool among what the agent says", [
+      call("a", "Search", "x"),
+      assistant([{ type: "tool_result", tool_use_id: "a", content: "none", is_error: true }])
+    ], "[Search] \"x\" failed\n    none\n\n"],
     ["control characters, escaped", [text("a\u001b[2J\r\nb")], "a\\u001b[2J\nb\n\n"],
     ["a prompt of blocks", [
       Transcript.prompt([
@@ -248,6 +262,14 @@ describe("Transcript.markdown", () => {
     },
     { arbitrary: { runs: 500 } }
   )
+
+  it("folds what is no prose", () => {
+    assert.strictEqual(
+      Transcript.markdown([assistant([{ type: "new", a: 1 }]), { _tag: "TurnError", error: "gone" }]),
+      "<details>\n<summary>new</summary>\n\n```json\n{\n  \"type\": \"new\",\n  \"a\": 1\n}\n```\n\n</details>\n\n" +
+        "<details>\n<summary>Note</summary>\n\n```\nThe turn failed: gone\n```\n\n</details>\n\n"
+    )
+  })
 
   it.each([
     "1. a\n   ```\nx\n   ```",

@@ -73,9 +73,12 @@ const endOf = (outcome: Turn["outcome"]): ReadonlyArray<PlainEntry> => {
 const structuredOf = (json: Schema.Json | null | undefined): ReadonlyArray<PlainEntry> =>
   Predicate.isNullish(json) ? [] : [{ _tag: "Data", name: "Structured output", json }]
 
-/** What an agent says in words, where there are any. */
-const said = (tag: "Text" | "Thinking", text: string): ReadonlyArray<PlainEntry> =>
+/** What somebody says in words, where there are any. */
+const said = (tag: "Text" | "Thinking" | "User", text: string): ReadonlyArray<PlainEntry> =>
   text.trim() === "" ? [] : [{ _tag: tag, text }]
+
+/** A message that has blocks. */
+type Blocks = Extract<ClaudeMessage, { readonly _tag: "Assistant" | "User" }>
 
 export class Conversation {
   /** The entries that nothing can be added to, and those of the present turn behind them. */
@@ -178,7 +181,7 @@ export class Conversation {
   #takeAssistant(message: Extract<ClaudeMessage, { readonly _tag: "Assistant" }>) {
     const parent = present(message.parent_tool_use_id)
     if (parent === undefined) this.#addPending(this.#words.takePending())
-    for (const block of blocksOf(message)) this.#takeBlock(block, parent)
+    blocksOf(message).forEach((block, index) => this.#takeBlock(message, block, index))
   }
 
   /** What it did not complete stays as it is. */
@@ -194,7 +197,8 @@ export class Conversation {
     this.#hasText ||= text.trim() !== ""
   }
 
-  #takeBlock(block: MessageBlock, parent: string | undefined) {
+  #takeBlock(message: Blocks, block: MessageBlock, index: number) {
+    const parent = present(message.parent_tool_use_id)
     switch (block._tag) {
       case "Text":
         this.#hasText ||= parent === undefined && block.text.trim() !== ""
@@ -203,8 +207,10 @@ export class Conversation {
         return this.#addAll(said("Thinking", block.thinking), parent)
       case "ToolUse":
         return this.#call({ id: block.id ?? "", name: block.name ?? "", input: block.input ?? null }, parent)
-      case "ToolResult":
-        return this.#answer(block.tool_use_id ?? "", { content: block.content ?? null, isError: false }, parent)
+      case "ToolResult": {
+        const isError = isToolError(block.is_error, message.raw, index)
+        return this.#answer(block.tool_use_id ?? "", { content: block.content ?? null, isError }, parent)
+      }
       case "Unknown":
         return this.#add({ _tag: "Data", name: typeOf(block.raw), json: block.raw }, parent)
     }
@@ -212,14 +218,11 @@ export class Conversation {
 
   /** A subagent's prompt is left out: it is the input of the call that started it. */
   #takeUser(message: Extract<ClaudeMessage, { readonly _tag: "User" }>) {
-    const parent = present(message.parent_tool_use_id)
+    const isPrompt = present(message.parent_tool_use_id) !== undefined
     blocksOf(message).forEach((block, index) => {
-      if (block._tag === "ToolResult") {
-        const isError = isToolError(block.is_error, message.raw, index)
-        this.#answer(block.tool_use_id ?? "", { content: block.content ?? null, isError }, parent)
-      } else if (parent === undefined && block._tag === "Text" && block.text.trim() !== "") {
-        this.#add({ _tag: "User", text: block.text })
-      }
+      if (block._tag === "Text") {
+        if (!isPrompt) this.#addAll(said("User", block.text))
+      } else if (!isPrompt || block._tag === "ToolResult") this.#takeBlock(message, block, index)
     })
   }
 
