@@ -55,18 +55,14 @@ const sessionIdOf = (message: Prompt.Message | undefined): string | undefined =>
   return undefined
 }
 
-const blocksOf = Effect.fnUntraced(function*(method: string, message: Prompt.Message) {
-  if (message.role !== "user") {
-    return yield* refuse(method, "prompt", `an agent cannot be given a ${message.role} message after its last answer`)
-  }
-  return yield* Effect.forEach(message.content, (part): Effect.Effect<ContentBlock, AiError.AiError> => {
-    if (part.type === "text") return Effect.succeed({ type: "text", text: part.text })
-    return Effect.mapError(
-      Effect.fromResult(blockOf(part)),
-      (why) => refuse(method, "prompt", `a file of the type ${part.mediaType} cannot be sent: ${why}`)
-    )
-  })
-})
+const blocksOf = (method: string, message: Prompt.UserMessage) =>
+  Effect.forEach(message.content, (part): Effect.Effect<ContentBlock, AiError.AiError> =>
+    part.type === "text"
+      ? Effect.succeed({ type: "text", text: part.text })
+      : Effect.mapError(
+        Effect.fromResult(blockOf(part)),
+        (why) => refuse(method, "prompt", `a file of the type ${part.mediaType} cannot be sent: ${why}`)
+      ))
 
 export const read = Effect.fnUntraced(function*(method: string, { content: messages }: Prompt.Prompt): Effect.fn.Return<
   AgentPrompt,
@@ -79,7 +75,7 @@ export const read = Effect.fnUntraced(function*(method: string, { content: messa
     return yield* refuse(method, "prompt", "an agent takes system messages before its first answer only")
   }
   const blocks = (yield* Effect.forEach(
-    added.filter(({ role }) => role !== "system"),
+    added.filter((message) => message.role === "user"),
     (message) => blocksOf(method, message)
   )).flat()
   const readable = blocks.filter(isReadable)

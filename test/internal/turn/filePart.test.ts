@@ -71,3 +71,46 @@ describe("a data URL", () => {
     { arbitrary: { runs: 1000 } }
   )
 })
+
+describe("the block of a file", () => {
+  const bytes = (text: string, encoding: BufferEncoding = "utf8") => new Uint8Array(Buffer.from(text, encoding))
+  const document = (data: string) => ({ type: "document", source: { type: "text", media_type: "text/plain", data } })
+  const noText = "its bytes are no text of the charset of its type, by default UTF-8"
+  const neither = "agents take images, PDF, and text that is sent along"
+  const pdf = bytes("%PDF")
+  it.each<readonly [string, Parameters<typeof blockOf>[0], unknown]>([
+    ["a PDF", { mediaType: "application/PDF; version=1.7", data: pdf, fileName: "a.pdf" }, {
+      type: "document",
+      source: { type: "base64", media_type: "application/pdf", data: pdf },
+      title: "a.pdf"
+    }],
+    ["an image by its URL", { mediaType: "image/png", data: "https://example.com/a.png" }, {
+      type: "image",
+      source: { type: "url", url: "https://example.com/a.png" }
+    }],
+    ["a text", { mediaType: "text/markdown", data: bytes("ä") }, document("ä")],
+    ["a text that begins with a mark", { mediaType: "text/plain", data: bytes("\ufeffä") }, document("ä")],
+    [
+      "a text in its charset",
+      { mediaType: "Text/Plain; a=b; Charset=\"ISO-8859-1\"", data: bytes("ä", "latin1") },
+      document("ä")
+    ],
+    [
+      "a text in the charset of its URL",
+      { mediaType: "text/plain", data: "data:text/plain;charset=latin1,%e4" },
+      document("ä")
+    ],
+    [
+      "a text in two bytes a character",
+      { mediaType: "text/csv;charset=utf-16le", data: bytes("ä", "utf16le") },
+      document("ä")
+    ],
+    ["no text in another charset", { mediaType: "text/plain", data: bytes("ä", "latin1") }, noText],
+    ["no text in a charset that is none", { mediaType: "text/plain; charset=none", data: bytes("a") }, noText],
+    ["no text by its URL", { mediaType: "text/plain", data: "https://example.com/a.txt" }, neither],
+    ["nothing else", { mediaType: "application/json", data: bytes("{}") }, neither],
+    ["nothing that is empty", { mediaType: "image/png", data: "" }, "it is empty"]
+  ])("has %s", (_, file, expected) => {
+    assert.deepStrictEqual<unknown>(Result.merge(blockOf(file)), expected)
+  })
+})
