@@ -154,6 +154,56 @@ describe("a restart that cannot save the workspace", () => {
         assert.include(restarted?._tag === "SessionRestarted" ? restarted.notSaved : "", "No workspace")
       })
     ))
+
+  const gzip = { "content-type": "application/gzip" }
+  it.effect.each<readonly [name: string, download: Server.Script, reason: string]>([
+    ["as the server fails", Server.json({ error: "no" }, 500), "ServerFailure"],
+    ["as the connection breaks", Server.lost, "ConnectionLost"],
+    ["as it breaks off", Server.breaking(new Uint8Array([1, 2, 3]), gzip), "ConnectionLost"],
+    ["as it does not end", () => new Response(new ReadableStream(), { headers: gzip }), "TimedOut"]
+  ])("is not done where a turn may still run, %s, and is by the next try", ([, download, reason]) => {
+    let isDown = true
+    const server = Server.forTurns((request) => {
+      const { method, path } = request
+      if (path.endsWith("/messages")) return Server.sse("")()
+      if (!path.endsWith("/workspace")) return Server.json({ session })()
+      if (method === "POST") return Server.json({ message: "restored" })()
+      return isDown ? download(request) : new Response(new Uint8Array([1, 2, 3]), { headers: gzip })
+    }, { retry: { times: 0 } })
+    return Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId, { recovery: "restart", keepWorkspace: true })
+      yield* Effect.flip(handle.ask("one"))
+      const before = server.requests.length
+      const refused = yield* Effect.forkChild(Effect.flip(handle.ask("two")))
+      yield* TestClock.adjust("5 minutes")
+      assert.strictEqual((yield* Fiber.join(refused)).reason._tag, reason)
+      assert.deepStrictEqual(
+        server.requests.slice(before).map(({ method, path }) => [method, path]),
+        [["GET", `/api/sessions/${sessionId}/workspace`]]
+      )
+      isDown = false
+      assert.deepInclude(Option.getOrUndefined(yield* handle.recover()), { lost: ["memory"], mayBeLost: [] })
+    }).pipe(Effect.provide(server.layer))
+  })
+})
+
+describe("a restart of a session that another program has ended meanwhile", () => {
+  it.effect("fails, and sends nothing", () => {
+    const server = Server.forTurns(
+      ({ path }) =>
+        path.endsWith("/messages")
+          ? Server.sse("")()
+          : Server.json({ session: { ...session, status: path.endsWith("/resume") ? "ended" : "active" } })(),
+      { retry: { times: 0 } }
+    )
+    return Effect.gen(function*() {
+      const handle = (yield* Sessions).attach(sessionId, { recovery: "restart" })
+      yield* Effect.flip(handle.ask("one"))
+      const { reason } = yield* Effect.flip(handle.ask("two"))
+      assert.strictEqual(reason._tag === "WrongState" ? reason.status : reason._tag, "ended")
+      assert.strictEqual(server.requests.filter(({ path }) => path.endsWith(`${sessionId}/messages`)).length, 1)
+    }).pipe(Effect.provide(server.layer))
+  })
 })
 
 describe("an interrupted turn that is to be stopped", () => {
