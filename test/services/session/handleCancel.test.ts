@@ -345,6 +345,18 @@ describe("Messages.send", () => {
 })
 
 describe("QueueItems.enqueue", () => {
+  it.effect("refuses a session in which a turn may still run", () => {
+    const server = Server.forTurns(Server.sse(""))
+    return Effect.gen(function*() {
+      const { queueItems, sessions } = yield* AshClient
+      yield* Effect.flip(sessions.attach(sessionId).ask("one"))
+      const sent = server.requests.length
+      const { reason } = yield* Effect.flip(queueItems.enqueue({ agentName: "demo", prompt: "two", sessionId }))
+      assert.strictEqual(reason._tag, "SessionFenced")
+      assert.strictEqual(server.requests.length, sent)
+    }).pipe(Effect.provide(server.layer))
+  })
+
   it.effect("refuses a session that a handle has open, unless exclusive is false", () => {
     const item = {
       id: sessionId,

@@ -19,8 +19,9 @@ import * as AshEmbedded from "../../../src/layers/AshEmbedded.ts"
 import { AnswerInvalid, InvalidRequest } from "../../../src/schema/Reasons.ts"
 import type { SessionHandle, SessionHandleOptions } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
-import { sessionId } from "../../support/fixtures.ts"
+import { result, sessionId } from "../../support/fixtures.ts"
 import { accidents, make as makeMortal } from "../../support/mortalServer.ts"
+import * as Server from "../../support/ScriptedServer.ts"
 import * as Turns from "../../support/turns.ts"
 import { withWarnings } from "../../support/warnings.ts"
 
@@ -342,6 +343,17 @@ describe("a new try", () => {
       assert.strictEqual(result.reason._tag, "AnswerInvalid")
       assert.match(result.message, /may have lost its memory/)
     }))
+
+  it.effect("that breaks off fails as any turn does, and leaves the session fenced", () => {
+    const answered = Server.sse(Server.frames(["message", result], ["done", { sessionId }]))
+    const server = Server.forTurns(Server.inOrder(answered, Server.sse("")))
+    return Effect.gen(function*() {
+      const session = (yield* Sessions).attach(sessionId)
+      const { reason } = yield* Effect.flip(session.askAs(Person, "Who is it?"))
+      assert.strictEqual(reason._tag, "StreamTruncated")
+      assert.isTrue(Option.isSome(yield* session.fence))
+    }).pipe(Effect.provide(server.layer))
+  })
 
   it.effect("comes before whatever else waits for the session", () =>
     Effect.gen(function*() {
