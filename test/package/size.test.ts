@@ -36,7 +36,7 @@ const programs: ReadonlyArray<Program> = [
     whole: 217_500,
     beyondEffect: 93_000
   },
-  { name: "effect-ash/ai", code: entry("effect-ash/ai"), whole: 160_000, beyondEffect: 81_750 },
+  { name: "effect-ash/ai", code: entry("effect-ash/ai"), whole: 160_000, beyondEffect: 81_500 },
   { name: "effect-ash/web", code: entry("effect-ash/web"), whole: 170_500, beyondEffect: 81_750 },
   {
     name: "effect-ash/embedded",
