@@ -346,6 +346,8 @@ describe.skipIf(!found)(`recordings, against the embedded server${none}`, () => 
         const expected = recorded === undefined ? undefined : renamed(recorded, recording, names)
         assert.strictEqual(answer.headers[name], expected, name)
       }
+      const closes = (headers: Readonly<Record<string, string>>) => headers["connection"] === "close"
+      assert.strictEqual(closes(answer.headers), closes(response.headers))
       if (response.body === undefined) return
       if (response.status >= 400) {
         assert.deepStrictEqual(

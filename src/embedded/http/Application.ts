@@ -117,7 +117,7 @@ const admit = Effect.fnUntraced(function*(
 ): Effect.fn.Return<string, ErrorResponse> {
   if (url === "/health" || url === "/favicon.ico" || /^\/(?:docs|dashboard)/.test(url)) return Tables.defaultTenant
   const header = headers["authorization"]
-  if (header === undefined) return yield* Errors.failure(401, "Missing Authorization header")
+  if (!header) return yield* Errors.failure(401, "Missing Authorization header")
   const [scheme, key, ...rest] = header.split(" ")
   if (scheme !== "Bearer" || key === undefined || key === "" || rest.length > 0) {
     return yield* Errors.failure(401, "Invalid Authorization header format")

@@ -83,7 +83,7 @@ export const RequestChecks = HttpRouter.middleware(Effect.gen(function*() {
       if (isExceeded) return exceeded(headers, rest)
       const admitted = yield* Effect.result(admit(request, key, params, query))
       const response = Result.isFailure(admitted)
-        ? respond(strip(admitted.failure, routes.get(key)))
+        ? refuse(admitted.failure, routes.get(key))
         : yield* handler.pipe(
           Effect.provideService(HttpServerRequest.HttpServerRequest, admitted.success.request),
           Effect.provideService(HttpServerRequest.ParsedSearchParams, admitted.success.query)
@@ -123,10 +123,11 @@ const withBody = (request: HttpServerRequest.HttpServerRequest, body: Schema.Jso
     )
   ).modify({ url: request.url })
 
-export const respond = ({ body, status }: ErrorResponse) => {
-  const response = HttpServerResponse.jsonUnsafe(body, { status })
-  // The connection closes, as the rest of the body is not read.
-  return status === 413 ? HttpServerResponse.setHeader(response, "connection", "close") : response
+export const respond = ({ body, status }: ErrorResponse) => HttpServerResponse.jsonUnsafe(body, { status })
+
+const refuse = (error: ErrorResponse, { declares = [] }: Routes.Route = {}) => {
+  const response = respond(declares.includes(error.status) ? Errors.stripped(error.status) : error)
+  return Bodies.readErrors.has(error) ? HttpServerResponse.setHeader(response, "connection", "close") : response
 }
 
 /** A response with further headers. A real server writes the stream of a turn past its framework, so without them. */
@@ -137,9 +138,6 @@ export const withHeaders = (
   response.headers["content-type"] === "text/event-stream"
     ? response
     : HttpServerResponse.setHeaders(response, headers)
-
-const strip = (error: ErrorResponse, { declares = [] }: Routes.Route = {}) =>
-  declares.includes(error.status) ? Errors.stripped(error.status) : error
 
 const exceeded = (headers: Readonly<Record<string, string>>, rest: number) =>
   HttpServerResponse.setHeaders(respond(Errors.framework(429, `Rate limit exceeded, retry in ${inWords(rest)}`)), {

@@ -5,6 +5,7 @@ import * as HttpIncomingMessage from "effect/http/HttpIncomingMessage"
 import type * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import { Buffer } from "node:buffer"
 import * as Errors from "./Errors.ts"
 
 const tooLarge = Errors.framework(413, "Request body is too large", "FST_ERR_CTP_BODY_TOO_LARGE")
@@ -24,6 +25,9 @@ const badJson = Errors.framework(
   "Body is not valid JSON but content-type is set to 'application/json'",
   "FST_ERR_CTP_INVALID_JSON_BODY"
 )
+
+/** The errors of reading a body. Each closes the connection, as more of the body may come. */
+export const readErrors: ReadonlySet<unknown> = new Set([tooLarge, emptyJson, badEncoding, badJson])
 
 /**
  * The levels that JSON may have. Handlers, stores and responses walk it recursively. A real server has no limit: at some
@@ -67,10 +71,14 @@ export const read = Effect.fnUntraced(function*(request: HttpServerRequest.HttpS
   const isAbsent = bytes.byteLength === 0 && request.headers["transfer-encoding"] === undefined
   if (type === undefined && isAbsent) return undefined
   if (type !== "application/json" && type !== "text/plain") return yield* badType
-  const text = yield* Effect.mapError(decodeText(bytes), () => badEncoding)
+  // What is no UTF-8 is replaced, which may change the length: that alone is refused.
+  const text = Buffer.from(bytes).toString()
+  const length = Buffer.byteLength(text)
+  if (length > limit) return yield* tooLarge
+  if (length !== Number(request.headers["content-length"] ?? length)) return yield* badEncoding
   if (type === "text/plain") return text
   if (text === "") return yield* emptyJson
-  const json = yield* Effect.mapError(parse(text), () => badJson)
+  const json = yield* Effect.mapError(parse(text.replace(/^\ufeff/, "")), () => badJson)
   if (isRefused(json)) return yield* badJson
   return yield* Effect.mapError(decodeJson(json), () => badJson)
 })
@@ -83,5 +91,3 @@ export const accepted = <S extends Schema.Top & { readonly DecodingServices: nev
   const decode = Schema.decodeUnknownEffect(schema)
   return (request: HttpServerRequest.HttpServerRequest) => Effect.orDie(Effect.flatMap(request.json, decode))
 }
-
-const decodeText = (bytes: ArrayBuffer) => Effect.try(() => new TextDecoder("utf-8", { fatal: true }).decode(bytes))

@@ -17,6 +17,7 @@ const invalid = (message: string) => ({ statusCode: 400, code: "FST_ERR_VALIDATI
 describe("auth", () => {
   const cases = [
     [null, "Missing Authorization header"],
+    ["", "Missing Authorization header"],
     ["Basic embedded", "Invalid Authorization header format"],
     ["bearer embedded", "Invalid Authorization header format"],
     ["Bearer  embedded", "Invalid Authorization header format"],
@@ -355,6 +356,17 @@ describe("bodies", () => {
       const bytes = new Uint8Array([...new TextEncoder().encode("{\"name\":\""), 0xff, 0x22, 0x7d])
       const encoding = yield* ask("PATCH", "/api/agents/demo", { bytes })
       assert.deepInclude(encoding.body, { statusCode: 400, code: "FST_ERR_CTP_INVALID_CONTENT_LENGTH" })
+    }).pipe(withServer()))
+
+  it.effect("that are no UTF-8 are refused by their length alone", () =>
+    Effect.gen(function*() {
+      yield* deploy("demo")
+      // Three bytes of a character of four are replaced by one character, of three bytes.
+      const bytes = Buffer.from("{\"a\":\"\xf0\x9f\x92\"}", "latin1")
+      const { body } = yield* ask("PATCH", "/api/agents/demo/config", { bytes })
+      assert.deepStrictEqual(body, { config: { a: "\ufffd" } })
+      const half = Buffer.from(`{"a":"${"\xff".repeat(400_000)}"}`, "latin1")
+      assert.strictEqual((yield* ask("PATCH", "/api/agents/demo/config", { bytes: half })).status, 413)
     }).pipe(withServer()))
 
   const poisoned = [
