@@ -35,14 +35,14 @@ interface DeployOptions {
 
 const deployFiles = Effect.fnUntraced(function*(folder: string, name: string, options: DeployOptions) {
   const files = (options.files ?? []).filter(({ path }) => !path.includes("..") && !path.startsWith("/"))
-  for (const file of files) {
-    const target = yield* FileTree.within(folder, file.path)
-    if (target !== undefined) yield* writeFile(target, RequestedFiles.contentOf(file))
-  }
+  const put = Effect.fnUntraced(function*(file: string, content: Uint8Array) {
+    const target = yield* FileTree.within(folder, file)
+    if (target !== undefined) yield* writeFile(target, content)
+  })
+  for (const file of files) yield* put(file.path, RequestedFiles.contentOf(file))
   if (!files.some((file) => file.path === claudeFile)) {
     // A redeployment without a prompt loses the earlier prompt, as on a real server.
-    const text = options.systemPrompt ?? `# ${name}\n`
-    yield* writeFile(join(folder, claudeFile), new TextEncoder().encode(text))
+    yield* put(claudeFile, new TextEncoder().encode(options.systemPrompt ?? `# ${name}\n`))
   }
   return folder
 })

@@ -19,6 +19,9 @@ export interface WorkspaceOrigin {
   readonly restore: string | undefined
 }
 
+/** Whether a file vanished, has a name that is no UTF-8, or may not be read. */
+const isUnreadable = ({ reason }: PlatformError) => reason._tag === "NotFound" || reason._tag === "PermissionDenied"
+
 export type WorkspaceFolders = Effect.Success<typeof make>
 
 export const make = Effect.gen(function*() {
@@ -28,23 +31,22 @@ export const make = Effect.gen(function*() {
   const workspaceOf = (id: string) => join(data, "sandboxes", id, "workspace")
   const snapshotOf = (session: string) => join(data, "sessions", session, "workspace")
 
-  /** Copies a folder as it is, links as links: a link may lead to the whole disk. */
-  const copy = Effect.fnUntraced(function*(
-    from: string,
-    to: string,
-    isKept: (name: string) => boolean
-  ): Effect.fn.Return<void, PlatformError> {
-    yield* fileSystem.makeDirectory(to, { recursive: true })
-    yield* Effect.forEach((yield* fileSystem.readDirectory(from)).filter(isKept), (name) =>
-      Effect.gen(function*() {
-        const [source, target] = [join(from, name), join(to, name)]
-        const link = yield* Effect.option(fileSystem.readLink(source))
-        if (Option.isSome(link)) return yield* fileSystem.symlink(link.value, target)
-        const { type } = yield* fileSystem.stat(source)
-        if (type === "Directory") return yield* copy(source, target, isKept)
-        if (type === "File") yield* fileSystem.copyFile(source, target)
-      }), { discard: true })
-  })
+  /** Copies a folder as it is, links as links: a link may lead to the whole disk. What cannot be read is left out. */
+  const copy = (from: string, to: string, isKept: (name: string) => boolean): Effect.Effect<void, PlatformError> =>
+    Effect.gen(function*() {
+      const link = yield* Effect.option(fileSystem.readLink(from))
+      if (Option.isSome(link)) return yield* fileSystem.symlink(link.value, to)
+      const { type } = yield* fileSystem.stat(from)
+      if (type === "File") return yield* fileSystem.copyFile(from, to)
+      if (type !== "Directory") return
+      yield* fileSystem.makeDirectory(to)
+      const names = yield* fileSystem.readDirectory(from)
+      yield* Effect.forEach(names.filter(isKept), (name) => copy(join(from, name), join(to, name), isKept))
+    }).pipe(Effect.catchIf(isUnreadable, () => Effect.void))
+
+  /** Writes a file in place of what is there, which may be a link to a file of the developer's. */
+  const put = (file: string, text: string) =>
+    Effect.andThen(fileSystem.remove(file, { force: true }), fileSystem.writeFileString(file, text))
 
   /** The folder of a session's snapshot. */
   const snapshot = (session: string) =>
@@ -68,21 +70,25 @@ export const make = Effect.gen(function*() {
       }
       yield* fileSystem.copy(agentFolder, workspace)
       const { mcpServers, systemPrompt } = settings
-      if (systemPrompt !== undefined) yield* fileSystem.writeFileString(join(workspace, "CLAUDE.md"), systemPrompt)
+      if (systemPrompt !== undefined) yield* put(join(workspace, "CLAUDE.md"), systemPrompt)
       if (mcpServers !== undefined) {
-        const config = JSON.stringify({ mcpServers }, null, 2)
-        yield* fileSystem.writeFileString(join(workspace, ".mcp.json"), `${config}\n`)
+        yield* put(join(workspace, ".mcp.json"), `${JSON.stringify({ mcpServers }, null, 2)}\n`)
       }
     }),
     /**
      * Takes the snapshot of a session, in place of the one before: of the whole workspace, or as real servers do, without
-     * what can be made again. A file that vanishes meanwhile ends it, and fails nothing.
+     * what can be made again. A workspace that is gone leaves the one before.
      */
-    keep: (session: string, workspace: string, whole: boolean) =>
-      Effect.andThen(
-        fileSystem.remove(snapshotOf(session), { recursive: true, force: true }),
-        copy(workspace, snapshotOf(session), (name) => whole || !FileTree.isHidden(name))
-      ).pipe(Effect.ignore, lock.withPermit, Effect.uninterruptible),
+    keep: Effect.fnUntraced(
+      function*(session: string, workspace: string, whole: boolean) {
+        const snapshot = snapshotOf(session)
+        yield* fileSystem.access(workspace)
+        yield* fileSystem.remove(snapshot, { recursive: true, force: true })
+        yield* fileSystem.makeDirectory(dirname(snapshot), { recursive: true })
+        yield* copy(workspace, snapshot, (name) => whole || !FileTree.isHidden(name))
+      },
+      (keeping) => keeping.pipe(Effect.ignore, lock.withPermit, Effect.uninterruptible)
+    ),
     /** Removes all that a sandbox has on the disk, as far as the system lets it. */
     remove: (id: string) => Effect.ignore(fileSystem.remove(dirname(workspaceOf(id)), { recursive: true, force: true }))
   }

@@ -143,6 +143,19 @@ describe("a pipe in a workspace", () => {
     }).pipe(withServer()))
 })
 
+describe("a snapshot", () => {
+  it.effect("has what can be read, and stays where the workspace is gone", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      yield* run(path, "touch a \"$(printf 'm\\377')\" z; mkfifo pipe; mkdir d; touch d/f")
+      yield* ask("POST", `${path}/pause`)
+      yield* ask("POST", `${path}/resume`)
+      yield* run(path, "cd ..; rm -rf workspace")
+      yield* ask("POST", `${path}/stop`)
+      assert.deepStrictEqual(yield* listed(path), ["CLAUDE.md", "a", "d/f", "z"])
+    }).pipe(withServer()))
+})
+
 describe("links in a workspace", () => {
   it.effect("that lead out of it, or nowhere, count as absent", () =>
     Effect.gen(function*() {
@@ -201,7 +214,30 @@ describe("links in a workspace", () => {
       const attached = yield* ask("POST", `${path}/attachments`, { json: { filename: "a", content: "eA==" } })
       assert.strictEqual(attached.status, 201)
       assert.deepStrictEqual(Fs.readdirSync(folder), ["secret"])
-    }).pipe(withServer()))
+      // Nor in the snapshots that a pause, a stop and a fork take, or in what a resume restores of them.
+      for (const suffix of ["pause", "resume", "fork", "stop", "resume"]) {
+        assert.isBelow((yield* ask("POST", `${path}/${suffix}`)).status, 300, suffix)
+        assert.deepStrictEqual((yield* ask("GET", `${path}/files`)).body, none, suffix)
+      }
+    }).pipe(withServer({ quirks: { coldResumeLosesWorkspace: false } })))
+
+  it.effect("in place of the files that the server writes are replaced", () =>
+    Effect.gen(function*() {
+      const folder = yield* outside
+      const secret = Path.join(folder, "secret")
+      const agent = Path.join(folder, "agent")
+      Fs.mkdirSync(agent)
+      for (const name of ["CLAUDE.md", ".mcp.json"]) Fs.symlinkSync("../secret", Path.join(agent, name))
+      yield* ask("POST", "/api/agents", { json: { name: "linked", path: agent } })
+      const json = { agent: "linked", systemPrompt: "prompt", mcpServers: { m: { url: "u" } } }
+      const { body } = yield* ask("POST", "/api/sessions", { json })
+      const path = `/api/sessions/${textAt(body, "session", "id")}`
+      assert.strictEqual((yield* ask("GET", `${path}/files/CLAUDE.md`)).text, "prompt")
+      yield* ask("POST", "/api/agents", { json: { name: "demo" } })
+      yield* run(path, `ln -sf "${secret}" "$(dirname "$ASH_WORKSPACE_DIR")/../../agents/demo/CLAUDE.md"`)
+      yield* ask("POST", "/api/agents", { json: { name: "demo", systemPrompt: "prompt" } })
+      assert.strictEqual(Fs.readFileSync(secret, "utf8"), "secret")
+    }).pipe(withServer({ agentPaths: true })))
 
   it.effect("within it are followed, and a delete removes the link, not its file", () =>
     Effect.gen(function*() {
