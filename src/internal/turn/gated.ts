@@ -108,7 +108,7 @@ export const holdGate = (
 
 /**
  * Makes a session usable that is not, and may be: one that a handle has stopped as that handle would, unless this program has
- * paused it, too; another one by what the caller has for that, if anything. A restart that runs is waited for.
+ * paused or stopped it, too; another one by what the caller has for that, if anything. A restart that runs is waited for.
  */
 export const ensureUsable = (
   gate: Gate,
@@ -120,8 +120,8 @@ export const ensureUsable = (
     gate.isUsable ? Effect.succeedNone : gate.restarting(Effect.suspend(() => {
       const { fence, memory: { halted } } = gate
       if (fence === undefined) return Effect.succeedNone
-      if (fence._tag === "Stopped" && halted === "paused") {
-        const message = `the session is stopped; this program has ${halted} it, so resume it first`
+      if (fence._tag === "Stopped" && halted !== undefined && halted !== "ended") {
+        const message = `Session is stopped; this program has ${halted} it, so resume it first`
         return new AshError({ operation, reason: new WrongState({ message, status: "stopped" }) })
       }
       const restarted = fence._tag === "Stopped" ? fence.restart(gate) : restart?.(fence)
@@ -132,10 +132,10 @@ export const ensureUsable = (
 
 /** Enters a session alone, unless it is fenced, until the scope closes. */
 export const enterUnfenced = (gates: TurnGates, operation: string, id: string, what: Holder["what"]) =>
-  Effect.flatMap(gates.enter(operation, id, {}), (gate) => {
-    const entered = { gate, holder: gate.enter(what) }
-    return Effect.as(ensureUsable(gate, operation, id), entered)
-  })
+  Effect.flatMap(
+    gates.enter(operation, id, {}),
+    (gate) => Effect.as(ensureUsable(gate, operation, id), { gate, holder: gate.enter(what) })
+  )
 
 export interface HolderOptions {
   readonly operation: string

@@ -240,20 +240,19 @@ describe("an interrupted turn that is to be stopped", () => {
 
 describe("a stop by this program of a session whose turn is interrupted, and stopped with it,", () => {
   const orders = [
-    ["comes first", ["stop", "interrupt", "first", "second"]],
-    ["comes first, and is answered before the interruption", ["stop", "first", "interrupt", "second"]],
-    ["comes second", ["interrupt", "stop", "first", "second"]],
-    ["comes second, and is answered first", ["interrupt", "stop", "second", "first"]]
+    ["comes first", ["ask", "stop", "interrupt", "first", "second"]],
+    ["comes first, and is answered before the interruption", ["ask", "stop", "first", "interrupt", "second"]],
+    ["comes second", ["ask", "interrupt", "stop", "first", "second"]],
+    ["comes second, and is answered first", ["ask", "interrupt", "stop", "second", "first"]],
+    ["comes before the turn", ["stop", "first", "ask", "interrupt", "second"]]
   ] as const
   it.effect.each(orders)("holds where it %s: nothing resumes the session", ([, order]) => {
     const answers = { first: Deferred.makeUnsafe<void>(), second: Deferred.makeUnsafe<void>() }
     let stops = 0
     const refused = (error: string) => Server.json({ error, statusCode: 400 }, 400)()
-    const server = Server.forTurns(({ method, path }) => {
+    const server = Server.forTurns(({ body, method, path }) => {
       if (path.endsWith("/messages") && method === "POST") {
-        return stops > 0
-          ? refused("Session is stopped")
-          : Effect.never
+        return body.includes("two") ? refused("Session is stopped") : Effect.never
       }
       const stopped = Server.json({ session: { ...session, status: stops > 0 ? "stopped" : "active" } })
       if (!path.endsWith("/stop")) return stopped()
@@ -265,16 +264,17 @@ describe("a stop by this program of a session whose turn is interrupted, and sto
     return Effect.gen(function*() {
       const sessions = yield* Sessions
       const handle = sessions.attach(sessionId, { onInterrupt: "stop", recovery: "restart" })
-      const turn = yield* Effect.forkChild(handle.ask("one"))
-      const fibers: Array<Fiber.Fiber<unknown, unknown>> = [turn]
+      const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
+      let turn: Fiber.Fiber<unknown, unknown> | undefined
       const steps = {
+        ask: Effect.map(Effect.forkChild(handle.ask("one")), (fiber) => fibers.push(turn = fiber)),
         stop: Effect.map(Effect.forkChild(Effect.exit(sessions.stop(sessionId))), (fiber) => fibers.push(fiber)),
-        interrupt: Effect.sync(() => turn.interruptUnsafe()),
+        interrupt: Effect.sync(() => turn?.interruptUnsafe()),
         first: Deferred.succeed(answers.first, undefined),
         second: Deferred.succeed(answers.second, undefined)
       }
-      for (const step of [Effect.void, ...order.map((step) => steps[step])]) {
-        yield* step
+      for (const step of order) {
+        yield* steps[step]
         yield* Effect.repeat(Effect.promise(() => new Promise((resolve) => setImmediate(resolve))), { times: 5 })
       }
       for (const fiber of fibers) yield* Fiber.await(fiber)
