@@ -4,6 +4,7 @@
  * answers a stream holds a connection, which closes with the surrounding scope.
  */
 import * as Cause from "effect/Cause"
+import * as Channel from "effect/Channel"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -78,6 +79,19 @@ const release = (held: Held) => (exit: Exit.Exit<unknown, unknown>) => {
   return held.isRead ? Effect.void : Scope.close(held.scope, exit)
 }
 
+/** A body that is refused before it is begun once more, which would break the reading that is under way. */
+const readOnce = <E, E2>(
+  held: Held,
+  toError: (reason: AshErrorReason) => AshError,
+  { channel }: Stream.Stream<Uint8Array, E>,
+  onEnd: (error: E | Cause.Done) => E2
+) =>
+  Stream.fromChannel(Channel.fromTransform((_, scope) => {
+    if (held.isGone) return Effect.fail(toError(new WrongState({ message: gone })))
+    held.isGone = true
+    return Effect.map(Channel.toPullScoped(channel, scope), Effect.mapError(onEnd))
+  }))
+
 /** The same answer, with the errors of its stream as those of the method. */
 const readHeld =
   (held: Held, toError: (reason: AshErrorReason) => AshError, isEventStream: boolean) =>
@@ -85,21 +99,18 @@ const readHeld =
     const { response, value } = answered
     if (!Predicate.hasProperty(value, "body") || !isByteStream(value.body)) return answered
     const { request } = response
-    const body = Stream.transformPull(value.body, (pull) => {
-      if (held.isGone) return Effect.fail(toError(new WrongState({ message: gone })))
-      held.isGone = true
-      return Effect.succeed(Effect.mapError(pull, (error) => {
-        if (Cause.isDone(error)) {
-          held.isRead = true
-          return error
-        }
-        const failure = ConnectionFailures.ofClient(error, request)
-        // Events show by themselves whether they are all; some clients report no more of it than the end.
-        return isEventStream && isCutShort(failure)
-          ? Cause.Done()
-          : toError(ConnectionFailures.fromHttpClientError(failure))
-      }))
-    })
+    const onEnd = (error: HttpClientError.HttpClientError | Cause.Done) => {
+      if (Cause.isDone(error)) {
+        held.isRead = true
+        return error
+      }
+      const failure = ConnectionFailures.ofClient(error, request)
+      // Events show by themselves whether they are all; some clients report no more of it than the end.
+      return isEventStream && isCutShort(failure)
+        ? Cause.Done()
+        : toError(ConnectionFailures.fromHttpClientError(failure))
+    }
+    const body = readOnce(held, toError, value.body, onEnd)
     return { value: { ...value, body }, response }
   }
 

@@ -38,7 +38,16 @@ export const make = (
   { content, ...file }: FileDownload.FileDownload,
   close: Effect.Effect<void>
 ): Download => {
-  const whole = { ...file, content: Stream.ensuring(content, close) }
+  let isBegun = false
+  const whole = {
+    ...file,
+    content: Stream.suspend(() => {
+      // One that is refused, as it is not the first, leaves the connection to the one that reads.
+      if (isBegun) return content
+      isBegun = true
+      return Stream.ensuring(content, close)
+    })
+  }
   return {
     ...file,
     content: runner.iterable(whole.content),

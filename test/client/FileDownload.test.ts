@@ -35,7 +35,7 @@ const check = Effect.gen(function*() {
   for (const [what, download, expected] of yield* downloads) {
     const read = Effect.gen(function*() {
       const { content } = yield* download
-      return { text: Stream.mkString(Stream.decodeText(content)), first: Stream.runHead(content) }
+      return { content, text: Stream.mkString(Stream.decodeText(content)), first: Stream.runHead(content) }
     })
     const isGone = (again: Effect.Effect<unknown, { readonly message: string }>) =>
       Effect.map(Effect.flip(again), ({ message }) => assert.include(message, gone, what))
@@ -47,6 +47,10 @@ const check = Effect.gen(function*() {
     const begun = yield* read
     yield* begun.first
     yield* isGone(begun.text)
+    const under = yield* read
+    const meanwhile = Stream.mapEffect(under.content, (piece) => Effect.as(isGone(under.text), piece))
+    const whole = yield* Stream.mkString(Stream.decodeText(meanwhile))
+    if (expected !== undefined) assert.strictEqual(whole, expected, what)
     const scope = yield* Scope.make()
     const closed = yield* Effect.provideService(read, Scope.Scope, scope)
     yield* Scope.close(scope, Exit.void)
@@ -54,7 +58,7 @@ const check = Effect.gen(function*() {
   }
 }).pipe(Effect.scoped)
 
-describe("a content that was read, was begun, or is behind its scope fails, and is not empty", () => {
+describe("a content that was read, is being read, or is behind its scope fails, and is not empty", () => {
   const server = AshEmbedded.layerHttp({ agents: { helper: {} } })
 
   it.live("without a socket", () => Effect.provide(check, AshEmbedded.layer({ agents: { helper: {} } })))
@@ -78,6 +82,11 @@ describe("a content that was read, was begun, or is behind its scope fails, and 
     for (const again of [twice.text(), twice.bytes(), twice.content[Symbol.asyncIterator]().next()]) {
       assert.include(await failure(again), gone)
     }
+    await session.files.write([{ path: "large", content: large }])
+    const under = await session.files.read("large")
+    const [text, again] = await Promise.all([under.text(), failure(under.bytes())])
+    assert.strictEqual(text, large)
+    assert.include(again, gone)
     const closed = await session.files.read("small")
     await closed[Symbol.asyncDispose]()
     assert.include(await failure(closed.text()), gone)
