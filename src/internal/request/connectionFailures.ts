@@ -12,6 +12,8 @@ import { type Redact, redactOf } from "./secrets.ts"
 
 const schemes = "http:// is for servers without TLS, https:// for those with it"
 
+const selfSigned = "the server's certificate is self-signed; NODE_EXTRA_CA_CERTS adds it"
+
 const notConnected = new Map([
   ["ECONNREFUSED", "connection refused"],
   ["ConnectionRefused", "connection refused"],
@@ -23,8 +25,8 @@ const notConnected = new Map([
   ["EADDRNOTAVAIL", "address not available"],
   ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
   ["ERR_PROXY_TUNNEL", "the proxy made no connection to it"],
-  ["DEPTH_ZERO_SELF_SIGNED_CERT", "the server's certificate is self-signed"],
-  ["SELF_SIGNED_CERT_IN_CHAIN", "the server's certificate is self-signed"],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", selfSigned],
+  ["SELF_SIGNED_CERT_IN_CHAIN", selfSigned],
   ["CERT_HAS_EXPIRED", "the server's certificate has expired"],
   ["CERT_NOT_YET_VALID", "the server's certificate is not yet valid"],
   ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another name"]

@@ -190,7 +190,9 @@ export const fromResponse = (
     case 401:
     case 403:
       return new Unauthorized({
-        message: `the server refused the key: ${message}; set another apiKey (ASH_API_KEY)`,
+        message: status === 403
+          ? `the server refused this: ${message}`
+          : `the server refused the key: ${message}; set another apiKey (ASH_API_KEY)`,
         http
       })
     case 429:

@@ -167,7 +167,7 @@ describe("the error of an answer, by its shape", () => {
     }],
     ["403", Server.json({ error: "Forbidden" }, 403), 403, {
       _tag: "Unauthorized",
-      message: "the server refused the key: Forbidden (403); set another apiKey (ASH_API_KEY)"
+      message: "the server refused this: Forbidden (403)"
     }]
   ])("%s", ([, script, status, { code, message, ...expected }]) =>
     Effect.gen(function*() {
