@@ -116,6 +116,9 @@ const command = Command.make("batch", {
     Effect.tapDefect((defect) => Console.error(String(defect)))
   )).pipe(Command.withDescription("Asks an agent many prompts"))
 
+// A reader that closes the pipe, as `head` does, ends the program as Ctrl-C does: what it made on the server goes, too.
+process.stdout.on("error", () => process.emit("SIGINT"))
+
 Command.run(command, { version: "0.1.0" }).pipe(
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain({ disableErrorReporting: true })

@@ -134,6 +134,9 @@ const services = Layer.unwrap(
   )
 )
 
+// A reader that closes the pipe, as `head` does, ends the program as Ctrl-C does: what it made on the server goes, too.
+process.stdout.on("error", () => process.emit("SIGINT"))
+
 chat.pipe(
   Effect.provide([services, terminal]),
   // A warning of a session that was restarted would tell what the chat shows.

@@ -155,6 +155,9 @@ const command = Command.make("evals", {
     Effect.tapDefect((defect) => Console.error(String(defect)))
   )).pipe(Command.withDescription("Compares two versions of an agent"))
 
+// A reader that closes the pipe, as `head` does, ends the program as Ctrl-C does: what it made on the server goes, too.
+process.stdout.on("error", () => process.emit("SIGINT"))
+
 Command.run(command, { version: "0.1.0" }).pipe(
   Effect.provide(NodeServices.layer),
   NodeRuntime.runMain({ disableErrorReporting: true })

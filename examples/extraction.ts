@@ -111,6 +111,9 @@ const services = Layer.unwrap(
   )
 )
 
+// A reader that closes the pipe, as `head` does, ends the program as Ctrl-C does: what it made on the server goes, too.
+process.stdout.on("error", () => process.emit("SIGINT"))
+
 program.pipe(
   Effect.provide(services),
   Effect.tapError((error) => Console.error(error.message)),

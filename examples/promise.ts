@@ -52,6 +52,9 @@ const tour = async () => {
   }
 }
 
+// A reader may close the pipe, as `head` does: the tour goes on, as it leaves the server as it was.
+process.stdout.on("error", () => undefined)
+
 try {
   await tour()
 } catch (error) {

@@ -130,6 +130,9 @@ const program = Effect.gen(function*() {
   }
 })
 
+// A reader that closes the pipe, as `head` does, ends the program as Ctrl-C does: what it made on the server goes, too.
+process.stdout.on("error", () => process.emit("SIGINT"))
+
 program.pipe(
   Effect.scoped,
   Effect.provide([FetchHttpClient.layer, NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })]),
