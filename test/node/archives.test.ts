@@ -167,6 +167,32 @@ describe("archives of GNU tar", () => {
       const two = yield* written("printf 1 > x; printf 2 > y; tar -czf t x; tar -czf u y; cat t u")
       assert.deepStrictEqual((yield* unpack(two)).warnings, ["what follows the end of the archive is left out"])
     }))
+
+  it.live("what was cut off before it was compressed fails, or is reported where the cut is between two entries", () =>
+    Effect.gen(function*() {
+      const whole = gunzipSync(yield* written("printf 1 > x; head -c 700 /dev/zero > y; : > z; tar -b1 -czf - x y z"))
+      const outcomes = yield* Effect.forEach(
+        Array.from({ length: whole.length / 256 }, (_, index) => whole.subarray(0, index * 256)),
+        (archive) =>
+          Effect.match(unpack(new Uint8Array(gzipSync(archive))), {
+            onFailure: ({ reason }) => reason._tag,
+            onSuccess: ({ files, warnings }) => `${files.size} files, ${warnings.length} warnings`
+          })
+      )
+      const broken = "Undecodable"
+      const cut = (files: number) => `${files} files, 1 warnings`
+      assert.deepStrictEqual(outcomes.filter((outcome, index) => outcome !== outcomes[index - 1]), [
+        cut(0),
+        broken,
+        cut(1),
+        broken,
+        cut(2),
+        broken,
+        cut(3),
+        broken,
+        "3 files, 0 warnings"
+      ])
+    }))
 })
 
 describe("archives", () => {

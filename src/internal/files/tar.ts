@@ -140,7 +140,10 @@ const readHeader = Effect.fnUntraced(function*<E>(input: ByteReader<E>) {
   const attributes = new Map<string, string>()
   for (;;) {
     const block = yield* input.upTo(blockSize)
-    if (block.length === 0 && attributes.size === 0) return yield* Cause.done()
+    if (block.length === 0 && attributes.size === 0) {
+      yield* Effect.logWarning("the archive ends without a mark: what came last in it may be missing")
+      return yield* Cause.done()
+    }
     if (block.length < blockSize) return yield* input.fail("it is cut off")
     if (isZero(block)) return yield* drain(input)
     if (!isIntact(block)) return yield* input.fail("the checksum of a header does not match")
@@ -161,7 +164,7 @@ const readHeader = Effect.fnUntraced(function*<E>(input: ByteReader<E>) {
   }
 })
 
-/** The entries of an archive, up to its end mark. A warning reports what follows the mark, unless it is zeros. */
+/** The entries of an archive, up to its end mark. A warning reports what follows the mark, unless it is zeros, or that there is none. */
 export const decode = <E, R, E2>(
   archive: Stream.Stream<Uint8Array, E, R>,
   broken: (why: string) => E2
