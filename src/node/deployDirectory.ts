@@ -43,10 +43,10 @@ export interface DeployDirectoryOptions extends FolderOptions {
  *   `.kube`, `.docker/config.json`, `*.pem`, `*.key`, `terraform.tfstate`, `*.tfvars` and the like, as files or as folders,
  *   whatever their letters, and links to them. No pattern takes them back: `SessionFiles.write` and `Agents.writeFiles` send
  *   what has to go.
- * - what is of no use: `node_modules`, `.git`, `__pycache__`, `.cache`, `.npm`, `.pnpm-store`, `.yarn`, `.venv`, `venv`, `.tmp`
- *   and `tmp`, `.DS_Store`, `.ashignore`, and what ends in `.sock` or `.pid`.
+ * - what is of no use: `node_modules`, `__pycache__`, `.cache`, `.npm`, `.pnpm-store`, `.yarn`, `.venv`, `venv`, `.tmp` and
+ *   `tmp`, `.DS_Store`, and what ends in `.sock` or `.pid`.
  * - what `.ashignore` names, a file with the syntax of `.gitignore`, in folders within it as well, and what `exclude` names
- *   after it. Their `!pattern` takes back what is of no use.
+ *   after it. Their `!pattern` takes back what is of no use, but never `.git` and `.ashignore`.
  * - with a warning, links that lead out of the folder, unless `followLinks` is true; links that lead nowhere or into a folder
  *   around them, and, of links to folders that are reached through a link, all after 1,000; what is neither file nor folder;
  *   files whose names are not UTF-8, or whose size the system does not tell; and folders of which nothing is sent.

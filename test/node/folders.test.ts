@@ -229,7 +229,7 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
       let seed = 7
       const random = (below: number) => (seed = (seed * 48271) % 2147483647) % below
       const pick = (choices: ReadonlyArray<string>) => choices[random(choices.length)]!
-      const names = ["a", "b", "B", "c.txt", "d.md", "e e", "[f]", "#g", "!h"]
+      const names = ["a", "b", "B", "c.txt", "d.md", "e e", "é", "\u65e5", "[f]", "#g", "!h"]
       const patterns = [
         "a",
         "B",
@@ -254,14 +254,19 @@ describe("of a folder, deployDirectory and uploadWorkspace", () => {
         "*/b/",
         "a/**/b",
         "e e",
-        "!/b/"
+        "!/b/",
+        "[!a]",
+        "???",
+        "\u00e9",
+        "!*/",
+        "!.git/**"
       ]
       for (let time = 0; time < 40; time++) {
         const directory = yield* folder
         const files: Record<string, string> = {}
         for (let count = 0; count < 25; count++) {
           files[
-            Array.from({ length: 1 + random(4) }, () => pick(names.slice(0, 6))).join("/") +
+            Array.from({ length: 1 + random(4) }, () => pick(names.slice(0, 8))).join("/") +
             `/${pick(names)}.${count}/${pick(names)}`
           ] = "x"
         }

@@ -112,7 +112,6 @@ const credentials = [
 /** What a server has no use for. */
 const useless = [
   "node_modules/",
-  "[.][gG][iI][tT]",
   "__pycache__/",
   ".cache/",
   ".npm/",
@@ -124,17 +123,26 @@ const useless = [
   "tmp/",
   ".DS_Store",
   "*.sock",
-  "*.pid",
-  ".ashignore",
-  // What a download leaves that was killed.
-  ".effect-ash-*/"
+  "*.pid"
 ]
+
+/** What no pattern takes back: the repository, as git has it, ignore files, and what a download leaves that was killed. */
+const never = ["[.][gG][iI][tT]", ".ashignore", ".effect-ash-*/"]
 
 // One with a slash in it is meant at any depth as well.
 const secrets = ignore({ ignorecase: true }).add(credentials.map((pattern) => `**/${pattern}`))
 
 /** Whether a path, or a folder on the way to it, is named as what holds secrets is. */
 export const isCredential = (path: string): boolean => path !== "" && secrets.ignores(path)
+
+const encoder = new TextEncoder()
+
+/** A text as its bytes, which are what git matches: each byte beyond ASCII is a character that means nothing else. */
+const bytewise = (text: string): string =>
+  text.replaceAll(
+    /[^\0-\x7f]+/g,
+    (part) => String.fromCharCode(...Array.from(encoder.encode(part), (byte) => 0xe000 + byte))
+  )
 
 /** A line of the ignore file of a folder, as it reads in the folder around all. */
 const fromWithin = (folder: string, line: string): string => {
@@ -156,15 +164,16 @@ export interface FolderRules {
 
 const make = (lines: ReadonlyArray<string>, exclude: ReadonlyArray<string>): FolderRules => {
   // As objects, they are not taken apart where the name of a folder has a line break.
-  const rules = ignore({ ignorecase: false }).add(useless).add(lines.map((pattern) => ({ pattern }))).add(exclude)
+  const rules = ignore({ ignorecase: false }).add(useless).add(lines.map((line) => ({ pattern: bytewise(line) })))
+    .add(exclude.map(bytewise)).add(never)
   return {
-    ignores: (path) => rules.ignores(path),
+    ignores: (path) => rules.ignores(bytewise(path)),
     within: (folder, ignoreFile) => make([...lines, ...ignoreFile.map((line) => fromWithin(folder, line))], exclude)
   }
 }
 
 /**
  * The rules of a folder: what is of no use, then what ignore files name, the inner ones later, then what is excluded. The
- * last one that fits decides, so that each can take back what those before it leave out.
+ * last one that fits decides, so that each can take back what those before it leave out. Some things are never sent.
  */
 export const makeRules = (exclude: ReadonlyArray<string>): FolderRules => make([], exclude)
