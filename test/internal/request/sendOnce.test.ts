@@ -132,7 +132,7 @@ const connect = (transport: Layer.Layer<HttpClient.HttpClient>, wrap: Wrap, url:
 
 describe.each(Object.entries(transports))("a client that repeats requests (%s)", (_, transport) => {
   it.live.each(Object.entries(wraps))(
-    "%s: a turn and a creation are sent once",
+    "%s: a turn and creations, with a body or without, are sent once",
     ([name, wrap]) =>
       Effect.forEach(Object.values(tracings), (tracing) =>
         tracing(Effect.gen(function*() {
@@ -144,11 +144,15 @@ describe.each(Object.entries(transports))("a client that repeats requests (%s)",
             assert.strictEqual(error.nothingHappened, name === "a client that sends two at once")
             assert.include(["ConnectionLost", "ServerFailure"], error.reason._tag)
             yield* Effect.flip(sessions.create({ agent: "demo" }))
+            yield* Effect.flip(sessions.fork(sessionId))
             const urls = posts.map(({ url }) => url)
             // The one of two at once that is kept back ends the other, which may not have been sent by then.
             if (name === "a client that sends two at once") assert.strictEqual(new Set(urls).size, urls.length)
-            else assert.deepStrictEqual(urls, [`/api/sessions/${sessionId}/messages`, "/api/sessions"])
-            for (const { length } of posts) assert.isAbove(Number(length), 0)
+            else {
+              const path = `/api/sessions/${sessionId}`
+              assert.deepStrictEqual(urls, [`${path}/messages`, "/api/sessions", `${path}/fork`])
+            }
+            for (const { length, url } of posts) if (!url.endsWith("/fork")) assert.isAbove(Number(length), 0)
           }
         })))
   )

@@ -122,6 +122,18 @@ describe("a turn that is asked about", () => {
       assert.strictEqual(textOf(yield* ask(rows, asked)), expected)
     }))
 
+  it.effect.each([["stopped", "a"], ["ended", "a"], ["paused", "OutcomeUnknown"]] as const)(
+    "may follow one of a session that was %s, which ends it or not: %s",
+    ([action, expected]) =>
+      Effect.gen(function*() {
+        const rows = [prompt("b"), answer("b"), prompt("a"), end("a")]
+        const timeline = [eventAt(2, { _tag: "Lifecycle", action })]
+        assert.strictEqual(textOf(yield* ask(rows, { after: 2, contentKey: "a" }, timeline)), expected)
+        const later = [eventAt(4, { _tag: "Lifecycle", action })]
+        assert.strictEqual(textOf(yield* ask(rows, { after: 2, contentKey: "a" }, later)), "OutcomeUnknown")
+      })
+  )
+
   it.effect("may follow one that failed, which has no result, by the timeline", () =>
     Effect.gen(function*() {
       const rows = [prompt("b"), answer("b"), prompt("a"), end("a")]
