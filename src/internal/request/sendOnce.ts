@@ -40,10 +40,8 @@ export class MayRepeat extends Context.Reference<boolean>("effect-ash/internal/r
 type Send<R> = Effect.Effect<HttpClientResponse.HttpClientResponse, HttpClientError.HttpClientError, R>
 
 const isSameBody = (body: HttpBody.HttpBody, other: HttpBody.HttpBody): boolean =>
-  body === other ||
-  (body._tag === "Uint8Array" && other._tag === "Uint8Array"
-    ? body.contentLength === other.contentLength && body.body.every((byte, index) => byte === other.body[index])
-    : body._tag === "Empty" && other._tag === "Empty")
+  body === other || (body._tag === "Uint8Array" && other._tag === "Uint8Array" &&
+    body.contentLength === other.contentLength && body.body.every((byte, index) => byte === other.body[index]))
 
 /** Whether a client sends that request, be it to another address, and not one of its own: for a token, say. */
 const isSame = (sending: HttpClientRequest.HttpClientRequest, request: HttpClientRequest.HttpClientRequest): boolean =>
