@@ -1,11 +1,13 @@
 /** The checks on Node, Bun and Deno: over a client of this runtime, or with the embedded server in it. */
 import { connect } from "effect-ash/promise"
-import { smoke } from "./smoke.js"
+import { once } from "node:events"
+import { createServer } from "node:net"
+import { reasonOf, smoke } from "./smoke.js"
 
 const [, , how, url, apiKey] = process.argv
 
 /** The platform's `fetch` needs nothing of Node. */
-const serverOf = async () => {
+const serverOf = async (url) => {
   if (how === "fetch") return { url, apiKey }
   if (how === "embedded") {
     const { AshEmbedded } = await import("effect-ash/embedded")
@@ -16,7 +18,18 @@ const serverOf = async () => {
   return AshNode[how]({ url, apiKey })
 }
 
-const ash = await connect(await serverOf())
+const ash = await connect(await serverOf(url))
 const failures = await smoke(ash)
 await ash[Symbol.asyncDispose]()
+
+if (how !== "embedded") {
+  const closed = createServer().listen(0, "127.0.0.1")
+  await once(closed, "listening")
+  const { port } = closed.address()
+  await new Promise((done) => closed.close(done))
+  const nowhere = await connect(await serverOf(`http://127.0.0.1:${port}`))
+  const reason = await reasonOf(nowhere.sessions.open({ agent: "echo" }))
+  await nowhere[Symbol.asyncDispose]()
+  if (reason !== "NotReached") failures.unreached = `expected NotReached, not ${reason}`
+}
 console.log(JSON.stringify(failures))

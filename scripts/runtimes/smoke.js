@@ -5,7 +5,7 @@ const expect = (is, what) => {
   if (!is) throw new Error(`expected ${what}`)
 }
 
-const reasonOf = (promise) =>
+export const reasonOf = (promise) =>
   promise.then(() => "none", (error) => error instanceof AshError ? error.reason._tag : String(error))
 
 /** Each check by its name. `echo` repeats the prompt, `endless` never ends its turn. */

@@ -12,7 +12,7 @@ import { type Redact, redactOf } from "./secrets.ts"
 
 const schemes = "http:// is for servers without TLS, https:// for those with it"
 
-const selfSigned = "the server's certificate is self-signed; NODE_EXTRA_CA_CERTS adds it"
+const selfSigned = "the server's certificate is self-signed; set NODE_EXTRA_CA_CERTS"
 
 const notConnected = new Map([
   ["ECONNREFUSED", "connection refused"],
@@ -41,12 +41,16 @@ const connecting = /^(?:connect|getaddrinfo|query\w+)$/
 /** How Node reports a connection that is closed in the handshake, by the code of one that is reset at any time. */
 const closedInHandshake = "Client network socket disconnected before secure TLS connection was established"
 
+/** How Deno's fetch reports that no connection was made. */
+const deno = /^error sending .+ client error \(Connect\): /
+
 /** Why there was no connection, if it is certain that there was none. */
 const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefined => {
-  if (message === closedInHandshake) return "it was closed in the TLS handshake"
+  if (message === closedInHandshake) return "closed in the TLS handshake"
   // Of Node's fetch, as the Web has it.
   if (message === "bad port") return "refused by fetch"
-  if (code === undefined) return undefined
+  const ofDeno = message?.split(deno)[1]
+  if (code === undefined) return ofDeno && printable(ofDeno)
   const isConnecting = connecting.test(syscall ?? "")
   if (syscall !== undefined && !isConnecting) return undefined
   const why = notConnected.get(code)

@@ -357,6 +357,8 @@ describe("no answer", () => {
     }))
 
   const coded = (code: string, message = code) => Object.assign(new Error(message), { code })
+  const ofDeno = (words: string) =>
+    new TypeError("fetch failed", { cause: new Error(`error sending request ${words}`) })
   const ofCall = (syscall: string, code: string) => Object.assign(coded(code, `${syscall} ${code}`), { syscall })
 
   it.effect.each<readonly [what: string, cause: Error]>([
@@ -366,6 +368,7 @@ describe("no answer", () => {
     ["a port that fetch refuses", new TypeError("fetch failed", { cause: new Error("bad port") })],
     ["both families refused", new TypeError("fetch failed", { cause: new AggregateError([coded("ECONNREFUSED")]) })],
     ["Bun", coded("ConnectionRefused")],
+    ["Deno", ofDeno("for url (http://ash.test/api): client error (Connect): tcp connect error")],
     ["the dropped packets of a firewall", new AggregateError([ofCall("connect", "ETIMEDOUT")])],
     ["a connection that is reset while it is made", ofCall("connect", "ECONNRESET")],
     ...["EAI_AGAIN", "EAI_FAIL", "EAI_NODATA", "ENOMEM"].map((code) =>
@@ -407,6 +410,13 @@ describe("no answer", () => {
       assert.strictEqual(reason._tag, "ConnectionLost")
       assert.include(reason.message, cause.code)
       assert.isFalse(nothingHappened)
+    }))
+
+  it.effect("a request that Deno had begun to send is a lost connection, whatever its address says", () =>
+    Effect.gen(function*() {
+      const cause = ofDeno("from ::1 for http://ash.test/?(Connect): client error (SendRequest): closed")
+      const { reason } = yield* errorOf(() => Effect.fail(cause))
+      assert.strictEqual(reason._tag, "ConnectionLost")
     }))
 
   it.effect("a cause without a text is a lost connection: something may have been sent", () =>
