@@ -12,8 +12,6 @@ import { type Redact, redactOf } from "./secrets.ts"
 
 const schemes = "http:// is for servers without TLS, https:// for those with it"
 
-const selfSigned = "the server's certificate is self-signed; set NODE_EXTRA_CA_CERTS"
-
 const notConnected = new Map([
   ["ECONNREFUSED", "connection refused"],
   ["ConnectionRefused", "connection refused"],
@@ -25,8 +23,6 @@ const notConnected = new Map([
   ["EADDRNOTAVAIL", "address not available"],
   ["UND_ERR_CONNECT_TIMEOUT", "no connection in time"],
   ["ERR_PROXY_TUNNEL", "the proxy made no connection to it"],
-  ["DEPTH_ZERO_SELF_SIGNED_CERT", selfSigned],
-  ["SELF_SIGNED_CERT_IN_CHAIN", selfSigned],
   ["CERT_HAS_EXPIRED", "the server's certificate has expired"],
   ["CERT_NOT_YET_VALID", "the server's certificate is not yet valid"],
   ["ERR_TLS_CERT_ALTNAME_INVALID", "the server's certificate is for another name"]
@@ -55,6 +51,7 @@ const whyNotReached = ({ code, message, syscall }: ErrorLink): string | undefine
   if (syscall !== undefined && !isConnecting) return undefined
   const why = notConnected.get(code)
   if (why !== undefined) return why
+  if (code.includes("SELF_SIGNED")) return "the server's certificate is self-signed; set NODE_EXTRA_CA_CERTS"
   if (wrongCertificate.test(code)) return `the server's certificate is refused: ${code}`
   if (isConnecting && (code === "EPROTO" || code.startsWith("ERR_SSL_"))) return `the TLS handshake failed; ${schemes}`
   return isConnecting ? `no connection: ${printable(code)}` : undefined
