@@ -19,6 +19,7 @@ import * as Stream from "effect/Stream"
 import type { Span } from "effect/Tracer"
 import { over } from "../client/over.ts"
 import { RequestOptions } from "../client/RequestOptions.ts"
+import { anObject, checked, type Rule } from "../internal/request/options.ts"
 import { answerReader } from "../internal/turn/answer.ts"
 import { type AnswerSchema, answerSchema } from "../internal/turn/answerSchema.ts"
 import { finishReasonOf } from "../internal/turn/turnParts.ts"
@@ -90,14 +91,18 @@ const answerOf = Effect.fnUntraced(function*(method: string, schema: Schema.Top,
   )
 })
 
+/** Options that are none are refused by each call, as the layer of a model has no failures. */
+const checkedBy = <Options extends object>(method: string, rule: Rule, options: Options | undefined) =>
+  Effect.mapError(checked(`AshLanguageModel.${method}`, rule, options), fromAsh(method))
+
 const sendOptions = Effect.fnUntraced(function*(
   method: string,
   defaults: ConfigOptions,
   format: AnswerSchema | undefined
-): Effect.fn.Return<SendMessageOptions> {
-  const config = Option.getOrUndefined(yield* Effect.serviceOption(Config))
-  const { timeouts } = yield* RequestOptions
-  const { turn = "off" } = timeouts ?? {}
+): Effect.fn.Return<SendMessageOptions, AiError.AiError> {
+  const config = yield* checkedBy(method, anObject, Option.getOrUndefined(yield* Effect.serviceOption(Config)))
+  // What is none is refused where the turn is sent.
+  const turn = (yield* RequestOptions)?.timeouts?.turn ?? "off"
   const isLimited = turn !== "off" && Option.exists(Duration.fromInput(turn), Duration.isFinite)
   const bounds: ConfigOptions = format === undefined || isLimited ? {} : { maxBudgetUsd: structuredBudget }
   return {
@@ -163,15 +168,17 @@ const partsOf = (
 /** The model of an agent. */
 export const make = Effect.fnUntraced(function*(
   agent: string,
-  { maxConversations, sessions, ...defaults }: ModelOptions = {}
+  options?: ModelOptions
 ): Effect.fn.Return<LanguageModel.LanguageModel, never, Sessions> {
+  const { maxConversations, sessions, ...defaults } = { ...options }
   const find = yield* Conversations.make(agent, { maxConversations, sessions })
 
-  const stream = (method: string, options: LanguageModel.ProviderOptions) =>
+  const stream = (method: string, asked: LanguageModel.ProviderOptions) =>
     Stream.unwrap(Effect.gen(function*() {
-      yield* checkTools(method, options)
-      const prompt = yield* Prompt.read(method, options.prompt)
-      const { responseFormat, span } = options
+      yield* checkedBy(method, Conversations.areConversations, options)
+      yield* checkTools(method, asked)
+      const prompt = yield* Prompt.read(method, asked.prompt)
+      const { responseFormat, span } = asked
       const format = responseFormat.type === "text" ? undefined : yield* formatOf(method, responseFormat.schema)
       const send = yield* sendOptions(method, defaults, format)
       const conversation = yield* find(method, prompt)
@@ -182,7 +189,7 @@ export const make = Effect.fnUntraced(function*(
       })
       span.attribute("gen_ai.agent.name", agent)
       span.attribute("gen_ai.conversation.id", conversation.session.id)
-      return partsOf(method, options, prompt, conversation, { format, send })
+      return partsOf(method, asked, prompt, conversation, { format, send })
     }))
 
   return yield* LanguageModel.make({

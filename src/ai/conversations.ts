@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { whileFull } from "../client/RequestPolicy.ts"
+import { count, oneOf, optionsOf } from "../internal/request/options.ts"
 import { begun, nothingBefore, type UsageBefore } from "../internal/turn/turnUsage.ts"
 import type { SessionHandle } from "../services/SessionHandle.ts"
 import { Sessions } from "../services/Sessions.ts"
@@ -22,6 +23,11 @@ export interface ConversationOptions {
   /** How many conversations are kept. Beyond it the one that was not continued for longest ends. @default 16 */
   readonly maxConversations?: number | undefined
 }
+
+export const areConversations = optionsOf<ConversationOptions>({
+  sessions: oneOf("conversation", "call"),
+  maxConversations: count(1)
+})
 
 /** A session that a call has to itself, until its scope closes. */
 export interface Conversation {
@@ -69,13 +75,6 @@ const waitingOf = (sessions: Sessions["Service"]): Waiting => {
   whileFull.set(sessions.layerScope, makePlaces(waiting))
   return waiting
 }
-
-const checked = (method: string, { maxConversations, sessions }: Required<ConversationOptions>) =>
-  !(Number.isInteger(maxConversations) && Number(maxConversations) >= 1)
-    ? refuse(method, "maxConversations", "it must be an integer of at least 1")
-    : sessions === "conversation" || sessions === "call"
-    ? Effect.void
-    : refuse(method, "sessions", `it must be "conversation" or "call"`)
 
 const close = ({ scope }: Kept) => Scope.close(scope, Exit.void)
 
@@ -162,7 +161,6 @@ export const make = Effect.fnUntraced(function*(
     Scope.Scope
   > =>
     Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
-      yield* checked(method, { maxConversations, sessions: mode })
       if (sessions.layerScope.state._tag === "Closed") {
         return yield* aiError(method, new AiError.UnknownError({ description: closedLayer }))
       }

@@ -22,6 +22,7 @@ import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import * as Endpoint from "../internal/request/endpoint.ts"
 import * as Failures from "../internal/request/failures.ts"
 import { safelyIs } from "../internal/request/inspectUnknown.ts"
+import { checked } from "../internal/request/options.ts"
 import { type Answered, type Attempt, valueOf } from "../internal/request/sending.ts"
 import { AshApi } from "../schema/AshApi.ts"
 import { AshError, type AshErrorReason } from "../schema/AshError.ts"
@@ -30,6 +31,7 @@ import { type Operation, operationOf } from "../schema/Operation.ts"
 import { WrongState } from "../schema/Reasons.ts"
 import type { ApiClient, ApiMethods } from "./ApiMethods.ts"
 import { RequestOptions } from "./RequestOptions.ts"
+import { requestRules } from "./requestRules.ts"
 import * as Transport from "./transport.ts"
 
 export type { KeySource } from "../internal/request/connection.ts"
@@ -155,7 +157,12 @@ const makeMethod = (operation: Operation, makeEndpoint: () => Endpoint.Endpoint,
       })
     })
   const method = (input: Endpoint.Input) =>
-    Effect.flatMap(prepare(input), (send) => Effect.map(Effect.flatMap(RequestOptions, send), valueOf))
+    Effect.flatMap(prepare(input), (send) =>
+      RequestOptions.pipe(
+        Effect.flatMap((options) => checked(operation.name, requestRules, options)),
+        Effect.flatMap(send),
+        Effect.map(valueOf)
+      ))
   return Object.assign(method, { operation, prepare })
 }
 

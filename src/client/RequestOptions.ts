@@ -7,7 +7,7 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import type { BufferOptions, TurnTimeouts } from "../internal/turn/turnLimits.ts"
-import { areOptions, over } from "./over.ts"
+import { laid, over } from "./over.ts"
 
 export type { BufferOptions, TurnTimeouts } from "../internal/turn/turnLimits.ts"
 
@@ -91,11 +91,11 @@ export class RequestOptions extends Context.Reference<RequestOptionsInput>("effe
 }) {}
 
 /** As {@link over}, of headers, whose names are the same in any case. */
-const overHeaders = (outer: RequestOptionsInput["headers"], inner: RequestOptionsInput["headers"]) => {
-  if (!areOptions(inner)) return inner === undefined ? outer : inner
-  const names = new Set(Object.keys(inner).map((name) => name.toLowerCase()))
-  return { ...Record.filter({ ...outer }, (_, name) => !names.has(name.toLowerCase())), ...inner }
-}
+const overHeaders = (outer: RequestOptionsInput["headers"], inner: RequestOptionsInput["headers"]) =>
+  laid(outer, inner, (outer, inner) => {
+    const names = new Set(Object.keys(inner).map((name) => name.toLowerCase()))
+    return { ...Record.filter(outer, (_, name) => !names.has(name.toLowerCase())), ...inner }
+  })
 
 /** As {@link over}, of what is no object. Null is no absence: it is refused where it is read. */
 const innermost = <A>(outer: A, inner: A): A => inner === undefined ? outer : inner
@@ -118,7 +118,7 @@ const innermost = <A>(outer: A, inner: A): A => inner === undefined ? outer : in
  * ```
  */
 export const merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput): RequestOptionsInput =>
-  !areOptions(inner) ? inner : ({
+  laid(outer, inner, (outer, inner) => ({
     timeout: innermost(outer.timeout, inner.timeout),
     maxEventSize: innermost(outer.maxEventSize, inner.maxEventSize),
     exclusive: innermost(outer.exclusive, inner.exclusive),
@@ -128,7 +128,7 @@ export const merge = (inner: RequestOptionsInput) => (outer: RequestOptionsInput
     responseLimits: over(outer.responseLimits, inner.responseLimits),
     headers: overHeaders(outer.headers, inner.headers),
     telemetry: over(outer.telemetry, inner.telemetry)
-  })
+  }))
 
 const withOptions = (inner: RequestOptionsInput): Combinator => Effect.updateService(RequestOptions, merge(inner))
 

@@ -7,11 +7,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { constTrue, identity } from "effect/Function"
 import * as Layer from "effect/Layer"
-import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { wrongHeader } from "../internal/request/connection.ts"
-import { amount, anObject, checked, count, duration, flag, oneOf, optionsOf } from "../internal/request/options.ts"
+import { amount, checked, count, duration, oneOf, optionsOf } from "../internal/request/options.ts"
 import { applyPolicy, makeRetryBudget, type OnWire, type Policy, type Retry } from "../internal/request/policy.ts"
 import * as RateLimit from "../internal/request/rateLimit.ts"
 import { type Answered, type Attempt, type Sending, valueOf } from "../internal/request/sending.ts"
@@ -19,18 +17,13 @@ import { hasTracer, withSpan } from "../internal/request/traced.ts"
 import type { Recorded } from "../internal/telemetry/observedTurn.ts"
 import { startedNothing } from "../internal/turn/brokenTurn.ts"
 import { areBudgets, type Budgets } from "../internal/turn/ledger.ts"
-import { type TurnLimits, turnLimits, turnRules } from "../internal/turn/turnLimits.ts"
+import { type TurnLimits, turnLimits } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Operation, Repetition } from "../schema/Operation.ts"
 import type { ApiCall } from "./ApiMethods.ts"
-import {
-  merge,
-  RequestOptions,
-  type RequestOptionsInput,
-  type ResponseLimits,
-  type RetryOptions,
-  type TelemetryOptions
-} from "./RequestOptions.ts"
+import { areOptions } from "./over.ts"
+import { merge, RequestOptions, type RequestOptionsInput, type TelemetryOptions } from "./RequestOptions.ts"
+import { requestRules } from "./requestRules.ts"
 
 /** What the calls of a layer share. */
 export interface SharedLimits {
@@ -99,22 +92,6 @@ const settingsOf = (options: RequestOptionsInput): Settings => {
   }
 }
 
-const optionRules = optionsOf<RequestOptionsInput>({
-  ...turnRules,
-  timeout: duration(),
-  retry: optionsOf<RetryOptions>({
-    times: amount(0),
-    delay: duration(),
-    maxDelay: duration(),
-    maxRetryAfter: duration()
-  }),
-  maxEventSize: count(1),
-  responseLimits: optionsOf<ResponseLimits>({ body: count(1), text: count(1) }),
-  exclusive: flag,
-  headers: (value, field) => Predicate.isObject(value) ? wrongHeader(value) : anObject(value, field),
-  telemetry: optionsOf<TelemetryOptions>({ content: flag, metrics: flag })
-})
-
 /** Changes the options of a call: the same ones each time into the same. */
 export type OptionsOver = (own: RequestOptionsInput) => RequestOptionsInput
 
@@ -123,11 +100,12 @@ const makeSettings = (layerOptions: RequestOptionsInput) => {
   const known = new WeakMap<RequestOptionsInput, Settings>()
   return (operation: string, over: OptionsOver = identity): Effect.Effect<Settings, AshError> =>
     Effect.contextWith((context: Context.Context<never>) => {
-      const own = over(Context.get(context, RequestOptions))
+      const given = Context.get(context, RequestOptions)
+      const own = areOptions(given) ? over(given) : given
       const settings = known.get(own)
       return settings !== undefined ?
         Effect.succeed(settings) :
-        Effect.map(checked(operation, optionRules, own), () => {
+        Effect.map(checked(operation, requestRules, own), (own) => {
           const settings = settingsOf(merge(own)(layerOptions))
           known.set(own, settings)
           return settings
@@ -173,7 +151,8 @@ const operation = "Ash.layer"
 
 /** What is recorded of a turn by the options of its layer and its own. */
 const recordedBy = (layer: TelemetryOptions | undefined, context: Context.Context<never>) => {
-  const own = Context.get(context, RequestOptions).telemetry
+  // What is none is refused where the turn is sent.
+  const own = Context.get(context, RequestOptions)?.telemetry
   const spans = hasTracer(context)
   const metrics = own?.metrics ?? layer?.metrics ?? spans
   return spans || metrics ? { spans, metrics, content: own?.content ?? layer?.content ?? false } : undefined
@@ -266,8 +245,7 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
     Layer.effect(
       RequestPolicy,
       Effect.gen(function*() {
-        const layerOptions = yield* RequestOptions
-        yield* checked(operation, optionRules, layerOptions)
+        const layerOptions = yield* checked(operation, requestRules, yield* RequestOptions)
         const { budget, rateLimits } = yield* makeShared(limits)
         const settings = makeSettings(layerOptions)
         const repeat = <A, R>(

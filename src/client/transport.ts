@@ -18,6 +18,7 @@ import * as Answer from "../internal/request/answer.ts"
 import * as Connection from "../internal/request/connection.ts"
 import * as ConnectionFailures from "../internal/request/connectionFailures.ts"
 import type { Encoded, Endpoint } from "../internal/request/endpoint.ts"
+import { anObject, flag } from "../internal/request/options.ts"
 import { readAnswer } from "../internal/request/readAnswer.ts"
 import { harmful } from "../internal/request/secrets.ts"
 import type { Answered, Sending } from "../internal/request/sending.ts"
@@ -109,6 +110,8 @@ const requestOf = (
 
 /** The way to a server, over the `HttpClient` in context. Fails on a URL or a key that cannot be used. */
 export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
+  const refused = anObject(connection ?? null, "options") ?? flag(connection.allowPlainHttp, "allowPlainHttp")
+  if (refused !== undefined) return yield* Effect.fail(refused)
   const url = yield* Connection.baseUrl(connection.url)
   const key = yield* Connection.keyFrom(connection.apiKey)
   if (Connection.isExposed(url) && connection.allowPlainHttp !== true) yield* warnOfPlainHttp(url)
@@ -127,7 +130,7 @@ export const make = Effect.fnUntraced(function*(connection: ConnectionOptions) {
     { before, headers, onRequest, onResponse, onSent, responseLimits }: Sending
   ): Effect.Effect<Answered<unknown>, AshErrorReason> => {
     const body = bodyOf(encoded.body, mark, encoded.contents, onSent)
-    const wrong = (headers && Connection.wrongHeader(headers)) ?? wrongBody(body, endpoint.bodyLimit)
+    const wrong = wrongBody(body, endpoint.bodyLimit)
     if (wrong !== undefined) return Effect.fail(wrong)
     const receive = (response: HttpClientResponse.HttpClientResponse) => {
       const limit = endpoint.answersStream ? Infinity : responseLimits?.body ?? Answer.defaultLimit

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { ConnectionOptions } from "../client/AshApiClient.ts"
+import { areOptions } from "../client/over.ts"
 import type { RequestOptionsInput } from "../client/RequestOptions.ts"
 import type { SharedLimits } from "../client/RequestPolicy.ts"
 
@@ -33,4 +34,7 @@ export interface LayerConfigOptions extends RequestOptionsInput, SharedLimits {}
 export const fromConfig =
   <A, E>(make: (options: AshOptions) => Layer.Layer<A, E>) =>
   (options: LayerConfigOptions = {}): Layer.Layer<A, E | Config.ConfigError> =>
-    Layer.unwrap(Effect.map(config, (connection) => make({ ...options, ...connection })))
+    // What is no object is refused by the layer.
+    Layer.unwrap(
+      Effect.map(config, (connection) => make(areOptions(options) ? { ...options, ...connection } : options))
+    )

@@ -13,6 +13,7 @@ import {
   contentOf,
   type FolderFile,
   type FolderOptions,
+  folderRules,
   readFolder,
   refuse,
   refuseAs,
@@ -20,6 +21,7 @@ import {
 } from "../internal/files/folder.ts"
 import { leftOut } from "../internal/files/leftOut.ts"
 import { within } from "../internal/request/operations.ts"
+import { anObject, checked, optionsOf, text } from "../internal/request/options.ts"
 import type { Agent } from "../schema/Agent.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Agents } from "../services/Agents.ts"
@@ -33,6 +35,8 @@ export interface DeployDirectoryOptions extends FolderOptions {
   /** Environment variables, over those of `.env` and `.env.local`. */
   readonly env?: Readonly<Record<string, string>> | undefined
 }
+
+const rules = optionsOf<DeployDirectoryOptions>({ ...folderRules, name: text, env: anObject })
 
 /**
  * Deploys the agent in a folder. The folder holds a `CLAUDE.md`. Its `.env` and `.env.local`, the latter over the former,
@@ -59,10 +63,11 @@ export const deployDirectory: (
   directory: string,
   options?: DeployDirectoryOptions
 ) => Effect.Effect<Agent, AshError, Agents> = Effect.fn("deployDirectory")(
-  function*(directory, options = {}) {
+  function*(directory, options) {
     const agents = yield* Agents
     const path = yield* Path.Path
-    const entries = yield* readFolder(operation, directory, options, environmentFiles)
+    const { env: ownEnv, name: ownName, ...what } = yield* checked(operation, rules, options)
+    const entries = yield* readFolder(operation, directory, what, environmentFiles)
     const found = entries.filter((entry) => entry.kind === "file")
     const files = found.filter((file) => !environmentFiles.includes(file.path)).map(toSend)
     const instructions = files.find((file) => file.path === "CLAUDE.md")
@@ -86,8 +91,8 @@ export const deployDirectory: (
       ...batches([instructions, ...files.filter((file) => file !== instructions && !isSkipped(file))]),
       ...batches(files.filter(isSkipped))
     ]
-    const name = options.name ?? path.basename(path.resolve(directory)).replace(/[^a-zA-Z0-9_-]/g, "-")
-    const agent = yield* agents.create({ name, files: yield* load(first), env: { ...env, ...options.env } })
+    const name = ownName ?? path.basename(path.resolve(directory)).replace(/[^a-zA-Z0-9_-]/g, "-")
+    const agent = yield* agents.create({ name, files: yield* load(first), env: { ...env, ...ownEnv } })
     for (const batch of others) yield* agents.writeFiles(name, yield* load(batch))
     return agent
   },

@@ -6,8 +6,9 @@ import * as Tar from "effect/encoding/Tar"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { maxSize, maxUnpackedSize, packEntries } from "../internal/files/bundle.ts"
-import { contentOf, type FolderOptions, readFolder, refuse, refuseAs } from "../internal/files/folder.ts"
+import { contentOf, type FolderOptions, folderRules, readFolder, refuse, refuseAs } from "../internal/files/folder.ts"
 import { within } from "../internal/request/operations.ts"
+import { checked, optionsOf } from "../internal/request/options.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { Workspaces } from "../services/Workspaces.ts"
 
@@ -15,6 +16,8 @@ const operation = "uploadWorkspace"
 
 /** What is sent of a folder. */
 export interface UploadWorkspaceOptions extends FolderOptions {}
+
+const rules = optionsOf<UploadWorkspaceOptions>(folderRules)
 
 /**
  * Lays the files of a folder over a session's workspace and answers their number. What is left out is what `deployDirectory`
@@ -28,9 +31,9 @@ export const uploadWorkspace: (
   directory: string,
   options?: UploadWorkspaceOptions
 ) => Effect.Effect<number, AshError, Workspaces> = Effect.fn("uploadWorkspace")(
-  function*(sessionId, directory, options = {}) {
+  function*(sessionId, directory, options) {
     const workspaces = yield* Workspaces
-    const entries = yield* readFolder(operation, directory, options)
+    const entries = yield* readFolder(operation, directory, yield* checked(operation, rules, options))
     const files = entries.filter((entry) => entry.kind === "file")
     const tooLarge = files.find(({ size }) => size > maxSize)
     if (tooLarge !== undefined) {

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
+import { aFunction, checked, optionsOf } from "../internal/request/options.ts"
 import type { Turn } from "../schema/Turn.ts"
 import {
   type Agents,
@@ -60,6 +61,8 @@ const answerOf = <A>(ask: () => PromiseLike<A> | A): Effect.Effect<A, unknown> =
     Effect.promise(() => Promise.resolve().then(ask).then(Exit.succeed, (error: unknown) => Exit.fail(error)))
   )
 
+const rules = optionsOf<BatchCallbacks>({ onProgress: aFunction })
+
 /** Makes the agents of a runner. */
 export const make = (
   runner: Runner,
@@ -67,11 +70,13 @@ export const make = (
   sessions: Sessions["Service"]
 ): PromiseAgents => {
   const results = <A, E>(
-    onProgress: BatchCallbacks["onProgress"],
+    options: BatchCallbacks | undefined,
     run: (progress: SubscriptionRef.SubscriptionRef<BatchProgress>) => Stream.Stream<A, E, Sessions>
   ): AsyncIterable<A> =>
     runner.iterable(
-      Stream.unwrap(Effect.map(SubscriptionRef.make(noProgress), (progress) => {
+      Stream.unwrap(Effect.gen(function*() {
+        const { onProgress } = yield* checked("Agents.batch", rules, options ?? undefined)
+        const progress = yield* SubscriptionRef.make(noProgress)
         const found = run(progress)
         return onProgress === undefined
           ? found
@@ -81,9 +86,9 @@ export const make = (
   return {
     ...promised(runner)(agents),
     batch: (agent, prompts, options) =>
-      results(options?.onProgress, (progress) => batch(agent, promptsOf(prompts), { ...options, progress })),
+      results(options, (progress) => batch(agent, promptsOf(prompts), { ...options, progress })),
     batchWith: (agent, prompts, ask, options) =>
-      results(options?.onProgress, (progress) =>
+      results(options, (progress) =>
         batchWith(
           agent,
           promptsOf(prompts),

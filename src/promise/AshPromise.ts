@@ -120,7 +120,7 @@ const clientOf = (runner: Runner.Runner, services: Services, dispose: () => Prom
       ...workspaces,
       upload: (id: string, bundle: ByteContent) => workspaces.upload(id, bytesOf(bundle))
     }),
-    with: (options) => clientOf(runner.with({ ...options }), services, dispose),
+    with: (options) => clientOf(runner.with(options ?? {}), services, dispose),
     [Symbol.asyncDispose]: dispose
   }
 }

@@ -8,6 +8,8 @@ import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { merge, RequestOptions, type RequestOptionsInput } from "../client/RequestOptions.ts"
+import { mustBe } from "../internal/request/options.ts"
+import { AshError } from "../schema/AshError.ts"
 
 /** How calls are made: their limits and repetitions, and what aborts them. */
 export interface CallOptions extends RequestOptionsInput {
@@ -61,6 +63,12 @@ export const iterableOf = <A, E, R>(stream: Stream.Stream<A, E, R>, context: Con
   }
 })
 
+/** What is no signal has aborted before all calls, which so refuse it as they do other options. */
+const signalOf = (given: AbortSignal): AbortSignal =>
+  given instanceof AbortSignal
+    ? given
+    : AbortSignal.abort(new AshError({ operation: "AshPromise.with", reason: mustBe("signal", "an AbortSignal") }))
+
 /** Makes a runner of a runtime, whose calls end when a signal aborts. */
 export const make = <R, ER>(
   runtime: ManagedRuntime.ManagedRuntime<R, ER>,
@@ -98,12 +106,14 @@ export const make = <R, ER>(
         context
       ),
     close: Effect.runPromiseWith(context),
-    with: ({ signal: further, ...more }) =>
-      make(
+    with: (further) => {
+      const { signal: own, ...more } = { ...further }
+      return make(
         runtime,
         context,
-        Predicate.isNullish(further) ? signal : AbortSignal.any([signal, further]),
-        merge(more)(options)
+        Predicate.isNullish(own) ? signal : AbortSignal.any([signal, signalOf(own)]),
+        merge(Predicate.isObject(further) ? more : further)(options)
       )
+    }
   }
 }

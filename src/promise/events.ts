@@ -2,10 +2,11 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import { areOptions } from "../client/over.ts"
 import * as TurnStream from "../functions/TurnStream.ts"
 import type { Turn } from "../schema/Turn.ts"
 import { iterableOf } from "./Runner.ts"
-import { callback } from "./uploads.ts"
+import { callbackOf } from "./uploads.ts"
 
 const streamOf = (events: AsyncIterable<TurnStream.TurnEvent>) => Stream.fromAsyncIterable(events, (error) => error)
 
@@ -19,5 +20,11 @@ export const textDeltas = (events: AsyncIterable<TurnStream.TurnEvent>): AsyncIt
 /** Reads a turn until it ends and folds it into one value; `onText` is called, and awaited, with each piece of text meanwhile. */
 export const toTurn = (
   events: AsyncIterable<TurnStream.TurnEvent>,
-  { onText }: { readonly onText?: ((text: string) => unknown) | undefined } = {}
-): Promise<Turn> => Effect.runPromise(TurnStream.toTurn(streamOf(events), { onText: onText && callback(onText) }))
+  options?: { readonly onText?: ((text: string) => unknown) | undefined }
+): Promise<Turn> =>
+  Effect.runPromise(
+    TurnStream.toTurn(
+      streamOf(events),
+      areOptions(options) ? { onText: callbackOf(options.onText) } : options ?? undefined
+    )
+  )

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
+import { areOptions } from "../client/over.ts"
 import type { NewAttachment } from "../services/Attachments.ts"
 import type { NewSessionFile, WriteFilesOptions, WriteProgress } from "../services/SessionFiles.ts"
 import type { Prompts } from "../services/SessionHandle.ts"
@@ -46,11 +47,13 @@ export const filesOf = (files: ReadonlyArray<SessionFileInput>): ReadonlyArray<N
 export const callback = <A>(run: (value: A) => unknown) => (value: A): Effect.Effect<unknown> =>
   Effect.promise(() => Promise.resolve(value).then(run))
 
-/** The options as the services take them. */
-export const optionsOf = ({ onProgress, ...options }: WriteOptions = {}): WriteFilesOptions => ({
-  ...options,
-  onProgress: onProgress && callback(onProgress)
-})
+/** As {@link callback}. What is no function stays as it is, and is refused where it is read. */
+export const callbackOf = <A>(run: ((value: A) => unknown) | undefined) =>
+  Predicate.isFunction(run) ? callback(run) : run
+
+/** The options as the services take them. What is none stays as it is, and is refused there. */
+export const optionsOf = (options: WriteOptions | undefined): WriteFilesOptions | undefined =>
+  areOptions(options) ? { ...options, onProgress: callbackOf(options.onProgress) } : options
 
 /** Where prompts come from: of each source one is taken when it is its turn. */
 export type PromptSource<P> = Iterable<P> | AsyncIterable<P>

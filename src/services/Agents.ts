@@ -152,7 +152,7 @@ export class Agents extends Context.Service<Agents, {
       create: (request) => {
         const { files, ...agent } = { ...request }
         return Effect.flatMap(
-          gatherFiles("Agents.create", files ?? []),
+          gatherFiles("Agents.create", files === undefined ? [] : files),
           (uploads) =>
             field(api.create, { payload: files === undefined ? agent : { ...agent, files: uploads } }, "agent")
         )

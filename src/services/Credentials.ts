@@ -5,6 +5,7 @@ import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { refusedBy } from "../internal/request/failures.ts"
 import { renamed } from "../internal/request/operations.ts"
+import { anObject, checked } from "../internal/request/options.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { CreateCredentialRequest, type StoredCredential } from "../schema/Credential.ts"
 import { omittable } from "../schema/Wire.ts"
@@ -50,9 +51,12 @@ export class Credentials extends Context.Service<Credentials, {
 }>()("effect-ash/services/Credentials") {
   static readonly layer = layerOf(Credentials, ({ credentials: api }, { field, remove }) => {
     const create =
-      (operation: string, type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> =>
-      (key, { label } = {}) =>
-        Effect.mapError(field(api.create, { payload: { type, key, label } }, "credential"), renamed(operation))
+      (operation: string, type: CreateCredentialRequest["type"]): Create<Redacted.Redacted<string>> => (key, options) =>
+        Effect.flatMap(
+          checked(operation, anObject, options),
+          ({ label }) =>
+            Effect.mapError(field(api.create, { payload: { type, key, label } }, "credential"), renamed(operation))
+        )
     return {
       createAnthropic: create("Credentials.createAnthropic", "anthropic"),
       createOpenAi: create("Credentials.createOpenAi", "openai"),

@@ -10,6 +10,7 @@ import { RequestPolicy, whileFull } from "../client/RequestPolicy.ts"
 import { TurnTransport } from "../client/TurnTransport.ts"
 import * as Creations from "../internal/request/creations.ts"
 import { renamed } from "../internal/request/operations.ts"
+import { anObject, checked } from "../internal/request/options.ts"
 import { AshError } from "../schema/AshError.ts"
 import { NotSupported } from "../schema/Reasons.ts"
 import type {
@@ -212,7 +213,8 @@ export class Sessions extends Context.Service<Sessions, {
         },
         listPage: (options) =>
           Effect.flatMap(
-            policy.call(hosted.listSessions, { query: { ...options, includeTotal: true } }),
+            Effect.flatMap(checked("Sessions.listPage", anObject, options), (page) =>
+              policy.call(hosted.listSessions, { query: { ...page, includeTotal: true } })),
             ({ sessions, total }) =>
               Predicate.isNumber(total) ? Effect.succeed({ sessions, total }) : Effect.fail(hasNoPages())
           ),

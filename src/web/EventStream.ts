@@ -1,10 +1,12 @@
 /** A turn for a browser: server-sent events, as a `Response` of the platform or one of Effect's. */
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import type { TurnEvent } from "../functions/TurnStream.ts"
+import { aFunction, checked, duration, type Rule } from "../internal/request/options.ts"
 
 /** The events of a turn, of an Effect program or of one of promises. */
 export type TurnEvents<E = never, R = never> = Stream.Stream<TurnEvent, E, R> | AsyncIterable<TurnEvent>
@@ -20,6 +22,13 @@ export interface EventStreamOptions {
   /** How often a comment is sent, so that proxies keep the connection; 0 and Infinity send none. @default "15 seconds" */
   readonly keepAlive?: Duration.Input | undefined
 }
+
+/** What the options of each answer must be. */
+export const rules = { keepAlive: duration(), errorText: aFunction }
+
+/** The options of what has its answer at once, or throws what is wrong with them. */
+export const given = <Options extends object>(operation: string, rule: Rule, options: Options | undefined) =>
+  Effect.runSync(checked(operation, rule, options))
 
 /** The stream of events, whose failures are those of the turn. */
 export const streamOf = <E, R>(events: TurnEvents<E, R>): Stream.Stream<TurnEvent, unknown, R> =>

@@ -99,8 +99,7 @@ const rules = optionsOf<WebChatOptions<never, never>>({
   maxTurns: amount(1),
   idleTimeToLive: duration(),
   whenLeft: oneOf("cancel", "detach"),
-  keepAlive: duration(),
-  errorText: aFunction
+  ...EventStream.rules
 })
 
 /** The body of a request. A page of another origin cannot send JSON unasked. */
@@ -194,17 +193,18 @@ export const layer = <E, R>(settings: WebChatOptions<E, R>) =>
 
 /** Chats as a handler of `fetch`, for Hono, Next, Bun, Deno and others, over a layer of Ash: `AshNode.layerConfig()`. */
 export const toWebHandler = <E>(
-  { authorize, ...settings }: WebHandlerOptions,
+  settings: WebHandlerOptions,
   ash: Layer.Layer<Sessions, E>
-): { readonly handler: (request: Request) => Promise<Response>; readonly dispose: () => Promise<void> } =>
-  HttpRouter.toWebHandler(
-    layer({
-      ...settings,
-      authorize: (request) =>
-        HttpServerRequest.toWeb(request).pipe(
-          Effect.flatMap((request) => Effect.promise(() => Promise.resolve(request).then(authorize))),
-          Effect.catchDefect((defect) => Effect.as(Effect.logWarning("authorize failed", defect), undefined))
-        )
-    }).pipe(Layer.provide(ash)),
+): { readonly handler: (request: Request) => Promise<Response>; readonly dispose: () => Promise<void> } => {
+  const { authorize } = { ...settings }
+  const answer = (request: HttpServerRequest.HttpServerRequest) =>
+    HttpServerRequest.toWeb(request).pipe(
+      Effect.flatMap((request) => Effect.promise(() => Promise.resolve(request).then(authorize))),
+      Effect.catchDefect((defect) => Effect.as(Effect.logWarning("authorize failed", defect), undefined))
+    )
+  return HttpRouter.toWebHandler(
+    // What is no function is refused by the layer.
+    layer({ ...settings, authorize: Predicate.isFunction(authorize) ? answer : authorize }).pipe(Layer.provide(ash)),
     { disableLogger: true }
   )
+}

@@ -15,7 +15,7 @@ import { Sessions } from "../services/Sessions.ts"
 import { Refusal } from "./chatRequest.ts"
 import * as SharedTurn from "./sharedTurn.ts"
 import { type UiMessage, uiMessagesOf, withRunning } from "./uiMessages.ts"
-import { uiMessageChunks, type UiMessageStreamOptions } from "./uiMessageStream.ts"
+import { chunksOfTurn, type UiMessageStreamOptions } from "./uiMessageStream.ts"
 
 /** How chats are kept. */
 export interface ChatsOptions extends UiMessageStreamOptions {
@@ -85,7 +85,7 @@ const send = (map: ChatMap, scope: Scope.Scope, options: ChatsOptions) => {
     const events = chat.session.stream(content, { ...turnOptions, includePartialMessages: true }).pipe(
       Stream.tapError((error) => Effect.andThen(Effect.logWarning(error.message), leaveGone(map, chat)(error)))
     )
-    const turn: SharedTurn.SharedTurn = yield* SharedTurn.start(uiMessageChunks(events, options), {
+    const turn: SharedTurn.SharedTurn = yield* SharedTurn.start(chunksOfTurn(events, options), {
       stopsUnread: whenLeft === "cancel",
       onEnd: Effect.suspend(() => {
         chat.turns.delete(turn)

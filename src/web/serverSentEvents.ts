@@ -1,6 +1,7 @@
 /** A turn as the events of Ash's own servers, which `TurnStream.decodeEvents` and any other client of Ash reads. */
 import * as Stream from "effect/Stream"
 import type { TurnEvent } from "../functions/TurnStream.ts"
+import { optionsOf } from "../internal/request/options.ts"
 import { jsonText } from "../schema/Wire.ts"
 import * as EventStream from "./EventStream.ts"
 
@@ -46,12 +47,18 @@ const names = {
   SessionRestarted: "session_restarted"
 } as const
 
-/** Makes server-sent events of a turn. A failure is an `error` event, the last one. */
+const rules = optionsOf<ServerSentEventsOptions>(EventStream.rules)
+
+/**
+ * Makes server-sent events of a turn. A failure is an `error` event, the last one. Throws an `AshError` with `InvalidRequest`
+ * for options that are none.
+ */
 export const toServerSentEvents = <E, R = never>(
   events: EventStream.TurnEvents<E, R>,
-  { errorText = EventStream.errorText, ...options }: ServerSentEventsOptions = {}
-): EventStream.EventStream<R> =>
-  EventStream.make(
+  options?: ServerSentEventsOptions
+): EventStream.EventStream<R> => {
+  const { errorText = EventStream.errorText, ...how } = EventStream.given("toServerSentEvents", rules, options)
+  return EventStream.make(
     EventStream.streamOf(events).pipe(
       Stream.map((event) => {
         const [name, json] = wireOf(event)
@@ -61,5 +68,6 @@ export const toServerSentEvents = <E, R = never>(
         Stream.succeed(EventStream.frame(JSON.stringify({ error: errorText(error) }), names.TurnError))
       )
     ),
-    options
+    how
   )
+}

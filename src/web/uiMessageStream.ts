@@ -5,6 +5,7 @@
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { TurnEvent } from "../functions/TurnStream.ts"
+import { optionsOf, text } from "../internal/request/options.ts"
 import * as TurnParts from "../internal/turn/turnParts.ts"
 import type { ToolCall, Turn } from "../schema/Turn.ts"
 import { jsonText } from "../schema/Wire.ts"
@@ -93,10 +94,12 @@ const chunksOfBatch = (parts: TurnParts.TurnParts, batch: ReadonlyArray<TurnEven
   ...parts.take(batch).map(chunkOf)
 ]
 
-/** The parts of the message that a page makes of a turn. A failure is an `error` part, the last one. */
-export const uiMessageChunks = <E, R = never>(
+const rules = optionsOf<UiMessageStreamOptions>({ ...EventStream.rules, messageId: text })
+
+/** The parts of the message that a page makes of a turn. */
+export const chunksOfTurn = <E, R>(
   events: EventStream.TurnEvents<E, R>,
-  { errorText = EventStream.errorText, messageId }: UiMessageStreamOptions = {}
+  { errorText = EventStream.errorText, messageId }: UiMessageStreamOptions
 ): Stream.Stream<UiMessageChunk, never, R> =>
   Stream.suspend(() => {
     const parts = TurnParts.make()
@@ -111,6 +114,15 @@ export const uiMessageChunks = <E, R = never>(
       )
     )
   })
+
+/**
+ * The parts of the message that a page makes of a turn. A failure is an `error` part, the last one. Throws as
+ * {@link toUiMessageStream} does.
+ */
+export const uiMessageChunks = <E, R = never>(
+  events: EventStream.TurnEvents<E, R>,
+  options?: UiMessageStreamOptions
+): Stream.Stream<UiMessageChunk, never, R> => chunksOfTurn(events, EventStream.given("uiMessageChunks", rules, options))
 
 /** The parts of messages that are stored, without what ends them. */
 export const chunksOf = (events: ReadonlyArray<TurnEvent>): ReadonlyArray<UiMessageChunk> => {
@@ -128,8 +140,14 @@ export const framesOf = <R>(chunks: Stream.Stream<UiMessageChunk, never, R>): St
 /** The headers by which readers know the stream. */
 export const headers = { "x-vercel-ai-ui-message-stream": "v1" }
 
-/** Makes a UI message stream of a turn. Send the message with `includePartialMessages`, so that its text comes as it is written. */
+/**
+ * Makes a UI message stream of a turn. Send the message with `includePartialMessages`, so that its text comes as it is written.
+ * Throws an `AshError` with `InvalidRequest` for options that are none.
+ */
 export const toUiMessageStream = <E, R = never>(
   events: EventStream.TurnEvents<E, R>,
-  options: UiMessageStreamOptions = {}
-): EventStream.EventStream<R> => EventStream.make(framesOf(uiMessageChunks(events, options)), options, headers)
+  options?: UiMessageStreamOptions
+): EventStream.EventStream<R> => {
+  const how = EventStream.given("toUiMessageStream", rules, options)
+  return EventStream.make(framesOf(chunksOfTurn(events, how)), how, headers)
+}

@@ -17,6 +17,7 @@ const importsOf = (file: string): ReadonlyArray<string> =>
 
 /** What stands beside the rooms of its folder, and above or below them. */
 const apart: ReadonlyMap<string, string> = new Map([
+  ["internal/request/options.ts", "options"] as const,
   ...["AgentScript", "EmbeddedOptions", "Quirks"].map((name) => [`embedded/${name}.ts`, "embedded options"] as const),
   ...["Agents", "AshClient", "SessionHandle", "Sessions"].map((name) =>
     [`services/${name}.ts`, "services of sessions"] as const
@@ -34,14 +35,23 @@ const resolveImport = (file: string, name: string) => relative(source, resolve(s
 /** Each room may import itself, and the rooms that it names, all of which stand above it. */
 const mayImport: Record<string, ReadonlyArray<string>> = {
   "schema": [],
-  "internal/request": ["schema"],
-  "internal/turn": ["internal/request", "schema"],
+  "options": ["schema"],
+  "internal/request": ["options", "schema"],
+  "internal/turn": ["internal/request", "options", "schema"],
   "internal/telemetry": ["internal/turn", "internal/request", "schema"],
-  "internal/files": ["internal/request", "schema"],
-  "client": ["internal/request", "internal/turn", "internal/telemetry", "internal/files", "schema"],
-  "functions": ["internal/turn", "internal/files", "internal/request", "schema"],
-  "services": ["client", "internal/request", "internal/turn", "internal/files", "schema"],
-  "services/session": ["services", "client", "internal/request", "internal/turn", "internal/files", "schema"],
+  "internal/files": ["internal/request", "options", "schema"],
+  "client": ["internal/request", "internal/turn", "internal/telemetry", "internal/files", "options", "schema"],
+  "functions": ["internal/turn", "internal/files", "internal/request", "options", "schema"],
+  "services": ["client", "internal/request", "internal/turn", "internal/files", "options", "schema"],
+  "services/session": [
+    "services",
+    "client",
+    "internal/request",
+    "internal/turn",
+    "internal/files",
+    "options",
+    "schema"
+  ],
   "services of sessions": [
     "services/session",
     "services",
@@ -49,10 +59,11 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "internal/request",
     "internal/turn",
     "internal/files",
+    "options",
     "schema"
   ],
-  "node": ["services of sessions", "services", "internal/files", "internal/request", "schema"],
-  "embedded options": ["schema"],
+  "node": ["services of sessions", "services", "internal/files", "internal/request", "options", "schema"],
+  "embedded options": ["options", "schema"],
   "embedded/wire": ["schema"],
   "embedded/model": ["embedded options", "schema"],
   "embedded/store": ["embedded options", "embedded/wire", "schema"],
@@ -85,6 +96,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "embedded/sandbox",
     "embedded/store",
     "embedded/wire",
+    "options",
     "schema"
   ],
   "layers": [
@@ -94,6 +106,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "embedded options",
     "embedded",
     "internal/request",
+    "options",
     "schema"
   ],
   "workflow/store": [],
@@ -103,6 +116,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "services",
     "internal/request",
     "internal/turn",
+    "options",
     "schema"
   ],
   "promise": [
@@ -112,6 +126,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "functions",
     "client",
     "internal/request",
+    "options",
     "schema"
   ],
   "ai": [
@@ -119,6 +134,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "functions",
     "client",
     "internal/turn",
+    "options",
     "schema"
   ],
   "web": [
@@ -126,6 +142,7 @@ const mayImport: Record<string, ReadonlyArray<string>> = {
     "functions",
     "internal/request",
     "internal/turn",
+    "options",
     "schema"
   ],
   "command": ["layers", "node", "embedded", "internal/request"],

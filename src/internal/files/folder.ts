@@ -8,7 +8,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import type { AshError } from "../../schema/AshError.ts"
-import { checked, flag, optionsOf, refusal, rule } from "../request/options.ts"
+import { flag, refusal, rule } from "../request/options.ts"
 import { printable } from "../request/printable.ts"
 import { maxDepth, maxEntries } from "./bundle.ts"
 import { decodeText } from "./fileName.ts"
@@ -85,10 +85,10 @@ export const contentOf = ({ size, source }: Pick<FolderFile, "size" | "source">)
 /** Whether something are patterns that the regular expressions of this platform can have. */
 const arePatterns = Schema.is(Schema.Array(Schema.String.check(Schema.isMaxLength(maxPattern))))
 
-const rules = optionsOf<FolderOptions>({
+export const folderRules = {
   exclude: rule(`patterns of at most ${maxPattern} characters each`, arePatterns),
   followLinks: flag
-})
+}
 
 /** The text of a file of a folder. */
 export const textOf = Effect.fnUntraced(
@@ -260,14 +260,13 @@ const readPlace = Effect.fnUntraced(function*(reading: Reading, place: Place): R
 export const readFolder = Effect.fnUntraced(function*(
   operation: string,
   directory: string,
-  options: FolderOptions | undefined,
+  { exclude = [], followLinks = false }: FolderOptions,
   taken: ReadonlyArray<string> = []
 ) {
   const path = yield* Path.Path
   if (typeof directory !== "string" || directory === "") {
     return yield* refuse(operation, "the folder has no path; give one")
   }
-  const { exclude = [], followLinks = false } = yield* checked(operation, rules, options)
   const root = yield* (yield* FileSystem.FileSystem).realPath(path.resolve(directory))
   const reading: Reading = { operation, root, followLinks, taken, entries: [], nestedLinks: 0 }
   const place: Place = { source: root, prefix: "", around: [root], isLinked: false, rules: makeRules(exclude) }

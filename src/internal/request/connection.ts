@@ -47,13 +47,13 @@ export const isExposed = (url: string): boolean => {
 }
 
 /** The text of a key. A header can carry visible ASCII characters only, and the server takes exactly one token. */
-const keyText = (key: Redacted.Redacted<string>): Effect.Effect<string, InvalidRequest> => {
-  const text = Redacted.value(key)
-  return /^[\x21-\x7e]+$/.test(text)
+const keyText = (key: unknown): Effect.Effect<string, InvalidRequest> => {
+  const text = Redacted.isRedacted(key) ? Redacted.value(key) : undefined
+  return Predicate.isString(text) && /^[\x21-\x7e]+$/.test(text)
     ? Effect.succeed(text)
     : refuse(
       "apiKey",
-      "apiKey must be one word of visible ASCII characters; it is empty, or holds a space or a line break"
+      "apiKey must be one word of visible ASCII characters; it is none, empty, or holds a space or a line break"
     )
 }
 
@@ -72,7 +72,7 @@ export const keyFrom = <E>(
 ): Effect.Effect<Effect.Effect<string | undefined, InvalidRequest | Unauthorized>, InvalidRequest> => {
   if (source === undefined) return Effect.succeed(Effect.succeed(source))
   if (Predicate.isString(source)) return keyFrom(Redacted.make(source))
-  if (Redacted.isRedacted(source)) return Effect.map(keyText(source), Effect.succeed)
+  if (!Effect.isEffect(source)) return Effect.map(keyText(source), Effect.succeed)
   return Effect.map(ConfigProvider.ConfigProvider, (provider) =>
     Effect.matchCauseEffect(source, {
       onFailure: (cause) =>

@@ -17,7 +17,7 @@ import { AnswerInErrors, BodyLimit } from "../../schema/Operation.ts"
 import type { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, parseFinite, wellFormed } from "../../schema/Wire.ts"
 import type { Received } from "./answer.ts"
-import { mustBe } from "./options.ts"
+import { anObject, mustBe } from "./options.ts"
 import { hasRoomForPieces, jsonBody, toBase64 } from "./upload.ts"
 
 /** What the contract has of an endpoint. */
@@ -182,7 +182,10 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>) =>
     bodyLimit,
     /** Whether the stream is one of events, and no answer of another type is one. */
     answersEvents: Predicate.hasProperty(stream?.schema, "contentType") && stream?.schema.contentType === eventStream,
-    encode: ({ params, payload, query: fields }: Input, mark: string) => {
+    encode: (input: Input, mark: string) => {
+      const refused = anObject(input ?? null, "")
+      if (refused !== undefined) return Effect.fail(refused)
+      const { params, payload, query: fields } = input
       const path = encodePath(params)
       if (Result.isFailure(path)) return Effect.fail(path.failure)
       const query = encodeQuery(fields)

@@ -39,9 +39,11 @@ export const anObject = rule("an object", Predicate.isObject)
 
 /** Options by their names, as a whole or within another; others are passed over. */
 export const optionsOf = <Options>(rules: { readonly [Name in keyof Options]-?: Rule }): Rule => (value, field) =>
-  anObject(value, field) ?? Object.entries<Rule>(rules)
-    .map(([name, rule]) => rule(Predicate.isObject(value) ? value[name] : value, `${field}.${name}`))
-    .find(Predicate.isNotUndefined)
+  !Predicate.isObject(value)
+    ? anObject(value, field)
+    : Object.entries<Rule>(rules)
+      .map(([name, rule]) => rule(value[name], `${field}.${name}`))
+      .find(Predicate.isNotUndefined)
 
 const listed = (words: ReadonlyArray<unknown>, ...before: ReadonlyArray<string>) =>
   [...before, ...words.map((word) => JSON.stringify(word))].join(" or ")
@@ -57,12 +59,22 @@ export const flag = oneOf(true, false)
 /** Servers take a filter by an empty name for none. */
 export const text = rule("a text that is not empty", (value) => Predicate.isString(value) && value !== "")
 
+/** Many of something. */
+export const listOf = (what: string, isIt: (value: unknown) => boolean) =>
+  rule(`a list of ${what}`, (value) => Array.isArray(value) && value.every(isIt))
+
 const atLeast = (kind: string, isIt: (value: unknown) => boolean) => (least: number) =>
   rule(`${kind} of ${least} or more`, (value) => isIt(value) && Number(value) >= least)
 
 export const amount = atLeast("a number", Predicate.isNumber)
 
 export const count = atLeast("an integer", Number.isSafeInteger)
+
+export const between = (least: number, most: number) =>
+  rule(
+    `an integer of ${least} to ${most}`,
+    (value) => Number.isInteger(value) && Number(value) >= least && Number(value) <= most
+  )
 
 /** A duration, or one of these words. */
 export const duration = (...words: ReadonlyArray<unknown>) =>

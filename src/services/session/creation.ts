@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { within } from "../../internal/request/operations.ts"
-import { checked, count, duration, flag, oneOf, optionsOf } from "../../internal/request/options.ts"
+import { checked, count, duration, flag, oneOf, optionsOf, text } from "../../internal/request/options.ts"
 import { hold } from "../../internal/turn/hold.ts"
 import { areBudgets, type Budgets, ledgersOf } from "../../internal/turn/ledger.ts"
 import { turnRules } from "../../internal/turn/turnLimits.ts"
@@ -33,8 +33,8 @@ export interface OpenSessionOptions extends SessionHandleOptions {
   readonly requireFreshSandbox?: boolean | undefined
 }
 
-/** What the options of a handle must be, however it is come by; the name of an agent is for spans alone. */
-export const rules = optionsOf<Omit<AttachSessionOptions & OpenSessionOptions, "agentName">>({
+/** What the options of a handle must be, however it is come by. */
+export const rules = optionsOf<AttachSessionOptions & OpenSessionOptions>({
   ...turnRules,
   recovery: oneOf("none", "restart"),
   keepWorkspace: flag,
@@ -43,6 +43,7 @@ export const rules = optionsOf<Omit<AttachSessionOptions & OpenSessionOptions, "
   waitAtMost: duration(),
   budget: areBudgets,
   after: count(0),
+  agentName: text,
   label: isLabel,
   requireFreshSandbox: flag
 })

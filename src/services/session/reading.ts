@@ -38,11 +38,13 @@ export interface TailOptions extends Pick<SessionEventsOptions, "after" | "type"
   readonly every?: Duration.Input | undefined
 }
 
-/** A newer server may have another status, or another kind of row. */
-const rules = optionsOf<Omit<ListSessionsOptions & SessionEventsOptions & TailOptions, "status" | "type">>({
+const rules = optionsOf<ListSessionsOptions & SessionEventsOptions & TailOptions>({
   ...pagingRules,
   agent: text,
-  every: finite
+  every: finite,
+  // A newer server may have another status, or another kind of row.
+  status: text,
+  type: text
 })
 
 export const readingOf = (parts: SessionsParts) => {

@@ -32,7 +32,9 @@ export const isLabel = rule(
   (label) => Predicate.isString(label) && /^(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}$/.test(label)
 )
 
-const rules = optionsOf<SweepOptions>({ label: required(isLabel), olderThan: required(finite), agent: text })
+const rules = required(
+  optionsOf<SweepOptions>({ label: required(isLabel), olderThan: required(finite), agent: text })
+)
 
 /** Ends a session of the label; none that was deleted meanwhile, with its agent, or that has come into use. */
 const endIfMarked = ({ attachments, end, gates }: SessionsParts, id: string, label: string) =>

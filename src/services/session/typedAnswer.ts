@@ -50,7 +50,7 @@ const refused = ({ field, text }: Remark) =>
 const budgetOf = (handle: HandleState, { maxBudgetUsd }: AskAsOptions) =>
   Effect.map(
     limits(handle, operation),
-    ({ turn }) => maxBudgetUsd ?? (Duration.isFinite(turn) ? undefined : defaultBudget)
+    ({ turn }) => maxBudgetUsd === undefined && !Duration.isFinite(turn) ? defaultBudget : maxBudgetUsd
   )
 
 const fieldOf = (path: ReadonlyArray<string | number>) =>

@@ -513,7 +513,7 @@ describe("what a stream keeps", () => {
       })
   )
 
-  type Consume = (events: Stream.Stream<StreamEvent>) => Stream.Stream<unknown>
+  type Consume = (events: Stream.Stream<StreamEvent>) => Stream.Stream<unknown, unknown>
   it.effect.each<readonly [name: string, consume: Consume]>([
     ["a turn", (all) => {
       const ending = new TurnEnding(sourceOf(), answerOf(Stream.empty))
