@@ -166,7 +166,7 @@ const checkList = checkInput(
 
 const listOf = (parts: Parts) =>
   Effect.fnUntraced(function*(options: ListRunsOptions | undefined) {
-    const { before, limit = 100, ...filter } = yield* checkList("AgentRuns.list", options ?? {})
+    const { before, limit = 100, ...filter } = yield* checkList("AgentRuns.list", options === undefined ? {} : options)
     const last = before === undefined ? undefined : yield* findOf(parts)(before)
     const runs = yield* parts.store.listRuns({ ...filter, before: last, limit })
     return runs.map(statusOf)
@@ -261,7 +261,7 @@ const decideOf = Effect.fnUntraced(
   }
 )
 
-const purgeRules = optionsOf<PurgeOptions>({ olderThan: required(duration()), limit: count(1) })
+const purgeRules = required(optionsOf<PurgeOptions>({ olderThan: required(duration()), limit: count(1) }))
 
 const purgeOf = ({ context, sharding, storage, store }: Parts) => (options: PurgeOptions) =>
   Effect.gen(function*() {

@@ -16,12 +16,21 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as SqlClient from "effect/sql/SqlClient"
+import { aFunction, between, flag, optionsOf, required, type Rule, rule, text } from "../internal/request/options.ts"
 import { AgentRuns } from "./AgentRuns.ts"
 import * as Orphans from "./orphans.ts"
 import { isId } from "./payloadHash.ts"
 import type { SettingsRefused } from "./RunErrors.ts"
-import { type ClusterSettings, readClusterSettings, readRunSettings, refuse } from "./RunnerSettings.ts"
+import {
+  checked,
+  clusterRules,
+  type ClusterSettings,
+  readClusterSettings,
+  readRunSettings,
+  refuse
+} from "./RunnerSettings.ts"
 import * as MemoryRunStore from "./store/MemoryRunStore.ts"
 import { RunStore } from "./store/RunStore.ts"
 import * as SqlRunStore from "./store/SqlRunStore.ts"
@@ -106,35 +115,69 @@ const warnOfLocks = (sql: SqlClient.SqlClient) =>
     Effect.ignore
   )
 
-const checkDialect = Effect.flatMap(SqlClient.SqlClient, (sql) =>
+/** Refuses a database that cannot be used. */
+const aDatabase = Layer.effectDiscard(Effect.flatMap(SqlClient.SqlClient, (sql) =>
   sql.onDialectOrElse({
     pg: () => warnOfLocks(sql),
     sqlite: () => Effect.void,
     orElse: () => refuse("SqlClient", `runs need PostgreSQL or SQLite, not ${sql.driver}`)
-  }))
+  })))
 
-/** Refuses a prefix or a database that cannot be used. */
-const checked = (prefix: string) =>
-  Layer.effectDiscard(
-    /^[a-z][a-z0-9_]{0,30}$/.test(prefix)
-      ? checkDialect
-      : refuse("prefix", "prefix must be 1 to 31 lower-case letters, digits or underscores, the first one a letter")
-  )
+const nameRules = {
+  cluster: rule("1 to 200 characters, none of control", isId),
+  prefix: rule(
+    "1 to 31 lower-case letters, digits or underscores, the first one a letter",
+    (prefix) => Predicate.isString(prefix) && /^[a-z][a-z0-9_]{0,30}$/.test(prefix)
+  ),
+  migrate: flag
+}
 
-/** Makes the tables of runs and of the engine, and brings them up to date: for a deployment that does so by itself. */
-export const layerMigrations = (
-  { prefix = defaultPrefix }: Pick<ClusterName, "prefix"> = {}
-): Layer.Layer<never, SettingsRefused, SqlClient.SqlClient> =>
+const singleRules = optionsOf<SingleOptions>({ ...nameRules, ...Worker.workerRules, orphans: Orphans.areOrphans })
+
+const clientRules = {
+  ...nameRules,
+  cluster: required(nameRules.cluster),
+  transport: required(aFunction)
+}
+
+const areClient = required(optionsOf<ClientOptions<never>>(clientRules))
+
+const areRunner = required(optionsOf<RunnerOptions<never>>({
+  ...clientRules,
+  ...clusterRules,
+  ...Worker.workerRules,
+  host: text,
+  port: required(between(1, 65_535)),
+  listenHost: text,
+  orphans: Orphans.areOrphans
+}))
+
+const areMigrations = optionsOf<Pick<ClusterName, "prefix">>({ prefix: nameRules.prefix })
+
+const areWorker = optionsOf<Worker.WorkerOptions>(Worker.workerRules)
+
+/** A layer of settings that are what they must be. */
+const layerOf = <Settings extends object, A, E, R>(
+  rules: Rule,
+  settings: Settings,
+  make: (settings: Settings) => Layer.Layer<A, E, R>
+): Layer.Layer<A, E | SettingsRefused, R> => Layer.unwrap(Effect.map(checked(rules, settings), make))
+
+const migrationsOf = ({ prefix = defaultPrefix }: Pick<ClusterName, "prefix">) =>
   Layer.mergeAll(
     SqlMessageStorage.layerMigrations(engineOf(prefix)),
     SqlRunnerStorage.layerMigrations(engineOf(prefix)),
     SqlRunStore.layerMigrations(prefix)
-  ).pipe(Layer.provide(checked(prefix)))
+  ).pipe(Layer.provide(aDatabase))
+
+/** Makes the tables of runs and of the engine, and brings them up to date: for a deployment that does so by itself. */
+export const layerMigrations = (
+  options: Pick<ClusterName, "prefix"> = {}
+): Layer.Layer<never, SettingsRefused, SqlClient.SqlClient> => layerOf(areMigrations, options, migrationsOf)
 
 /** The tables of runs, whose cluster this is. All tables are brought up to date before. */
 const ownStore = ({ cluster, migrate = true, prefix = defaultPrefix }: ClusterName) =>
   Layer.effectDiscard(Effect.gen(function*() {
-    if (!isId(cluster)) return yield* refuse("cluster", "cluster must be 1 to 200 characters, none of control")
     const owner = yield* Effect.catch(
       (yield* RunStore).owner(cluster),
       ({ message }) =>
@@ -151,7 +194,7 @@ const ownStore = ({ cluster, migrate = true, prefix = defaultPrefix }: ClusterNa
     )
   })).pipe(
     Layer.provideMerge(SqlRunStore.layerStorage(prefix)),
-    Layer.provide(migrate ? layerMigrations({ prefix }) : checked(prefix))
+    Layer.provide(migrate ? migrationsOf({ prefix }) : aDatabase)
   )
 
 /** The storage of the engine in tables of the prefix. */
@@ -173,8 +216,8 @@ export const layerRunner = <E, R = never>(
   SqlClient.SqlClient | Worker.WorkerServices | R
 > =>
   Layer.unwrap(Effect.gen(function*() {
-    const { host = "localhost", listenHost, port, transport } = options
-    const settings = yield* readClusterSettings(options, yield* readRunSettings(options))
+    const { host = "localhost", listenHost, port, transport } = yield* checked(areRunner, options)
+    const settings = yield* readClusterSettings(options, readRunSettings(options))
     const shardingConfig: Sharded = {
       runnerAddress: Option.some(RunnerAddress.make(host, port)),
       runnerListenAddress: Option.map(Option.fromUndefinedOr(listenHost), (listen) => RunnerAddress.make(listen, port)),
@@ -196,17 +239,18 @@ export const layerRunner = <E, R = never>(
 /** A client: a process that starts and watches runs, and runs none. Needs the database of the cluster alone. */
 export const layerClient = <E>(
   options: ClientOptions<E>
-): Layer.Layer<AgentRuns, E | SettingsRefused | Config.ConfigError, SqlClient.SqlClient> => {
-  const shardingConfig: Sharded = { runnerAddress: Option.none() }
-  const engine = ClusterWorkflowEngine.layer.pipe(
-    Layer.provideMerge(options.transport({ storage: "byo", clientOnly: true, shardingConfig })),
-    Layer.provideMerge(engineStorage(options, shardingConfig))
-  )
-  return AgentRuns.layer.pipe(
-    Layer.provide(engine),
-    Layer.provide(ownStore(options))
-  )
-}
+): Layer.Layer<AgentRuns, E | SettingsRefused | Config.ConfigError, SqlClient.SqlClient> =>
+  layerOf(areClient, options, (options) => {
+    const shardingConfig: Sharded = { runnerAddress: Option.none() }
+    const engine = ClusterWorkflowEngine.layer.pipe(
+      Layer.provideMerge(options.transport({ storage: "byo", clientOnly: true, shardingConfig })),
+      Layer.provideMerge(engineStorage(options, shardingConfig))
+    )
+    return AgentRuns.layer.pipe(
+      Layer.provide(engine),
+      Layer.provide(ownStore(options))
+    )
+  })
 
 /**
  * Runs on one machine alone: they survive the death of the process, not that of its database. One process at a time may
@@ -218,27 +262,29 @@ export const layerSingle = <R = never>(
   AgentRuns,
   SettingsRefused | Config.ConfigError,
   SqlClient.SqlClient | Worker.WorkerServices | R
-> => {
-  const { prefix = defaultPrefix } = options
-  const engine = ClusterWorkflowEngine.layer.pipe(
-    Layer.provideMerge(Sharding.layer),
-    Layer.provide(Runners.layerNoop),
-    Layer.provideMerge(SqlMessageStorage.layerStorage(engineOf(prefix))),
-    Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop, Digest.layerWebCrypto]),
-    Layer.provide(ShardingConfig.layerFromEnv({ entityMessagePollInterval: Duration.seconds(1) }))
-  )
-  return Layer.mergeAll(AgentRuns.layer, Worker.layer(options), Orphans.layer(options.orphans)).pipe(
-    Layer.provide(engine),
-    Layer.provide(ownStore({ cluster: "single", ...options }))
-  )
-}
+> =>
+  layerOf(singleRules, options, (options) => {
+    const { prefix = defaultPrefix } = options
+    const engine = ClusterWorkflowEngine.layer.pipe(
+      Layer.provideMerge(Sharding.layer),
+      Layer.provide(Runners.layerNoop),
+      Layer.provideMerge(SqlMessageStorage.layerStorage(engineOf(prefix))),
+      Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop, Digest.layerWebCrypto]),
+      Layer.provide(ShardingConfig.layerFromEnv({ entityMessagePollInterval: Duration.seconds(1) }))
+    )
+    return Layer.mergeAll(AgentRuns.layer, Worker.layer(options), Orphans.layer(options.orphans)).pipe(
+      Layer.provide(engine),
+      Layer.provide(ownStore({ ...options, cluster: options.cluster ?? "single" }))
+    )
+  })
 
 /** Runs in memory, for tests: what lies in a database elsewhere is encoded here too, and is gone with the layer. */
 export const layerTest = <R = never>(
   options: Worker.WorkerOptions<R> = {}
 ): Layer.Layer<AgentRuns, SettingsRefused, Worker.WorkerServices | R> =>
-  Layer.merge(AgentRuns.layer, Worker.layer(options)).pipe(
-    Layer.provide(ClusterWorkflowEngine.layer),
-    Layer.provide(TestRunner.layer),
-    Layer.provide(MemoryRunStore.layer)
-  )
+  layerOf(areWorker, options, (options) =>
+    Layer.merge(AgentRuns.layer, Worker.layer(options)).pipe(
+      Layer.provide(ClusterWorkflowEngine.layer),
+      Layer.provide(TestRunner.layer),
+      Layer.provide(MemoryRunStore.layer)
+    ))

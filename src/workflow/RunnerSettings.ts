@@ -2,7 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
-import { isDuration } from "../internal/request/options.ts"
+import { between, finite, isDuration, type Rule, rule } from "../internal/request/options.ts"
 import { SettingsRefused } from "./RunErrors.ts"
 
 /** How runs are run. */
@@ -58,46 +58,68 @@ export interface ClusterSettings {
 }
 
 /** The settings of runs, read. */
-export interface ReadRunSettings extends Effect.Success<ReturnType<typeof readRunSettings>> {}
+export interface ReadRunSettings extends ReturnType<typeof readRunSettings> {}
 
 export const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
 
-/** The duration of a setting. */
-export const duration = (setting: string, input: Duration.Input) => {
-  const read = isDuration(input) ? Duration.fromInputUnsafe(input) : Duration.zero
-  return Duration.isFinite(read) && Duration.toMillis(read) > 0
-    ? Effect.succeed(read)
-    : refuse(setting, `${setting} must be a finite duration of more than 0`)
+/** The settings of a layer, where they are what they must be. */
+export const checked = <Settings extends object>(
+  rules: Rule,
+  settings: Settings
+): Effect.Effect<Settings, SettingsRefused> => {
+  const reason = rules(settings, "options")
+  return reason === undefined ? Effect.succeed(settings) : refuse(String(reason.field), reason.message)
+}
+
+/** Of a time that passes, and has passed at some time. */
+export const interval = rule(
+  "a finite duration of more than 0",
+  (value) =>
+    isDuration(value) && Duration.isPositive(Duration.fromInputUnsafe(value)) && finite(value, "") === undefined
+)
+
+const mebibyte = 1_048_576
+
+/** What the settings of runs must be. */
+export const runRules = {
+  longestTurn: interval,
+  sendWindow: interval,
+  settleTime: interval,
+  patience: interval,
+  cancelInterval: interval,
+  maxAttempts: between(1, 1000),
+  maxGenerations: between(1, 1000),
+  maxRunning: between(1, 100_000),
+  maxStored: between(1, 4 * mebibyte)
+}
+
+/** What the settings of a cluster must be, each by itself. */
+export const clusterRules = {
+  lease: interval,
+  longestStall: interval,
+  terminationTimeout: interval,
+  pollInterval: interval
 }
 
 /** The durations of settings, by their defaults. */
 const durations = <Name extends string>(
   settings: { readonly [Setting in NoInfer<Name>]?: Duration.Input | undefined },
   defaults: Readonly<Record<Name, Duration.Input>>
-) => Effect.all(Record.map(defaults, (otherwise, setting) => duration(setting, settings[setting] ?? otherwise)))
-
-const count = (setting: string, value: number, maximum: number) =>
-  Number.isInteger(value) && value >= 1 && value <= maximum
-    ? Effect.succeed(value)
-    : refuse(setting, `${setting} must be an integer of 1 to ${maximum}`)
-
-const mebibyte = 1_048_576
+) => Record.map(defaults, (otherwise, setting) => Duration.fromInputUnsafe(settings[setting] ?? otherwise))
 
 /** Reads the settings of runs. */
-export const readRunSettings = Effect.fnUntraced(function*({ maxRunning, ...settings }: RunSettings) {
-  return {
-    ...(yield* durations(settings, {
-      longestTurn: "10 minutes",
-      sendWindow: "2 seconds",
-      settleTime: "30 seconds",
-      patience: "1 hour",
-      cancelInterval: "1 second"
-    })),
-    maxAttempts: yield* count("maxAttempts", settings.maxAttempts ?? 5, 1000),
-    maxGenerations: yield* count("maxGenerations", settings.maxGenerations ?? 3, 1000),
-    maxRunning: maxRunning === undefined ? undefined : yield* count("maxRunning", maxRunning, 100_000),
-    maxStored: yield* count("maxStored", settings.maxStored ?? mebibyte, 4 * mebibyte)
-  }
+export const readRunSettings = (settings: RunSettings) => ({
+  ...durations(settings, {
+    longestTurn: "10 minutes",
+    sendWindow: "2 seconds",
+    settleTime: "30 seconds",
+    patience: "1 hour",
+    cancelInterval: "1 second"
+  }),
+  maxAttempts: settings.maxAttempts ?? 5,
+  maxGenerations: settings.maxGenerations ?? 3,
+  maxRunning: settings.maxRunning,
+  maxStored: settings.maxStored ?? mebibyte
 })
 
 const text = Duration.format
@@ -107,7 +129,7 @@ export const readClusterSettings = Effect.fnUntraced(function*(
   settings: ClusterSettings,
   { longestTurn }: ReadRunSettings
 ) {
-  const { lease, longestStall, pollInterval, terminationTimeout } = yield* durations(settings, {
+  const { lease, longestStall, pollInterval, terminationTimeout } = durations(settings, {
     lease: "35 seconds",
     longestStall: "10 seconds",
     terminationTimeout: Duration.sum(longestTurn, Duration.seconds(30)),

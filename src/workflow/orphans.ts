@@ -2,12 +2,14 @@
 import * as Array from "effect/Array"
 import * as Singleton from "effect/cluster/Singleton"
 import * as DateTime from "effect/DateTime"
-import type * as Duration from "effect/Duration"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
+import { listOf, optionsOf, required } from "../internal/request/options.ts"
 import { Sessions } from "../services/Sessions.ts"
 import * as Patience from "./patience.ts"
-import { duration } from "./RunnerSettings.ts"
+import { interval } from "./RunnerSettings.ts"
 import { endSessions } from "./RunSteps.ts"
 import { RunStore } from "./store/RunStore.ts"
 
@@ -40,11 +42,18 @@ const endOrphans = Effect.fnUntraced(function*(agent: string, olderThan: Duratio
   }
 })
 
+/** What orphans are. */
+export const areOrphans = optionsOf<OrphanOptions>({
+  agents: required(listOf("names", Predicate.isString)),
+  olderThan: interval,
+  every: interval
+})
+
 /** Looks for sessions that no run needs: orphans, and those of ended runs that could not be ended. */
-export const layer = ({ agents = [], ...times }: Partial<OrphanOptions> = {}) =>
+export const layer = (options: OrphanOptions = { agents: [] }) =>
   Layer.unwrap(Effect.gen(function*() {
-    const every = yield* duration("orphans.every", times.every ?? "1 minute")
-    const olderThan = yield* duration("orphans.olderThan", times.olderThan ?? "15 minutes")
+    const { agents, every = "1 minute" } = options
+    const olderThan = Duration.fromInputUnsafe(options.olderThan ?? "15 minutes")
     const sessions = yield* Sessions
     const store = yield* RunStore
     const left = Effect.flatMap(

@@ -4,7 +4,9 @@ import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as WorkflowEngine from "effect/workflow/WorkflowEngine"
+import { aFunction, rule } from "../internal/request/options.ts"
 import { Messages } from "../services/Messages.ts"
 import { SessionFiles } from "../services/SessionFiles.ts"
 import { Sessions } from "../services/Sessions.ts"
@@ -12,8 +14,7 @@ import { AgentRun } from "./AgentRun.ts"
 import * as Cancellations from "./Cancellations.ts"
 import type { Plans } from "./Plan.ts"
 import * as RunBody from "./RunBody.ts"
-import type { SettingsRefused } from "./RunErrors.ts"
-import { readRunSettings, type RunSettings } from "./RunnerSettings.ts"
+import { readRunSettings, runRules, type RunSettings } from "./RunnerSettings.ts"
 import * as RunSteps from "./RunSteps.ts"
 import { RunStore } from "./store/RunStore.ts"
 
@@ -28,6 +29,16 @@ export interface WorkerOptions<R = never> extends RunSettings {
 /** The services of a server that runs need. */
 export type WorkerServices = Sessions | Messages | SessionFiles
 
+/** What the options of a worker must be. */
+export const workerRules = {
+  ...runRules,
+  plans: rule(
+    "functions by their names",
+    (plans) => Predicate.isObject(plans) && Object.values(plans).every(Predicate.isFunction)
+  ),
+  secrets: aFunction
+}
+
 const nothing = () => Effect.succeed({})
 
 /** Runs the runs of the engine in context. */
@@ -35,11 +46,11 @@ export const layer = <R = never>(
   { plans = {}, secrets = nothing, ...options }: WorkerOptions<R>
 ): Layer.Layer<
   never,
-  SettingsRefused,
+  never,
   WorkflowEngine.WorkflowEngine | Sharding.Sharding | RunStore | WorkerServices | R
 > =>
   Layer.unwrap(Effect.gen(function*() {
-    const settings = yield* readRunSettings(options)
+    const settings = readRunSettings(options)
     const own = yield* Effect.context<R>()
     const store = yield* RunStore
     const steps = RunSteps.make({

@@ -19,6 +19,7 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import { join } from "node:path"
 import { AshEmbedded } from "../../src/embedded.ts"
+import { optionsOf } from "../../src/internal/request/options.ts"
 import { AshError } from "../../src/schema/AshError.ts"
 import { NotFound, RateLimited } from "../../src/schema/Reasons.ts"
 import { Agents } from "../../src/services/Agents.ts"
@@ -38,7 +39,13 @@ import * as Claim from "../../src/workflow/Claim.ts"
 import * as Handover from "../../src/workflow/handover.ts"
 import * as Patience from "../../src/workflow/patience.ts"
 import { encodePayload } from "../../src/workflow/payloadHash.ts"
-import { readClusterSettings, readRunSettings } from "../../src/workflow/RunnerSettings.ts"
+import {
+  checked,
+  clusterRules,
+  readClusterSettings,
+  readRunSettings,
+  runRules
+} from "../../src/workflow/RunnerSettings.ts"
 import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
 import * as SqlRunStore from "../../src/workflow/store/SqlRunStore.ts"
@@ -47,7 +54,10 @@ import * as Sqlite from "../support/sqlite.ts"
 
 describe("settings of runners", () => {
   const read = (settings: AshWorkflow.ClusterSettings & AshWorkflow.RunSettings) =>
-    Effect.flatMap(readRunSettings(settings), (read) => readClusterSettings(settings, read))
+    Effect.flatMap(
+      checked(optionsOf({ ...runRules, ...clusterRules }), settings),
+      (checked) => readClusterSettings(checked, readRunSettings(checked))
+    )
 
   it.effect("have defaults by which nothing is lost", () =>
     Effect.gen(function*() {

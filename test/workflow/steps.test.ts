@@ -20,7 +20,7 @@ import { RunStore } from "../../src/workflow/store/RunStore.ts"
 /** The steps as a runner does them, over the tables that it sees. */
 const runner = Effect.fnUntraced(function*(own: RunSettings = {}, tables: Partial<RunStore["Service"]> = {}) {
   const store = { ...(yield* RunStore), ...tables }
-  const settings = yield* readRunSettings(own)
+  const settings = readRunSettings(own)
   return RunSteps.make({
     store,
     settings,
