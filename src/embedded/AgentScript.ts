@@ -11,8 +11,22 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import {
+  amount,
+  anObject,
+  finite,
+  flag,
+  listOf,
+  oneOf,
+  optionsOf,
+  required,
+  type Rule,
+  rule,
+  text
+} from "../internal/request/options.ts"
 import type { TokenUsage } from "../schema/ClaudeMessage.ts"
 import type { SendMessageRequest, StoredMessage } from "../schema/Message.ts"
 import type { ExecResult, Session, UpdateSessionConfigRequest } from "../schema/Session.ts"
@@ -112,18 +126,50 @@ export interface SpeechOptions {
   readonly delay?: Duration.Input
 }
 
-const speech = (text: string, { pieces = words(text), ...options }: SpeechOptions = {}) => ({
-  pieces: Stream.isStream(pieces) ? pieces : Stream.fromIterable(pieces),
-  delay: Duration.fromInputUnsafe(options.delay ?? 0)
+/** Makes a step. One whose options are none ends the turn with what is wrong with them. */
+const made = <Options extends object>(
+  name: string,
+  rules: Rule,
+  options: Options | undefined,
+  make: (options: Partial<Options>) => AgentStep
+): AgentStep => {
+  const reason = rules(options, "options")
+  return reason === undefined ? make(options ?? {}) : fail(`AgentScript.${name}: ${reason.message}`)
+}
+
+const aText = rule("a text", Predicate.isString)
+
+/** What is none within it is left out, as it is in every message. */
+const json = rule("JSON", Predicate.not(Predicate.isFunction))
+
+const speechRules = optionsOf<SpeechOptions>({
+  pieces: rule(
+    "a list or a stream of texts",
+    (pieces) => Array.isArray(pieces) ? pieces.every(Predicate.isString) : Stream.isStream(pieces)
+  ),
+  delay: finite
 })
+
+const speech = (name: "say" | "think", text: string, options: SpeechOptions | undefined) =>
+  made(name, speechRules, options, ({ delay = 0, pieces = words(text) }) => ({
+    _tag: name === "say" ? "Say" : "Think",
+    pieces: Stream.isStream(pieces) ? pieces : Stream.fromIterable(pieces),
+    delay: Duration.fromInputUnsafe(delay)
+  }))
 
 const words = (text: string): ReadonlyArray<string> => text.match(/\s*\S+\s*$|\s*\S+|\s+/g) ?? [text]
 
 /** Says a text: a block of its own. Its deltas reach clients that ask for partial messages. */
-export const say = (text: string, options?: SpeechOptions): AgentStep => ({ _tag: "Say", ...speech(text, options) })
+export const say = (text: string, options?: SpeechOptions): AgentStep => speech("say", text, options)
 
 /** Thinks a text. */
-export const think = (text: string, options?: SpeechOptions): AgentStep => ({ _tag: "Think", ...speech(text, options) })
+export const think = (text: string, options?: SpeechOptions): AgentStep => speech("think", text, options)
+
+const toolRules = optionsOf<Parameters<typeof useTool>[0]>({
+  name: required(text),
+  input: json,
+  result: required(rule("an Effect", Effect.isEffect))
+})
 
 /**
  * Calls a tool: runs `result` and gives its outcome to the agent. A failure is an error of the tool, not of the turn. The
@@ -134,7 +180,7 @@ export const useTool = (options: {
   readonly name: string
   readonly input: Schema.Json
   readonly result: Effect.Effect<ToolOutcome, Error>
-}): AgentStep => ({ _tag: "UseTool", ...options })
+}): AgentStep => made("useTool", toolRules, options, () => ({ _tag: "UseTool", ...options }))
 
 /** Runs a command in the workspace, as the tool `Bash`. */
 export const bash = (turn: AgentTurn, command: string): AgentStep =>
@@ -149,13 +195,31 @@ export const bash = (turn: AgentTurn, command: string): AgentStep =>
   })
 
 /** Sends a message of the Claude Agent SDK as it is. */
-export const message = (message: Schema.JsonObject): AgentStep => ({ _tag: "Message", message })
+export const message = (message: Schema.JsonObject): AgentStep =>
+  made("message", (value) => required(anObject)(value, "message"), message, () => ({ _tag: "Message", message }))
+
+const logRules = optionsOf<{ readonly text: string; readonly level: string }>({
+  text: required(aText),
+  level: oneOf("stdout", "stderr")
+})
 
 /** Writes a line to the log of the sandbox. */
-export const log = (text: string, level: "stdout" | "stderr" = "stdout"): AgentStep => ({ _tag: "Log", level, text })
+export const log = (text: string, level: "stdout" | "stderr" = "stdout"): AgentStep =>
+  made("log", logRules, { text, level }, () => ({ _tag: "Log", level, text }))
+
+const resultRules = optionsOf<TurnResult>({
+  subtype: text,
+  result: aText,
+  usage: anObject,
+  cost: amount(0),
+  structuredOutput: json,
+  isError: flag,
+  errors: listOf("texts", Predicate.isString)
+})
 
 /** Ends the turn with a result. The rest of the script is not run. */
-export const finish = (result: TurnResult = {}): AgentStep => ({ _tag: "Finish", result })
+export const finish = (result?: TurnResult): AgentStep =>
+  made("finish", resultRules, result, (result) => ({ _tag: "Finish", result }))
 
 /** Ends the turn with an `error` event, after which no `done` comes. */
 export const fail = (message: string): AgentStep => ({ _tag: "Fail", message })

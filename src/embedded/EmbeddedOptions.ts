@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import { aFunction, between, count, flag, listOf, rule, text } from "../internal/request/options.ts"
 import * as AgentScript from "./AgentScript.ts"
 import * as Quirks from "./Quirks.ts"
 
@@ -84,6 +85,23 @@ export interface EmbeddedHttpOptions extends EmbeddedOptions {
    * @default []
    */
   readonly hostNames?: ReadonlyArray<string> | undefined
+}
+
+const isText = (value: unknown) => Predicate.isString(value) && value !== ""
+
+/** What the options of a server must be. A tenant is told by its key, which is in no message. */
+export const serverRules = {
+  script: aFunction,
+  apiKey: rule("a text or a `Redacted` one", (key) => Predicate.isString(key) || Redacted.isRedacted(key)),
+  tenants: rule("names by keys", (tenants) => Predicate.isObject(tenants) && Object.values(tenants).every(isText)),
+  quirks: Quirks.areQuirks,
+  rateLimits: flag,
+  maxSandboxes: count(1),
+  agentPaths: flag,
+  origins: listOf("origins", isText),
+  port: between(0, 65_535),
+  host: text,
+  hostNames: listOf("names", isText)
 }
 
 /** The interface of a server that was given none. */

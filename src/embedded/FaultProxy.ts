@@ -29,6 +29,7 @@ import type { HttpClientError } from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as UrlParams from "effect/http/UrlParams"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Record from "effect/Record"
 import * as Result from "effect/Result"
@@ -38,6 +39,8 @@ import * as Stream from "effect/Stream"
 import type * as Http from "node:http"
 import type { Socket } from "node:net"
 import * as Process from "node:process"
+import { aFunction, checked, count, listOf, oneOf, optionsOf, required, rule } from "../internal/request/options.ts"
+import type { AshError } from "../schema/AshError.ts"
 import * as Faults from "./faults.ts"
 
 export type { Fault, FaultKind, FaultPhase } from "./faults.ts"
@@ -77,10 +80,25 @@ export interface RandomOptions {
   readonly phases?: ReadonlyArray<Faults.FaultPhase> | undefined
 }
 
+const aKind = oneOf(...kinds)
+
+const aPhase = oneOf(...phases)
+
+const areRandom = required(optionsOf<RandomOptions>({
+  seed: required(rule("a text or a number", (seed) => Predicate.isString(seed) || Predicate.isNumber(seed))),
+  probability: rule(
+    "a number of 0 to 1",
+    (likely) => Number(likely) >= 0 && Number(likely) <= 1 && Predicate.isNumber(likely)
+  ),
+  kinds: listOf("kinds of faults", (kind) => aKind(kind ?? null, "") === undefined),
+  phases: listOf("phases of faults", (phase) => aPhase(phase ?? null, "") === undefined)
+}))
+
 /** A script by which chance decides on faults. */
-export const random = (
-  { kinds = Faults.kinds, phases: among = phases, probability = 0.2, seed }: RandomOptions
-): Effect.Effect<FaultScript> =>
+export const random = (options: RandomOptions): Effect.Effect<FaultScript, AshError> =>
+  Effect.andThen(checked("FaultProxy.random", areRandom, options), Effect.suspend(() => scriptOf(options)))
+
+const scriptOf = ({ kinds = Faults.kinds, phases: among = phases, probability = 0.2, seed }: RandomOptions) =>
   Effect.map(Random.Random, (random): FaultScript => {
     const pick = <A>(values: ReadonlyArray<A>) => values.at(Math.floor(random.nextDoubleUnsafe() * values.length))
     return () => {
@@ -149,9 +167,27 @@ const listening = (server: Http.Server, port: number) =>
     })
   }).pipe(Effect.retry({ schedule: Schedule.spaced("50 millis"), times: 200 }), Effect.orDie)
 
-/** Starts a proxy before a server; it ends with the scope. */
-export const make = (options: FaultProxyOptions): Effect.Effect<FaultProxy, never, Scope.Scope> =>
-  Effect.provide(start(options), NodeHttpClient.layerNodeHttp)
+const proxyRules = required(optionsOf<FaultProxyOptions>({
+  target: required(
+    rule(
+      "a URL that begins with http:// or https://",
+      (url) =>
+        (Predicate.isString(url) || url instanceof URL) && /^https?:\/\//i.test(String(url)) &&
+        URL.canParse(String(url))
+    )
+  ),
+  script: aFunction
+}))
+
+/** What a script decides on. */
+const faultRules = required(optionsOf<Faults.Fault>({ kind: required(aKind), phase: aPhase, after: count(0) }))
+
+/** Starts a proxy before a server; it ends with the scope. A fault that is none is told in the place of an answer. */
+export const make = (options: FaultProxyOptions): Effect.Effect<FaultProxy, AshError, Scope.Scope> =>
+  Effect.andThen(
+    checked("FaultProxy.make", proxyRules, options),
+    Effect.provide(start(options), NodeHttpClient.layerNodeHttp)
+  )
 
 interface Proxy extends Effect.Success<ReturnType<typeof open>> {}
 
@@ -198,6 +234,8 @@ const serve = Effect.fnUntraced(function*(
   const proxied = { method: request.method ?? "GET", path: request.url ?? "/", index: exchanges.length }
   const fault = script(proxied)
   exchanges.push({ ...proxied, fault })
+  const wrong = fault === undefined ? undefined : faultRules(fault, "fault")
+  if (wrong !== undefined) return answer(response, [500, { "content-type": "text/plain" }, wrong.message])
   const strike = { sessionId: sessionOf(proxied.path), delay: yield* Random.nextBetween(50, 150) }
   if (fault !== undefined && isEarly(fault) && (yield* answerEarly(proxy, response, fault, strike))) return
   const received = yield* Effect.result(forward(proxy, proxied, request.headers, body))

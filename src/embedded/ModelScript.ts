@@ -8,9 +8,12 @@ import type * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
+import { checked, optionsOf, rule } from "../internal/request/options.ts"
+import type { AshError } from "../schema/AshError.ts"
 import { type JsonInput, withoutUndefined } from "../schema/Wire.ts"
 import * as AgentScript from "./AgentScript.ts"
 import * as Answer from "./model/Answer.ts"
@@ -59,7 +62,7 @@ type Tools = Record<
  */
 export function languageModel(
   options?: LanguageModelOptions & { readonly toolkit?: undefined }
-): Effect.Effect<AgentScript.AgentScript, never, LanguageModel>
+): Effect.Effect<AgentScript.AgentScript, AshError, LanguageModel>
 /** As above, with tools that the model may call. */
 export function languageModel<Tools extends Record<string, Tool.Any>, R = never>(
   options: LanguageModelOptions & {
@@ -68,7 +71,7 @@ export function languageModel<Tools extends Record<string, Tool.Any>, R = never>
   }
 ): Effect.Effect<
   AgentScript.AgentScript,
-  never,
+  AshError,
   | LanguageModel
   | R
   | Tool.HandlerServices<Tools[keyof Tools]>
@@ -76,10 +79,10 @@ export function languageModel<Tools extends Record<string, Tool.Any>, R = never>
   | Tool.ParametersEncodingServices<Tools[keyof Tools]>
 >
 export function languageModel(
-  { system = "", toolkit }: LanguageModelOptions & { readonly toolkit?: ToolkitOf<Tools, LanguageModel> | undefined } =
-    {}
-): Effect.Effect<AgentScript.AgentScript, never, LanguageModel> {
+  options?: LanguageModelOptions & { readonly toolkit?: ToolkitOf<Tools, LanguageModel> | undefined }
+): Effect.Effect<AgentScript.AgentScript, AshError, LanguageModel> {
   return Effect.gen(function*() {
+    const { system = "", toolkit } = yield* checked("AgentScript.languageModel", rules, options)
     const { AiError, LanguageModel, Prompt } = yield* modules
     const context = yield* Effect.context<LanguageModel>()
     const asked: Asked = { model: yield* LanguageModel.LanguageModel, toolkit, Prompt }
@@ -95,6 +98,11 @@ export function languageModel(
       })
   })
 }
+
+const rules = optionsOf<LanguageModelOptions & { readonly toolkit: unknown }>({
+  system: rule("a text", Predicate.isString),
+  toolkit: rule("a toolkit", Predicate.isObjectKeyword)
+})
 
 const modules = Effect.map(
   Effect.promise(() =>

@@ -3,6 +3,8 @@
  * it in a test. Each quirk can be switched off; the server then does what a client expects.
  */
 
+import { flag, oneOf, optionsOf } from "../internal/request/options.ts"
+
 /** The quirks of a server. */
 export interface Quirks {
   /**
@@ -83,3 +85,14 @@ export const defaults: Quirks = {
   evalsFail: false,
   content: "mangled"
 }
+
+export const areQuirks = optionsOf<Quirks>({
+  mixTurns: flag,
+  hangOnDeadSandbox: flag,
+  dropAfterDisconnect: flag,
+  cutStalledReaders: flag,
+  coldResumeLosesWorkspace: flag,
+  warmPool: flag,
+  evalsFail: flag,
+  content: oneOf("mangled", "strings", "intact")
+})

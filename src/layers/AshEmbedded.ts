@@ -4,13 +4,21 @@ import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as HttpServer from "effect/http/HttpServer"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import type { RequestOptionsInput } from "../client/RequestOptions.ts"
 import type { SharedLimits } from "../client/RequestPolicy.ts"
 import * as AgentScript from "../embedded/AgentScript.ts"
 import { AskedTurns, make as makeAskedTurns } from "../embedded/AskedTurns.ts"
-import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions, keyOf } from "../embedded/EmbeddedOptions.ts"
+import {
+  defaultHost,
+  type EmbeddedHttpOptions,
+  type EmbeddedOptions,
+  keyOf,
+  serverRules
+} from "../embedded/EmbeddedOptions.ts"
 import { isLoopback, layerHttpClient, layerHttpServer, randomKey } from "../embedded/EmbeddedServer.ts"
+import { aFunction, anObject, checked, optionsOf, required, type Rule } from "../internal/request/options.ts"
 import { MayRepeat } from "../internal/request/sendOnce.ts"
 import { AshError } from "../schema/AshError.ts"
 import { InvalidRequest } from "../schema/Reasons.ts"
@@ -69,15 +77,28 @@ const deploy = ({ agents = {} }: WithAgents) =>
         Effect.mapError(create({ name, env, files, systemPrompt }), namingAgent(name)))
   )
 
+const agentRules = required(optionsOf<Pick<EmbeddedAgent, "script">>({ script: aFunction }))
+
+/** The others of an agent are refused where it is deployed. */
+const areAgents: Rule = (agents, field) =>
+  anObject(agents, field) ??
+    Object.entries({ ...Object(agents) }).map(([name, agent]) => agentRules(agent, `${field}[${JSON.stringify(name)}]`))
+      .find(Predicate.isNotUndefined)
+
+const rules = optionsOf<EmbeddedHttpOptions & WithAgents>({ ...serverRules, agents: areAgents })
+
 /** A server whose turns are recorded, and which has its agents. */
 const withAgents = <Options extends AshEmbeddedOptions, A>(
+  operation: string,
   options: Options,
   make: (options: Options) => Layer.Layer<Ash.AshServices | A, AshError>
 ): Layer.Layer<Ash.AshServices | AskedTurns | A, AshError> =>
   Layer.unwrap(
-    Effect.map(makeAskedTurns, ({ record, service }) =>
+    Effect.map(Effect.andThen(checked(operation, rules, options), makeAskedTurns), ({ record, service }) =>
       make({ ...options, script: record(scriptOf(options)) }).pipe(
-        Layer.tap((services) => Effect.provideContext(deploy(options), services)),
+        Layer.tap((services) =>
+          Effect.provideContext(deploy(options), services)
+        ),
         Layer.merge(Layer.succeed(AskedTurns, service))
       ))
   )
@@ -88,6 +109,7 @@ const withAgents = <Options extends AshEmbeddedOptions, A>(
  */
 export const layer = (options: AshEmbeddedOptions = {}): Layer.Layer<Ash.AshServices | AskedTurns, AshError> =>
   withAgents(
+    "AshEmbedded.layer",
     options,
     (options) =>
       Ash.layerWithClient({ ...options, url: "http://ash.embedded", apiKey: keyOf(options), allowPlainHttp: true })
@@ -140,12 +162,12 @@ const address = (apiKey: Redacted.Redacted<string>) =>
 export const layerHttp = (
   options: AshEmbeddedHttpOptions = {}
 ): Layer.Layer<Ash.AshServices | AskedTurns | EmbeddedAddress, AshError> =>
-  Layer.unwrap(
-    Effect.map(portKeyOf(options), (apiKey) =>
-      withAgents(options, (options) =>
+  withAgents("AshEmbedded.layerHttp", options, (options) =>
+    Layer.unwrap(
+      Effect.map(portKeyOf(options), (apiKey) =>
         Layer.unwrap(Effect.map(EmbeddedAddress, ({ url }) =>
           AshNode.layer({ ...options, url, apiKey }))).pipe(
             Layer.provideMerge(address(apiKey)),
             Layer.provide(layerHttpServer({ ...options, apiKey }))
-          )))
-  )
+          ))
+    ))

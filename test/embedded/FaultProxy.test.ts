@@ -75,6 +75,19 @@ describe("a turn through a proxy", () => {
     }).pipe(Effect.scoped, provideServer))
 })
 
+describe("a fault that is none", () => {
+  it.live.each([{ kind: "nonsense" }, { kind: "reset", phase: "later" }, { kind: "reset", after: -1 }, null])(
+    "is told in the place of an answer: %j",
+    (fault) =>
+      Effect.gen(function*() {
+        const { url } = yield* FaultProxy.make({ target: "http://127.0.0.1:1", script: () => fault as never })
+        const response = yield* Effect.promise(() => fetch(url))
+        assert.strictEqual(response.status, 500)
+        assert.match(yield* Effect.promise(() => response.text()), /^(?:fault|fault\.\w+) must be /)
+      }).pipe(Effect.scoped)
+  )
+})
+
 describe("chance", () => {
   it.effect("is the same for the same seed", () =>
     Effect.gen(function*() {
