@@ -221,12 +221,19 @@ describe("Sessions.scoped", () => {
     Effect.gen(function*() {
       const arrived = yield* Deferred.make<void>()
       const { alive, layer } = counting({ create: Effect.andThen(Deferred.succeed(arrived, undefined), Effect.never) })
-      const fiber = yield* Effect.forkChild(Effect.scoped(scoped).pipe(Effect.provide(layer)))
+      const lines: Array<string> = []
+      const logger = Logger.layer([Logger.make(({ message }) => {
+        lines.push([message].flat().map(String).join(" "))
+      })])
+      const fiber = yield* Effect.forkChild(Effect.scoped(scoped).pipe(Effect.provide(layer), Effect.provide(logger)))
       yield* Deferred.await(arrived)
       const interruption = yield* Effect.forkChild(Fiber.interrupt(fiber))
       yield* TestClock.adjust("10 seconds")
       yield* Fiber.join(interruption)
       assert.strictEqual(alive.size, 0)
+      assert.lengthOf(lines, 1)
+      assert.include(lines[0], "may be alive")
+      assert.notInclude(lines[0], "minutes", "it was awaited for 10 seconds")
     }))
 
   const ends = [

@@ -33,7 +33,7 @@ export const quietly = (id: string, end: Effect.Effect<unknown, AshError>) =>
   )
 
 const giveUp = Effect.logWarning(
-  `the creation of a session was interrupted, and not answered within ${longestStart}: the session may be alive; see Sessions.list`
+  "the creation of a session was given up, and not answered: the session may be alive; see Sessions.list"
 )
 
 export type Creations = Effect.Success<ReturnType<typeof make>>
