@@ -143,11 +143,12 @@ const portKeyOf = (
       })
     )
 
+/** The address of a server that listens on every interface is that of this machine itself. */
 const address = (apiKey: Redacted.Redacted<string>) =>
   Layer.effect(
     EmbeddedAddress,
     Effect.map(HttpServer.HttpServer, ({ address }) => ({
-      url: HttpServer.formatAddress(address).replace("0.0.0.0", "127.0.0.1"),
+      url: HttpServer.formatAddress(address).replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]"),
       apiKey
     }))
   )

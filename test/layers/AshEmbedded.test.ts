@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
+import { networkInterfaces } from "node:os"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
@@ -152,11 +153,21 @@ describe("an embedded server on a port", () => {
       })
   )
 
-  it.live("is made on every interface with a key", () =>
-    Effect.gen(function*() {
-      assert.strictEqual(yield* keyOf, "a-key")
-      assert.deepStrictEqual(yield* list, [])
-    }).pipe(Effect.provide(AshEmbedded.layerHttp({ host: "0.0.0.0", apiKey: "a-key" }))))
+  const hasIpv6 = Object.values(networkInterfaces()).flat().some((address) => address?.family === "IPv6")
+
+  it.live.each<readonly [host: string, url: string]>([
+    ["0.0.0.0", "http://127.0.0.1:"],
+    ...(hasIpv6 ? [["::", "http://[::1]:"]] as const : [])
+  ])(
+    "is made on every interface, %s, with a key, and told by the address of loopback",
+    ([host, start]) =>
+      Effect.gen(function*() {
+        const { apiKey, url } = yield* AshEmbedded.EmbeddedAddress
+        assert.strictEqual(Redacted.value(apiKey), "a-key")
+        assert.isTrue(url.startsWith(start), url)
+        assert.deepStrictEqual(yield* list, [])
+      }).pipe(Effect.provide(AshEmbedded.layerHttp({ host, apiKey: "a-key" })))
+  )
 })
 
 describe.each([["text", "a-key"], ["redacted", Redacted.make("a-key")]] as const)("a key that is %s", (_, apiKey) => {
