@@ -1,7 +1,6 @@
 /** Reads the events of a turn: its text as it arrives, or the turn as one value. Decodes events out of bytes. */
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import type * as Stream from "effect/Stream"
-import { aFunction, checked, optionsOf } from "../internal/request/options.ts"
 import * as TurnFold from "../internal/turn/turnFold.ts"
 import { decodeEvents as decodeEventsOf } from "../internal/turn/turnStream.ts"
 import type { AshError } from "../schema/AshError.ts"
@@ -33,8 +32,6 @@ export type ToTurnOptions<E, R> = TurnFold.FoldOptions<E, R>
 export const textDeltas: <E, R>(events: Stream.Stream<TurnEvent, E, R>) => Stream.Stream<string, E, R> =
   TurnFold.textDeltas
 
-const rules = optionsOf<ToTurnOptions<never, never>>({ onText: aFunction })
-
 /**
  * Runs a stream until it ends and folds it into one `Turn`; `onText` is run with each piece of text meanwhile.
  *
@@ -50,11 +47,10 @@ const rules = optionsOf<ToTurnOptions<never, never>>({ onText: aFunction })
  * })
  * ```
  */
-export const toTurn = <E, R, E2 = never, R2 = never>(
+export const toTurn: <E, R, E2 = never, R2 = never>(
   events: Stream.Stream<TurnEvent, E, R>,
   options?: ToTurnOptions<E2, R2>
-): Effect.Effect<Turn, AshError | E | E2, R | R2> =>
-  Effect.flatMap(checked("TurnStream.toTurn", rules, options), (options) => TurnFold.fold(events, options))
+) => Effect.Effect<Turn, E | E2, R | R2> = TurnFold.fold
 
 /**
  * Decodes the bytes of an event stream that was obtained otherwise. The stream ends where the bytes end: no rule of a

@@ -2,8 +2,8 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { areOptions } from "../client/over.ts"
 import * as TurnStream from "../functions/TurnStream.ts"
+import { aFunction, checked, optionsOf } from "../internal/request/options.ts"
 import type { Turn } from "../schema/Turn.ts"
 import { iterableOf } from "./Runner.ts"
 import { callbackOf } from "./uploads.ts"
@@ -17,14 +17,19 @@ const streamOf = (events: AsyncIterable<TurnStream.TurnEvent>) => Stream.fromAsy
 export const textDeltas = (events: AsyncIterable<TurnStream.TurnEvent>): AsyncIterable<string> =>
   iterableOf(TurnStream.textDeltas(streamOf(events)), Context.empty())
 
-/** Reads a turn until it ends and folds it into one value; `onText` is called, and awaited, with each piece of text meanwhile. */
-export const toTurn = (
-  events: AsyncIterable<TurnStream.TurnEvent>,
-  options?: { readonly onText?: ((text: string) => unknown) | undefined }
-): Promise<Turn> =>
+/** How a turn is folded. */
+export interface ToTurnOptions {
+  /** Is called, and awaited, with each piece of text meanwhile. */
+  readonly onText?: ((text: string) => unknown) | undefined
+}
+
+const rules = optionsOf<ToTurnOptions>({ onText: aFunction })
+
+/** Reads a turn until it ends and folds it into one value. */
+export const toTurn = (events: AsyncIterable<TurnStream.TurnEvent>, options?: ToTurnOptions): Promise<Turn> =>
   Effect.runPromise(
-    TurnStream.toTurn(
-      streamOf(events),
-      areOptions(options) ? { onText: callbackOf(options.onText) } : options ?? undefined
+    Effect.flatMap(
+      checked("TurnStream.toTurn", rules, options ?? undefined),
+      ({ onText }) => TurnStream.toTurn(streamOf(events), { onText: callbackOf(onText) })
     )
   )

@@ -181,6 +181,7 @@ const bad = {
   SweepOptions: { label: [undefined, ...texts], olderThan: [undefined, ...endless], agent: texts },
   TailOptions: { every: endless },
   TelemetryOptions: { content: flags, metrics: flags },
+  ToTurnOptions: { onText: functions },
   TurnResult: {
     subtype: texts,
     result: strings,
@@ -356,7 +357,6 @@ const entries: ReadonlyArray<readonly [name: string, bad: Bad, call: Call]> = [
     (_, options) => Effect.flatMap(Root.AshApiClient, ({ agents }) => agents.list(options))
   ],
   ["Budget.make", all(bad.BudgetLimits), (_, options) => Root.Budget.make(options)],
-  ["TurnStream.toTurn", all({ onText: functions }), (_, options) => Root.TurnStream.toTurn(events, options)],
   ["AgentVersions.create", all({ name: strings }), (ash, options) => ash.agentVersions.create("demo", options)],
   [
     "Agents.create",
@@ -494,7 +494,7 @@ const entries: ReadonlyArray<readonly [name: string, bad: Bad, call: Call]> = [
   ],
   [
     "toTurn of promises",
-    ofPromises(all({ onText: functions })),
+    ofPromises(all(bad.ToTurnOptions)),
     (_, options) => run(InPromises.toTurn((async function*() {})(), options))
   ],
   // effect-ash/workflow
