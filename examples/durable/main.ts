@@ -140,4 +140,7 @@ const command = Command.make("durable", {
     for (const [name, value] of Object.entries(table)) yield* Console.log(`${name.padEnd(34)}${value}`)
   }).pipe(Effect.scoped, Effect.provide(server)))
 
+// A reader that closes the pipe, as `head` does, ends the program as Ctrl-C does: PostgreSQL and the runners end, too.
+process.stdout.on("error", () => process.emit("SIGINT"))
+
 Command.run(command, { version: "1" }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)

@@ -35,6 +35,9 @@ const http = NodeHttpServer.layerConfig(createServer, {
   gracefulShutdownTimeout: Config.succeed("1 second")
 })
 
+// A reader that closes the pipe, as `head` does, ends the program as Ctrl-C does: what it made on the server goes, too.
+process.stdout.on("error", () => process.emit("SIGINT"))
+
 HttpRouter.serve(routes, { disableLogger: true }).pipe(
   Layer.provide([ash, http]),
   Layer.launch,
