@@ -11,7 +11,7 @@ const cleanUp = () => {
   for (const cleanup of [...cleanups].toReversed()) Result.try(cleanup)
 }
 
-const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const
+const signals = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const
 
 const onSignal = (signal: NodeJS.Signals) => {
   // A program that handles the signal closes its scopes itself.

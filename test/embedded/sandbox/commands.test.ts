@@ -159,6 +159,7 @@ describe("a program that ends", () => {
     ["runPromise", "SIGINT"],
     ["runPromise", "SIGTERM"],
     ["runPromise", "SIGHUP"],
+    ["runPromise", "SIGQUIT"],
     ["runPromise", "exit"],
     ["runPromise", "throw"],
     ["runMain", "SIGINT"],
