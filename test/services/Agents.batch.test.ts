@@ -306,6 +306,20 @@ describe("a batch", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
+  it.effect.each([{}, { sessions: 2 }, { sessions: 1, concurrency: 3 }])(
+    "ends with a defect, or an interruption, of the client that opens its sessions: %j",
+    (options) =>
+      Effect.gen(function*() {
+        for (const end of [Effect.die("of the client"), Effect.interrupt]) {
+          const batch = Effect.flatMap(Agents, (agents) => Stream.runDrain(agents.batch("demo", numbers(3), options)))
+          const exit = yield* Effect.exit(Effect.provide(batch, Server.make(() => end).layer))
+          assert.deepStrictEqual(exit._tag === "Failure" && exit.cause.reasons.map(({ _tag }) => _tag === "Fail"), [
+            false
+          ])
+        }
+      })
+  )
+
   it.effect("waits for the server's limit of new sessions", () =>
     Effect.gen(function*() {
       const prompts = numbers(25)

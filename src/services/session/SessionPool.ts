@@ -2,9 +2,11 @@
  * Sessions that the prompts of a batch share. They are opened beside the work: what waits for a session takes the first that
  * is free, be it a new one or one that another prompt has given back.
  */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { AshError } from "../../schema/AshError.ts"
 
@@ -127,27 +129,26 @@ export class SessionPool<S> {
       const opening = Effect.flatMap(
         Scope.fork(scope),
         (own) =>
-          Effect.matchEffect(Scope.provide(open, own), {
-            onFailure: (error) => Effect.andThen(Scope.close(own, Exit.void), this.#failed(error)),
-            onSuccess: (session) => {
-              this.#opening -= 1
-              return this.#offer({ session, scope: own }, true)
-            }
+          Effect.flatMap(Effect.exit(Scope.provide(open, own)), (exit) => {
+            this.#opening -= 1
+            return Exit.isSuccess(exit)
+              ? this.#offer({ session: exit.value, scope: own }, true)
+              : Effect.andThen(Scope.close(own, Exit.void), this.#failed(exit.cause))
           })
       )
       return Effect.forkIn(opening, scope)
     })
   }
 
-  /** What waits goes on with the sessions that there are; where there are none, it fails. */
-  #failed(error: AshError): Effect.Effect<void> {
+  /** What waits goes on with the sessions that there are; where there are none, it fails, or dies, as the opening did. */
+  #failed(cause: Cause.Cause<AshError>): Effect.Effect<void> {
     return Effect.suspend(() => {
-      this.#opening -= 1
       this.#open -= 1
-      const isFull = error.reason._tag === "AtCapacity" && this.#open > 0
+      const error = Cause.findErrorOption(cause)
+      const isFull = this.#open > 0 && Option.exists(error, ({ reason }) => reason._tag === "AtCapacity")
       this.#size = isFull ? this.#open : this.#options.size
       const waiter = isFull ? undefined : this.#waiters.shift()
-      if (waiter !== undefined) Deferred.doneUnsafe(waiter, Effect.fail(error))
+      if (waiter !== undefined) Deferred.doneUnsafe(waiter, Effect.failCause(cause))
       return this.#fill()
     })
   }
