@@ -60,7 +60,7 @@ const makeChatMap = Effect.fnUntraced(function*(
       sessions.open(session, { recovery: "restart", keepWorkspace: true, onInterrupt: "stop" }).pipe(
         Effect.map((session) => ({ key, session, turns: new Map(), isGone: false })),
         // A failure is not kept: the next request tries again. It is taken out beside this fiber, which it may end.
-        Effect.tapError(() => Effect.forkIn(RcMap.invalidate(map, key), scope, { startImmediately: true }))
+        Effect.tapCause(() => Effect.forkIn(RcMap.invalidate(map, key), scope, { startImmediately: true }))
       ),
     idleTimeToLive,
     capacity: maxChats

@@ -2,13 +2,18 @@ import { assert, describe, it } from "@effect/vitest"
 import { DefaultChatTransport, readUIMessageStream, type UIMessage, type UIMessageChunk } from "ai"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
+import * as EmbeddedServer from "../../src/embedded/EmbeddedServer.ts"
 import * as FaultProxy from "../../src/embedded/FaultProxy.ts"
+import * as Ash from "../../src/layers/Ash.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
+import { Agents } from "../../src/services/Agents.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { WebChat } from "../../src/web.ts"
 import { noSession, result, session, sessionId, storedMessage } from "../support/fixtures.ts"
@@ -715,4 +720,31 @@ describe("an Ash server that is lost", () => {
       ),
       Effect.runPromise
     ))
+
+  it("by a defect of the client ends a request, and no chat", async () => {
+    let isBroken = true
+    const client = Layer.effect(
+      HttpClient.HttpClient,
+      Effect.map(
+        HttpClient.HttpClient,
+        (client) =>
+          HttpClient.transform(client, (sent) => Effect.suspend(() => isBroken ? Effect.die("of the client") : sent))
+      )
+    ).pipe(Layer.provide(EmbeddedServer.layerHttpClient({ script: echo, quirks: { content: "intact" } })))
+    const { dispose, handler } = WebChat.toWebHandler(
+      { session: { agent: "helper" }, authorize: () => "ada" },
+      Ash.layerWithClient({ url: "http://ash.test", apiKey: Redacted.make("embedded"), allowPlainHttp: true }).pipe(
+        Layer.tap((ash) => {
+          isBroken = false
+          const created = Effect.provideContext(Agents.use(({ create }) => create({ name: "helper" })), ash)
+          return Effect.map(created, () => isBroken = true)
+        }),
+        Layer.provide(client)
+      )
+    )
+    assert.strictEqual((await handler(postOf(body))).status, 500)
+    isBroken = false
+    assert.strictEqual(textOf(await messageOf(await pageOf(handler).send("a", "Again"))), "You wrote: Again")
+    await dispose()
+  })
 })
