@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
+import { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import type { Session } from "../../schema/Session.ts"
 import type { TurnOptions } from "../AgentScript.ts"
 import { Settings } from "../EmbeddedOptions.ts"
@@ -18,6 +19,14 @@ import * as Relay from "./Relay.ts"
 
 /** A turn that came to nothing. */
 export class TurnFailure extends Data.TaggedError("TurnFailure")<{ readonly message: string }> {}
+
+/** The words of what ended a turn without a reader. */
+export const messageOf = (error: unknown): string =>
+  error instanceof ErrorResponse
+    ? error.body.error ?? error.message
+    : error instanceof Error
+    ? error.message
+    : String(error)
 
 interface StartOptions {
   readonly session: Session

@@ -7,7 +7,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schedule from "effect/Schedule"
-import { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import type { EvalCase, EvalResult, EvalRun, EvalRunSummary } from "../../schema/Eval.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
@@ -87,7 +86,7 @@ const settle = Effect.fnUntraced(function*(
   const start = yield* Clock.currentTimeMillis
   const outcome = yield* Effect.catchCause(
     evaluate(run, agent, result, found),
-    (cause) => Effect.succeed({ status: "error", error: messageOf(Cause.squash(cause)) })
+    (cause) => Effect.succeed({ status: "error", error: Turns.messageOf(Cause.squash(cause)) })
   )
   return { ...outcome, latencyMs: (yield* Clock.currentTimeMillis) - start }
 })
@@ -135,13 +134,6 @@ const isIn = (answer: string, topic: string) => answer.toLowerCase().includes(to
 /** The share of topics that are right; 1 where there are none. */
 const share = (topics: EvalCase["expectedTopics"], isRight: (topic: string) => boolean): number =>
   topics?.length ? topics.filter(isRight).length / topics.length : 1
-
-const messageOf = (error: unknown): string =>
-  error instanceof ErrorResponse
-    ? error.body.error ?? error.message
-    : error instanceof Error
-    ? error.message
-    : String(error)
 
 /** The least score that passes. */
 const passing = 0.5

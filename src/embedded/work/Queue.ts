@@ -1,10 +1,11 @@
 /** The queue, and the loop that performs its items, one at a time (docs/ash.md 3.11). */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type { CreateQueueItemRequest, QueueItem } from "../../schema/QueueItem.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
@@ -61,12 +62,12 @@ export class Queue extends Context.Service<Queue>()("effect-ash/embedded/work/Qu
 
 const perform = Effect.fnUntraced(function*(table: Tables.Table<QueueRow>, row: Tables.Row<QueueRow>) {
   const processing = yield* table.put({ ...row, status: "processing", startedAt: yield* DateTime.now })
-  const result = yield* Effect.result(attempt(processing))
+  // Whatever ends an attempt, the loop goes on.
+  const exit = yield* Effect.exit(attempt(processing))
   const now = yield* Clock.currentTimeMillis
   const completedAt = yield* DateTime.now
-  if (Result.isSuccess(result)) return yield* table.put({ ...processing, status: "completed", completedAt })
-  const { failure } = result
-  const error = failure._tag === "TurnFailure" ? failure.message : failure.body.error ?? "failed"
+  if (Exit.isSuccess(exit)) return yield* table.put({ ...processing, status: "completed", completedAt })
+  const error = Turns.messageOf(Cause.squash(exit.cause))
   const retryCount = row.retryCount + 1
   return yield* table.put(
     retryCount >= row.maxRetries

@@ -4,6 +4,8 @@ import * as Latch from "effect/Latch"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { execFileSync } from "node:child_process"
+import { join } from "node:path"
 import * as AgentScript from "../../../src/embedded/AgentScript.ts"
 import { ask, at, becomes, deploy, listAt, open, textAt, withServer } from "../../support/embeddedServer.ts"
 
@@ -41,6 +43,24 @@ describe("the queue", () => {
         })
       }
     }).pipe(withServer()))
+
+  it.effect("goes on behind an item whose session cannot be set up", () =>
+    Effect.gen(function*() {
+      const { path } = yield* open()
+      const broken = `d="$(dirname "$(dirname "$ASH_WORKSPACE_DIR")")"; mv "$d" "$d-away"; touch "$d"`
+      const mended = broken.replace(/; mv.*/, `; rm "$d"; mv "$d-away" "$d"`)
+      yield* ask("POST", `${path}/exec`, { json: { command: broken } })
+      const first = yield* enqueue({ prompt: "first", maxRetries: 1 })
+      yield* becomes(first, ["item", "status"], "failed")
+      assert.include(textAt(yield* itemAt(first), "error"), "FileSystem")
+      const second = yield* enqueue({ prompt: "second", maxRetries: 2 })
+      yield* becomes(second, ["item", "retryCount"], 1)
+      const folder = textAt((yield* ask("GET", "/api/agents/demo")).body, "agent", "path")
+      execFileSync("/bin/sh", ["-c", mended], {
+        env: { ASH_WORKSPACE_DIR: join(folder, "../../sandboxes/x/workspace") }
+      })
+      yield* becomes(second, ["item", "status"], "completed")
+    }).pipe(withServer({ script: AgentScript.echo })))
 
   it.effect("works items off by priority, then by age, in sessions that stay and that it does not report", () => {
     const asked: Array<string> = []
