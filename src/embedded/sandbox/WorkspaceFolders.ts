@@ -4,7 +4,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Semaphore from "effect/Semaphore"
-import { dirname, join } from "node:path"
+import { dirname, join, relative, resolve } from "node:path"
 import { DataFolder } from "./DataFolder.ts"
 import * as FileTree from "./FileTree.ts"
 import type { SandboxSettings } from "./Sandbox.ts"
@@ -31,17 +31,28 @@ export const make = Effect.gen(function*() {
   const workspaceOf = (id: string) => join(data, "sandboxes", id, "workspace")
   const snapshotOf = (session: string) => join(data, "sessions", session, "workspace")
 
-  /** Copies a folder as it is, links as links: a link may lead to the whole disk. What cannot be read is left out. */
-  const copy = (from: string, to: string, isKept: (name: string) => boolean): Effect.Effect<void, PlatformError> =>
+  /**
+   * Copies a folder, links as links: one may lead to the whole disk. Those that lead out of it go on to lead where they did.
+   * What cannot be read is left out.
+   */
+  const copy = (
+    from: string,
+    to: string,
+    isKept: (name: string) => boolean,
+    root = from
+  ): Effect.Effect<void, PlatformError> =>
     Effect.gen(function*() {
       const link = yield* Effect.option(fileSystem.readLink(from))
-      if (Option.isSome(link)) return yield* fileSystem.symlink(link.value, to)
+      if (Option.isSome(link)) {
+        const end = resolve(dirname(from), link.value)
+        return yield* fileSystem.symlink(FileTree.isInside(root, relative(root, end)) ? link.value : end, to)
+      }
       const { type } = yield* fileSystem.stat(from)
       if (type === "File") return yield* fileSystem.copyFile(from, to)
       if (type !== "Directory") return
       yield* fileSystem.makeDirectory(to)
       const names = yield* fileSystem.readDirectory(from)
-      yield* Effect.forEach(names.filter(isKept), (name) => copy(join(from, name), join(to, name), isKept))
+      yield* Effect.forEach(names.filter(isKept), (name) => copy(join(from, name), join(to, name), isKept, root))
     }).pipe(Effect.catchIf(isUnreadable, () => Effect.void))
 
   /** Writes a file in place of what is there, which may be a link to a file of the developer's. */
@@ -68,7 +79,8 @@ export const make = Effect.gen(function*() {
         const kept = yield* snapshot(session)
         if (kept !== undefined) return yield* copy(kept, workspace, () => true)
       }
-      yield* fileSystem.copy(agentFolder, workspace)
+      // A link in its place would make a workspace of the folder itself.
+      yield* copy(yield* fileSystem.realPath(agentFolder), workspace, () => true)
       const { mcpServers, systemPrompt } = settings
       if (systemPrompt !== undefined) yield* put(join(workspace, "CLAUDE.md"), systemPrompt)
       if (mcpServers !== undefined) {

@@ -239,6 +239,28 @@ describe("links in a workspace", () => {
       assert.strictEqual(Fs.readFileSync(secret, "utf8"), "secret")
     }).pipe(withServer({ agentPaths: true })))
 
+  it.effect("to an agent's folder, and in it, lead where they did, and no session works in the folder", () =>
+    Effect.gen(function*() {
+      const folder = yield* outside
+      const agent = Path.join(folder, "agent")
+      Fs.mkdirSync(Path.join(agent, "sub"), { recursive: true })
+      Fs.symlinkSync("agent", Path.join(folder, "linked"))
+      Fs.writeFileSync(Path.join(agent, "a"), "a")
+      execFileSync("/bin/sh", ["-c", "mkfifo pipe; touch \"$(printf 'm\\377')\""], { cwd: agent })
+      for (const [name, end] of [["CLAUDE.md", "../secret"], ["in", "a"], ["sub/up", "../a"], ["out", "/dev/null"]]) {
+        Fs.symlinkSync(end!, Path.join(agent, name!))
+      }
+      for (const name of ["agent", "linked"]) {
+        yield* ask("POST", "/api/agents", { json: { name, path: Path.join(folder, name) } })
+        const { body } = yield* ask("POST", "/api/sessions", { json: { agent: name } })
+        const path = `/api/sessions/${textAt(body, "session", "id")}`
+        const read = yield* run(path, "touch made; cat CLAUDE.md in sub/up out")
+        assert.strictEqual(textAt(read.body, "stdout"), "secretaa")
+        assert.deepStrictEqual(yield* listed(path), ["a", "in", "made", "sub/up"])
+      }
+      assert.notInclude(Fs.readdirSync(agent), "made")
+    }).pipe(withServer({ agentPaths: true })))
+
   it.effect("within it are followed, and a delete removes the link, not its file", () =>
     Effect.gen(function*() {
       const { path } = yield* open()
