@@ -139,10 +139,7 @@ const encoder = new TextEncoder()
 
 /** A text as its bytes, which are what git matches: each byte beyond ASCII is a character that means nothing else. */
 const bytewise = (text: string): string =>
-  text.replaceAll(
-    /[^\0-\x7f]+/g,
-    (part) => String.fromCharCode(...Array.from(encoder.encode(part), (byte) => 0xe000 + byte))
-  )
+  String.fromCharCode(...Array.from(encoder.encode(text), (byte) => byte < 128 ? byte : 0xe000 + byte))
 
 /** A line of the ignore file of a folder, as it reads in the folder around all. */
 const fromWithin = (folder: string, line: string): string => {

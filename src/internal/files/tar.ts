@@ -141,7 +141,7 @@ const readHeader = Effect.fnUntraced(function*<E>(input: ByteReader<E>) {
   for (;;) {
     const block = yield* input.upTo(blockSize)
     if (block.length === 0 && attributes.size === 0) {
-      yield* Effect.logWarning("the archive ends without a mark: what came last in it may be missing")
+      yield* Effect.logWarning("the archive ends without a mark: its end may be missing")
       return yield* Cause.done()
     }
     if (block.length < blockSize) return yield* input.fail("it is cut off")
