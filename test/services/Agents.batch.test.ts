@@ -229,24 +229,28 @@ describe("a batch", () => {
     }))
 
   it.effect("waits while running turns hold what is left of its budget, and fails when nothing is", () => {
+    const begun = Latch.makeUnsafe()
     const slow = Latch.makeUnsafe()
-    const script: AgentScript.AgentScript = ({ options: { maxBudgetUsd = 0 }, prompt }) =>
-      prompt === "slow"
-        ? Stream.fromEffect(Effect.as(slow.await, AgentScript.finish({ cost: 0.01 })))
-        : Stream.make(AgentScript.finish({ cost: prompt === "dear" ? maxBudgetUsd : 0.01 }))
+    const before: Readonly<Record<string, Effect.Effect<unknown>>> = {
+      slow: Effect.andThen(begun.open, slow.await),
+      dear: begun.await
+    }
+    const script: AgentScript.AgentScript = ({ options: { maxBudgetUsd = 0 }, prompt }) => {
+      const finished = AgentScript.finish({ cost: prompt === "dear" ? maxBudgetUsd : 0.01 })
+      return Stream.fromEffect(Effect.as(before[prompt] ?? Effect.void, finished))
+    }
     return Effect.gen(function*() {
       const budget = yield* Budget.make({ usd: 1 })
       const prompts = ["dear", "slow", "cheap", "dear", "cheap", "cheap"]
-      const tags = yield* (yield* Agents).batch("demo", prompts, { sessions: 2, budget }).pipe(
-        Stream.mapEffect((result) =>
-          // The next prompt finds half of the budget spent, and half of it held.
-          Effect.as(result.index === 0 ? Effect.andThen(tick, slow.open) : Effect.void, [
-            prompts[result.index],
-            Result.isSuccess(result.result) ? "done" : result.result.failure.reason._tag
-          ])
-        ),
+      const results = yield* (yield* Agents).batch("demo", prompts, { sessions: 2, budget }).pipe(
+        // The next prompt finds half of the budget spent, and half of it held.
+        Stream.tap(({ index }) => index === 0 ? Effect.andThen(tick, slow.open) : Effect.void),
         Stream.runCollect
       )
+      const tags = results.toSorted((one, other) => one.index - other.index).map(({ index, result }) => [
+        prompts[index],
+        Result.isSuccess(result) ? "done" : result.failure.reason._tag
+      ])
       assert.deepStrictEqual(tags, [
         ["dear", "TurnUnsuccessful"],
         ["slow", "done"],
