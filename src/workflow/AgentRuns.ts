@@ -19,7 +19,7 @@ import type { AshError } from "../schema/AshError.ts"
 import { omittable } from "../schema/Wire.ts"
 import type { Messages } from "../services/Messages.ts"
 import { AgentRun, AgentRunPayload, Approval, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
-import { endOf, forget, steady, wake } from "./engine.ts"
+import { endOf, forget, together, wake } from "./engine.ts"
 import { untilAnswered } from "./patience.ts"
 import { encodePayload, isId, sizeLimit } from "./payloadHash.ts"
 import { ApprovalClosed, InvalidRun, RunConflict, type RunDied, RunNotFound } from "./RunErrors.ts"
@@ -141,8 +141,8 @@ interface Parts {
 const ofRuns = (store: RunStore["Service"]): RunStore["Service"] => ({
   ...store,
   findRun: (id) => isId(id) ? store.findRun(id) : Effect.undefined,
-  cancelRun: (id) => isId(id) ? store.cancelRun(id) : Effect.undefined,
   turnsOf: (id) => isId(id) ? store.turnsOf(id) : Effect.succeed([]),
+  cancelRun: (id) => isId(id) ? store.cancelRun(id) : Effect.undefined,
   decide: (token, decision) => isId(token) ? store.decide(token, decision) : Effect.undefined
 })
 
@@ -198,14 +198,13 @@ const startOf = (parts: Parts): AgentRuns["Service"]["start"] => (run) =>
     const { store } = parts
     const { hash, payload } = yield* readPayload(run)
     const { agent, id } = payload
-    const executionId = yield* AgentRun.executionId(payload)
-    yield* store.insertRun({ id, executionId, payloadHash: hash, agent })
-    const row = yield* store.findRun(id)
-    // Purged meanwhile, it is a new run.
-    if (row === undefined) return yield* startOf(parts)(run)
-    if (row.payloadHash !== hash) return yield* new RunConflict({ id })
-    // Also where it is not new: the process that started it may have died before the engine knew of it.
-    if (row.endedAt === null) yield* steady(AgentRun.execute(payload, { discard: true }))
+    let row = yield* store.findRun(id)
+    if (row === undefined) {
+      const executionId = yield* AgentRun.executionId(payload)
+      const insert = Effect.map(store.insertRun({ id, executionId, payloadHash: hash, agent }), (run) => row = run)
+      yield* together(insert, AgentRun.execute(payload, { discard: true }))
+    }
+    if (row?.payloadHash !== hash) return yield* new RunConflict({ id })
     return statusOf(row)
   }).pipe(Effect.provideContext(parts.context))
 
@@ -234,11 +233,7 @@ const cancelOf = (parts: Parts) => (id: string) =>
   Effect.gen(function*() {
     const run = yield* parts.store.cancelRun(id)
     if (run === undefined) return yield* new RunNotFound({ id: String(id) })
-    if (run.endedAt === null && run.state === "waiting") yield* wake(run, { _tag: "Cancelled" })
-    // The process that started it may have died before the engine knew of it; what it was to do does not matter any more.
-    if (run.endedAt === null && run.startedAt === null) {
-      yield* steady(AgentRun.execute({ id, agent: run.agent, steps: [] }, { discard: true }))
-    }
+    if (run.state === "waiting") yield* wake(run, { _tag: "Cancelled" })
     return statusOf(run)
   }).pipe(Effect.provideContext(parts.context))
 
@@ -253,8 +248,7 @@ const decideOf = Effect.fnUntraced(
   function*(parts: Parts, token: string, decision: "approved" | "rejected", value: Decision) {
     yield* checkDecision(`AgentRuns.${value._tag === "Approved" ? "approve" : "reject"}`, value)
     const run = yield* parts.store.decide(token, decision)
-    if (run === undefined) return yield* new ApprovalClosed({ decision: undefined })
-    if (run.decision !== null && run.decision !== decision) return yield* new ApprovalClosed({ decision: run.decision })
+    if (run?.decision !== decision) return yield* new ApprovalClosed({ decision: run?.decision ?? undefined })
     // Also where it was decided before: the process that did may have died before the engine knew of it.
     yield* Effect.provideContext(wake(run, value), parts.context)
     return statusOf(run)

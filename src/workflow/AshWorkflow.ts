@@ -1,15 +1,13 @@
 /** How a program gets runs of agents: as a runner, a client, on one machine alone, or in tests. */
 import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
-import type { MessageStorage } from "effect/cluster/MessageStorage"
+import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as RunnerAddress from "effect/cluster/RunnerAddress"
-import * as RunnerHealth from "effect/cluster/RunnerHealth"
-import * as Runners from "effect/cluster/Runners"
-import * as RunnerStorage from "effect/cluster/RunnerStorage"
-import * as Sharding from "effect/cluster/Sharding"
+import type * as Runners from "effect/cluster/Runners"
+import type * as RunnerStorage from "effect/cluster/RunnerStorage"
+import type * as Sharding from "effect/cluster/Sharding"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as SqlMessageStorage from "effect/cluster/SqlMessageStorage"
 import * as SqlRunnerStorage from "effect/cluster/SqlRunnerStorage"
-import * as TestRunner from "effect/cluster/TestRunner"
 import type * as Config from "effect/Config"
 import * as Digest from "effect/crypto/Digest"
 import * as Duration from "effect/Duration"
@@ -20,6 +18,7 @@ import * as Predicate from "effect/Predicate"
 import * as SqlClient from "effect/sql/SqlClient"
 import { aFunction, between, flag, optionsOf, required, type Rule, rule, text } from "../internal/request/options.ts"
 import { AgentRuns } from "./AgentRuns.ts"
+import * as Engine from "./engine.ts"
 import * as Orphans from "./orphans.ts"
 import { isId } from "./payloadHash.ts"
 import type { SettingsRefused } from "./RunErrors.ts"
@@ -59,7 +58,7 @@ export interface ClientTransportOptions {
 /** How processes of a cluster reach each other: `NodeClusterSocket.layer`, or another of Effect's. */
 export type Transport<Options, E> = (
   options: Options
-) => Layer.Layer<Sharding.Sharding | Runners.Runners, E, MessageStorage | RunnerStorage.RunnerStorage>
+) => Layer.Layer<Sharding.Sharding | Runners.Runners, E, MessageStorage.MessageStorage | RunnerStorage.RunnerStorage>
 
 /** Which cluster it is. */
 export interface ClusterName {
@@ -199,10 +198,10 @@ const ownStore = ({ cluster, migrate = true, prefix = defaultPrefix }: ClusterNa
 
 /** The storage of the engine in tables of the prefix. */
 const engineStorage = ({ prefix = defaultPrefix }: Pick<ClusterName, "prefix">, shardingConfig: Sharded) =>
-  Layer.mergeAll(SqlMessageStorage.layerStorage(engineOf(prefix)), SqlRunnerStorage.layerStorage(engineOf(prefix)))
-    .pipe(
-      Layer.provide([ShardingConfig.layerFromEnv(shardingConfig), Digest.layerWebCrypto])
-    )
+  Layer.merge(
+    Layer.provide(Engine.layerStorage, SqlMessageStorage.layerStorage(engineOf(prefix))),
+    SqlRunnerStorage.layerStorage(engineOf(prefix))
+  ).pipe(Layer.provide([ShardingConfig.layerFromEnv(shardingConfig), Digest.layerWebCrypto]))
 
 /**
  * A runner: one process of the cluster that runs runs, and starts and watches them. Needs the services of an Ash server, and
@@ -265,12 +264,11 @@ export const layerSingle = <R = never>(
 > =>
   layerOf(singleRules, options, (options) => {
     const { prefix = defaultPrefix } = options
-    const engine = ClusterWorkflowEngine.layer.pipe(
-      Layer.provideMerge(Sharding.layer),
-      Layer.provide(Runners.layerNoop),
-      Layer.provideMerge(SqlMessageStorage.layerStorage(engineOf(prefix))),
-      Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop, Digest.layerWebCrypto]),
-      Layer.provide(ShardingConfig.layerFromEnv({ entityMessagePollInterval: Duration.seconds(1) }))
+    const engine = Engine.layerAlone(SqlMessageStorage.layerStorage(engineOf(prefix))).pipe(
+      Layer.provide([
+        Digest.layerWebCrypto,
+        ShardingConfig.layerFromEnv({ entityMessagePollInterval: Duration.seconds(1) })
+      ])
     )
     return Layer.mergeAll(AgentRuns.layer, Worker.layer(options), Orphans.layer(options.orphans)).pipe(
       Layer.provide(engine),
@@ -284,7 +282,6 @@ export const layerTest = <R = never>(
 ): Layer.Layer<AgentRuns, SettingsRefused, Worker.WorkerServices | R> =>
   layerOf(areWorker, options, (options) =>
     Layer.merge(AgentRuns.layer, Worker.layer(options)).pipe(
-      Layer.provide(ClusterWorkflowEngine.layer),
-      Layer.provide(TestRunner.layer),
+      Layer.provide(Layer.provide(Engine.layerAlone(MessageStorage.layerMemory), ShardingConfig.layer())),
       Layer.provide(MemoryRunStore.layer)
     ))

@@ -27,7 +27,7 @@ import {
   StoredStep
 } from "./AgentRun.ts"
 import * as Handover from "./handover.ts"
-import { encodePayload, longestFailure } from "./payloadHash.ts"
+import { longestFailure } from "./payloadHash.ts"
 import { type Plan, planOf, type Plans, stepOf } from "./Plan.ts"
 import { RunCancelled, RunRejected } from "./RunErrors.ts"
 import type { RunSteps } from "./RunSteps.ts"
@@ -243,12 +243,11 @@ const resultOf = (
 /** The body of the workflow. */
 export const make = (parts: RunParts) =>
   Effect.fnUntraced(function*(payload: AgentRunPayload, executionId: string) {
-    const { agent, id } = payload
+    const { id } = payload
     const { sharding, steps } = parts
-    const { hash } = yield* Effect.orDie(encodePayload(payload))
     const handover = Handover.make(sharding, executionId)
     yield* Workflow.addFinalizer(() => steps.release(id))
-    return yield* steps.begin({ id, executionId, payloadHash: hash, agent }).pipe(
+    return yield* steps.begin(id).pipe(
       Effect.flatMap((createdAt) => runAll({ ...parts, handover, createdAt }, payload)),
       Effect.tap(() => steps.end(id, null)),
       handover.whileOwned,

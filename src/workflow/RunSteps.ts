@@ -143,14 +143,13 @@ export const make = (services: StepServices) => {
   const takePlace = makePlaces(services)
   return {
     /** Counts that a run is begun, before anything of it is done, and answers when it was created. */
-    begin: Effect.fnUntraced(function*(run: Parameters<typeof store.beginRun>[0]) {
+    begin: Effect.fnUntraced(function*(id: string) {
       // A run that has ended is begun again where its process died before the engine knew: it must come to the same end.
-      const { attempts, cancelledAt, createdAt } = yield* Patience.persistent(store.beginRun(run))
-      if (cancelledAt !== null) return yield* new RunCancelled({ id: run.id })
-      if (attempts > settings.maxAttempts) {
-        return yield* new TooManyAttempts({ id: run.id, attempts: settings.maxAttempts })
-      }
-      return createdAt
+      const run = yield* Patience.persistent(store.beginRun(id))
+      // Nor is one begun anew that has been purged meanwhile, by a runner that was out of touch.
+      if (run?.cancelledAt !== null) return yield* new RunCancelled({ id })
+      if (run.attempts > settings.maxAttempts) return yield* new TooManyAttempts({ id, attempts: settings.maxAttempts })
+      return run.createdAt
     }),
     takePlace,
     /** Asks a plan, as long as the run is not cancelled. */

@@ -1,30 +1,74 @@
 /** The engine, as those use it that start and watch runs: what it makes defects of is repeated, or becomes an error. */
 import * as Cause from "effect/Cause"
+import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
 import * as EntityAddress from "effect/cluster/EntityAddress"
 import * as EntityId from "effect/cluster/EntityId"
 import * as EntityType from "effect/cluster/EntityType"
-import type { MessageStorage } from "effect/cluster/MessageStorage"
-import type { Sharding } from "effect/cluster/Sharding"
+import { MessageStorage } from "effect/cluster/MessageStorage"
+import * as RunnerHealth from "effect/cluster/RunnerHealth"
+import * as Runners from "effect/cluster/Runners"
+import * as RunnerStorage from "effect/cluster/RunnerStorage"
+import * as Sharding from "effect/cluster/Sharding"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Predicate from "effect/Predicate"
-import { isSqlError } from "effect/sql/SqlError"
+import type * as Schema from "effect/Schema"
+import type { SqlError } from "effect/sql/SqlError"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
 import { messageOf } from "../internal/request/operations.ts"
 import { AgentRun, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
-import { untilAnswered } from "./patience.ts"
+import { sqlErrorOf, untilAnswered } from "./patience.ts"
 import { approvalOf, timerOf } from "./RunBody.ts"
 import { RunDied } from "./RunErrors.ts"
 import type { RunRow } from "./store/RunStore.ts"
 
 /** Fails with the error of the database that the engine makes a defect of. */
-const undefect = Effect.catchDefect((defect) =>
-  Predicate.hasProperty(defect, "cause") && isSqlError(defect.cause) ? Effect.fail(defect.cause) : Effect.die(defect)
-)
+const undefect = Effect.catchDefect((defect) => {
+  const error = sqlErrorOf(defect)
+  return error === undefined ? Effect.die(defect) : Effect.fail(error)
+})
 
 /** Repeats a call of the engine until the database answers. */
-export const steady = <A, E, R>(call: Effect.Effect<A, E, R>) => untilAnswered(undefect(call))
+const steady = <A, E, R>(call: Effect.Effect<A, E, R>) => untilAnswered(undefect(call))
+
+/** What the tables of runs are told when the engine is. */
+const Alongside = Context.Reference<Effect.Effect<unknown, SqlError> | undefined>("effect-ash/workflow/Alongside", {
+  defaultValue: () => undefined
+})
+
+/**
+ * Changes the tables of runs and tells the engine in one transaction. A run that one of them knows and the other does not
+ * would be of no end, or begin anew behind it.
+ */
+export const together = <A, E, R>(change: Effect.Effect<unknown, SqlError>, call: Effect.Effect<A, E, R>) =>
+  steady(Effect.provideService(call, Alongside, change))
+
+/** The storage of the engine, which writes down what the tables of runs are told along with what it is. */
+export const layerStorage = Layer.effect(
+  MessageStorage,
+  Effect.map(MessageStorage, (storage) =>
+    MessageStorage.of({
+      ...storage,
+      // It is committed before a runner is told of it, which reads it by a connection of its own.
+      saveRequest: (message) =>
+        Alongside.use((change) =>
+          change === undefined
+            ? storage.saveRequest(message)
+            : storage.withTransaction(Effect.andThen(Effect.orDie(change), storage.saveRequest(message)))
+        )
+    }))
+)
+
+/** The engine of a process that has no others beside it. */
+export const layerAlone = <A, E, R>(storage: Layer.Layer<A | MessageStorage, E, R>) =>
+  ClusterWorkflowEngine.layer.pipe(
+    Layer.provideMerge(Sharding.layer),
+    Layer.provide(Runners.layerNoop),
+    Layer.provideMerge(Layer.provide(layerStorage, storage)),
+    Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop])
+  )
 
 /** The end of a run, if it has ended. */
 export const endOf = ({ executionId, id }: Pick<RunRow, "id" | "executionId">) =>
@@ -46,21 +90,20 @@ export const endOf = ({ executionId, id }: Pick<RunRow, "id" | "executionId">) =
   )
 
 /** Ends what a run waits for. */
-export const wake = (run: RunRow, decision: typeof Decision.Type) => {
-  if (run.token !== null) {
-    const approval = approvalOf(run)
-    const token = DurableDeferred.tokenFromExecutionId(approval, { workflow: AgentRun, executionId: run.executionId })
-    return steady(DurableDeferred.succeed(approval, { token, value: decision }))
+export const wake = (run: RunRow, decision: Decision) => {
+  const end = <S extends Schema.Constraint>(deferred: DurableDeferred.DurableDeferred<S>, value: S["Type"]) => {
+    const token = DurableDeferred.tokenFromExecutionId(deferred, { workflow: AgentRun, executionId: run.executionId })
+    return steady(DurableDeferred.succeed(deferred, { token, value }))
   }
-  const timer = DurableDeferred.make(`DurableClock/${timerOf(run)}`)
-  const token = DurableDeferred.tokenFromExecutionId(timer, { workflow: AgentRun, executionId: run.executionId })
-  return steady(DurableDeferred.succeed(timer, { token, value: undefined }))
+  return run.token === null
+    ? end(DurableDeferred.make(`DurableClock/${timerOf(run)}`), undefined)
+    : end(approvalOf(run), decision)
 }
 
 /** Takes what the engine has of a run out of the database. */
 export const forget = Effect.fnUntraced(function*(
   storage: MessageStorage["Service"],
-  sharding: Sharding["Service"],
+  sharding: Sharding.Sharding["Service"],
   { executionId }: RunRow
 ) {
   const entityId = EntityId.make(executionId)

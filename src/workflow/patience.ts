@@ -2,6 +2,7 @@
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
@@ -39,9 +40,12 @@ export const patiently = <A, R>(
     return again
   })
 
+/** The error of a database that something is, or has for its cause. */
+export const sqlErrorOf = (error: unknown): SqlError | undefined =>
+  isSqlError(error) ? error : Predicate.hasProperty(error, "cause") && isSqlError(error.cause) ? error.cause : undefined
+
 /** Errors of a database that no other attempt mends. */
-const isHopeless = ({ reason }: SqlError) =>
-  reason._tag === "SqlSyntaxError" || reason._tag === "AuthorizationError" || reason._tag === "ConstraintError"
+const hopeless = new Set(["SqlSyntaxError", "AuthorizationError", "ConstraintError", "UniqueViolation"])
 
 /** The times between attempts at a database, which will answer again. */
 const untilThere = Schedule.exponential("100 millis", 1.5).pipe(
@@ -59,8 +63,9 @@ export const untilAnswered = <A, E, R>(attempt: Effect.Effect<A, E, R>): Effect.
     return Effect.retry(attempt, {
       schedule: untilThere,
       while: (error) => {
-        if (!isSqlError(error) || isHopeless(error)) return false
-        if (error.reason._tag === "UnknownError") unknown += 1
+        const reason = sqlErrorOf(error)?.reason._tag
+        if (reason === undefined || hopeless.has(reason)) return false
+        if (reason === "UnknownError") unknown += 1
         return Effect.as(Effect.logDebug("the database of the runs does not answer", error), unknown <= mostUnknown)
       }
     })

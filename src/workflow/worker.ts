@@ -1,6 +1,5 @@
 /** Runs the runs of agents: the workflow's body over the services of a server. */
 import * as Sharding from "effect/cluster/Sharding"
-import * as Digest from "effect/crypto/Digest"
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -72,4 +71,4 @@ export const layer = <R = never>(
     return AgentRun.toLayer(
       RunBody.make({ steps, plans: ownPlans, maxGenerations, sharding: yield* Sharding.Sharding })
     )
-  })).pipe(Layer.provide([SecureRandom.layerWebCrypto, Digest.layerWebCrypto]))
+  })).pipe(Layer.provide(SecureRandom.layerWebCrypto))

@@ -1,8 +1,8 @@
 /** SQLite over Node's own module, as a `SqlClient`: for tests of what works with any. */
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Layer from "effect/Layer"
 import { layer as reactivity } from "effect/reactivity/Reactivity"
-import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { Connection } from "effect/sql/SqlConnection"
@@ -11,7 +11,10 @@ import * as Statement from "effect/sql/Statement"
 import * as Stream from "effect/Stream"
 import { DatabaseSync, type SQLInputValue } from "node:sqlite"
 
-const connectionOf = (database: DatabaseSync): Connection => {
+/** What surrounds each statement. */
+export type Around = <A>(statement: Effect.Effect<A, SqlError>, text: string) => Effect.Effect<A, SqlError>
+
+const connectionOf = (database: DatabaseSync, around: Around): Connection => {
   const attempt = <A>(run: () => A) =>
     Effect.try({
       try: run,
@@ -25,12 +28,17 @@ const connectionOf = (database: DatabaseSync): Connection => {
         return statement
       }))
   const all = (sql: string, params: ReadonlyArray<unknown>) =>
-    Effect.flatMap(
-      prepare(sql),
-      (statement) =>
-        attempt(() =>
-          statement.all(...params.map((param) => (typeof param === "boolean" ? Number(param) : param) as SQLInputValue))
-        )
+    around(
+      Effect.flatMap(
+        prepare(sql),
+        (statement) =>
+          attempt(() =>
+            statement.all(
+              ...params.map((param) => (typeof param === "boolean" ? Number(param) : param) as SQLInputValue)
+            )
+          )
+      ),
+      sql
     )
   const execute: Connection["execute"] = (sql, params, transform) =>
     Effect.map(all(sql, params), (rows) => transform === undefined ? rows : transform(rows))
@@ -46,29 +54,36 @@ const connectionOf = (database: DatabaseSync): Connection => {
   }
 }
 
-/** A database in a file, or in memory. */
-export const layer = (path = ":memory:"): Layer.Layer<SqlClient.SqlClient> =>
+/** A client of a database that may have others in this process: they have the connection by turns. */
+export const over = (
+  database: DatabaseSync,
+  { alone = Semaphore.makeUnsafe(1), around = identity }: {
+    readonly alone?: Semaphore.Semaphore
+    readonly around?: Around
+  } = {}
+): Layer.Layer<SqlClient.SqlClient> =>
   Layer.effect(
     SqlClient.SqlClient,
-    Effect.gen(function*() {
-      const database = yield* Effect.acquireRelease(
-        Effect.sync(() => new DatabaseSync(path)),
-        (database) => Effect.sync(() => database.close())
-      )
-      const connection = connectionOf(database)
-      const alone = Semaphore.makeUnsafe(1)
-      return yield* SqlClient.make({
-        driver: "node:sqlite",
-        acquirer: alone.withPermits(1)(Effect.succeed(connection)),
-        transactionAcquirer: Effect.uninterruptibleMask((restore) =>
-          Effect.gen(function*() {
-            yield* restore(alone.take(1))
-            yield* Scope.addFinalizer(yield* Effect.service(Scope.Scope), alone.release(1))
-            return connection
-          })
-        ),
-        compiler: Statement.makeCompilerSqlite(),
-        spanAttributes: []
-      })
+    SqlClient.make({
+      driver: "node:sqlite",
+      ...SqlClient.makeSqliteAcquirers({
+        connection: Effect.succeed(connectionOf(database, around)),
+        semaphore: alone,
+        isTransaction: () => database.isTransaction
+      }),
+      compiler: Statement.makeCompilerSqlite(),
+      spanAttributes: []
     })
   ).pipe(Layer.provide(reactivity))
+
+/** A database in a file, or in memory. */
+export const layer = (path = ":memory:"): Layer.Layer<SqlClient.SqlClient> =>
+  Layer.unwrap(
+    Effect.map(
+      Effect.acquireRelease(
+        Effect.sync(() => new DatabaseSync(path)),
+        (database) => Effect.sync(() => database.close())
+      ),
+      (database) => over(database)
+    )
+  )

@@ -1,8 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as ClusterSchema from "effect/cluster/ClusterSchema"
-import * as ClusterWorkflowEngine from "effect/cluster/ClusterWorkflowEngine"
+import * as MessageStorage from "effect/cluster/MessageStorage"
 import * as Sharding from "effect/cluster/Sharding"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as TestRunner from "effect/cluster/TestRunner"
 import * as Digest from "effect/crypto/Digest"
 import * as Deferred from "effect/Deferred"
@@ -36,6 +37,7 @@ import {
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
 import * as Claim from "../../src/workflow/Claim.ts"
+import * as Engine from "../../src/workflow/engine.ts"
 import * as Handover from "../../src/workflow/handover.ts"
 import * as Patience from "../../src/workflow/patience.ts"
 import { encodePayload } from "../../src/workflow/payloadHash.ts"
@@ -48,7 +50,6 @@ import {
 } from "../../src/workflow/RunnerSettings.ts"
 import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
-import * as SqlRunStore from "../../src/workflow/store/SqlRunStore.ts"
 import { folder } from "../support/shell.ts"
 import * as Sqlite from "../support/sqlite.ts"
 
@@ -366,28 +367,6 @@ describe("one machine with a database of its own", () => {
       assert.notStrictEqual((yield* result("one", { every: 10 })).sessionId, sessionId)
     }).pipe(Effect.provide(single(":memory:", "a"))))
 
-  it.live("starts anew a run that is purged while it is started again", () =>
-    Effect.gen(function*() {
-      const store = yield* RunStore
-      const run = { id: "one", agent: "worker", steps: [approval("go on?")] }
-      let looks = 0
-      const found: RunStore["Service"]["findRun"] = (id) => ++looks === 1 ? Effect.undefined : store.findRun(id)
-      yield* Effect.gen(function*() {
-        const { purge, result, start } = yield* AgentRuns
-        assert.deepInclude(yield* start(run), { state: "queued" })
-        const waiting = yield* Effect.forkChild(Effect.flip(result("one", { every: 10 })))
-        yield* store.endRun("one", "why", "cancelled")
-        yield* store.deleteRun((yield* store.findRun("one"))!, Effect.void)
-        assert.strictEqual((yield* Fiber.join(waiting))._tag, "RunNotFound")
-        assert.strictEqual(yield* purge({ olderThan: 0 }), 0)
-      }).pipe(Effect.provide(
-        Layer.merge(AgentRuns.layer, AgentRun.toLayer(() => Effect.never)).pipe(
-          Layer.provide([ClusterWorkflowEngine.layer, Layer.succeed(RunStore, { ...store, findRun: found })]),
-          Layer.provide(TestRunner.layer)
-        )
-      ))
-    }).pipe(Effect.provide(MemoryRunStore.layer)))
-
   it.live("keeps of a defect its message alone, as it may hold what no driver reads back", () => {
     const broken = () => Effect.die(new Error("broken", { cause: { data: "x".repeat(1_000_000) } }))
     return Effect.gen(function*() {
@@ -426,27 +405,14 @@ describe("one machine with a database of its own", () => {
         assert.strictEqual(end._tag, "RunNotFound")
       }).pipe(Effect.provide(
         AgentRuns.layer.pipe(
-          Layer.provide([ClusterWorkflowEngine.layer, Layer.succeed(RunStore, { ...store, findRun: found })]),
-          Layer.provide(TestRunner.layer)
+          Layer.provide([
+            Engine.layerAlone(MessageStorage.layerMemory),
+            Layer.succeed(RunStore, { ...store, findRun: found })
+          ]),
+          Layer.provide(ShardingConfig.layer())
         )
       ))
     }).pipe(Effect.provide(MemoryRunStore.layer)))
-
-  it.live("cancels a run whose start died before the engine knew of it", () =>
-    Effect.gen(function*() {
-      const run = { id: "one", agent: "worker", steps: ["go"] }
-      const executionId = yield* AgentRun.executionId(run)
-      yield* (yield* RunStore).insertRun({ ...run, executionId, payloadHash: "hash" })
-      const runs = yield* AgentRuns
-      yield* runs.cancel("one")
-      assert.strictEqual((yield* Effect.flip(runs.result("one", { every: 10 })))._tag, "RunCancelled")
-      assert.deepInclude(yield* runs.status("one"), { state: "cancelled", sessionId: undefined })
-    }).pipe(Effect.provide(
-      Layer.merge(AshWorkflow.layerSingle(), SqlRunStore.layerStorage("ash")).pipe(
-        Layer.provide(Sqlite.layer()),
-        Layer.provide(AshEmbedded.layer({ agents: { worker: {} } }))
-      )
-    )))
 
   it.effect.each(["{}", "\"5 bananas\"", "-1", "0"])(
     "ends no session by an age or a time of %s",

@@ -84,26 +84,18 @@ const changeRuns = (tables: Tables) => {
       if (run !== undefined && is(run)) runs.set(id, { ...run, ...patch(now, run), updatedAt: now })
       return runs.get(id)
     })
-  const insertRun: Service["insertRun"] = (run) =>
-    at((now) => {
-      if (runs.has(run.id)) return false
-      runs.set(run.id, newRun(run, now))
-      return true
-    })
   return {
-    insertRun,
-    beginRun: (run) =>
-      Effect.flatMap(
-        Effect.andThen(
-          insertRun(run),
-          change(run.id, () => true, (now, { attempts, endedAt, startedAt }) => ({
-            attempts: endedAt === null ? attempts + 1 : attempts,
-            startedAt: startedAt ?? now
-          }))
-        ),
-        (begun) =>
-          begun === undefined ? Effect.die(`the run ${run.id} was deleted while it began`) : Effect.succeed(begun)
-      ),
+    insertRun: (run) =>
+      at((now) => {
+        const inserted = runs.get(run.id) ?? newRun(run, now)
+        runs.set(run.id, inserted)
+        return inserted
+      }),
+    beginRun: (id) =>
+      change(id, () => true, (now, { attempts, endedAt, startedAt }) => ({
+        attempts: endedAt === null ? attempts + 1 : attempts,
+        startedAt: startedAt ?? now
+      })),
     updateRun: ({ generation, runId, step }, patch) =>
       change(
         runId,

@@ -98,14 +98,12 @@ type Stored<A> = Effect.Effect<A, SqlError>
 
 /** The tables of runs. */
 export class RunStore extends Context.Service<RunStore, {
-  /** Remembers a new run; false where there is one of that id. */
-  readonly insertRun: (
-    run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">
-  ) => Stored<boolean>
+  /** Remembers a new run, if there is none of that id; answers that of the id. */
+  readonly insertRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">) => Stored<RunRow | undefined>
   readonly findRun: (id: string) => Stored<RunRow | undefined>
   readonly listRuns: (filter: RunFilter) => Stored<ReadonlyArray<RunRow>>
-  /** Counts that a run is begun that has not ended, and answers it as it is then. One that is not there is remembered. */
-  readonly beginRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">) => Stored<RunRow>
+  /** Counts that a run is begun that has not ended, and answers it as it is then. */
+  readonly beginRun: (id: string) => Stored<RunRow | undefined>
   /**
    * Changes a run that has not ended, and has got no further than the step: a runner that was out of touch changes nothing of
    * what others have done meanwhile. Without a step, before the first one, it changes a run that has no session yet.

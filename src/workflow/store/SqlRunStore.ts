@@ -76,22 +76,23 @@ const changingRuns = (parts: Parts) => {
         WHERE ended_at IS NULL AND ${where} RETURNING *`,
       ([run]) => run && runOf(run)
     )
-  const insertRun: Service["insertRun"] = ({ agent, executionId, id, payloadHash }) =>
-    sql<{ readonly id: string }>`INSERT INTO ${sql(tables.runs)}
-      (id, execution_id, payload_hash, agent, state, step, generation, attempts, cost_usd, created_at, updated_at)
-      VALUES (${id}, ${executionId}, ${payloadHash}, ${agent}, 'queued', 0, 0, 0, 0, ${now}, ${now})
-      ON CONFLICT (id) DO NOTHING RETURNING id`.pipe(Effect.map((rows) => rows.length === 1))
   return {
-    insertRun,
-    beginRun: (run) =>
-      Effect.gen(function*() {
-        yield* insertRun(run)
-        const rows = yield* sql<Stored<RunRow>>`UPDATE ${sql(tables.runs)}
+    // One that is there is locked, so that it is not forgotten before what is done in the same transaction.
+    insertRun: ({ agent, executionId, id, payloadHash }) =>
+      sql<Stored<RunRow>>`INSERT INTO ${sql(tables.runs)}
+        (id, execution_id, payload_hash, agent, state, step, generation, attempts, cost_usd, created_at, updated_at)
+        VALUES (${id}, ${executionId}, ${payloadHash}, ${agent}, 'queued', 0, 0, 0, 0, ${now}, ${now})
+        ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING *`.pipe(
+        Effect.map(([run]) => run && runOf(run))
+      ),
+    beginRun: (id) =>
+      Effect.map(
+        sql<Stored<RunRow>>`UPDATE ${sql(tables.runs)}
           SET attempts = attempts + CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END,
             started_at = COALESCE(started_at, ${now}), updated_at = ${now}
-          WHERE id = ${run.id} RETURNING *`
-        return rows.map(runOf)[0] ?? (yield* Effect.die(`the run ${run.id} was deleted while it began`))
-      }),
+          WHERE id = ${id} RETURNING *`,
+        ([run]) => run && runOf(run)
+      ),
     updateRun: ({ generation, runId, step }, patch) =>
       change(
         sql`${sql.update(columnsOf(patch))}`,

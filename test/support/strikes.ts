@@ -1,0 +1,401 @@
+/**
+ * Processes that share a database and a server, and a strike on one of them at a statement: durable runs have to come to the
+ * same end. All of it runs in this process and on one clock, the database's too, which goes on only when nothing else does.
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import * as HttpClient from "effect/http/HttpClient"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Schedule from "effect/Schedule"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
+import * as Stream from "effect/Stream"
+import { TestClock } from "effect/testing"
+import { DatabaseSync } from "node:sqlite"
+import { AgentScript } from "../../src/embedded.ts"
+import { layerHttpClient } from "../../src/embedded/EmbeddedServer.ts"
+import * as Ash from "../../src/layers/Ash.ts"
+import { Agents } from "../../src/services/Agents.ts"
+import { Sessions } from "../../src/services/Sessions.ts"
+import { type AgentRunPayload, approval, sleep } from "../../src/workflow/AgentRun.ts"
+import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
+import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
+import type { RunStatus } from "../../src/workflow/RunStatus.ts"
+import * as Sqlite from "./sqlite.ts"
+
+/**
+ * What happens at a statement. Where the process is gone, none of its statements and requests comes back, and the database
+ * has rolled back what was open. A process that is frozen goes on when it is thawed.
+ */
+type Kind =
+  | "fails before"
+  | "gone before"
+  | "gone behind"
+  | "frozen before"
+  | "frozen behind"
+
+/** Where a process is struck: at the statement of this number, from 0. */
+interface Strike {
+  readonly at: number
+  readonly kind: Kind
+}
+
+const lost = new SqlError({ reason: new ConnectionError({ cause: "the connection was lost" }) })
+
+/** Waits until what is due has run, and no longer: the disk of the server is driven by no clock. */
+const round = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
+
+/** What processes share. */
+interface World {
+  readonly database: DatabaseSync
+  readonly alone: Semaphore.Semaphore
+  readonly http: HttpClient.HttpClient
+  /** Requests and statements so far, and requests under way. */
+  readonly seen: { count: number; underWay: number }
+  /** Lets the clock go on by a second, when nothing else goes on. */
+  readonly tick: Effect.Effect<void>
+}
+
+const stamp = (millis: number) => new Date(millis).toISOString().slice(0, 19).replace("T", " ")
+
+const makeWorld = Effect.fnUntraced(function*(script: AgentScript.AgentScript) {
+  const clock = yield* Clock.Clock
+  // The year 2027: what is measured from the epoch is not near its beginning.
+  yield* TestClock.setTime(1_800_000_000_000)
+  const database = new DatabaseSync(":memory:")
+  const now = () => clock.currentTimeMillisUnsafe()
+  database.function("unixepoch", { varargs: true }, () => now() / 1000)
+  database.function("current_timestamp", { varargs: true }, () => stamp(now()))
+  database.function("datetime", { varargs: true }, () => stamp(now() - 600_000))
+  const http = yield* HttpClient.HttpClient.pipe(Effect.provide(yield* Layer.build(layerHttpClient({ script }))))
+  const seen = { count: 0, underWay: 0 }
+  const tick = Effect.gen(function*() {
+    // A request may wait for the clock itself.
+    for (let before = -1, quiet = 0, rounds = 0; quiet < 8 && rounds < 1000; rounds++) {
+      quiet = seen.underWay > 0 || before !== seen.count ? 0 : quiet + 1
+      before = seen.count
+      yield* round
+    }
+    yield* TestClock.adjust("1 second")
+  })
+  return { database, alone: Semaphore.makeUnsafe(1), http, seen, tick } satisfies World
+})
+
+const ash = (http: HttpClient.HttpClient) =>
+  Ash.layerWithClient({ url: "http://ash.test", apiKey: "embedded" }).pipe(
+    Layer.provide(Layer.succeed(HttpClient.HttpClient, http))
+  )
+
+/** A process: its database and its server, until it is struck. */
+const makeProcess = (world: World, strike?: Strike) => {
+  const thawed = Deferred.makeUnsafe<void>()
+  const state = { statements: 0, struck: undefined as string | undefined, isStopped: false }
+  const { alone, database } = world
+  /** Others have the connection while this process does not go on. */
+  const pause = Effect.uninterruptible(
+    Effect.andThen(alone.release(1), Effect.andThen(Deferred.await(thawed), alone.take(1)))
+  )
+  const stop = Effect.suspend(() => {
+    state.isStopped = true
+    return pause
+  })
+  const rollback = Effect.sync(() => {
+    const isOpen = database.isTransaction
+    if (isOpen) database.exec("ROLLBACK")
+    return isOpen
+  })
+  const happen = <A>(kind: Kind, statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> => {
+    switch (kind) {
+      case "fails before":
+        return Effect.fail(lost)
+      case "gone before":
+        return Effect.andThen(rollback, Effect.andThen(stop, Effect.never))
+      case "gone behind":
+        return statement.pipe(Effect.andThen(rollback), Effect.andThen(stop), Effect.andThen(Effect.never))
+      // One that is frozen in a transaction would stop all that share the database.
+      case "frozen before":
+        return Effect.suspend(() => database.isTransaction ? statement : Effect.andThen(stop, statement))
+      case "frozen behind":
+        return Effect.tap(statement, () => database.isTransaction ? Effect.void : stop)
+    }
+  }
+  const around: Sqlite.Around = (statement, text) =>
+    Effect.andThen(
+      Effect.suspend(() => state.isStopped ? pause : Effect.void),
+      Effect.suspend(() => {
+        world.seen.count += 1
+        const index = state.statements++
+        if (strike === undefined || index !== strike.at) return statement
+        state.struck = text
+        return happen(strike.kind, statement)
+      })
+    )
+  const http = HttpClient.transform(world.http, (response) =>
+    Effect.andThen(
+      Effect.suspend(() => state.isStopped ? Deferred.await(thawed) : Effect.void),
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          world.seen.underWay += 1
+        }),
+        () => response,
+        () =>
+          Effect.sync(() => {
+            world.seen.underWay -= 1
+            world.seen.count += 1
+          })
+      )
+    ))
+  return {
+    state,
+    thaw: Effect.suspend(() => {
+      state.isStopped = false
+      return Deferred.done(thawed, Exit.void)
+    }),
+    layer: Layer.merge(Sqlite.over(database, { alone, around }), ash(http))
+  }
+}
+
+type Runs = AgentRuns["Service"]
+
+/** What is done with runs, by a program that is begun again in another process where the first one has gone. */
+export interface Scenario {
+  readonly name: string
+  readonly kinds: ReadonlyArray<Kind>
+  /** Each of so many statements is struck where not all are. */
+  readonly step: number
+  readonly options?: AshWorkflow.SingleOptions
+  readonly program: (runs: Runs) => Effect.Effect<unknown, unknown>
+  /** What the process does that comes behind the struck one. @default the same */
+  readonly other?: (runs: Runs) => Effect.Effect<unknown, unknown>
+  /** What is wrong with what came of it, beside what is wrong in any case. */
+  readonly wrong: (outcome: Outcome) => ReadonlyArray<string>
+}
+
+/** What came of it. */
+interface Outcome extends Strike {
+  /** What the program answered, in the last process that was to run it. */
+  readonly answer: unknown
+  /** The states of the runs, by their rows. */
+  readonly states: ReadonlyArray<unknown>
+  /** How many rows there are of something. */
+  readonly count: (table: "places" | "cluster_messages") => number
+  readonly turns: ReadonlyMap<string, number>
+}
+
+const script: AgentScript.AgentScript = ({ prompt, workspace }) =>
+  Stream.fromEffect(Effect.as(workspace.writeFile("answer.txt", prompt), AgentScript.say(`done: ${prompt}`)))
+
+/** How many seconds are waited for what comes by itself. */
+const patience = 160
+
+/** A fiber's value, once it has ended; undefined where its process has stopped, or the patience is over. */
+const waitFor = Effect.fnUntraced(function*<A, E>(
+  { tick }: World,
+  fiber: Fiber.Fiber<A, E>,
+  process?: ReturnType<typeof makeProcess>
+) {
+  for (let ticks = 0; ticks < patience && fiber.pollUnsafe() === undefined && !process?.state.isStopped; ticks++) {
+    yield* tick
+  }
+  const exit = fiber.pollUnsafe()
+  return exit?._tag === "Success" ? exit.value : undefined
+})
+
+/** Does something in a world of its own, with a process that is struck, and tells what is wrong then. */
+const strikeAt = Effect.fnUntraced(
+  function*({ options, other, program, wrong }: Scenario, strike: Strike) {
+    const { at, kind } = strike
+    const turns = new Map<string, number>()
+    const world = yield* makeWorld((turn) => {
+      const key = `${turn.session.id} ${turn.prompt}`
+      turns.set(key, (turns.get(key) ?? 0) + 1)
+      return script(turn)
+    })
+    const admin = yield* Layer.build(ash(world.http))
+    yield* Effect.provide(Effect.flatMap(Agents, (agents) => agents.create({ name: "worker" })), admin)
+    if (options?.migrate !== true) {
+      yield* Effect.scoped(Layer.build(Layer.provide(AshWorkflow.layerMigrations(), makeProcess(world).layer)))
+    }
+    const runner = AshWorkflow.layerSingle({
+      migrate: false,
+      orphans: { agents: ["worker"], olderThan: "2 minutes", every: "15 seconds" },
+      ...options
+    })
+    const begin = (process: ReturnType<typeof makeProcess>, program: Scenario["program"], scope: Scope.Scope) =>
+      Layer.buildWithScope(Layer.provide(runner, process.layer), scope).pipe(
+        Effect.flatMap((services) => program(Context.get(services, AgentRuns))),
+        Effect.forkIn(scope)
+      )
+    const living = Scope.makeUnsafe()
+    const one = makeProcess(world, strike)
+    // What has gone is not closed: that would be the end of a process that is asked to.
+    const first = yield* begin(one, program, kind.startsWith("gone") ? Scope.makeUnsafe() : living)
+    let answer = yield* waitFor(world, first, one)
+    if (answer === undefined) {
+      // Numbers of messages go by the clock: a process begins later than the one before it.
+      yield* TestClock.adjust("1 second")
+      const two = makeProcess(world)
+      answer = yield* waitFor(world, yield* begin(two, other ?? program, living), two)
+      if (kind.startsWith("frozen")) {
+        yield* one.thaw
+        yield* waitFor(world, first)
+      }
+    }
+    const alive = Effect.flatMap(Sessions, ({ list }) => list()).pipe(
+      Effect.map((sessions) => sessions.filter(({ status }) => status !== "ended").length),
+      Effect.provide(admin)
+    )
+    for (let ticks = 0; ticks < patience && (yield* alive) > 0; ticks++) yield* world.tick
+    const left = yield* alive
+    // A runner that is asked to stop waits for what it has under way, by the clock.
+    yield* waitFor(world, yield* Effect.forkDetach(Scope.close(living, Exit.void)))
+    const { database } = world
+    const faults = [
+      ...(left === 0 ? [] : [`${left} sessions are alive`]),
+      ...[...turns].flatMap(([turn, times]) => times === 1 ? [] : [`${turn} was sent ${times} times`]),
+      ...wrong({
+        ...strike,
+        answer,
+        turns,
+        states: database.prepare("SELECT state FROM ash_runs").all().map(({ state }) => state),
+        count: (table) => Number(database.prepare(`SELECT count(*) AS count FROM ash_${table}`).get()?.["count"])
+      })
+    ].map((fault) => `${kind} the statement ${at}, ${one.state.struck}: ${fault}`)
+    return { faults, isStruck: one.state.struck !== undefined }
+  },
+  Effect.scoped,
+  Effect.provide(TestClock.layer()),
+  Effect.provide(Logger.layer([]))
+)
+
+/** Strikes at every statement, or at each of so many, those of one kind beside those of another. */
+export const strikes = Effect.fnUntraced(function*(scenario: Scenario, step = 1) {
+  const faults: Array<string> = []
+  let count = 0
+  for (const [index, kind] of scenario.kinds.entries()) {
+    for (let at = index % step;; at += step) {
+      const outcome = yield* strikeAt(scenario, { at, kind })
+      if (!outcome.isStruck) break
+      count += 1
+      faults.push(...outcome.faults)
+    }
+  }
+  return { count, faults }
+})
+
+/** A call that is made again where the database did not answer. */
+const again = <A, E, R>(call: Effect.Effect<A, E, R>) =>
+  Effect.retry(call, { while: isSqlError, schedule: Schedule.spaced("100 millis") })
+
+/** Does something as often as it is due, until the run has ended. */
+const untilEnd = Effect.fnUntraced(function*(
+  runs: Runs,
+  act: (status: RunStatus) => Effect.Effect<unknown, unknown>
+) {
+  while (true) {
+    const status = yield* again(runs.status("one"))
+    if (status.endedAt !== undefined) return yield* Effect.result(again(runs.result("one")))
+    yield* Effect.andThen(act(status), Effect.sleep("500 millis"))
+  }
+})
+
+const approve = (runs: Runs) => ({ token }: RunStatus) =>
+  token === undefined ? Effect.void : Effect.catchTag(again(runs.approve(token)), "ApprovalClosed", () => Effect.void)
+
+const differs = (what: string, is: unknown, should: unknown) =>
+  JSON.stringify(is) === JSON.stringify(should) ? [] : [`${what} ${JSON.stringify(is)}`]
+
+const dying: ReadonlyArray<Kind> = ["gone before", "gone behind", "fails before"]
+
+const run: AgentRunPayload = {
+  id: "one",
+  agent: "worker",
+  files: [{ path: "in.txt", content: "in" }],
+  steps: ["first", approval("go on?"), sleep("5 seconds"), "second"],
+  collect: ["answer.txt"],
+  whenUnknown: "repeatRun"
+}
+
+/** A run that does all that a run can. */
+const whole: Scenario = {
+  name: "a run with files, turns, an approval and a time",
+  kinds: dying,
+  step: 61,
+  options: { maxRunning: 1 },
+  program: Effect.fnUntraced(function*(runs) {
+    yield* again(runs.start(run))
+    const end = yield* untilEnd(runs, approve(runs))
+    return end._tag === "Success" ? end.success.text : end.failure._tag
+  }),
+  wrong: ({ answer, count, states }) => [
+    ...differs("it ended with", answer, "done: second"),
+    ...differs("its row is", states, ["succeeded"]),
+    ...differs("places that are taken:", count("places"), 0)
+  ]
+}
+
+/** A run that is cancelled while it waits. */
+const cancelled: Scenario = {
+  name: "a run that is cancelled while it waits",
+  kinds: dying,
+  step: 43,
+  program: Effect.fnUntraced(function*(runs) {
+    yield* again(runs.start({ ...run, steps: ["first", sleep("1 hour"), "second"] }))
+    const end = yield* untilEnd(
+      runs,
+      ({ cancelledAt, state }) =>
+        state === "waiting" && cancelledAt === undefined ? again(runs.cancel("one")) : Effect.void
+    )
+    return end._tag === "Success" ? end.success.text : end.failure._tag
+  }),
+  wrong: ({ answer, states, turns }) => [
+    ...differs("it ended with", answer, "RunCancelled"),
+    ...differs("its row is", states, ["cancelled"]),
+    ...[...turns.keys()].flatMap((turn) => turn.endsWith("second") ? [`it went on with ${turn}`] : [])
+  ]
+}
+
+/** A run that is started and cancelled by one process, and purged by another while the first one is frozen. */
+const purged: Scenario = {
+  name: "a run that is cancelled and purged",
+  kinds: ["frozen before", "frozen behind"],
+  step: 5,
+  program: Effect.fnUntraced(function*(runs) {
+    yield* again(runs.start({ ...run, steps: ["first"] }))
+    yield* Effect.ignore(again(runs.cancel("one")))
+    return "not frozen"
+  }),
+  other: Effect.fnUntraced(function*(runs) {
+    const there = yield* again(runs.list())
+    if (there.length === 0) return "nothing to purge"
+    yield* again(runs.cancel("one"))
+    yield* Effect.flip(again(runs.result("one")))
+    while ((yield* again(runs.purge({ olderThan: 0 }))) === 0) yield* Effect.sleep("1 second")
+    return "purged"
+  }),
+  wrong: ({ answer, states, turns }) => [
+    ...(answer === undefined ? ["it did not end"] : []),
+    ...(answer === "purged" ? differs("there is a run that is", states, []) : []),
+    ...(states.includes("succeeded") ? ["it began without its steps"] : []),
+    ...[...turns.keys()].map((turn) => `it went on with ${turn}`)
+  ]
+}
+
+/** The tables, where they are made. */
+const migrated: Scenario = {
+  name: "a run whose tables are made",
+  kinds: ["gone before", "gone behind"],
+  step: 7,
+  options: { migrate: true },
+  program: (runs) => Effect.as(again(runs.list()), "there"),
+  wrong: ({ answer }) => differs("it ended with", answer, "there")
+}
+
+/** What is struck. */
+export const scenarios: ReadonlyArray<Scenario> = [whole, cancelled, purged, migrated]
