@@ -145,14 +145,17 @@ const check = async () => {
   const server = start("--port", "0")
   const [, port] = await server.prints(/:(\d+)\nASH_API_KEY=/)
   await refuses(
-    /^effect-ash: cannot listen on port \d+ of 127\.0\.0\.1: it is in use; choose another with --port\n$/,
+    /^effect-ash: .*cannot listen on port \d+ of 127\.0\.0\.1: it is in use; choose another port \(--port\)\n$/,
     "--port",
     port!
   )
   await refuses(/--what/, "--what")
   for (const outside of ["65536", "-1"]) await refuses(/--port: "-?\d+"\. Expected: 0 to 65535/, "--port", outside)
   await refuses(/--key/, "--port", "0", "--host", "0.0.0.0")
-  await refuses(/^effect-ash: cannot listen on port 0 of 192\.0\.2\.1: .*; choose another with --host\n$/, ...foreign)
+  await refuses(
+    /^effect-ash: .*cannot listen on port 0 of 192\.0\.2\.1: .*; choose another host \(--host\)\n$/,
+    ...foreign
+  )
   await refuses(/^effect-ash: --quirks takes .*mixTurns/, "--port", "0", "--quirks", "mix=true")
   await refuses(/is no agent: it has no CLAUDE\.md/, "--port", "0", "--agent", folder)
   await refuses(/could not be read/, "--port", "0", "--agent", join(root, "nowhere"))

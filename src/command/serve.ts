@@ -9,11 +9,9 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as FileSystem from "effect/FileSystem"
-import * as HttpServerError from "effect/http/HttpServerError"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
-import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -125,16 +123,6 @@ const run = Effect.fnUntraced(function*(folders: ReadonlyArray<string>) {
   return yield* Effect.never
 }, Effect.scoped)
 
-/** Why the server cannot listen on a port. The server reports it as a defect. */
-const listening = (host: string, port: number) => (cause: Cause.Cause<unknown>) => {
-  const error = Cause.squash(cause)
-  if (Cause.hasInterrupts(cause) || !(error instanceof HttpServerError.ServeError)) return undefined
-  const code = Predicate.hasProperty(error.cause, "code") ? error.cause.code : undefined
-  const why = code === "EADDRINUSE" ? "it is in use" : lineOf(error.cause)
-  const flag = code === "EADDRNOTAVAIL" || code === "ENOTFOUND" || code === "EAI_AGAIN" ? "--host" : "--port"
-  return new CommandError({ message: `cannot listen on port ${port} of ${host}: ${why}; choose another with ${flag}` })
-}
-
 /** The command. */
 export const serve = Command.make("serve", {
   agent: Flag.String("agent").pipe(
@@ -179,6 +167,6 @@ export const serve = Command.make("serve", {
   }).pipe(
     Effect.catchCause((cause): Effect.Effect<never, CommandError> => {
       if (Cause.hasInterrupts(cause)) return Effect.interrupt
-      return Effect.fail(listening(host, port)(cause) ?? new CommandError({ message: lineOf(Cause.squash(cause)) }))
+      return refuse(lineOf(Cause.squash(cause)))
     })
   )).pipe(Command.withDescription("Runs the embedded Ash server on a port, for clients in any language"))

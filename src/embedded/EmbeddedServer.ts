@@ -8,13 +8,17 @@ import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
 import * as HttpMiddleware from "effect/http/HttpMiddleware"
 import * as HttpServer from "effect/http/HttpServer"
+import type * as HttpServerError from "effect/http/HttpServerError"
 import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
+import * as Predicate from "effect/Predicate"
 import type * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Process from "node:process"
+import { AshError } from "../schema/AshError.ts"
+import { InvalidRequest } from "../schema/Reasons.ts"
 import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions } from "./EmbeddedOptions.ts"
 import * as Application from "./http/Application.ts"
 import * as Origins from "./http/Origins.ts"
@@ -104,12 +108,23 @@ const reporting = <E, R>(
     )
   })
 
+const ofHost = new Set<unknown>(["EADDRNOTAVAIL", "ENOTFOUND", "EAI_AGAIN"])
+
+/** Why a server cannot listen. */
+const notListening = (host: string, port: number, { cause }: HttpServerError.ServeError) => {
+  const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
+  const why = code === "EADDRINUSE" ? "it is in use" : cause instanceof Error ? cause.message : String(cause)
+  const field = ofHost.has(code) ? "host" : "port"
+  const message = `cannot listen on port ${port} of ${host}: ${why}; choose another ${field} (--${field})`
+  return new AshError({ operation: "AshEmbedded.layerHttp", reason: new InvalidRequest({ message, field }) })
+}
+
 /** An embedded server on a port of this machine, by default a free one of 127.0.0.1: `HttpServer` has its address. */
 export const layerHttpServer = (
   { host = defaultHost, hostNames = [], port = 0, ...options }:
     & EmbeddedHttpOptions
     & { readonly apiKey: Redacted.Redacted<string> }
-): Layer.Layer<HttpServer.HttpServer> => {
+): Layer.Layer<HttpServer.HttpServer, AshError> => {
   const server = NodeHttpServer.layerServer(
     () => Process.getBuiltinModule("node:http").createServer({ keepAliveTimeout: 72_000 }),
     {
@@ -118,6 +133,10 @@ export const layerHttpServer = (
       // The stream of a dead sandbox never ends, so that a shutdown would wait for ever.
       disablePreemptiveShutdown: true
     }
+  )
+  const listening = Layer.catch(
+    server,
+    (error) => Layer.effect(HttpServer.HttpServer, Effect.fail(notListening(host, port, error)))
   )
   const serve = Effect.gen(function*() {
     const application = yield* Application.make(options)
@@ -129,5 +148,5 @@ export const layerHttpServer = (
       Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true)
     )
   })
-  return Layer.effectDiscard(serve).pipe(Layer.provideMerge(server), Layer.orDie)
+  return Layer.effectDiscard(serve).pipe(Layer.provideMerge(listening))
 }

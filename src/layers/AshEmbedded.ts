@@ -158,7 +158,8 @@ const address = (apiKey: Redacted.Redacted<string>) =>
  * 127.0.0.1. For what needs a socket: other clients, other processes, tests of a network's faults.
  *
  * A client with the key can run commands with the rights of the user. The key is random at each start, unless `apiKey` sets
- * it. An interface other than loopback needs an `apiKey`, or fails with `InvalidRequest`. `EmbeddedAddress` has the key.
+ * it. An interface other than loopback needs an `apiKey`, or fails with `InvalidRequest`, as do a port and a host on which it
+ * cannot listen. `EmbeddedAddress` has the key.
  */
 export const layerHttp = (
   options: AshEmbeddedHttpOptions = {}

@@ -153,6 +153,18 @@ describe("an embedded server on a port", () => {
       })
   )
 
+  it.live("fails on a port that is in use, and on a host that is not this machine's", () =>
+    Effect.gen(function*() {
+      const { url } = yield* AshEmbedded.EmbeddedAddress
+      const port = Number(new URL(url).port)
+      for (const [field, options] of [["port", { port }], ["host", { host: "192.0.2.1", apiKey: "a-key" }]] as const) {
+        const { operation, reason } = yield* Effect.flip(Effect.provide(list, AshEmbedded.layerHttp(options)))
+        assert.strictEqual(operation, "AshEmbedded.layerHttp")
+        assert(reason._tag === "InvalidRequest")
+        assert.strictEqual(reason.field, field, reason.message)
+      }
+    }).pipe(Effect.provide(AshEmbedded.layerHttp())))
+
   const hasIpv6 = Object.values(networkInterfaces()).flat().some((address) => address?.family === "IPv6")
 
   it.live.each<readonly [host: string, url: string]>([
