@@ -1,5 +1,6 @@
 /** A run of an agent: what it is started with, what it results in, and the workflow that it is. */
 import * as Duration from "effect/Duration"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import * as Workflow from "effect/workflow/Workflow"
@@ -220,11 +221,14 @@ export const RunFailure = Schema.Union([
   PlanFailed
 ])
 
-/** The workflow. Its tag has the version of its payload and its activities. */
+/**
+ * The workflow. Its tag has the version of its payload and its activities. What the engine is given it gives back as it is:
+ * where it could not read it, it would end the run by itself, and the row would not.
+ */
 export const AgentRun = Workflow.make("effect-ash/AgentRun/1", {
   payload: Schema.Struct({
-    ...AgentRunPayload.fields,
-    steps: omittable(Schema.Array(Schema.Union([MessageContent, StoredStep])))
+    ...Record.map(AgentRunPayload.fields, () => omittable(Schema.Json)),
+    id: Schema.String
   }),
   success: RunResult,
   error: RunFailure,

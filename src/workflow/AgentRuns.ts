@@ -22,6 +22,7 @@ import { AgentRun, AgentRunPayload, Approval, type Decision, type RunFailure, ty
 import { endOf, forget, together, wake } from "./engine.ts"
 import { untilAnswered } from "./patience.ts"
 import { encodePayload, isId, sizeLimit } from "./payloadHash.ts"
+import { timerOf } from "./RunBody.ts"
 import { ApprovalClosed, InvalidRun, RunConflict, type RunDied, RunNotFound } from "./RunErrors.ts"
 import { type LedgerTurn, ledgerTurnOf, RunStatus, statusOf } from "./RunStatus.ts"
 import { type RunRow, type RunState, RunStore } from "./store/RunStore.ts"
@@ -142,8 +143,7 @@ const ofRuns = (store: RunStore["Service"]): RunStore["Service"] => ({
   ...store,
   findRun: (id) => isId(id) ? store.findRun(id) : Effect.undefined,
   turnsOf: (id) => isId(id) ? store.turnsOf(id) : Effect.succeed([]),
-  cancelRun: (id) => isId(id) ? store.cancelRun(id) : Effect.undefined,
-  decide: (token, decision) => isId(token) ? store.decide(token, decision) : Effect.undefined
+  waitingRun: (token) => isId(token) ? store.waitingRun(token) : Effect.undefined
 })
 
 const findOf = ({ store }: Parts) => (id: string): Effect.Effect<RunRow, RunNotFound | SqlError> =>
@@ -184,20 +184,20 @@ const readPayload = Effect.fnUntraced(function*(run: AgentRunPayload) {
   const { plan, steps } = payload
   if ((plan === undefined) === (steps === undefined)) return yield* invalid("a run has either steps or a plan")
   if (steps?.length === 0) return yield* invalid("steps must have at least one step")
-  const { hash, size } = yield* Effect.mapError(encodePayload(payload), invalidBy)
+  const { encoded, hash, size } = yield* Effect.mapError(encodePayload(payload), invalidBy)
   if (size > sizeLimit) {
     return yield* invalid(
       `the payload has ${size} bytes, more than ${sizeLimit}: have the agent fetch files`
     )
   }
-  return { payload, hash }
+  return { payload: encoded, agent: payload.agent, hash }
 }, Effect.catchDefect(() => invalid("the payload may have too many levels")))
 
 const startOf = (parts: Parts): AgentRuns["Service"]["start"] => (run) =>
   Effect.gen(function*() {
     const { store } = parts
-    const { hash, payload } = yield* readPayload(run)
-    const { agent, id } = payload
+    const { agent, hash, payload } = yield* readPayload(run)
+    const { id } = payload
     let row = yield* store.findRun(id)
     if (row === undefined) {
       const executionId = yield* AgentRun.executionId(payload)
@@ -220,22 +220,27 @@ const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, options: 
   let run = yield* find
   while (true) {
     const end = yield* Effect.provideContext(endOf(run), parts.context)
-    // The engine itself ends a run whose payload it cannot read, as one of another version.
-    if (Option.isSome(end)) {
-      return yield* Effect.tapErrorTag(end.value, "RunDied", ({ message }) => parts.store.endRun(id, message, message))
-    }
+    if (Option.isSome(end)) return yield* end.value
     yield* Effect.sleep(every)
     run = yield* untilAnswered(find)
   }
 })
 
-const cancelOf = (parts: Parts) => (id: string) =>
-  Effect.gen(function*() {
-    const run = yield* parts.store.cancelRun(id)
-    if (run === undefined) return yield* new RunNotFound({ id: String(id) })
-    if (run.state === "waiting") yield* wake(run, { _tag: "Cancelled" })
-    return statusOf(run)
-  }).pipe(Effect.provideContext(parts.context))
+const cancelOf = (parts: Parts) => {
+  const cancel: AgentRuns["Service"]["cancel"] = (id) =>
+    Effect.gen(function*() {
+      const find = findOf(parts)(id)
+      const before = yield* find
+      const change = parts.store.cancelRun(id)
+      const waits = before.state === "waiting"
+      yield* waits ? wake(before, { _tag: "Cancelled" }, change) : change
+      const run = yield* find
+      // It has come to wait meanwhile, or for something else.
+      if (run.state === "waiting" && !(waits && timerOf(run) === timerOf(before))) return yield* cancel(id)
+      return statusOf(run)
+    }).pipe(Effect.provideContext(parts.context))
+  return cancel
+}
 
 const checkDecision = checkInput(
   Schema.Union([
@@ -247,10 +252,12 @@ const checkDecision = checkInput(
 const decideOf = Effect.fnUntraced(
   function*(parts: Parts, token: string, decision: "approved" | "rejected", value: Decision) {
     yield* checkDecision(`AgentRuns.${value._tag === "Approved" ? "approve" : "reject"}`, value)
-    const run = yield* parts.store.decide(token, decision)
+    let run = yield* parts.store.waitingRun(token)
+    if (run?.decision === null) {
+      const decide = Effect.map(parts.store.decide(token, decision), (decided) => run = decided)
+      yield* Effect.provideContext(wake(run, value, decide), parts.context)
+    }
     if (run?.decision !== decision) return yield* new ApprovalClosed({ decision: run?.decision ?? undefined })
-    // Also where it was decided before: the process that did may have died before the engine knew of it.
-    yield* Effect.provideContext(wake(run, value), parts.context)
     return statusOf(run)
   }
 )

@@ -15,6 +15,7 @@ import * as Workflow from "effect/workflow/Workflow"
 import { messageOf } from "../internal/request/operations.ts"
 import { omittable } from "../schema/Wire.ts"
 import {
+  type AgentRun,
   type AgentRunPayload,
   type Approval,
   CollectedFile,
@@ -27,7 +28,7 @@ import {
   StoredStep
 } from "./AgentRun.ts"
 import * as Handover from "./handover.ts"
-import { longestFailure } from "./payloadHash.ts"
+import { longestFailure, StoredPayload } from "./payloadHash.ts"
 import { type Plan, planOf, type Plans, stepOf } from "./Plan.ts"
 import { RunCancelled, RunRejected } from "./RunErrors.ts"
 import type { RunSteps } from "./RunSteps.ts"
@@ -240,15 +241,23 @@ const resultOf = (
   }
 }
 
+const readPayload = Schema.decodeUnknownEffect(Schema.toCodecJson(StoredPayload))
+
 /** The body of the workflow. */
 export const make = (parts: RunParts) =>
-  Effect.fnUntraced(function*(payload: AgentRunPayload, executionId: string) {
-    const { id } = payload
+  Effect.fnUntraced(function*(stored: typeof AgentRun.payloadSchema.Type, executionId: string) {
+    const { id } = stored
     const { sharding, steps } = parts
     const handover = Handover.make(sharding, executionId)
     yield* Workflow.addFinalizer(() => steps.release(id))
-    return yield* steps.begin(id).pipe(
-      Effect.flatMap((createdAt) => runAll({ ...parts, handover, createdAt }, payload)),
+    return yield* Effect.gen(function*() {
+      const createdAt = yield* steps.begin(id)
+      const payload = yield* Effect.catch(
+        readPayload(stored),
+        ({ message }) => Effect.die(`payload cannot be read: ${message}`)
+      )
+      return yield* runAll({ ...parts, handover, createdAt }, payload)
+    }).pipe(
       Effect.tap(() => steps.end(id, null)),
       handover.whileOwned,
       Effect.tapCause((cause) => Cause.hasInterrupts(cause) ? Effect.void : steps.end(id, messageOf(cause))),

@@ -34,9 +34,10 @@ const undefect = Effect.catchDefect((defect) => {
 const steady = <A, E, R>(call: Effect.Effect<A, E, R>) => untilAnswered(undefect(call))
 
 /** What the tables of runs are told when the engine is. */
-const Alongside = Context.Reference<Effect.Effect<unknown, SqlError> | undefined>("effect-ash/workflow/Alongside", {
-  defaultValue: () => undefined
-})
+class Alongside extends Context.Reference<Effect.Effect<unknown, SqlError> | undefined>(
+  "effect-ash/workflow/Alongside",
+  { defaultValue: () => undefined }
+) {}
 
 /**
  * Changes the tables of runs and tells the engine in one transaction. A run that one of them knows and the other does not
@@ -45,20 +46,40 @@ const Alongside = Context.Reference<Effect.Effect<unknown, SqlError> | undefined
 export const together = <A, E, R>(change: Effect.Effect<unknown, SqlError>, call: Effect.Effect<A, E, R>) =>
   steady(Effect.provideService(call, Alongside, change))
 
-/** The storage of the engine, which writes down what the tables of runs are told along with what it is. */
+/**
+ * The storage of the engine, as runs need it: it waits for its database as they do, where the engine would take a failure for
+ * the end of a run, or leave it as it is.
+ */
 export const layerStorage = Layer.effect(
   MessageStorage,
-  Effect.map(MessageStorage, (storage) =>
-    MessageStorage.of({
+  Effect.map(MessageStorage, (storage) => {
+    const own = MessageStorage.of({
       ...storage,
       // It is committed before a runner is told of it, which reads it by a connection of its own.
       saveRequest: (message) =>
-        Alongside.use((change) =>
+        untilAnswered(Alongside.use((change) =>
           change === undefined
             ? storage.saveRequest(message)
             : storage.withTransaction(Effect.andThen(Effect.orDie(change), storage.saveRequest(message)))
-        )
-    }))
+        )),
+      // What is there though the answer was lost is not saved again, and read from there.
+      saveReply: (reply) =>
+        untilAnswered(Effect.catchTag(storage.saveReply(reply), "PersistenceError", (error) => {
+          const id = reply.reply.requestId
+          return Effect.flatMap(storage.repliesForUnfiltered([id]), ([there]) =>
+            there ? Effect.as(storage.unregisterReplyHandler(id), reply) : Effect.fail(error))
+        })),
+      repliesForUnfiltered: (ids) => untilAnswered(storage.repliesForUnfiltered(ids)),
+      requestIdForPrimaryKey: (key) => untilAnswered(storage.requestIdForPrimaryKey(key)),
+      unprocessedMessagesById: (ids) => untilAnswered(storage.unprocessedMessagesById.call(own, ids)),
+      // What a read has claimed whose answer was lost would be read again in ten minutes.
+      unprocessedMessages: (shards, options) => {
+        const read = storage.unprocessedMessages.call(own, shards, options)
+        return Effect.catch(read, () => untilAnswered(Effect.andThen(storage.resetShards(shards), read)))
+      }
+    })
+    return own
+  })
 )
 
 /** The engine of a process that has no others beside it. */
@@ -89,11 +110,11 @@ export const endOf = ({ executionId, id }: Pick<RunRow, "id" | "executionId">) =
     )
   )
 
-/** Ends what a run waits for. */
-export const wake = (run: RunRow, decision: Decision) => {
+/** Ends what a run waits for, and has the tables of runs say so. */
+export const wake = (run: RunRow, decision: Decision, change: Effect.Effect<unknown, SqlError>) => {
   const end = <S extends Schema.Constraint>(deferred: DurableDeferred.DurableDeferred<S>, value: S["Type"]) => {
     const token = DurableDeferred.tokenFromExecutionId(deferred, { workflow: AgentRun, executionId: run.executionId })
-    return steady(DurableDeferred.succeed(deferred, { token, value }))
+    return together(change, DurableDeferred.succeed(deferred, { token, value }))
   }
   return run.token === null
     ? end(DurableDeferred.make(`DurableClock/${timerOf(run)}`), undefined)

@@ -57,9 +57,11 @@ const connectionOf = (database: DatabaseSync, around: Around): Connection => {
 /** A client of a database that may have others in this process: they have the connection by turns. */
 export const over = (
   database: DatabaseSync,
-  { alone = Semaphore.makeUnsafe(1), around = identity }: {
+  { alone = Semaphore.makeUnsafe(1), around = identity, connect = Effect.void }: {
     readonly alone?: Semaphore.Semaphore
     readonly around?: Around
+    /** Is run whenever the connection is taken: once for a transaction. */
+    readonly connect?: Effect.Effect<void>
   } = {}
 ): Layer.Layer<SqlClient.SqlClient> =>
   Layer.effect(
@@ -67,7 +69,7 @@ export const over = (
     SqlClient.make({
       driver: "node:sqlite",
       ...SqlClient.makeSqliteAcquirers({
-        connection: Effect.succeed(connectionOf(database, around)),
+        connection: Effect.as(connect, connectionOf(database, around)),
         semaphore: alone,
         isTransaction: () => database.isTransaction
       }),

@@ -35,6 +35,8 @@ import * as Sqlite from "./sqlite.ts"
  */
 type Kind =
   | "fails before"
+  | "fails behind"
+  | "fails for a while"
   | "gone before"
   | "gone behind"
   | "frozen before"
@@ -56,6 +58,7 @@ interface World {
   readonly database: DatabaseSync
   readonly alone: Semaphore.Semaphore
   readonly http: HttpClient.HttpClient
+  readonly now: () => number
   /** Requests and statements so far, and requests under way. */
   readonly seen: { count: number; underWay: number }
   /** Lets the clock go on by a second, when nothing else goes on. */
@@ -84,7 +87,7 @@ const makeWorld = Effect.fnUntraced(function*(script: AgentScript.AgentScript) {
     }
     yield* TestClock.adjust("1 second")
   })
-  return { database, alone: Semaphore.makeUnsafe(1), http, seen, tick } satisfies World
+  return { database, alone: Semaphore.makeUnsafe(1), http, now, seen, tick } satisfies World
 })
 
 const ash = (http: HttpClient.HttpClient) =>
@@ -95,7 +98,7 @@ const ash = (http: HttpClient.HttpClient) =>
 /** A process: its database and its server, until it is struck. */
 const makeProcess = (world: World, strike?: Strike) => {
   const thawed = Deferred.makeUnsafe<void>()
-  const state = { statements: 0, struck: undefined as string | undefined, isStopped: false }
+  const state = { statements: 0, struck: undefined as string | undefined, isStopped: false, isBroken: false, until: 0 }
   const { alone, database } = world
   /** Others have the connection while this process does not go on. */
   const pause = Effect.uninterruptible(
@@ -114,6 +117,19 @@ const makeProcess = (world: World, strike?: Strike) => {
     switch (kind) {
       case "fails before":
         return Effect.fail(lost)
+      case "fails for a while":
+        return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          state.until = now + 30_000
+          return Effect.andThen(rollback, Effect.fail(lost))
+        })
+      case "fails behind":
+        return statement.pipe(
+          Effect.andThen(rollback),
+          Effect.andThen((isBroken) => {
+            state.isBroken = isBroken
+            return Effect.fail(lost)
+          })
+        )
       case "gone before":
         return Effect.andThen(rollback, Effect.andThen(stop, Effect.never))
       case "gone behind":
@@ -125,11 +141,16 @@ const makeProcess = (world: World, strike?: Strike) => {
         return Effect.tap(statement, () => database.isTransaction ? Effect.void : stop)
     }
   }
+  const connect = Effect.sync(() => {
+    state.isBroken = false
+  })
   const around: Sqlite.Around = (statement, text) =>
     Effect.andThen(
       Effect.suspend(() => state.isStopped ? pause : Effect.void),
       Effect.suspend(() => {
         world.seen.count += 1
+        // The rest of a transaction whose connection was lost.
+        if (state.isBroken || world.now() < state.until) return Effect.fail(lost)
         const index = state.statements++
         if (strike === undefined || index !== strike.at) return statement
         state.struck = text
@@ -157,7 +178,7 @@ const makeProcess = (world: World, strike?: Strike) => {
       state.isStopped = false
       return Deferred.done(thawed, Exit.void)
     }),
-    layer: Layer.merge(Sqlite.over(database, { alone, around }), ash(http))
+    layer: Layer.merge(Sqlite.over(database, { alone, around, connect }), ash(http))
   }
 }
 
@@ -311,7 +332,7 @@ const approve = (runs: Runs) => ({ token }: RunStatus) =>
 const differs = (what: string, is: unknown, should: unknown) =>
   JSON.stringify(is) === JSON.stringify(should) ? [] : [`${what} ${JSON.stringify(is)}`]
 
-const dying: ReadonlyArray<Kind> = ["gone before", "gone behind", "fails before"]
+const dying: ReadonlyArray<Kind> = ["gone before", "gone behind", "fails before", "fails behind", "fails for a while"]
 
 const run: AgentRunPayload = {
   id: "one",
@@ -340,7 +361,7 @@ const whole: Scenario = {
   ]
 }
 
-/** A run that is cancelled while it waits. */
+/** A run that is cancelled while it waits, by a process that does not come back where it has gone. */
 const cancelled: Scenario = {
   name: "a run that is cancelled while it waits",
   kinds: dying,

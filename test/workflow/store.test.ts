@@ -178,6 +178,7 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         const store = yield* RunStore
         yield* store.insertRun(run("e"))
         yield* store.updateRun({ ...key("e"), generation: 0 }, { state: "waiting", token: "t1", waitsFor: "may it?" })
+        assert.deepInclude(yield* store.waitingRun("t1"), { id: "e", decision: null })
         assert.deepInclude(yield* store.decide("t1", "approved"), {
           id: "e",
           decision: "approved",
@@ -186,6 +187,7 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
         assert.deepInclude(yield* store.decide("t1", "rejected"), { decision: "approved" })
         yield* store.updateRun({ ...key("e"), generation: 0 }, { state: "running", token: null })
         assert.strictEqual(yield* store.decide("t1", "approved"), undefined)
+        assert.strictEqual(yield* store.waitingRun("t1"), undefined)
       }))
 
     it.effect("list runs, the newest first, page by page", () =>

@@ -57,6 +57,7 @@ const findRuns = (tables: Tables) => {
   const { runs } = tables
   return {
     findRun: (id) => Effect.sync(() => runs.get(id)),
+    waitingRun: (token) => Effect.sync(() => waitingIn(tables, token)),
     listRuns: ({ agent, before, limit, state }) =>
       Effect.sync(() =>
         [...runs.values()].filter((run) =>

@@ -117,6 +117,8 @@ export class RunStore extends Context.Service<RunStore, {
   readonly cancelRun: (id: string) => Stored<RunRow | undefined>
   /** Which of these runs were asked to end. */
   readonly cancelled: (ids: ReadonlyArray<string>) => Stored<ReadonlyArray<string>>
+  /** The run that waits for the approval of a token. */
+  readonly waitingRun: (token: string) => Stored<RunRow | undefined>
   /** Decides on what a run waits for; the first decision stands. Answers the run as it is then, if one waits. */
   readonly decide: (token: string, decision: "approved" | "rejected") => Stored<RunRow | undefined>
   /** Runs that have ended so many milliseconds ago, and their sessions too. */

@@ -42,6 +42,7 @@ const findingRuns = ({ now, sql, tables }: Parts) => {
     Effect.map(sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ${where}`, (rows) => rows.map(runOf))
   return {
     findRun: (id) => Effect.map(select(sql`id = ${id}`), ([run]) => run),
+    waitingRun: (token) => Effect.map(select(sql`token = ${token} AND ended_at IS NULL`), ([run]) => run),
     listRuns: ({ agent, before, limit, state }) => {
       const wanted = [
         sql`1 = 1`,
