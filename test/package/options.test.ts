@@ -8,7 +8,6 @@ import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import { identity } from "effect/Function"
 import * as HttpRouter from "effect/http/HttpRouter"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
@@ -252,17 +251,14 @@ const run = (answer: any): Effect.Effect<unknown, unknown, any> =>
     ? Effect.scoped(Layer.build(Layer.fresh(answer as Layer.Layer<any, any, any>)))
     : Effect.isEffect(answer)
     ? answer
-    : Effect.tryPromise({
-      try: async () => {
-        if (Predicate.hasProperty(answer, Symbol.asyncIterator)) {
-          for await (const _ of answer as AsyncIterable<unknown>);
-        } else await answer
-      },
-      catch: identity
+    : Effect.tryPromise(async () => {
+      if (Predicate.hasProperty(answer, Symbol.asyncIterator)) {
+        for await (const _ of answer as AsyncIterable<unknown>);
+      } else await answer
     })
 
 /** What throws its refusal. */
-const atOnce = (call: () => unknown) => Effect.try({ try: call, catch: identity })
+const atOnce = (call: () => unknown) => Effect.try(call)
 
 /** The step of a script, which fails its turn. */
 const step = (made: AgentScript.AgentStep) => made._tag === "Fail" ? Effect.fail(made) : Effect.void
@@ -584,15 +580,16 @@ const entries: ReadonlyArray<readonly [name: string, bad: Bad, call: Call]> = [
     Web.WebChat.layer(besides({ authorize: Web.WebChat.anyone, session: { agent: "demo" } }, options)).pipe(
       Layer.provide(HttpRouter.layer)
     )],
-  ["WebChat.toWebHandler", { ...bad.WebHandlerOptions, ...bad.WebChatSettings }, (_, options) =>
-    Effect.tryPromise({
-      try: async () => {
+  [
+    "WebChat.toWebHandler",
+    { ...bad.WebHandlerOptions, ...bad.WebChatSettings },
+    (_, options) =>
+      Effect.tryPromise(async () => {
         const settings = besides({ authorize: () => "anyone", session: { agent: "demo" } }, options)
         const { dispose, handler } = Web.WebChat.toWebHandler(settings, Server.make(Server.json({})).layer)
         await handler(new Request("http://chat.test/api/chat")).finally(dispose)
-      },
-      catch: identity
-    })],
+      })
+  ],
   // effect-ash/embedded
   ["AshEmbedded.layer", embedded, (_, options) => AshEmbedded.layer(options)],
   [
@@ -632,7 +629,8 @@ const entries: ReadonlyArray<readonly [name: string, bad: Bad, call: Call]> = [
 /** What becomes of a call, in a word. */
 const wordOf = (exit: Exit.Exit<unknown, unknown>) => {
   if (Exit.isSuccess(exit)) return "accepted"
-  const error = Cause.squash(exit.cause)
+  const squashed = Cause.squash(exit.cause)
+  const error = Cause.isUnknownError(squashed) ? squashed.cause : squashed
   if (Cause.hasDies(exit.cause)) return `a defect: ${error}`
   if (error instanceof Workflow.SettingsRefused) return error.setting
   if (AiError.isAiError(error)) {
