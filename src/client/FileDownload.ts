@@ -4,8 +4,9 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as FileName from "../internal/files/fileName.ts"
 import { upTo } from "../internal/request/answer.ts"
+import { failure } from "../internal/request/operations.ts"
 import type { Download } from "../schema/api/parts.ts"
-import { AshError } from "../schema/AshError.ts"
+import type { AshError } from "../schema/AshError.ts"
 import { Undecodable } from "../schema/Reasons.ts"
 
 /** A file, as the server describes it, and its bytes. The connection is held until the bytes are read or the scope closes. */
@@ -49,10 +50,7 @@ const defaultTextLimit = 104_857_600
 const within = ({ content }: FileDownload, operation: string, limit: number, advice = "") =>
   content.pipe(
     upTo(limit, () =>
-      new AshError({
-        operation,
-        reason: new Undecodable({ message: `the file is larger than the limit of ${limit} bytes${advice}` })
-      }))
+      failure(operation, Undecodable, { message: `the file is larger than the limit of ${limit} bytes${advice}` }))
   )
 
 /** The whole content as UTF-8 text. */

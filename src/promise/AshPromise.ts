@@ -4,8 +4,8 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import { failure } from "../internal/request/operations.ts"
 import * as Ash from "../layers/Ash.ts"
-import { AshError } from "../schema/AshError.ts"
 import type { Attachment } from "../schema/Attachment.ts"
 import type { WriteFileResult } from "../schema/File.ts"
 import { WrongState } from "../schema/Reasons.ts"
@@ -126,10 +126,7 @@ const clientOf = (runner: Runner.Runner, services: Services, dispose: () => Prom
 }
 
 const closed = () =>
-  new AshError({
-    operation: "AshPromise",
-    reason: new WrongState({ message: "the client is closed; connect again", status: "closed" })
-  })
+  failure("AshPromise", WrongState, { message: "the client is closed; connect again", status: "closed" })
 
 const isLayer = (server: Ash.AshOptions | Layer.Layer<AshClient, unknown>): server is Layer.Layer<AshClient, unknown> =>
   Layer.isLayer(server)

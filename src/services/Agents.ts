@@ -223,10 +223,8 @@ const batchesOf = (ofLayer: Budgets | undefined): Pick<Agents["Service"], "batch
 }
 
 const refuse = (field: string) =>
-  Effect.fail(
-    refusal(
-      "Agents.writeFiles",
-      field,
-      `${field} is too large: a request carries some 750,000 bytes; leave it out, or split it`
-    )
+  refusal(
+    "Agents.writeFiles",
+    field,
+    `${field} is too large: a request carries some 750,000 bytes; leave it out, or split it`
   )

@@ -7,10 +7,10 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy } from "../client/RequestPolicy.ts"
-import { renamed } from "../internal/request/operations.ts"
+import { failure, renamed } from "../internal/request/operations.ts"
 import { poll } from "../internal/request/paging.ts"
 import { fenced } from "../internal/turn/gated.ts"
-import { AshError } from "../schema/AshError.ts"
+import type { AshError } from "../schema/AshError.ts"
 import type { CreateQueueItemRequest, QueueItem, QueueItemStatus, QueueStats } from "../schema/QueueItem.ts"
 import { SessionBusy } from "../schema/Reasons.ts"
 import { isOpen, SessionGates } from "./SessionGates.ts"
@@ -95,14 +95,11 @@ const refusalOf = (gates: SessionGates["Service"], sessionId: string): AshError 
   const fence = gates.find(sessionId)?.fence
   if (fence?._tag === "Broken") return fenced("QueueItems.enqueue", sessionId, fence)
   return isOpen(gates, sessionId)
-    ? new AshError({
-      operation: "QueueItems.enqueue",
-      reason: new SessionBusy({
-        message:
-          `the session ${sessionId} is open in this program: the queue would run its prompt in the middle of a turn. ` +
-          "Enqueue without a session, or ask the session itself",
-        sessionId
-      })
+    ? failure("QueueItems.enqueue", SessionBusy, {
+      message:
+        `the session ${sessionId} is open in this program: the queue would run its prompt in the middle of a turn. ` +
+        "Enqueue without a session, or ask the session itself",
+      sessionId
     })
     : undefined
 }

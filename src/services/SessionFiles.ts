@@ -5,12 +5,12 @@ import type * as Scope from "effect/Scope"
 import * as FileDownload from "../client/FileDownload.ts"
 import { checkPaths } from "../internal/files/newFiles.ts"
 import { type FileContent, gather } from "../internal/request/content.ts"
-import { renamed } from "../internal/request/operations.ts"
+import { failure, renamed } from "../internal/request/operations.ts"
 import { aFunction, checked, optionsOf } from "../internal/request/options.ts"
 import { printable } from "../internal/request/printable.ts"
 import { type Redact, redactOf, redactTogether } from "../internal/request/secrets.ts"
 import { withUploadProgress } from "../internal/request/sending.ts"
-import { AshError } from "../schema/AshError.ts"
+import type { AshError } from "../schema/AshError.ts"
 import type { FileUpload, SessionFileList, WriteFileResult } from "../schema/File.ts"
 import { FilesRefused } from "../schema/Reasons.ts"
 import { layerOf } from "./layerOf.ts"
@@ -174,14 +174,9 @@ const maxFiles = 500
 const maxBatchSize = 4_194_304
 
 const refuse = (refused: ReadonlyArray<WriteFileResult>, total: number) =>
-  Effect.fail(
-    new AshError({
-      operation: "SessionFiles.write",
-      reason: new FilesRefused({
-        message: `the server refused ${refused.length} of ${total} files: ${
-          refused.slice(0, 3).map(({ error, path }) => `${path} (${error})`).join(", ")
-        }; the other ${total - refused.length} are written`,
-        refused
-      })
-    })
-  )
+  failure("SessionFiles.write", FilesRefused, {
+    message: `the server refused ${refused.length} of ${total} files: ${
+      refused.slice(0, 3).map(({ error, path }) => `${path} (${error})`).join(", ")
+    }; the other ${total - refused.length} are written`,
+    refused
+  })

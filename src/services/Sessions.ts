@@ -9,7 +9,7 @@ import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy, whileFull } from "../client/RequestPolicy.ts"
 import { TurnTransport } from "../client/TurnTransport.ts"
 import * as Creations from "../internal/request/creations.ts"
-import { renamed } from "../internal/request/operations.ts"
+import { failure, renamed } from "../internal/request/operations.ts"
 import { anObject, checked } from "../internal/request/options.ts"
 import { AshError } from "../schema/AshError.ts"
 import { NotSupported } from "../schema/Reasons.ts"
@@ -250,9 +250,6 @@ const creatingOf = (parts: SessionsParts) => ({
 const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
 
 const hasNoPages = () =>
-  new AshError({
-    operation: "Sessions.listPage",
-    reason: new NotSupported({
-      message: "this server lists all sessions at once, and only the hosted product has pages; use Sessions.list"
-    })
+  failure("Sessions.listPage", NotSupported, {
+    message: "this server lists all sessions at once, and only the hosted product has pages; use Sessions.list"
   })

@@ -1,6 +1,7 @@
 /** What is kept of a turn: its outcome, as the ledger has it and an activity answers it. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { failure } from "../internal/request/operations.ts"
 import { withKnown } from "../internal/turn/brokenTurn.ts"
 import type { SessionRestarted } from "../internal/turn/gate.ts"
 import { AshError } from "../schema/AshError.ts"
@@ -58,16 +59,13 @@ export const outcomeOf = (
   const { costUsd, outcome, structuredOutput, usage, usageScope } = turn
   if (outcome._tag !== "Success") {
     return failed(
-      new AshError({
-        operation: "AgentRun.turn",
-        reason: new TurnUnsuccessful({
-          message:
-            `the turn ended with ${outcome._tag}; the messages behind ${afterSequence} of the session ${sessionId} have ` +
-            "what the agent said",
-          sessionId,
-          outcome: outcome._tag,
-          lastSequence: afterSequence
-        })
+      failure("AgentRun.turn", TurnUnsuccessful, {
+        message:
+          `the turn ended with ${outcome._tag}; the messages behind ${afterSequence} of the session ${sessionId} have ` +
+          "what the agent said",
+        sessionId,
+        outcome: outcome._tag,
+        lastSequence: afterSequence
       })
     )
   }

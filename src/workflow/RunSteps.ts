@@ -2,8 +2,9 @@
 import * as SecureRandom from "effect/crypto/SecureRandom"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import { failure } from "../internal/request/operations.ts"
 import { printableLines } from "../internal/request/printable.ts"
-import { AshError } from "../schema/AshError.ts"
+import type { AshError } from "../schema/AshError.ts"
 import { NotFound } from "../schema/Reasons.ts"
 import type { CreateSessionRequest } from "../schema/Session.ts"
 import type { SessionFiles } from "../services/SessionFiles.ts"
@@ -56,13 +57,8 @@ const collect = Effect.fnUntraced(function*(
   const sizes = new Map(listed.files.map(({ path, size }) => [path, size]))
   const missing = paths.filter((path) => !sizes.has(path))
   if (missing.length > 0) {
-    return yield* new AshError({
-      operation: "AgentRun.collect",
-      reason: new NotFound({
-        message: `the session ${sessionId} has no file ${
-          missing.join(", ")
-        }; have the agent write it, or collect others`
-      })
+    return yield* failure("AgentRun.collect", NotFound, {
+      message: `the session ${sessionId} has no file ${missing.join(", ")}; have the agent write it, or collect others`
     })
   }
   return paths.map((path) => ({ sessionId, path, size: sizes.get(path) }))

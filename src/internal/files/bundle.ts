@@ -2,10 +2,11 @@
 import * as Effect from "effect/Effect"
 import * as Tar from "effect/encoding/Tar"
 import * as Stream from "effect/Stream"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { Undecodable } from "../../schema/Reasons.ts"
 import { through, upTo } from "../request/answer.ts"
 import { gather, type WholeContent } from "../request/content.ts"
+import { failure } from "../request/operations.ts"
 import { refusal } from "../request/options.ts"
 import { printable } from "../request/printable.ts"
 import { gunzip } from "./gunzip.ts"
@@ -44,16 +45,11 @@ const maxNames = 67_108_864
 const maxKept = maxSize
 
 const broken = (why: string) =>
-  new AshError({
-    operation: "Bundle.unpack",
-    reason: new Undecodable({ message: printable(`the bundle is not a gzipped tar archive of files: ${why}`) })
+  failure("Bundle.unpack", Undecodable, {
+    message: printable(`the bundle is not a gzipped tar archive of files: ${why}`)
   })
 
-const tooMuch = (what: string) =>
-  new AshError({
-    operation: "Bundle.unpack",
-    reason: new Undecodable({ message: `the bundle is too large: ${what}` })
-  })
+const tooMuch = (what: string) => failure("Bundle.unpack", Undecodable, { message: `the bundle is too large: ${what}` })
 
 const tooMany = () => tooMuch(`it holds more than ${maxEntries} files and folders`)
 

@@ -1,7 +1,14 @@
 /** Names failures for the caller: by the method that was called, and what it was doing. */
 import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
-import { AshError } from "../../schema/AshError.ts"
+import { AshError, type AshErrorReason } from "../../schema/AshError.ts"
+
+/** The failure of a method, for a reason of that class. */
+export const failure = <Fields>(
+  operation: string,
+  Reason: new(fields: Fields) => AshErrorReason,
+  fields: NoInfer<Fields>
+): AshError => new AshError({ operation, reason: new Reason(fields) })
 
 /** The failure as that of another method, which does the same. */
 export const renamed = (operation: string) => (error: AshError): AshError =>

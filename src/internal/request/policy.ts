@@ -3,9 +3,10 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import * as Random from "effect/Random"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { TimedOut, Unauthorized } from "../../schema/Reasons.ts"
 import { limitOrElse } from "./eventLoop.ts"
+import { failure } from "./operations.ts"
 import type { RateLimit } from "./rateLimit.ts"
 import type { Attempt, Sending } from "./sending.ts"
 
@@ -82,23 +83,19 @@ const delayBefore = (repetition: number, { delay, maxDelay }: Retry, { retryAfte
     )
   })
 
-const timedOut = (operation: string, { timeout, timer }: Policy, isSent: boolean) =>
-  new AshError({
-    operation,
-    // Before it is sent a request waits for nothing but its key.
-    reason: !isSent ?
-      new Unauthorized({
-        message: `there was no key within ${
-          Duration.format(timeout)
-        }; nothing was sent; give the effect of apiKey a limit of its own, or raise the time-out`
-      }) :
-      new TimedOut({
-        message: `no answer within ${
-          Duration.format(timeout)
-        }; the server may still be at work on it; look what became of it before you send it again`,
-        timer,
-        duration: timeout
-      })
+const timedOut = (operation: string, { timeout, timer }: Policy) =>
+  failure(operation, TimedOut, {
+    message: `no answer within ${Duration.format(timeout)}; the server may still be at work on it; ` +
+      "look what became of it before you send it again",
+    timer,
+    duration: timeout
+  })
+
+/** Before it is sent a request waits for nothing but its key. */
+const keyTimedOut = (operation: string, { timeout }: Policy) =>
+  failure(operation, Unauthorized, {
+    message: `there was no key within ${Duration.format(timeout)}; nothing was sent; ` +
+      "give the effect of apiKey a limit of its own, or raise the time-out"
   })
 
 /** Names an operation in errors, limits each attempt, and repeats what may be repeated, in one run of a call. */
@@ -116,7 +113,7 @@ export const applyPolicy = <A, R>(
         isSent = true
       }
       const sent = onWire(attempt)({ ...policy.sending, onRequest })
-      const orElse = () => Effect.fail(timedOut(operation, policy, isSent))
+      const orElse = () => Effect.fail((isSent ? timedOut : keyTimedOut)(operation, policy))
       return limitOrElse({ duration: policy.timeout, orElse })(sent)
     })
   const once = policy.rateLimit === undefined ? limited(attempt) : policy.rateLimit(operation)(attempt, limited)

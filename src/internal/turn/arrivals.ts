@@ -3,8 +3,9 @@ import type * as Cause from "effect/Cause"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { BufferFull } from "../../schema/Reasons.ts"
+import { failure } from "../request/operations.ts"
 import type { TurnSource } from "./turnControl.ts"
 
 const lineFeed = 10
@@ -12,13 +13,10 @@ const carriageReturn = 13
 const colon = 58
 
 const bufferFull = (operation: string, sessionId: string, size: number) =>
-  new AshError({
-    operation,
-    reason: new BufferFull({
-      message: `${size} bytes or more arrived that were not consumed; consume faster, or give the stream more buffer`,
-      sessionId,
-      size
-    })
+  failure(operation, BufferFull, {
+    message: `${size} bytes or more arrived that were not consumed; consume faster, or give the stream more buffer`,
+    sessionId,
+    size
   })
 
 /** Nanoseconds without an arrival, behind which the next one is taken at once: what comes in a row is taken together. */

@@ -4,6 +4,7 @@ import * as Redacted from "effect/Redacted"
 import { AshError, AshErrorReason } from "../../schema/AshError.ts"
 import { type StreamTruncated, TurnUnsuccessful } from "../../schema/Reasons.ts"
 import type { Turn, TurnOutcome } from "../../schema/Turn.ts"
+import { failure } from "../request/operations.ts"
 import { printable } from "../request/printable.ts"
 import type { Redact } from "../request/secrets.ts"
 import { type Surround, whenSent } from "../request/sending.ts"
@@ -38,19 +39,13 @@ export const successful = (
   redact: Redact
 ): Effect.Effect<Turn, AshError> => {
   const outcome = turn.outcome._tag
-  return outcome === "Success" ? Effect.succeed(turn) : Effect.fail(
-    new AshError({
-      operation,
-      reason: new TurnUnsuccessful({
-        message: `the turn ended ${endings[outcome]}${
-          whatWasWrong(turn.outcome, redact)
-        }; partialTurn has what the agent wrote until then`,
-        sessionId,
-        outcome,
-        partialTurn: hideTurn(turn)
-      })
-    })
-  )
+  return outcome === "Success" ? Effect.succeed(turn) : failure(operation, TurnUnsuccessful, {
+    message: `the turn ended ${endings[outcome]}${whatWasWrong(turn.outcome, redact)}; ` +
+      "partialTurn has what the agent wrote until then",
+    sessionId,
+    outcome,
+    partialTurn: hideTurn(turn)
+  })
 }
 
 type KnownOfTurn = Partial<Pick<StreamTruncated, "partialTurn" | "http" | "lastSequence">>

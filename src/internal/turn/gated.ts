@@ -6,7 +6,7 @@ import type * as Scope from "effect/Scope"
 import { AshError } from "../../schema/AshError.ts"
 import { SessionFenced, TurnCancelled, WrongState } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
-import { renamed, within } from "../request/operations.ts"
+import { failure, renamed, within } from "../request/operations.ts"
 import type { Surround } from "../request/sending.ts"
 import { changed, startedNothing, whileOut, withKnown } from "./brokenTurn.ts"
 import {
@@ -26,23 +26,16 @@ import { begun, usageOf } from "./turnUsage.ts"
 
 /** What is sent to a session that is fenced. */
 export const fenced = (operation: string, sessionId: string, { why }: Fence) =>
-  new AshError({
-    operation,
-    reason: new SessionFenced({
-      message:
-        `the session ${sessionId} is fenced: ${why}. What is sent now would mix with what may still run there. ` +
-        "Recover the session by stop and resume (recover, or the option recovery), or use another one",
-      sessionId
-    })
+  failure(operation, SessionFenced, {
+    message: `the session ${sessionId} is fenced: ${why}. What is sent now would mix with what may still run there. ` +
+      "Recover the session by stop and resume (recover, or the option recovery), or use another one",
+    sessionId
   })
 
 /** The failure of a turn or a command that this program ends. */
 export const cancelled = (operation: string, sessionId: string, how: string, wasSent: boolean) =>
-  new AshError({
-    operation,
-    // It is made before the id is checked, which of a program without types may be no text.
-    reason: new TurnCancelled({ message: `it was ended: ${how}`, sessionId: String(sessionId), wasSent })
-  })
+  // It is made before the id is checked, which of a program without types may be no text.
+  failure(operation, TurnCancelled, { message: `it was ended: ${how}`, sessionId: String(sessionId), wasSent })
 
 /** The error of a server when the sandbox of an active session is gone, or its runner, before anything of a turn has run. */
 const sandboxGone = /^(?:(?:Exec failed: )?Not connected|Runner not available|Sandbox not found)$/
@@ -122,7 +115,7 @@ export const ensureUsable = (
       if (fence === undefined) return Effect.succeedNone
       if (fence._tag === "Stopped" && halted !== undefined && halted !== "ended") {
         const message = `Session is stopped; this program has ${halted} it, so resume it first`
-        return new AshError({ operation, reason: new WrongState({ message, status: "stopped" }) })
+        return failure(operation, WrongState, { message, status: "stopped" })
       }
       const restarted = fence._tag === "Stopped" ? fence.restart(gate) : restart?.(fence)
       if (restarted !== undefined) return Effect.asSome(restarted)

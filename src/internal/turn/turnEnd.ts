@@ -4,10 +4,11 @@
  */
 import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import type { ClaudeMessage } from "../../schema/ClaudeMessage.ts"
 import { StreamTruncated, TurnFailed, TurnMixed } from "../../schema/Reasons.ts"
 import { type DoneEvent, mayBeBlock, type StreamEvent, type TurnErrorEvent } from "../../schema/StreamEvent.ts"
+import { failure } from "../request/operations.ts"
 import { printable, printableLines } from "../request/printable.ts"
 import type { Redact } from "../request/secrets.ts"
 import { hideTurn, whatWasWrong, withKnown } from "./brokenTurn.ts"
@@ -81,13 +82,10 @@ export class TurnEnding {
 
   /** The failure of a stream that ended before its turn. */
   truncated(how = this.#endedBy): AshError {
-    return new AshError({
-      operation: this.#source.operation,
-      reason: new StreamTruncated({
-        message:
-          `the stream ended before the turn did (${how}); the turn may still run, and the rest of it is lost here. SessionHandle.reconcile reports what is known of it`,
-        sessionId: this.#source.sessionId
-      })
+    return failure(this.#source.operation, StreamTruncated, {
+      message:
+        `the stream ended before the turn did (${how}); the turn may still run, and the rest of it is lost here. SessionHandle.reconcile reports what is known of it`,
+      sessionId: this.#source.sessionId
     })
   }
 
@@ -111,26 +109,20 @@ export class TurnEnding {
 
   #turnFailed(words: string): AshError {
     const error = printableLines(this.#redact(words))
-    return dropsReader(words) ? this.truncated(error) : new AshError({
-      operation: this.#source.operation,
-      reason: new TurnFailed({
-        message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}${
-          whatWasWrong(TurnFold.outcomeOf(this.#fold.result), this.#redact)
-        }`,
-        sessionId: this.#source.sessionId,
-        error
-      })
+    return dropsReader(words) ? this.truncated(error) : failure(this.#source.operation, TurnFailed, {
+      message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}${
+        whatWasWrong(TurnFold.outcomeOf(this.#fold.result), this.#redact)
+      }`,
+      sessionId: this.#source.sessionId,
+      error
     })
   }
 
   #turnMixed(): AshError {
-    return new AshError({
-      operation: this.#source.operation,
-      reason: new TurnMixed({
-        message: `another turn runs in the session ${this.#source.sessionId}, of another program or from before: ` +
-          "what arrives is of both. Wait for its end, or use another session",
-        sessionId: this.#source.sessionId
-      })
+    return failure(this.#source.operation, TurnMixed, {
+      message: `another turn runs in the session ${this.#source.sessionId}, of another program or from before: ` +
+        "what arrives is of both. Wait for its end, or use another session",
+      sessionId: this.#source.sessionId
     })
   }
 

@@ -9,8 +9,9 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { constVoid } from "effect/Function"
 import type * as Scope from "effect/Scope"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { SessionBusy } from "../../schema/Reasons.ts"
+import { failure } from "../request/operations.ts"
 import { Gate, type KnownGate } from "./gate.ts"
 import { hold } from "./hold.ts"
 import { unknownBefore } from "./turnUsage.ts"
@@ -53,7 +54,7 @@ export interface TurnGates {
 }
 
 const busy = (operation: string, sessionId: string, message: string) =>
-  new AshError({ operation, reason: new SessionBusy({ message, sessionId }) })
+  failure(operation, SessionBusy, { message, sessionId })
 
 const knownOf = ({ fence, memory: { halted, usageBefore } }: Gate): KnownGate => ({ fence, halted, usageBefore })
 

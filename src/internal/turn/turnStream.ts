@@ -4,9 +4,10 @@ import * as Bytes from "effect/Bytes"
 import * as Effect from "effect/Effect"
 import type * as Pull from "effect/Pull"
 import * as Stream from "effect/Stream"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { Undecodable } from "../../schema/Reasons.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
+import { failure } from "../request/operations.ts"
 import { EventParser } from "./EventParser.ts"
 import { turnLimits } from "./turnLimits.ts"
 
@@ -15,11 +16,8 @@ const envelope = 1024
 
 /** The failure of a stream with an event that is too large. */
 export const tooLarge = (operation: string, maxEventSize: number) =>
-  new AshError({
-    operation,
-    reason: new Undecodable({
-      message: `an event of the stream is larger than ${maxEventSize} characters; maxEventSize allows more`
-    })
+  failure(operation, Undecodable, {
+    message: `an event of the stream is larger than ${maxEventSize} characters; maxEventSize allows more`
   })
 
 /** Events in a batch, unless a single piece of the stream has more. */

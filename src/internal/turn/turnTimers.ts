@@ -7,10 +7,10 @@ import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
-import { AshError } from "../../schema/AshError.ts"
 import { TimedOut } from "../../schema/Reasons.ts"
 import type { TurnErrorEvent } from "../../schema/StreamEvent.ts"
 import { callAfter, takeIn } from "../request/eventLoop.ts"
+import { failure } from "../request/operations.ts"
 import type { Arrivals } from "./arrivals.ts"
 import type { TurnEnding } from "./turnEnd.ts"
 import type { TurnLimits } from "./turnLimits.ts"
@@ -37,10 +37,7 @@ const limitPassed = {
 
 /** A turn that did not begin, was silent, or took, for too long. */
 export const timedOut = (operation: string, timer: keyof typeof limitPassed, duration: Duration.Duration) =>
-  new AshError({
-    operation,
-    reason: new TimedOut({ message: limitPassed[timer](Duration.format(duration)), timer, duration })
-  })
+  failure(operation, TimedOut, { message: limitPassed[timer](Duration.format(duration)), timer, duration })
 
 export type Timer = keyof typeof limitPassed | "block"
 

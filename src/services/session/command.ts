@@ -2,10 +2,11 @@
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
+import { failure } from "../../internal/request/operations.ts"
 import { checked, duration, optionsOf } from "../../internal/request/options.ts"
 import type { Surround } from "../../internal/request/sending.ts"
 import * as Gated from "../../internal/turn/gated.ts"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { ServerFailure } from "../../schema/Reasons.ts"
 import type { ExecOptions } from "./handleState.ts"
 import type { SessionsParts } from "./sessionsParts.ts"
@@ -13,15 +14,10 @@ import type { SessionsParts } from "./sessionsParts.ts"
 /**
  * A server gives one error to a command that writes too much and to any that it could not run (docs/ash.md 2.2, shape C).
  */
-const explainExec = (reason: ServerFailure) =>
-  new AshError({
-    operation: "Sessions.exec",
-    reason: reason.message.startsWith("Internal Server Error")
-      ? new ServerFailure({
-        ...reason,
-        message: `${reason.message}; so ends a command that writes more than 10 MiB, which can go to a file`
-      })
-      : reason
+const explainExec = (reason: ServerFailure, error: AshError) =>
+  !reason.message.startsWith("Internal Server Error") ? error : failure("Sessions.exec", ServerFailure, {
+    ...reason,
+    message: `${reason.message}; so ends a command that writes more than 10 MiB, which can go to a file`
   })
 
 const rules = optionsOf<ExecOptions>({ timeout: duration() })
@@ -41,7 +37,7 @@ export const exec = Effect.fnUntraced(function*(
     { params: { id }, payload: { command, timeout: limit === undefined ? undefined : Duration.toMillis(limit) } },
     { timeLimit: Duration.sum(limit ?? Duration.seconds(30), Duration.seconds(10)), onWire }
   )
-}, Effect.catchReason("AshError", "ServerFailure", (reason) => Effect.fail(explainExec(reason))))
+}, Effect.catchReason("AshError", "ServerFailure", explainExec))
 
 /** Runs a command alone in the session, unless the request option `exclusive` is false. */
 export const execAlone = (parts: SessionsParts, id: string, command: string, options: ExecOptions | undefined) =>

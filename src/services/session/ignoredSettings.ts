@@ -1,6 +1,6 @@
 /** Settings that a session asked for and its sandbox does not have. */
 import * as Effect from "effect/Effect"
-import { AshError } from "../../schema/AshError.ts"
+import { failure } from "../../internal/request/operations.ts"
 import { SettingsIgnored } from "../../schema/Reasons.ts"
 import type { CreateSessionRequest, Session } from "../../schema/Session.ts"
 
@@ -22,14 +22,9 @@ export const warnOfIgnored = ({ id }: Session, settings: ReadonlyArray<string>):
   settings.length === 0 ? Effect.void : Effect.logWarning(describeIgnored(id, settings))
 
 /** The failure where no sandbox has the settings. */
-export const settingsIgnored = ({ id }: Session, settings: ReadonlyArray<string>): Effect.Effect<never, AshError> =>
-  Effect.fail(
-    new AshError({
-      operation: "Sessions.open",
-      reason: new SettingsIgnored({
-        message: `${describeIgnored(id, settings)}; it is ended, as are those before it`,
-        sessionId: id,
-        settings
-      })
-    })
-  )
+export const settingsIgnored = ({ id }: Session, settings: ReadonlyArray<string>) =>
+  failure("Sessions.open", SettingsIgnored, {
+    message: `${describeIgnored(id, settings)}; it is ended, as are those before it`,
+    sessionId: id,
+    settings
+  })

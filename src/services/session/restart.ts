@@ -5,9 +5,10 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as FileDownload from "../../client/FileDownload.ts"
 import { maxSize as maxBundleSize } from "../../internal/files/bundle.ts"
+import { failure } from "../../internal/request/operations.ts"
 import type { Fence, Gate, Losable, SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { TimedOut, WrongState } from "../../schema/Reasons.ts"
 import type { HandleState } from "./handleState.ts"
 import { change } from "./lifecycle.ts"
@@ -17,14 +18,11 @@ import { closed } from "./sessionsParts.ts"
 const saveAtMost = "5 minutes"
 
 const saveTimedOut = () =>
-  new AshError({
-    operation: "Workspaces.download",
-    reason: new TimedOut({
-      message:
-        `the workspace was not saved within ${saveAtMost}; nothing was restarted. Try again, or without keepWorkspace`,
-      timer: "attempt",
-      duration: Duration.fromInputUnsafe(saveAtMost)
-    })
+  failure("Workspaces.download", TimedOut, {
+    message:
+      `the workspace was not saved within ${saveAtMost}; nothing was restarted. Try again, or without keepWorkspace`,
+    timer: "attempt",
+    duration: Duration.fromInputUnsafe(saveAtMost)
   })
 
 const readWorkspace = ({ id, services }: HandleState) =>
@@ -122,10 +120,9 @@ export const ensureRemembered = ({ id }: HandleState, operation: string, gate: G
   gate.restarting(Effect.suspend(() => {
     const { fence, memory } = gate
     const why = memory.restarts !== restarts ? memory.lastRestart?.reason : fence?.why
-    return why === undefined ? Effect.void : new AshError({
-      operation,
-      reason: new WrongState({ message: `the agent of the session ${id} may have lost its memory: ${why}` })
-    })
+    return why === undefined
+      ? Effect.void
+      : failure(operation, WrongState, { message: `the agent of the session ${id} may have lost its memory: ${why}` })
   }))
 
 /** Restarts a session in which nothing could begin, for another try, if that is allowed; for each reason once. */

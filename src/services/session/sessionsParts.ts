@@ -4,11 +4,12 @@ import type * as Scope from "effect/Scope"
 import type { AshApiClient } from "../../client/AshApiClient.ts"
 import type { RequestPolicy } from "../../client/RequestPolicy.ts"
 import { type Creations, quietly } from "../../internal/request/creations.ts"
+import { failure } from "../../internal/request/operations.ts"
 import type { Surround } from "../../internal/request/sending.ts"
 import { whileOut } from "../../internal/turn/brokenTurn.ts"
 import * as Gated from "../../internal/turn/gated.ts"
 import type { TurnGates } from "../../internal/turn/turnGates.ts"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import { WrongState } from "../../schema/Reasons.ts"
 import type { Session } from "../../schema/Session.ts"
 import type { Attachments } from "../Attachments.ts"
@@ -28,13 +29,10 @@ export interface SessionsParts {
 
 /** The failure of a handle whose session has ended with its scope. */
 export const closed = (operation: string, sessionId: string) =>
-  new AshError({
-    operation,
-    reason: new WrongState({
-      message:
-        `the session ${sessionId} has ended with the scope that it was opened in; nothing was sent. Open another one`,
-      status: "ended"
-    })
+  failure(operation, WrongState, {
+    message:
+      `the session ${sessionId} has ended with the scope that it was opened in; nothing was sent. Open another one`,
+    status: "ended"
   })
 
 /** How a session is stopped or ended. */

@@ -5,12 +5,13 @@ import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
+import { failure } from "../../internal/request/operations.ts"
 import { checked, count, optionsOf, refusal } from "../../internal/request/options.ts"
 import { printable } from "../../internal/request/printable.ts"
 import { type Answer, answerReader, type Fault } from "../../internal/turn/answer.ts"
 import { answerSchema } from "../../internal/turn/answerSchema.ts"
 import type { Remark } from "../../internal/turn/expressible.ts"
-import { AshError } from "../../schema/AshError.ts"
+import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
 import { AnswerInvalid } from "../../schema/Reasons.ts"
 import type { Turn } from "../../schema/Turn.ts"
@@ -105,19 +106,16 @@ const invalid = (
     NotJson: "the answer of the agent is no complete JSON",
     Mismatch: `the answer of the agent does not match the schema, at ${places(fault, names)}`
   }
-  return new AshError({
-    operation,
-    reason: new AnswerInvalid({
-      message: `${what[fault.kind]}, after ${turns.length === 1 ? "1 turn" : `${turns.length} turns`}` +
-        `${notCorrected === undefined ? "" : `, and could not be corrected (${notCorrected.reason.message})`}. ` +
-        "`answer` has its text; describe the fields in the schema, or allow more `retries`",
-      sessionId: handle.id,
-      kind: fault.kind,
-      issues: fault.issues,
-      answer: Redacted.make(jsonOf(fault.answer), { label: "the answer" }),
-      turns: Redacted.make(turns, { label: "the turns" }),
-      costUsd: costOf(turns)
-    })
+  return failure(operation, AnswerInvalid, {
+    message: `${what[fault.kind]}, after ${turns.length === 1 ? "1 turn" : `${turns.length} turns`}` +
+      `${notCorrected === undefined ? "" : `, and could not be corrected (${notCorrected.reason.message})`}. ` +
+      "`answer` has its text; describe the fields in the schema, or allow more `retries`",
+    sessionId: handle.id,
+    kind: fault.kind,
+    issues: fault.issues,
+    answer: Redacted.make(jsonOf(fault.answer), { label: "the answer" }),
+    turns: Redacted.make(turns, { label: "the turns" }),
+    costUsd: costOf(turns)
   })
 }
 
