@@ -50,7 +50,7 @@ interface Strike {
 
 const lost = new SqlError({ reason: new ConnectionError({ cause: "the connection was lost" }) })
 
-/** Waits until what is due has run, and no longer: the disk of the server is driven by no clock. */
+/** Waits until what is due has run, and no longer. */
 const round = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** What processes share. */
@@ -59,15 +59,27 @@ interface World {
   readonly alone: Semaphore.Semaphore
   readonly http: HttpClient.HttpClient
   readonly now: () => number
-  /** Requests and statements so far, and requests under way. */
+  /** Statements so far, and what is under way that the disk of the server is at, which is driven by no clock. */
   readonly seen: { count: number; underWay: number }
   /** Lets the clock go on by a second, when nothing else goes on. */
   readonly tick: Effect.Effect<void>
 }
 
+/** Counts what the clock has to wait for, however slow the disk is. */
+const busy = ({ seen }: Pick<World, "seen">) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+  Effect.acquireUseRelease(
+    Effect.sync(() => seen.underWay += 1),
+    () => effect,
+    () =>
+      Effect.sync(() => {
+        seen.underWay -= 1
+        seen.count += 1
+      })
+  )
+
 const stamp = (millis: number) => new Date(millis).toISOString().slice(0, 19).replace("T", " ")
 
-const makeWorld = Effect.fnUntraced(function*(script: AgentScript.AgentScript) {
+const makeWorld = Effect.fnUntraced(function*(onTurn: (turn: AgentScript.AgentTurn) => void) {
   const clock = yield* Clock.Clock
   // The year 2027: what is measured from the epoch is not near its beginning.
   yield* TestClock.setTime(1_800_000_000_000)
@@ -76,11 +88,16 @@ const makeWorld = Effect.fnUntraced(function*(script: AgentScript.AgentScript) {
   database.function("unixepoch", { varargs: true }, () => now() / 1000)
   database.function("current_timestamp", { varargs: true }, () => stamp(now()))
   database.function("datetime", { varargs: true }, () => stamp(now() - 600_000))
-  const http = yield* HttpClient.HttpClient.pipe(Effect.provide(yield* Layer.build(layerHttpClient({ script }))))
   const seen = { count: 0, underWay: 0 }
+  const script: AgentScript.AgentScript = (turn) => {
+    onTurn(turn)
+    const { prompt, workspace } = turn
+    const write = busy({ seen })(workspace.writeFile("answer.txt", prompt))
+    return Stream.fromEffect(Effect.as(write, AgentScript.say(`done: ${prompt}`)))
+  }
+  const http = yield* HttpClient.HttpClient.pipe(Effect.provide(yield* Layer.build(layerHttpClient({ script }))))
   const tick = Effect.gen(function*() {
-    // A request may wait for the clock itself.
-    for (let before = -1, quiet = 0, rounds = 0; quiet < 8 && rounds < 1000; rounds++) {
+    for (let before = -1, quiet = 0; quiet < 8;) {
       quiet = seen.underWay > 0 || before !== seen.count ? 0 : quiet + 1
       before = seen.count
       yield* round
@@ -160,17 +177,7 @@ const makeProcess = (world: World, strike?: Strike) => {
   const http = HttpClient.transform(world.http, (response) =>
     Effect.andThen(
       Effect.suspend(() => state.isStopped ? Deferred.await(thawed) : Effect.void),
-      Effect.acquireUseRelease(
-        Effect.sync(() => {
-          world.seen.underWay += 1
-        }),
-        () => response,
-        () =>
-          Effect.sync(() => {
-            world.seen.underWay -= 1
-            world.seen.count += 1
-          })
-      )
+      busy(world)(response)
     ))
   return {
     state,
@@ -209,9 +216,6 @@ interface Outcome extends Strike {
   readonly turns: ReadonlyMap<string, number>
 }
 
-const script: AgentScript.AgentScript = ({ prompt, workspace }) =>
-  Stream.fromEffect(Effect.as(workspace.writeFile("answer.txt", prompt), AgentScript.say(`done: ${prompt}`)))
-
 /** How many seconds are waited for what comes by itself. */
 const patience = 160
 
@@ -233,10 +237,9 @@ const strikeAt = Effect.fnUntraced(
   function*({ options, other, program, wrong }: Scenario, strike: Strike) {
     const { at, kind } = strike
     const turns = new Map<string, number>()
-    const world = yield* makeWorld((turn) => {
-      const key = `${turn.session.id} ${turn.prompt}`
+    const world = yield* makeWorld(({ prompt, session }) => {
+      const key = `${session.id} ${prompt}`
       turns.set(key, (turns.get(key) ?? 0) + 1)
-      return script(turn)
     })
     const admin = yield* Layer.build(ash(world.http))
     yield* Effect.provide(Effect.flatMap(Agents, (agents) => agents.create({ name: "worker" })), admin)
