@@ -7,7 +7,7 @@ import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import { chmodSync, readdirSync, rmSync } from "node:fs"
-import { hostname, userInfo } from "node:os"
+import { hostname } from "node:os"
 import { dirname, join } from "node:path"
 import nodeProcess from "node:process"
 import * as AtExit from "./AtExit.ts"
@@ -59,7 +59,7 @@ const sweep = Effect.fnUntraced(function*(parent: string) {
     const folder = join(parent, name)
     const { type, uid } = yield* fileSystem.lstat(folder)
     // A link may lead anywhere, and so may the folder of another user.
-    if (type === "Directory" && Option.contains(uid, userInfo().uid)) yield* removeOrWarn(folder)
+    if (type === "Directory" && Option.contains(uid, nodeProcess.geteuid?.())) yield* removeOrWarn(folder)
   }
 })
 

@@ -6,7 +6,7 @@ import * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
 import { spawn } from "node:child_process"
 import { once } from "node:events"
-import { existsSync, mkdirSync, rmSync } from "node:fs"
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs"
 import { homedir, hostname, tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import * as AgentScript from "../../../src/embedded/AgentScript.ts"
@@ -140,9 +140,12 @@ describe("a command that goes into the background", () => {
 describe("a program that ends", () => {
   const program = resolve(import.meta.dirname, "../../support/embeddedProgram.ts")
 
-  const start = (...args: ReadonlyArray<string>) =>
+  const start = (...args: ReadonlyArray<string>) => startIn({}, ...args)
+
+  const startIn = (env: NodeJS.ProcessEnv, ...args: ReadonlyArray<string>) =>
     Effect.promise(async () => {
       const child = spawn(process.execPath, ["--conditions=effect-ash-source", program, ...args], {
+        env: { ...process.env, ...env },
         stdio: ["ignore", "pipe", "ignore"]
       })
       const ended = once(child, "exit")
@@ -194,6 +197,22 @@ describe("a program that ends", () => {
       rmSync(foreign, { recursive: true })
       other.child.kill("SIGTERM")
       yield* Effect.promise(() => other.ended)
+    }))
+
+  it.live("by a kill ends no further start of a user that the system has no name for, as in containers", () =>
+    Effect.gen(function*() {
+      // A folder of its own: every other server of this machine removes what was left behind.
+      const TMPDIR = mkdtempSync(join(tmpdir(), "nameless-"))
+      const { child, ended, folder } = yield* startIn({ TMPDIR }, "runPromise", "never")
+      child.kill("SIGKILL")
+      yield* Effect.promise(() => ended)
+      const nameless = `import os from "node:os"; import { syncBuiltinESMExports } from "node:module"
+        os.userInfo = () => { throw new Error("uv_os_get_passwd returned ENOENT") }; syncBuiltinESMExports()`
+      const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(nameless)}`
+      const next = yield* startIn({ TMPDIR, NODE_OPTIONS }, "runPromise", "exit")
+      yield* Effect.promise(() => next.ended)
+      assert.isFalse(existsSync(folder))
+      rmSync(TMPDIR, { recursive: true })
     }))
 })
 
