@@ -117,7 +117,7 @@ const send = Effect.fnUntraced(function*(
   // The turn begins with the sending that is answered: what was refused before was none.
   const start: Attempt<TurnAnswer, Scope.Scope> = (sending) =>
     Clock.clockWith((clock) => {
-      const startedAt = clock.currentTimeNanosUnsafe()
+      const startedAt = clock.monotonicTimeNanosUnsafe()
       return Effect.map(
         limited(forms.send(known, (form) => Effect.flatMap(prepareAs(form), (send) => send({ ...sending, before })))),
         ({ response, value: { body } }) => answerOf(response, body, startedAt)

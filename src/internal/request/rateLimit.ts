@@ -126,14 +126,14 @@ const observe = (
   }
   const isSame = window.resetAt !== undefined && sentAt + BigInt(reset - 1) * second < window.resetAt
   window.remaining = Math.min(isSame ? window.remaining : Infinity, Math.max(0, left - window.inFlight))
-  window.resetAt = clock.currentTimeNanosUnsafe() + BigInt(reset) * second
+  window.resetAt = clock.monotonicTimeNanosUnsafe() + BigInt(reset) * second
 }
 
 /** Waits for the answer to another call, which would show what is left; not for ever. */
 const awaitAnswer = ({ clock, window }: LimitedCall): Effect.Effect<void> =>
   Effect.map(Effect.timeoutOption(window.changed.await, patience), (isChanged) => {
     if (Option.isSome(isChanged) || window.resetAt !== undefined || window.remaining > 0) return
-    const now = clock.currentTimeNanosUnsafe()
+    const now = clock.monotonicTimeNanosUnsafe()
     if (now < window.hurriedAt + Duration.toNanosUnsafe(patience)) return
     window.hurriedAt = now
     window.remaining = assumed
@@ -152,7 +152,7 @@ const awaitReset = ({ warn, window }: LimitedCall, wait: bigint): Effect.Effect<
 const enter = (call: LimitedCall): Effect.Effect<void> =>
   Effect.suspend(() => {
     const { clock, window } = call
-    const now = clock.currentTimeNanosUnsafe()
+    const now = clock.monotonicTimeNanosUnsafe()
     if (window.resetAt !== undefined && now >= window.resetAt) {
       window.remaining = assumed
       window.resetAt = undefined
@@ -171,7 +171,7 @@ const counted = <A, R>(call: LimitedCall, attempt: Attempt<A, R>): Attempt<A, R>
   Effect.suspend(() => {
     const { window } = call
     const order = ++window.sent
-    const sentAt = call.clock.currentTimeNanosUnsafe()
+    const sentAt = call.clock.monotonicTimeNanosUnsafe()
     call.hasRoom = false
     call.order = order
     window.inFlight += 1

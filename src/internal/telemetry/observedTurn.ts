@@ -122,7 +122,7 @@ const observeTurn = (
   span: Tracer.Span | undefined
 ) => {
   const clock = Context.get(context, Clock.Clock)
-  const startedAt = clock.currentTimeNanosUnsafe()
+  const startedAt = clock.monotonicTimeNanosUnsafe()
   const watch = new TurnWatch()
   const tools = span && new ToolSpans(span, recorded.content)
   let fold: TurnFold.State | undefined
@@ -152,7 +152,7 @@ const observeTurn = (
     /** Keeps what the turn is folded into, which knows the turns before. */
     folding: (makeFold: TurnFold.Make): TurnFold.Make => (options) => fold = makeFold(options),
     receive: <A extends TurnFold.TurnEvent>(batch: Arr.NonEmptyReadonlyArray<A>) => {
-      const now = clock.currentTimeNanosUnsafe()
+      const now = clock.monotonicTimeNanosUnsafe()
       const { messages, pieces } = watch.take(batch, now)
       // A chunk is a piece where pieces are asked for, and else a whole message.
       if (recorded.metrics) recordChunks(call.options.includePartialMessages === true ? pieces : messages, now)
@@ -162,12 +162,13 @@ const observeTurn = (
     fail: (error: AshError): AshError => failure = error,
     /** Nothing more comes of the turn, or nothing reads it any more. */
     finish: () => {
-      const now = clock.currentTimeNanosUnsafe()
+      const duration = clock.monotonicTimeNanosUnsafe() - startedAt
       const { firstAt, result } = watch
       const { errorType, exit } = endingOf(call.operation, watch, failure)
       const figures = result && figuresOf(result, fold)
       const timeToFirstChunk = firstAt === undefined ? undefined : toSeconds(firstAt - startedAt)
       if (span !== undefined) {
+        const now = clock.currentTimeNanosUnsafe()
         tools?.close(now, Exit.hasInterrupts(exit))
         const attributes = {
           ...endAttributes(watch, figures, timeToFirstChunk, errorType),
@@ -177,8 +178,7 @@ const observeTurn = (
         span.end(now, exit)
       }
       if (!recorded.metrics) return
-      const { duration } = series(errorType)
-      duration.updateUnsafe(toSeconds(now - startedAt), context)
+      series(errorType).duration.updateUnsafe(toSeconds(duration), context)
       const { inputTokens, outputTokens, timeToFirstChunk: toFirst } = series()
       if (timeToFirstChunk !== undefined) toFirst.updateUnsafe(timeToFirstChunk, context)
       if (figures?.tokens === undefined) return

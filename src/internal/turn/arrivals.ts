@@ -82,7 +82,7 @@ export class Arrivals {
 
   /** The server listens, and is listened to, from now on. */
   begin() {
-    this.lastAt = this.#clock.currentTimeNanosUnsafe()
+    this.lastAt = this.#clock.monotonicTimeNanosUnsafe()
   }
 
   /** Adds what has arrived, and waits for room where there is none left. */

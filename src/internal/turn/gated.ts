@@ -246,7 +246,7 @@ export const gatedCommand = <A>(
       hasRun = gate.runs(holder)
       return failure
     }),
-    Effect.ensuring(Effect.map(Clock.currentTimeNanos, (now) => {
+    Effect.ensuring(Effect.map(Clock.monotonicTimeNanos, (now) => {
       if (hasRun) gate.remember({ quietUntil: now + quiet })
     }))
   )

@@ -159,11 +159,11 @@ const first = (place: Place) =>
     else look()
   })
 
-const nowIn = (context: Context.Context<never>) => Context.get(context, Clock.Clock).currentTimeNanosUnsafe()
+const nowIn = (context: Context.Context<never>) => Context.get(context, Clock.Clock).monotonicTimeNanosUnsafe()
 
 const quiet = ({ memory }: Gate) =>
   Effect.flatMap(
-    Clock.currentTimeNanos,
+    Clock.monotonicTimeNanos,
     (now) => memory.quietUntil > now ? Effect.sleep(Duration.nanos(memory.quietUntil - now)) : Effect.void
   )
 

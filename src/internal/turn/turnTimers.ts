@@ -71,7 +71,7 @@ export class TurnTimers {
   /** The server has answered. */
   constructor(options: TurnTimersOptions) {
     this.#options = options
-    this.#answeredAt = options.clock.currentTimeNanosUnsafe()
+    this.#answeredAt = options.clock.monotonicTimeNanosUnsafe()
     this.set()
   }
 
@@ -83,7 +83,7 @@ export class TurnTimers {
   set() {
     this.stop()
     const { clock, context } = this.#options
-    const now = clock.currentTimeNanosUnsafe()
+    const now = clock.monotonicTimeNanosUnsafe()
     const next = this.#next(now)
     if (next === undefined) return
     // Node warns of a time that has passed.
@@ -111,7 +111,7 @@ export class TurnTimers {
   }
 
   #passed(): Timer | undefined {
-    const now = this.#options.clock.currentTimeNanosUnsafe()
+    const now = this.#options.clock.monotonicTimeNanosUnsafe()
     const next = this.#next(now)
     return next !== undefined && next.at <= now ? next.timer : undefined
   }
@@ -122,7 +122,7 @@ export class TurnTimers {
     const behind = held ?? (hasResult ? messages : undefined)
     if (behind === this.#behind) return false
     this.#behind = behind
-    this.#behindSince = clock.currentTimeNanosUnsafe()
+    this.#behindSince = clock.monotonicTimeNanosUnsafe()
     return true
   }
 
