@@ -17,8 +17,8 @@ import type * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Process from "node:process"
-import { AshError } from "../schema/AshError.ts"
-import { InvalidRequest } from "../schema/Reasons.ts"
+import { refusal } from "../internal/request/options.ts"
+import type { AshError } from "../schema/AshError.ts"
 import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions } from "./EmbeddedOptions.ts"
 import * as Application from "./http/Application.ts"
 import * as Origins from "./http/Origins.ts"
@@ -113,10 +113,10 @@ const ofHost = new Set<unknown>(["EADDRNOTAVAIL", "ENOTFOUND", "EAI_AGAIN"])
 /** Why a server cannot listen. */
 const notListening = (host: string, port: number, { cause }: HttpServerError.ServeError) => {
   const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
-  const why = code === "EADDRINUSE" ? "it is in use" : cause instanceof Error ? cause.message : String(cause)
+  const why = code === "EADDRINUSE" ? "it is in use" : Errors.messageOf(cause)
   const field = ofHost.has(code) ? "host" : "port"
   const message = `cannot listen on port ${port} of ${host}: ${why}; choose another ${field} (--${field})`
-  return new AshError({ operation: "AshEmbedded.layerHttp", reason: new InvalidRequest({ message, field }) })
+  return refusal("AshEmbedded.layerHttp", field, message)
 }
 
 /** An embedded server on a port of this machine, by default a free one of 127.0.0.1: `HttpServer` has its address. */

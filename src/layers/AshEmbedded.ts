@@ -18,10 +18,9 @@ import {
   serverRules
 } from "../embedded/EmbeddedOptions.ts"
 import { isLoopback, layerHttpClient, layerHttpServer, randomKey } from "../embedded/EmbeddedServer.ts"
-import { aFunction, anObject, checked, optionsOf, required, type Rule } from "../internal/request/options.ts"
+import { aFunction, anObject, checked, optionsOf, refusal, required, type Rule } from "../internal/request/options.ts"
 import { MayRepeat } from "../internal/request/sendOnce.ts"
-import { AshError } from "../schema/AshError.ts"
-import { InvalidRequest } from "../schema/Reasons.ts"
+import type { AshError } from "../schema/AshError.ts"
 import { Agents, type CreateAgent } from "../services/Agents.ts"
 import * as Ash from "./Ash.ts"
 import * as AshNode from "./AshNode.ts"
@@ -63,10 +62,7 @@ const namingAgent = (name: string) => (error: AshError): AshError => {
   if (reason._tag !== "InvalidRequest") return error
   const agent = `agents[${JSON.stringify(name)}]`
   const field = reason.field === undefined ? agent : `${agent}.${reason.field}`
-  return new AshError({
-    operation: "AshEmbedded.layer",
-    reason: new InvalidRequest({ message: `${agent}: ${reason.message}`, field })
-  })
+  return refusal("AshEmbedded.layer", field, `${agent}: ${reason.message}`)
 }
 
 const deploy = ({ agents = {} }: WithAgents) =>
@@ -132,15 +128,10 @@ const portKeyOf = (
     ? Effect.succeed(keyOf({ apiKey }))
     : isLoopback(host)
     ? Effect.map(randomKey, Redacted.make).pipe(Effect.provide(SecureRandom.layerWebCrypto))
-    : Effect.fail(
-      new AshError({
-        operation: "AshEmbedded.layerHttp",
-        reason: new InvalidRequest({
-          message:
-            `host ${host} is open to other machines, and the server runs commands for any holder of its key: set an apiKey (--key)`,
-          field: "apiKey"
-        })
-      })
+    : refusal(
+      "AshEmbedded.layerHttp",
+      "apiKey",
+      `host ${host} is open to other machines, and the server runs commands for any holder of its key: set an apiKey (--key)`
     )
 
 /** The address of a server that listens on every interface is that of this machine itself. */

@@ -141,7 +141,7 @@ const answer = <E, R>(
       // A request that passes the gate may still fail the schema of clients. That is no failure of the server.
       return HttpApiError.HttpApiSchemaError.is(error) && requestParts.includes(error.kind)
         ? Effect.succeed(respond(Errors.framework(400, `${error.kind} cannot be handled`, "FST_ERR_VALIDATION")))
-        : Effect.succeed(respond(Errors.framework(500, error instanceof Error ? error.message : String(error))))
+        : Effect.succeed(respond(Errors.framework(500, Errors.messageOf(error))))
     })
   )
 

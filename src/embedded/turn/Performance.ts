@@ -9,6 +9,7 @@ import { objectionsToFormat } from "../../schema/outputSchema.ts"
 import type { AgentStep, AgentTurn, ToolOutcome, TurnResult } from "../AgentScript.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
+import * as Errors from "../wire/Errors.ts"
 import * as AgentTurns from "./AgentTurns.ts"
 import * as ModelCalls from "./ModelCalls.ts"
 import * as SdkMessages from "./SdkMessages.ts"
@@ -42,7 +43,9 @@ export const perform = (request: AgentTurns.AgentRequest, emit: Emit) =>
     return ending ?? (yield* finish(performance, {}))
   }).pipe(
     // Also where the script interrupts itself. The end of the sandbox interrupts this fiber, in which nothing catches it.
-    Effect.catchCause((cause) => Effect.succeed<Ending>({ _tag: "Failed", error: textOf(cause) }))
+    Effect.catchCause((cause) =>
+      Effect.succeed<Ending>({ _tag: "Failed", error: Errors.messageOf(Cause.squash(cause)) })
+    )
   )
 
 const begin = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, emit: Emit) {
@@ -187,8 +190,3 @@ const sendResult = Effect.fnUntraced(
     return { _tag: "Finished" }
   }
 )
-
-const textOf = (cause: Cause.Cause<Error>): string => {
-  const error = Cause.squash(cause)
-  return error instanceof Error ? error.message : String(error)
-}

@@ -2,15 +2,14 @@
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { ErrorResponse } from "../../schema/ErrorResponse.ts"
 import type { Session } from "../../schema/Session.ts"
-import type { TurnOptions } from "../AgentScript.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { Store } from "../store/Store.ts"
+import * as Errors from "../wire/Errors.ts"
 import * as Frames from "../wire/Frames.ts"
 import type { AgentRequest } from "./AgentTurns.ts"
 import * as FrameWriter from "./FrameWriter.ts"
@@ -21,26 +20,14 @@ import * as Relay from "./Relay.ts"
 export class TurnFailure extends Data.TaggedError("TurnFailure")<{ readonly message: string }> {}
 
 /** The words of what ended a turn without a reader. */
-export const messageOf = (error: unknown): string =>
-  error instanceof ErrorResponse
-    ? error.body.error ?? error.message
-    : error instanceof Error
-    ? error.message
-    : String(error)
-
-interface StartOptions {
-  readonly session: Session
-  readonly sandbox: Sandbox
-  readonly content: Schema.Json
-  readonly options: TurnOptions
-  /** How many bytes may wait for the reader before the turn does. */
-  readonly capacity: number
+export const messageOf = (error: unknown): string => {
+  const words = error instanceof ErrorResponse ? error.body.error : undefined
+  return words ?? Errors.messageOf(error)
 }
 
-interface AskOptions {
-  readonly session: Session
-  readonly sandbox: Sandbox
-  readonly prompt: string
+interface StartOptions extends Omit<AgentRequest, "history"> {
+  /** How many bytes may wait for the reader before the turn does. */
+  readonly capacity: number
 }
 
 /** Starts a turn, and answers its frames, which end with it. The surrounding scope is that of the client's connection. */
@@ -87,7 +74,7 @@ const perform = Effect.fnUntraced(function*(request: AgentRequest, number: numbe
 })
 
 /** Runs a turn without a reader, and answers with the texts of the agent. Nothing of it is stored. */
-export const ask = Effect.fnUntraced(function*({ prompt, sandbox, session }: AskOptions) {
+export const ask = Effect.fnUntraced(function*(sandbox: Sandbox, session: Session, prompt: string) {
   const sandboxes = yield* Sandboxes
   const request = { content: prompt, history: [], options: {}, sandbox, session }
   let answer = ""

@@ -10,6 +10,9 @@ export const badRequest = (error: string) => failure(400, error)
 export const notFound = (error: string) => failure(404, error)
 export const serverError = (error: string) => failure(500, error)
 
+/** The words of a failure. */
+export const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
+
 /** All sandboxes run. */
 export const atCapacity = failure(503, "Sandbox capacity reached and no evictable sandboxes (all running)")
 

@@ -124,7 +124,7 @@ const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: st
       status: "active",
       parentSessionId: null
     }).pipe(
-      Effect.flatMap((session) => Turns.ask({ sandbox, prompt, session })),
+      Effect.flatMap((session) => Turns.ask(sandbox, session, prompt)),
       Effect.ensuring(sandboxes.destroy(sandbox.id))
     ))
 })

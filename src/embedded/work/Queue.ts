@@ -80,7 +80,7 @@ const attempt = Effect.fnUntraced(function*(row: QueueRow) {
   const sandboxes = yield* Sandboxes
   const session = yield* sessionOf(row)
   const sandbox = yield* Tables.orNotFound("Sandbox not found")(sandboxes.find(session.sandboxId))
-  yield* Turns.ask({ session, sandbox, prompt: row.prompt })
+  yield* Turns.ask(sandbox, session, row.prompt)
 })
 
 /** The session of an item: the one that it names, which must be active, else a new one, which stays open. */
