@@ -2,7 +2,8 @@
  * What a real Ash server does that a client does not expect. The embedded server does the same, so that a program meets
  * it in a test. Each quirk can be switched off; the server then does what a client expects.
  */
-
+import * as Record from "effect/Record"
+import * as Struct from "effect/Struct"
 import { flag, oneOf, optionsOf } from "../internal/request/options.ts"
 
 /** The quirks of a server. */
@@ -87,12 +88,6 @@ export const defaults: Quirks = {
 }
 
 export const areQuirks = optionsOf<Quirks>({
-  mixTurns: flag,
-  hangOnDeadSandbox: flag,
-  dropAfterDisconnect: flag,
-  cutStalledReaders: flag,
-  coldResumeLosesWorkspace: flag,
-  warmPool: flag,
-  evalsFail: flag,
+  ...Record.map(Struct.omit(defaults, ["content"]), () => flag),
   content: oneOf("mangled", "strings", "intact")
 })

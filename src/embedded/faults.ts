@@ -162,12 +162,7 @@ const behaviors = named({
   hugeEvent: { ahead: () => message({ type: "type_of_the_future", text: "x".repeat(11 * 1024 * 1024) }) },
   writeTimeout: {
     early: "streams",
-    cut: (_, { sessionId }) =>
-      cut(
-        "end",
-        Frames.encode(Frames.writeTimeout),
-        Frames.encode(Frames.done(sessionId))
-      )
+    cut: (_, { sessionId }) => cut("end", Frames.encode(Frames.writeTimeout), Frames.encode(Frames.done(sessionId)))
   },
   rateLimited: refusing(Errors.framework(429, "Rate limit exceeded, retry in 15 minutes"), { "retry-after": "900" }),
   atCapacity: refusing(Errors.atCapacity)
