@@ -37,7 +37,6 @@ import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Http from "node:http"
-import type { Socket } from "node:net"
 import * as Process from "node:process"
 import { aFunction, checked, count, listOf, oneOf, optionsOf, required, rule } from "../internal/request/options.ts"
 import type { AshError } from "../schema/AshError.ts"
@@ -207,11 +206,6 @@ const open = Effect.fnUntraced(function*({ script, target }: FaultProxyOptions, 
 const start = Effect.fnUntraced(function*(options: FaultProxyOptions) {
   const run = Effect.runForkWith(yield* Effect.context<never>())
   const server = Process.getBuiltinModule("node:http").createServer()
-  const sockets = new Set<Socket>()
-  server.on("connection", (socket) => {
-    sockets.add(socket)
-    socket.on("close", () => sockets.delete(socket))
-  })
   const proxy = yield* open(options, server)
   server.on("request", (request, response) => {
     const fiber = run(Effect.scoped(serve(proxy, request, response)))
@@ -220,7 +214,9 @@ const start = Effect.fnUntraced(function*(options: FaultProxyOptions) {
   return {
     url: `http://127.0.0.1:${proxy.port}`,
     exchanges: Effect.sync(() => [...proxy.exchanges]),
-    connections: Effect.sync(() => sockets.size)
+    connections: Effect.callback<number>((resume) => {
+      server.getConnections((_, count) => resume(Effect.succeed(count)))
+    })
   }
 })
 
