@@ -8,22 +8,17 @@ import * as Schema from "effect/Schema"
 import { Buffer } from "node:buffer"
 import * as Errors from "./Errors.ts"
 
-const tooLarge = Errors.framework(413, "Request body is too large", "FST_ERR_CTP_BODY_TOO_LARGE")
-const badType = Errors.framework(415, "Unsupported Media Type", "FST_ERR_CTP_INVALID_MEDIA_TYPE")
-const emptyJson = Errors.framework(
-  400,
-  "Body cannot be empty when content-type is set to 'application/json'",
-  "FST_ERR_CTP_EMPTY_JSON_BODY"
-)
-const badEncoding = Errors.framework(
-  400,
-  "Request body size did not match Content-Length",
-  "FST_ERR_CTP_INVALID_CONTENT_LENGTH"
-)
-const badJson = Errors.framework(
+const refused = (status: number, message: string, code: string) =>
+  Errors.framework(status, message, `FST_ERR_CTP_${code}`)
+
+const tooLarge = refused(413, "Request body is too large", "BODY_TOO_LARGE")
+const badType = refused(415, "Unsupported Media Type", "INVALID_MEDIA_TYPE")
+const emptyJson = refused(400, "Body cannot be empty when content-type is set to 'application/json'", "EMPTY_JSON_BODY")
+const badEncoding = refused(400, "Request body size did not match Content-Length", "INVALID_CONTENT_LENGTH")
+const badJson = refused(
   400,
   "Body is not valid JSON but content-type is set to 'application/json'",
-  "FST_ERR_CTP_INVALID_JSON_BODY"
+  "INVALID_JSON_BODY"
 )
 
 /** The errors of reading a body. Each closes the connection, as more of the body may come. */
