@@ -1,12 +1,11 @@
 /** Versions of an agent: numbered prompts, of which one may be active. */
 import * as Schema from "effect/Schema"
-import { atMost, harmless, nullish, omittable, WellFormed } from "./Wire.ts"
+import { atMost, harmless, nullish, omittable, rowFields, WellFormed } from "./Wire.ts"
 
 /** A version of an agent. */
 export interface AgentVersion extends Schema.Schema.Type<typeof AgentVersion> {}
 export const AgentVersion = Schema.Struct({
-  id: Schema.String,
-  tenantId: nullish(Schema.String),
+  ...rowFields,
   agentName: Schema.String,
   /** Counts from 1. The highest number is given again after its version was deleted. */
   versionNumber: Schema.Finite,
@@ -19,7 +18,6 @@ export const AgentVersion = Schema.Struct({
   /** Paths, for information only: the server does nothing with them. */
   knowledgeFiles: nullish(Schema.Array(Schema.String)),
   createdBy: nullish(Schema.String),
-  createdAt: Schema.DateTimeUtcFromString,
   updatedAt: Schema.DateTimeUtcFromString
 }).annotate({ identifier: "AgentVersion" })
 

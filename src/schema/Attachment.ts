@@ -2,22 +2,20 @@
 import * as Schema from "effect/Schema"
 import { bytesUpTo } from "./File.ts"
 import { Uuid } from "./Ids.ts"
-import { harmless, nullish, omittable, WellFormed } from "./Wire.ts"
+import { harmless, omittable, rowFields, WellFormed } from "./Wire.ts"
 
 /** A file that is kept with a session. */
 export interface Attachment extends Schema.Schema.Type<typeof Attachment> {}
 export const Attachment = Schema.Struct({
-  id: Schema.String,
+  ...rowFields,
   sessionId: Schema.String,
-  tenantId: nullish(Schema.String),
   /** The message that the file belongs to, or `unlinked`. */
   messageId: Schema.String,
   /** Without folders. */
   filename: Schema.String,
   mimeType: Schema.String,
   /** Bytes. */
-  size: Schema.Finite,
-  createdAt: Schema.DateTimeUtcFromString
+  size: Schema.Finite
 }).annotate({ identifier: "Attachment" })
 
 /** The body of `POST /api/sessions/:id/attachments`. As JSON at most 1 MiB, so some 768 KiB of content. */

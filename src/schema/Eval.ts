@@ -1,7 +1,7 @@
 /** Evals: questions to an agent, runs that ask them, and how its answers are scored. */
 import * as Schema from "effect/Schema"
 import { Uuid } from "./Ids.ts"
-import { anyFields, atMost, nullish, objectInput, omittable, open } from "./Wire.ts"
+import { anyFields, atMost, nullish, objectInput, omittable, open, rowFields } from "./Wire.ts"
 
 /** A message of the conversation before a question. */
 export interface ChatMessage extends Schema.Schema.Type<typeof ChatMessage> {}
@@ -12,8 +12,7 @@ export const ChatMessage = objectInput(
 /** A question to an agent, and what is expected of its answer. */
 export interface EvalCase extends Schema.Schema.Type<typeof EvalCase> {}
 export const EvalCase = Schema.Struct({
-  id: Schema.String,
-  tenantId: nullish(Schema.String),
+  ...rowFields,
   agentName: Schema.String,
   question: Schema.String,
   /** Texts that the answer should contain. */
@@ -27,7 +26,6 @@ export const EvalCase = Schema.Struct({
   chatHistory: nullish(Schema.Array(ChatMessage)),
   /** Runs ask active cases only. */
   isActive: Schema.Boolean,
-  createdAt: Schema.DateTimeUtcFromString,
   updatedAt: Schema.DateTimeUtcFromString
 }).annotate({ identifier: "EvalCase" })
 
@@ -89,8 +87,7 @@ export const EvalRunStatus = open(["pending", "running", "completed", "failed"])
 /** A run of an agent's active cases. */
 export interface EvalRun extends Schema.Schema.Type<typeof EvalRun> {}
 export const EvalRun = Schema.Struct({
-  id: Schema.String,
-  tenantId: nullish(Schema.String),
+  ...rowFields,
   agentName: Schema.String,
   versionNumber: nullish(Schema.Finite),
   status: EvalRunStatus,
@@ -98,7 +95,6 @@ export const EvalRun = Schema.Struct({
   completedCases: Schema.Finite,
   /** Once the run is completed. */
   summary: nullish(EvalRunSummary),
-  createdAt: Schema.DateTimeUtcFromString,
   startedAt: nullish(Schema.DateTimeUtcFromString),
   completedAt: nullish(Schema.DateTimeUtcFromString)
 }).annotate({ identifier: "EvalRun" })
@@ -106,8 +102,7 @@ export const EvalRun = Schema.Struct({
 /** An answer of an agent, and its scores. */
 export interface EvalResult extends Schema.Schema.Type<typeof EvalResult> {}
 export const EvalResult = Schema.Struct({
-  id: Schema.String,
-  tenantId: nullish(Schema.String),
+  ...rowFields,
   evalRunId: Schema.String,
   evalCaseId: Schema.String,
   agentResponse: nullish(Schema.String),
@@ -122,7 +117,6 @@ export const EvalResult = Schema.Struct({
   status: open(["pending", "running", "completed", "error"]),
   /** Why the question got no answer. */
   error: nullish(Schema.String),
-  createdAt: Schema.DateTimeUtcFromString,
   completedAt: nullish(Schema.DateTimeUtcFromString)
 }).annotate({ identifier: "EvalResult" })
 

@@ -18,21 +18,19 @@ export const Uuid = Schema.String.check(Schema.isPattern(uuid, { expected: "a UU
 export type SessionId = typeof SessionId.Type
 export const SessionId = Uuid.annotate({ identifier: "SessionId" })
 
-const agentName = /^[a-zA-Z0-9_-]+$/
+const isAgentName = Schema.isPattern(/^[a-zA-Z0-9_-]+$/, { expected: "one or more letters, digits, _ or -" })
 
-/**
- * The name of an agent where a request carries it in the body: 1 to 255 letters, digits, `_` and `-`.
- */
+/** The name of an agent where a request carries it in the body: 1 to 255 letters, digits, `_` and `-`. */
 export type NewAgentName = typeof NewAgentName.Type
-export const NewAgentName = Schema.String.check(
-  Schema.isPattern(agentName, { expected: "one or more letters, digits, _ or -" }),
-  atMost(255)
-).annotate({ identifier: "NewAgentName", ...harmless })
+export const NewAgentName = Schema.String.check(isAgentName, atMost(255)).annotate({
+  identifier: "NewAgentName",
+  ...harmless
+})
 
 /** The name of an agent in a path: as {@link NewAgentName}, but at most 100 characters, the longest that servers route. */
 export type AgentName = typeof AgentName.Type
 export const AgentName = Schema.String.check(
-  Schema.isPattern(agentName, { expected: "one or more letters, digits, _ or -" }),
+  isAgentName,
   Schema.isMaxLength(100, { expected: "at most 100 characters, the longest name that a server routes" })
 ).annotate({ identifier: "AgentName", ...harmless })
 

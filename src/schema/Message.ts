@@ -15,6 +15,7 @@ import {
   nullish,
   omittable,
   open,
+  rowFields,
   UnknownJson,
   WellFormed
 } from "./Wire.ts"
@@ -133,12 +134,10 @@ export const StoredContent = readBy(
 /** A stored message. The result of a turn is stored as one, with the role `assistant`; tool results are not stored. */
 export interface StoredMessage extends Schema.Schema.Type<typeof StoredMessage> {}
 export const StoredMessage = Schema.Struct({
-  id: Schema.String,
+  ...rowFields,
   sessionId: Schema.String,
-  tenantId: nullish(Schema.String),
   role: open(["user", "assistant"]),
   content: StoredContent,
   /** Counts from 1 in each session. */
-  sequence: Schema.Finite,
-  createdAt: Schema.DateTimeUtcFromString
+  sequence: Schema.Finite
 }).annotate({ identifier: "StoredMessage" })

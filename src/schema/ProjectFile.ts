@@ -1,15 +1,14 @@
 /** Files of a project: a part of the hosted product. The open server has no route for them. */
 import * as Schema from "effect/Schema"
 import { BytesFromBase64 } from "./Bytes.ts"
-import { harmless, nullish, omittable, open, WellFormed } from "./Wire.ts"
+import { harmless, nullish, omittable, open, rowFields, WellFormed } from "./Wire.ts"
 
 const lifetimes = ["1h", "24h", "7d", "30d", "permanent"] as const
 
 /** A file of a project. */
 export interface ProjectFile extends Schema.Schema.Type<typeof ProjectFile> {}
 export const ProjectFile = Schema.Struct({
-  id: Schema.String,
-  tenantId: nullish(Schema.String),
+  ...rowFields,
   filename: Schema.String,
   storagePath: nullish(Schema.String),
   mimeType: nullish(Schema.String),
@@ -17,8 +16,7 @@ export const ProjectFile = Schema.Struct({
   size: Schema.Finite,
   /** How long the file is kept. */
   ttl: nullish(open(lifetimes)),
-  expiresAt: nullish(Schema.DateTimeUtcFromString),
-  createdAt: Schema.DateTimeUtcFromString
+  expiresAt: nullish(Schema.DateTimeUtcFromString)
 }).annotate({ identifier: "ProjectFile" })
 
 /** The body of `POST /api/files`. */

@@ -1,7 +1,7 @@
 /** The queue: prompts that the server works off one after the other, with retries. */
 import * as Schema from "effect/Schema"
 import { SessionId } from "./Ids.ts"
-import { atLeast, harmless, nullish, omittable, open, WellFormed } from "./Wire.ts"
+import { atLeast, harmless, nullish, omittable, open, rowFields, WellFormed } from "./Wire.ts"
 
 const statuses = ["pending", "processing", "completed", "failed", "cancelled"] as const
 
@@ -12,8 +12,7 @@ export type QueueItemStatus = typeof QueueItemStatus.Type
 /** A prompt in the queue. What the agent answers is not kept with it. */
 export interface QueueItem extends Schema.Schema.Type<typeof QueueItem> {}
 export const QueueItem = Schema.Struct({
-  id: Schema.String,
-  tenantId: nullish(Schema.String),
+  ...rowFields,
   /** As it was given; absent for a session that the server makes for the item. */
   sessionId: nullish(Schema.String),
   agentName: Schema.String,
@@ -26,7 +25,6 @@ export const QueueItem = Schema.Struct({
   maxRetries: Schema.Finite,
   /** Of the last attempt that failed; it stays when a later one succeeds. */
   error: nullish(Schema.String),
-  createdAt: Schema.DateTimeUtcFromString,
   startedAt: nullish(Schema.DateTimeUtcFromString),
   /** Null for a cancelled item. */
   completedAt: nullish(Schema.DateTimeUtcFromString)

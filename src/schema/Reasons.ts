@@ -16,6 +16,8 @@ const fields = {
   wasSent: omittable(Schema.Boolean)
 }
 
+const sessionFields = { ...fields, sessionId: Schema.String }
+
 /** What is known of a turn that broke off. */
 const turnFields = {
   ...fields,
@@ -156,8 +158,7 @@ export class TurnUnsuccessful extends Broken<TurnUnsuccessful>()("TurnUnsuccessf
 
 /** The agent gave no answer of the schema that was asked for, in no turn of the call. The session is usable. */
 export class AnswerInvalid extends Broken<AnswerInvalid>()("AnswerInvalid", {
-  ...fields,
-  sessionId: Schema.String,
+  ...sessionFields,
   /**
    * What is wrong with the last answer: there is none, `Absent`; it begins as JSON and is none, as one that was cut short,
    * `NotJson`; or it does not match the schema, `Mismatch`.
@@ -184,19 +185,13 @@ export class FilesRefused extends Broken<FilesRefused>()("FilesRefused", {
 }) {}
 
 /** A turn or a command runs in the session, in this program. Nothing was sent. */
-export class SessionBusy extends NotNow<SessionBusy>()("SessionBusy", {
-  ...fields,
-  sessionId: Schema.String
-}) {}
+export class SessionBusy extends NotNow<SessionBusy>()("SessionBusy", sessionFields) {}
 
 /**
  * The stream of the session's last turn broke off, and the turn may still run: a new turn would mix with it. Nothing was
  * sent. `SessionHandle.recover` makes the session usable again.
  */
-export class SessionFenced extends Refused<SessionFenced>()("SessionFenced", {
-  ...fields,
-  sessionId: Schema.String
-}) {}
+export class SessionFenced extends Refused<SessionFenced>()("SessionFenced", sessionFields) {}
 
 /**
  * A budget of this program is used up: what is spent and held by turns that run comes to its limit. Nothing was sent. Turns
@@ -219,7 +214,6 @@ export class BudgetExhausted extends Refused<BudgetExhausted>()("BudgetExhausted
 
 /** The session got a prepared sandbox, which ignores these settings, and a fresh one was required. It was ended. */
 export class SettingsIgnored extends Uncertain<SettingsIgnored>()("SettingsIgnored", {
-  ...fields,
-  sessionId: Schema.String,
+  ...sessionFields,
   settings: Schema.Array(Schema.String)
 }) {}

@@ -9,6 +9,7 @@ import {
   objectInput,
   omittable,
   open,
+  rowFields,
   StringMap,
   WellFormed
 } from "./Wire.ts"
@@ -20,8 +21,7 @@ export const SessionStatus = open(["starting", "active", "paused", "stopped", "e
 /** A session, as every session route answers it. Its model and its other settings are never shown. */
 export interface Session extends Schema.Schema.Type<typeof Session> {}
 export const Session = Schema.Struct({
-  id: Schema.String,
-  tenantId: nullish(Schema.String),
+  ...rowFields,
   agentName: Schema.String,
   /** Equal to `id` when the sandbox was made for this session, another UUID when it was pre-warmed. */
   sandboxId: Schema.String,
@@ -29,7 +29,6 @@ export const Session = Schema.Struct({
   runnerId: nullish(Schema.String),
   /** The session that this one was forked from. */
   parentSessionId: nullish(Schema.String),
-  createdAt: Schema.DateTimeUtcFromString,
   /** Stale in the answer of a call that changes the session. */
   lastActiveAt: Schema.DateTimeUtcFromString
 }).annotate({ identifier: "Session" })

@@ -3,7 +3,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { jsonDecoder, readBy } from "./jsonDecoder.ts"
-import { JsonText, nullish, open, UnknownJson } from "./Wire.ts"
+import { JsonText, nullish, open, rowFields, UnknownJson } from "./Wire.ts"
 
 /** The kind of a session event. Open: a newer server may send others. */
 export type SessionEventType = typeof SessionEventType.Type
@@ -77,13 +77,11 @@ export const SessionEventData = Schema.Union([
 const decoders = new Map(Object.entries(data).map(([type, schema]) => [type, jsonDecoder(schema)]))
 
 const row = {
-  id: Schema.String,
+  ...rowFields,
   sessionId: Schema.String,
-  tenantId: nullish(Schema.String),
   type: SessionEventType,
   /** Counts from 1 in each session, apart from the messages. */
-  sequence: Schema.Finite,
-  createdAt: Schema.DateTimeUtcFromString
+  sequence: Schema.Finite
 }
 
 const Row = Schema.Struct({ ...row, data: nullish(JsonText) })

@@ -1,13 +1,12 @@
 /** Usage: what turns took in tokens and messages. Turns of the queue and of evals are not counted. */
 import * as Schema from "effect/Schema"
 import { SessionId } from "./Ids.ts"
-import { nullish, omittable, open } from "./Wire.ts"
+import { omittable, open, rowFields } from "./Wire.ts"
 
 /** One count of one turn. */
 export interface UsageEvent extends Schema.Schema.Type<typeof UsageEvent> {}
 export const UsageEvent = Schema.Struct({
-  id: Schema.String,
-  tenantId: nullish(Schema.String),
+  ...rowFields,
   sessionId: Schema.String,
   agentName: Schema.String,
   /** The last two are declared, and written by no known server. */
@@ -20,8 +19,7 @@ export const UsageEvent = Schema.Struct({
     "tool_call",
     "compute_seconds"
   ]),
-  value: Schema.Finite,
-  createdAt: Schema.DateTimeUtcFromString
+  value: Schema.Finite
 }).annotate({ identifier: "UsageEvent" })
 
 /** Sums over turns. The server has no figure for cost. */

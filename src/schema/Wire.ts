@@ -44,6 +44,13 @@ export const fitting = <S extends Schema.Top>(schema: S) => schema.pipe(Schema.c
  */
 export const nullish = <S extends Schema.Top>(schema: S) => fitting(Schema.optionalKey(Schema.NullOr(schema)))
 
+/** What the rows of a server have in common. */
+export const rowFields = {
+  id: Schema.String,
+  tenantId: nullish(Schema.String),
+  createdAt: Schema.DateTimeUtcFromString
+}
+
 /** An enum that a newer server may extend: the known values complete in an editor, any other string decodes. */
 export const open = <const Values extends ReadonlyArray<string>>(values: Values) =>
   Schema.Union([Schema.Literals(values), Schema.StringForLiteralAutocomplete])
