@@ -50,9 +50,7 @@ export const ToolResultBlock = Schema.Struct({
 /** A block of a message. A type that is not known here, or not as expected, is kept as `Unknown`. */
 export type MessageBlock = TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock | UnknownJson
 export const MessageBlock = Schema.Union([TextBlock, ThinkingBlock, ToolUseBlock, ToolResultBlock, UnknownJson])
-  .annotate({
-    identifier: "MessageBlock"
-  })
+  .annotate({ identifier: "MessageBlock" })
 
 const MessageContent = Schema.Union([Schema.String, Schema.Array(MessageBlock)])
 

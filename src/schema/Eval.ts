@@ -135,9 +135,8 @@ const hasScore = Schema.makeFilter(
 
 /** The body of `PATCH /api/agents/:name/eval-results/:id`: a person's score, notes, or both. */
 export interface ScoreEvalResultRequest extends Schema.Schema.Type<typeof ScoreEvalResultRequest> {}
-export const ScoreEvalResultRequest = Schema.Struct(scoreFields).check(hasScore).annotate({
-  identifier: "ScoreEvalResultRequest"
-})
+export const ScoreEvalResultRequest = Schema.Struct(scoreFields).check(hasScore)
+  .annotate({ identifier: "ScoreEvalResultRequest" })
 
 /** The body of `POST /api/agents/:name/eval-runs/:id/score`: scores one result of the run, or all of them. */
 export interface ScoreEvalRunRequest extends Schema.Schema.Type<typeof ScoreEvalRunRequest> {}

@@ -11,6 +11,8 @@ import { CreateProjectFileRequest, ProjectFile } from "./ProjectFile.ts"
 import { Session, SessionStatus } from "./Session.ts"
 import { atLeast, nullish, omittable } from "./Wire.ts"
 
+const FileResponse = Schema.Struct({ file: ProjectFile })
+
 class HostedGroup extends HttpApiGroup.make("hosted")
   .add(
     get("listSessions", "/api/sessions", {
@@ -23,23 +25,15 @@ class HostedGroup extends HttpApiGroup.make("hosted")
       },
       success: Schema.Struct({ sessions: Schema.Array(Session), total: nullish(Schema.Finite) })
     }).annotate(MethodName, "Sessions.listPage"),
-    get("listFiles", "/api/files", { success: Schema.Struct({ files: Schema.Array(ProjectFile) }) }).annotate(
-      MethodName,
-      "list"
-    ),
+    get("listFiles", "/api/files", { success: Schema.Struct({ files: Schema.Array(ProjectFile) }) })
+      .annotate(MethodName, "list"),
     post("createFile", "/api/files", {
       payload: CreateProjectFileRequest,
-      success: [
-        Schema.Struct({ file: ProjectFile }),
-        Schema.Struct({ file: ProjectFile }).pipe(created)
-      ]
+      success: [FileResponse, FileResponse.pipe(created)]
     }).annotate(MethodName, "create"),
-    get("getFileUrl", "/api/files/:id/url", { params: key, success: Schema.Struct({ url: Schema.String }) }).annotate(
-      MethodName,
-      "getUrl"
-    ),
-    remove("deleteFile", "/api/files/:id", { params: key, success: empty })
-      .annotate(MethodName, "delete")
+    get("getFileUrl", "/api/files/:id/url", { params: key, success: Schema.Struct({ url: Schema.String }) })
+      .annotate(MethodName, "getUrl"),
+    remove("deleteFile", "/api/files/:id", { params: key, success: empty }).annotate(MethodName, "delete")
   )
   .annotate(ServiceName, "ProjectFiles")
 {}

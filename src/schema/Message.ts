@@ -34,9 +34,8 @@ const TextSource = Schema.Struct({
 
 /** Text for the agent. */
 export interface TextContent extends Schema.Schema.Type<typeof TextContent> {}
-export const TextContent = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String }).annotate({
-  identifier: "TextContent"
-})
+export const TextContent = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String })
+  .annotate({ identifier: "TextContent" })
 
 /** An image for the agent: its bytes with their media type, or a URL. */
 export interface ImageContent extends Schema.Schema.Type<typeof ImageContent> {}
@@ -56,9 +55,8 @@ export const DocumentContent = Schema.Struct({
 
 /** A block of content, in the Claude API's form. */
 export type ContentBlock = TextContent | ImageContent | DocumentContent
-export const ContentBlock = Schema.Union([TextContent, ImageContent, DocumentContent]).annotate({
-  identifier: "ContentBlock"
-})
+export const ContentBlock = Schema.Union([TextContent, ImageContent, DocumentContent])
+  .annotate({ identifier: "ContentBlock" })
 
 /** A prompt: a text of at most 500,000 characters, or 1 to 20 blocks; at most 50 MiB as JSON. */
 export type MessageContent = string | ReadonlyArray<ContentBlock>
@@ -89,9 +87,8 @@ export const SendMessageOptions = Schema.Struct({
 
 /** The body of `POST /api/sessions/:id/messages`. */
 export interface SendMessageRequest extends Schema.Schema.Type<typeof SendMessageRequest> {}
-export const SendMessageRequest = Schema.Struct({ content: MessageContent, ...SendMessageOptions.fields }).annotate({
-  identifier: "SendMessageRequest"
-})
+export const SendMessageRequest = Schema.Struct({ content: MessageContent, ...SendMessageOptions.fields })
+  .annotate({ identifier: "SendMessageRequest" })
 
 /** A document as the server stores it. */
 const StoredDocument = Schema.Struct({

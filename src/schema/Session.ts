@@ -79,9 +79,8 @@ export const CreateSessionRequest = Schema.Struct({
 
 /** The body of `PATCH /api/sessions/:id/config`: merged key by key, in force from the next message on. */
 export interface UpdateSessionConfigRequest extends Schema.Schema.Type<typeof UpdateSessionConfigRequest> {}
-export const UpdateSessionConfigRequest = Schema.Struct(querySettings).annotate({
-  identifier: "UpdateSessionConfigRequest"
-})
+export const UpdateSessionConfigRequest = Schema.Struct(querySettings)
+  .annotate({ identifier: "UpdateSessionConfigRequest" })
 
 /** The body of `POST /api/sessions/:id/exec`. */
 export interface ExecRequest extends Schema.Schema.Type<typeof ExecRequest> {}

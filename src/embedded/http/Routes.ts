@@ -19,8 +19,10 @@ export interface Route {
   readonly refusesFilePath?: boolean
 }
 
+type Rules = Readonly<Record<string, Rule>>
+
 /** An object of fields, of which some must be there. */
-const fields = (properties: Readonly<Record<string, Rule>>, required: ReadonlyArray<string> = []): Fields => ({
+const fields = (properties: Rules, required: ReadonlyArray<string> = []): Fields => ({
   type: "object",
   properties,
   required
@@ -30,13 +32,13 @@ const text = (maxLength?: number): Typed => maxLength === undefined ? { type: "s
 const texts: Typed = { type: "array", items: { type: "string" } }
 const textMap: Rule = { type: "object", others: { type: "string" } }
 const object: Rule = { type: "object" }
-const page = (more: Readonly<Record<string, Rule>> = {}): Fields =>
+const page = (more: Rules = {}): Fields =>
   fields({ limit: { type: "integer", minimum: 1, maximum: 1000 }, after: { type: "integer", minimum: 0 }, ...more })
 
 const file = { path: text(), content: text() }
 const files: Rule = { type: "array", items: fields(file, ["path", "content"]) }
 
-const querySettings: Readonly<Record<string, Rule>> = {
+const querySettings: Rules = {
   model: text(100),
   allowedTools: texts,
   disallowedTools: texts,
@@ -95,18 +97,19 @@ const contentOf = (quirk: Quirks["content"]): Rule => {
 }
 
 const nullable = (rule: Typed): Rule => ({ type: "either", rules: [rule, { type: "null" }] })
+const onOrOff: Rule = { type: "string", enum: ["true", "false"] }
 const uuid: Rule = { type: "string", format: "uuid" }
 const time: Rule = { type: "string", format: "date-time" }
 const atLeastZero: Rule = { type: "integer", minimum: 0 }
 
-const versionFields: Readonly<Record<string, Rule>> = {
+const versionFields: Rules = {
   name: text(255),
   systemPrompt: text(1_000_000),
   releaseNotes: text(10_000),
   knowledgeFiles: texts
 }
 
-const caseFields: Readonly<Record<string, Rule>> = {
+const caseFields: Rules = {
   question: { type: "string", minLength: 1 },
   expectedTopics: nullable(texts),
   expectedNotTopics: nullable(texts),
@@ -119,14 +122,14 @@ const caseFields: Readonly<Record<string, Rule>> = {
 
 const newCase: Rule = fields(caseFields, ["question"])
 
-const scoreFields: Readonly<Record<string, Rule>> = {
+const scoreFields: Rules = {
   humanScore: { type: "number", minimum: 1, maximum: 5 },
   humanNotes: text(10_000)
 }
 
 const fileFormat: Fields = fields({ format: { type: "string", enum: ["json", "raw"] } })
 
-const usageFilter: Readonly<Record<string, Rule>> = { sessionId: uuid, agentName: text(), after: time, before: time }
+const usageFilter: Rules = { sessionId: uuid, agentName: text(), after: time, before: time }
 
 const statuses = ["pending", "processing", "completed", "failed", "cancelled"]
 
@@ -142,9 +145,7 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
     declares: [400]
   }],
   ["PATCH /api/agents/:name/versions/:versionNumber", { body: fields(versionFields) }],
-  ["GET /api/agents/:name/eval-cases", {
-    query: fields({ category: text(), isActive: { type: "string", enum: ["true", "false"] } })
-  }],
+  ["GET /api/agents/:name/eval-cases", { query: fields({ category: text(), isActive: onOrOff }) }],
   ["POST /api/agents/:name/eval-cases", { body: newCase }],
   ["POST /api/agents/:name/eval-cases/import", {
     body: fields({ cases: { type: "array", items: newCase } }, ["cases"])
@@ -168,9 +169,7 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
   ["GET /api/sessions/:id/events", { query: page({ type: text() }) }],
   ["GET /api/sessions/:id/logs", { query: fields({ after: { type: "integer", minimum: -1 } }) }],
   ["GET /api/sessions/:id/messages", { query: page() }],
-  ["GET /api/sessions/:id/files", {
-    query: fields({ includeHidden: { type: "string", enum: ["true", "false"] } })
-  }],
+  ["GET /api/sessions/:id/files", { query: fields({ includeHidden: onOrOff }) }],
   ["GET /api/sessions/:id/files/:path", { query: fileFormat, refusesFilePath: true }],
   ["POST /api/sessions/:id/files", {
     body: fields({

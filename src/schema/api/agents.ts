@@ -27,10 +27,8 @@ const ConfigResponse = Schema.Struct({ config: AgentConfig })
 
 export class AgentsGroup extends HttpApiGroup.make("agents")
   .add(
-    post("create", "/api/agents", { payload: CreateAgentRequest, success: AgentResponse.pipe(created) }).annotate(
-      RateLimitBucket,
-      "agents"
-    ).annotate(TimeLimit, startsSandbox),
+    post("create", "/api/agents", { payload: CreateAgentRequest, success: AgentResponse.pipe(created) })
+      .annotate(RateLimitBucket, "agents").annotate(TimeLimit, startsSandbox),
     get("list", "/api/agents", { success: Schema.Struct({ agents: Schema.Array(Agent) }) }),
     get("get", "/api/agents/:name", { params: agent, success: AgentResponse }),
     patch("update", "/api/agents/:name", { params: agent, payload: UpdateAgentRequest, success: AgentResponse }),

@@ -72,9 +72,7 @@ export const EventStream = HttpApiSchema.WithHeaders(
 )
 
 /** A text, which is no page of a proxy. */
-export const Text = Schema.String.check(Schema.isPattern(/^(?!\s*<)/)).pipe(
-  HttpApiSchema.asText()
-)
+export const Text = Schema.String.check(Schema.isPattern(/^(?!\s*<)/)).pipe(HttpApiSchema.asText())
 
 /** A script, which may hold a key. */
 export const Script = Schema.RedactedFromValue(Schema.String).pipe(

@@ -52,10 +52,8 @@ const ItemResponse = Schema.Struct({ item: QueueItem })
 
 export class QueueGroup extends HttpApiGroup.make("queue")
   .add(
-    post("create", "/api/queue", { payload: CreateQueueItemRequest, success: ItemResponse.pipe(created) }).annotate(
-      MethodName,
-      "enqueue"
-    ),
+    post("create", "/api/queue", { payload: CreateQueueItemRequest, success: ItemResponse.pipe(created) })
+      .annotate(MethodName, "enqueue"),
     get("list", "/api/queue", {
       query: {
         status: omittable(QueueItemStatus),
@@ -65,10 +63,7 @@ export class QueueGroup extends HttpApiGroup.make("queue")
     }),
     get("stats", "/api/queue/stats", { success: Schema.Struct({ stats: QueueStats }) }),
     get("get", "/api/queue/:id", { params: item, success: ItemResponse }),
-    remove("cancel", "/api/queue/:id", { params: item, success: ItemResponse }).annotate(
-      Repeats,
-      "repeats"
-    )
+    remove("cancel", "/api/queue/:id", { params: item, success: ItemResponse }).annotate(Repeats, "repeats")
   )
   .annotate(ServiceName, "QueueItems")
 {}

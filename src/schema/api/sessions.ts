@@ -31,10 +31,8 @@ const SessionResponse = Schema.Struct({ session: Session })
 
 export class SessionsGroup extends HttpApiGroup.make("sessions")
   .add(
-    post("create", "/api/sessions", { payload: CreateSessionRequest, success: SessionResponse.pipe(created) }).annotate(
-      RateLimitBucket,
-      "sessions"
-    ).annotate(TimeLimit, startsSandbox),
+    post("create", "/api/sessions", { payload: CreateSessionRequest, success: SessionResponse.pipe(created) })
+      .annotate(RateLimitBucket, "sessions").annotate(TimeLimit, startsSandbox),
     get("list", "/api/sessions", {
       query: { agent: omittable(Schema.String) },
       success: Schema.Struct({ sessions: Schema.Array(Session) })
@@ -49,18 +47,11 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
     post("resume", "/api/sessions/:id/resume", { params: session, success: SessionResponse })
       .annotate(Repeats, "harmless").annotate(TimeLimit, startsSandbox),
     post("stop", "/api/sessions/:id/stop", { params: session, success: SessionResponse }),
-    post("fork", "/api/sessions/:id/fork", { params: session, success: SessionResponse.pipe(created) }).annotate(
-      TimeLimit,
-      startsSandbox
-    ),
-    remove("end", "/api/sessions/:id", { params: session, success: SessionResponse }).annotate(
-      Repeats,
-      "harmless"
-    ),
-    post("exec", "/api/sessions/:id/exec", { params: session, payload: ExecRequest, success: ExecResult }).annotate(
-      AnswerInErrors,
-      false
-    ),
+    post("fork", "/api/sessions/:id/fork", { params: session, success: SessionResponse.pipe(created) })
+      .annotate(TimeLimit, startsSandbox),
+    remove("end", "/api/sessions/:id", { params: session, success: SessionResponse }).annotate(Repeats, "harmless"),
+    post("exec", "/api/sessions/:id/exec", { params: session, payload: ExecRequest, success: ExecResult })
+      .annotate(AnswerInErrors, false),
     get("listEvents", "/api/sessions/:id/events", {
       params: session,
       query: { limit: omittable(Limit), after: atLeast(0), type: omittable(SessionEventType) },
@@ -115,10 +106,7 @@ export class SessionFilesGroup extends HttpApiGroup.make("sessionFiles")
         targetPath: omittable(WellFormed.annotate(harmless))
       }),
       success: Schema.Struct({ files: Schema.Array(WriteFileResult) })
-    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(
-      BodyLimit,
-      209_715_200
-    ),
+    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(BodyLimit, 209_715_200),
     remove("delete", "/api/sessions/:id/files/:path", {
       params: sessionFile,
       success: Schema.Struct({ path: Schema.String, deleted: Schema.Boolean })
@@ -134,10 +122,7 @@ export class WorkspacesGroup extends HttpApiGroup.make("workspaces")
       params: session,
       payload: Schema.Struct({ bundle: bytesUpTo(104_857_600) }),
       success: Schema.Struct({ message: Schema.String })
-    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(
-      BodyLimit,
-      140_509_184
-    )
+    }).annotate(Repeats, "harmless").annotate(TimeLimit, carriesWorkspace).annotate(BodyLimit, 140_509_184)
   )
 {}
 
