@@ -29,11 +29,14 @@ const fields = (properties: Rules, required: ReadonlyArray<string> = []): Fields
 })
 
 const text = (maxLength?: number): Typed => maxLength === undefined ? { type: "string" } : { type: "string", maxLength }
+const someText: Typed = { type: "string", minLength: 1 }
 const texts: Typed = { type: "array", items: { type: "string" } }
+const word = (...words: ReadonlyArray<string>): Typed => ({ type: "string", enum: words })
+const upTo = (maximum: number): Rule => ({ type: "integer", minimum: 1, maximum })
+const atLeast = (minimum: number): Rule => ({ type: "integer", minimum })
 const textMap: Rule = { type: "object", others: { type: "string" } }
 const object: Rule = { type: "object" }
-const page = (more: Rules = {}): Fields =>
-  fields({ limit: { type: "integer", minimum: 1, maximum: 1000 }, after: { type: "integer", minimum: 0 }, ...more })
+const page = (more: Rules = {}): Fields => fields({ limit: upTo(1000), after: atLeast(0), ...more })
 
 const file = { path: text(), content: text() }
 const files: Rule = { type: "array", items: fields(file, ["path", "content"]) }
@@ -61,20 +64,20 @@ const createSession: Rule = fields({
   extraEnv: textMap,
   mcpServers: { type: "object", others: fields({ url: text(), command: text(), args: texts, env: textMap }) },
   systemPrompt: text(1_000_000),
-  permissionMode: { type: "string", enum: ["bypassPermissions", "permissionsByAgent", "default"] },
+  permissionMode: word("bypassPermissions", "permissionsByAgent", "default"),
   ...querySettings
 }, ["agent"])
 
-const exec: Rule = fields({ command: text(), timeout: { type: "integer", minimum: 1, maximum: 300_000 } }, ["command"])
+const exec: Rule = fields({ command: text(), timeout: upTo(300_000) }, ["command"])
 
 const sendMessage = (quirk: Quirks["content"]): Rule =>
   fields({
     content: contentOf(quirk),
     includePartialMessages: { type: "boolean" },
     model: text(100),
-    maxTurns: { type: "integer", minimum: 1 },
+    maxTurns: atLeast(1),
     maxBudgetUsd: { type: "number", minimum: 0 },
-    effort: { type: "string", enum: ["low", "medium", "high", "max"] },
+    effort: word("low", "medium", "high", "max"),
     thinking: fields({ type: text(), budgetTokens: { type: "integer" } }, ["type"]),
     outputFormat: fields({ type: text(), schema: object }, ["type", "schema"])
   }, ["content"])
@@ -82,7 +85,7 @@ const sendMessage = (quirk: Quirks["content"]): Rule =>
 const blocks: Typed = {
   type: "array",
   maxItems: 20,
-  items: fields({ type: { type: "string", enum: ["text", "image", "document"] } }, ["type"])
+  items: fields({ type: word("text", "image", "document") }, ["type"])
 }
 
 const contentOf = (quirk: Quirks["content"]): Rule => {
@@ -97,10 +100,9 @@ const contentOf = (quirk: Quirks["content"]): Rule => {
 }
 
 const nullable = (rule: Typed): Rule => ({ type: "either", rules: [rule, { type: "null" }] })
-const onOrOff: Rule = { type: "string", enum: ["true", "false"] }
+const onOrOff = word("true", "false")
 const uuid: Rule = { type: "string", format: "uuid" }
 const time: Rule = { type: "string", format: "date-time" }
-const atLeastZero: Rule = { type: "integer", minimum: 0 }
 
 const versionFields: Rules = {
   name: text(255),
@@ -110,7 +112,7 @@ const versionFields: Rules = {
 }
 
 const caseFields: Rules = {
-  question: { type: "string", minLength: 1 },
+  question: someText,
   expectedTopics: nullable(texts),
   expectedNotTopics: nullable(texts),
   referenceAnswer: nullable(text()),
@@ -127,11 +129,13 @@ const scoreFields: Rules = {
   humanNotes: text(10_000)
 }
 
-const fileFormat: Fields = fields({ format: { type: "string", enum: ["json", "raw"] } })
+const fileFormat: Fields = fields({ format: word("json", "raw") })
 
 const usageFilter: Rules = { sessionId: uuid, agentName: text(), after: time, before: time }
 
-const statuses = ["pending", "processing", "completed", "failed", "cancelled"]
+const credentialType = word("anthropic", "openai", "bedrock", "custom")
+
+const itemStatus = word("pending", "processing", "completed", "failed", "cancelled")
 
 /** What routes accept, each by its method and path; but for messages, whose content is a matter of a quirk. */
 const routes: ReadonlyArray<readonly [route: string, Route]> = [
@@ -167,7 +171,7 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
   ["POST /api/sessions/:id/stop", { declares: [400] }],
   ["POST /api/sessions/:id/exec", { body: exec, declares: [400] }],
   ["GET /api/sessions/:id/events", { query: page({ type: text() }) }],
-  ["GET /api/sessions/:id/logs", { query: fields({ after: { type: "integer", minimum: -1 } }) }],
+  ["GET /api/sessions/:id/logs", { query: fields({ after: atLeast(-1) }) }],
   ["GET /api/sessions/:id/messages", { query: page() }],
   ["GET /api/sessions/:id/files", { query: fields({ includeHidden: onOrOff }) }],
   ["GET /api/sessions/:id/files/:path", { query: fileFormat, refusesFilePath: true }],
@@ -185,20 +189,11 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
   ["DELETE /api/sessions/:id/files/:path", { refusesFilePath: true }],
   ["POST /api/sessions/:id/workspace", { body: fields({ bundle: text() }, ["bundle"]), declares: [400] }],
   ["POST /api/sessions/:id/attachments", {
-    body: fields({
-      filename: { type: "string", minLength: 1 },
-      mimeType: text(),
-      content: text(),
-      messageId: uuid
-    }, ["filename", "content"]),
+    body: fields({ filename: someText, mimeType: text(), content: text(), messageId: uuid }, ["filename", "content"]),
     declares: [400, 413]
   }],
   ["POST /api/credentials", {
-    body: fields({
-      type: { type: "string", enum: ["anthropic", "openai", "bedrock", "custom"] },
-      key: { type: "string", minLength: 1 },
-      label: text()
-    }, ["type", "key"]),
+    body: fields({ type: credentialType, key: someText, label: text() }, ["type", "key"]),
     declares: [400]
   }],
   ["DELETE /api/credentials/:id", { isPlainId: true }],
@@ -207,21 +202,16 @@ const routes: ReadonlyArray<readonly [route: string, Route]> = [
   ["POST /api/queue", {
     body: fields({
       agentName: text(),
-      prompt: { type: "string", minLength: 1 },
+      prompt: someText,
       sessionId: uuid,
-      priority: atLeastZero,
-      maxRetries: atLeastZero
+      priority: atLeast(0),
+      maxRetries: atLeast(0)
     }, ["agentName", "prompt"]),
     declares: [400]
   }],
-  ["GET /api/queue", {
-    query: fields({
-      status: { type: "string", enum: statuses },
-      limit: { type: "integer", minimum: 1, maximum: 500 }
-    })
-  }],
+  ["GET /api/queue", { query: fields({ status: itemStatus, limit: upTo(500) }) }],
   ["DELETE /api/queue/:id", { declares: [400] }],
-  ["GET /api/usage", { query: fields({ ...usageFilter, limit: { type: "integer", minimum: 1, maximum: 1000 } }) }],
+  ["GET /api/usage", { query: fields({ ...usageFilter, limit: upTo(1000) }) }],
   ["GET /api/usage/stats", { query: fields(usageFilter) }],
   ["GET /api/analytics", { query: fields({ after: time, before: time }) }]
 ]
