@@ -15,8 +15,9 @@ const pathsRefused =
 export const exists = (file: string) =>
   FileSystem.FileSystem.use((fileSystem) => Effect.orElseSucceed(fileSystem.exists(file), () => false))
 
-const writeFile = (file: string, content: Uint8Array) =>
-  Effect.mapError(FileTree.write(file, content), (error) => {
+/** Writes a file of a folder, and answers whether its path leads to a place there. */
+const put = (folder: string, file: string, content: Uint8Array) =>
+  Effect.mapError(FileTree.writeWithin(folder, file, content), (error) => {
     const text = FileTree.textOf(error)
     return Errors.framework(500, text, /^[A-Z]+(?=: )/.exec(text)?.at(0))
   })
@@ -35,14 +36,10 @@ interface DeployOptions {
 
 const deployFiles = Effect.fnUntraced(function*(folder: string, name: string, options: DeployOptions) {
   const files = (options.files ?? []).filter(({ path }) => !path.includes("..") && !path.startsWith("/"))
-  const put = Effect.fnUntraced(function*(file: string, content: Uint8Array) {
-    const target = yield* FileTree.within(folder, file)
-    if (target !== undefined) yield* writeFile(target, content)
-  })
-  for (const file of files) yield* put(file.path, RequestedFiles.contentOf(file))
+  for (const file of files) yield* put(folder, file.path, RequestedFiles.contentOf(file))
   if (!files.some((file) => file.path === claudeFile)) {
     // A redeployment without a prompt loses the earlier prompt, as on a real server.
-    yield* put(claudeFile, new TextEncoder().encode(options.systemPrompt ?? `# ${name}\n`))
+    yield* put(folder, claudeFile, new TextEncoder().encode(options.systemPrompt ?? `# ${name}\n`))
   }
   return folder
 })
@@ -67,9 +64,8 @@ export const list = Effect.fnUntraced(function*(folder: string) {
  */
 export const write = Effect.fnUntraced(function*(folder: string, files: RequestedFiles.IncomingFiles) {
   for (const file of files) {
-    const target = yield* FileTree.within(folder, file.path)
-    if (target === undefined) return yield* Errors.badRequest(`Path "${file.path}" escapes agent directory`)
-    yield* writeFile(target, RequestedFiles.contentOf(file))
+    const isWritten = yield* put(folder, file.path, RequestedFiles.contentOf(file))
+    if (!isWritten) return yield* Errors.badRequest(`Path "${file.path}" escapes agent directory`)
   }
   return files.length
 })

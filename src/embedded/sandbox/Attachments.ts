@@ -5,12 +5,10 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import { basename, join } from "node:path"
 import type { Attachment } from "../../schema/Attachment.ts"
-import type { Store } from "../store/Store.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { DataFolder } from "./DataFolder.ts"
 import * as FileTree from "./FileTree.ts"
-import type { Sandboxes } from "./Sandboxes.ts"
 import * as SessionFolders from "./SessionFolders.ts"
 
 type NewAttachment = Pick<Attachment, "sessionId" | "messageId" | "filename" | "mimeType">
@@ -18,7 +16,6 @@ type NewAttachment = Pick<Attachment, "sessionId" | "messageId" | "filename" | "
 export class Attachments extends Context.Service<Attachments>()("effect-ash/embedded/sandbox/Attachments", {
   make: Effect.gen(function*() {
     const fileSystem = yield* FileSystem.FileSystem
-    const services = yield* Effect.context<FileSystem.FileSystem | Sandboxes | Store>()
     const folder = join(yield* DataFolder, "attachments")
     const table = Tables.make<Attachment>()
 
@@ -27,11 +24,9 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
       function*(sessionId: string, name: string, bytes: Uint8Array) {
         const { directory, source } = yield* SessionFolders.find(sessionId)
         if (source !== "sandbox") return
-        const file = yield* FileTree.within(directory, join("attachments", name))
-        if (file !== undefined) yield* FileTree.write(file, bytes)
+        yield* FileTree.writeWithin(directory, join("attachments", name), bytes)
       },
-      (copying) => Effect.ignore(copying),
-      Effect.provide(services)
+      (copying) => Effect.ignore(copying)
     )
 
     return {
@@ -39,7 +34,7 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
       add: Effect.fnUntraced(function*(fields: NewAttachment, bytes: Uint8Array) {
         const row = yield* Tables.newRow
         const filename = basename(fields.filename)
-        yield* Effect.orDie(Effect.provide(FileTree.write(join(folder, row.id), bytes), services))
+        yield* Effect.orDie(FileTree.write(join(folder, row.id), bytes))
         yield* copy(fields.sessionId, filename, bytes)
         return yield* table.put({ ...row, ...fields, filename, size: bytes.length })
       }),

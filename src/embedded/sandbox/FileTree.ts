@@ -87,6 +87,13 @@ export const makeWay = Effect.fnUntraced(function*(file: string) {
 export const write = (file: string, content: Uint8Array) =>
   Effect.andThen(makeWay(file), FileSystem.FileSystem.use((fileSystem) => fileSystem.writeFile(file, content)))
 
+/** Writes a file within a folder, and answers whether its path leads to a place there. */
+export const writeWithin = Effect.fnUntraced(function*(folder: string, file: string, content: Uint8Array) {
+  const target = yield* within(folder, file)
+  if (target !== undefined) yield* write(target, content)
+  return target !== undefined
+})
+
 /** Removes a file that is within a folder, or the link in its place. */
 export const remove = Effect.fnUntraced(function*(folder: string, file: string) {
   const fileSystem = yield* FileSystem.FileSystem
@@ -131,10 +138,8 @@ export const list = (
             entries.push({
               path: `${prefix}${name}`,
               size: Number(info.value.size),
-              modifiedAt: yield* Option.match(info.value.mtime, {
-                onNone: () => DateTime.now,
-                onSome: (date) => Effect.succeed(DateTime.fromDateUnsafe(date))
-              })
+              // Node always has it.
+              modifiedAt: DateTime.makeUnsafe(Option.getOrElse(info.value.mtime, () => 0))
             })
           }
         }

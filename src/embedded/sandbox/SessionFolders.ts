@@ -16,6 +16,8 @@ const maxReadSize = 104_857_600
 /** The name of a file that is never written. */
 const skipped = ".DS_Store"
 
+const invalidPath = "Invalid file path"
+
 /** Whether a folder is there itself. A command may have put a link in its place. */
 const isItself = (directory: string) =>
   FileSystem.FileSystem.use((fileSystem) =>
@@ -66,12 +68,15 @@ export const write = Effect.fnUntraced(function*(
     const error = isSkipped
       ? `Skipped: ${skipped}`
       : file.path === "" || file.path.includes("..") || file.path.startsWith("/")
-      ? "Invalid file path"
+      ? invalidPath
       : isTooLarge
       ? `File too large (${bytes.length} bytes, max ${maxFileSize})`
       : total > maxBatchSize
       ? "Batch size limit exceeded"
-      : yield* writeFile(directory, join(into, file.path), bytes)
+      : yield* Effect.match(FileTree.writeWithin(directory, join(into, file.path), bytes), {
+        onFailure: FileTree.textOf,
+        onSuccess: (isWritten) => isWritten ? undefined : invalidPath
+      })
     results.push(
       error === undefined
         ? { path: file.path, written: true, size: bytes.length }
@@ -79,15 +84,6 @@ export const write = Effect.fnUntraced(function*(
     )
   }
   return results
-})
-
-const writeFile = Effect.fnUntraced(function*(directory: string, file: string, content: Uint8Array) {
-  const target = yield* FileTree.within(directory, file)
-  if (target === undefined) return "Invalid file path"
-  return yield* Effect.match(FileTree.write(target, content), {
-    onFailure: FileTree.textOf,
-    onSuccess: () => undefined
-  })
 })
 
 export const remove = Effect.fnUntraced(function*(directory: string, file: string) {
