@@ -1,4 +1,5 @@
 /** Time in tests: a clock goes on because something has happened, and what is waited for in real time may take its time. */
+import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
@@ -31,3 +32,14 @@ export const eventually = (isSo: () => boolean) =>
     Effect.repeat({ until: (so) => so, schedule: Schedule.spaced("10 millis") }),
     Effect.timeoutOption("2 minutes")
   )
+
+/** A clock whose two sides are moved apart, as that of a machine that is set, or sleeps. It lets nothing wait. */
+export const clockOf = (time: { wall: number; monotonic: bigint }): Clock.Clock => ({
+  currentTimeMillisUnsafe: () => time.wall,
+  currentTimeMillis: Effect.sync(() => time.wall),
+  currentTimeNanosUnsafe: () => BigInt(time.wall) * 1_000_000n,
+  currentTimeNanos: Effect.sync(() => BigInt(time.wall) * 1_000_000n),
+  monotonicTimeNanosUnsafe: () => time.monotonic,
+  monotonicTimeNanos: Effect.sync(() => time.monotonic),
+  sleep: () => Effect.void
+})

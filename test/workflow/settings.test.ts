@@ -41,6 +41,7 @@ import {
 } from "../../src/workflow/RunnerSettings.ts"
 import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
+import { clockOf } from "../support/clock.ts"
 import { folder } from "../support/shell.ts"
 import * as Sqlite from "../support/sqlite.ts"
 
@@ -87,16 +88,6 @@ describe("settings of runners", () => {
 })
 
 describe("a claim", () => {
-  /** A clock whose two sides are moved apart. */
-  const clockOf = (time: { wall: number; monotonic: bigint }): Clock.Clock => ({
-    currentTimeMillisUnsafe: () => time.wall,
-    currentTimeMillis: Effect.sync(() => time.wall),
-    currentTimeNanosUnsafe: () => BigInt(time.wall) * 1_000_000n,
-    currentTimeNanos: Effect.sync(() => BigInt(time.wall) * 1_000_000n),
-    monotonicTimeNanosUnsafe: () => time.monotonic,
-    monotonicTimeNanos: Effect.sync(() => time.monotonic),
-    sleep: () => Effect.void
-  })
   const moves: ReadonlyArray<readonly [string, number, number, number]> = [
     ["holds while it is young", 1000, 1000, 0],
     ["is renewed when its window is over", 3000, 3000, 1],

@@ -35,7 +35,9 @@ const turnToFind = ({ after = 0, broken, latest }: HandleState, asked: Reconcile
       contentKey: asked.content === undefined ? undefined : contentKeyOf(asked.content)
     }
   }
-  return known !== undefined ? { after, ...known } : { after, contentKey: undefined, isLast: true }
+  return known !== undefined
+    ? { after, contentKey: known.contentKey, sentAt: known.sentAt() }
+    : { after, contentKey: undefined, isLast: true }
 }
 
 const rules = optionsOf<ReconcileQuery>({

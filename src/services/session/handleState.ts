@@ -98,11 +98,11 @@ export interface KnownSession {
   readonly refusal: (operation: string) => AshError | undefined
 }
 
-interface SentTurn {
+export interface SentTurn {
   /** Its content, as reconciling compares it. */
   readonly contentKey: string
-  /** When it was sent, in milliseconds of this program's clock. */
-  readonly sentAt: number
+  /** When it was sent, in milliseconds of this program's clock as it is set now. */
+  readonly sentAt: () => number
 }
 
 /** A handle, as its parts see it. */

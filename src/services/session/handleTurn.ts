@@ -19,7 +19,7 @@ import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts
 import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import * as Command from "./command.ts"
-import type { ExecOptions, HandleState } from "./handleState.ts"
+import type { ExecOptions, HandleState, SentTurn } from "./handleState.ts"
 import { ensureRemembered, ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
 
 /** A stay in a session over several turns, between which nothing else runs. */
@@ -133,6 +133,13 @@ interface HandleRequest {
   readonly stay?: Stay | undefined
 }
 
+/** The time by a clock that may be set back later: what a server has stored by then must not be older than it. */
+const timeOf = (clock: Clock.Clock): SentTurn["sentAt"] => {
+  const wall = clock.currentTimeMillisUnsafe()
+  const start = clock.monotonicTimeNanosUnsafe()
+  return () => Math.min(wall, clock.currentTimeMillisUnsafe() - Number(clock.monotonicTimeNanosUnsafe() - start) / 1e6)
+}
+
 const begin = Effect.fnUntraced(function*(
   handle: HandleState,
   { content, operation, options = {}, stay }: HandleRequest,
@@ -154,7 +161,7 @@ const begin = Effect.fnUntraced(function*(
   const { holder, restarted } = yield* enter(handle, { operation, what: "turn", stay, allowed, onBroken })
   if (handle.latest === undefined) holder.gate.remember({ lastSequence: holder.gate.memory.lastSequence ?? after })
   const onSend = () => {
-    sent = { contentKey: contentKeyOf(content), sentAt: clock.currentTimeMillisUnsafe() }
+    sent = { contentKey: contentKeyOf(content), sentAt: timeOf(clock) }
     handle.latest = sent
   }
   const request = {

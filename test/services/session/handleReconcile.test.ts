@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -11,6 +12,7 @@ import type { AshError } from "../../../src/schema/AshError.ts"
 import { claudeMessageFromJson } from "../../../src/schema/ClaudeMessage.ts"
 import type { SessionHandle } from "../../../src/services/SessionHandle.ts"
 import { Sessions } from "../../../src/services/Sessions.ts"
+import { clockOf } from "../../support/clock.ts"
 import { assistant, result, session, sessionId, storedMessage, user } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
 
@@ -261,4 +263,25 @@ describe("reconcile", () => {
       assert.deepStrictEqual([outcome._tag, found], ["OutcomeUnknown", [2]])
     }).pipe(Effect.provide(server.layer))
   })
+
+  it.effect.each([3_600_000, 0, -3_600_000])(
+    "knows the turn by when it was sent, though the clock of the machine is set by %i ms behind it",
+    (setBy) => {
+      const time = { wall: Date.parse("2026-11-22T10:40:59.772Z") + 200, monotonic: 5_000_000_000n }
+      const server = Server.forTurns((request) => {
+        if (request.path.includes("/events")) return Server.json({ events: [] })()
+        if (request.method !== "GET") return Server.lost(request)
+        const row = storedMessage(1, "user", JSON.stringify({ type: "user", content: "one" }))
+        // By a clock that is right, as that of this machine is from then on.
+        return Server.json({ messages: [row] }, 200, { date: new Date(time.wall).toUTCString() })()
+      })
+      return Effect.gen(function*() {
+        const handle = (yield* Sessions).attach(sessionId)
+        time.wall -= setBy
+        yield* Effect.flip(handle.ask("one"))
+        time.wall += setBy
+        assert.strictEqual((yield* handle.reconcile())._tag, "OutcomeUnknown")
+      }).pipe(Effect.provide(server.layer), Effect.provideService(Clock.Clock, clockOf(time)))
+    }
+  )
 })
