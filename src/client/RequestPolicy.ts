@@ -10,14 +10,14 @@ import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import { amount, checked, count, duration, oneOf, optionsOf } from "../internal/request/options.ts"
-import { applyPolicy, makeRetryBudget, type OnWire, type Policy, type Retry } from "../internal/request/policy.ts"
+import { applyPolicy, makeRetryBudget, type OnWire, type Policy } from "../internal/request/policy.ts"
 import * as RateLimit from "../internal/request/rateLimit.ts"
 import { type Answered, type Attempt, type Sending, valueOf } from "../internal/request/sending.ts"
 import { hasTracer, withSpan } from "../internal/request/traced.ts"
 import type { Recorded } from "../internal/telemetry/observedTurn.ts"
 import { startedNothing } from "../internal/turn/brokenTurn.ts"
 import { areBudgets, type Budgets } from "../internal/turn/ledger.ts"
-import { type TurnLimits, turnLimits } from "../internal/turn/turnLimits.ts"
+import { turnLimits } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { Operation, Repetition } from "../schema/Operation.ts"
 import type { ApiCall } from "./ApiMethods.ts"
@@ -67,15 +67,9 @@ export interface CallOptions<A, R> {
 }
 
 /** The options of a call, those of its layer under them, and what is read of them. */
-export interface Settings {
-  readonly options: RequestOptionsInput
-  readonly sending: Sending
-  readonly timeout: Duration.Duration | undefined
-  readonly retry: Retry
-  readonly turn: TurnLimits
-}
+export interface Settings extends ReturnType<typeof settingsOf> {}
 
-const settingsOf = (options: RequestOptionsInput): Settings => {
+const settingsOf = (options: RequestOptionsInput) => {
   const { headers = {}, responseLimits, timeout } = options
   const { delay = "200 millis", maxDelay = "30 seconds", maxRetryAfter = "1 minute", times = 2 } = options.retry ?? {}
   return {

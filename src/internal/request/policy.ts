@@ -35,7 +35,7 @@ export const makeRetryBudget = (size: number) => {
   }
 }
 
-export interface Retry {
+interface Retry {
   /** Repetitions after the first attempt. */
   readonly times: number
   readonly delay: Duration.Duration

@@ -38,35 +38,25 @@ export interface TurnLimitsInput {
   readonly maxEventSize?: number | undefined
 }
 
-export interface TurnLimits {
-  readonly headers: Duration.Duration
-  readonly firstEvent: Duration.Duration
-  readonly idle: Duration.Duration
-  /** Whether silence counts only once a heartbeat was received. */
-  readonly idleAfterHeartbeat: boolean
-  readonly done: Duration.Duration
-  readonly turn: Duration.Duration
-  /** Bytes. */
-  readonly bufferSize: number
-  readonly whenFull: "wait" | "fail"
-  /** Characters. */
-  readonly maxEventSize: number
-}
+export interface TurnLimits extends ReturnType<typeof turnLimits> {}
 
 const durationOf = (input: Duration.Input | "off"): Duration.Duration =>
   input === "off" ? Duration.infinity : Duration.fromInputUnsafe(input)
 
 export const turnLimits = (
   { buffer = {}, maxEventSize = 67_108_864, timeout = "1 minute", timeouts = {} }: TurnLimitsInput
-): TurnLimits => ({
+) => ({
   headers: durationOf(timeouts.headers ?? timeout),
   firstEvent: durationOf(timeouts.firstEvent ?? "1 minute"),
   idle: durationOf(timeouts.idle === "auto" ? "2 minutes" : timeouts.idle ?? "30 minutes"),
+  /** Whether silence counts only once a heartbeat was received. */
   idleAfterHeartbeat: timeouts.idle === "auto",
   done: durationOf(timeouts.done ?? "30 seconds"),
   turn: durationOf(timeouts.turn ?? "off"),
+  /** Bytes. */
   bufferSize: Math.max(1, buffer.size ?? 16_777_216),
   whenFull: buffer.whenFull ?? "wait",
+  /** Characters. */
   maxEventSize
 })
 
