@@ -10,8 +10,7 @@ import { makeBudget, type Spent } from "../internal/turn/ledger.ts"
 import type { ReconcileOutcome, ReconcileQuery } from "../internal/turn/reconcile.ts"
 import type { AshError } from "../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions, StoredMessage } from "../schema/Message.ts"
-import type { ExecResult, SandboxLogs, Session, UpdateSessionConfigRequest } from "../schema/Session.ts"
-import type { SessionEvent } from "../schema/SessionEvent.ts"
+import type { ExecResult } from "../schema/Session.ts"
 import type { StreamEvent } from "../schema/StreamEvent.ts"
 import type { Turn } from "../schema/Turn.ts"
 import type { UsageStats } from "../schema/Usage.ts"
@@ -36,7 +35,7 @@ import type {
 } from "./session/handleState.ts"
 import * as HandleTurn from "./session/handleTurn.ts"
 import { type Prompt, type Prompts, type PromptWithOptions, turns } from "./session/handleTurns.ts"
-import type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
+import type { SessionMethods } from "./session/sessionMethods.ts"
 import { askAs, type AskAsOptions, type TypedAnswer } from "./session/typedAnswer.ts"
 
 export type {
@@ -58,7 +57,7 @@ export type {
  * A session to work with. In this program one turn or command runs in it at a time, of all handles to it; the next one
  * waits, or fails with `SessionBusy`. Other programs are not kept out.
  */
-export interface SessionHandle {
+export interface SessionHandle extends SessionMethods<[]> {
   /** The session's id. */
   readonly id: string
   /**
@@ -127,28 +126,6 @@ export interface SessionHandle {
   readonly history: (options?: PagingOptions) => Stream.Stream<StoredMessage, AshError>
   /** What the session used so far, as the server counts it: turns whose streams were read completely. */
   readonly usage: () => Effect.Effect<UsageStats, AshError>
-  /** Reads what the server has of the session. */
-  readonly get: () => Effect.Effect<Session, AshError>
-  /** Pauses the session. A running turn is not interrupted. */
-  readonly pause: () => Effect.Effect<Session, AshError>
-  /** Makes the session active again. After a stop the workspace and the memory may be gone. */
-  readonly resume: () => Effect.Effect<Session, AshError>
-  /** Stops the session: its sandbox is destroyed, and with it a running turn, whose stream fails with `TurnCancelled`. */
-  readonly stop: () => Effect.Effect<Session, AshError>
-  /** Ends the session for good, and its running turn as `stop` does. Its record stays readable. */
-  readonly end: () => Effect.Effect<Session, AshError>
-  /** Makes a paused copy of the session with its messages and settings, not its files nor its memory. */
-  readonly fork: () => Effect.Effect<Session, AshError>
-  /** Merges into the session's settings, in force from the next message on. They cannot be read back. */
-  readonly updateConfig: (config: UpdateSessionConfigRequest) => Effect.Effect<Session, AshError>
-  /** Lists rows of the session's timeline, oldest first. */
-  readonly listEvents: (options?: ListEventsOptions) => Effect.Effect<ReadonlyArray<SessionEvent>, AshError>
-  /** Streams the whole timeline of the session, oldest first, page by page. */
-  readonly events: (options?: SessionEventsOptions) => Stream.Stream<SessionEvent, AshError>
-  /** Streams the timeline of the session, and what is added to it, by polling, until the session ends. */
-  readonly tail: (options?: TailOptions) => Stream.Stream<SessionEvent, AshError>
-  /** Reads the logs of the session's sandbox, those behind the index `after`. */
-  readonly logs: (options?: { readonly after?: number | undefined }) => Effect.Effect<SandboxLogs, AshError>
   /**
    * Ends whatever runs in the session, by stopping and resuming it: a server has no gentle way. Where nothing runs, it
    * does so as well, as another program may have sent something. The stream of a running turn fails with `TurnCancelled`;

@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { AshApiClient } from "../client/AshApiClient.ts"
 import { RequestPolicy, whileFull } from "../client/RequestPolicy.ts"
 import { TurnTransport } from "../client/TurnTransport.ts"
@@ -13,14 +12,7 @@ import { failure, renamed } from "../internal/request/operations.ts"
 import { anObject, checked } from "../internal/request/options.ts"
 import { AshError } from "../schema/AshError.ts"
 import { NotSupported } from "../schema/Reasons.ts"
-import type {
-  CreateSessionRequest,
-  ExecResult,
-  SandboxLogs,
-  Session,
-  UpdateSessionConfigRequest
-} from "../schema/Session.ts"
-import type { SessionEvent } from "../schema/SessionEvent.ts"
+import type { CreateSessionRequest, ExecResult, Session } from "../schema/Session.ts"
 import { Attachments } from "./Attachments.ts"
 import { Messages } from "./Messages.ts"
 import * as Command from "./session/command.ts"
@@ -34,13 +26,8 @@ import type {
   SessionHandleOptions
 } from "./session/handleState.ts"
 import { lifecycleOf } from "./session/lifecycle.ts"
-import {
-  type ListEventsOptions,
-  type ListSessionsOptions,
-  readingOf,
-  type SessionEventsOptions,
-  type TailOptions
-} from "./session/reading.ts"
+import { type ListSessionsOptions, readingOf } from "./session/reading.ts"
+import type { SessionMethods } from "./session/sessionMethods.ts"
 import { halting, type SessionsParts } from "./session/sessionsParts.ts"
 import type { SweepOptions } from "./session/sweep.ts"
 import { SessionFiles } from "./SessionFiles.ts"
@@ -49,16 +36,9 @@ import * as SessionHandle from "./SessionHandle.ts"
 import { Usage } from "./Usage.ts"
 import { Workspaces } from "./Workspaces.ts"
 
-export type {
-  AttachSessionOptions,
-  ExecOptions,
-  ListEventsOptions,
-  ListSessionsOptions,
-  OpenSessionOptions,
-  SessionEventsOptions,
-  SweepOptions,
-  TailOptions
-}
+export type { ListEventsOptions, SessionEventsOptions, TailOptions } from "./session/reading.ts"
+
+export type { AttachSessionOptions, ExecOptions, ListSessionsOptions, OpenSessionOptions, SessionMethods, SweepOptions }
 
 /** Which page of sessions to list. */
 export interface ListSessionPageOptions extends ListSessionsOptions {
@@ -73,88 +53,58 @@ export interface SessionPage {
 }
 
 /** Opens and manages sessions. */
-export class Sessions extends Context.Service<Sessions, {
-  /**
-   * Starts a session that ends when the surrounding scope closes, however it closes. The end takes 10 seconds at most;
-   * where it fails, a warning is logged and the program's own outcome stands. Whatever is waited for before the request
-   * goes out can be interrupted at once; one that is on its way is awaited for 10 seconds, and beyond that in the
-   * background, and the session is ended as soon as it is there.
-   */
-  readonly scoped: (session: CreateSessionRequest) => Effect.Effect<Session, AshError, Scope.Scope>
-  /**
-   * As `scoped`, and answers a handle: a session to work with, in which one turn runs at a time, and none behind one that
-   * was not read completely.
-   */
-  readonly open: (
-    session: CreateSessionRequest,
-    options?: OpenSessionOptions
-  ) => Effect.Effect<SessionHandle.SessionHandle, AshError, Scope.Scope>
-  /**
-   * The scope of the layer, for sessions that are to live as long as it:
-   * `Scope.provide(sessions.open({ agent: "helper" }), sessions.layerScope)`.
-   */
-  readonly layerScope: Scope.Scope
-  /** A handle to a session that is there already, and that it does not end. Nothing is sent. */
-  readonly attach: (id: string, options?: AttachSessionOptions) => SessionHandle.SessionHandle
-  /** Starts a session. It lives until it is ended; prefer `scoped`. A server allows 20 creations in 15 minutes. */
-  readonly create: (session: CreateSessionRequest) => Effect.Effect<Session, AshError>
-  /**
-   * Lists sessions, the newest first. The server sends all sessions, or all of one agent: it has no pages, and a status
-   * is filtered here.
-   */
-  readonly list: (options?: ListSessionsOptions) => Effect.Effect<ReadonlyArray<Session>, AshError>
-  /** Lists a page of sessions with their total. Only the hosted product can; another server fails with `NotSupported`. */
-  readonly listPage: (options?: ListSessionPageOptions) => Effect.Effect<SessionPage, AshError>
-  /** Fetches one session. */
-  readonly get: (id: string) => Effect.Effect<Session, AshError>
-  /** Merges into a session's settings, in force from the next message on. They cannot be read back. */
-  readonly updateConfig: (id: string, config: UpdateSessionConfigRequest) => Effect.Effect<Session, AshError>
-  /** Pauses an active session. Its sandbox stays alive, and a running turn is not interrupted. */
-  readonly pause: (id: string) => Effect.Effect<Session, AshError>
-  /**
-   * Makes a paused, stopped or failed session active again. After a stop the workspace and the memory may be gone.
-   * Interrupted on its way, it is awaited for 10 seconds, as are `stop` and `pause`: a server does it all the same. Whoever ends
-   * the session before it is answered ends it again behind that.
-   */
-  readonly resume: (id: string) => Effect.Effect<Session, AshError>
-  /**
-   * Stops an active session: its sandbox is destroyed, and with it a running turn, whose stream fails with `TurnCancelled`
-   * in this program, and falls silent in others. A turn that waits to be sent fails so, too, and what is sent meanwhile waits
-   * for the answer. A restart or a resumption by this program that runs is waited for, as by `pause`, and undone.
-   */
-  readonly stop: (id: string) => Effect.Effect<Session, AshError>
-  /** Makes a paused copy of a session with its messages and settings, not its files nor its memory. Resume it to use it. */
-  readonly fork: (id: string) => Effect.Effect<Session, AshError>
-  /**
-   * Ends a session for good, and its running turn as `stop` does. Its record stays readable. What stops or resumes the session
-   * in this program is waited for, for 5 seconds at most, as it would undo that; what takes longer ends the session again.
-   */
-  readonly end: (id: string) => Effect.Effect<Session, AshError>
-  /**
-   * Runs a shell command in a session's workspace, when no turn and no other command of this program runs in it, unless
-   * the request option `exclusive` is false: it would end the turn's stream. An exit code other than 0 is a result, not a
-   * failure; so is a time-out, as exit code 1.
-   */
-  readonly exec: (
-    id: string,
-    command: string,
-    options?: ExecOptions
-  ) => Effect.Effect<ExecResult, AshError>
-  /** Lists rows of a session's timeline, oldest first. */
-  readonly listEvents: (id: string, options?: ListEventsOptions) => Effect.Effect<ReadonlyArray<SessionEvent>, AshError>
-  /** Streams the whole timeline of a session, oldest first, page by page. */
-  readonly events: (id: string, options?: SessionEventsOptions) => Stream.Stream<SessionEvent, AshError>
-  /** Streams the timeline of a session, and what is added to it, by polling, until the session ends. */
-  readonly tail: (id: string, options?: TailOptions) => Stream.Stream<SessionEvent, AshError>
-  /**
-   * Ends the sessions of a label that were left behind, by a process that was killed for example, and answers them; not those
-   * that a handle of this layer has open. One that was killed between a creation and its label leaves none to find. Asks
-   * for the attachments of every session that was not active for as long, so narrow it to an agent where there are many.
-   */
-  readonly sweep: (options: SweepOptions) => Effect.Effect<ReadonlyArray<Session>, AshError>
-  /** Reads the logs of a session's sandbox, those behind the index `after`. */
-  readonly logs: (id: string, options?: { readonly after?: number | undefined }) => Effect.Effect<SandboxLogs, AshError>
-}>()("effect-ash/services/Sessions") {
+export class Sessions extends Context.Service<
+  Sessions,
+  SessionMethods<[id: string]> & {
+    /**
+     * Starts a session that ends when the surrounding scope closes, however it closes. The end takes 10 seconds at most;
+     * where it fails, a warning is logged and the program's own outcome stands. Whatever is waited for before the request
+     * goes out can be interrupted at once; one that is on its way is awaited for 10 seconds, and beyond that in the
+     * background, and the session is ended as soon as it is there.
+     */
+    readonly scoped: (session: CreateSessionRequest) => Effect.Effect<Session, AshError, Scope.Scope>
+    /**
+     * As `scoped`, and answers a handle: a session to work with, in which one turn runs at a time, and none behind one that
+     * was not read completely.
+     */
+    readonly open: (
+      session: CreateSessionRequest,
+      options?: OpenSessionOptions
+    ) => Effect.Effect<SessionHandle.SessionHandle, AshError, Scope.Scope>
+    /**
+     * The scope of the layer, for sessions that are to live as long as it:
+     * `Scope.provide(sessions.open({ agent: "helper" }), sessions.layerScope)`.
+     */
+    readonly layerScope: Scope.Scope
+    /** A handle to a session that is there already, and that it does not end. Nothing is sent. */
+    readonly attach: (id: string, options?: AttachSessionOptions) => SessionHandle.SessionHandle
+    /** Starts a session. It lives until it is ended; prefer `scoped`. A server allows 20 creations in 15 minutes. */
+    readonly create: (session: CreateSessionRequest) => Effect.Effect<Session, AshError>
+    /**
+     * Lists sessions, the newest first. The server sends all sessions, or all of one agent: it has no pages, and a status
+     * is filtered here.
+     */
+    readonly list: (options?: ListSessionsOptions) => Effect.Effect<ReadonlyArray<Session>, AshError>
+    /** Lists a page of sessions with their total. Only the hosted product can; another server fails with `NotSupported`. */
+    readonly listPage: (options?: ListSessionPageOptions) => Effect.Effect<SessionPage, AshError>
+    /**
+     * Runs a shell command in a session's workspace, when no turn and no other command of this program runs in it, unless
+     * the request option `exclusive` is false: it would end the turn's stream. An exit code other than 0 is a result, not a
+     * failure; so is a time-out, as exit code 1.
+     */
+    readonly exec: (
+      id: string,
+      command: string,
+      options?: ExecOptions
+    ) => Effect.Effect<ExecResult, AshError>
+    /**
+     * Ends the sessions of a label that were left behind, by a process that was killed for example, and answers them; not those
+     * that a handle of this layer has open. One that was killed between a creation and its label leaves none to find. Asks
+     * for the attachments of every session that was not active for as long, so narrow it to an agent where there are many.
+     */
+    readonly sweep: (options: SweepOptions) => Effect.Effect<ReadonlyArray<Session>, AshError>
+  }
+>()("effect-ash/services/Sessions") {
   static readonly layer: Layer.Layer<Sessions, never, AshApiClient | RequestPolicy | SessionGates> = Layer.effect(
     Sessions,
     Effect.gen(function*() {
