@@ -6,15 +6,10 @@ import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import { failure } from "../internal/request/operations.ts"
 import * as Ash from "../layers/Ash.ts"
-import type { Attachment } from "../schema/Attachment.ts"
-import type { WriteFileResult } from "../schema/File.ts"
 import { WrongState } from "../schema/Reasons.ts"
 import type { CreateSessionRequest } from "../schema/Session.ts"
 import { AshClient } from "../services/AshClient.ts"
-import type { Attachments } from "../services/Attachments.ts"
-import type { SessionFiles } from "../services/SessionFiles.ts"
 import type { AttachSessionOptions, OpenSessionOptions, Sessions } from "../services/Sessions.ts"
-import type { Workspaces } from "../services/Workspaces.ts"
 import * as Agents from "./Agents.ts"
 import { type ByteContent, bytesOf } from "./Download.ts"
 import { type Promised, promised } from "./Promised.ts"
@@ -23,10 +18,13 @@ import * as Secrets from "./secrets.ts"
 import * as Session from "./Session.ts"
 import {
   type AttachmentInput,
+  type AttachmentMethods,
   attachmentOf,
+  type FileMethods,
   filesOf,
   optionsOf,
   type SessionFileInput,
+  type WorkspaceMethods,
   type WriteOptions
 } from "./uploads.ts"
 
@@ -44,29 +42,13 @@ export interface PromiseSessions
 }
 
 /** Attaches files to sessions. The sandbox has a copy in `attachments/`; the model is not informed. */
-export interface PromiseAttachments extends Promised<Omit<Attachments["Service"], "upload">> {
-  /** Attaches a file. */
-  readonly upload: (sessionId: string, attachment: AttachmentInput) => Promise<Attachment>
-}
+export interface PromiseAttachments extends AttachmentMethods<[sessionId: string]> {}
 
 /** Reads and writes the files of sessions. */
-export interface PromiseFiles extends Promised<Omit<SessionFiles["Service"], "write">> {
-  /**
-   * Writes files over those that are there, each of at most 50 MiB. Not all or nothing: where the server refuses files, the
-   * others are written, and the promise rejects with `FilesRefused`, which names them.
-   */
-  readonly write: (
-    sessionId: string,
-    files: ReadonlyArray<SessionFileInput>,
-    options?: WriteOptions
-  ) => Promise<ReadonlyArray<WriteFileResult>>
-}
+export interface PromiseFiles extends FileMethods<[sessionId: string]> {}
 
 /** Sends and fetches workspaces. */
-export interface PromiseWorkspaces extends Promised<Omit<Workspaces["Service"], "upload">> {
-  /** Lays a bundle of at most 100 MiB over a workspace. What is there and not in the bundle stays. */
-  readonly upload: (sessionId: string, bundle: ByteContent) => Promise<void>
-}
+export interface PromiseWorkspaces extends WorkspaceMethods<[sessionId: string]> {}
 
 type Services = AshClient["Service"]
 

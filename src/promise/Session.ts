@@ -2,56 +2,34 @@
 /** A session for programs of promises. */
 import type * as Effect from "effect/Effect"
 import type * as Schema from "effect/Schema"
-import type { Attachment } from "../schema/Attachment.ts"
-import type { WriteFileResult } from "../schema/File.ts"
 import type { MessageContent, SendMessageOptions } from "../schema/Message.ts"
 import type { Turn } from "../schema/Turn.ts"
-import type {
-  AskAsOptions,
-  Prompt,
-  SessionHandle,
-  SessionHandleAttachments,
-  SessionHandleFiles,
-  SessionHandleWorkspace,
-  TypedAnswer
-} from "../services/SessionHandle.ts"
+import type { AskAsOptions, Prompt, SessionHandle, TypedAnswer } from "../services/SessionHandle.ts"
 import { type ByteContent, bytesOf } from "./Download.ts"
 import { type Promised, promised } from "./Promised.ts"
 import type { Runner } from "./Runner.ts"
 import {
   type AttachmentInput,
+  type AttachmentMethods,
   attachmentOf,
+  type FileMethods,
   filesOf,
   optionsOf,
   promptsOf,
   type PromptSource,
   type SessionFileInput,
+  type WorkspaceMethods,
   type WriteOptions
 } from "./uploads.ts"
 
 /** The files of a session's workspace. */
-export interface PromiseSessionFiles extends Promised<Omit<SessionHandleFiles, "write">> {
-  /**
-   * Writes files over those that are there, each of at most 50 MiB. Not all or nothing: where the server refuses files, the
-   * others are written, and the promise rejects with `FilesRefused`, which names them.
-   */
-  readonly write: (
-    files: ReadonlyArray<SessionFileInput>,
-    options?: WriteOptions
-  ) => Promise<ReadonlyArray<WriteFileResult>>
-}
+export interface PromiseSessionFiles extends FileMethods<[]> {}
 
 /** The session's workspace as a whole. */
-export interface PromiseSessionWorkspace extends Promised<Omit<SessionHandleWorkspace, "upload">> {
-  /** Lays a bundle of at most 100 MiB over the workspace. What is there and not in the bundle stays. */
-  readonly upload: (bundle: ByteContent) => Promise<void>
-}
+export interface PromiseSessionWorkspace extends WorkspaceMethods<[]> {}
 
 /** The session's attachments. */
-export interface PromiseSessionAttachments extends Promised<Omit<SessionHandleAttachments, "upload">> {
-  /** Attaches a file. */
-  readonly upload: (attachment: AttachmentInput) => Promise<Attachment>
-}
+export interface PromiseSessionAttachments extends AttachmentMethods<[]> {}
 
 /**
  * A session to work with, in which one turn or command runs at a time. `await using` ends it, as does the end of its

@@ -4,13 +4,17 @@ import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import { areOptions } from "../client/over.ts"
-import type { NewAttachment } from "../services/Attachments.ts"
-import type { NewSessionFile, WriteFilesOptions, WriteProgress } from "../services/SessionFiles.ts"
+import type { Attachment } from "../schema/Attachment.ts"
+import type { WriteFileResult } from "../schema/File.ts"
+import type * as Attachments from "../services/Attachments.ts"
+import type { NewSessionFile, SessionFileMethods, WriteFilesOptions, WriteProgress } from "../services/SessionFiles.ts"
 import type { Prompts } from "../services/SessionHandle.ts"
-import { type Content, contentOf } from "./Download.ts"
+import type * as Workspaces from "../services/Workspaces.ts"
+import { type ByteContent, type Content, contentOf } from "./Download.ts"
+import type { Promised } from "./Promised.ts"
 
 /** A file to attach. */
-export interface AttachmentInput extends Omit<NewAttachment, "content"> {
+export interface AttachmentInput extends Omit<Attachments.NewAttachment, "content"> {
   /** 1 byte to some 768 KiB. */
   readonly content: Content
 }
@@ -27,6 +31,33 @@ export interface WriteOptions extends Omit<WriteFilesOptions, "onProgress"> {
   readonly onProgress?: ((progress: WriteProgress) => unknown) | undefined
 }
 
+/** The methods for the files of a workspace, whose session `At` names where they are not of one session. */
+export interface FileMethods<At extends ReadonlyArray<string>> extends Promised<Omit<SessionFileMethods<At>, "write">> {
+  /**
+   * Writes files over those that are there, each of at most 50 MiB. Not all or nothing: where the server refuses files, the
+   * others are written, and the promise rejects with `FilesRefused`, which names them.
+   */
+  readonly write: (
+    ...args: [...At, files: ReadonlyArray<SessionFileInput>, options?: WriteOptions]
+  ) => Promise<ReadonlyArray<WriteFileResult>>
+}
+
+/** The methods for a workspace as a whole. */
+export interface WorkspaceMethods<At extends ReadonlyArray<string>>
+  extends Promised<Omit<Workspaces.WorkspaceMethods<At>, "upload">>
+{
+  /** Lays a bundle of at most 100 MiB over a workspace. What is there and not in the bundle stays. */
+  readonly upload: (...args: [...At, bundle: ByteContent]) => Promise<void>
+}
+
+/** The methods for the attachments of a session. */
+export interface AttachmentMethods<At extends ReadonlyArray<string>>
+  extends Promised<Omit<Attachments.AttachmentMethods<At>, "upload">>
+{
+  /** Attaches a file. */
+  readonly upload: (...args: [...At, attachment: AttachmentInput]) => Promise<Attachment>
+}
+
 /** A file as the services take it, or refuse it: of a program without types it may be none. */
 const fileOf = <File extends { readonly content: Content }>(file: File) => {
   const given = { ...file }
@@ -34,7 +65,7 @@ const fileOf = <File extends { readonly content: Content }>(file: File) => {
 }
 
 /** An attachment as the services take it. */
-export const attachmentOf = (attachment: AttachmentInput): NewAttachment<unknown> => fileOf(attachment)
+export const attachmentOf = (attachment: AttachmentInput): Attachments.NewAttachment<unknown> => fileOf(attachment)
 
 const isList = (files: ReadonlyArray<SessionFileInput>): files is ReadonlyArray<SessionFileInput> =>
   Array.isArray(files)
