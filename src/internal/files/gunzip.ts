@@ -11,9 +11,6 @@ import { make } from "./byteReader.ts"
 /** What the reader asks for. Without further bytes the input is cut off (`more`), or may end here (`moreOrEnd`). */
 type Ask = "more" | "moreOrEnd"
 
-/** How the reader ends: with what is wrong, or with whether it leaves more than padding unread. */
-type End = { readonly broken: string } | { readonly trailing: boolean }
-
 /** Bits that a table decodes at once. Longer codes are rare, and decoded bit by bit. */
 const tableBits = 10
 const windowSize = 32_768
@@ -291,8 +288,6 @@ function* inflate(state: State): Steps<string | undefined> {
   return undefined
 }
 
-const notGzip: End = { broken: "it does not begin as gzip does" }
-
 /** Reads past what stands between the magic bytes and the content of a member. */
 function* readHeader(state: State): Steps<boolean> {
   const method = yield* bits(state, 8)
@@ -310,29 +305,30 @@ function* readHeader(state: State): Steps<boolean> {
 
 /**
  * Yields what the members of a file hold, and receives the bytes that it asks for. As `gzip` does, it stops at zeros after a
- * member, and at anything that is no member. What it is handed for bytes that it has yielded does not count.
+ * member, and at anything that is no member. What it is handed for bytes that it has yielded does not count. Returns what is
+ * wrong with them.
  */
-function* members(): Steps<End> {
+function* members(): Steps<string | undefined> {
   const buffer = new Uint8Array(bufferSize)
   const state: State = { input: new Uint8Array(), at: 0, hold: 0, held: 0, buffer, from: 0, to: 0, crc: 0, size: 0 }
   for (let ask: Ask = "more";; ask = "moreOrEnd") {
     const first = yield* bits(state, 8, ask)
     if (first === 0 && ask === "moreOrEnd") {
       while ((yield* bits(state, 8, ask)) === 0);
-      return { trailing: true }
+      return undefined
     }
-    if (first !== 0x1f || (yield* bits(state, 8, ask)) !== 0x8b) return ask === "more" ? notGzip : { trailing: true }
-    if (!(yield* readHeader(state))) return { broken: "its method or its flags are unknown" }
+    if (first !== 0x1f || (yield* bits(state, 8, ask)) !== 0x8b) {
+      return ask === "more" ? "it does not begin as gzip does" : undefined
+    }
+    if (!(yield* readHeader(state))) return "its method or its flags are unknown"
     state.from = 0
     state.to = 0
     state.crc = 0
     state.size = 0
     const broken = yield* inflate(state)
-    if (broken !== undefined) return { broken }
+    if (broken !== undefined) return broken
     const crc = yield* unsigned32(state)
-    if (crc !== state.crc >>> 0 || (yield* unsigned32(state)) !== state.size) {
-      return { broken: "its checksum does not match" }
-    }
+    if (crc !== state.crc >>> 0 || (yield* unsigned32(state)) !== state.size) return "its checksum does not match"
   }
 }
 
@@ -345,16 +341,15 @@ export const gunzip =
       let input: Uint8Array = new Uint8Array()
       const next = Effect.gen(function*() {
         for (;;) {
-          const { value } = steps.next(input)
-          if (value instanceof Uint8Array) return [value] as const
-          if (value === "more" || value === "moreOrEnd") {
-            input = yield* some(Infinity)
-            if (input.length > 0) continue
-            return yield* value === "moreOrEnd" ? Cause.done() : fail("it is cut off")
+          const { done, value } = steps.next(input)
+          if (done === true) {
+            if (value !== undefined) return yield* fail(value)
+            yield* Effect.logWarning("what follows the gzipped data is left out")
+            return yield* Cause.done()
           }
-          if ("broken" in value) return yield* fail(value.broken)
-          if (value.trailing) yield* Effect.logWarning("what follows the gzipped data is left out")
-          return yield* Cause.done()
+          if (value instanceof Uint8Array) return [value] as const
+          input = yield* some(Infinity)
+          if (input.length === 0) return yield* value === "moreOrEnd" ? Cause.done() : fail("it is cut off")
         }
       })
       return Stream.fromPull(Effect.succeed(next))
