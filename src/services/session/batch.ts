@@ -150,10 +150,13 @@ class Batch<Session extends BatchSession, Prompt, A, E, R> {
         isAgain && tries < mostTries
           ? Effect.andThen(Effect.sleep(Duration.times(firstDelay, 2 ** (tries - 1))), attempt(tries + 1))
           : Effect.succeed(result))
-    return this.#report({ running: 1 }).pipe(
+    return this.#report(({ running }) => ({ running: running + 1 })).pipe(
       Effect.andThen(attempt(1)),
       Effect.tap((result) =>
-        this.#report(Result.isSuccess(result) ? { done: 1, running: -1 } : { failed: 1, running: -1 })
+        this.#report(({ done, failed, running }) => ({
+          running: running - 1,
+          ...(Result.isSuccess(result) ? { done: done + 1 } : { failed: failed + 1 })
+        }))
       ),
       Effect.map((result) => ({ index, prompt, result }))
     )
@@ -180,16 +183,9 @@ class Batch<Session extends BatchSession, Prompt, A, E, R> {
     })
   }
 
-  #report(change: Partial<Pick<BatchProgress, "done" | "failed" | "running">>): Effect.Effect<void> {
+  #report(change: (before: BatchProgress) => Partial<BatchProgress>): Effect.Effect<void> {
     return Effect.flatMap(this.#spending.spent, ({ unknown, usd }) => {
-      const { done, failed, running } = this.#progress
-      this.#progress = {
-        done: done + (change.done ?? 0),
-        failed: failed + (change.failed ?? 0),
-        running: running + (change.running ?? 0),
-        costUsd: usd,
-        unknown
-      }
+      this.#progress = { ...this.#progress, ...change(this.#progress), costUsd: usd, unknown }
       const { progress } = this.#plan
       return progress === undefined ? Effect.void : SubscriptionRef.set(progress, this.#progress)
     })
