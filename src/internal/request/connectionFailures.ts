@@ -119,44 +119,34 @@ export const fromHttpClientError = (error: HttpClientError.HttpClientError): Ash
   if (own !== undefined) return own
   const http = { method: reason.request.method, path: pathOf(reason.request) }
   const redact = redactOf(reason.request)
+  const describe = (explanation?: string) => describeCause(reason.cause, redact, explanation)
   switch (reason._tag) {
     case "TransportError": {
       const chain = errorChainOf(reason.cause)
       // Node's fetch decodes up to five codings, and fails otherwise before there is an answer.
       if (chain.some(({ message }) => /^too many content-encodings\b/.test(message ?? ""))) {
-        return new Undecodable({
-          message: `the body cannot be decoded here (${describeCause(reason.cause, redact)})`,
-          http
-        })
+        return new Undecodable({ message: `the body cannot be decoded here (${describe()})`, http })
       }
       const why = chain.map(whyNotReached).find(Predicate.isNotUndefined)
       const origin = /^https?:\/\/[^/]*/.exec(UrlParams.redactUrl(reason.request.url))?.[0] ?? "the server"
       const further = reason.description === undefined ? "" : `; ${printable(redact(reason.description))}`
-      return why === undefined
-        ? new ConnectionLost({
-          message: `the connection to ${origin} broke (${
-            // A server of TLS closes, or answers with what is no HTTP.
-            describeCause(reason.cause, redact, origin.startsWith("http:") ? schemes : undefined)})${
-            chain.every(({ code }) => code === undefined) && isCrossOrigin(origin) ? crossOrigin : ""
-          }${further}`,
-          http
-        })
-        : new NotReached({
-          message: `no server reached at ${origin} (${why})${further}; start it, or mend the url`,
-          http
-        })
+      if (why !== undefined) {
+        const message = `no server reached at ${origin} (${why})${further}; start it, or mend the url`
+        return new NotReached({ message, http })
+      }
+      // A server of TLS closes, or answers with what is no HTTP.
+      const cause = describe(origin.startsWith("http:") ? schemes : undefined)
+      const kept = chain.every(({ code }) => code === undefined) && isCrossOrigin(origin) ? crossOrigin : ""
+      return new ConnectionLost({ message: `the connection to ${origin} broke (${cause})${kept}${further}`, http })
     }
     case "InvalidUrlError":
     case "EncodeError":
-      return new InvalidRequest({
-        message: `the request could not be made (${describeCause(reason.cause, redact)})`,
-        http
-      })
+      return new InvalidRequest({ message: `the request could not be made (${describe()})`, http })
     case "StatusCodeError":
     case "EmptyBodyError":
     case "DecodeError":
       return new ConnectionLost({
-        message: `the connection broke while the response was read (${describeCause(reason.cause, redact)})`,
+        message: `the connection broke while the response was read (${describe()})`,
         http: { ...http, status: reason.response.status, ...requestIdOf(reason.response.headers, redact) }
       })
   }

@@ -100,14 +100,13 @@ const httpDate =
   /^\s*([A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} [\d:]{8}|[A-Z][a-z]+day, \d{2}-[A-Z][a-z]{2}-\d{2} [\d:]{8}|[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d [\d:]{8} \d{4})(?: GMT)?\s*(?:,|$)/
 
 /** Read without its zone a date would be of this machine's. */
-const millisOf = (header: string | undefined): Option.Option<number> =>
-  Option.fromNullishOr(httpDate.exec(header ?? "")).pipe(
-    Option.flatMap(([, date = ""]) => DateTime.make(`${date} GMT`)),
-    Option.map(DateTime.toEpochMillis)
-  )
+const millisOf = (header = ""): number | undefined => {
+  const date = httpDate.exec(header)?.[1]
+  return date === undefined ? undefined : Option.getOrUndefined(DateTime.make(`${date} GMT`))?.epochMilliseconds
+}
 
 /** When a server sent its answer, by its own clock, in milliseconds. */
-export const sentAt = (headers: Headers.Headers): Option.Option<number> => millisOf(headers["date"])
+export const sentAt = (headers: Headers.Headers): number | undefined => millisOf(headers["date"])
 
 /** Seconds, or a date (RFC 9110, section 10.2.3), which is compared to the server's own clock where it has sent that. */
 export const retryAfterOf = (
@@ -116,12 +115,8 @@ export const retryAfterOf = (
 ): { readonly retryAfter?: Duration.Duration } => {
   const seconds = digitsOf(headers, "retry-after")
   if (seconds !== undefined) return { retryAfter: Duration.seconds(Number(seconds)) }
-  return Option.match(millisOf(headers["retry-after"]), {
-    onNone: () => ({}),
-    onSome: (date) => ({
-      retryAfter: Duration.millis(Math.max(0, date - Option.getOrElse(sentAt(headers), () => now)))
-    })
-  })
+  const date = millisOf(headers["retry-after"])
+  return date === undefined ? {} : { retryAfter: Duration.millis(Math.max(0, date - (sentAt(headers) ?? now))) }
 }
 
 /** `params/id must match format "uuid"` is about the field `id`. */
@@ -177,12 +172,11 @@ export const fromResponse = (
   const retryAfter = retryAfterOf(headers, now)
   if (status < 400) {
     const location = headers["location"]
+    const target = location && printable(redact(UrlParams.redactUrl(location)))
     return new Undecodable({
-      message: location === undefined
+      message: target === undefined
         ? `the server answered ${status}, which no Ash server does; ${proxy}`
-        : `the server redirects (${status}) to ${
-          printable(redact(UrlParams.redactUrl(location)))
-        }; use the URL of the server itself`,
+        : `the server redirects (${status}) to ${target}; use the URL of the server itself`,
       http
     })
   }

@@ -1,7 +1,6 @@
 /** What became of a turn of a handle, by what the server keeps. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { sentAt } from "../../internal/request/failures.ts"
 import { checked, count, optionsOf, rule } from "../../internal/request/options.ts"
@@ -17,9 +16,8 @@ const readMessages = ({ id, services }: HandleState) =>
     let clockAhead: number | undefined
     const rows = yield* Stream.runCollect(paginate((page) =>
       Effect.map(services.conversation(id, page), ({ response, value }) => {
-        clockAhead = Option.getOrUndefined(
-          Option.map(sentAt(response.headers), (time) => time - clock.currentTimeMillisUnsafe())
-        )
+        const time = sentAt(response.headers)
+        clockAhead = time === undefined ? undefined : time - clock.currentTimeMillisUnsafe()
         return value.messages
       })
     ))
