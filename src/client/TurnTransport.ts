@@ -89,7 +89,7 @@ const send = Effect.fnUntraced(function*(
   turn: Scope.Scope
 ) {
   const { content, operation, options, sessionId } = request
-  const room = policy.stream(turn)
+  const room = policy.stream(yield* Scope.Scope)
   let maxBudgetUsd = options.maxBudgetUsd
   const prepare = (content: MessageContent) =>
     api.send.prepare({ params: { id: sessionId }, payload: { ...options, maxBudgetUsd, content } })

@@ -28,7 +28,7 @@ const programs: ReadonlyArray<Program> = [
   { name: "effect-ash", code: entry("effect-ash"), whole: 158_500, beyondEffect: 85_500 },
   { name: "effect-ash/schema", code: entry("effect-ash/schema"), whole: 58_000, beyondEffect: 16_000 },
   { name: "effect-ash/node", code: entry("effect-ash/node"), platform: "node", whole: 418_800, beyondEffect: 92_750 },
-  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 157_000, beyondEffect: 84_200 },
+  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 157_000, beyondEffect: 84_300 },
   {
     name: "effect-ash/workflow",
     code: entry("effect-ash/workflow"),
@@ -37,7 +37,7 @@ const programs: ReadonlyArray<Program> = [
     beyondEffect: 93_750
   },
   { name: "effect-ash/ai", code: entry("effect-ash/ai"), whole: 160_000, beyondEffect: 81_750 },
-  { name: "effect-ash/web", code: entry("effect-ash/web"), whole: 170_500, beyondEffect: 82_000 },
+  { name: "effect-ash/web", code: entry("effect-ash/web"), whole: 170_500, beyondEffect: 82_100 },
   {
     name: "effect-ash/embedded",
     code: entry("effect-ash/embedded"),

@@ -86,6 +86,25 @@ describe.each(clients)("over %s", (_name, layer) => {
       assert.isAtMost(new Set(sockets).size, 2)
     }).pipe(Effect.scoped))
 
+  it.live("a turn whose connection ends behind it leaves it to the next, and does not wait for its end", () =>
+    Effect.gen(function*() {
+      const server = yield* listening
+      const turn = Stream.runDrain(events)
+      yield* Effect.gen(function*() {
+        const first = yield* Effect.forkChild(turn)
+        const exchange = yield* server.next
+        begin(exchange, start + Server.frames(["done", { sessionId }]))
+        yield* Fiber.join(first)
+        exchange.response.end()
+        const second = yield* Effect.forkChild(turn)
+        const { response } = yield* server.next
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        response.end(start + Server.frames(["done", { sessionId }]))
+        yield* Fiber.join(second)
+        assert.isFalse(exchange.request.socket.destroyed)
+      }).pipe(services(server.url))
+    }).pipe(Effect.scoped))
+
   it.live("interruption before the answer closes the connection", () =>
     Effect.gen(function*() {
       const server = yield* listening

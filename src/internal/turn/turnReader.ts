@@ -9,12 +9,13 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
+import * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { AshError } from "../../schema/AshError.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
+import { callAfter } from "../request/eventLoop.ts"
 import { renamed } from "../request/operations.ts"
 import { Arrivals, type End } from "./arrivals.ts"
 import type { TurnAnswer, TurnSource, TurnToSend } from "./turnControl.ts"
@@ -27,6 +28,9 @@ type TurnPull = Pull.Pull<Arr.NonEmptyReadonlyArray<StreamEvent>, AshError>
 /** Turns of the event loop. */
 const patience = 3
 
+/** Milliseconds in which the end of a connection comes, which servers send at once behind that of the turn. */
+const longestEnd = 500
+
 const endBehindError: ReadonlyArray<StreamEvent> = [{ _tag: "Done" }]
 
 /** The reader of one turn. A class, as methods stay compiled when a turn ends, and closures do not. */
@@ -36,10 +40,12 @@ class TurnReader {
   readonly #context: Context.Context<never>
   readonly #arrivals: Arrivals
   readonly #decoder: EventDecoder
+  readonly #connection = Scope.makeUnsafe()
   #fiber: Fiber.Fiber<unknown, unknown> | undefined
   /** Present once the server has answered. */
   #ending: TurnEnding | undefined
   #timers: TurnTimers | undefined
+  #pull: Pull.Pull<unknown, AshError> | undefined
   /** Whether nothing has come behind an error that may be a block of the agent's. */
   #isNoBlock = false
   readonly #next: TurnPull = Effect.suspend(() => this.#ending === undefined ? this.#await() : this.#go(this.#ending))
@@ -57,28 +63,41 @@ class TurnReader {
 
   /** Sends the message and reads what answers it, in a fiber of the scope. What that holds is released behind the fiber. */
   start(send: TurnToSend["send"], scope: Scope.Scope): Effect.Effect<TurnPull> {
-    const read = Effect.scoped(Effect.suspend(() => Effect.flatMap(send(scope), (answer) => this.#read(answer))))
-    return Effect.map(Effect.forkIn(read, scope, { startImmediately: true }), (fiber) => {
-      this.#fiber = fiber
-      fiber.addObserver((end) => {
-        this.#arrivals.finish(end)
-        this.#timers?.stop()
-      })
-      // Behind the fiber, which it ends also where the turn was to end before.
-      this.#source.control.onAbort((error) => this.#break(Exit.fail(error)))
-      return this.#next
+    if (scope.state._tag === "Closed") return Effect.interrupt
+    const read = Effect.flatMap(send(scope), (answer) => this.#read(answer))
+    const fiber = Effect.runForkWith(Context.add(this.#context, Scope.Scope, this.#connection))(
+      Effect.onExit(read, (exit) => this.#close(exit))
+    )
+    this.#fiber = Fiber.runIn(fiber, scope)
+    fiber.addObserver((end) => {
+      this.#arrivals.finish(end)
+      this.#timers?.stop()
+    })
+    // Behind the fiber, which it ends also where the turn was to end before.
+    this.#source.control.onAbort((error) => this.#break(Exit.fail(error)))
+    return Effect.succeed(this.#next)
+  }
+
+  #read(answer: TurnAnswer): Effect.Effect<never, AshError | Cause.Done> {
+    return Effect.flatMap(Channel.toPullScoped(answer.body.channel, this.#connection), (pull) => {
+      this.#begin(answer)
+      this.#pull = pull
+      return this.#addAll(pull)
     })
   }
 
-  #read(answer: TurnAnswer): Effect.Effect<never, AshError | Cause.Done, Scope.Scope> {
-    return Effect.flatMap(
-      Scope.Scope,
-      (scope) =>
-        Effect.flatMap(Channel.toPullScoped(answer.body.channel, scope), (pull) => {
-          this.#begin(answer)
-          return this.#addAll(pull)
-        })
-    )
+  /**
+   * Closes the connection. Behind a turn that has ended it is read to its end, beside what the program goes on with: one that
+   * is closed before cannot be used again. An end that does not come is not waited for.
+   */
+  #close(exit: Exit.Exit<never, AshError | Cause.Done>): Effect.Effect<void> {
+    const close = Scope.close(this.#connection, exit)
+    if (this.#pull === undefined || !this.#ending?.hasEnded || !Exit.hasInterrupts(exit)) return close
+    const rest = Effect.forever(this.#pull, { disableYield: true })
+    return Effect.sync(() => {
+      const fiber = Effect.runForkWith(this.#context)(Effect.ensuring(Effect.ignore(rest), close))
+      fiber.addObserver(callAfter(this.#context, longestEnd, () => fiber.interruptUnsafe()))
+    })
   }
 
   /** Apart from what opens the body: a closure in there would keep the answer while the turn is read. */
@@ -172,8 +191,8 @@ class TurnReader {
   }
 
   /**
-   * Reads the end of the connection, where it comes at once behind that of the turn, as it does from servers: a connection
-   * that is closed before cannot be used again. An end that does not come is not waited for.
+   * Reads the end of the connection, where it comes at once behind that of the turn, as it does from servers: the next turn
+   * finds it free.
    */
   #readEnd(times = patience): Effect.Effect<void> {
     return this.#arrivals.end !== undefined || times === 0

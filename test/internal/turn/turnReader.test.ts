@@ -235,7 +235,9 @@ describe("the timers of a turn", () => {
       const cleared = vi.spyOn(globalThis, "clearTimeout")
       yield* Effect.addFinalizer(() => Effect.sync(() => vi.restoreAllMocks()))
       yield* Effect.exit(Stream.runDrain(Stream.take(readTurn(body), taken)))
-      const timers = set.mock.results.map(({ value }) => value)
+      // That of the end of a connection is short.
+      const timers = set.mock.results.filter((_, index) => Number(set.mock.calls[index]?.[1]) > 1000)
+        .map(({ value }) => value)
       assert.isNotEmpty(timers)
       assert.includeMembers(cleared.mock.calls.flat(), timers)
     }))
