@@ -11,22 +11,18 @@ export const refuse = (method: string, parameter: string, description: string): 
   aiError(method, new AiError.InvalidRequestError({ parameter, description }))
 
 /** Programs repeat what is retryable, and with it a turn that was sent would be sent twice. */
-export const fromAsh = (method: string) => (error: AshError): AiError.AiError => {
-  const { nothingHappened, reason } = error
-  const description = error.message
-  const metadata = { ash: { reason: reason._tag, nothingHappened } }
-  const { retryAfter } = error
-  if (reason._tag === "RateLimited") {
-    return aiError(method, new AiError.RateLimitError({ ...(retryAfter && { retryAfter }), metadata }))
+const reasonOf = ({ isRetryable, message, nothingHappened, reason, retryAfter }: AshError): AiError.AiErrorReason => {
+  const what = { description: message, metadata: { ash: { reason: reason._tag, nothingHappened } } }
+  switch (reason._tag) {
+    case "RateLimited":
+      return new AiError.RateLimitError({ ...(retryAfter && { retryAfter }), metadata: what.metadata })
+    case "Unauthorized":
+      return new AiError.AuthenticationError({ kind: "InvalidKey", ...what })
+    case "InvalidRequest":
+      return new AiError.InvalidRequestError({ parameter: reason.field, ...what })
+    default:
+      return nothingHappened && isRetryable ? new AiError.InternalProviderError(what) : new AiError.UnknownError(what)
   }
-  if (reason._tag === "Unauthorized") {
-    return aiError(method, new AiError.AuthenticationError({ kind: "InvalidKey", description, metadata }))
-  }
-  if (reason._tag === "InvalidRequest") {
-    return aiError(method, new AiError.InvalidRequestError({ parameter: reason.field, description, metadata }))
-  }
-  if (nothingHappened && error.isRetryable) {
-    return aiError(method, new AiError.InternalProviderError({ description, metadata }))
-  }
-  return aiError(method, new AiError.UnknownError({ description, metadata }))
 }
+
+export const fromAsh = (method: string) => (error: AshError): AiError.AiError => aiError(method, reasonOf(error))

@@ -22,18 +22,17 @@ export interface AgentPrompt {
   readonly content: MessageContent
 }
 
+const partsOf = ({ content }: Prompt.Message) =>
+  Predicate.isString(content) ? [{ type: "text" as const, text: content }] : content
+
 const textOf = (message: Prompt.Message): string =>
-  Predicate.isString(message.content)
-    ? message.content
-    : message.content.flatMap((part) => part.type === "text" ? [part.text] : []).join("")
+  partsOf(message).flatMap((part) => part.type === "text" ? [part.text] : []).join("")
 
 const sizeOf = (data: Prompt.FilePart["data"]) => data instanceof URL ? data.href : data.length
 
 /** Of files the type and the size: a history that was stored and read again has the same. */
 const filesOf = (message: Prompt.Message) =>
-  Predicate.isString(message.content)
-    ? []
-    : message.content.flatMap((part) => part.type === "file" ? [[part.mediaType, sizeOf(part.data)]] : [])
+  partsOf(message).flatMap((part) => part.type === "file" ? [[part.mediaType, sizeOf(part.data)]] : [])
 
 /** What the key of a history has of its messages: who wrote which text. The parts of tools are those of the agent. */
 const entriesOf = (messages: ReadonlyArray<Prompt.Message>) =>

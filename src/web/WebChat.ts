@@ -26,7 +26,7 @@ import {
 import { AshError } from "../schema/AshError.ts"
 import { jsonText } from "../schema/Wire.ts"
 import type { Sessions } from "../services/Sessions.ts"
-import { ChatId, ChatRequest, contentOf, Refusal } from "./chatRequest.ts"
+import { ChatId, ChatRequest, contentOf, Refusal, refuse } from "./chatRequest.ts"
 import * as Chats from "./chats.ts"
 import * as EventStream from "./EventStream.ts"
 import { framesOf, headers, type UiMessageChunk } from "./uiMessageStream.ts"
@@ -64,8 +64,6 @@ const nothing = HttpServerResponse.empty({ status: 204 })
 export const anyone = () => Effect.succeed("anyone")
 
 const refusal = (status: number, text: string) => HttpServerResponse.text(text, { status })
-
-const refused = (status: number, text: string) => () => new Refusal({ status, text })
 
 type Failure = Refusal | AshError | Cause.ExceededCapacityError
 
@@ -105,7 +103,7 @@ const rules = optionsOf<WebChatOptions<never, never>>({
 /** The body of a request. A page of another origin cannot send JSON unasked. */
 const bodyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, maxBodySize: number) {
   if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) {
-    return yield* refused(415, "The body is not JSON.")()
+    return yield* refuse(415, "The body is not JSON.")
   }
   return yield* HttpServerRequest.schemaBodyJson(ChatRequest).pipe(
     Effect.provideService(
@@ -114,14 +112,14 @@ const bodyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServer
     ),
     Effect.mapError((error) =>
       error._tag === "HttpServerError" && isTooLarge(error)
-        ? refused(413, `The message is too large: at most ${maxBodySize} bytes are taken.`)()
-        : refused(400, "The body is not that of a chat.")()
+        ? refuse(413, `The message is too large: at most ${maxBodySize} bytes are taken.`)
+        : refuse(400, "The body is not that of a chat.")
     )
   )
 })
 
 const idOf = Effect.flatMap(HttpRouter.params, ({ id }) => Schema.decodeUnknownEffect(ChatId)(id)).pipe(
-  Effect.mapError(refused(404, "There is no such chat."))
+  Effect.mapError(() => refuse(404, "There is no such chat."))
 )
 
 /** The key of a chat: users do not share any. */
@@ -149,9 +147,9 @@ export const layer = <E, R>(settings: WebChatOptions<E, R>) =>
 
     /** The one who asks: who may not learns nothing of what is taken, or there. */
     const userOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
-      const user = yield* Effect.mapError(authorize(request), refused(401, notSignedIn))
+      const user = yield* Effect.mapError(authorize(request), () => refuse(401, notSignedIn))
       // Of a program without types it may be anything, such as the null of a database.
-      return Predicate.isString(user) && user !== "" ? user : yield* refused(401, notSignedIn)()
+      return Predicate.isString(user) && user !== "" ? user : yield* refuse(401, notSignedIn)
     })
 
     const send = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {

@@ -42,7 +42,7 @@ export const ChatRequest = Schema.Struct({
 /** Why a request is refused, in words that a page may show. */
 export class Refusal extends Data.TaggedError("Refusal")<{ readonly status: number; readonly text: string }> {}
 
-const refuse = (status: number, text: string) => Effect.fail(new Refusal({ status, text }))
+export const refuse = (status: number, text: string) => new Refusal({ status, text })
 
 const isText = (part: { readonly type: string }): part is typeof TextPart.Type => "text" in part
 
