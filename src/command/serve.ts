@@ -12,10 +12,12 @@ import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import * as Record from "effect/Record"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { type Exchange, OnExchange } from "../embedded/EmbeddedServer.ts"
+import * as Struct from "effect/Struct"
+import { defaultQuirks, type Exchange, OnExchange } from "../embedded/EmbeddedServer.ts"
 import * as AshEmbedded from "../layers/AshEmbedded.ts"
 import { deployDirectory } from "../node/deployDirectory.ts"
 
@@ -28,17 +30,13 @@ const refuse = (message: string) => Effect.fail(new CommandError({ message }))
 const lineOf = (error: unknown): string =>
   (error instanceof Error ? error.message : String(error)).trim().replace(/\s*[\r\n][^]*/, "")
 
+const switches = Struct.omit(defaultQuirks, ["content"])
+
 const OnOff = Schema.optionalKey(Schema.Literals(["true", "false"]).transform([true, false]))
 
 /** The quirks that `--quirks` sets. */
 export const QuirkValues = Schema.Struct({
-  mixTurns: OnOff,
-  hangOnDeadSandbox: OnOff,
-  dropAfterDisconnect: OnOff,
-  coldResumeLosesWorkspace: OnOff,
-  warmPool: OnOff,
-  cutStalledReaders: OnOff,
-  evalsFail: OnOff,
+  ...Record.map(switches, () => OnOff),
   content: Schema.optionalKey(Schema.Literals(["mangled", "strings", "intact"]))
 })
 
@@ -47,9 +45,7 @@ const decodeQuirks = Schema.decodeUnknownEffect(QuirkValues, { onExcessProperty:
 const quirksFrom = (values: Readonly<Record<string, string>>) =>
   Effect.catch(decodeQuirks(values), () =>
     refuse(
-      `--quirks takes content=mangled, strings or intact, and ${
-        Object.keys(QuirkValues.fields).filter((name) => name !== "content").join(", ")
-      }=true or false`
+      `--quirks takes content=mangled, strings or intact, and ${Object.keys(switches).join(", ")}=true or false`
     ))
 
 const logExchange = ({ duration, method, path, status }: Exchange) =>

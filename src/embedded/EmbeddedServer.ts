@@ -26,6 +26,7 @@ import { respond } from "./http/RequestChecks.ts"
 import * as Errors from "./wire/Errors.ts"
 
 export { isLoopback } from "./http/Origins.ts"
+export { defaults as defaultQuirks } from "./Quirks.ts"
 export { randomKey } from "./store/ApiKeys.ts"
 
 const otherName = respond(
@@ -88,24 +89,17 @@ export class OnExchange extends Context.Reference<(exchange: Exchange) => Effect
   { defaultValue: () => () => Effect.void }
 ) {}
 
-const reporting = <E, R>(
-  application: (
-    request: HttpServerRequest.HttpServerRequest
-  ) => Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>
-) =>
+const reporting = <E, R>(response: Effect.Effect<HttpServerResponse.HttpServerResponse, E, R>) =>
   Effect.gen(function*() {
     const onExchange = yield* OnExchange
-    const request = yield* HttpServerRequest.HttpServerRequest
+    const { method, url } = yield* HttpServerRequest.HttpServerRequest
     const start = yield* Clock.currentTimeMillis
     const report = (status: number) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        onExchange({ method: request.method, path: request.url.replace(/[?#].*/s, ""), status, duration: now - start }))
-    return yield* application(request).pipe(
-      Effect.tap(({ status }) =>
-        report(status)
-      ),
-      Effect.onInterrupt(() => report(499))
-    )
+      Effect.flatMap(
+        Clock.currentTimeMillis,
+        (now) => onExchange({ method, path: url.replace(/[?#].*/s, ""), status, duration: now - start })
+      )
+    return yield* response.pipe(Effect.tap(({ status }) => report(status)), Effect.onInterrupt(() => report(499)))
   })
 
 const ofHost = new Set<unknown>(["EADDRNOTAVAIL", "ENOTFOUND", "EAI_AGAIN"])
@@ -140,7 +134,8 @@ export const layerHttpServer = (
   )
   const serve = Effect.gen(function*() {
     const application = yield* Application.make(options)
-    const onlyByName = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
+    const onlyByName = Effect.gen(function*() {
+      const request = yield* HttpServerRequest.HttpServerRequest
       return Origins.isOwnName(request, host, hostNames) ? yield* application(request) : otherName
     })
     yield* HttpServer.serveEffect(reporting(onlyByName)).pipe(
