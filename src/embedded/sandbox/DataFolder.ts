@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import type { PlatformError } from "effect/PlatformError"
 import * as Result from "effect/Result"
 import { chmodSync, readdirSync, rmSync } from "node:fs"
 import { hostname } from "node:os"
@@ -64,7 +63,7 @@ const sweep = Effect.fnUntraced(function*(parent: string) {
 })
 
 export class DataFolder extends Context.Service<DataFolder, string>()("effect-ash/embedded/sandbox/DataFolder") {
-  static readonly layer: Layer.Layer<DataFolder, PlatformError, FileSystem.FileSystem> = Layer.effect(
+  static readonly layer = Layer.effect(
     DataFolder,
     Effect.gen(function*() {
       const fileSystem = yield* FileSystem.FileSystem

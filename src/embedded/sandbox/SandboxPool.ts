@@ -12,9 +12,7 @@ export const make = (maxSandboxes: number) => {
   /** In the order of their last use. */
   const alive = new Map<string, Sandbox>()
   const cold = new Map<string, Logs>()
-  let preWarmHits = 0
-  let resumeWarmHits = 0
-  let resumeColdHits = 0
+  const hits = { preWarmHits: 0, resumeWarmHits: 0, resumeColdHits: 0 }
   let reserved = 0
 
   const remove = (id: string) => {
@@ -56,11 +54,11 @@ export const make = (maxSandboxes: number) => {
       if (prepared === undefined) return undefined
       prepared.session = session
       count(prepared.id, "others", 1)
-      preWarmHits += 1
+      hits.preWarmHits += 1
       return prepared
     },
     /** Counts a resume: into the sandbox that the session has, or into another one. */
-    resumed: (path: "warm" | "cold") => void (path === "warm" ? resumeWarmHits += 1 : resumeColdHits += 1),
+    resumed: (path: "warm" | "cold") => void (path === "warm" ? hits.resumeWarmHits += 1 : hits.resumeColdHits += 1),
     /** Keeps the log of a sandbox that is no longer alive, and whose session may be resumed. */
     keepLog: (id: string, logs: Logs) => void cold.set(id, logs),
     dropLog: (id: string) => void cold.delete(id),
@@ -76,9 +74,7 @@ export const make = (maxSandboxes: number) => {
         waiting: of(({ hasRun, turns }) => hasRun && turns === 0),
         running: of(({ turns }) => turns > 0),
         maxCapacity: maxSandboxes,
-        preWarmHits,
-        resumeWarmHits,
-        resumeColdHits
+        ...hits
       }
     }
   }
