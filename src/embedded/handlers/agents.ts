@@ -29,10 +29,8 @@ const writeBody = Bodies.accepted(Schema.Struct({ files: RequestedFiles.Incoming
 
 const contentTypes = new Map([["md", "text/markdown"], ["json", "application/json"]])
 
-export const AgentHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "agents",
-  Effect.fnUntraced(function*(handlers) {
+export const AgentHandlers = HttpApiBuilder.group(ServerApi, "agents", (handlers) =>
+  Effect.gen(function*() {
     const store = yield* Store
     const sandboxes = yield* Sandboxes
 
@@ -45,9 +43,8 @@ export const AgentHandlers = HttpApiBuilder.group(
     })
 
     return handlers
-      .handleRaw(
-        "create",
-        Effect.fnUntraced(function*({ request }) {
+      .handleRaw("create", ({ request }) =>
+        Effect.gen(function*() {
           const body = yield* createBody(request)
           const path = yield* AgentFolders.deploy(body.name, body)
           const previous = yield* store.findAgent(body.name)
@@ -66,16 +63,13 @@ export const AgentHandlers = HttpApiBuilder.group(
           yield* sandboxes.warmUp(row, { ...bare, env: row.env })
           // A real server answers a redeployment from the request, not from the row: its time and its environment are wrong.
           return { agent: shown({ ...row, createdAt, env: body.env ?? {} }) }
-        })
-      )
-      .handleRaw(
-        "writeFiles",
-        Effect.fnUntraced(function*({ params, request }) {
+        }))
+      .handleRaw("writeFiles", ({ params, request }) =>
+        Effect.gen(function*() {
           const { path } = yield* store.agent(params.name)
           const { files } = yield* writeBody(request)
           return { written: yield* AgentFolders.write(path, files) }
-        })
-      )
+        }))
       .handleAll({
         list: () => Effect.map(store.agents, (rows) => ({ agents: rows.map(shown) })),
         get: ({ params }) => answer(store.agent(params.name)),
@@ -106,8 +100,7 @@ export const AgentHandlers = HttpApiBuilder.group(
           return { deleted: true }
         })
       })
-  })
-)
+  }))
 
 const answer = <E, R>(row: Effect.Effect<AgentRow, E, R>) => Effect.map(row, (row) => ({ agent: shown(row) }))
 

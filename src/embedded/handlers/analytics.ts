@@ -7,23 +7,25 @@ import { Store } from "../store/Store.ts"
 import { Evals } from "../work/Evals.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const AnalyticsHandlers = HttpApiBuilder.group(ServerApi, "analytics", (handlers) =>
-  handlers.handle(
-    "get",
-    Effect.fnUntraced(function*({ query }) {
-      const store = yield* Store
-      const evals = yield* Evals
-      const agents = yield* store.agents
-      const sessions = yield* store.sessions
-      const runs = yield* evals.runs.all
-      return {
-        agents: { total: agents.length },
-        sessions: { total: sessions.length, byStatus: countByStatus(sessions) },
-        usage: yield* store.usage.stats(query),
-        evals: { totalRuns: runs.length, byStatus: countByStatus(runs) }
-      }
-    })
-  ))
+export const AnalyticsHandlers = HttpApiBuilder.group(
+  ServerApi,
+  "analytics",
+  (handlers) =>
+    handlers.handle("get", ({ query }) =>
+      Effect.gen(function*() {
+        const store = yield* Store
+        const evals = yield* Evals
+        const agents = yield* store.agents
+        const sessions = yield* store.sessions
+        const runs = yield* evals.runs.all
+        return {
+          agents: { total: agents.length },
+          sessions: { total: sessions.length, byStatus: countByStatus(sessions) },
+          usage: yield* store.usage.stats(query),
+          evals: { totalRuns: runs.length, byStatus: countByStatus(runs) }
+        }
+      }))
+)
 
 const countByStatus = (rows: ReadonlyArray<{ readonly status: string }>) =>
   Record.map(Arr.groupBy(rows, ({ status }) => status), ({ length }) => length)

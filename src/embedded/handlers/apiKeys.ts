@@ -5,17 +5,15 @@ import { Store } from "../store/Store.ts"
 import * as Errors from "../wire/Errors.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const ApiKeyHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "apiKeys",
-  (handlers) =>
-    Effect.map(Store, ({ keys }) =>
-      handlers.handleAll({
-        list: () => Effect.bindTo(keys.list, "keys"),
-        create: ({ payload: { label = "" } }) => keys.create(label),
-        delete: Effect.fnUntraced(function*({ params }) {
-          const isFound = yield* keys.remove(params.id)
-          if (!isFound) return yield* Errors.bare("API key not found")
-        })
-      }))
-)
+export const ApiKeyHandlers = HttpApiBuilder.group(ServerApi, "apiKeys", (handlers) =>
+  Effect.gen(function*() {
+    const { keys } = yield* Store
+    return handlers.handleAll({
+      list: () => Effect.bindTo(keys.list, "keys"),
+      create: ({ payload: { label = "" } }) => keys.create(label),
+      delete: Effect.fnUntraced(function*({ params }) {
+        const isFound = yield* keys.remove(params.id)
+        if (!isFound) return yield* Errors.bare("API key not found")
+      })
+    })
+  }))

@@ -18,23 +18,19 @@ const uploadBody = Bodies.accepted(Schema.Struct({
   messageId: Schema.optionalKey(Schema.String)
 }))
 
-export const AttachmentHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "attachments",
-  Effect.fnUntraced(function*(handlers) {
+export const AttachmentHandlers = HttpApiBuilder.group(ServerApi, "attachments", (handlers) =>
+  Effect.gen(function*() {
     const attachments = yield* Attachments
     return handlers
-      .handleRaw(
-        "upload",
-        Effect.fnUntraced(function*({ params: { id: sessionId }, request }) {
+      .handleRaw("upload", ({ params: { id: sessionId }, request }) =>
+        Effect.gen(function*() {
           yield* sessionOf(sessionId)
           const body = yield* uploadBody(request)
           const { content, filename, messageId = "unlinked", mimeType = "application/octet-stream" } = body
           const bytes = Buffer.from(content, "base64")
           if (bytes.length === 0) return yield* Errors.badRequest("Empty attachment content")
           return { attachment: yield* attachments.add({ sessionId, messageId, filename, mimeType }, bytes) }
-        })
-      )
+        }))
       .handleAll({
         list: ({ params: { id } }) =>
           Effect.andThen(sessionOf(id), Effect.bindTo(attachments.listOf(id), "attachments")),
@@ -55,8 +51,7 @@ export const AttachmentHandlers = HttpApiBuilder.group(
         }),
         delete: ({ params: { id } }) => Effect.flatMap(attachments.find(id), attachments.remove)
       })
-  })
-)
+  }))
 
 /** Whether a text can be the value of a header (RFC 9110, section 5.5). */
 const isHeader = (text: string) => /^[\t\x20-\x7e\x80-\xff]*$/.test(text)

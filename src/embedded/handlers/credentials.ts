@@ -4,14 +4,12 @@ import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import { Store } from "../store/Store.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const CredentialHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "credentials",
-  (handlers) =>
-    Effect.map(Store, ({ credentials }) =>
-      handlers.handleAll({
-        create: ({ payload }) => Effect.bindTo(credentials.create(payload), "credential"),
-        list: () => Effect.bindTo(credentials.list, "credentials"),
-        delete: ({ params }) => Effect.asVoid(credentials.remove(params.id))
-      }))
-)
+export const CredentialHandlers = HttpApiBuilder.group(ServerApi, "credentials", (handlers) =>
+  Effect.gen(function*() {
+    const { credentials } = yield* Store
+    return handlers.handleAll({
+      create: ({ payload }) => Effect.bindTo(credentials.create(payload), "credential"),
+      list: () => Effect.bindTo(credentials.list, "credentials"),
+      delete: ({ params }) => Effect.asVoid(credentials.remove(params.id))
+    })
+  }))

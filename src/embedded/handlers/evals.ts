@@ -10,10 +10,8 @@ import * as Errors from "../wire/Errors.ts"
 import { Evals, type ResultRow } from "../work/Evals.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const EvalHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "evals",
-  Effect.fnUntraced(function*(handlers) {
+export const EvalHandlers = HttpApiBuilder.group(ServerApi, "evals", (handlers) =>
+  Effect.gen(function*() {
     const { versions } = yield* Store
     const { cases, results, resultsOf, runs } = yield* Evals
 
@@ -143,8 +141,7 @@ export const EvalHandlers = HttpApiBuilder.group(
         return { result: yield* score(row, payload) }
       })
     })
-  })
-)
+  }))
 
 /** Whether a run asks a case: an active one, of the categories and tags that the request names. */
 const isAsked = ({ categories = [], tags = [] }: StartEvalRunRequest) => (row: EvalCase): boolean =>

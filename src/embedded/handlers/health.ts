@@ -11,15 +11,13 @@ import { ServerApi } from "./ServerApi.ts"
 /** The version of the server that this one behaves like. */
 export const serverVersion = "0.2.0"
 
-export const HealthHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "health",
-  (handlers) =>
-    Effect.map(Clock.currentTimeMillis, (start) =>
-      handlers
-        .handle("get", () => health(start))
-        .handleRaw("metrics", () => metrics(start)))
-)
+export const HealthHandlers = HttpApiBuilder.group(ServerApi, "health", (handlers) =>
+  Effect.gen(function*() {
+    const start = yield* Clock.currentTimeMillis
+    return handlers
+      .handle("get", () => health(start))
+      .handleRaw("metrics", () => metrics(start))
+  }))
 
 const coordinatorId = "embedded-1"
 

@@ -27,16 +27,13 @@ const socketCapacity = 4_194_304
 
 const defaultLimit = 100
 
-export const MessageHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "messages",
-  Effect.fnUntraced(function*(handlers) {
+export const MessageHandlers = HttpApiBuilder.group(ServerApi, "messages", (handlers) =>
+  Effect.gen(function*() {
     const store = yield* Store
     const sandboxes = yield* Sandboxes
     return handlers
-      .handleRaw(
-        "send",
-        Effect.fnUntraced(function*({ params, request }) {
+      .handleRaw("send", ({ params, request }) =>
+        Effect.gen(function*() {
           const { content, ...options } = yield* Effect.orDie(Effect.flatMap(request.json, decodeBody))
           const session = yield* store.session(params.id)
           const { id, sandboxId, status } = session
@@ -55,12 +52,7 @@ export const MessageHandlers = HttpApiBuilder.group(
               headers: { "cache-control": "no-cache", connection: "keep-alive" }
             }
           )
-        })
-      )
-      .handle(
-        "list",
-        ({ params: { id }, query: { after, limit = defaultLimit } }) =>
-          Effect.andThen(store.session(id), Effect.bindTo(store.messages(id, { after, limit }), "messages"))
-      )
-  })
-)
+        }))
+      .handle("list", ({ params: { id }, query: { after, limit = defaultLimit } }) =>
+        Effect.andThen(store.session(id), Effect.bindTo(store.messages(id, { after, limit }), "messages")))
+  }))

@@ -10,10 +10,8 @@ import { ServerApi } from "./ServerApi.ts"
 
 const defaultLimit = 50
 
-export const QueueHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "queue",
-  Effect.fnUntraced(function*(handlers) {
+export const QueueHandlers = HttpApiBuilder.group(ServerApi, "queue", (handlers) =>
+  Effect.gen(function*() {
     const { add, table } = yield* Queue
     const itemOf = (id: string) => Tables.orNotFound("Queue item not found")(table.find(id))
     return handlers.handleAll({
@@ -42,8 +40,7 @@ export const QueueHandlers = HttpApiBuilder.group(
         return yield* answer(table.put({ ...row, status: "cancelled" }))
       })
     })
-  })
-)
+  }))
 
 const shown = (row: QueueRow): QueueItem => Struct.omit(row, ["retryAfter"])
 

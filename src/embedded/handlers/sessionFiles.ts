@@ -37,11 +37,9 @@ export const SessionFileHandlers = HttpApiBuilder.group(ServerApi, "sessionFiles
         return { path, deleted: true }
       })
     })
-    .handleRaw(
-      "write",
-      Effect.fnUntraced(function*({ params, request }) {
+    .handleRaw("write", ({ params, request }) =>
+      Effect.gen(function*() {
         const { directory } = yield* SessionFolders.find(params.id)
         const { files, targetPath = "." } = yield* writeBody(request)
         return { files: yield* SessionFolders.write(directory, files, targetPath) }
-      })
-    ))
+      })))

@@ -15,10 +15,8 @@ const defaultTimeout = 30_000
 
 const defaultLimit = 200
 
-export const SessionHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "sessions",
-  Effect.fnUntraced(function*(handlers) {
+export const SessionHandlers = HttpApiBuilder.group(ServerApi, "sessions", (handlers) =>
+  Effect.gen(function*() {
     const { quirks } = yield* Settings
     const store = yield* Store
     const sandboxes = yield* Sandboxes
@@ -129,5 +127,4 @@ export const SessionHandlers = HttpApiBuilder.group(
         return { logs: entries.filter(({ index }) => index > after), source: "sandbox" }
       })
     })
-  })
-)
+  }))

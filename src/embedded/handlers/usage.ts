@@ -6,14 +6,12 @@ import { ServerApi } from "./ServerApi.ts"
 
 const defaultLimit = 100
 
-export const UsageHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "usage",
-  (handlers) =>
-    Effect.map(Store, ({ usage }) =>
-      handlers.handleAll({
-        listEvents: ({ query: { limit = defaultLimit, ...filter } }) =>
-          Effect.map(usage.list(filter), (rows) => ({ events: rows.slice(0, limit) })),
-        stats: ({ query }) => Effect.bindTo(usage.stats(query), "stats")
-      }))
-)
+export const UsageHandlers = HttpApiBuilder.group(ServerApi, "usage", (handlers) =>
+  Effect.gen(function*() {
+    const { usage } = yield* Store
+    return handlers.handleAll({
+      listEvents: ({ query: { limit = defaultLimit, ...filter } }) =>
+        Effect.map(usage.list(filter), (rows) => ({ events: rows.slice(0, limit) })),
+      stats: ({ query }) => Effect.bindTo(usage.stats(query), "stats")
+    })
+  }))

@@ -14,19 +14,16 @@ const uploadBody = Bodies.accepted(Schema.Struct({ bundle: Schema.String }))
 
 export const WorkspaceHandlers = HttpApiBuilder.group(ServerApi, "workspaces", (handlers) =>
   handlers
-    .handle(
-      "download",
-      Effect.fnUntraced(function*({ params: { id } }) {
+    .handle("download", ({ params: { id } }) =>
+      Effect.gen(function*() {
         const { directory } = yield* SessionFolders.find(id)
         return HttpServerResponse.uint8Array(yield* Bundles.pack(directory), {
           contentType: "application/gzip",
           headers: { "content-disposition": `attachment; filename="${id}.tar.gz"` }
         })
-      })
-    )
-    .handleRaw(
-      "upload",
-      Effect.fnUntraced(function*({ params, request }) {
+      }))
+    .handleRaw("upload", ({ params, request }) =>
+      Effect.gen(function*() {
         const { directory, source } = yield* SessionFolders.find(params.id)
         const { bundle } = yield* uploadBody(request)
         const bytes = Buffer.from(bundle, "base64")
@@ -35,5 +32,4 @@ export const WorkspaceHandlers = HttpApiBuilder.group(ServerApi, "workspaces", (
         return {
           message: source === "sandbox" ? "Workspace restored to live sandbox" : "Workspace saved as snapshot"
         }
-      })
-    ))
+      })))

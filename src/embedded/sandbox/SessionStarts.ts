@@ -50,9 +50,8 @@ export const create = Effect.fnUntraced(function*(request: CreateSessionRequest)
   const keys = request.credentialId ? yield* store.credentials.environment(request.credentialId) : {}
   const settings = settingsOf(agent, request, keys, yield* store.versions.activePrompt(agent.name))
   const id = yield* Tables.newId
-  return yield* sandboxes.create(
-    { id, session: id, agent, settings },
-    Effect.fnUntraced(function*(sandbox) {
+  return yield* sandboxes.create({ id, session: id, agent, settings }, (sandbox) =>
+    Effect.gen(function*() {
       const session = yield* add(
         { id, sandboxId: sandbox.id, agentName: agent.name, status: "active", parentSessionId: null },
         Struct.pick(request, settingNames)
@@ -63,8 +62,7 @@ export const create = Effect.fnUntraced(function*(request: CreateSessionRequest)
         yield* store.addEvent(id, "mcp_status", { action: "configured", servers: describe(mcpServers) })
       }
       return session
-    })
-  )
+    }))
 }, Effect.uninterruptible)
 
 /** What the sandbox of a requested session is given. */
