@@ -111,11 +111,7 @@ const makeTurns = (scope: Scope.Scope, count: Count) =>
       nextTurn: Effect.sync(() => ++turns),
       /** Runs a turn in the background, until it ends or the sandbox does. */
       start: <R>(turn: Effect.Effect<void, never, R>) =>
-        Effect.suspend(() => {
-          count("turns", 1)
-          const counted = Effect.ensuring(turn, Effect.sync(() => count("turns", -1)))
-          return Effect.forkIn(counted, scope)
-        }),
+        Effect.forkIn(during("turns", count)(turn), scope, { startImmediately: true }),
       /** Runs a turn in the fiber of the caller. */
       run: during("turns", count),
       /** A turn holds it where turns are kept apart. */
