@@ -65,13 +65,12 @@ const namingAgent = (name: string) => (error: AshError): AshError => {
   return refusal("AshEmbedded.layer", field, `${agent}: ${reason.message}`)
 }
 
-const deploy = ({ agents = {} }: WithAgents) =>
-  Effect.flatMap(
-    Agents,
-    ({ create }) =>
-      Effect.forEach(Object.entries(agents), ([name, { env, files, systemPrompt }]) =>
-        Effect.mapError(create({ name, env, files, systemPrompt }), namingAgent(name)))
-  )
+const deploy = Effect.fnUntraced(function*({ agents = {} }: WithAgents) {
+  const { create } = yield* Agents
+  for (const [name, { env, files, systemPrompt }] of Object.entries(agents)) {
+    yield* Effect.mapError(create({ name, env, files, systemPrompt }), namingAgent(name))
+  }
+})
 
 const agentRules = required(optionsOf<Pick<EmbeddedAgent, "script">>({ script: aFunction }))
 

@@ -299,14 +299,11 @@ type Send = (request: Request, url: URL, body: Sent, signal: AbortSignal, exchan
 /** A client that sends so, once it is ready to. */
 export const make = (send: Send, ready: Effect.Effect<void> = Effect.void): HttpClient.HttpClient =>
   HttpClient.make((request, url, signal) =>
-    Effect.flatMap(
-      Effect.andThen(ready, sentOf(request)),
-      (body) =>
-        report((resume) => {
-          const exchange = new Exchange(request, url, resume)
-          // Clients report another cause, and listen no longer where a request is aborted: that would end the process.
-          if (body instanceof Readable) body.on("error", (cause) => exchange.refuse(cause))
-          send(request, url, body, signal, exchange)
-        })
-    )
+    Effect.flatMap(Effect.andThen(ready, sentOf(request)), (body) =>
+      report((resume) => {
+        const exchange = new Exchange(request, url, resume)
+        // Clients report another cause, and listen no longer where a request is aborted: that would end the process.
+        if (body instanceof Readable) body.on("error", (cause) => exchange.refuse(cause))
+        send(request, url, body, signal, exchange)
+      }))
   )

@@ -7,14 +7,12 @@ import { Store } from "../store/Store.ts"
 import { Evals } from "../work/Evals.ts"
 import { ServerApi } from "./ServerApi.ts"
 
-export const AnalyticsHandlers = HttpApiBuilder.group(
-  ServerApi,
-  "analytics",
-  (handlers) =>
-    handlers.handle("get", ({ query }) =>
-      Effect.gen(function*() {
-        const store = yield* Store
-        const evals = yield* Evals
+export const AnalyticsHandlers = HttpApiBuilder.group(ServerApi, "analytics", (handlers) =>
+  Effect.gen(function*() {
+    const store = yield* Store
+    const evals = yield* Evals
+    return handlers.handleAll({
+      get: Effect.fnUntraced(function*({ query }) {
         const agents = yield* store.agents
         const sessions = yield* store.sessions
         const runs = yield* evals.runs.all
@@ -24,8 +22,9 @@ export const AnalyticsHandlers = HttpApiBuilder.group(
           usage: yield* store.usage.stats(query),
           evals: { totalRuns: runs.length, byStatus: countByStatus(runs) }
         }
-      }))
-)
+      })
+    })
+  }))
 
 const countByStatus = (rows: ReadonlyArray<{ readonly status: string }>) =>
   Record.map(Arr.groupBy(rows, ({ status }) => status), ({ length }) => length)

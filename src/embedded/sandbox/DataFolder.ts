@@ -41,12 +41,10 @@ const remove = (folder: string): boolean => {
 }
 
 const removeOrWarn = (folder: string) =>
-  Effect.flatMap(
-    Effect.sync(() => remove(folder)),
-    (isGone) =>
-      isGone
-        ? Effect.void
-        : Effect.logWarning(`The folder ${folder} is not removed: the system refuses it. Remove it by hand`)
+  Effect.suspend(() =>
+    remove(folder)
+      ? Effect.void
+      : Effect.logWarning(`The folder ${folder} is not removed: the system refuses it. Remove it by hand`)
   )
 
 /** Removes the folders of processes that were killed. */

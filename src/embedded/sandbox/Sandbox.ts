@@ -81,27 +81,24 @@ export const make = Effect.fnUntraced(function*({ count, env, ...fixed }: {
   return sandbox
 })
 
-const makeOutputs = Effect.map(
-  PubSub.unbounded<AgentOutput>(),
-  (hub) => {
-    let published = 0
-    let claimed = 0
-    return {
-      /** Publishes what the agent emits in a turn; 0 is no turn. */
-      emit: (turn: number, event: AgentEvent) =>
-        Effect.suspend(() => Effect.asVoid(PubSub.publish(hub, { event, turn, number: ++published }))),
-      /** Subscribes to what the agent emits from now on. */
-      subscribe: PubSub.subscribe(hub),
-      /** Whether an output is new: true once for each, so that one that two subscriptions receive is stored once. */
-      claim: ({ number }: AgentOutput) =>
-        Effect.sync(() => {
-          const isNew = number > claimed
-          claimed = Math.max(claimed, number)
-          return isNew
-        })
-    }
+const makeOutputs = Effect.map(PubSub.unbounded<AgentOutput>(), (hub) => {
+  let published = 0
+  let claimed = 0
+  return {
+    /** Publishes what the agent emits in a turn; 0 is no turn. */
+    emit: (turn: number, event: AgentEvent) =>
+      Effect.suspend(() => Effect.asVoid(PubSub.publish(hub, { event, turn, number: ++published }))),
+    /** Subscribes to what the agent emits from now on. */
+    subscribe: PubSub.subscribe(hub),
+    /** Whether an output is new: true once for each, so that one that two subscriptions receive is stored once. */
+    claim: ({ number }: AgentOutput) =>
+      Effect.sync(() => {
+        const isNew = number > claimed
+        claimed = Math.max(claimed, number)
+        return isNew
+      })
   }
-)
+})
 
 const makeTurns = (scope: Scope.Scope, count: Count) =>
   Effect.map(Semaphore.make(1), (turnLock) => {
