@@ -19,7 +19,7 @@ import type { AshError } from "../schema/AshError.ts"
 import { omittable } from "../schema/Wire.ts"
 import type { Messages } from "../services/Messages.ts"
 import { AgentRun, AgentRunPayload, Approval, type Decision, type RunFailure, type RunResult } from "./AgentRun.ts"
-import { endOf, forget, together, wake } from "./engine.ts"
+import { endOf, forget, remind, together, wake } from "./engine.ts"
 import { untilAnswered } from "./patience.ts"
 import { encodePayload, isId, sizeLimit } from "./payloadHash.ts"
 import { timerOf } from "./RunBody.ts"
@@ -218,13 +218,15 @@ const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, options: 
   const every = yield* poll("AgentRuns.result", options)
   const find = findOf(parts)(id)
   let run = yield* find
-  while (true) {
-    const end = yield* Effect.provideContext(endOf(run), parts.context)
+  for (let looks = 1;; looks += run.endedAt === null ? 0 : 1) {
+    const end = yield* endOf(run)
     if (Option.isSome(end)) return yield* end.value
+    // The row is the truth: the engine ends soon what has ended there, unless it has lost it.
+    if (looks % 20 === 0) yield* remind(parts.storage, parts.sharding, run)
     yield* Effect.sleep(every)
     run = yield* untilAnswered(find)
   }
-})
+}, (effect, parts) => Effect.provideContext(effect, parts.context))
 
 const cancelOf = (parts: Parts) => {
   const cancel: AgentRuns["Service"]["cancel"] = (id) =>
@@ -270,9 +272,9 @@ const purgeOf = ({ context, sharding, storage, store }: Parts) => (options: Purg
     const { limit = 1000, olderThan } = options
     let purged = 0
     for (const run of yield* store.endedRuns(Duration.toMillis(olderThan), limit)) {
-      // What the engine has not ended yet is about to.
-      if (Option.isNone(yield* endOf(run))) continue
-      if (yield* store.deleteRun(run, forget(storage, sharding, run))) purged += 1
+      // What the engine has not ended yet is about to, unless it has lost it.
+      if (Option.isNone(yield* endOf(run))) yield* remind(storage, sharding, run)
+      else if (yield* store.deleteRun(run, forget(storage, sharding, run))) purged += 1
     }
     return purged
   }).pipe(Effect.provideContext(context))

@@ -12,6 +12,7 @@ import * as Activity from "effect/workflow/Activity"
 import * as DurableClock from "effect/workflow/DurableClock"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
 import * as Workflow from "effect/workflow/Workflow"
+import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import { messageOf } from "../internal/request/operations.ts"
 import { omittable } from "../schema/Wire.ts"
 import {
@@ -70,8 +71,8 @@ const activity = <S extends Schema.Constraint, R>(
   name: string,
   success: S,
   execute: Effect.Effect<S["Type"], RunFailure, R>
-) =>
-  Activity.make({
+) => {
+  const activity = Activity.make({
     name,
     success,
     error: RunFailure,
@@ -85,6 +86,15 @@ const activity = <S extends Schema.Constraint, R>(
     }),
     interruptRetryPolicy: Schedule.recurs(0)
   })
+  // One whose answer could not be written down is answered as suspended: nothing would wake a run that waits for it.
+  return Effect.withSpan(
+    Effect.flatMap(
+      WorkflowEngine.WorkflowEngine.use((engine) => engine.activityExecute(activity, 1)),
+      (result) => result._tag === "Suspended" ? Handover.abandon : result.exit
+    ),
+    name
+  )
+}
 
 /** A run, as far as it is. */
 interface Position {

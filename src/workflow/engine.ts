@@ -14,6 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import * as Predicate from "effect/Predicate"
 import type * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
@@ -46,6 +47,10 @@ class Alongside extends Context.Reference<Effect.Effect<unknown, SqlError> | und
 export const together = <A, E, R>(change: Effect.Effect<unknown, SqlError>, call: Effect.Effect<A, E, R>) =>
   steady(Effect.provideService(call, Alongside, change))
 
+const isSuspended = (reply: object) =>
+  Predicate.hasProperty(reply, "exit") && Predicate.hasProperty(reply.exit, "value") &&
+  Predicate.isTagged(reply.exit.value, "Suspended")
+
 /**
  * The storage of the engine, as runs need it: it waits for its database as they do, where the engine would take a failure for
  * the end of a run, or leave it as it is.
@@ -62,13 +67,27 @@ export const layerStorage = Layer.effect(
             ? storage.saveRequest(message)
             : storage.withTransaction(Effect.andThen(Effect.orDie(change), storage.saveRequest(message)))
         )),
-      // What is there though the answer was lost is not saved again, and read from there.
-      saveReply: (reply) =>
-        untilAnswered(Effect.catchTag(storage.saveReply(reply), "PersistenceError", (error) => {
-          const id = reply.reply.requestId
-          return Effect.flatMap(storage.repliesForUnfiltered([id]), ([there]) =>
-            there ? Effect.as(storage.unregisterReplyHandler(id), reply) : Effect.fail(error))
-        })),
+      saveReply: (reply) => {
+        const { id, requestId } = reply.reply
+        const waits = isSuspended(reply.reply)
+        const saveAgain = Effect.gen(function*() {
+          const [there] = yield* storage.repliesForUnfiltered([requestId])
+          // What is there though the answer was lost is read from there. That a run waits is no end.
+          if (there !== undefined && (waits || !isSuspended(there))) {
+            return yield* Effect.as(storage.unregisterReplyHandler(requestId), reply)
+          }
+          if (there !== undefined) yield* storage.clearReplies(requestId)
+          const saved = yield* storage.saveReply(reply)
+          // It may have been there before, and been woken: it is begun again, as nothing else would wake it.
+          if (waits) yield* storage.clearReplies(requestId, { expectedReplyId: id })
+          return saved
+        })
+        return Effect.catchTag(storage.saveReply(reply), "PersistenceError", () => untilAnswered(saveAgain))
+      },
+      // Where these fail, the engine goes on: what is claimed would be read again in ten minutes.
+      resetRequests: (ids) => untilAnswered(storage.resetRequests(ids)),
+      resetAddresses: (addresses) => untilAnswered(storage.resetAddresses(addresses)),
+      resetShards: (shards) => untilAnswered(storage.resetShards(shards)),
       repliesForUnfiltered: (ids) => untilAnswered(storage.repliesForUnfiltered(ids)),
       requestIdForPrimaryKey: (key) => untilAnswered(storage.requestIdForPrimaryKey(key)),
       unprocessedMessagesById: (ids) => untilAnswered(storage.unprocessedMessagesById.call(own, ids)),
@@ -121,16 +140,26 @@ export const wake = (run: RunRow, decision: Decision, change: Effect.Effect<unkn
     : end(approvalOf(run), decision)
 }
 
-/** Takes what the engine has of a run out of the database. */
-export const forget = Effect.fnUntraced(function*(
-  storage: MessageStorage["Service"],
-  sharding: Sharding.Sharding["Service"],
-  { executionId }: RunRow
-) {
+/** Where the engine has a run, and its timers. */
+const addressesOf = (sharding: Sharding.Sharding["Service"], { executionId }: RunRow) => {
   const entityId = EntityId.make(executionId)
   const shardId = sharding.getShardId(entityId, "default")
-  for (const type of [`Workflow/${AgentRun._tag}`, "Workflow/-/DurableClock"]) {
-    const address = EntityAddress.make({ entityType: EntityType.make(type), entityId, shardId })
-    yield* undefect(Effect.orDie(storage.clearAddress(address)))
-  }
-})
+  return [`Workflow/${AgentRun._tag}`, "Workflow/-/DurableClock"].map((type) =>
+    EntityAddress.make({ entityType: EntityType.make(type), entityId, shardId })
+  )
+}
+
+/** Has the engine do again what it has lost of a run: it comes to the same end. */
+export const remind = (storage: MessageStorage["Service"], sharding: Sharding.Sharding["Service"], run: RunRow) =>
+  Effect.andThen(
+    steady(Effect.orDie(storage.resetAddresses(addressesOf(sharding, run)))),
+    AgentRun.resume(run.executionId)
+  )
+
+/** Takes what the engine has of a run out of the database. */
+export const forget = (storage: MessageStorage["Service"], sharding: Sharding.Sharding["Service"], run: RunRow) =>
+  Effect.forEach(
+    addressesOf(sharding, run),
+    (address) => undefect(Effect.orDie(storage.clearAddress(address))),
+    { discard: true }
+  )

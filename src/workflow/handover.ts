@@ -19,8 +19,8 @@ export interface Handover {
 
 const interval = "250 millis"
 
-/** The engine takes a run that ends so for one that goes on under another owner. */
-const abandon = Effect.failCause(Cause.annotate(Cause.interrupt(), ClusterSchema.Abandon.annotation))
+/** The engine takes a run that ends so for one that goes on under another owner, or begins it again where there is none. */
+export const abandon = Effect.failCause(Cause.annotate(Cause.interrupt(), ClusterSchema.Abandon.annotation))
 
 /** Of one time that the body of a run is run. */
 export const make = (sharding: Sharding["Service"], executionId: string): Handover => {

@@ -3,6 +3,10 @@
  * same end. All of it runs in this process and on one clock, the database's too, which goes on only when nothing else does.
  */
 import * as Clock from "effect/Clock"
+import * as RunnerHealth from "effect/cluster/RunnerHealth"
+import * as Runners from "effect/cluster/Runners"
+import * as Sharding from "effect/cluster/Sharding"
+import * as ShardingConfig from "effect/cluster/ShardingConfig"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -42,10 +46,11 @@ type Kind =
   | "frozen before"
   | "frozen behind"
 
-/** Where a process is struck: at the statement of this number, from 0. */
+/** Where a process is struck: at the statement of this number, from 0, of those that count. */
 interface Strike {
   readonly at: number
   readonly kind: Kind
+  readonly of?: RegExp | undefined
 }
 
 const lost = new SqlError({ reason: new ConnectionError({ cause: "the connection was lost" }) })
@@ -87,7 +92,11 @@ const makeWorld = Effect.fnUntraced(function*(onTurn: (turn: AgentScript.AgentTu
   const now = () => clock.currentTimeMillisUnsafe()
   database.function("unixepoch", { varargs: true }, () => now() / 1000)
   database.function("current_timestamp", { varargs: true }, () => stamp(now()))
-  database.function("datetime", { varargs: true }, () => stamp(now() - 600_000))
+  database.function("datetime", { varargs: true }, (base, past) => {
+    const [, count, unit] = /^-(\d+) (minute|second)s?$/.exec(String(past)) ?? []
+    const from = base === "now" ? now() : Date.parse(`${String(base)}Z`)
+    return stamp(from - Number(count) * (unit === "minute" ? 60_000 : 1000))
+  })
   const seen = { count: 0, underWay: 0 }
   const script: AgentScript.AgentScript = (turn) => {
     onTurn(turn)
@@ -168,8 +177,8 @@ const makeProcess = (world: World, strike?: Strike) => {
         world.seen.count += 1
         // The rest of a transaction whose connection was lost.
         if (state.isBroken || world.now() < state.until) return Effect.fail(lost)
-        const index = state.statements++
-        if (strike === undefined || index !== strike.at) return statement
+        if (strike === undefined || strike.of?.test(text) === false) return statement
+        if (state.statements++ !== strike.at) return statement
         state.struck = text
         return happen(strike.kind, statement)
       })
@@ -189,14 +198,26 @@ const makeProcess = (world: World, strike?: Strike) => {
   }
 }
 
+/** Runners that have nothing between them but the database. */
+const transport = ({ shardingConfig }: AshWorkflow.RunnerTransportOptions) =>
+  Sharding.layer.pipe(
+    Layer.provideMerge(Runners.layerNoop),
+    Layer.provide(RunnerHealth.layerNoop),
+    Layer.provide(ShardingConfig.layer(shardingConfig))
+  )
+
 type Runs = AgentRuns["Service"]
 
 /** What is done with runs, by a program that is begun again in another process where the first one has gone. */
 export interface Scenario {
   readonly name: string
   readonly kinds: ReadonlyArray<Kind>
+  /** Which statements are struck. @default all */
+  readonly of?: RegExp
   /** Each of so many statements is struck where not all are. */
   readonly step: number
+  /** Whether the processes are runners of a cluster. */
+  readonly isCluster?: boolean
   readonly options?: AshWorkflow.SingleOptions
   readonly program: (runs: Runs) => Effect.Effect<unknown, unknown>
   /** What the process does that comes behind the struck one. @default the same */
@@ -234,7 +255,7 @@ const waitFor = Effect.fnUntraced(function*<A, E>(
 
 /** Does something in a world of its own, with a process that is struck, and tells what is wrong then. */
 const strikeAt = Effect.fnUntraced(
-  function*({ options, other, program, wrong }: Scenario, strike: Strike) {
+  function*({ isCluster = false, options, other, program, wrong }: Scenario, strike: Strike) {
     const { at, kind } = strike
     const turns = new Map<string, number>()
     const world = yield* makeWorld(({ prompt, session }) => {
@@ -246,13 +267,18 @@ const strikeAt = Effect.fnUntraced(
     if (options?.migrate !== true) {
       yield* Effect.scoped(Layer.build(Layer.provide(AshWorkflow.layerMigrations(), makeProcess(world).layer)))
     }
-    const runner = AshWorkflow.layerSingle({
+    const own = {
       migrate: false,
       orphans: { agents: ["worker"], olderThan: "2 minutes", every: "15 seconds" },
       ...options
-    })
+    } as const
+    let port = 0
+    const runner = () =>
+      isCluster
+        ? AshWorkflow.layerRunner({ ...own, cluster: "strikes", port: ++port, transport })
+        : AshWorkflow.layerSingle(own)
     const begin = (process: ReturnType<typeof makeProcess>, program: Scenario["program"], scope: Scope.Scope) =>
-      Layer.buildWithScope(Layer.provide(runner, process.layer), scope).pipe(
+      Layer.buildWithScope(Layer.provide(runner(), process.layer), scope).pipe(
         Effect.flatMap((services) => program(Context.get(services, AgentRuns))),
         Effect.forkIn(scope)
       )
@@ -304,7 +330,7 @@ export const strikes = Effect.fnUntraced(function*(scenario: Scenario, step = 1)
   let count = 0
   for (const [index, kind] of scenario.kinds.entries()) {
     for (let at = index % step;; at += step) {
-      const outcome = yield* strikeAt(scenario, { at, kind })
+      const outcome = yield* strikeAt(scenario, { at, kind, of: scenario.of })
       if (!outcome.isStruck) break
       count += 1
       faults.push(...outcome.faults)
@@ -362,6 +388,16 @@ const whole: Scenario = {
     ...differs("its row is", states, ["succeeded"]),
     ...differs("places that are taken:", count("places"), 0)
   ]
+}
+
+/** The same, by runners that cannot confirm their locks: what one answers then is not written down. */
+const unconfirmed: Scenario = {
+  ...whole,
+  name: "a run of a runner that loses touch with its locks",
+  kinds: ["fails behind", "fails for a while"],
+  of: /_locks/,
+  step: 11,
+  isCluster: true
 }
 
 /** A run that is cancelled while it waits, by a process that does not come back where it has gone. */
@@ -422,4 +458,4 @@ const migrated: Scenario = {
 }
 
 /** What is struck. */
-export const scenarios: ReadonlyArray<Scenario> = [whole, cancelled, purged, migrated]
+export const scenarios: ReadonlyArray<Scenario> = [whole, unconfirmed, cancelled, purged, migrated]

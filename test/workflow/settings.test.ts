@@ -311,6 +311,33 @@ describe("one machine with a database of its own", () => {
       assert.deepStrictEqual([again._tag, again.message], [first._tag, first.message])
     }))
 
+  it.live.each([
+    {
+      what: "its answer, and who was to give it",
+      lose: `UPDATE ash_cluster_messages SET processed = 0, last_reply_id = NULL, last_read = CURRENT_TIMESTAMP
+        WHERE tag = 'run'`
+    },
+    {
+      what: "that it went on behind a wait",
+      lose: `INSERT INTO ash_cluster_replies (id, kind, request_id, payload)
+        SELECT last_reply_id, 0, id, '{"_tag":"Success","value":{"_tag":"Suspended"}}' FROM ash_cluster_messages
+        WHERE tag = 'run'`
+    }
+  ])("answers the end that a row has, though the engine has lost $what", ({ lose }) =>
+    Effect.gen(function*() {
+      const file = join(yield* folder, "runs.db")
+      yield* Effect.gen(function*() {
+        const runs = yield* AgentRuns
+        const sql = yield* SqlClient.SqlClient
+        yield* runs.start({ id: "one", agent: "worker", steps: ["go"] })
+        const first = yield* runs.result("one", { every: 10 })
+        yield* sql`DELETE FROM ash_cluster_replies
+          WHERE request_id IN (SELECT id FROM ash_cluster_messages WHERE tag = 'run')`
+        yield* sql.unsafe(lose)
+        assert.deepStrictEqual(yield* runs.result("one", { every: 10 }), first)
+      }).pipe(Effect.provide(single(file, "a")))
+    }))
+
   it.live("ends a run by itself whose payload a later build does not read", () =>
     Effect.gen(function*() {
       const file = join(yield* folder, "runs.db")
