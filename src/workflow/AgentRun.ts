@@ -1,9 +1,11 @@
 /** A run of an agent: what it is started with, what it results in, and the workflow that it is. */
 import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
 import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import * as Workflow from "effect/workflow/Workflow"
+import { checkInput } from "../internal/request/failures.ts"
 import { isDuration } from "../internal/request/options.ts"
 import { AshError } from "../schema/AshError.ts"
 import { BytesFromBase64 } from "../schema/Bytes.ts"
@@ -57,19 +59,20 @@ export const StoredStep = Schema.Union([
   Schema.TaggedStruct("Sleep", { duration: Schema.Duration })
 ])
 
-/** Makes a step, or throws what is wrong with it, and where. */
-const made = <S extends Step>(step: Schema.Schema<S>) => Schema.decodeUnknownSync(Schema.toType(step))
+/** Makes a step, or throws its refusal. */
+const made = <S extends Step>(operation: string, step: Schema.Schema<S>, input: unknown) =>
+  Effect.runSync(checkInput(Schema.toType(step))(operation, input))
 
-/** A turn, with options of its own. */
+/** A turn, with options of its own. Throws an `AshError` for what is none, as the others do. */
 export const ask = (content: MessageContent, options?: SendMessageOptions): Ask =>
-  made(Ask)({ _tag: "Ask", content, options })
+  made("ask", Ask, { _tag: "Ask", content, options })
 
 /** A wait for an approval of what the message tells. */
-export const approval = (message: string): Approval => made(Approval)({ _tag: "Approval", message })
+export const approval = (message: string): Approval => made("approval", Approval, { _tag: "Approval", message })
 
-/** A wait for a time, of whole milliseconds. Throws for what is none. */
+/** A wait for a time, of whole milliseconds. */
 export const sleep = (duration: Duration.Input): Sleep =>
-  made(Sleep)({
+  made("sleep", Sleep, {
     _tag: "Sleep",
     duration: isDuration(duration)
       ? Duration.millis(Math.ceil(Duration.toMillis(Duration.fromInputUnsafe(duration))))

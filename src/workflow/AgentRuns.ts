@@ -12,8 +12,8 @@ import * as Schema from "effect/Schema"
 import type { SqlError } from "effect/sql/SqlError"
 import type * as Stream from "effect/Stream"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
-import { fromInput, refusedBy } from "../internal/request/failures.ts"
-import { checked, count, duration, finite, optionsOf, required } from "../internal/request/options.ts"
+import { checkInput, refusedBy } from "../internal/request/failures.ts"
+import { checked, count, duration, finite, optionsOf, refusal, required } from "../internal/request/options.ts"
 import { Limit } from "../schema/api/parts.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { omittable } from "../schema/Wire.ts"
@@ -23,7 +23,7 @@ import { endOf, forget, remind, together, wake } from "./engine.ts"
 import { untilAnswered } from "./patience.ts"
 import { encodePayload, isId, sizeLimit } from "./payloadHash.ts"
 import { timerOf } from "./RunBody.ts"
-import { ApprovalClosed, InvalidRun, RunConflict, type RunDied, RunNotFound } from "./RunErrors.ts"
+import { ApprovalClosed, RunConflict, type RunDied, RunNotFound } from "./RunErrors.ts"
 import { type LedgerTurn, ledgerTurnOf, RunStatus, statusOf } from "./RunStatus.ts"
 import { type RunRow, type RunState, RunStore } from "./store/RunStore.ts"
 import { type RunEvent, watchRun } from "./watch.ts"
@@ -58,7 +58,7 @@ export class AgentRuns extends Context.Service<AgentRuns, {
    * Starts a run, and answers when it is written down; it is run whatever becomes of this process. Started again with the
    * same payload it is the same run, also where it has failed: a new try is a new id.
    */
-  readonly start: (run: AgentRunPayload) => Effect.Effect<RunStatus, InvalidRun | RunConflict | SqlError>
+  readonly start: (run: AgentRunPayload) => Effect.Effect<RunStatus, AshError | RunConflict | SqlError>
   /** Waits for the end of a run. */
   readonly result: (
     id: string,
@@ -149,12 +149,6 @@ const ofRuns = (store: RunStore["Service"]): RunStore["Service"] => ({
 const findOf = ({ store }: Parts) => (id: string): Effect.Effect<RunRow, RunNotFound | SqlError> =>
   Effect.filterOrFail(store.findRun(id), Predicate.isNotUndefined, () => new RunNotFound({ id: String(id) }))
 
-/** An input as it must be, or its refusal by the name of its field. */
-const checkInput = <S extends Schema.Constraint>(schema: S) => {
-  const check = Schema.decodeUnknownEffect(Schema.toType(schema))
-  return (operation: string, input: unknown) => Effect.mapError(check(input), refusedBy(operation))
-}
-
 const checkList = checkInput(
   Schema.Struct({
     state: omittable(RunStatus.fields.state),
@@ -172,19 +166,19 @@ const listOf = (parts: Parts) =>
     return runs.map(statusOf)
   })
 
-const invalid = (message: string) => new InvalidRun({ message: `${message}; nothing was started` })
+const start = "AgentRuns.start"
 
-const invalidBy = (error: Schema.SchemaError) => invalid(fromInput(error).message)
+const invalid = (message: string, field = "") => refusal(start, field, message)
 
-const checkPayload = Schema.decodeUnknownEffect(Schema.toType(AgentRunPayload))
+const checkPayload = checkInput(AgentRunPayload)
 
 /** The payload, as far as it can be run. */
 const readPayload = Effect.fnUntraced(function*(run: AgentRunPayload) {
-  const payload = yield* Effect.mapError(checkPayload(run), invalidBy)
+  const payload = yield* checkPayload(start, run)
   const { plan, steps } = payload
-  if ((plan === undefined) === (steps === undefined)) return yield* invalid("a run has either steps or a plan")
-  if (steps?.length === 0) return yield* invalid("steps must have at least one step")
-  const { encoded, hash, size } = yield* Effect.mapError(encodePayload(payload), invalidBy)
+  if ((plan === undefined) === (steps === undefined)) return yield* invalid("a run has either steps or a plan", "steps")
+  if (steps?.length === 0) return yield* invalid("steps must have at least one step", "steps")
+  const { encoded, hash, size } = yield* Effect.mapError(encodePayload(payload), refusedBy(start))
   if (size > sizeLimit) {
     return yield* invalid(
       `the payload has ${size} bytes, more than ${sizeLimit}: have the agent fetch files`

@@ -76,9 +76,6 @@ export class RunConflict extends Schema.TaggedError<RunConflict>()("RunConflict"
     `the run ${this.id} was started before with another payload; nothing was started. Use an id of its own for each task`
 }
 
-/** What a run was to be started with is invalid. Nothing was started. */
-export class InvalidRun extends Schema.TaggedError<InvalidRun>()("InvalidRun", { message: Schema.String }) {}
-
 /** The token is of no approval that waits, or of one on which something else was decided. */
 export class ApprovalClosed extends Schema.TaggedError<ApprovalClosed>()("ApprovalClosed", {
   decision: Schema.UndefinedOr(Schema.Literals(["approved", "rejected"]))

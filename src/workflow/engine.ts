@@ -72,11 +72,11 @@ export const layerStorage = Layer.effect(
         const waits = isSuspended(reply.reply)
         const saveAgain = Effect.gen(function*() {
           const [there] = yield* storage.repliesForUnfiltered([requestId])
-          // What is there though the answer was lost is read from there. That a run waits is no end.
-          if (there !== undefined && (waits || !isSuspended(there))) {
-            return yield* Effect.as(storage.unregisterReplyHandler(requestId), reply)
+          if (there) {
+            // What is there though the answer was lost is read from there. That a run waits is no end.
+            if (waits || !isSuspended(there)) return yield* Effect.as(storage.unregisterReplyHandler(requestId), reply)
+            yield* storage.clearReplies(requestId)
           }
-          if (there !== undefined) yield* storage.clearReplies(requestId)
           const saved = yield* storage.saveReply(reply)
           // It may have been there before, and been woken: it is begun again, as nothing else would wake it.
           if (waits) yield* storage.clearReplies(requestId, { expectedReplyId: id })

@@ -213,7 +213,6 @@ describe("exports", () => {
       "BroughtFile",
       "CollectedFile",
       "Decision",
-      "InvalidRun",
       "LedgerTurn",
       "PlanFailed",
       "ResultTooLarge",

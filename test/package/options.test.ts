@@ -498,6 +498,25 @@ const entries: ReadonlyArray<readonly [name: string, bad: Bad, call: Call]> = [
   ["AgentRuns.purge", all(bad.PurgeOptions), inRuns((runs, options) => runs.purge(besides({ olderThan: 0 }, options)))],
   ["AgentRuns.result", all(bad.PollOptions), inRuns((runs, options) => runs.result("one", options))],
   ["AgentRuns.watch", all(bad.PollOptions), inRuns((runs, options) => runs.watch("one", options))],
+  [
+    "AgentRuns.start",
+    {
+      "": wholes,
+      id: [undefined, ...texts],
+      agent: [undefined, ...texts],
+      steps: [undefined, null, "text", []],
+      plan: [null, 5, {}],
+      session: { "": wholes },
+      files: [null, "text"],
+      collect: lists.slice(0, 4),
+      whenUnknown: words
+    },
+    inRuns((runs, options) => runs.start(besides({ id: "one", agent: "demo", steps: ["Hello!"] }, options)))
+  ],
+  ["ask", { content: [null, 5, {}] }, (_, { content }) => atOnce(() => Workflow.ask(content))],
+  ["ask, options", all(messages), (_, options) => atOnce(() => Workflow.ask("Hello!", options))],
+  ["approval", { message: strings }, (_, { message }) => atOnce(() => Workflow.approval(message))],
+  ["sleep", { duration: endless }, (_, { duration }) => atOnce(() => Workflow.sleep(duration))],
   ["AshWorkflow.layerTest", runs, (_, options) => Workflow.AshWorkflow.layerTest(options)],
   [
     "AshWorkflow.layerSingle",

@@ -251,6 +251,12 @@ export const describeBody = (error: Schema.SchemaError, redact: Redact): string 
 export const refusedBy = (operation: string) => (error: Schema.SchemaError) =>
   new AshError({ operation, reason: fromInput(error) })
 
+/** An input as it must be, or its refusal by the name of its field. */
+export const checkInput = <S extends Schema.Constraint>(schema: S) => {
+  const check = Schema.decodeUnknownEffect(Schema.toType(schema))
+  return (operation: string, input: unknown) => Effect.mapError(check(input), refusedBy(operation))
+}
+
 /** Input that a schema refuses, before anything was sent. */
 export const fromInput = (error: Schema.SchemaError): AshErrorReason => {
   const { expected, field } = problemOf(error.issue)
