@@ -5,12 +5,12 @@
  * `OTEL_EXPORTER_OTLP_ENDPOINT` a program exports to the collector of a machine: `Otlp.layerFromConfig` in the place of
  * what is here.
  */
-import { NodeHttpServer, NodeRuntime } from "@effect/platform-node"
+import { NodeHttpClient, NodeHttpServer, NodeRuntime } from "@effect/platform-node"
 import { Config, Console, Data, Effect, Layer, Ref, Schema } from "effect"
 import { Agents, Sessions } from "effect-ash"
 import { AshEmbedded } from "effect-ash/embedded"
 import { AshNode } from "effect-ash/node"
-import { FetchHttpClient, HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
+import { HttpServer, HttpServerRequest, HttpServerResponse } from "effect/http"
 import { Otlp } from "effect/observability"
 import { createServer } from "node:http"
 
@@ -135,7 +135,7 @@ process.stdout.on("error", () => process.emit("SIGINT"))
 
 program.pipe(
   Effect.scoped,
-  Effect.provide([FetchHttpClient.layer, NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })]),
+  Effect.provide([NodeHttpClient.layerNodeHttp, NodeHttpServer.layer(createServer, { port: 0, host: "127.0.0.1" })]),
   Effect.tapError((error) => Console.error(error.message)),
   Effect.tapDefect((defect) => Console.error(String(defect))),
   NodeRuntime.runMain({ disableErrorReporting: true })

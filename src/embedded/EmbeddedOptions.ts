@@ -89,6 +89,14 @@ export interface EmbeddedHttpOptions extends EmbeddedOptions {
 
 const isText = (value: unknown) => Predicate.isString(value) && value !== ""
 
+const matches = (form: RegExp) => (value: unknown) => Predicate.isString(value) && form.test(value)
+
+/** A host as requests name it. */
+const isHost = matches(/^(?:[\w.-]+|\[[\da-f:.]+\])$/i)
+
+/** An origin as browsers send it: in small letters, without a path. */
+const isOrigin = matches(/^(?:null|[a-z][a-z\d+.-]*:\/\/[^\s/A-Z]+)$/)
+
 /** What the options of a server must be. A tenant is told by its key, which is in no message. */
 export const serverRules = {
   script: aFunction,
@@ -98,10 +106,10 @@ export const serverRules = {
   rateLimits: flag,
   maxSandboxes: count(1),
   agentPaths: flag,
-  origins: listOf("origins", isText),
+  origins: listOf("origins, such as \"http://localhost:3000\"", isOrigin),
   port: between(0, 65_535),
   host: text,
-  hostNames: listOf("names", isText)
+  hostNames: listOf("host names, without a scheme or a port", isHost)
 }
 
 /** The interface of a server that was given none. */

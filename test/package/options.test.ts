@@ -78,7 +78,11 @@ const bad = {
   CredentialOptions: { label: strings },
   DeployDirectoryOptions: { name: texts, env: wholes },
   EmbeddedAgent: { script: functions },
-  EmbeddedHttpOptions: { port: [...counts, 65_536], host: texts, hostNames: lists },
+  EmbeddedHttpOptions: {
+    port: [...counts, 65_536],
+    host: texts,
+    hostNames: [...lists, ["http://a"], ["a:80"], ["a b"]]
+  },
   EmbeddedOptions: {
     script: functions,
     apiKey: [null, 5, {}],
@@ -87,7 +91,7 @@ const bad = {
     rateLimits: flags,
     maxSandboxes: [...counts, 0],
     agentPaths: flags,
-    origins: lists
+    origins: [...lists, ["http://a/"], ["localhost"]]
   },
   EventStreamOptions: { keepAlive: durations },
   ExecOptions: { timeout: endless },
