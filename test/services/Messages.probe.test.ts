@@ -17,6 +17,8 @@ const send = (content: MessageContent = "hello world", id = sessionId) =>
 /** Sessions of their own, as turns of one session wait for each other. */
 const sessionIds = ["1", "2", "3"].map((digit) => sessionId.replace(/.$/, digit))
 
+const contentOf = (request: Server.Received) => (Server.jsonOf(request) as { content: MessageContent }).content
+
 const isProbe = ({ path }: Server.Received) => path.includes(noSession)
 
 const turn: Server.Script = ({ path }) => {
@@ -204,6 +206,40 @@ describe("the question for the form of content", () => {
     return Effect.gen(function*() {
       yield* Effect.exit(send())
       assert.deepStrictEqual(server.counted(), { probes: 1, turns: 0 })
+    }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect.each<readonly [what: string, before: string, behind: string, isPaused: boolean]>([
+    ["rolled back to one that takes texts only", "blocks", "text", false],
+    ["replaced by one that takes blocks, and has paused the session", "text", "blocks", true]
+  ])("is asked again where a server refuses what it took: it was %s", ([, before, behind, isPaused]) => {
+    let takes = before
+    let status = "active"
+    const answer: Server.Script = (request) => {
+      const content = contentOf(request)
+      const form = typeof content === "string" ? "text" : content.length > 1 ? "blocks" : "block"
+      if (form !== takes) return refusedBody()
+      if (isProbe(request)) return noSuchSession()
+      return turn(request)
+    }
+    const server = serving(
+      answer,
+      (request) => status === "active" ? answer(request) : Server.json({ error: `Session is ${status}` }, 400)()
+    )
+    return Effect.gen(function*() {
+      yield* send()
+      yield* send()
+      takes = behind
+      if (isPaused) {
+        status = "paused"
+        assert.strictEqual((yield* Effect.flip(send())).reason._tag, "WrongState")
+        status = "active"
+      }
+      yield* send()
+      const last = server.requests.at(-1)
+      assert.strictEqual(last?.path, `/api/sessions/${sessionId}/messages`)
+      assert.strictEqual(typeof contentOf(last as Server.Received) === "string", behind === "text")
+      assert.strictEqual(server.counted().probes, 4)
     }).pipe(Effect.provide(server.layer))
   })
 })

@@ -2,9 +2,7 @@
  * In what form content reaches the agent as it was given. Servers differ (docs/ash.md 6.1), and which one is which
  * shows only in what they refuse: a server is asked before the first message, by messages to no session.
  */
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -77,19 +75,23 @@ const probeForm = Effect.fnUntraced(function*<A>(attempt: (content: MessageConte
 /** The form that a server takes, once it is known. */
 export type ContentForms = Effect.Success<ReturnType<typeof makeForms>>
 
+/** Whether a server has refused a message, as one of another release may: it pauses all sessions when it starts. */
+const isRefusal = ({ reason }: AshError) =>
+  (reason._tag === "InvalidRequest" || reason._tag === "WrongState") && reason.http !== undefined
+
 /** Learns which form a server takes, by messages to no session. */
 export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect<A, AshError>) =>
   Effect.map(
-    Effect.cachedWithTTL(
-      probeForm(attempt),
-      (exit) => Exit.isSuccess(exit) ? Duration.infinity : Duration.zero
-    ),
+    Effect.cachedWithTTL(probeForm(attempt), 0),
     (ask) => {
       let known: ContentForm | undefined
-      const learn = (form: ContentForm) => {
-        known = form
-      }
-      const asked = Effect.tap(ask, (form) => Effect.sync(() => learn(form)))
+      /** Whether a message was taken since the server was asked. */
+      let hasTaken = false
+      const asked = Effect.tap(ask, (form) =>
+        Effect.sync(() => {
+          known = form
+          hasTaken = false
+        }))
       return {
         /**
          * The form, asked for until a server has answered. Those that wait for one question share its answer or its failure; it
@@ -97,16 +99,33 @@ export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect
          * was taken.
          */
         find: Effect.suspend(() => known !== undefined || isBrowser() ? Effect.succeed(known) : asked),
-        /** Sends content in a form, or where none is known in the first one that the server takes. */
+        /**
+         * Sends content in a form, or where none is known in the first one that the server takes. A server that refuses what it
+         * took before may be of another release by now: it is asked again, and gets the message in another form if it takes one.
+         */
         send: <A, R>(form: ContentForm | undefined, sendAs: (form: ContentForm) => Effect.Effect<A, AshError, R>) => {
-          const sending = (form: ContentForm) => Effect.tap(sendAs(form), () => Effect.sync(() => learn(form)))
-          return form !== undefined ? sendAs(form) : sending("SeveralBlocks").pipe(
-            // A server that takes no blocks does nothing with them; neither does one that refuses something else.
-            Effect.catchReason("AshError", "InvalidRequest", (_, error) =>
-              sending("TextOnly").pipe(
-                Effect.catchReason("AshError", "InvalidRequest", () => Effect.fail(error))
+          const sending = (form: ContentForm) =>
+            Effect.tap(sendAs(form), () =>
+              Effect.sync(() => {
+                known = form
+                hasTaken = true
+              }))
+          return form !== undefined
+            ? Effect.catchIf(sending(form), (error) =>
+              hasTaken && !isBrowser() && isRefusal(error), (error) =>
+              Effect.flatMap(
+                Effect.mapError(asked, () =>
+                  error),
+                (next) => next === form ? Effect.fail(error) : sending(next)
               ))
-          )
+            : sending("SeveralBlocks").pipe(
+              // A server that takes no blocks does nothing with them; neither does one that refuses something else.
+              Effect.catchReason("AshError", "InvalidRequest", (_, error) =>
+                sending("TextOnly").pipe(
+                  Effect.catchReason("AshError", "InvalidRequest", () =>
+                    Effect.fail(error))
+                ))
+            )
         }
       }
     }
