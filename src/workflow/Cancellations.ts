@@ -9,11 +9,9 @@ import { RunCancelled } from "./RunErrors.ts"
 import type { RunStore } from "./store/RunStore.ts"
 
 /** Fails an effect when its run is cancelled. */
-export interface Cancellations {
-  readonly orCancelled: (
-    id: string
-  ) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RunCancelled, R>
-}
+export type OrCancelled = (
+  id: string
+) => <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | RunCancelled, R>
 
 /** Ids in a statement: drivers take some 32,000 parameters, and more runs than that may be queued here. */
 const mostIds = 1000
@@ -22,7 +20,7 @@ const mostIds = 1000
 export const make = (
   store: RunStore["Service"],
   interval: Duration.Duration
-): Effect.Effect<Cancellations, never, Scope.Scope> =>
+): Effect.Effect<OrCancelled, never, Scope.Scope> =>
   Effect.gen(function*() {
     const watched = new Map<Deferred.Deferred<never, RunCancelled>, string>()
     const look = Effect.gen(function*() {
@@ -35,21 +33,19 @@ export const make = (
     })
     yield* Effect.forkScoped(Effect.forever(Effect.andThen(Effect.sleep(interval), look)))
 
-    return {
-      orCancelled: (id) => (effect) =>
-        Effect.acquireUseRelease(
-          Effect.sync(() => {
-            const end = Deferred.makeUnsafe<never, RunCancelled>()
-            watched.set(end, id)
-            return end
+    return (id) => (effect) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => {
+          const end = Deferred.makeUnsafe<never, RunCancelled>()
+          watched.set(end, id)
+          return end
+        }),
+        (end) =>
+          Effect.gen(function*() {
+            // Cancelled before it began, it does not begin.
+            if ((yield* Patience.persistent(store.cancelled([id]))).length > 0) return yield* new RunCancelled({ id })
+            return yield* Effect.raceFirst(effect, Deferred.await(end))
           }),
-          (end) =>
-            Effect.gen(function*() {
-              // Cancelled before it began, it does not begin.
-              if ((yield* Patience.persistent(store.cancelled([id]))).length > 0) return yield* new RunCancelled({ id })
-              return yield* Effect.raceFirst(effect, Deferred.await(end))
-            }),
-          (end) => Effect.sync(() => watched.delete(end))
-        )
-    }
+        (end) => Effect.sync(() => watched.delete(end))
+      )
   })

@@ -9,12 +9,7 @@ import * as Random from "effect/Random"
 import type { SqlError } from "effect/sql/SqlError"
 
 /** When a claim was about to be written, by both clocks: the monotonic one may stop while a machine is suspended. */
-interface Stamp {
-  readonly nanos: bigint
-  readonly millis: number
-}
-
-const stamp: Effect.Effect<Stamp> = Clock.clockWith((clock) =>
+const stamp = Clock.clockWith((clock) =>
   Effect.sync(() => ({ nanos: clock.monotonicTimeNanosUnsafe(), millis: clock.currentTimeMillisUnsafe() }))
 )
 

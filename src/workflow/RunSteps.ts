@@ -9,7 +9,7 @@ import { NotFound } from "../schema/Reasons.ts"
 import type { CreateSessionRequest } from "../schema/Session.ts"
 import type { SessionFiles } from "../services/SessionFiles.ts"
 import type { AgentRunPayload, Ask, BroughtFile, CollectedFile } from "./AgentRun.ts"
-import type { Cancellations } from "./Cancellations.ts"
+import type { OrCancelled } from "./Cancellations.ts"
 import * as Patience from "./patience.ts"
 import { longestFailure } from "./payloadHash.ts"
 import { RunCancelled, TooManyAttempts } from "./RunErrors.ts"
@@ -24,7 +24,7 @@ export type Secrets<R = never> = (
 /** What the steps of runs are done with. */
 export interface StepServices extends TurnServices {
   readonly files: SessionFiles["Service"]
-  readonly cancellations: Cancellations
+  readonly orCancelled: OrCancelled
   readonly random: SecureRandom.SecureRandom["Service"]
   readonly secrets: Secrets
 }
@@ -65,7 +65,7 @@ const collect = Effect.fnUntraced(function*(
 })
 
 /** Waits until there is room for a run; of those that wait here one at a time asks the database. */
-const makePlaces = ({ cancellations, settings: { maxRunning }, store }: StepServices) => {
+const makePlaces = ({ orCancelled, settings: { maxRunning }, store }: StepServices) => {
   const queue = Semaphore.makeUnsafe(1)
   return (id: string) => {
     if (maxRunning === undefined) return Effect.void
@@ -75,7 +75,7 @@ const makePlaces = ({ cancellations, settings: { maxRunning }, store }: StepServ
     )
     // A run whose runner died when it had taken a place has it: those in the queue may wait for that one.
     const has = Patience.persistent(store.takePlace(id, 0))
-    return cancellations.orCancelled(id)(
+    return orCancelled(id)(
       Effect.flatMap(has, (has) => has ? Effect.void : queue.withPermits(1)(take))
     )
   }
@@ -134,7 +134,7 @@ const waits = ({ random, store }: StepServices, update: (key: TurnKey, patch: Ru
 
 /** The steps of runs, over these services. */
 export const make = (services: StepServices) => {
-  const { cancellations, files, settings, store } = services
+  const { files, orCancelled, settings, store } = services
   const update = (key: TurnKey, patch: RunPatch) => Patience.persistent(store.updateRun(key, patch))
   const takePlace = makePlaces(services)
   return {
@@ -149,17 +149,17 @@ export const make = (services: StepServices) => {
     }),
     takePlace,
     /** Asks a plan, as long as the run is not cancelled. */
-    decide: <A, E>(id: string, plan: Effect.Effect<A, E>) => cancellations.orCancelled(id)(plan),
+    decide: <A, E>(id: string, plan: Effect.Effect<A, E>) => orCancelled(id)(plan),
     open: (payload: AgentRunPayload, generation: number) =>
-      cancellations.orCancelled(payload.id)(open(services, payload, generation)),
+      orCancelled(payload.id)(open(services, payload, generation)),
     bring: (id: string, sessionId: string, brought: ReadonlyArray<BroughtFile>) => {
       const written = brought.map((file) => ({ path: file.path, content: file.bytes ?? file.content ?? "" }))
-      return cancellations.orCancelled(id)(
+      return orCancelled(id)(
         Effect.asVoid(Patience.patiently(settings.patience, files.write(sessionId, written)))
       )
     },
     turn: (key: TurnKey, sessionId: string, known: number | undefined, ask: Ask, costBefore: number) =>
-      cancellations.orCancelled(key.runId)(
+      orCancelled(key.runId)(
         Effect.gen(function*() {
           yield* update(key, { state: "running", step: key.step, generation: key.generation })
           const turn = yield* turnOnce(services, { ...key, sessionId, known, ask })
@@ -169,7 +169,7 @@ export const make = (services: StepServices) => {
       ),
     ...waits(services, update),
     collect: (id: string, sessionId: string, paths: ReadonlyArray<string>) =>
-      cancellations.orCancelled(id)(collect(services, sessionId, paths)),
+      orCancelled(id)(collect(services, sessionId, paths)),
     /** Remembers that a run has been left in good order, which is no attempt that failed. */
     pause: (id: string) => store.resetAttempts(id).pipe(Effect.timeout("5 seconds"), Effect.ignore),
     /** Ends a run in its row, and fails where it was cancelled before, however it ended. */

@@ -139,17 +139,15 @@ export const readClusterSettings = Effect.fnUntraced(function*(
   if (Duration.isLessThan(lease, least)) {
     return yield* refuse(
       "lease",
-      `lease is ${text(lease)}, less than three times longestStall (${
-        text(longestStall)
-      }): a stall of the database would move runs from runners that are well; make it at least ${text(least)}`
+      `lease is ${text(lease)}, less than three times longestStall (${text(longestStall)}): a stall of the database ` +
+        `would move runs from runners that are well; make it at least ${text(least)}`
     )
   }
   if (Duration.isLessThan(terminationTimeout, longestTurn)) {
     return yield* refuse(
       "terminationTimeout",
-      `terminationTimeout is ${text(terminationTimeout)}, less than longestTurn (${
-        text(longestTurn)
-      }): a runner that is stopped would lose its turns; make it at least as long`
+      `terminationTimeout is ${text(terminationTimeout)}, less than longestTurn (${text(longestTurn)}): ` +
+        "a runner that is stopped would lose its turns; make it at least as long"
     )
   }
   return { lease, terminationTimeout, pollInterval }

@@ -59,7 +59,7 @@ export const layer = <R = never>(
       messages: yield* Messages,
       files: yield* SessionFiles,
       random: yield* SecureRandom.SecureRandom,
-      cancellations: yield* Cancellations.make(store, settings.cancelInterval),
+      orCancelled: yield* Cancellations.make(store, settings.cancelInterval),
       secrets: (payload) => Effect.provideContext(secrets(payload), own)
     })
     const ownPlans = Object.fromEntries(

@@ -28,7 +28,7 @@ const runner = Effect.fnUntraced(function*(own: RunSettings = {}, tables: Partia
     messages: yield* Messages,
     files: yield* SessionFiles,
     random: yield* SecureRandom.SecureRandom,
-    cancellations: yield* Cancellations.make(store, settings.cancelInterval),
+    orCancelled: yield* Cancellations.make(store, settings.cancelInterval),
     secrets: () => Effect.succeed({})
   })
 })
@@ -180,7 +180,7 @@ describe("a cancellation", () => {
             ? Effect.die("too many variables")
             : Effect.succeed(ids.filter((id) => cancelled.has(id)))
       }
-      const { orCancelled } = yield* Cancellations.make(store, Duration.seconds(1))
+      const orCancelled = yield* Cancellations.make(store, Duration.seconds(1))
       const fibers = yield* Effect.forEach(Array.from({ length: 2500 }, (_, index) => `${index}`), (id) =>
         Effect.forkChild(orCancelled(id)(Effect.never)))
       yield* TestClock.adjust("1 second")

@@ -136,11 +136,11 @@ export class RunStore extends Context.Service<RunStore, {
   /** Claims a turn that has an owner and no outcome, if that is still its owner. */
   readonly takeOverTurn: (key: TurnKey, from: string, owner: string) => Stored<boolean>
   /** Gives back a claim by which nothing was sent. */
-  readonly releaseTurn: (key: TurnKey, owner: string) => Stored<void>
-  readonly settleTurn: (key: TurnKey, settlement: Settlement) => Stored<void>
+  readonly releaseTurn: (key: TurnKey, owner: string) => Stored<unknown>
+  readonly settleTurn: (key: TurnKey, settlement: Settlement) => Stored<unknown>
 
-  readonly recordSession: (session: Pick<SessionRow, "sessionId" | "runId" | "generation">) => Stored<void>
-  readonly endSession: (sessionId: string) => Stored<void>
+  readonly recordSession: (session: Pick<SessionRow, "sessionId" | "runId" | "generation">) => Stored<unknown>
+  readonly endSession: (sessionId: string) => Stored<unknown>
   readonly sessionsOf: (runId: string) => Stored<ReadonlyArray<SessionRow>>
   /** Which of these sessions are known. */
   readonly known: (sessionIds: ReadonlyArray<string>) => Stored<ReadonlyArray<string>>
@@ -149,7 +149,7 @@ export class RunStore extends Context.Service<RunStore, {
 
   /** Takes a place for a run, of so many; true where it has one. */
   readonly takePlace: (runId: string, places: number) => Stored<boolean>
-  readonly freePlace: (runId: string) => Stored<void>
+  readonly freePlace: (runId: string) => Stored<unknown>
   /** Remembers whose database it is, the first time, and answers that. */
   readonly owner: (cluster: string) => Stored<string>
 }>()("effect-ash/workflow/store/RunStore") {}

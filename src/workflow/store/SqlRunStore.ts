@@ -158,12 +158,10 @@ const turns = ({ now, sql, tables }: Parts) => {
         Effect.andThen(isHeld(key, owner))
       ),
     releaseTurn: (key, owner) =>
-      sql`DELETE FROM ${sql(tables.turns)} WHERE ${isTurn(key)} AND owner = ${owner} AND status = 'intent'`.pipe(
-        Effect.asVoid
-      ),
+      sql`DELETE FROM ${sql(tables.turns)} WHERE ${isTurn(key)} AND owner = ${owner} AND status = 'intent'`,
     settleTurn: (key, { outcome, status }) =>
       sql`UPDATE ${sql(tables.turns)} SET status = ${status}, outcome = ${outcome}, settled_at = ${now}
-        WHERE ${isTurn(key)} AND status = 'intent'`.pipe(Effect.asVoid)
+        WHERE ${isTurn(key)} AND status = 'intent'`
   } satisfies Partial<Service>
 }
 
@@ -176,9 +174,8 @@ const sessions = ({ isLeft, sql, tables }: Parts) => {
   return {
     recordSession: ({ generation, runId, sessionId }) =>
       sql`INSERT INTO ${sql(tables.sessions)} (session_id, run_id, generation, is_ended)
-        VALUES (${sessionId}, ${runId}, ${generation}, 0) ON CONFLICT (session_id) DO NOTHING`.pipe(Effect.asVoid),
-    endSession: (sessionId) =>
-      sql`UPDATE ${sql(tables.sessions)} SET is_ended = 1 WHERE session_id = ${sessionId}`.pipe(Effect.asVoid),
+        VALUES (${sessionId}, ${runId}, ${generation}, 0) ON CONFLICT (session_id) DO NOTHING`,
+    endSession: (sessionId) => sql`UPDATE ${sql(tables.sessions)} SET is_ended = 1 WHERE session_id = ${sessionId}`,
     sessionsOf: (runId) => select(sql`run_id = ${runId}`, 1000),
     known: (ids) =>
       Effect.map(
@@ -212,7 +209,7 @@ const places = ({ isLeft, sql, tables }: Parts) => {
   })
   return {
     takePlace: take,
-    freePlace: (runId) => sql`DELETE FROM ${sql(tables.places)} WHERE run_id = ${runId}`.pipe(Effect.asVoid),
+    freePlace: (runId) => sql`DELETE FROM ${sql(tables.places)} WHERE run_id = ${runId}`,
     owner: (cluster) =>
       sql`INSERT INTO ${sql(tables.clusters)} (id, name) VALUES (1, ${cluster}) ON CONFLICT (id) DO NOTHING`.pipe(
         Effect.andThen(sql<{ readonly name: string }>`SELECT name FROM ${sql(tables.clusters)} WHERE id = 1`),
