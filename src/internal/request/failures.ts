@@ -232,9 +232,8 @@ export const undecodable = (
 /** A success whose body is of another type than that of a stream of events. */
 export const noEventStream = (response: HttpClientResponse.HttpClientResponse, read: ReadBody, redact: Redact) =>
   new Undecodable({
-    message: `the answer should be an event stream; it is ${
-      printable(redact(response.headers["content-type"] ?? "of no type"))
-    }; is there a proxy before the server?`,
+    message: "the answer should be an event stream; it is " +
+      `${printable(redact(response.headers["content-type"] ?? "of no type"))}; is there a proxy before the server?`,
     http: exchange(response, read.text, redact)
   })
 

@@ -109,10 +109,9 @@ export class TurnEnding {
 
   #turnFailed(words: string): AshError {
     const error = printableLines(this.#redact(words))
+    const wrong = whatWasWrong(TurnFold.outcomeOf(this.#fold.result), this.#redact)
     return dropsReader(words) ? this.truncated(error) : failure(this.#source.operation, TurnFailed, {
-      message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}${
-        whatWasWrong(TurnFold.outcomeOf(this.#fold.result), this.#redact)
-      }`,
+      message: `the turn failed: ${error === "" ? "the server gives no reason" : printable(error)}${wrong}`,
       sessionId: this.#source.sessionId,
       error
     })

@@ -181,13 +181,11 @@ export const textDeltas = <E, R>(events: Stream.Stream<TurnEvent, E, R>): Stream
   )
 
 /** Folds the messages of a turn, as a server keeps them. */
-export const fromMessages = (messages: ReadonlyArray<ClaudeMessage | UserPromptContent>): Turn => {
+export const fromMessages = (messages: ReadonlyArray<StoredContent>): Turn => {
   const state = initial()
   for (const message of messages) if (message._tag !== "UserPrompt") addMessage(state, message)
   return toTurn(state)
 }
-
-type UserPromptContent = Extract<StoredContent, { readonly _tag: "UserPrompt" }>
 
 /** What to do while a stream is folded. */
 export interface FoldOptions<E, R> {
