@@ -137,7 +137,7 @@ export class Sessions extends Context.Service<
         sessions: { ...reading, ...lifecycle },
         files: yield* SessionFiles,
         messages: yield* Messages,
-        conversation: (id, page) => policy.exchange(messages.list, { params: { id }, query: page }),
+        listMessages: messages.list,
         turns: yield* TurnTransport,
         usage: yield* Usage,
         workspaces: yield* Workspaces

@@ -7,20 +7,21 @@ import { checked, count, optionsOf, rule } from "../../internal/request/options.
 import { paginate } from "../../internal/request/paging.ts"
 import { isContent } from "../../internal/turn/contentForm.ts"
 import { contentKeyOf, reconcile, type ReconcileQuery, type TurnToFind } from "../../internal/turn/reconcile.ts"
+import type { ListMessagesOptions } from "../Messages.ts"
 import type { HandleState } from "./handleState.ts"
 
 /** The conversation, and how far the server's clock is ahead of this program's. */
-const readMessages = ({ id, services }: HandleState) =>
+const readMessages = ({ id, services: { listMessages, policy } }: HandleState) =>
   Effect.gen(function*() {
     const clock = yield* Clock.Clock
     let clockAhead: number | undefined
-    const rows = yield* Stream.runCollect(paginate((page) =>
-      Effect.map(services.conversation(id, page), ({ response, value }) => {
-        const time = sentAt(response.headers)
-        clockAhead = time === undefined ? undefined : time - clock.currentTimeMillisUnsafe()
-        return value.messages
-      })
-    ))
+    const page = Effect.fnUntraced(function*(query: ListMessagesOptions) {
+      const { response, value } = yield* policy.exchange(listMessages, { params: { id }, query })
+      const time = sentAt(response.headers)
+      clockAhead = time === undefined ? undefined : time - clock.currentTimeMillisUnsafe()
+      return value.messages
+    })
+    const rows = yield* Stream.runCollect(paginate(page))
     return { rows, clockAhead }
   })
 

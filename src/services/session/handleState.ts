@@ -1,15 +1,13 @@
 /** What the parts of a session's handle share. */
 import type * as Duration from "effect/Duration"
-import type * as Effect from "effect/Effect"
+import type { AshApiClient } from "../../client/AshApiClient.ts"
 import type { BufferOptions, TurnTimeouts } from "../../client/RequestOptions.ts"
 import type { TurnTransport } from "../../client/TurnTransport.ts"
-import type { Answered } from "../../internal/request/sending.ts"
 import type { Fence } from "../../internal/turn/gate.ts"
 import type { Budget, Budgets } from "../../internal/turn/ledger.ts"
 import type { BusyOptions } from "../../internal/turn/turnGates.ts"
 import type { AshError } from "../../schema/AshError.ts"
-import type { StoredMessage } from "../../schema/Message.ts"
-import type { ListMessagesOptions, Messages } from "../Messages.ts"
+import type { Messages } from "../Messages.ts"
 import type { SessionFiles } from "../SessionFiles.ts"
 import type { Usage } from "../Usage.ts"
 import type { Workspaces } from "../Workspaces.ts"
@@ -76,11 +74,8 @@ export interface HandleServices extends SessionsParts {
   readonly sessions: ReturnType<typeof readingOf> & ReturnType<typeof lifecycleOf>
   readonly files: SessionFiles["Service"]
   readonly messages: Messages["Service"]
-  /** A page of the conversation, with the response that has it. */
-  readonly conversation: (
-    id: string,
-    page: ListMessagesOptions
-  ) => Effect.Effect<Answered<{ readonly messages: ReadonlyArray<StoredMessage> }>, AshError>
+  /** Asks for a page of the conversation. */
+  readonly listMessages: AshApiClient["Service"]["messages"]["list"]
   readonly turns: TurnTransport["Service"]
   readonly usage: Usage["Service"]
   readonly workspaces: Workspaces["Service"]
