@@ -20,7 +20,7 @@ import type { ExecResult } from "../../schema/Session.ts"
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import * as Command from "./command.ts"
 import type { ExecOptions, HandleState, SentTurn } from "./handleState.ts"
-import { ensureRemembered, ensureUsable, restart, restartForRetry, stop } from "./restart.ts"
+import { ensureRemembered, ensureUsable, restart, restartsOf, stop } from "./restart.ts"
 
 /** A stay in a session over several turns, between which nothing else runs. */
 export interface Stay {
@@ -103,17 +103,13 @@ const withEvent = (
 /** Runs a turn again where it could not begin, behind a restart, which is an event of the stream. */
 const withRestarts = (
   turn: Stream.Stream<StreamEvent, AshError>,
-  restartFor: (error: AshError, tried: ReadonlyArray<Fence["_tag"]>) => ReturnType<typeof restartForRetry>,
-  restarted: Option.Option<SessionRestarted>,
-  tried: ReadonlyArray<Fence["_tag"]> = []
+  restart: ReturnType<typeof restartsOf>,
+  restarted: Option.Option<SessionRestarted>
 ): Stream.Stream<StreamEvent | SessionRestarted, AshError> => {
-  const events = Stream.catch(turn, (error) =>
-    Stream.unwrap(
-      Effect.map(
-        restartFor(error, tried),
-        ([restarted, tried]) => withRestarts(turn, restartFor, restarted, tried)
-      )
-    ))
+  const events = Stream.catch(
+    turn,
+    (error) => Stream.unwrap(Effect.map(restart(error), (restarted) => withRestarts(turn, restart, restarted)))
+  )
   return withEvent(restarted, events)
 }
 
@@ -178,11 +174,7 @@ const begin = Effect.fnUntraced(function*(
     () => Effect.sync(() => Gated.gatedTurn({ ...holder, onSend }, makeFold))
   )
   if (recovery !== "restart" || stay?.restarts !== undefined) return withEvent(restarted, turn)
-  return withRestarts(
-    turn,
-    (error, tried) => restartForRetry(handle, holder, error, tried, allowed),
-    restarted
-  )
+  return withRestarts(turn, restartsOf(handle, holder, allowed), restarted)
 })
 
 export const stream = (
@@ -213,13 +205,14 @@ export const ask = (handle: HandleState, request: HandleRequest) =>
 export const exec = (handle: HandleState, command: string, execOptions: ExecOptions | undefined) =>
   Effect.scoped(Effect.gen(function*() {
     const { holder } = yield* enter(handle, { operation: "SessionHandle.exec", what: "command" })
-    const attempt = (tried: ReadonlyArray<Fence["_tag"]>): Effect.Effect<ExecResult, AshError> =>
+    const restart = restartsOf(handle, holder)
+    const attempt = (): Effect.Effect<ExecResult, AshError> =>
       Effect.catch(
         Gated.gatedCommand(
           holder,
           (onWire) => Command.exec(handle.services, onWire, handle.id, command, execOptions)
         ),
-        (error) => Effect.flatMap(restartForRetry(handle, holder, error, tried), ([, tried]) => attempt(tried))
+        (error) => Effect.flatMap(restart(error), attempt)
       )
-    return yield* attempt([])
+    return yield* attempt()
   }))

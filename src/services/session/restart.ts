@@ -1,7 +1,7 @@
 /** Makes a session usable again, by a stop where something may still run in it, and a resume. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import type * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as FileDownload from "../../client/FileDownload.ts"
 import { maxSize as maxBundleSize } from "../../internal/files/bundle.ts"
@@ -125,20 +125,21 @@ export const ensureRemembered = ({ id }: HandleState, operation: string, gate: G
       : failure(operation, WrongState, { message: `the agent of the session ${id} may have lost its memory: ${why}` })
   }))
 
-/** Restarts a session in which nothing could begin, for another try, if that is allowed; for each reason once. */
-export const restartForRetry = (
+/** How a session is restarted in which nothing could begin, for another try, if that is allowed; for each reason once. */
+export const restartsOf = (
   handle: HandleState,
   { gate, holder, operation }: Gated.HolderOptions,
-  error: AshError,
-  tried: ReadonlyArray<Fence["_tag"]>,
   allowed: Effect.Effect<void, AshError> = Effect.void
-): Effect.Effect<readonly [Option.Option<SessionRestarted>, ReadonlyArray<Fence["_tag"]>], AshError> => {
-  const { fence } = gate
-  const isHopeless = fence === undefined || gate.isShut || tried.includes(fence._tag)
-  if (handle.options.recovery !== "restart" || gate.memory.halted !== undefined || isHopeless) return Effect.fail(error)
-  gate.refused(holder)
-  return Effect.map(
-    Effect.andThen(allowed, ensureUsable(handle, operation, gate)),
-    (restarted) => [restarted, [...tried, fence._tag]]
-  )
+) => {
+  const tried = new Set<Fence["_tag"]>()
+  return (error: AshError): Effect.Effect<Option.Option<SessionRestarted>, AshError> => {
+    const { fence } = gate
+    const isHopeless = fence === undefined || gate.isShut || tried.has(fence._tag)
+    if (handle.options.recovery !== "restart" || gate.memory.halted !== undefined || isHopeless) {
+      return Effect.fail(error)
+    }
+    tried.add(fence._tag)
+    gate.refused(holder)
+    return Effect.andThen(allowed, ensureUsable(handle, operation, gate))
+  }
 }
