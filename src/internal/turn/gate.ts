@@ -55,7 +55,7 @@ export interface Holder {
   /** Is called when it is failed from outside. */
   onCancelled: (error: AshError) => void
   /** Is run where it has left the session while it ran, or was cut off by its failure. */
-  readonly onBroken: ((hasFailed: boolean) => Effect.Effect<void>) | undefined
+  readonly onBroken: ((gate: Gate, hasFailed: boolean) => Effect.Effect<void>) | undefined
 }
 
 /**
@@ -222,7 +222,7 @@ export class Gate {
     else if (holder.error === undefined) return undefined
     const isFenced = wasRunning && !this.isShut
     if (isFenced) this.#fence = { _tag: "Broken", why: leftRunning[holder.what] }
-    return holder.onBroken?.(!isFenced)
+    return holder.onBroken?.(this, !isFenced)
   }
 
   /** Its request goes out. A fence that went up while the request was waiting for its key stays. */

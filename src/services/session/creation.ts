@@ -97,13 +97,8 @@ const keepGate = Effect.fnUntraced(
       yield* hold(() => ledger.join(id), () => Effect.sync(() => ledger.leave(id)))
     }
     gate.remember({ lastSequence: 0, usageBefore: nothingBefore })
-    let isClosed = false
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => {
-        isClosed = true
-      })
-    )
-    return (operation: string) => isClosed ? closed(operation, id) : undefined
+    const scope = yield* Effect.scope
+    return (operation: string) => scope.state._tag === "Closed" ? closed(operation, id) : undefined
   }
 )
 

@@ -46,7 +46,7 @@ interface Entrance {
   readonly stay?: Stay | undefined
   /** What has to be so before a session is restarted. */
   readonly allowed?: Effect.Effect<void, AshError> | undefined
-  readonly onBroken?: (gate: Gate, hasFailed: boolean) => Effect.Effect<void>
+  readonly onBroken?: Holder["onBroken"]
 }
 
 /** Enters the session alone, in a state in which a turn or a command may begin. */
@@ -58,8 +58,7 @@ const enter = Effect.fnUntraced(function*(
   const refused = refusal(operation)
   if (refused !== undefined) return yield* refused
   const gate = yield* stay?.gate ?? services.gates.enter(operation, id, options)
-  const broken = onBroken && ((hasFailed: boolean) => onBroken(gate, hasFailed))
-  const holder = stay === undefined ? gate.enter(what, broken) : yield* Gated.holdGate(gate, what, broken)
+  const holder = stay === undefined ? gate.enter(what, onBroken) : yield* Gated.holdGate(gate, what, onBroken)
   const usable = stay?.restarts === undefined
     ? Effect.andThen(allowed, ensureUsable(handle, operation, gate))
     : Effect.as(ensureRemembered(handle, operation, gate, stay.restarts), Option.none<SessionRestarted>())
@@ -70,21 +69,11 @@ const enter = Effect.fnUntraced(function*(
 })
 
 /** Stops the turn, and with it the session, which the next that uses it resumes; unless another call has ended it meanwhile. */
-const stopTurn = (handle: HandleState, gate: Gate) =>
-  gate.restarting(
-    Effect.suspend(() =>
-      gate.isShut
-        ? Effect.map(stop(handle), () => {
-          const fence: Fence = {
-            _tag: "Stopped",
-            why: "its turn was interrupted",
-            restart: (gate) => restart(handle, gate, fence)
-          }
-          gate.stopped(fence)
-        })
-        : Effect.void
-    )
-  ).pipe(
+const stopTurn = (handle: HandleState, gate: Gate) => {
+  const why = "its turn was interrupted"
+  const fence: Fence = { _tag: "Stopped", why, restart: (gate) => restart(handle, gate, fence) }
+  const stopped = Effect.map(stop(handle), () => gate.stopped(fence))
+  return gate.restarting(Effect.when(stopped, Effect.sync(() => gate.isShut))).pipe(
     // A stop that is on its way is awaited for 10 seconds more.
     Effect.timeout("20 seconds"),
     Effect.catchCause((cause) =>
@@ -93,6 +82,7 @@ const stopTurn = (handle: HandleState, gate: Gate) =>
       )
     )
   )
+}
 
 /** Puts a restart before the events of a turn. */
 const withEvent = (
