@@ -63,7 +63,6 @@ export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
             const abandoned = Deferred.makeUnsafe<void>()
-            let isAwaited = true
             let isOnWire = false
             const sent = whenSent(() => {
               isOnWire = true
@@ -83,9 +82,9 @@ export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
                   ({ value: { session: { id } } }) =>
                     onAnswer === undefined
                       ? Scope.addFinalizer(scope, quietly(id, end(id)))
-                      : isAwaited
-                      ? onAnswer
-                      : Effect.void
+                      : Deferred.isDoneUnsafe(abandoned)
+                      ? Effect.void
+                      : onAnswer
                 )
               )
             )
@@ -93,10 +92,10 @@ export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
             fiber.addObserver(() => unawaited.delete(fiber))
             yield* Scope.addFinalizerExit(scope, (exit) =>
               isOnWire
-                ? Effect.map(Exit.hasInterrupts(exit) ? waitFor(fiber) : Effect.void, () => {
-                  isAwaited = false
-                  Deferred.doneUnsafe(abandoned, Effect.void)
-                })
+                ? Effect.andThen(
+                  Exit.hasInterrupts(exit) ? waitFor(fiber) : Effect.void,
+                  Deferred.succeed(abandoned, undefined)
+                )
                 : Fiber.interrupt(fiber))
             return yield* restore(Fiber.join(fiber))
           })
