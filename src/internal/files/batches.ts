@@ -17,16 +17,14 @@ export const isTooLarge = (file: File): boolean => sizeOf(file) > batchSize
 /** The files, in their order, request by request. */
 export const batches = <A extends File>(files: ReadonlyArray<A>): ReadonlyArray<ReadonlyArray<A>> => {
   const all: Array<Array<A>> = []
-  let size = 0
+  let size = Infinity
   for (const file of files) {
-    const last = all.at(-1)
-    if (last === undefined || size + sizeOf(file) > batchSize) {
-      all.push([file])
+    size += sizeOf(file)
+    if (size > batchSize) {
+      all.push([])
       size = sizeOf(file)
-    } else {
-      last.push(file)
-      size += sizeOf(file)
     }
+    all.at(-1)?.push(file)
   }
   return all
 }
