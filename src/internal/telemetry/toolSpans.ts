@@ -15,10 +15,7 @@ import { blocksOf, deliveryOf, present } from "../turn/agentText.ts"
 import type { TurnEvent } from "../turn/turnFold.ts"
 import { attribute, operation, toolError, toolType } from "./conventions.ts"
 
-interface Tool {
-  readonly span: Tracer.Span
-  isOpen: boolean
-}
+const isOpen = ({ status }: Tracer.Span) => status._tag === "Started"
 
 const named = (type: string) => spanFailure(operation.executeTool, type)
 
@@ -27,7 +24,7 @@ export class ToolSpans {
   readonly #turn: Tracer.Span
   readonly #hasContent: boolean
   /** By the id of the call; calls without an id of their own in their order. */
-  readonly #tools = new Map<string, Array<Tool>>()
+  readonly #tools = new Map<string, ReadonlyArray<Tracer.Span>>()
   readonly #messages = new Set<string>()
 
   constructor(turn: Tracer.Span, hasContent: boolean) {
@@ -42,10 +39,9 @@ export class ToolSpans {
 
   /** Ends the tools whose results were not received. */
   close(now: bigint, isInterrupted: boolean) {
-    for (const tool of Array.from(this.#tools.values()).flat()) {
-      if (!tool.isOpen) continue
-      if (!isInterrupted) tool.span.attribute(attribute.errorType, toolError.noResult)
-      tool.span.end(now, isInterrupted ? Exit.interrupt() : named(toolError.noResult))
+    for (const span of Array.from(this.#tools.values()).flat().filter(isOpen)) {
+      if (!isInterrupted) span.attribute(attribute.errorType, toolError.noResult)
+      span.end(now, isInterrupted ? Exit.interrupt() : named(toolError.noResult))
     }
   }
 
@@ -80,11 +76,11 @@ export class ToolSpans {
     }
     return Effect.suspend(() => {
       const caller = parentId === undefined ? undefined : this.#tools.get(parentId)?.at(-1)
-      const parent = caller?.span ?? this.#turn
+      const parent = caller ?? this.#turn
       return Effect.map(
         Effect.makeSpan([operation.executeTool, name].join(" ").trim(), { parent, kind: "internal", attributes }),
         (span) => {
-          this.#tools.set(id, [...this.#tools.get(id) ?? [], { span, isOpen: true }])
+          this.#tools.set(id, [...this.#tools.get(id) ?? [], span])
         }
       )
     })
@@ -92,12 +88,11 @@ export class ToolSpans {
 
   #end({ content, tool_use_id }: ToolResultBlock, isError: boolean): Effect.Effect<void> {
     return Effect.suspend(() => {
-      const tool = this.#tools.get(tool_use_id ?? "")?.find(({ isOpen }) => isOpen)
-      if (tool === undefined) return Effect.void
-      tool.isOpen = false
-      if (isError) tool.span.attribute(attribute.errorType, toolError.failed)
-      if (this.#hasContent) tool.span.attribute(attribute.toolResult, jsonText(content ?? null))
-      return endSpan(tool.span, isError ? named(toolError.failed) : Exit.void)
+      const span = this.#tools.get(tool_use_id ?? "")?.find(isOpen)
+      if (span === undefined) return Effect.void
+      if (isError) span.attribute(attribute.errorType, toolError.failed)
+      if (this.#hasContent) span.attribute(attribute.toolResult, jsonText(content ?? null))
+      return endSpan(span, isError ? named(toolError.failed) : Exit.void)
     })
   }
 }
