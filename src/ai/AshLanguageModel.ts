@@ -64,13 +64,7 @@ const formatOf = (method: string, schema: Schema.Constraint): Effect.Effect<Answ
       aiError(method, new AiError.UnsupportedSchemaError({ description: `${field} cannot be asked for: ${text}` }))
   )
 
-const noResult = (method: string) =>
-  aiError(
-    method,
-    new AiError.UnknownError({
-      description: "the turn ended without a result; what it did is not known. Do not repeat it"
-    })
-  )
+const noResult = "the turn ended without a result; what it did is not known. Do not repeat it"
 
 /** A structured answer as JSON. What is wrong with one is seen here, as the error that Effect makes of it is retryable. */
 const answerOf = Effect.fnUntraced(function*(method: string, schema: Schema.Top, format: AnswerSchema, turn: Turn) {
@@ -82,13 +76,9 @@ const answerOf = Effect.fnUntraced(function*(method: string, schema: Schema.Top,
     : Option.none()
   if (Option.isSome(json)) return json.value
   const why = Result.isSuccess(found) ? "it cannot be encoded again" : found.failure.kind
-  return yield* aiError(
-    method,
-    new AiError.InvalidResponseError({
-      description:
-        `the agent gave no answer in the form of the schema (${why}); the outcome of the turn is ${turn.outcome._tag}`
-    })
-  )
+  const description =
+    `the agent gave no answer in the form of the schema (${why}); the outcome of the turn is ${turn.outcome._tag}`
+  return yield* aiError(method, new AiError.InvalidResponseError({ description }))
 })
 
 /** Options that are none are refused by each call, as the layer of a model has no failures. */
@@ -141,7 +131,9 @@ const partsOf = (
   })
   const end = Effect.gen(function*() {
     const turn = parts.turn()
-    if (turn.result === undefined) return yield* noResult(method)
+    if (turn.result === undefined) {
+      return yield* aiError(method, new AiError.UnknownError({ description: noResult }))
+    }
     annotateEnd(span, parts.model(), turn)
     const answer = format === undefined || responseFormat.type === "text"
       ? undefined
@@ -198,10 +190,10 @@ export const make = Effect.fnUntraced(function*(
       jsonSchema: Result.match(answerSchema(schema), { onSuccess: ({ json }) => json, onFailure: () => ({}) })
     }),
     generateText: (options) =>
-      Stream.runCollect(stream(options.responseFormat.type === "json" ? "generateObject" : "generateText", options))
-        .pipe(
-          Effect.map(ResponseParts.whole)
-        ),
+      Effect.map(
+        Stream.runCollect(stream(options.responseFormat.type === "json" ? "generateObject" : "generateText", options)),
+        ResponseParts.whole
+      ),
     streamText: (options) => stream("streamText", options)
   })
 })

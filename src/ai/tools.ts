@@ -9,19 +9,15 @@ import type { ToolCall } from "../schema/Turn.ts"
 import { jsonText } from "../schema/Wire.ts"
 import { aiError, refuse } from "./errors.ts"
 
+const noHandler =
+  "an agent runs its own tools, and calls no handler of a program. Give it an MCP server, or declare a " +
+  "tool of the agent's by Tool.providerDefined without a handler"
+
 /** Refuses tools that a program would have to run, and a choice among them. */
 export const checkTools = (method: string, { toolChoice, tools }: LanguageModel.ProviderOptions) => {
   const handled = tools.find((tool) => !(Tool.isProviderDefined(tool) && !tool.requiresHandler))
   if (handled !== undefined) {
-    return Effect.fail(aiError(
-      method,
-      new AiError.ToolConfigurationError({
-        toolName: handled.name,
-        description:
-          "an agent runs its own tools, and calls no handler of a program. Give it an MCP server, or declare a " +
-          "tool of the agent's by Tool.providerDefined without a handler"
-      })
-    ))
+    return aiError(method, new AiError.ToolConfigurationError({ toolName: handled.name, description: noHandler }))
   }
   return toolChoice === "auto" || (toolChoice === "none" && tools.length === 0)
     ? Effect.void
