@@ -1,6 +1,6 @@
 /** The folders of agents on the disk (docs/ash.md 3.2). */
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
+import { identity } from "effect/Function"
 import { join, resolve } from "node:path"
 import { Settings } from "../EmbeddedOptions.ts"
 import * as Errors from "../wire/Errors.ts"
@@ -12,8 +12,7 @@ const claudeFile = "CLAUDE.md"
 const pathsRefused =
   "The agent is not deployed: this server takes no `path`. Send `files`, or start it with `agentPaths: true`"
 
-export const exists = (file: string) =>
-  FileSystem.FileSystem.use((fileSystem) => Effect.orElseSucceed(fileSystem.exists(file), () => false))
+export const exists = (file: string) => FileTree.finds(({ exists }) => exists(file), identity)
 
 /** Writes a file of a folder, and answers whether its path leads to a place there. */
 const put = (folder: string, file: string, content: Uint8Array) =>

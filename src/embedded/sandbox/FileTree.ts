@@ -58,13 +58,13 @@ export const within = Effect.fnUntraced(function*(folder: string, file: string) 
   return target.endsWith(sep) ? place + sep : place
 })
 
-const isLink = (file: string) =>
-  FileSystem.FileSystem.use((fileSystem) =>
-    Effect.match(fileSystem.lstat(file), {
-      onFailure: () => false,
-      onSuccess: ({ type }) => type === "SymbolicLink"
-    })
-  )
+/** Whether what the system finds is that; not where it finds nothing. */
+export const finds = <A>(
+  find: (fileSystem: FileSystem.FileSystem) => Effect.Effect<A, PlatformError>,
+  isThat: (found: A) => boolean
+) => FileSystem.FileSystem.use((fileSystem) => Effect.orElseSucceed(Effect.map(find(fileSystem), isThat), () => false))
+
+const isLink = (file: string) => finds(({ lstat }) => lstat(file), ({ type }) => type === "SymbolicLink")
 
 /** Where a path leads, as the system resolves it. Node's own `realpathSync` resolves `..` after a link otherwise. */
 const realPath = (file: string) => Result.getOrUndefined(Result.try(() => realpathSync.native(file)))

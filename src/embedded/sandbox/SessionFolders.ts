@@ -1,6 +1,5 @@
 /** The workspaces of sessions on the disk: in a live sandbox, or what is kept of one (docs/ash.md 3.7 and 3.8). */
 import * as Effect from "effect/Effect"
-import * as FileSystem from "effect/FileSystem"
 import { basename, join, sep } from "node:path"
 import type { WriteFileResult } from "../../schema/File.ts"
 import { sessionOf } from "../store/Store.ts"
@@ -20,12 +19,7 @@ const invalidPath = "Invalid file path"
 
 /** Whether a folder is there itself. A command may have put a link in its place. */
 const isItself = (directory: string) =>
-  FileSystem.FileSystem.use((fileSystem) =>
-    Effect.match(fileSystem.realPath(directory), {
-      onFailure: () => false,
-      onSuccess: (real) => real === directory
-    })
-  )
+  FileTree.finds(({ realPath }) => realPath(directory), (real) => real === directory)
 
 /** The workspace of a session, and where it is. */
 export const find = Effect.fnUntraced(function*(sessionId: string) {
