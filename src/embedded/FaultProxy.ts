@@ -85,10 +85,7 @@ const aPhase = oneOf(...phases)
 
 const areRandom = required(optionsOf<RandomOptions>({
   seed: required(rule("a text or a number", (seed) => Predicate.isString(seed) || Predicate.isNumber(seed))),
-  probability: rule(
-    "a number of 0 to 1",
-    (likely) => Number(likely) >= 0 && Number(likely) <= 1 && Predicate.isNumber(likely)
-  ),
+  probability: rule("a number of 0 to 1", (likely) => Predicate.isNumber(likely) && likely >= 0 && likely <= 1),
   kinds: listOf("kinds of faults", (kind) => aKind(kind ?? null, "") === undefined),
   phases: listOf("phases of faults", (phase) => aPhase(phase ?? null, "") === undefined)
 }))
@@ -143,6 +140,8 @@ const end = (response: Http.ServerResponse) => Effect.sync(() => void response.e
 const reset = (response: Http.ServerResponse) => Effect.sync(() => void response.socket?.resetAndDestroy())
 
 const sessionOf = (path: string) => /\/sessions\/([^/?]+)/.exec(path)?.[1] ?? ""
+
+const plain = { "content-type": "text/plain" }
 
 const eventStream = { "content-type": "text/event-stream", "cache-control": "no-cache" }
 
@@ -231,14 +230,11 @@ const serve = Effect.fnUntraced(function*(
   const fault = script(proxied)
   exchanges.push({ ...proxied, fault })
   const wrong = fault === undefined ? undefined : faultRules(fault, "fault")
-  if (wrong !== undefined) return answer(response, [500, { "content-type": "text/plain" }, wrong.message])
+  if (wrong !== undefined) return answer(response, [500, plain, wrong.message])
   const strike = { sessionId: sessionOf(proxied.path), delay: yield* Random.nextBetween(50, 150) }
   if (fault !== undefined && isEarly(fault) && (yield* answerEarly(proxy, response, fault, strike))) return
   const received = yield* Effect.result(forward(proxy, proxied, request.headers, body))
-  if (Result.isFailure(received)) {
-    response.writeHead(502, { "content-type": "text/plain" }).end(`no answer from ${proxy.target}`)
-    return
-  }
+  if (Result.isFailure(received)) return answer(response, [502, plain, `no answer from ${proxy.target}`])
   const { headers, status, stream } = received.success
   const own = fault?.phase === "afterHeaders" ? Faults.behaviorOf(fault.kind).answer : undefined
   if (own !== undefined) return answer(response, own)

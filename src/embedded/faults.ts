@@ -91,12 +91,15 @@ const refusing = ({ body, status }: ErrorResponse, headers: Record<string, strin
 
 const message = (data: Schema.JsonObject): Uint8Array => Frames.encode({ event: "message", data })
 
+const foreignAnswer = message({
+  type: "assistant",
+  message: { role: "assistant", content: [{ type: "text", text: "of another turn" }] }
+})
+
 const slices = (bytes: Uint8Array, size: number): Stream.Stream<Uint8Array> =>
-  Stream.fromIterable(
-    Array.from(
-      { length: Math.ceil(bytes.length / size) },
-      (_, index) => bytes.subarray(index * size, (index + 1) * size)
-    )
+  Stream.map(
+    Stream.range(0, Math.ceil(bytes.length / size) - 1),
+    (index) => bytes.subarray(index * size, (index + 1) * size)
   )
 
 /** Adds a field and a value that is unknown to clients to the data of an event. */
@@ -133,15 +136,7 @@ const behaviors = named({
   },
   foreignDone: {
     early: "streams",
-    cut: () =>
-      cut(
-        "end",
-        message({
-          type: "assistant",
-          message: { role: "assistant", content: [{ type: "text", text: "of another turn" }] }
-        }),
-        Frames.encode(Frames.done(anotherSession))
-      )
+    cut: () => cut("end", foreignAnswer, Frames.encode(Frames.done(anotherSession)))
   },
   html: answering(
     200,
