@@ -18,6 +18,12 @@ const uploadBody = Bodies.accepted(Schema.Struct({
   messageId: Schema.optionalKey(Schema.String)
 }))
 
+const badHeader = Errors.framework(
+  500,
+  "Invalid character in header content [\"content-type\"]",
+  "ERR_INVALID_CHAR"
+)
+
 export const AttachmentHandlers = HttpApiBuilder.group(ServerApi, "attachments", (handlers) =>
   Effect.gen(function*() {
     const attachments = yield* Attachments
@@ -37,13 +43,7 @@ export const AttachmentHandlers = HttpApiBuilder.group(ServerApi, "attachments",
         download: Effect.fnUntraced(function*({ params: { id } }) {
           const attachment = yield* attachments.find(id)
           const { filename, mimeType } = attachment
-          if (!isHeader(mimeType)) {
-            return yield* Errors.framework(
-              500,
-              "Invalid character in header content [\"content-type\"]",
-              "ERR_INVALID_CHAR"
-            )
-          }
+          if (!isHeader(mimeType)) return yield* badHeader
           return HttpServerResponse.uint8Array(yield* attachments.read(attachment), {
             contentType: mimeType,
             headers: { "content-disposition": disposition(filename), "x-content-type-options": "nosniff" }

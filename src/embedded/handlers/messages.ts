@@ -45,13 +45,11 @@ export const MessageHandlers = HttpApiBuilder.group(ServerApi, "messages", (hand
           }
           const capacity = isHttpClientRequest(request.source) ? socketCapacity : FrameWriter.chunkSize
           const bytes = yield* Turns.start({ session, sandbox, content, options, capacity })
-          return HttpServerResponse.stream(
-            Stream.concat(Stream.make(Frames.encode(Frames.sessionStart(id, serverVersion))), bytes),
-            {
-              contentType: "text/event-stream",
-              headers: { "cache-control": "no-cache", connection: "keep-alive" }
-            }
-          )
+          const first = Stream.make(Frames.encode(Frames.sessionStart(id, serverVersion)))
+          return HttpServerResponse.stream(Stream.concat(first, bytes), {
+            contentType: "text/event-stream",
+            headers: { "cache-control": "no-cache", connection: "keep-alive" }
+          })
         }))
       .handle("list", ({ params: { id }, query: { after, limit = defaultLimit } }) =>
         Effect.andThen(store.session(id), Effect.bindTo(store.messages(id, { after, limit }), "messages")))

@@ -74,9 +74,8 @@ export const RequestChecks = HttpRouter.middleware(Effect.gen(function*() {
       const query = yield* HttpServerRequest.ParsedSearchParams
       const { params, route } = yield* HttpRouter.RouteContext
       const key = `${route.method} ${route.path}`
-      if (
-        [params["name"], params["id"], params["versionNumber"]].some((segment = "") => segment.length > segmentLimit)
-      ) {
+      const { id = "", name = "", versionNumber = "" } = params
+      if ([id, name, versionNumber].some(({ length }) => length > segmentLimit)) {
         return respond(Errors.noRoute(request.method, request.url))
       }
       const { headers, isExceeded, rest } = yield* count(key)
@@ -118,9 +117,7 @@ const spelt = (rule: Validation.Rule, value: Schema.Json): string => {
 /** A request with its coerced body. The method plays no part any more, as the route is chosen. */
 const withBody = (request: HttpServerRequest.HttpServerRequest, body: Schema.Json) =>
   HttpServerRequest.fromClientRequest(
-    HttpClientRequest.post(request.url).pipe(
-      HttpClientRequest.bodyText(JSON.stringify(body), "application/json")
-    )
+    HttpClientRequest.post(request.url).pipe(HttpClientRequest.bodyText(JSON.stringify(body), "application/json"))
   ).modify({ url: request.url })
 
 export const respond = ({ body, status }: ErrorResponse) => HttpServerResponse.jsonUnsafe(body, { status })

@@ -15,6 +15,8 @@ import { ModelFailure } from "./ModelFailure.ts"
 /** The answer of a model while it arrives: parts of it are still to be written, and calls to be answered. */
 export type Answer = ReturnType<typeof make>
 
+const hasEnded = new ModelFailure({ message: "the answer has ended" })
+
 interface Call {
   readonly played: Deferred.Deferred<void>
   readonly outcome: Deferred.Deferred<AgentScript.ToolOutcome, Error>
@@ -74,10 +76,7 @@ export const make = (offer: (step: AgentScript.AgentStep) => Effect.Effect<void>
     usage: (): TokenUsage => ({ ...used }),
     /** Ends the texts that are still open, and fails the calls without an outcome. */
     close: (exit: Exit.Exit<unknown, ModelFailure>) => {
-      const error = Option.getOrElse(
-        Exit.findErrorOption(exit),
-        () => new ModelFailure({ message: "the answer has ended" })
-      )
+      const error = Option.getOrElse(Exit.findErrorOption(exit), () => hasEnded)
       return Effect.all([
         ...Array.from(texts.values(), (text) => Exit.isSuccess(exit) ? Queue.end(text) : Queue.fail(text, error)),
         ...Array.from(calls.values(), ({ outcome }) => Deferred.fail(outcome, error))

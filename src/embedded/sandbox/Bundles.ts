@@ -51,15 +51,13 @@ export const pack = Effect.fnUntraced(function*(folder: string) {
   const total = files.reduce((sum, { size }) => sum + size, 0)
   if (total > maxUnpackedSize) return yield* tooLarge(total)
   return yield* Stream.fromIterable(files).pipe(
-    Stream.mapEffect(({ path: file }) =>
-      Effect.gen(function*() {
-        // A command may have changed it since the listing: it is checked again.
-        const source = yield* FileTree.within(folder, file)
-        if (source === undefined) return []
-        const { mode } = yield* fileSystem.stat(source)
-        return [Tar.file(file, yield* fileSystem.readFile(source), { mode })]
-      })
-    ),
+    Stream.mapEffect(Effect.fnUntraced(function*({ path: file }) {
+      // A command may have changed it since the listing: it is checked again.
+      const source = yield* FileTree.within(folder, file)
+      if (source === undefined) return []
+      const { mode } = yield* fileSystem.stat(source)
+      return [Tar.file(file, yield* fileSystem.readFile(source), { mode })]
+    })),
     Stream.flattenIterable,
     Stream.pipeThroughChannel(Tar.encode()),
     NodeStream.pipeThroughSimple(() => createGzip()),
