@@ -7,20 +7,18 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { jsonDecoder } from "./jsonDecoder.ts"
-import { fitting, nullish, UnknownJson } from "./Wire.ts"
+import { fitting, nullish, tagged, UnknownJson } from "./Wire.ts"
 
 /** Text that the agent or the user wrote. */
 export interface TextBlock extends Schema.Schema.Type<typeof TextBlock> {}
-export const TextBlock = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("Text"),
+export const TextBlock = tagged("Text", {
   type: Schema.Literal("text"),
   text: Schema.String
 }).annotate({ identifier: "TextBlock" })
 
 /** What the model thought before it answered. */
 export interface ThinkingBlock extends Schema.Schema.Type<typeof ThinkingBlock> {}
-export const ThinkingBlock = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("Thinking"),
+export const ThinkingBlock = tagged("Thinking", {
   type: Schema.Literal("thinking"),
   thinking: Schema.String,
   signature: nullish(Schema.String)
@@ -28,8 +26,7 @@ export const ThinkingBlock = Schema.Struct({
 
 /** A call of a tool. */
 export interface ToolUseBlock extends Schema.Schema.Type<typeof ToolUseBlock> {}
-export const ToolUseBlock = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("ToolUse"),
+export const ToolUseBlock = tagged("ToolUse", {
   type: Schema.Literal("tool_use"),
   id: nullish(Schema.String),
   name: nullish(Schema.String),
@@ -38,8 +35,7 @@ export const ToolUseBlock = Schema.Struct({
 
 /** What a tool answered to the call with the id `tool_use_id`. */
 export interface ToolResultBlock extends Schema.Schema.Type<typeof ToolResultBlock> {}
-export const ToolResultBlock = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("ToolResult"),
+export const ToolResultBlock = tagged("ToolResult", {
   type: Schema.Literal("tool_result"),
   tool_use_id: nullish(Schema.String),
   /** Text, or content blocks as JSON. */
@@ -77,8 +73,7 @@ export const ModelUsage = Schema.Struct({
 
 /** The first message of a turn: what the agent works with. `session_id` is the Claude SDK's, not Ash's. */
 export interface SystemInit extends Schema.Schema.Type<typeof SystemInit> {}
-export const SystemInit = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("SystemInit"),
+export const SystemInit = tagged("SystemInit", {
   type: Schema.Literal("system"),
   subtype: Schema.Literal("init"),
   session_id: nullish(Schema.String),
@@ -91,8 +86,7 @@ export const SystemInit = Schema.Struct({
 
 /** What the agent wrote: one content block a message as a rule, several messages with one `message.id`. */
 export interface AssistantMessage extends Schema.Schema.Type<typeof AssistantMessage> {}
-export const AssistantMessage = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("Assistant"),
+export const AssistantMessage = tagged("Assistant", {
   type: Schema.Literal("assistant"),
   message: Schema.Struct({
     id: nullish(Schema.String),
@@ -110,8 +104,7 @@ export const AssistantMessage = Schema.Struct({
 
 /** What went to the model in the user's place: tool results above all, and the prompts of subagents. */
 export interface UserMessage extends Schema.Schema.Type<typeof UserMessage> {}
-export const UserMessage = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("User"),
+export const UserMessage = tagged("User", {
   type: Schema.Literal("user"),
   message: Schema.Struct({ content: MessageContent }),
   parent_tool_use_id: nullish(Schema.String),
@@ -123,8 +116,7 @@ export const UserMessage = Schema.Struct({
 
 /** How a turn ended, what it cost and what it used. */
 export interface ResultMessage extends Schema.Schema.Type<typeof ResultMessage> {}
-export const ResultMessage = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("Result"),
+export const ResultMessage = tagged("Result", {
   type: Schema.Literal("result"),
   /** `success`, `error_max_turns`, `error_max_budget_usd`, `error_during_execution` and others. */
   subtype: nullish(Schema.String),
@@ -148,8 +140,7 @@ export const ResultMessage = Schema.Struct({
 
 /** A piece of a message while the model writes it; only with `includePartialMessages`. */
 export interface PartialMessage extends Schema.Schema.Type<typeof PartialMessage> {}
-export const PartialMessage = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("Partial"),
+export const PartialMessage = tagged("Partial", {
   type: Schema.Literal("stream_event"),
   /** An event of the Claude Messages API: `message_start`, `content_block_delta` and so on. */
   event: Schema.Json,

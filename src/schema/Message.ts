@@ -16,6 +16,7 @@ import {
   omittable,
   open,
   rowFields,
+  tagged,
   UnknownJson,
   WellFormed
 } from "./Wire.ts"
@@ -101,8 +102,7 @@ const PromptBlock = Schema.Union([Schema.String, TextContent, ImageContent, Stor
 
 /** A user's prompt, as the server stores it. One release of the server turns a text into a list with that text. */
 export interface UserPrompt extends Schema.Schema.Type<typeof UserPrompt> {}
-export const UserPrompt = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("UserPrompt"),
+export const UserPrompt = tagged("UserPrompt", {
   type: Schema.Literal("user"),
   content: Schema.Union([Schema.String, Schema.Array(PromptBlock)])
 }).annotate({ identifier: "UserPrompt" })

@@ -3,7 +3,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { jsonDecoder, readBy } from "./jsonDecoder.ts"
-import { JsonText, nullish, open, rowFields, UnknownJson } from "./Wire.ts"
+import { JsonText, nullish, open, rowFields, tagged, UnknownJson } from "./Wire.ts"
 
 /** The kind of a session event. Open: a newer server may send others. */
 export type SessionEventType = typeof SessionEventType.Type
@@ -19,30 +19,26 @@ export const SessionEventType = open([
 ])
 
 const data = {
-  text: Schema.Struct({ _tag: Schema.tagDefaultOmit("Text"), text: Schema.String }),
-  tool_start: Schema.Struct({
-    _tag: Schema.tagDefaultOmit("ToolStart"),
+  text: tagged("Text", { text: Schema.String }),
+  tool_start: tagged("ToolStart", {
     toolName: nullish(Schema.String),
     toolId: nullish(Schema.String),
     input: nullish(Schema.Json)
   }),
   /** As a rule without the id of the call; `{}` occurs. */
-  tool_result: Schema.Struct({
-    _tag: Schema.tagDefaultOmit("ToolResult"),
+  tool_result: tagged("ToolResult", {
     toolName: nullish(Schema.String),
     toolId: nullish(Schema.String),
     stdout: nullish(Schema.Json),
     stderr: nullish(Schema.Json)
   }),
-  reasoning: Schema.Struct({ _tag: Schema.tagDefaultOmit("Reasoning"), thinking: Schema.String }),
-  turn_complete: Schema.Struct({
-    _tag: Schema.tagDefaultOmit("TurnComplete"),
+  reasoning: tagged("Reasoning", { thinking: Schema.String }),
+  turn_complete: tagged("TurnComplete", {
     numTurns: nullish(Schema.Finite),
     result: nullish(Schema.String)
   }),
-  error: Schema.Struct({ _tag: Schema.tagDefaultOmit("Error"), error: Schema.String }),
-  lifecycle: Schema.Struct({
-    _tag: Schema.tagDefaultOmit("Lifecycle"),
+  error: tagged("Error", { error: Schema.String }),
+  lifecycle: tagged("Lifecycle", {
     action: open(["created", "paused", "stopped", "ended", "resumed", "forked"]),
     agentName: nullish(Schema.String),
     model: nullish(Schema.String),
@@ -52,8 +48,7 @@ const data = {
     source: nullish(open(["local", "cloud", "fresh"])),
     parentSessionId: nullish(Schema.String)
   }),
-  mcp_status: Schema.Struct({
-    _tag: Schema.tagDefaultOmit("McpStatus"),
+  mcp_status: tagged("McpStatus", {
     action: open(["configured", "error"]),
     servers: nullish(Schema.Array(Schema.Json)),
     error: nullish(Schema.String)

@@ -7,12 +7,11 @@ import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import { claudeMessageFromJson, ClaudeMessageType } from "./ClaudeMessage.ts"
 import { jsonDecoder } from "./jsonDecoder.ts"
-import { copyOf, nullish, parseJson } from "./Wire.ts"
+import { copyOf, nullish, parseJson, tagged } from "./Wire.ts"
 
 /** The first event: the turn has begun. */
 export interface SessionStartEvent extends Schema.Schema.Type<typeof SessionStartEvent> {}
-export const SessionStartEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("SessionStart"),
+export const SessionStartEvent = tagged("SessionStart", {
   sessionId: nullish(Schema.String),
   /** The version of the server. */
   version: nullish(Schema.String)
@@ -20,10 +19,8 @@ export const SessionStartEvent = Schema.Struct({
 
 /** A message of the Claude Agent SDK. It follows the finer events that the server made from it. */
 export interface ClaudeMessageEvent extends Schema.Schema.Type<typeof ClaudeMessageEvent> {}
-export const ClaudeMessageEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("Message"),
-  message: ClaudeMessageType
-}).annotate({ identifier: "ClaudeMessageEvent" })
+export const ClaudeMessageEvent = tagged("Message", { message: ClaudeMessageType })
+  .annotate({ identifier: "ClaudeMessageEvent" })
 
 /**
  * A piece of a message while the model writes it, a `stream_event` of the Claude Agent SDK; only with
@@ -31,45 +28,36 @@ export const ClaudeMessageEvent = Schema.Struct({
  * is not parsed; `MessageReader.readPartial` does that.
  */
 export interface PartialEvent extends Schema.Schema.Type<typeof PartialEvent> {}
-export const PartialEvent = Schema.TaggedStruct("Partial", {
-  json: Schema.String
-}).annotate({ identifier: "PartialEvent" })
+export const PartialEvent = Schema.TaggedStruct("Partial", { json: Schema.String })
+  .annotate({ identifier: "PartialEvent" })
 
 /** A piece of text; only with `includePartialMessages`. */
 export interface TextDeltaEvent extends Schema.Schema.Type<typeof TextDeltaEvent> {}
-export const TextDeltaEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("TextDelta"),
-  delta: Schema.String
-}).annotate({ identifier: "TextDeltaEvent" })
+export const TextDeltaEvent = tagged("TextDelta", { delta: Schema.String }).annotate({ identifier: "TextDeltaEvent" })
 
 /** A piece of thinking. One more event has the whole text of each thinking block, with or without partial messages. */
 export interface ThinkingDeltaEvent extends Schema.Schema.Type<typeof ThinkingDeltaEvent> {}
-export const ThinkingDeltaEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("ThinkingDelta"),
-  delta: Schema.String
-}).annotate({ identifier: "ThinkingDeltaEvent" })
+export const ThinkingDeltaEvent = tagged("ThinkingDelta", { delta: Schema.String })
+  .annotate({ identifier: "ThinkingDeltaEvent" })
+
+const replacement = { abandoned: Schema.String, text: Schema.String } as const
 
 /**
  * Made by this package, not sent by the server: the pieces of text received so far, `abandoned`, differ from the
  * complete message. `text` replaces them: the text of the message that follows, or empty if the model was asked again.
  */
 export interface TextReplacedEvent extends Schema.Schema.Type<typeof TextReplacedEvent> {}
-export const TextReplacedEvent = Schema.TaggedStruct("TextReplaced", {
-  abandoned: Schema.String,
-  text: Schema.String
-}).annotate({ identifier: "TextReplacedEvent" })
+export const TextReplacedEvent = Schema.TaggedStruct("TextReplaced", replacement)
+  .annotate({ identifier: "TextReplacedEvent" })
 
 /** The same as `TextReplaced`, for thinking. */
 export interface ThinkingReplacedEvent extends Schema.Schema.Type<typeof ThinkingReplacedEvent> {}
-export const ThinkingReplacedEvent = Schema.TaggedStruct("ThinkingReplaced", {
-  abandoned: Schema.String,
-  text: Schema.String
-}).annotate({ identifier: "ThinkingReplacedEvent" })
+export const ThinkingReplacedEvent = Schema.TaggedStruct("ThinkingReplaced", replacement)
+  .annotate({ identifier: "ThinkingReplacedEvent" })
 
 /** The agent calls a tool. */
 export interface ToolUseEvent extends Schema.Schema.Type<typeof ToolUseEvent> {}
-export const ToolUseEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("ToolUse"),
+export const ToolUseEvent = tagged("ToolUse", {
   id: nullish(Schema.String),
   name: nullish(Schema.String),
   input: nullish(Schema.Json)
@@ -77,8 +65,7 @@ export const ToolUseEvent = Schema.Struct({
 
 /** A tool returned its result. Its id is usually absent; the `User` message that follows has it. */
 export interface ToolResultEvent extends Schema.Schema.Type<typeof ToolResultEvent> {}
-export const ToolResultEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("ToolResult"),
+export const ToolResultEvent = tagged("ToolResult", {
   tool_use_id: nullish(Schema.String),
   content: nullish(Schema.Json),
   is_error: nullish(Schema.Boolean)
@@ -86,16 +73,14 @@ export const ToolResultEvent = Schema.Struct({
 
 /** The agent is done; the `Result` message and `Done` follow. */
 export interface TurnCompleteEvent extends Schema.Schema.Type<typeof TurnCompleteEvent> {}
-export const TurnCompleteEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("TurnComplete"),
+export const TurnCompleteEvent = tagged("TurnComplete", {
   numTurns: nullish(Schema.Finite),
   result: nullish(Schema.String)
 }).annotate({ identifier: "TurnCompleteEvent" })
 
 /** The turn failed. Terminal. */
 export interface TurnErrorEvent extends Schema.Schema.Type<typeof TurnErrorEvent> {}
-export const TurnErrorEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("TurnError"),
+export const TurnErrorEvent = tagged("TurnError", {
   /** The reason that the server gives; empty if there is none. */
   error: Schema.String,
   /** The whole data, unless it is the `{ error }` of known servers. */
@@ -104,24 +89,17 @@ export const TurnErrorEvent = Schema.Struct({
 
 /** The turn ended. Terminal. One with an empty or another `sessionId` ends something else and becomes `Unknown`. */
 export interface DoneEvent extends Schema.Schema.Type<typeof DoneEvent> {}
-export const DoneEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("Done"),
-  sessionId: nullish(Schema.String)
-}).annotate({ identifier: "DoneEvent" })
+export const DoneEvent = tagged("Done", { sessionId: nullish(Schema.String) }).annotate({ identifier: "DoneEvent" })
 
 /** Declared by the server's types; no known server sends it. */
 export interface SessionEndEvent extends Schema.Schema.Type<typeof SessionEndEvent> {}
-export const SessionEndEvent = Schema.Struct({
-  _tag: Schema.tagDefaultOmit("SessionEnd"),
-  sessionId: nullish(Schema.String)
-}).annotate({ identifier: "SessionEndEvent" })
+export const SessionEndEvent = tagged("SessionEnd", { sessionId: nullish(Schema.String) })
+  .annotate({ identifier: "SessionEndEvent" })
 
 /** An event that this package does not know: its name, and its data as JSON, or as text if it is not JSON. */
 export interface UnknownEvent extends Schema.Schema.Type<typeof UnknownEvent> {}
-export const UnknownEvent = Schema.TaggedStruct("Unknown", {
-  event: Schema.String,
-  data: Schema.Json
-}).annotate({ identifier: "UnknownEvent" })
+export const UnknownEvent = Schema.TaggedStruct("Unknown", { event: Schema.String, data: Schema.Json })
+  .annotate({ identifier: "UnknownEvent" })
 
 /**
  * An event of a turn. Later versions may add events: match those that you use, and handle the rest in `Match.orElse`,

@@ -8,6 +8,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import * as Struct from "effect/Struct"
 
 /**
  * A request field that may be absent. `undefined` is left out of the body, where `Schema.optional` would send `null`.
@@ -43,6 +44,10 @@ export const fitting = <S extends Schema.Top>(schema: S) => schema.pipe(Schema.c
  * and hides nothing else.
  */
 export const nullish = <S extends Schema.Top>(schema: S) => fitting(Schema.optionalKey(Schema.NullOr(schema)))
+
+/** A structure with a tag by which programs tell it from others, and which its JSON does not have. */
+export const tagged = <const Tag extends string, const Fields extends Schema.Struct.Fields>(tag: Tag, fields: Fields) =>
+  Schema.Struct(Struct.assign({ _tag: Schema.tagDefaultOmit(tag) } as const, fields))
 
 /** What the rows of a server have in common. */
 export const rowFields = {
