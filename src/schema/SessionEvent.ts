@@ -2,21 +2,9 @@
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import * as Struct from "effect/Struct"
 import { jsonDecoder, readBy } from "./jsonDecoder.ts"
 import { JsonText, nullish, open, rowFields, tagged, UnknownJson } from "./Wire.ts"
-
-/** The kind of a session event. Open: a newer server may send others. */
-export type SessionEventType = typeof SessionEventType.Type
-export const SessionEventType = open([
-  "text",
-  "tool_start",
-  "tool_result",
-  "reasoning",
-  "turn_complete",
-  "error",
-  "lifecycle",
-  "mcp_status"
-])
 
 const data = {
   text: tagged("Text", { text: Schema.String }),
@@ -54,6 +42,10 @@ const data = {
     error: nullish(Schema.String)
   })
 }
+
+/** The kind of a session event. Open: a newer server may send others. */
+export type SessionEventType = typeof SessionEventType.Type
+export const SessionEventType = open(Struct.keys(data))
 
 /** The data of a session event. A kind that is unknown here, or has unexpected data, is `Unknown`. */
 export type SessionEventData = typeof SessionEventData.Type

@@ -1,8 +1,9 @@
 /** The handlers of the group `queue` (docs/ash.md 3.11). */
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
+import * as Record from "effect/Record"
 import * as Struct from "effect/Struct"
-import type { QueueItem } from "../../schema/QueueItem.ts"
+import { type QueueItem, QueueStats } from "../../schema/QueueItem.ts"
 import * as Tables from "../store/Tables.ts"
 import * as Errors from "../wire/Errors.ts"
 import { Queue, type QueueRow } from "../work/Queue.ts"
@@ -23,15 +24,7 @@ export const QueueHandlers = HttpApiBuilder.group(ServerApi, "queue", (handlers)
       stats: Effect.fnUntraced(function*() {
         const rows = yield* table.all
         const count = (status: string) => rows.filter((row) => row.status === status).length
-        return {
-          stats: {
-            pending: count("pending"),
-            processing: count("processing"),
-            completed: count("completed"),
-            failed: count("failed"),
-            cancelled: count("cancelled")
-          }
-        }
+        return { stats: Record.map(QueueStats.fields, (_, status) => count(status)) }
       }),
       get: ({ params }) => answer(itemOf(params.id)),
       cancel: Effect.fnUntraced(function*({ params }) {
