@@ -26,7 +26,5 @@ export const ApiKey = Schema.Struct({
 
 /** A new key. The server returns it only once. */
 export interface NewApiKey extends Schema.Schema.Type<typeof NewApiKey> {}
-export const NewApiKey = Schema.Struct({
-  id: Schema.String,
-  key: Schema.RedactedFromValue(Schema.String)
-}).annotate({ identifier: "NewApiKey" })
+export const NewApiKey = Schema.Struct({ id: Schema.String, key: Schema.RedactedFromValue(Schema.String) })
+  .annotate({ identifier: "NewApiKey" })

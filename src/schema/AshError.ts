@@ -85,12 +85,7 @@ export class AshError extends Schema.TaggedError<AshError>()("AshError", {
   }
 
   override toJSON(): unknown {
-    return {
-      _tag: this._tag,
-      message: this.message,
-      operation: this.operation,
-      during: this.during,
-      reason: this.reason
-    }
+    const { _tag, during, message, operation, reason } = this
+    return { _tag, message, operation, during, reason }
   }
 }

@@ -44,10 +44,8 @@ const optionalFields = {
 
 /** The body of `POST /api/agents/:name/eval-cases`, and a case of an import. */
 export interface CreateEvalCaseRequest extends Schema.Schema.Type<typeof CreateEvalCaseRequest> {}
-export const CreateEvalCaseRequest = Schema.Struct({
-  question: Schema.NonEmptyString,
-  ...optionalFields
-}).annotate({ identifier: "CreateEvalCaseRequest" })
+export const CreateEvalCaseRequest = Schema.Struct({ question: Schema.NonEmptyString, ...optionalFields })
+  .annotate({ identifier: "CreateEvalCaseRequest" })
 
 /** The body of `PATCH /api/agents/:name/eval-cases/:id`. Null empties a field that may be empty. */
 export interface UpdateEvalCaseRequest extends Schema.Schema.Type<typeof UpdateEvalCaseRequest> {}
@@ -145,10 +143,8 @@ export const ScoreEvalRunRequest = Schema.Struct({ resultId: omittable(Uuid), ..
 
 /** What was scored. */
 export interface ScoredEvalResults extends Schema.Schema.Type<typeof ScoredEvalResults> {}
-export const ScoredEvalResults = Schema.Struct({
-  scored: Schema.Finite,
-  results: Schema.Array(EvalResult)
-}).annotate({ identifier: "ScoredEvalResults" })
+export const ScoredEvalResults = Schema.Struct({ scored: Schema.Finite, results: Schema.Array(EvalResult) })
+  .annotate({ identifier: "ScoredEvalResults" })
 
 /** A result whose fields must fit: one that is left out would count as a case that was not asked. */
 const resultOfRun = Schema.optionalKey(Schema.NullOr(EvalResult))

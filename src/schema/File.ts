@@ -19,10 +19,8 @@ const FileSource = open(["sandbox", "snapshot"])
 
 /** The files of a session's workspace. */
 export interface SessionFileList extends Schema.Schema.Type<typeof SessionFileList> {}
-export const SessionFileList = Schema.Struct({
-  files: Schema.Array(FileEntry),
-  source: FileSource
-}).annotate({ identifier: "SessionFileList" })
+export const SessionFileList = Schema.Struct({ files: Schema.Array(FileEntry), source: FileSource })
+  .annotate({ identifier: "SessionFileList" })
 
 /** What became of a file that was sent. */
 export interface WriteFileResult extends Schema.Schema.Type<typeof WriteFileResult> {}

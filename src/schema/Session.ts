@@ -113,7 +113,5 @@ export const SandboxLogEntry = Schema.Struct({
 
 /** The logs of a session's sandbox: the last 10,000 entries at most, none once the sandbox is gone. */
 export interface SandboxLogs extends Schema.Schema.Type<typeof SandboxLogs> {}
-export const SandboxLogs = Schema.Struct({
-  logs: Schema.Array(SandboxLogEntry),
-  source: Schema.String
-}).annotate({ identifier: "SandboxLogs" })
+export const SandboxLogs = Schema.Struct({ logs: Schema.Array(SandboxLogEntry), source: Schema.String })
+  .annotate({ identifier: "SandboxLogs" })

@@ -13,16 +13,7 @@ import type { FileEntry } from "../../schema/File.ts"
 export const alwaysHidden: ReadonlySet<string> = new Set(["node_modules", ".git", "__pycache__", ".DS_Store"])
 
 /** Folders of caches, which some listings show. */
-const caches: ReadonlySet<string> = new Set([
-  ".cache",
-  ".npm",
-  ".pnpm-store",
-  ".yarn",
-  ".venv",
-  "venv",
-  ".tmp",
-  "tmp"
-])
+const caches: ReadonlySet<string> = new Set([".cache", ".npm", ".pnpm-store", ".yarn", ".venv", "venv", ".tmp", "tmp"])
 
 /** Whether the listings that show least leave out a name. */
 export const isHidden = (name: string): boolean => alwaysHidden.has(name) || caches.has(name)

@@ -22,18 +22,9 @@ export class OutputTooLarge extends Data.TaggedError("OutputTooLarge") {
 
 const outputLimit = 10 * 1024 * 1024
 
-const inherited = [
-  "PATH",
-  "LANG",
-  "LANGUAGE",
-  "LC_ALL",
-  "LC_COLLATE",
-  "LC_CTYPE",
-  "LC_MESSAGES",
-  "LC_MONETARY",
-  "LC_NUMERIC",
-  "LC_TIME"
-]
+const categories = ["ALL", "COLLATE", "CTYPE", "MESSAGES", "MONETARY", "NUMERIC", "TIME"]
+
+const inherited = ["PATH", "LANG", "LANGUAGE", ...categories.map((category) => `LC_${category}`)]
 
 /** What commands have of the environment of this process: where programs are, and the language. */
 export const platformEnvironment: Effect.Effect<Readonly<Record<string, string>>> = Effect.suspend(() =>
