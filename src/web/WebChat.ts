@@ -60,6 +60,8 @@ const notSignedIn = "You are not signed in."
 
 const nothing = HttpServerResponse.empty({ status: 204 })
 
+const json = (body: unknown) => HttpServerResponse.text(jsonText(body), { contentType: "application/json" })
+
 /** Lets everybody in, as one user: who knows the id of a chat, reads it. */
 export const anyone = () => Effect.succeed("anyone")
 
@@ -142,8 +144,10 @@ export const layer = <E, R>(settings: WebChatOptions<E, R>) =>
     const chats = yield* Chats.make(options)
     const answered = answering(options)
 
-    const respond = (chunks: Stream.Stream<UiMessageChunk>) =>
-      EventStream.toHttpServerResponse(EventStream.make(framesOf(chunks), options, headers))
+    const respond = (chunks: Stream.Stream<UiMessageChunk> | undefined) =>
+      chunks === undefined
+        ? nothing
+        : EventStream.toHttpServerResponse(EventStream.make(framesOf(chunks), options, headers))
 
     /** The one who asks: who may not learns nothing of what is taken, or there. */
     const userOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest) {
@@ -173,20 +177,9 @@ export const layer = <E, R>(settings: WebChatOptions<E, R>) =>
       )
 
     yield* router.add("POST", path, (request) => answered(send(request)))
-    yield* router.add(
-      "GET",
-      `${path}/:id/stream`,
-      about(chats.resume, (chunks) => chunks === undefined ? nothing : respond(chunks))
-    )
+    yield* router.add("GET", `${path}/:id/stream`, about(chats.resume, respond))
     yield* router.add("DELETE", `${path}/:id/stream`, about(chats.stop, () => nothing))
-    yield* router.add(
-      "GET",
-      `${path}/:id`,
-      about(
-        chats.history,
-        (messages) => HttpServerResponse.text(jsonText(messages), { contentType: "application/json" })
-      )
-    )
+    yield* router.add("GET", `${path}/:id`, about(chats.history, json))
   }))
 
 /** Chats as a handler of `fetch`, for Hono, Next, Bun, Deno and others, over a layer of Ash: `AshNode.layerConfig()`. */

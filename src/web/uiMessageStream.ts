@@ -78,13 +78,9 @@ const chunkOf = (part: TurnParts.TurnPart): UiMessageChunk => {
 /** The last chunk of a turn that came to its end. */
 const finish = (turn: Turn, errorText: (error: unknown) => string): UiMessageChunk => {
   const finishReason = TurnParts.finishReasonOf(turn)
-  return finishReason === "error"
-    ? { type: "error", errorText: errorText(turn) }
-    : {
-      type: "finish",
-      finishReason,
-      messageMetadata: { outcome: turn.outcome._tag, usage: turn.usage, costUsd: turn.costUsd }
-    }
+  if (finishReason === "error") return { type: "error", errorText: errorText(turn) }
+  const { costUsd, outcome, usage } = turn
+  return { type: "finish", finishReason, messageMetadata: { outcome: outcome._tag, usage, costUsd } }
 }
 
 const restarted: UiMessageChunk = { type: "data-session-restarted", data: {} }
