@@ -219,11 +219,7 @@ const start = Effect.fnUntraced(function*(options: FaultProxyOptions) {
   }
 })
 
-const serve = Effect.fnUntraced(function*(
-  proxy: Proxy,
-  request: Http.IncomingMessage,
-  response: Http.ServerResponse
-) {
+const serve = Effect.fnUntraced(function*(proxy: Proxy, request: Http.IncomingMessage, response: Http.ServerResponse) {
   const body = yield* NodeStream.toUint8Array(() => request)
   const { exchanges, script } = proxy
   const proxied = { method: request.method ?? "GET", path: request.url ?? "/", index: exchanges.length }

@@ -48,15 +48,10 @@ const partOf = (
   switch (source.type) {
     case "base64":
       return [{ type: "file", mediaType: source.media_type, data: source.data, ...name }]
-    case "url":
-      return URL.canParse(source.url)
-        ? [{
-          type: "file",
-          mediaType: block.type === "image" ? "image/*" : "application/pdf",
-          data: new URL(source.url),
-          ...name
-        }]
-        : []
+    case "url": {
+      const mediaType = block.type === "image" ? "image/*" : "application/pdf"
+      return URL.canParse(source.url) ? [{ type: "file", mediaType, data: new URL(source.url), ...name }] : []
+    }
     case "text":
       // Not every model takes a text as a file.
       return textPart(source.data)

@@ -55,27 +55,24 @@ export const write = Effect.fnUntraced(function*(
   const results: Array<WriteFileResult> = []
   let total = 0
   for (const file of files) {
+    const { path } = file
     const bytes = RequestedFiles.contentOf(file)
     const isTooLarge = bytes.length > maxFileSize
-    const isSkipped = basename(file.path) === skipped
+    const isSkipped = basename(path) === skipped
     if (!isTooLarge && !isSkipped) total += bytes.length
     const error = isSkipped
       ? `Skipped: ${skipped}`
-      : file.path === "" || file.path.includes("..") || file.path.startsWith("/")
+      : path === "" || path.includes("..") || path.startsWith("/")
       ? invalidPath
       : isTooLarge
       ? `File too large (${bytes.length} bytes, max ${maxFileSize})`
       : total > maxBatchSize
       ? "Batch size limit exceeded"
-      : yield* Effect.match(FileTree.writeWithin(directory, join(into, file.path), bytes), {
+      : yield* Effect.match(FileTree.writeWithin(directory, join(into, path), bytes), {
         onFailure: FileTree.textOf,
         onSuccess: (isWritten) => isWritten ? undefined : invalidPath
       })
-    results.push(
-      error === undefined
-        ? { path: file.path, written: true, size: bytes.length }
-        : { path: file.path, written: false, error }
-    )
+    results.push(error === undefined ? { path, written: true, size: bytes.length } : { path, written: false, error })
   }
   return results
 })

@@ -46,13 +46,9 @@ export const make = Effect.gen(function*() {
     /** Makes a key of the current tenant. It is shown here alone. */
     create: Effect.fnUntraced(function*(label: string) {
       const key = yield* randomKey
-      const { id } = yield* table.put({
-        ...(yield* Tables.newRow),
-        label,
-        keyPrefix: "•".repeat(8),
-        digest: digestOf(key)
-      })
-      return { id, key: Redacted.make(key) }
+      const row = yield* Tables.newRow
+      yield* table.put({ ...row, label, keyPrefix: "•".repeat(8), digest: digestOf(key) })
+      return { id: row.id, key: Redacted.make(key) }
     }),
     /** The keys of the current tenant, oldest first. */
     list: Effect.gen(function*() {

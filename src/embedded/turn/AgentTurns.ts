@@ -22,18 +22,9 @@ export interface AgentRequest {
 /** Describes a turn in a sandbox, whose files are read now. */
 export const describe = Effect.fnUntraced(function*({ content, history, options, sandbox, session }: AgentRequest) {
   const workspace = yield* workspaceOf(sandbox)
-  return {
-    prompt: promptOf(content),
-    content,
-    options,
-    history,
-    workspace,
-    session,
-    agent: {
-      name: session.agentName,
-      systemPrompt: yield* Effect.orElseSucceed(workspace.readFile("CLAUDE.md"), () => "")
-    }
-  }
+  const systemPrompt = yield* Effect.orElseSucceed(workspace.readFile("CLAUDE.md"), () => "")
+  const agent = { name: session.agentName, systemPrompt }
+  return { prompt: promptOf(content), content, options, history, workspace, session, agent }
 })
 
 const workspaceOf = Effect.fnUntraced(function*({ directory, exec }: Sandbox) {

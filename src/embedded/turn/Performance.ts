@@ -173,20 +173,15 @@ const outOfBudget = ({ turn: { options: { maxBudgetUsd } } }: Performance, resul
 const isIgnored = (format: AgentTurn["options"]["outputFormat"]) =>
   format !== undefined && objectionsToFormat(format).length > 0
 
-const sendResult = Effect.fnUntraced(
-  function*(
-    { answer, calls, start, turn }: Performance,
-    result: TurnResult,
-    turns: number
-  ): Effect.fn.Return<Ending> {
-    yield* ModelCalls.close(calls, "end_turn")
-    yield* calls.send(SdkMessages.result(calls.identity, {
-      turn: isIgnored(turn.options.outputFormat) ? Struct.omit(result, ["structuredOutput"]) : result,
-      answer,
-      usage: result.usage ?? { input_tokens: 100 * calls.count, output_tokens: calls.pieces },
-      turns,
-      duration: (yield* Clock.currentTimeMillis) - start
-    }))
-    return { _tag: "Finished" }
-  }
-)
+const sendResult = Effect.fnUntraced(function*(performance: Performance, result: TurnResult, turns: number) {
+  const { answer, calls, start, turn } = performance
+  yield* ModelCalls.close(calls, "end_turn")
+  yield* calls.send(SdkMessages.result(calls.identity, {
+    turn: isIgnored(turn.options.outputFormat) ? Struct.omit(result, ["structuredOutput"]) : result,
+    answer,
+    usage: result.usage ?? { input_tokens: 100 * calls.count, output_tokens: calls.pieces },
+    turns,
+    duration: (yield* Clock.currentTimeMillis) - start
+  }))
+  return { _tag: "Finished" } as const
+})

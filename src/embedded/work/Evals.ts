@@ -117,16 +117,10 @@ const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: st
     systemPrompt: run.versionNumber === null ? undefined : yield* versions.activePrompt(agent.name)
   }
   return yield* sandboxes.create({ id, session: id, agent, settings }, (sandbox) =>
-    SessionStarts.begin({
-      id,
-      sandboxId: sandbox.id,
-      agentName: agent.name,
-      status: "active",
-      parentSessionId: null
-    }).pipe(
-      Effect.flatMap((session) => Turns.ask(sandbox, session, prompt)),
-      Effect.ensuring(sandboxes.destroy(sandbox.id))
-    ))
+    Effect.gen(function*() {
+      const fields = { id, sandboxId: sandbox.id, agentName: agent.name, status: "active", parentSessionId: null }
+      return yield* Turns.ask(sandbox, yield* SessionStarts.begin(fields), prompt)
+    }).pipe(Effect.ensuring(sandboxes.destroy(sandbox.id))))
 })
 
 const isIn = (answer: string, topic: string) => answer.toLowerCase().includes(topic.toLowerCase())
