@@ -4,6 +4,7 @@
  */
 import * as JsonPointer from "effect/JsonPointer"
 import * as Predicate from "effect/Predicate"
+import * as Record from "effect/Record"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import { withoutUndefined } from "./Wire.ts"
@@ -81,11 +82,7 @@ const mapSchemas = (
   change: (schema: Schema.Json, at: string) => Schema.Json
 ): Schema.Json => {
   if (maps.has(keyword) && isMap(value)) {
-    return Object.fromEntries(
-      Object.entries(value).map((
-        [name, schema]
-      ) => [name, change(schema, `/${keyword}/${JsonPointer.escapeToken(name)}`)])
-    )
+    return Record.map(value, (schema, name) => change(schema, `/${keyword}/${JsonPointer.escapeToken(name)}`))
   }
   if (!places.has(keyword)) return value
   return isList(value)
@@ -185,11 +182,8 @@ const isKept = (keyword: string, value: Schema.Json) =>
 /** A schema without the keywords that servers do not know, or check wrongly; what these have is in the description. */
 export const withKnownKeywords = (schema: Schema.JsonObject): Schema.JsonObject => {
   const { format, multipleOf } = schema
-  const known = Object.fromEntries(
-    Object.entries(schema).filter(([keyword, value]) => isKept(keyword, value)).map((
-      [keyword, value]
-    ) => [keyword, mapSchemas(keyword, value, knownIn)])
-  )
+  const kept = Record.filter(schema, (value, keyword) => isKept(keyword, value))
+  const known = Record.map(kept, (value, keyword) => mapSchemas(keyword, value, knownIn))
   const words = [
     ...(isText(format) ? [`format: ${format}`] : []),
     ...(isNumber(multipleOf) && !Number.isInteger(multipleOf) ? [`a multiple of ${multipleOf}`] : [])

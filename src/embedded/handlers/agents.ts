@@ -3,6 +3,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+import * as Record from "effect/Record"
 import * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import type { Agent } from "../../schema/Agent.ts"
@@ -107,10 +108,7 @@ const answer = <E, R>(row: Effect.Effect<AgentRow, E, R>) => Effect.map(row, (ro
 const configOf = <E, R>(row: Effect.Effect<AgentRow, E, R>) => Effect.map(row, ({ config }) => ({ config }))
 
 /** A row as it is shown: every value of the environment is masked, and an empty environment left out. */
-const shown = (row: AgentRow): Agent => {
-  const names = Object.keys(row.env)
-  return {
-    ...Struct.omit(row, ["config", "env"]),
-    ...(names.length === 0 ? {} : { env: Object.fromEntries(names.map((name) => [name, "***"])) })
-  }
-}
+const shown = ({ env, ...row }: AgentRow): Agent => ({
+  ...Struct.omit(row, ["config"]),
+  ...(Record.isEmptyRecord(env) ? {} : { env: Record.map(env, () => "***") })
+})

@@ -1,6 +1,7 @@
 /** How sessions start: by a request, and by the queue (docs/ash.md 3.5 and 3.11). */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
+import * as Record from "effect/Record"
 import type * as Schema from "effect/Schema"
 import * as Struct from "effect/Struct"
 import type { CreateSessionRequest, Session, UpdateSessionConfigRequest } from "../../schema/Session.ts"
@@ -81,16 +82,11 @@ const settingsOf = (
   permissionMode: request.permissionMode ?? bare.permissionMode,
   // An empty prompt counts as none.
   systemPrompt: request.systemPrompt || activePrompt,
-  mcpServers: request.mcpServers === undefined ? undefined : serversOf(request.mcpServers)
+  mcpServers: request.mcpServers && Record.map(request.mcpServers, (server) => withoutUndefined(server))
 })
 
 /** What of a request goes to the agent with every message. */
 const settingNames = ["model", "allowedTools", "disallowedTools", "betas", "subagents", "initialAgent"] as const
-
-type McpServers = NonNullable<CreateSessionRequest["mcpServers"]>
-
-const serversOf = (servers: McpServers) =>
-  Object.fromEntries(Object.entries(servers).map(([name, server]) => [name, withoutUndefined(server)]))
 
 const describe = (servers: Readonly<Record<string, Schema.Json>>): ReadonlyArray<Schema.Json> =>
   Object.entries(servers).map(([name, server]) => {
