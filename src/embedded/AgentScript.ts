@@ -101,16 +101,18 @@ export interface TurnResult {
   readonly errors?: ReadonlyArray<string>
 }
 
+/** A call of a tool. */
+interface ToolUse {
+  readonly name: string
+  readonly input: Schema.Json
+  readonly result: Effect.Effect<ToolOutcome, Error>
+}
+
 /** A step of a script. Made by the constructors of this module. */
 export type AgentStep =
   | { readonly _tag: "Say"; readonly pieces: Stream.Stream<string, Error>; readonly delay: Duration.Duration }
   | { readonly _tag: "Think"; readonly pieces: Stream.Stream<string, Error>; readonly delay: Duration.Duration }
-  | {
-    readonly _tag: "UseTool"
-    readonly name: string
-    readonly input: Schema.Json
-    readonly result: Effect.Effect<ToolOutcome, Error>
-  }
+  | { readonly _tag: "UseTool" } & ToolUse
   | { readonly _tag: "Message"; readonly message: Schema.JsonObject }
   | { readonly _tag: "Log"; readonly level: "stdout" | "stderr"; readonly text: string }
   | { readonly _tag: "Finish"; readonly result: TurnResult }
@@ -165,7 +167,7 @@ export const say = (text: string, options?: SpeechOptions): AgentStep => speech(
 /** Thinks a text. */
 export const think = (text: string, options?: SpeechOptions): AgentStep => speech("think", text, options)
 
-const toolRules = optionsOf<Parameters<typeof useTool>[0]>({
+const toolRules = optionsOf<ToolUse>({
   name: required(text),
   input: json,
   result: required(rule("an Effect", Effect.isEffect))
@@ -176,11 +178,8 @@ const toolRules = optionsOf<Parameters<typeof useTool>[0]>({
  * steps that follow are another model call, which `maxTurns` counts as another turn. After the last of them the turn ends
  * with `error_max_turns`, and the rest of the script is not run.
  */
-export const useTool = (options: {
-  readonly name: string
-  readonly input: Schema.Json
-  readonly result: Effect.Effect<ToolOutcome, Error>
-}): AgentStep => made("useTool", toolRules, options, () => ({ _tag: "UseTool", ...options }))
+export const useTool = (options: ToolUse): AgentStep =>
+  made("useTool", toolRules, options, () => ({ _tag: "UseTool", ...options }))
 
 /** Runs a command in the workspace, as the tool `Bash`. */
 export const bash = (turn: AgentTurn, command: string): AgentStep =>

@@ -119,15 +119,9 @@ export const layerHttpServer = (
     & EmbeddedHttpOptions
     & { readonly apiKey: Redacted.Redacted<string> }
 ): Layer.Layer<HttpServer.HttpServer, AshError> => {
-  const server = NodeHttpServer.layerServer(
-    () => Process.getBuiltinModule("node:http").createServer({ keepAliveTimeout: 72_000 }),
-    {
-      host,
-      port,
-      // The stream of a dead sandbox never ends, so that a shutdown would wait for ever.
-      disablePreemptiveShutdown: true
-    }
-  )
+  const create = () => Process.getBuiltinModule("node:http").createServer({ keepAliveTimeout: 72_000 })
+  // The stream of a dead sandbox never ends, so that a shutdown would wait for ever.
+  const server = NodeHttpServer.layerServer(create, { host, port, disablePreemptiveShutdown: true })
   const listening = Layer.catch(
     server,
     (error) => Layer.effect(HttpServer.HttpServer, Effect.fail(notListening(host, port, error)))

@@ -18,11 +18,7 @@ const uploadBody = Bodies.accepted(Schema.Struct({
   messageId: Schema.optionalKey(Schema.String)
 }))
 
-const badHeader = Errors.framework(
-  500,
-  "Invalid character in header content [\"content-type\"]",
-  "ERR_INVALID_CHAR"
-)
+const badHeader = Errors.framework(500, "Invalid character in header content [\"content-type\"]", "ERR_INVALID_CHAR")
 
 export const AttachmentHandlers = HttpApiBuilder.group(ServerApi, "attachments", (handlers) =>
   Effect.gen(function*() {

@@ -109,11 +109,10 @@ export const SessionHandlers = HttpApiBuilder.group(ServerApi, "sessions", (hand
         const sandbox = yield* sandboxes.find(sandboxId)
         if (sandbox === undefined) return yield* Errors.serverError("Sandbox not found")
         if (command === "") return yield* Errors.stripped(500)
-        const result = yield* Effect.catchTags(sandbox.exec(command, timeout), {
-          OutputTooLarge: () => Effect.fail(Errors.stripped(500)),
-          PlatformError: () => Effect.fail(Errors.stripped(500)),
-          SandboxDied: ({ message }) => Effect.fail(Errors.serverError(message))
-        })
+        const result = yield* Effect.mapError(
+          sandbox.exec(command, timeout),
+          (error) => error._tag === "SandboxDied" ? Errors.serverError(error.message) : Errors.stripped(500)
+        )
         // The readers of the sandbox take the end of a command for that of a turn.
         if (quirks.mixTurns) yield* sandbox.emit(0, { _tag: "Done", sessionId: "" })
         yield* store.updateSession(id, {})

@@ -1,6 +1,11 @@
 /** Which pages in a browser may read responses of the server, and by which host names it may be reached. */
-import type * as HttpServerRequest from "effect/http/HttpServerRequest"
+import type { HttpServerRequest } from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
+
+/** Those of the options, if any. */
+type Origins = ReadonlyArray<string> | undefined
+
+type Headers = Readonly<Record<string, string>>
 
 /** Whether a host, as a URL spells it, means the machine of the client itself. */
 export const isLoopback = (host: string): boolean =>
@@ -15,7 +20,7 @@ const hostOf = (authority: string): string => {
 }
 
 /** Whether a page of an origin may read responses. */
-const mayRead = (origin: string, origins: ReadonlyArray<string> | undefined): boolean =>
+const mayRead = (origin: string, origins: Origins): boolean =>
   origins === undefined ? isLoopback(hostOf(origin.replace(/^https?:\/\//i, ""))) : origins.includes(origin)
 
 /**
@@ -23,10 +28,7 @@ const mayRead = (origin: string, origins: ReadonlyArray<string> | undefined): bo
  * of another origin to read a response, or forbid it to load one as a script or an image. Credentials of the browser are
  * not needed, as the key is a header. They are allowed for origins of the options, as a real server allows them for all.
  */
-export const headers = (
-  { headers: { origin } }: HttpServerRequest.HttpServerRequest,
-  origins: ReadonlyArray<string> | undefined
-): Readonly<Record<string, string>> => ({
+export const headers = ({ headers: { origin } }: HttpServerRequest, origins: Origins): Headers => ({
   vary: "Origin",
   ...(origin !== undefined && mayRead(origin, origins) ? { "access-control-allow-origin": origin } : {}),
   ...(origins === undefined
@@ -35,7 +37,7 @@ export const headers = (
 })
 
 /** The response to a preflight request, which a browser sends before a request to another origin. */
-export const preflight = (request: HttpServerRequest.HttpServerRequest, origins: ReadonlyArray<string> | undefined) => {
+export const preflight = (request: HttpServerRequest, origins: Origins) => {
   const allowed = headers(request, origins)
   if (!request.headers["origin"] || !request.headers["access-control-request-method"]) {
     return HttpServerResponse.text("Invalid Preflight Request", {
@@ -60,11 +62,7 @@ export const preflight = (request: HttpServerRequest.HttpServerRequest, origins:
  * Whether a request reaches this server by a host name of its own. A site can make its name lead to this machine, and then
  * the browser takes this server for the site's own: such a name is refused. An IP address cannot be misused so.
  */
-export const isOwnName = (
-  { headers }: HttpServerRequest.HttpServerRequest,
-  host: string,
-  names: ReadonlyArray<string>
-): boolean => {
+export const isOwnName = ({ headers }: HttpServerRequest, host: string, names: ReadonlyArray<string>): boolean => {
   const asked = hostOf(headers["host"] ?? "")
   const isAddress = /^(?:\d+(?:\.\d+){3}|\[.*\])$/.test(asked)
   return isLoopback(asked) || (isAddress && !isLoopback(host)) ||

@@ -24,6 +24,8 @@ import * as Validation from "./Validation.ts"
 
 type Params = Readonly<Record<string, string | undefined>>
 
+type Headers = Readonly<Record<string, string>>
+
 /** The greatest length of a path segment that matches a route. A file path may be of any length. */
 const segmentLimit = 100
 
@@ -128,15 +130,12 @@ const refuse = (error: ErrorResponse, { declares = [] }: Routes.Route = {}) => {
 }
 
 /** A response with further headers. A real server writes the stream of a turn past its framework, so without them. */
-export const withHeaders = (
-  response: HttpServerResponse.HttpServerResponse,
-  headers: Readonly<Record<string, string>>
-) =>
+export const withHeaders = (response: HttpServerResponse.HttpServerResponse, headers: Headers) =>
   response.headers["content-type"] === "text/event-stream"
     ? response
     : HttpServerResponse.setHeaders(response, headers)
 
-const exceeded = (headers: Readonly<Record<string, string>>, rest: number) =>
+const exceeded = (headers: Headers, rest: number) =>
   HttpServerResponse.setHeaders(respond(Errors.framework(429, `Rate limit exceeded, retry in ${inWords(rest)}`)), {
     ...headers,
     "retry-after": String(Math.ceil(rest / 1000))

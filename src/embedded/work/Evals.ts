@@ -74,12 +74,8 @@ const perform = Effect.fnUntraced(function*(tables: EvalTables, run: RunRow) {
 })
 
 /** The outcome of one case: its scores, or the error. */
-const settle = Effect.fnUntraced(function*(
-  { cases, results }: EvalTables,
-  run: RunRow,
-  agent: AgentRow,
-  result: ResultRow
-) {
+const settle = Effect.fnUntraced(function*(tables: EvalTables, run: RunRow, agent: AgentRow, result: ResultRow) {
+  const { cases, results } = tables
   const found = yield* cases.find(result.evalCaseId)
   if (found === undefined) return { status: "error", error: `Eval case ${result.evalCaseId} not found` }
   yield* results.put({ ...result, status: "running" })
