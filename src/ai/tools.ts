@@ -3,10 +3,9 @@ import * as AiError from "effect/ai/AiError"
 import type * as LanguageModel from "effect/ai/LanguageModel"
 import * as Tool from "effect/ai/Tool"
 import * as Effect from "effect/Effect"
-import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
 import type { ToolCall } from "../schema/Turn.ts"
-import { jsonText } from "../schema/Wire.ts"
+import { textOrJson } from "../schema/Wire.ts"
 import { aiError, refuse } from "./errors.ts"
 
 const noHandler =
@@ -48,8 +47,6 @@ const failure = (reason: string): DeclaredResult => ({
   isFailure: true
 })
 
-const textOf = (content: Schema.Json) => Predicate.isString(content) ? content : jsonText(content)
-
 /**
  * Agents give their tools what they like. A part that is not as it is declared would fail the whole call, which has done its
  * work, with an error that programs repeat.
@@ -64,7 +61,7 @@ const declared = (tool: Tool.Any): DeclaredTool => {
       Effect.map((isError ? fails : succeeds)(content), (isAsDeclared) =>
         isAsDeclared
           ? { result: content, isFailure: isError }
-          : failure(isError ? textOf(content) : "the result of the tool is not of its success schema"))
+          : failure(isError ? textOrJson(content) : "the result of the tool is not of its success schema"))
   }
 }
 

@@ -220,6 +220,9 @@ export const jsonText = (
     () => JSON.stringify(cutAt(100, json), change, space)
   )
 
+/** A text as it is, and other JSON as text. */
+export const textOrJson = (json: Schema.Json): string => Predicate.isString(json) ? json : jsonText(json)
+
 const hasFields = (json: Schema.Json | undefined): json is Schema.JsonObject => Predicate.isObjectOrArray(json)
 
 /** What stands at a path in JSON, if anything does. */

@@ -8,7 +8,7 @@ import type { TurnEvent } from "../functions/TurnStream.ts"
 import { optionsOf, text } from "../internal/request/options.ts"
 import * as TurnParts from "../internal/turn/turnParts.ts"
 import type { ToolCall, Turn } from "../schema/Turn.ts"
-import { jsonText } from "../schema/Wire.ts"
+import { jsonText, textOrJson } from "../schema/Wire.ts"
 import * as EventStream from "./EventStream.ts"
 import type { ServerSentEventsOptions } from "./serverSentEvents.ts"
 
@@ -53,11 +53,7 @@ const toolPart = (toolCallId: string): ToolPart => ({ toolCallId, dynamic: true,
 
 const outputOf = (id: string, { content, isError }: NonNullable<ToolCall["result"]>): UiMessageChunk =>
   isError
-    ? {
-      type: "tool-output-error",
-      errorText: typeof content === "string" ? content : jsonText(content),
-      ...toolPart(id)
-    }
+    ? { type: "tool-output-error", errorText: textOrJson(content), ...toolPart(id) }
     : { type: "tool-output-available", output: content, ...toolPart(id) }
 
 const chunkOf = (part: TurnParts.TurnPart): UiMessageChunk => {

@@ -46,15 +46,13 @@ const variables = new Map([
   ["custom", "ASH_CUSTOM_API_KEY"]
 ])
 
+const noObject = "Bedrock credential must be a JSON object with accessKeyId, secretAccessKey, and region"
+
 const environmentOf = Effect.fnUntraced(function*(type: string, key: string) {
   const variable = variables.get(type)
   if (variable !== undefined) return { [variable]: key }
   const account = parseJson(key)
-  if (!Predicate.isObject(account)) {
-    return yield* Errors.badRequest(
-      "Bedrock credential must be a JSON object with accessKeyId, secretAccessKey, and region"
-    )
-  }
+  if (!Predicate.isObject(account)) return yield* Errors.badRequest(noObject)
   const accessKeyId = textField(account, "accessKeyId")
   const secretAccessKey = textField(account, "secretAccessKey")
   const region = textField(account, "region")
