@@ -1,6 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 /** Files on their way from a server, and contents on their way to it, for programs of promises. */
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as FileDownload from "../client/FileDownload.ts"
@@ -65,16 +66,14 @@ const isBlob = (content: ByteContent): content is Blob => Predicate.hasProperty(
 const isAsyncIterable = (content: ByteContent): content is AsyncIterable<Uint8Array> =>
   Predicate.hasProperty(content, Symbol.asyncIterator)
 
-const onError = (error: unknown) => error
-
 /** Bytes as the services take them. The failures of a source reject the call as they are. */
 export const bytesOf = (content: ByteContent): Exclude<FileContent<unknown>, string> =>
   isReadable(content)
-    ? Stream.fromReadableStream({ evaluate: () => content, onError })
+    ? Stream.fromReadableStream({ evaluate: () => content, onError: identity })
     : isBlob(content)
-    ? Stream.fromReadableStream({ evaluate: () => content.stream(), onError })
+    ? Stream.fromReadableStream({ evaluate: () => content.stream(), onError: identity })
     : isAsyncIterable(content)
-    ? Stream.fromAsyncIterable(content, onError)
+    ? Stream.fromAsyncIterable(content, identity)
     : content
 
 /** A content as the services take it. */

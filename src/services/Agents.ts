@@ -172,7 +172,11 @@ export class Agents extends Context.Service<Agents, {
       writeFiles: Effect.fnUntraced(function*(name, files) {
         const uploads = yield* gatherFiles("Agents.writeFiles", files)
         const tooLarge = uploads.findIndex(isTooLarge)
-        if (tooLarge >= 0) return yield* refuse(`files[${tooLarge}].content`)
+        if (tooLarge >= 0) {
+          const field = `files[${tooLarge}].content`
+          const message = `${field} is too large: a request carries some 750,000 bytes; leave it out, or split it`
+          return yield* refusal("Agents.writeFiles", field, message)
+        }
         // An empty list is sent as well: the response shows whether the agent exists.
         const written = yield* Effect.forEach(
           files.length === 0 ? [[]] : batches(uploads),
@@ -221,10 +225,3 @@ const batchesOf = (ofLayer: Budgets | undefined): Pick<Agents["Service"], "batch
     batchWith
   }
 }
-
-const refuse = (field: string) =>
-  refusal(
-    "Agents.writeFiles",
-    field,
-    `${field} is too large: a request carries some 750,000 bytes; leave it out, or split it`
-  )

@@ -63,7 +63,7 @@ export class Credentials extends Context.Service<Credentials, {
       createCustom: create("Credentials.createCustom", "custom"),
       createBedrock: (account, options) =>
         Effect.flatMap(
-          bedrockKey(account),
+          Effect.mapError(encodeAccount(account), refusedBy("Credentials.createBedrock")),
           (key) => create("Credentials.createBedrock", "bedrock")(Redacted.make(key), options)
         ),
       list: () => field(api.list, {}, "credentials"),
@@ -72,11 +72,5 @@ export class Credentials extends Context.Service<Credentials, {
   })
 }
 
-const encodeAccount = Schema.encodeUnknownEffect(Schema.fromJsonString(BedrockKey))
-
 /** The form in which the server keeps the parts of an account in one key. */
-const bedrockKey = (account: BedrockKey) =>
-  Effect.mapError(
-    encodeAccount(account),
-    refusedBy("Credentials.createBedrock")
-  )
+const encodeAccount = Schema.encodeUnknownEffect(Schema.fromJsonString(BedrockKey))

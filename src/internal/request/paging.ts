@@ -16,10 +16,6 @@ export interface PagingOptions {
   readonly pageSize?: number | undefined
 }
 
-type Page<Row, E> = (
-  options: { readonly after: number; readonly limit: number }
-) => Effect.Effect<ReadonlyArray<Row>, E>
-
 const maxPageSize = 1000
 
 export const pagingRules = { after: count(0), pageSize: count(1) }
@@ -31,7 +27,7 @@ export const arePaging = optionsOf<PagingOptions>(pagingRules)
 
 /** All rows behind `after`. A short page is the last; so is one that brings nothing new, lest it be asked for for ever. */
 export const paginate = <Row extends { readonly sequence: number }, E>(
-  page: Page<Row, E>,
+  page: (options: { readonly after: number; readonly limit: number }) => Effect.Effect<ReadonlyArray<Row>, E>,
   { after = 0, pageSize = maxPageSize }: PagingOptions = {}
 ): Stream.Stream<Row, E> =>
   Stream.paginate(after, (after) =>

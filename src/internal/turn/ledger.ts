@@ -223,14 +223,10 @@ export const makeBudget = (limits: BudgetLimits): Budget => {
   }
 }
 
-/** Why one of the ledgers lets no turn start, if so. */
-const refusalOf = (ledgers: ReadonlyArray<Ledger>): BudgetExhausted | undefined =>
-  ledgers.map(({ refusal }) => refusal).find((refusal) => refusal !== undefined)
-
 /** Does something where all ledgers let a turn start: at once, so that no other turn comes between. */
 export const ifAllowed = <A>(operation: string, ledgers: ReadonlyArray<Ledger>, then: () => A) =>
   Effect.suspend(() => {
-    const reason = refusalOf(ledgers)
+    const reason = ledgers.map(({ refusal }) => refusal).find((refusal) => refusal !== undefined)
     return reason === undefined ? Effect.succeed(then()) : Effect.fail(new AshError({ operation, reason }))
   })
 
