@@ -94,35 +94,33 @@ export class SessionFiles extends Context.Service<SessionFiles, SessionFileMetho
             Effect.scoped(
               Effect.flatMap(read(id, path), FileDownload.text("SessionFiles.readText", responseLimits?.text))
             )).pipe(Effect.mapError(renamed("SessionFiles.readText"))),
-        write: (id, files, options) =>
-          Effect.andThen(
-            Effect.andThen(checked("SessionFiles.write", rules, options), checkPaths("SessionFiles.write", files)),
-            writeAll(
-              files,
-              (batch, onSent) =>
-                Effect.map(
-                  policy.exchange(
-                    api.write,
-                    { params: { id }, payload: { files: batch, targetPath: options?.targetPath } },
-                    { onSent }
-                  ),
-                  ({ response, value }) => withoutSecrets(value.files, redactOf(response.request))
-                ),
-              options?.onProgress
+        write: (id, files, options) => {
+          const { onProgress, targetPath } = { ...options }
+          const write: Write = (files, onSent) =>
+            Effect.map(
+              policy.exchange(api.write, { params: { id }, payload: { files, targetPath } }, { onSent }),
+              ({ response, value }) => withoutSecrets(value.files, redactOf(response.request))
             )
-          ),
+          return checked("SessionFiles.write", rules, options).pipe(
+            Effect.andThen(checkPaths("SessionFiles.write", files)),
+            Effect.andThen(writeAll(files, write, onProgress))
+          )
+        },
         delete: (id, path) => remove(api.delete, { params: { id, path } })
       }
     }
   )
 }
 
+/** Writes what one request carries. */
+type Write = (
+  batch: ReadonlyArray<FileUpload>,
+  onSent: (bytes: number) => void
+) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError>
+
 const writeAll = <E, R, E2, R2>(
   files: ReadonlyArray<NewSessionFile<E, R>>,
-  write: (
-    batch: ReadonlyArray<FileUpload>,
-    onSent: (bytes: number) => void
-  ) => Effect.Effect<ReadonlyArray<WriteFileResult>, AshError>,
+  write: Write,
   onProgress: WriteFilesOptions<E2, R2>["onProgress"]
 ): Effect.Effect<ReadonlyArray<WriteFileResult>, AshError | E | E2, R | R2> =>
   Effect.gen(function*() {

@@ -161,13 +161,16 @@ export class Sessions extends Context.Service<
           const { after, agentName, ...handleOptions } = { ...options }
           return handleOf({ id, agentName, ignoredSettings: [], after, refusal }, handleOptions)
         },
-        listPage: (options) =>
-          Effect.flatMap(
-            Effect.flatMap(checked("Sessions.listPage", anObject, options), (page) =>
-              policy.call(hosted.listSessions, { query: { ...page, includeTotal: true } })),
-            ({ sessions, total }) =>
-              Predicate.isNumber(total) ? Effect.succeed({ sessions, total }) : Effect.fail(hasNoPages())
-          ),
+        listPage: Effect.fnUntraced(function*(options) {
+          const page = yield* checked("Sessions.listPage", anObject, options)
+          const { sessions, total } = yield* policy.call(hosted.listSessions, {
+            query: { ...page, includeTotal: true }
+          })
+          if (Predicate.isNumber(total)) return { sessions, total }
+          return yield* failure("Sessions.listPage", NotSupported, {
+            message: "this server lists all sessions at once, and only the hosted product has pages; use Sessions.list"
+          })
+        }),
         exec: (id, command, options) => Command.execAlone(parts, id, command, options)
       })
     })
@@ -198,8 +201,3 @@ const creatingOf = (parts: SessionsParts) => ({
 
 /** A scope of its own that closes with the caller's. */
 const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
-
-const hasNoPages = () =>
-  failure("Sessions.listPage", NotSupported, {
-    message: "this server lists all sessions at once, and only the hosted product has pages; use Sessions.list"
-  })
