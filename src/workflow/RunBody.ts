@@ -108,28 +108,19 @@ interface Position {
 const Planned = Schema.Struct({ step: omittable(StoredStep) })
 
 /** The step that is next; what a plan decides is written down. */
-const nextStep = (
+const nextStep = Effect.fnUntraced(function*(
   parts: BodyParts,
   plan: Plan | undefined,
   payload: AgentRunPayload,
-  { generation, step, turns }: Position
-) =>
-  plan === undefined
-    ? Effect.succeed(stepOf(payload, step))
-    : activity(
-      parts,
-      `plan/${nameOf({ generation, step })}`,
-      Planned,
-      parts.steps.decide(
-        payload.id,
-        Effect.map(
-          Effect.suspend(() =>
-            plan({ id: payload.id, agent: payload.agent, input: payload.input, step, last: turns.at(-1) })
-          ),
-          (step) => ({ step })
-        )
-      )
-    ).pipe(Effect.map(({ step }) => step))
+  position: Position
+) {
+  const { step, turns } = position
+  if (plan === undefined) return stepOf(payload, step)
+  const { agent, id, input } = payload
+  const decide = Effect.suspend(() => plan({ id, agent, input, step, last: turns.at(-1) }))
+  const planned = parts.steps.decide(id, Effect.map(decide, (step) => ({ step })))
+  return (yield* activity(parts, `plan/${nameOf(position)}`, Planned, planned)).step
+})
 
 /** Opens the session of a generation, and brings the files. */
 const open = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayload, generation: number) {

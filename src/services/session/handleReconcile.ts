@@ -45,15 +45,9 @@ const rules = optionsOf<ReconcileQuery>({
 })
 
 /** Finds what became of a turn. */
-export const outcome = (handle: HandleState, asked: ReconcileQuery | undefined) => {
+export const outcome = Effect.fnUntraced(function*(handle: HandleState, asked: ReconcileQuery | undefined) {
   const { after, id, services } = handle
-  return Effect.andThen(
-    checked("SessionHandle.reconcile", rules, asked === undefined ? { after } : asked),
-    Effect.suspend(() =>
-      reconcile(
-        { messages: readMessages(handle), events: paginate((page) => services.sessions.listEvents(id, page)) },
-        turnToFind(handle, asked)
-      )
-    )
-  )
-}
+  yield* checked("SessionHandle.reconcile", rules, asked === undefined ? { after } : asked)
+  const events = paginate((page) => services.sessions.listEvents(id, page))
+  return yield* reconcile({ messages: readMessages(handle), events }, turnToFind(handle, asked))
+})
