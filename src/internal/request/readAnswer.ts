@@ -51,17 +51,15 @@ export const readAnswer = (endpoint: Endpoint, received: Received) => {
       onSuccess: (value) => Effect.succeed({ value, response })
     })
   }
-  const redact = redactOf(response.request)
-  return Effect.flatMap(
-    Failures.readText(response),
-    (body) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.fail(
-          !isSuccess
-            ? Failures.fromResponse(response, body, redact, now, answerInErrors)
-            : isTyped
-            ? Failures.undecodable(response, body, redact, answerInErrors)
-            : Failures.noEventStream(response, body, redact)
-        ))
-  )
+  return Effect.gen(function*() {
+    const body = yield* Failures.readText(response)
+    const now = yield* Clock.currentTimeMillis
+    const redact = redactOf(response.request)
+    if (!isSuccess) return yield* Effect.fail(Failures.fromResponse(response, body, redact, now, answerInErrors))
+    return yield* Effect.fail(
+      isTyped
+        ? Failures.undecodable(response, body, redact, answerInErrors)
+        : Failures.noEventStream(response, body, redact)
+    )
+  })
 }
