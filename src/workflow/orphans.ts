@@ -25,21 +25,33 @@ export interface OrphanOptions {
 
 const most = 1000
 
-/** Ends sessions of these agents that no run knows. */
-const endOrphans = Effect.fnUntraced(function*(agent: string, olderThan: Duration.Duration) {
+/**
+ * Ends sessions of an agent that no run knows, and did not at the look before: while the database does not answer, a runner
+ * waits to write one down.
+ */
+const endOrphans = Effect.fnUntraced(function*(
+  agent: string,
+  olderThan: Duration.Duration,
+  unknown: Map<string, ReadonlyArray<string>>
+) {
   const sessions = yield* Sessions
   const store = yield* RunStore
-  const before = DateTime.subtractDuration(yield* DateTime.now, olderThan)
+  const latest = DateTime.subtractDuration(yield* DateTime.now, olderThan)
   // A server that is asked for the sessions of an empty name answers those of all agents.
   const old = (yield* sessions.list({ agent })).filter(({ agentName, createdAt, status }) =>
-    agentName === agent && status !== "ended" && DateTime.isLessThan(createdAt, before)
+    agentName === agent && status !== "ended" && DateTime.isLessThan(createdAt, latest)
   )
+  const before = new Set(unknown.get(agent))
+  const now: Array<string> = []
   for (const ids of Array.chunksOf(old.map(({ id }) => id), most)) {
     const known = new Set(yield* Patience.persistent(store.known(ids)))
-    const orphans = ids.filter((id) => !known.has(id))
+    const left = ids.filter((id) => !known.has(id))
+    now.push(...left)
+    const orphans = left.filter((id) => before.has(id))
     if (orphans.length > 0) yield* Effect.logWarning(`ends ${orphans.length} sessions of ${agent} that no run knows`)
     yield* Effect.forEach(orphans, (id) => Effect.ignore(sessions.end(id)), { concurrency: 4, discard: true })
   }
+  unknown.set(agent, now)
 })
 
 /** What orphans are. */
@@ -60,10 +72,11 @@ export const layer = (options: OrphanOptions = { agents: [] }) =>
       Patience.persistent(store.leftSessions(most)),
       (rows) => endSessions({ sessions, store }, rows)
     )
-    const look = Effect.andThen(
-      left,
-      Effect.forEach(agents, (agent) => endOrphans(agent, olderThan))
+    const unknown = new Map<string, ReadonlyArray<string>>()
+    const look = Effect.forEach(
+      [left, ...agents.map((agent) => endOrphans(agent, olderThan, unknown))],
+      Effect.catchCause((cause) => Effect.logWarning("the sweep of sessions failed", cause)),
+      { discard: true }
     )
-    const guarded = Effect.catchCause(look, (cause) => Effect.logWarning("the sweep of sessions failed", cause))
-    return Singleton.make("effect-ash/workflow/orphans", Effect.forever(Effect.andThen(guarded, Effect.sleep(every))))
+    return Singleton.make("effect-ash/workflow/orphans", Effect.forever(Effect.andThen(look, Effect.sleep(every))))
   }))

@@ -30,6 +30,7 @@ import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
 import * as Claim from "../../src/workflow/Claim.ts"
 import * as Engine from "../../src/workflow/engine.ts"
 import * as Handover from "../../src/workflow/handover.ts"
+import * as Orphans from "../../src/workflow/orphans.ts"
 import * as Patience from "../../src/workflow/patience.ts"
 import { StoredPayload } from "../../src/workflow/payloadHash.ts"
 import {
@@ -476,6 +477,29 @@ describe("one machine with a database of its own", () => {
           )
       ))
     }))
+
+  it.live("ends no session that a runner wrote down only when the database answered it again", () =>
+    Effect.gen(function*() {
+      const store = yield* RunStore
+      const sessions = yield* Sessions
+      const { id } = yield* sessions.create({ agent: "worker" })
+      yield* store.insertRun({ id: "one", executionId: "one", payloadHash: "", agent: "worker" })
+      const looks = { count: 0 }
+      const known: typeof store.known = (ids) =>
+        Effect.tap(store.known(ids), () => {
+          looks.count += 1
+          return store.recordSession({ sessionId: id, runId: "one", generation: 0 })
+        })
+      const statusOf = Effect.map(sessions.get(id), ({ status }) => status)
+      const sweep = Orphans.layer({ agents: ["worker"], olderThan: 1, every: 10 })
+      yield* Layer.build(Layer.provide(sweep, Layer.succeed(RunStore, { ...store, known })))
+      while (looks.count < 3 && (yield* statusOf) === "active") yield* Effect.sleep(10)
+      assert.strictEqual(yield* statusOf, "active")
+    }).pipe(Effect.provide([
+      MemoryRunStore.layer,
+      TestRunner.layer,
+      AshEmbedded.layer({ agents: { worker: {} } })
+    ])))
 })
 
 describe("a run whose shard has moved", () => {
