@@ -17,29 +17,28 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
-import { ConnectionError, isSqlError, SqlError } from "effect/sql/SqlError"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
-import { DatabaseSync } from "node:sqlite"
 import { AgentScript } from "../../src/embedded.ts"
 import { layerHttpClient } from "../../src/embedded/EmbeddedServer.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { type AgentRunPayload, approval, sleep } from "../../src/workflow/AgentRun.ts"
+import { type AgentRunPayload, approval, ask, sleep } from "../../src/workflow/AgentRun.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
 import type { RunStatus } from "../../src/workflow/RunStatus.ts"
-import * as Sqlite from "./sqlite.ts"
+import * as Databases from "./databases.ts"
 
 /**
- * What happens at a statement. Where the process is gone, none of its statements and requests comes back, and the database
+ * What happens at a statement, or to its session, which another program may end. Where the process is gone, none of its statements and requests comes back, and the database
  * has rolled back what was open. A process that is frozen goes on when it is thawed.
  */
 type Kind =
   | "fails before"
   | "fails behind"
+  | "is ended"
   | "fails for a while"
   | "gone before"
   | "gone behind"
@@ -53,25 +52,22 @@ interface Strike {
   readonly of?: RegExp | undefined
 }
 
-const lost = new SqlError({ reason: new ConnectionError({ cause: "the connection was lost" }) })
-
 /** Waits until what is due has run, and no longer. */
 const round = Effect.promise(() => new Promise<void>((resolve) => setImmediate(resolve)))
 
 /** What processes share. */
 interface World {
-  readonly database: DatabaseSync
-  readonly alone: Semaphore.Semaphore
+  readonly database: Databases.Shared
   readonly http: HttpClient.HttpClient
   readonly now: () => number
-  /** Statements so far, and what is under way that the disk of the server is at, which is driven by no clock. */
+  /** What has ended so far, and what is under way that is driven by no clock: statements, and the disk of the server. */
   readonly seen: { count: number; underWay: number }
   /** Lets the clock go on by a second, when nothing else goes on. */
   readonly tick: Effect.Effect<void>
 }
 
 /** Counts what the clock has to wait for, however slow the disk is. */
-const busy = ({ seen }: Pick<World, "seen">) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+const busy = ({ seen }: Pick<World, "seen">): Databases.Busy => (effect) =>
   Effect.acquireUseRelease(
     Effect.sync(() => seen.underWay += 1),
     () => effect,
@@ -82,21 +78,17 @@ const busy = ({ seen }: Pick<World, "seen">) => <A, E, R>(effect: Effect.Effect<
       })
   )
 
-const stamp = (millis: number) => new Date(millis).toISOString().slice(0, 19).replace("T", " ")
+/** The year 2027: what is measured from the epoch is not near its beginning. */
+const beginning = 1_800_000_000_000
 
-const makeWorld = Effect.fnUntraced(function*(onTurn: (turn: AgentScript.AgentTurn) => void) {
+const makeWorld = Effect.fnUntraced(function*(
+  makeDatabase: Databases.Make,
+  onTurn: (turn: AgentScript.AgentTurn) => void
+) {
   const clock = yield* Clock.Clock
-  // The year 2027: what is measured from the epoch is not near its beginning.
-  yield* TestClock.setTime(1_800_000_000_000)
-  const database = new DatabaseSync(":memory:")
+  yield* TestClock.setTime(beginning)
+  const database = yield* makeDatabase(beginning)
   const now = () => clock.currentTimeMillisUnsafe()
-  database.function("unixepoch", { varargs: true }, () => now() / 1000)
-  database.function("current_timestamp", { varargs: true }, () => stamp(now()))
-  database.function("datetime", { varargs: true }, (base, past) => {
-    const [, count, unit] = /^-(\d+) (minute|second)s?$/.exec(String(past)) ?? []
-    const from = base === "now" ? now() : Date.parse(`${String(base)}Z`)
-    return stamp(from - Number(count) * (unit === "minute" ? 60_000 : 1000))
-  })
   const seen = { count: 0, underWay: 0 }
   const script: AgentScript.AgentScript = (turn) => {
     onTurn(turn)
@@ -111,9 +103,10 @@ const makeWorld = Effect.fnUntraced(function*(onTurn: (turn: AgentScript.AgentTu
       before = seen.count
       yield* round
     }
+    yield* database.setTime(now() + 1000)
     yield* TestClock.adjust("1 second")
   })
-  return { database, alone: Semaphore.makeUnsafe(1), http, now, seen, tick } satisfies World
+  return { database, http, now, seen, tick } satisfies World
 })
 
 const ash = (http: HttpClient.HttpClient) =>
@@ -122,65 +115,55 @@ const ash = (http: HttpClient.HttpClient) =>
   )
 
 /** A process: its database and its server, until it is struck. */
-const makeProcess = (world: World, strike?: Strike) => {
+const makeProcess = (world: World, name: string, strike?: Strike) => {
   const thawed = Deferred.makeUnsafe<void>()
-  const state = { statements: 0, struck: undefined as string | undefined, isStopped: false, isBroken: false, until: 0 }
-  const { alone, database } = world
-  /** Others have the connection while this process does not go on. */
-  const pause = Effect.uninterruptible(
-    Effect.andThen(alone.release(1), Effect.andThen(Deferred.await(thawed), alone.take(1)))
-  )
+  const state = { statements: 0, struck: undefined as string | undefined, isStopped: false, until: 0 }
+  const { database } = world
+  const pause = database.whileOthers(Deferred.await(thawed))
   const stop = Effect.suspend(() => {
     state.isStopped = true
-    return pause
+    return Effect.andThen(database.end(name), pause)
   })
-  const rollback = Effect.sync(() => {
-    const isOpen = database.isTransaction
-    if (isOpen) database.exec("ROLLBACK")
-    return isOpen
-  })
-  const happen = <A>(kind: Kind, statement: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> => {
+  const happen = <A>(
+    kind: Kind,
+    statement: Effect.Effect<A, SqlError>,
+    { isTransaction, lose }: Databases.Session
+  ): Effect.Effect<A, SqlError> => {
+    const failed = Effect.andThen(lose, Effect.fail(Databases.lost))
+    // One that is frozen in a transaction would stop all that share the database: it is lost by a timer of the server.
+    const freeze = Effect.andThen(Effect.suspend(() => isTransaction() ? lose : Effect.void), stop)
     switch (kind) {
       case "fails before":
-        return Effect.fail(lost)
+        return failed
+      case "is ended":
+        return Effect.andThen(lose, statement)
       case "fails for a while":
-        return Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          state.until = now + 30_000
-          return Effect.andThen(rollback, Effect.fail(lost))
+        return Effect.suspend(() => {
+          state.until = world.now() + 30_000
+          return Effect.andThen(database.end(name), failed)
         })
       case "fails behind":
-        return statement.pipe(
-          Effect.andThen(rollback),
-          Effect.andThen((isBroken) => {
-            state.isBroken = isBroken
-            return Effect.fail(lost)
-          })
-        )
+        return Effect.andThen(statement, failed)
       case "gone before":
-        return Effect.andThen(rollback, Effect.andThen(stop, Effect.never))
+        return Effect.andThen(lose, Effect.andThen(stop, Effect.never))
       case "gone behind":
-        return statement.pipe(Effect.andThen(rollback), Effect.andThen(stop), Effect.andThen(Effect.never))
-      // One that is frozen in a transaction would stop all that share the database.
+        return Effect.andThen(statement, Effect.andThen(lose, Effect.andThen(stop, Effect.never)))
       case "frozen before":
-        return Effect.suspend(() => database.isTransaction ? statement : Effect.andThen(stop, statement))
+        return Effect.andThen(freeze, statement)
       case "frozen behind":
-        return Effect.tap(statement, () => database.isTransaction ? Effect.void : stop)
+        return Effect.tap(statement, () => freeze)
     }
   }
-  const connect = Effect.sync(() => {
-    state.isBroken = false
-  })
-  const around: Sqlite.Around = (statement, text) =>
+  const around: Databases.Around = (statement, text, session) =>
     Effect.andThen(
       Effect.suspend(() => state.isStopped ? pause : Effect.void),
       Effect.suspend(() => {
-        world.seen.count += 1
-        // The rest of a transaction whose connection was lost.
-        if (state.isBroken || world.now() < state.until) return Effect.fail(lost)
-        if (strike === undefined || strike.of?.test(text) === false) return statement
-        if (state.statements++ !== strike.at) return statement
+        if (world.now() < state.until) return Effect.fail(Databases.lost)
+        const own = busy(world)(statement)
+        if (strike === undefined || strike.of?.test(text) === false) return own
+        if (state.statements++ !== strike.at) return own
         state.struck = text
-        return happen(strike.kind, statement)
+        return happen(strike.kind, own, { ...session, lose: busy(world)(session.lose) })
       })
     )
   const http = HttpClient.transform(world.http, (response) =>
@@ -194,7 +177,22 @@ const makeProcess = (world: World, strike?: Strike) => {
       state.isStopped = false
       return Deferred.done(thawed, Exit.void)
     }),
-    layer: Layer.merge(Sqlite.over(database, { alone, around, connect }), ash(http))
+    layer: Layer.merge(database.client(name, around, busy(world)), ash(http))
+  }
+}
+
+/** The clock of a machine that is set wrong. */
+const ahead = (clock: Clock.Clock, millis: number): Clock.Clock => {
+  const at = () => clock.currentTimeMillisUnsafe() + millis
+  const nanos = () => clock.currentTimeNanosUnsafe() + BigInt(millis) * 1_000_000n
+  return {
+    currentTimeMillisUnsafe: at,
+    currentTimeMillis: Effect.sync(at),
+    currentTimeNanosUnsafe: nanos,
+    currentTimeNanos: Effect.sync(nanos),
+    monotonicTimeNanosUnsafe: () => clock.monotonicTimeNanosUnsafe(),
+    monotonicTimeNanos: clock.monotonicTimeNanos,
+    sleep: (duration) => clock.sleep(duration)
   }
 }
 
@@ -218,6 +216,8 @@ export interface Scenario {
   readonly step: number
   /** Whether the processes are runners of a cluster. */
   readonly isCluster?: boolean
+  /** By how many milliseconds the clock of a runner is wrong that is there beside the others. @default there is none */
+  readonly beside?: number
   readonly options?: AshWorkflow.SingleOptions
   readonly program: (runs: Runs) => Effect.Effect<unknown, unknown>
   /** What the process does that comes behind the struck one. @default the same */
@@ -232,8 +232,8 @@ interface Outcome extends Strike {
   readonly answer: unknown
   /** The states of the runs, by their rows. */
   readonly states: ReadonlyArray<unknown>
-  /** How many rows there are of something. */
-  readonly count: (table: "places" | "cluster_messages") => number
+  /** How many places are taken. */
+  readonly places: number
   readonly turns: ReadonlyMap<string, number>
 }
 
@@ -255,17 +255,23 @@ const waitFor = Effect.fnUntraced(function*<A, E>(
 
 /** Does something in a world of its own, with a process that is struck, and tells what is wrong then. */
 const strikeAt = Effect.fnUntraced(
-  function*({ isCluster = false, options, other, program, wrong }: Scenario, strike: Strike) {
+  function*(
+    { beside, isCluster = false, options, other, program, wrong }: Scenario,
+    strike: Strike,
+    makeDatabase: Databases.Make
+  ) {
     const { at, kind } = strike
     const turns = new Map<string, number>()
-    const world = yield* makeWorld(({ prompt, session }) => {
+    const world = yield* makeWorld(makeDatabase, ({ prompt, session }) => {
       const key = `${session.id} ${prompt}`
       turns.set(key, (turns.get(key) ?? 0) + 1)
     })
     const admin = yield* Layer.build(ash(world.http))
     yield* Effect.provide(Effect.flatMap(Agents, (agents) => agents.create({ name: "worker" })), admin)
     if (options?.migrate !== true) {
-      yield* Effect.scoped(Layer.build(Layer.provide(AshWorkflow.layerMigrations(), makeProcess(world).layer)))
+      yield* Effect.scoped(
+        Layer.build(Layer.provide(AshWorkflow.layerMigrations(), makeProcess(world, "migrations").layer))
+      )
     }
     const own = {
       migrate: false,
@@ -283,14 +289,21 @@ const strikeAt = Effect.fnUntraced(
         Effect.forkIn(scope)
       )
     const living = Scope.makeUnsafe()
-    const one = makeProcess(world, strike)
+    if (beside !== undefined) {
+      const clock = ahead(yield* Clock.Clock, beside)
+      const there = yield* begin(makeProcess(world, "beside"), () => Effect.succeed("there"), living).pipe(
+        Effect.provideService(Clock.Clock, clock)
+      )
+      yield* waitFor(world, there)
+    }
+    const one = makeProcess(world, "one", strike)
     // What has gone is not closed: that would be the end of a process that is asked to.
     const first = yield* begin(one, program, kind.startsWith("gone") ? Scope.makeUnsafe() : living)
     let answer = yield* waitFor(world, first, one)
     if (answer === undefined) {
       // Numbers of messages go by the clock: a process begins later than the one before it.
       yield* TestClock.adjust("1 second")
-      const two = makeProcess(world)
+      const two = makeProcess(world, "two")
       answer = yield* waitFor(world, yield* begin(two, other ?? program, living), two)
       if (kind.startsWith("frozen")) {
         yield* one.thaw
@@ -305,17 +318,13 @@ const strikeAt = Effect.fnUntraced(
     const left = yield* alive
     // A runner that is asked to stop waits for what it has under way, by the clock.
     yield* waitFor(world, yield* Effect.forkDetach(Scope.close(living, Exit.void)))
-    const { database } = world
+    const { query } = world.database
+    const states = (yield* query("SELECT state FROM ash_runs")).map(({ state }) => state)
+    const places = (yield* query("SELECT * FROM ash_places")).length
     const faults = [
       ...(left === 0 ? [] : [`${left} sessions are alive`]),
       ...[...turns].flatMap(([turn, times]) => times === 1 ? [] : [`${turn} was sent ${times} times`]),
-      ...wrong({
-        ...strike,
-        answer,
-        turns,
-        states: database.prepare("SELECT state FROM ash_runs").all().map(({ state }) => state),
-        count: (table) => Number(database.prepare(`SELECT count(*) AS count FROM ash_${table}`).get()?.["count"])
-      })
+      ...wrong({ ...strike, answer, turns, states, places })
     ].map((fault) => `${kind} the statement ${at}, ${one.state.struck}: ${fault}`)
     return { faults, isStruck: one.state.struck !== undefined }
   },
@@ -325,12 +334,13 @@ const strikeAt = Effect.fnUntraced(
 )
 
 /** Strikes at every statement, or at each of so many, those of one kind beside those of another. */
-export const strikes = Effect.fnUntraced(function*(scenario: Scenario, step = 1) {
+export const strikes = Effect.fnUntraced(function*(scenario: Scenario, makeDatabase: Databases.Make) {
+  const { step } = scenario
   const faults: Array<string> = []
   let count = 0
   for (const [index, kind] of scenario.kinds.entries()) {
     for (let at = index % step;; at += step) {
-      const outcome = yield* strikeAt(scenario, { at, kind, of: scenario.of })
+      const outcome = yield* strikeAt(scenario, { at, kind, of: scenario.of }, makeDatabase)
       if (!outcome.isStruck) break
       count += 1
       faults.push(...outcome.faults)
@@ -383,10 +393,10 @@ const whole: Scenario = {
     const end = yield* untilEnd(runs, approve(runs))
     return end._tag === "Success" ? end.success.text : end.failure._tag
   }),
-  wrong: ({ answer, count, states }) => [
+  wrong: ({ answer, places, states }) => [
     ...differs("it ended with", answer, "done: second"),
     ...differs("its row is", states, ["succeeded"]),
-    ...differs("places that are taken:", count("places"), 0)
+    ...differs("places that are taken:", places, 0)
   ]
 }
 
@@ -396,8 +406,41 @@ const unconfirmed: Scenario = {
   name: "a run of a runner that loses touch with its locks",
   kinds: ["fails behind", "fails for a while"],
   of: /_locks/,
-  step: 11,
+  step: 17,
   isCluster: true
+}
+
+const prompts = (id: string) => [`${id} first`, `${id} second`]
+
+/** Runs at once, by a plan and by steps, of which some run on a runner whose clock is wrong. */
+const several: Scenario = {
+  name: "runs beside each other, by a plan and by steps, on runners whose clocks differ",
+  kinds: ["fails behind", "gone before", "gone behind"],
+  step: 211,
+  isCluster: true,
+  beside: 45_000,
+  options: {
+    maxRunning: 2,
+    plans: {
+      both: ({ id, step }) => {
+        const prompt = prompts(id)[step]
+        return Effect.succeed(prompt === undefined ? undefined : ask(prompt))
+      }
+    }
+  },
+  program: (runs) =>
+    Effect.forEach(["a", "b", "c", "d"], (id, index) => {
+      const how = index % 2 === 0 ? { plan: "both" } : { steps: prompts(id) }
+      return again(runs.start({ id, agent: "worker", ...how, whenUnknown: "repeatRun" })).pipe(
+        Effect.andThen(again(runs.result(id))),
+        Effect.match({ onFailure: ({ _tag }) => _tag, onSuccess: ({ text }) => text })
+      )
+    }, { concurrency: "unbounded" }),
+  wrong: ({ answer, places, states }) => [
+    ...differs("they ended with", answer, ["a", "b", "c", "d"].map((id) => `done: ${id} second`)),
+    ...differs("their rows are", states, ["succeeded", "succeeded", "succeeded", "succeeded"]),
+    ...differs("places that are taken:", places, 0)
+  ]
 }
 
 /** A run that is cancelled while it waits, by a process that does not come back where it has gone. */
@@ -458,4 +501,4 @@ const migrated: Scenario = {
 }
 
 /** What is struck. */
-export const scenarios: ReadonlyArray<Scenario> = [whole, unconfirmed, cancelled, purged, migrated]
+export const scenarios: ReadonlyArray<Scenario> = [whole, unconfirmed, several, cancelled, purged, migrated]
