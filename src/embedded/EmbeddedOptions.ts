@@ -1,8 +1,10 @@
 /** How an embedded server is set up. */
 import * as Context from "effect/Context"
+import { constFalse } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import { aFunction, between, count, flag, listOf, rule, text } from "../internal/request/options.ts"
 import * as AgentScript from "./AgentScript.ts"
 import * as Quirks from "./Quirks.ts"
@@ -87,6 +89,11 @@ export interface EmbeddedHttpOptions extends EmbeddedOptions {
   readonly hostNames?: ReadonlyArray<string> | undefined
 }
 
+/** Whether it is a text that can be read: not where it was wiped, or made by another copy of Effect. */
+const isSecret = (key: unknown) =>
+  Redacted.isRedacted(key) &&
+  Result.getOrElse(Result.try(() => Predicate.isString(Redacted.value(key))), constFalse)
+
 const isText = (value: unknown) => Predicate.isString(value) && value !== ""
 
 const matches = (form: RegExp) => (value: unknown) => Predicate.isString(value) && form.test(value)
@@ -100,7 +107,7 @@ const isOrigin = matches(/^(?:null|[a-z][a-z\d+.-]*:\/\/[^\s/A-Z]+)$/)
 /** What the options of a server must be. A tenant is told by its key, which is in no message. */
 export const serverRules = {
   script: aFunction,
-  apiKey: rule("a text or a `Redacted` one", (key) => Predicate.isString(key) || Redacted.isRedacted(key)),
+  apiKey: rule("a text or a `Redacted` one", (key) => Predicate.isString(key) || isSecret(key)),
   tenants: rule("names by keys", (tenants) => Predicate.isObject(tenants) && Object.values(tenants).every(isText)),
   quirks: Quirks.areQuirks,
   rateLimits: flag,

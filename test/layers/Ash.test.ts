@@ -17,6 +17,7 @@ import * as Tls from "node:tls"
 import { AshApiClient } from "../../src/client/AshApiClient.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import * as AshCore from "../../src/layers/AshCore.ts"
+import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { AshClient } from "../../src/services/AshClient.ts"
@@ -64,9 +65,9 @@ describe("url", () => {
     ["ash.test", /http:\/\//],
     ["ftp://ash.test", /http:\/\//],
     ["file:///etc/passwd", /http:\/\//],
-    ["http://", /not a URL/],
-    ["http://ash test", /not a URL/],
-    ["http://ash.test:99999", /not a URL/],
+    ["http://", /must be a URL/],
+    ["http://ash test", /must be a URL/],
+    ["http://ash.test:99999", /must be a URL/],
     ["http://user:geheim@ash.test", /user name or a password/],
     ["http://geheim@ash.test", /user name or a password/],
     ["http://ash.test/?token=geheim", /query/],
@@ -101,6 +102,24 @@ describe("apiKey", () => {
         assert.deepStrictEqual(scripted.requests, [])
       }).pipe(Effect.scoped)
   )
+
+  // As one that another copy of Effect made.
+  it.effect("that was wiped is refused, by each layer and before each request", () =>
+    Effect.gen(function*() {
+      const apiKey = Redacted.make("geheim")
+      Redacted.wipeUnsafe(apiKey)
+      const scripted = Server.make(Server.json({ session }), { apiKey: Effect.succeed(apiKey) })
+      const asked = Effect.flatMap(Sessions, ({ get }) => get(sessionId)).pipe(Effect.provide(scripted.layer))
+      const errors = yield* Effect.all([
+        Effect.flip(asked),
+        Effect.flip(Layer.build(Ash.layer({ url: "http://localhost", apiKey }))),
+        Effect.flip(Layer.build(AshEmbedded.layer({ apiKey })))
+      ])
+      for (const { reason } of errors) {
+        assert.strictEqual(reason._tag === "InvalidRequest" ? reason.field : reason._tag, "apiKey")
+      }
+      assert.deepStrictEqual(scripted.requests, [])
+    }).pipe(Effect.scoped))
 })
 
 describe("layer", () => {

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
 import { InvalidRequest, Unauthorized } from "../../schema/Reasons.ts"
-import { errorChainOf } from "./inspectUnknown.ts"
+import { errorChainOf, readSafely } from "./inspectUnknown.ts"
 import { printable } from "./printable.ts"
 
 const refuse = (field: string, message: string) => Effect.fail(new InvalidRequest({ message, field }))
@@ -16,7 +16,7 @@ export const baseUrl = (input: string | URL): Effect.Effect<string, InvalidReque
   if (!/^https?:\/\//i.test(text)) {
     return refuse("url", "url must begin with http:// or https://, as in http://localhost:4100")
   }
-  if (!URL.canParse(text)) return refuse("url", "url is not a URL; it should look like http://localhost:4100")
+  if (!URL.canParse(text)) return refuse("url", "url must be a URL, as in http://localhost:4100")
   const url = new URL(text)
   if (url.username !== "" || url.password !== "") return refuse("url", "url must not hold a user name or a password")
   if (url.search !== "" || url.hash !== "") return refuse("url", "url must not hold a query or a fragment")
@@ -46,14 +46,17 @@ export const isExposed = (url: string): boolean => {
   return protocol === "http:" && !loopback.test(hostname)
 }
 
-/** The text of a key. A header can carry visible ASCII characters only, and the server takes exactly one token. */
+/**
+ * The text of a key. A header can carry visible ASCII characters only, and the server takes exactly one token. One that was
+ * wiped, or made by another copy of Effect, cannot be read.
+ */
 const keyText = (key: unknown): Effect.Effect<string, InvalidRequest> => {
-  const text = Redacted.isRedacted(key) ? Redacted.value(key) : undefined
+  const text = Redacted.isRedacted(key) ? readSafely(() => Redacted.value(key)) : undefined
   return Predicate.isString(text) && /^[\x21-\x7e]+$/.test(text)
     ? Effect.succeed(text)
     : refuse(
       "apiKey",
-      "apiKey must be one word of visible ASCII characters; it is none, empty, or holds a space or a line break"
+      "apiKey must be one word of visible ASCII characters; it is none or wiped, or has a space or line break"
     )
 }
 
