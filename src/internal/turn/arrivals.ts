@@ -22,6 +22,9 @@ const bufferFull = (operation: string, sessionId: string, size: number) =>
 /** Nanoseconds without an arrival, behind which the next one is taken at once: what comes in a row is taken together. */
 const pause = 1_000_000n
 
+/** Arrivals at the beginning of a turn that are taken at once, too: its first text is in one of them. */
+const first = 3
+
 export type End = Exit.Exit<never, AshError | Cause.Done>
 
 type Resume = (effect: Effect.Effect<void>) => void
@@ -96,7 +99,8 @@ export class Arrivals {
       this.#size += chunk.length
     }
     if (this.awaitsHeartbeat) this.awaitsHeartbeat = !batch.some((chunk) => this.#hasComment(chunk))
-    this.wake(!this.hasBegun || this.lastAt - lastAt > pause ? Effect.void : Effect.yieldNow)
+    const isAtOnce = this.count <= first || !this.hasBegun || this.lastAt - lastAt > pause
+    this.wake(isAtOnce ? Effect.void : Effect.yieldNow)
     if (!this.isFull) return Effect.void
     return limits.whenFull === "fail" ? Effect.fail(bufferFull(operation, sessionId, limits.bufferSize)) : this.#room
   }
