@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -8,6 +9,7 @@ import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type { MessageContent } from "../../src/schema/Message.ts"
 import { Messages } from "../../src/services/Messages.ts"
+import { clockOf } from "../support/clock.ts"
 import { noSession, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
@@ -19,12 +21,17 @@ const sessionIds = ["1", "2", "3"].map((digit) => sessionId.replace(/.$/, digit)
 
 const contentOf = (request: Server.Received) => (Server.jsonOf(request) as { content: MessageContent }).content
 
+const formOf = (request: Server.Received) => {
+  const content = contentOf(request)
+  return typeof content === "string" ? "text" : content.length > 1 ? "blocks" : "block"
+}
+
 const isProbe = ({ path }: Server.Received) => path.includes(noSession)
 
-const turn: Server.Script = ({ path }) => {
-  const sessionId = path.split("/")[3]
-  return Server.sse(Server.frames(["session_start", { sessionId }], ["done", { sessionId }]))()
-}
+const answerOf = (sessionId: string) =>
+  Server.sse(Server.frames(["session_start", { sessionId }], ["done", { sessionId }]))()
+
+const turn: Server.Script = ({ path }) => answerOf(path.split("/")[3] ?? "")
 const noSuchSession = Server.json({ error: "Session not found", statusCode: 404 }, 404)
 const refusedBody = Server.json({ error: "Bad Request", statusCode: 400 }, 400)
 
@@ -216,9 +223,7 @@ describe("the question for the form of content", () => {
     let takes = before
     let status = "active"
     const answer: Server.Script = (request) => {
-      const content = contentOf(request)
-      const form = typeof content === "string" ? "text" : content.length > 1 ? "blocks" : "block"
-      if (form !== takes) return refusedBody()
+      if (formOf(request) !== takes) return refusedBody()
       if (isProbe(request)) return noSuchSession()
       return turn(request)
     }
@@ -241,5 +246,48 @@ describe("the question for the form of content", () => {
       assert.strictEqual(typeof contentOf(last as Server.Received) === "string", behind === "text")
       assert.strictEqual(server.counted().probes, 4)
     }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("is asked for each message that went out before it, and was refused behind it", () =>
+    Effect.gen(function*() {
+      const isSentAgain = yield* Deferred.make<void>()
+      const isOver = yield* Deferred.make<void>()
+      const [early = "", late = ""] = sessionIds
+      let takes = "text"
+      const server = serving(
+        (request) => formOf(request) === takes ? noSuchSession() : refusedBody(),
+        (request) => {
+          const { path } = request
+          if (formOf(request) !== takes) {
+            return path.includes(late) ? Effect.map(Deferred.await(isSentAgain), refusedBody) : refusedBody()
+          }
+          return path.includes(early)
+            ? Effect.andThen(
+              Deferred.succeed(isSentAgain, undefined),
+              Effect.as(Deferred.await(isOver), answerOf(early))
+            )
+            : turn(request)
+        }
+      )
+      yield* Effect.gen(function*() {
+        yield* send()
+        takes = "blocks"
+        const first = yield* Effect.forkChild(send("hello world", early))
+        const exit = yield* Effect.exit(send("hello world", late))
+        yield* Deferred.succeed(isOver, undefined)
+        yield* Fiber.join(first)
+        assert.isTrue(Exit.isSuccess(exit))
+      }).pipe(Effect.provide(server.layer))
+    }))
+
+  it.effect("is asked again behind a failure though the clock of the machine is set back", () => {
+    const time = { wall: 3_600_000, monotonic: 0n }
+    const server = serving(Server.inOrder(Server.json({}, 500), noSuchSession))
+    return Effect.gen(function*() {
+      yield* Effect.flip(send())
+      time.wall = 0
+      yield* send()
+      assert.deepStrictEqual(server.counted(), { probes: 2, turns: 1 })
+    }).pipe(Effect.provide(server.layer), Effect.provideService(Clock.Clock, clockOf(time)))
   })
 })

@@ -63,7 +63,7 @@ const isAccepted = <A>(attempt: Effect.Effect<A, AshError>): Effect.Effect<boole
     Effect.as(true),
     Effect.catchReason("AshError", "NotFound", () => Effect.succeed(true)),
     Effect.catchReason("AshError", "InvalidRequest", ({ http }, error) =>
-      http === undefined ? Effect.fail(error) : Effect.succeed(false))
+      http === undefined ? error : Effect.succeed(false))
   )
 
 const probeForm = Effect.fnUntraced(function*<A>(attempt: (content: MessageContent) => Effect.Effect<A, AshError>) {
@@ -82,15 +82,15 @@ const isRefusal = ({ reason }: AshError) =>
 /** Learns which form a server takes, by messages to no session. */
 export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect<A, AshError>) =>
   Effect.map(
-    Effect.cachedWithTTL(probeForm(attempt), 0),
+    // Shared while it is asked for, and never kept: a clock that is set back would make a time of 0 a long one.
+    Effect.cachedWithTTL(probeForm(attempt), -Infinity),
     (ask) => {
       let known: ContentForm | undefined
-      /** Whether a message was taken since the server was asked. */
-      let hasTaken = false
+      /** What the server has answered, while no message was taken since: a refusal of that is asked about no more. */
+      let answered: ContentForm | undefined
       const asked = Effect.tap(ask, (form) =>
         Effect.sync(() => {
-          known = form
-          hasTaken = false
+          known = answered = form
         }))
       return {
         /**
@@ -108,22 +108,24 @@ export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect
             Effect.tap(sendAs(form), () =>
               Effect.sync(() => {
                 known = form
-                hasTaken = true
+                answered = undefined
               }))
+          const askAgain = (error: AshError) =>
+            Effect.flatMap(
+              Effect.mapError(asked, () => error),
+              (next) => next === form ? error : sending(next)
+            )
           return form !== undefined
-            ? Effect.catchIf(sending(form), (error) =>
-              hasTaken && !isBrowser() && isRefusal(error), (error) =>
-              Effect.flatMap(
-                Effect.mapError(asked, () =>
-                  error),
-                (next) => next === form ? Effect.fail(error) : sending(next)
-              ))
+            ? Effect.catchIf(
+              sending(form),
+              (error) => form !== answered && !isBrowser() && isRefusal(error),
+              askAgain
+            )
             : sending("SeveralBlocks").pipe(
               // A server that takes no blocks does nothing with them; neither does one that refuses something else.
               Effect.catchReason("AshError", "InvalidRequest", (_, error) =>
                 sending("TextOnly").pipe(
-                  Effect.catchReason("AshError", "InvalidRequest", () =>
-                    Effect.fail(error))
+                  Effect.catchReason("AshError", "InvalidRequest", () => error)
                 ))
             )
         }
