@@ -93,7 +93,7 @@ class TurnReader {
   #close(exit: Exit.Exit<never, AshError | Cause.Done>): Effect.Effect<void> {
     const close = Scope.close(this.#connection, exit)
     if (this.#pull === undefined || !this.#ending?.hasEnded || !Exit.hasInterrupts(exit)) return close
-    const rest = Effect.forever(this.#pull, { disableYield: true })
+    const rest = Effect.forever(this.#pull)
     return Effect.sync(() => {
       const fiber = Effect.runForkWith(this.#context)(Effect.ensuring(Effect.ignore(rest), close))
       fiber.addObserver(callAfter(this.#context, longestEnd, () => fiber.interruptUnsafe()))

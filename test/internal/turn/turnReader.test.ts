@@ -1,6 +1,7 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import type * as Arr from "effect/Array"
 import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
@@ -252,6 +253,31 @@ describe("the timers of a turn", () => {
       yield* Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
       process.off("warning", onWarning)
       assert.deepStrictEqual(warnings, [])
+    }))
+})
+
+describe("the connection of a turn that has ended", () => {
+  it.effect("is closed in time, also while more and more arrives on it", () =>
+    Effect.gen(function*() {
+      const end = yield* Deferred.make<"closed" | "exhausted">()
+      let pieces = 0
+      const body = Stream.fromReadableStream({
+        evaluate: () =>
+          new ReadableStream<Uint8Array>({
+            pull: (controller) => {
+              pieces += 1
+              controller.enqueue(bytes(pieces === 1 ? start + done : ":\n"))
+              if (pieces < 100_000) return
+              controller.close()
+              Deferred.doneUnsafe(end, Effect.succeed("exhausted"))
+            },
+            cancel: () => void Deferred.doneUnsafe(end, Effect.succeed("closed"))
+          }),
+        onError: () => lost
+      })
+      yield* Stream.runDrain(readTurn(body, { limits: { buffer: { size: 1 } } }))
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual(yield* Deferred.await(end), "closed")
     }))
 })
 
