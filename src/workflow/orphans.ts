@@ -19,7 +19,7 @@ export interface OrphanOptions {
   readonly agents: ReadonlyArray<string>
   /** How old a session is that would be known by now. @default "15 minutes" */
   readonly olderThan?: Duration.Input | undefined
-  /** The time between two looks. @default "1 minute" */
+  /** The time between two looks: a session ends at the second that finds it. @default "1 minute" */
   readonly every?: Duration.Input | undefined
 }
 

@@ -81,7 +81,7 @@ export interface SessionMemory {
    * closed, until the server has answered its end.
    */
   readonly halted: "paused" | "stopped" | "ended" | undefined
-  /** When the next turn or command may begin, by the clock's nanoseconds. */
+  /** When the next turn or command may begin, in nanoseconds of the monotonic clock. */
   readonly quietUntil: bigint
   /** The sequence number of the last message that the server has stored, where it is known. */
   readonly lastSequence: number | undefined

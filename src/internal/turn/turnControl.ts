@@ -49,7 +49,7 @@ export interface TurnToSend {
 /** What answers a message. */
 export interface TurnAnswer {
   readonly body: Stream.Stream<Uint8Array, AshError>
-  /** When the message was sent, by the clock's nanoseconds. */
+  /** When the message was sent, in nanoseconds of the monotonic clock. */
   readonly startedAt: bigint
   /** The exchange, for a failure. */
   readonly http: (() => HttpExchange) | undefined

@@ -43,7 +43,7 @@ export type Timer = keyof typeof limitPassed | "block"
 
 export interface TurnTimersOptions {
   readonly limits: TurnLimits
-  /** When the turn began, by the clock's nanoseconds. */
+  /** When the turn began, in nanoseconds of the monotonic clock. */
   readonly startedAt: bigint
   readonly arrivals: Arrivals
   /** How far the turn is, by the events that were taken of it. */
