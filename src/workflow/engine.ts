@@ -77,12 +77,15 @@ export const layerStorage = Layer.effect(
             if (waits || !isSuspended(there)) return yield* Effect.as(storage.unregisterReplyHandler(requestId), reply)
             yield* storage.clearReplies(requestId)
           }
-          const saved = yield* storage.saveReply(reply)
-          // It may have been there before, and been woken: it is begun again, as nothing else would wake it.
-          if (waits) yield* storage.clearReplies(requestId, { expectedReplyId: id })
-          return saved
+          return yield* storage.saveReply(reply)
         })
-        return Effect.catchTag(storage.saveReply(reply), "PersistenceError", () => untilAnswered(saveAgain))
+        // It may have been there before, and been woken: it is begun again, as nothing else would wake it.
+        const beginAgain = untilAnswered(storage.clearReplies(requestId, { expectedReplyId: id }))
+        return Effect.catchTag(
+          storage.saveReply(reply),
+          "PersistenceError",
+          () => waits ? Effect.tap(untilAnswered(saveAgain), beginAgain) : untilAnswered(saveAgain)
+        )
       },
       // Where these fail, the engine goes on: what is claimed would be read again in ten minutes.
       resetRequests: (ids) => untilAnswered(storage.resetRequests(ids)),

@@ -1,10 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
+import { PersistenceError } from "effect/cluster/ClusterError"
 import * as ClusterSchema from "effect/cluster/ClusterSchema"
 import * as MessageStorage from "effect/cluster/MessageStorage"
+import * as Reply from "effect/cluster/Reply"
 import * as Sharding from "effect/cluster/Sharding"
 import * as ShardingConfig from "effect/cluster/ShardingConfig"
+import * as Snowflake from "effect/cluster/Snowflake"
 import * as TestRunner from "effect/cluster/TestRunner"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -12,11 +16,13 @@ import * as SchemaBinary from "effect/encoding/SchemaBinary"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Rpc from "effect/rpc/Rpc"
 import * as Schema from "effect/Schema"
 import * as SqlClient from "effect/sql/SqlClient"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
+import * as Workflow from "effect/workflow/Workflow"
 import { join } from "node:path"
 import { AshEmbedded } from "../../src/embedded.ts"
 import { optionsOf } from "../../src/internal/request/options.ts"
@@ -426,6 +432,48 @@ describe("one machine with a database of its own", () => {
         )
       ))
     }).pipe(Effect.provide(MemoryRunStore.layer)))
+
+  it.effect("begins a run again that waits, where it has failed twice to write that down", () => {
+    const lost = new PersistenceError({ cause: new SqlError({ reason: new ConnectionError({ cause: "lost" }) }) })
+    const id = Snowflake.Snowflake(1n)
+    const requestId = Snowflake.Snowflake(2n)
+    const there: Array<Reply.Encoded> = []
+    const calls: Array<"save" | "clear"> = []
+    const failing = (call: "save" | "clear", act: () => void) =>
+      Effect.suspend(() => {
+        calls.push(call)
+        if (calls.indexOf(call) === calls.length - 1) return Effect.fail(lost)
+        act()
+        return Effect.void
+      })
+    const storage = MessageStorage.MessageStorage.of({
+      ...MessageStorage.noop,
+      saveReply: (reply) =>
+        Effect.as(
+          failing("save", () =>
+            there.push({
+              _tag: "WithExit",
+              id: String(id),
+              requestId: String(requestId),
+              exit: { _tag: "Success", value: { _tag: "Suspended" } }
+            })),
+          reply
+        ),
+      repliesForUnfiltered: () => Effect.sync(() => [...there]),
+      clearReplies: () => failing("clear", () => there.pop())
+    })
+    return Effect.gen(function*() {
+      const { saveReply } = yield* MessageStorage.MessageStorage
+      const rpc = Rpc.make("run", { success: Schema.Unknown })
+      const reply = new Reply.ReplyWithContext<typeof rpc>({
+        reply: new Reply.WithExit({ id, requestId, exit: Exit.succeed(new Workflow.Suspended({})) }),
+        context: Context.empty(),
+        rpc
+      })
+      yield* Effect.raceFirst(saveReply(reply), Effect.forever(TestClock.adjust(1000)))
+      assert.deepStrictEqual(calls, ["save", "save", "clear", "clear"])
+    }).pipe(Effect.provide(Layer.provide(Engine.layerStorage, Layer.succeed(MessageStorage.MessageStorage, storage))))
+  })
 
   it.effect.each(["{}", "\"5 bananas\"", "-1", "0"])(
     "ends no session by an age or a time of %s",
