@@ -102,9 +102,10 @@ export interface TurnResult {
 }
 
 /** A call of a tool. */
-interface ToolUse {
+export interface ToolUse {
   readonly name: string
   readonly input: Schema.Json
+  /** What the tool does. */
   readonly result: Effect.Effect<ToolOutcome, Error>
 }
 
