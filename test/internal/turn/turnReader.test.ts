@@ -221,6 +221,21 @@ describe("a turn whose result has arrived", () => {
     }))
 })
 
+describe("what comes in a row", () => {
+  it.effect("is taken at once while the turn begins, so that its first text waits for nothing behind it", () =>
+    Effect.gen(function*() {
+      const order: Array<string> = []
+      const delta = bytes(frames(["text_delta", { delta: "Hi" }]))
+      const body = Stream.fromIterable([bytes(start), delta, delta, delta, delta, bytes(done)]).pipe(
+        Stream.rechunk(1),
+        // As a body of fetch: each piece by a promise.
+        Stream.tap(() => Effect.promise(() => Promise.resolve(order.push("read"))))
+      )
+      yield* Stream.runForEach(readTurn(body), ({ _tag }) => Effect.sync(() => order.push(_tag)))
+      assert.deepStrictEqual(order.slice(0, 4), ["read", "SessionStart", "read", "TextDelta"])
+    }))
+})
+
 describe("the timers of a turn", () => {
   const ends: ReadonlyArray<readonly [how: string, body: Stream.Stream<Uint8Array, AshError>, taken: number]> = [
     ["whole", Stream.make(bytes(start), bytes(done)), Infinity],
