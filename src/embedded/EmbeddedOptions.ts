@@ -1,9 +1,10 @@
 /** How an embedded server is set up. */
 import * as Context from "effect/Context"
+import { constFalse } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import { readSafely } from "../internal/request/inspectUnknown.ts"
+import * as Result from "effect/Result"
 import { aFunction, between, count, flag, listOf, rule, text } from "../internal/request/options.ts"
 import * as AgentScript from "./AgentScript.ts"
 import * as Quirks from "./Quirks.ts"
@@ -89,7 +90,9 @@ export interface EmbeddedHttpOptions extends EmbeddedOptions {
 }
 
 /** Whether it is a text that can be read: not where it was wiped, or made by another copy of Effect. */
-const isSecret = (key: unknown) => Redacted.isRedacted(key) && Predicate.isString(readSafely(() => Redacted.value(key)))
+const isSecret = (key: unknown) =>
+  Redacted.isRedacted(key) &&
+  Result.getOrElse(Result.try(() => Predicate.isString(Redacted.value(key))), constFalse)
 
 const isText = (value: unknown) => Predicate.isString(value) && value !== ""
 
