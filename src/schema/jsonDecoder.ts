@@ -22,8 +22,11 @@ type Read = (json: unknown) => unknown
 const readAs = (decode: (json: unknown) => Option.Option<unknown>): Read => (json) =>
   Option.getOrElse(decode(json), () => invalid)
 
-/** A time as servers write it, but for the last days of months: these are left to the platform. */
-const usualTime = /^\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1\d|2[0-8])T(?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}Z$/
+/** A time as servers write it, but for the leap day: that is left to the platform. */
+const usualTime = new RegExp(
+  "^\\d{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1\\d|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)" +
+    "T(?:[01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$"
+)
 
 const twoDigits = (text: string, position: number): number =>
   text.charCodeAt(position) * 10 + text.charCodeAt(position + 1) - 528
