@@ -1,6 +1,7 @@
 /** Agents for programs of promises: prompts come from any iterable, and functions answer promises. */
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { aFunction, checked, optionsOf } from "../internal/request/options.ts"
@@ -92,7 +93,9 @@ export const make = (
         batchWith(
           agent,
           promptsOf(prompts),
-          (handle, prompt, index) => answerOf(() => ask(Session.make(runner, handle, Effect.void), prompt, index)),
+          Predicate.isFunction(ask)
+            ? (handle, prompt, index) => answerOf(() => ask(Session.make(runner, handle, Effect.void), prompt, index))
+            : ask,
           { ...options, progress }
         ))
   }

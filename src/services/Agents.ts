@@ -9,7 +9,7 @@ import * as FileDownload from "../client/FileDownload.ts"
 import { batches, isTooLarge } from "../internal/files/batches.ts"
 import { gatherFiles } from "../internal/files/newFiles.ts"
 import type { WholeContent } from "../internal/request/content.ts"
-import { anObject, checked, count, optionsOf, refusal } from "../internal/request/options.ts"
+import { aFunction, anObject, checked, count, optionsOf, refusal, required } from "../internal/request/options.ts"
 import { areBudgets, type Budgets } from "../internal/turn/ledger.ts"
 import type { Agent, AgentConfig, CreateAgentRequest, UpdateAgentRequest } from "../schema/Agent.ts"
 import type { AshError } from "../schema/AshError.ts"
@@ -199,11 +199,14 @@ const rules = optionsOf<BatchOptions>({
   progress: isProgress
 })
 
+const askRules = optionsOf({ ask: required(aFunction) })
+
 /** The methods that run batches, whose turns count in the budgets of a layer, too. */
 const batchesOf = (ofLayer: Budgets | undefined): Pick<Agents["Service"], "batch" | "batchWith"> => {
   const batchWith: Agents["Service"]["batchWith"] = (agent, prompts, ask, options) =>
     Stream.unwrap(Effect.gen(function*() {
       const { budget, concurrency, handle, progress, session, ...how } = yield* checked("Agents.batch", rules, options)
+      yield* checked("Agents.batch", askRules, { ask })
       const sessions = yield* SessionsByKey
       return runBatch({
         concurrency,

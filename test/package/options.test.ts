@@ -364,6 +364,11 @@ const entries: ReadonlyArray<readonly [name: string, bad: Bad, call: Call]> = [
     (ash, options) => ash.agents.create(besides({ name: "demo" }, options))
   ],
   ["Agents.batch", all(bad.BatchOptions, { handle }), (ash, options) => ash.agents.batch("demo", ["Hello!"], options)],
+  [
+    "Agents.batchWith",
+    { ask: [undefined, ...functions] },
+    (ash, { ask }) => ash.agents.batchWith("demo", ["Hello!"], ask)
+  ],
   ["Analytics.get", all({ after: strings }), (ash, options) => ash.analytics.get(options)],
   ["ApiKeys.create", all({ label: strings }), (ash, options) => ash.apiKeys.create(options)],
   [
@@ -481,6 +486,11 @@ const entries: ReadonlyArray<readonly [name: string, bad: Bad, call: Call]> = [
     "agents.batchWith of promises",
     ofPromises(all(bad.BatchCallbacks)),
     inPromises((ash, options) => ash.agents.batchWith("demo", [], () => 1, options))
+  ],
+  [
+    "agents.batchWith of promises, a function",
+    { ask: [undefined, ...functions] },
+    inPromises((ash, { ask }) => ash.agents.batchWith("demo", ["Hello!"], ask))
   ],
   [
     "sessionFiles.write of promises",

@@ -167,6 +167,17 @@ describe("a batch", () => {
       assert.deepInclude(failure.reason, { _tag: "InvalidRequest", field: "prompts" })
     }).pipe(Effect.provide(embedded())))
 
+  it.effect("asked by a function that answers no effect has a failure for each prompt, and ends", () =>
+    Effect.gen(function*() {
+      const ask: any = async () => "Hello!"
+      const results = yield* Stream.runCollect((yield* Agents).batchWith("demo", numbers(2), ask))
+      assert.deepStrictEqual(results.map(({ result }) => Result.isFailure(result) && result.failure.reason.message), [
+        "ask must be a function that answers an effect",
+        "ask must be a function that answers an effect"
+      ])
+      assert.isTrue((yield* sessionsOf).every(({ status }) => status === "ended"))
+    }).pipe(Effect.provide(embedded())))
+
   it.effect("of an agent that is not there has a failure for each prompt", () =>
     Effect.gen(function*() {
       const results = yield* Stream.runCollect((yield* Agents).batch("nobody", numbers(3), { sessions: 2 }))

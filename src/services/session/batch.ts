@@ -7,7 +7,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as SubscriptionRef from "effect/SubscriptionRef"
 import { within } from "../../internal/request/operations.ts"
-import { rule } from "../../internal/request/options.ts"
+import { refuseOption, rule } from "../../internal/request/options.ts"
 import {
   type Budget,
   type Budgets,
@@ -196,7 +196,10 @@ class Batch<Session extends BatchSession, Prompt, A, E, R> {
 const tryOnce = <A, E, R>(session: BatchSession, ask: Effect.Effect<A, AshError | E, R>) =>
   Effect.gen(function*() {
     const before = yield* session.spent
-    const result = yield* Effect.result(ask)
+    // What is no effect, as the promise of an `async` function, would end the fiber without its finalizers.
+    const result = yield* Effect.result(
+      Effect.isEffect(ask) ? ask : refuseOption(operation, "ask", "a function that answers an effect")
+    )
     const { turns } = yield* session.spent
     // Where something was sent, the next use makes the session usable again.
     if (Result.isSuccess(result) || turns !== before.turns || !(result.failure instanceof AshError)) {
