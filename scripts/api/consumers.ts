@@ -50,18 +50,25 @@ const expressionsOf = (declarations: Declarations, { isType, name, symbol }: Exp
   ]
 }
 
-/** The program of an entry imports from it alone: what a type of it names has to be found without another import. */
-const programOf = (declarations: Declarations, entry: Entry): readonly [name: string, text: string] => {
+/**
+ * The programs of an entry. One imports from it alone: what a type of it names has to be found without another import. The
+ * other has what the first exports, and so names the same types without any import of the package.
+ */
+const programsOf = (declarations: Declarations, entry: Entry): ReadonlyArray<readonly [name: string, text: string]> => {
   const found = exportsOf(declarations, entry)
   const names = new Set(
     found.map(({ isType, name }) => name.includes(".") ? name.replace(/\..*/, "") : isType ? `type ${name}` : name)
   )
   const lines = found.flatMap((one) => expressionsOf(declarations, one))
+  const name = entry.name.replace("/", "-")
+  const exported = (expressions: ReadonlyArray<string>) =>
+    expressions.map((expression, index) => `export const export${index} = ${expression}\n`).join("")
   return [
-    `${entry.name.replace("/", "-")}.ts`,
-    `import { ${[...names].join(", ")} } from "${entry.name}"\n${
-      lines.map((line, index) => `export const export${index} = ${line}`).join("\n")
-    }\n`
+    [`${name}.ts`, `import { ${[...names].join(", ")} } from "${entry.name}"\n${exported(lines)}`],
+    [
+      `${name}-onward.ts`,
+      `import * as first from "./${name}.js"\n${exported(lines.map((_, index) => `first.export${index}`))}`
+    ]
   ]
 }
 
@@ -102,7 +109,7 @@ export const consumerProblems = async (packed: string, folder: string): Promise<
   cpSync(packed, join(installed, "effect-ash"), { recursive: true })
   writeFileSync(join(folder, "package.json"), JSON.stringify({ type: "module" }))
   const declarations = readDeclarations(join(installed, "effect-ash/dist"))
-  const programs = entries.map((entry) => programOf(declarations, entry))
+  const programs = entries.flatMap((entry) => programsOf(declarations, entry))
   for (const [name, text] of programs) writeFileSync(join(folder, name), text)
 
   const problems: Array<string> = []

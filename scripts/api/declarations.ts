@@ -12,7 +12,7 @@ export interface Entry {
   readonly file: string
 }
 
-/** The entries that have types, those first that others export anew. */
+/** The entries, those first that others export anew. A path that leads to a file alone is a namespace of one of them. */
 export const entries: ReadonlyArray<Entry> = Object.entries(manifest.exports)
   .flatMap(([path, target]) =>
     typeof target === "object" && target !== null

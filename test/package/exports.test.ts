@@ -1,12 +1,14 @@
 import { assert, describe, it } from "@effect/vitest"
-import * as root from "effect-ash"
+import * as core from "effect-ash"
 import * as embedded from "effect-ash/embedded"
 import * as node from "effect-ash/node"
 import * as schema from "effect-ash/schema"
 import * as workflow from "effect-ash/workflow"
 import { readFileSync } from "node:fs"
-import { join } from "node:path"
+import { dirname, join } from "node:path"
 import manifest from "../../package.json" with { type: "json" }
+
+const root = join(import.meta.dirname, "../..")
 
 const schemaNames = [
   "Agent",
@@ -181,10 +183,10 @@ const serviceNames = [
 
 describe("exports", () => {
   it("effect-ash", () =>
-    assert.deepStrictEqual(Object.keys(root).toSorted(), [...schemaNames, ...serviceNames].toSorted()))
+    assert.deepStrictEqual(Object.keys(core).toSorted(), [...schemaNames, ...serviceNames].toSorted()))
 
   it("no name of the root is a global of the platform", () =>
-    assert.deepStrictEqual(Object.keys(root).filter((name) => name in globalThis), []))
+    assert.deepStrictEqual(Object.keys(core).filter((name) => name in globalThis), []))
 
   it("effect-ash/schema", () => assert.deepStrictEqual(Object.keys(schema).toSorted(), schemaNames))
 
@@ -237,8 +239,23 @@ describe("exports", () => {
       "sleep"
     ]))
 
-  const readme = readFileSync(join(import.meta.dirname, "../../README.md"), "utf8")
-  const modules = Object.entries(manifest.exports).filter(([, target]) => typeof target === "object" && target !== null)
+  const modules = Object.entries(manifest.exports).flatMap(([entry, target]) =>
+    typeof target === "object" && target !== null ? [[entry, target["effect-ash-source"]] as const] : []
+  )
+
+  it("a namespace of an entry is a path below it: so only can compilers name its types where nothing of it is imported", () => {
+    const namespaces = modules.flatMap(([entry, file]) =>
+      [...readFileSync(join(root, file), "utf8").matchAll(/^export \* as (\w+) from "(.+)\.ts"$/gm)].map(
+        ([, name, module = ""]) => [`${entry}/${name}`, `./${join(dirname(file), module).replace("src", "dist")}.js`]
+      )
+    )
+    const paths = Object.entries(manifest.exports).filter(([path, target]) =>
+      typeof target === "string" && path !== "./package.json"
+    )
+    assert.deepStrictEqual(Object.fromEntries(paths), Object.fromEntries(namespaces))
+  })
+
+  const readme = readFileSync(join(root, "README.md"), "utf8")
 
   it.each([
     ...modules.map(([entry]) => entry.replace(/^\./, "effect-ash")),
