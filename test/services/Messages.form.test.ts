@@ -160,6 +160,7 @@ describe("the form of content, of a page", () => {
     ["a failing server", Server.json({ error: "x" }, 500), "ServerFailure"],
     ["a refused key", Server.json({ error: "Invalid API key" }, 401), "Unauthorized"],
     ["no such session", Server.json({ error: "Session not found" }, 404), "NotFound"],
+    ["a refusal of something else", Server.json({ error: "x" }, 409), "InvalidRequest"],
     ["a lost connection", Server.lost, "ConnectionLost"],
     ["a proxy's page", Server.text("<html>Bad Request</html>", 400, { "content-type": "text/html" }), "Undecodable"]
   ])("nothing else makes it another: %s", ([, script, tag]) => {

@@ -173,6 +173,7 @@ describe("the question for the form of content", () => {
     ["a lost connection", Server.lost, "ConnectionLost"],
     ["no server", Server.refused, "NotReached"],
     ["a rate limit", Server.json({ error: "x" }, 429), "RateLimited"],
+    ["a refusal of something else", Server.json({ error: "x" }, 409), "InvalidRequest"],
     ["a redirection", Server.text("", 302, { location: "https://x.test/" }), "Undecodable"],
     ["an answer that is cut off", cut(404, "{\"error\":\"Sess"), "ConnectionLost"],
     ["an answer that is cut off at once", cut(400, ""), "ConnectionLost"],
@@ -186,7 +187,7 @@ describe("the question for the form of content", () => {
       assert.strictEqual(error.reason._tag, tag)
       assert.strictEqual(error.operation, "Messages.send")
       assert.isTrue(error.nothingHappened)
-      assert.strictEqual(error.isRetryable, tag !== "Unauthorized" && tag !== "Undecodable")
+      assert.strictEqual(error.isRetryable, !["Unauthorized", "InvalidRequest", "Undecodable"].includes(tag))
       assert.deepStrictEqual(server.counted(), { probes: 1, turns: 0 })
       yield* send()
       assert.deepStrictEqual(server.counted(), { probes: 2, turns: 1 })

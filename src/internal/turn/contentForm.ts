@@ -57,13 +57,15 @@ export const toForm = (content: MessageContent, form: ContentForm): Result.Resul
   }
 }
 
+/** Whether a server refuses a body, as it does one in a form that it does not take; by another status it refuses something else. */
+const refusesBody = ({ reason }: AshError) => reason._tag === "InvalidRequest" && reason.http?.status === 400
+
 /** Whether a message to no session is refused for its session, so that its content is in order. */
 const isAccepted = <A>(attempt: Effect.Effect<A, AshError>): Effect.Effect<boolean, AshError> =>
   attempt.pipe(
     Effect.as(true),
     Effect.catchReason("AshError", "NotFound", () => Effect.succeed(true)),
-    Effect.catchReason("AshError", "InvalidRequest", ({ http }, error) =>
-      http === undefined ? error : Effect.succeed(false))
+    Effect.catchIf(refusesBody, () => Effect.succeed(false))
   )
 
 const probeForm = Effect.fnUntraced(function*<A>(attempt: (content: MessageContent) => Effect.Effect<A, AshError>) {
@@ -76,8 +78,8 @@ const probeForm = Effect.fnUntraced(function*<A>(attempt: (content: MessageConte
 export type ContentForms = Effect.Success<ReturnType<typeof makeForms>>
 
 /** Whether a server has refused a message, as one of another release may: it pauses all sessions when it starts. */
-const isRefusal = ({ reason }: AshError) =>
-  (reason._tag === "InvalidRequest" || reason._tag === "WrongState") && reason.http !== undefined
+const isRefusal = (error: AshError) =>
+  refusesBody(error) || (error.reason._tag === "WrongState" && error.reason.http !== undefined)
 
 /** Learns which form a server takes, by messages to no session. */
 export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect<A, AshError>) =>
@@ -123,10 +125,8 @@ export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect
             )
             : sending("SeveralBlocks").pipe(
               // A server that takes no blocks does nothing with them; neither does one that refuses something else.
-              Effect.catchReason("AshError", "InvalidRequest", (_, error) =>
-                sending("TextOnly").pipe(
-                  Effect.catchReason("AshError", "InvalidRequest", () => error)
-                ))
+              Effect.catchIf(refusesBody, (error) =>
+                sending("TextOnly").pipe(Effect.catchReason("AshError", "InvalidRequest", () => error)))
             )
         }
       }
