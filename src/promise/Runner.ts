@@ -3,6 +3,7 @@ import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import type * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Predicate from "effect/Predicate"
 import * as Scope from "effect/Scope"
@@ -34,15 +35,6 @@ export interface Runner {
   /** The same runner, under further options. */
   readonly with: (options: CallOptions) => Runner
 }
-
-/** Fails with the reason of a signal when it aborts. */
-const aborted = (signal: AbortSignal) =>
-  Effect.callback<never, unknown>((resume) => {
-    const abort = () => resume(Effect.fail(signal.reason))
-    if (signal.aborted) return abort()
-    signal.addEventListener("abort", abort, { once: true })
-    return Effect.sync(() => signal.removeEventListener("abort", abort))
-  })
 
 /**
  * A stream as an async iterable, which can be asked for the next elements before it has answered, as a generator. Effect's
@@ -85,26 +77,34 @@ export const make = <R, ER>(
           Effect.flatMap((value) => use(value, Scope.close(scope, Exit.void)))
         ))
     )
+  const reasonOf = (cause: Cause.Cause<unknown>): unknown =>
+    signal.aborted && Cause.hasInterruptsOnly(cause) ? signal.reason : Cause.squash(cause)
+  /** What an abort, and the end of the runtime, close also while nothing is asked of it. */
+  const abortable = <A, E>(stream: Stream.Stream<A, E>) =>
+    Stream.unwrap(Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      // It begins with its first pull, which what has aborted before never gets.
+      const pull = yield* Scope.provide(Stream.toPull(Stream.unwrap(Effect.succeed(stream))), scope)
+      let pulling: Fiber.Fiber<unknown, unknown> | undefined
+      const close = (exit: Exit.Exit<unknown, unknown>) =>
+        Effect.andThen(pulling === undefined ? Effect.void : Fiber.interrupt(pulling), Scope.close(scope, exit))
+      const life = runtime.runFork(Effect.onExit(Effect.never, close), { signal })
+      yield* Effect.addFinalizer((exit) => Effect.andThen(close(exit), Fiber.interrupt(life)))
+      const next = Effect.flatMap(Effect.forkChild(pull, { startImmediately: true }), (fiber) => {
+        pulling = fiber
+        return Fiber.join(fiber)
+      })
+      return Stream.fromPull(Effect.succeed(Effect.suspend(() => signal.aborted ? Effect.fail(signal.reason) : next)))
+    })).pipe(Stream.catchCause((cause) => Stream.fail(reasonOf(cause))))
   return {
     held,
     promise: (effect) =>
       signal.aborted ?
         Promise.reject(signal.reason) :
         runtime.runPromiseExit(Effect.updateService(effect, RequestOptions, set), { signal }).then((exit) =>
-          Exit.isSuccess(exit)
-            ? exit.value
-            : Promise.reject(
-              signal.aborted && Cause.hasInterruptsOnly(exit.cause) ? signal.reason : Cause.squash(exit.cause)
-            )
+          Exit.isSuccess(exit) ? exit.value : Promise.reject(reasonOf(exit.cause))
         ),
-    iterable: (stream) =>
-      iterableOf(
-        Stream.suspend(() =>
-          // What has aborted before sends nothing.
-          signal.aborted ? Stream.fail(signal.reason) : Stream.interruptWhen(stream, aborted(signal))
-        ).pipe(Stream.updateService(RequestOptions, set)),
-        context
-      ),
+    iterable: (stream) => iterableOf(abortable(Stream.updateService(stream, RequestOptions, set)), context),
     close: Effect.runPromiseWith(context),
     with: (further) => {
       const { signal: own, ...more } = { ...further }

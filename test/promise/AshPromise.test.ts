@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -6,6 +7,9 @@ import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { type AshPromise, connect, textDeltas, toTurn } from "../../src/promise.ts"
 import { AshError } from "../../src/schema/AshError.ts"
+import { sessionId } from "../support/fixtures.ts"
+import * as Server from "../support/ScriptedServer.ts"
+import * as Turns from "../support/turns.ts"
 
 const echo: AgentScript.AgentScript = ({ prompt }) =>
   Stream.make(AgentScript.say(`You wrote: ${prompt}`), AgentScript.finish({ result: prompt }))
@@ -142,6 +146,32 @@ describe("with", () => {
       controller.abort()
     }
     assert.deepStrictEqual(await statuses(ash), ["ended"])
+  })
+
+  const ends: ReadonlyArray<readonly [string, (abort: () => void, ash: AshPromise) => unknown]> = [
+    ["an abort", (abort) => abort()],
+    ["the end of the client", (_, ash) => ash[Symbol.asyncDispose]()]
+  ]
+  it.each(ends)("%s closes a stream also while nothing is asked of it", async (_, end) => {
+    const cut = Deferred.makeUnsafe<void>()
+    const body = new ReadableStream({
+      start: (response) => response.enqueue(new TextEncoder().encode(Server.frames(Turns.start))),
+      cancel: () => void Effect.runSync(Deferred.succeed(cut, undefined))
+    })
+    const { layer } = Server.forTurns(() => new Response(body, { headers: { "content-type": "text/event-stream" } }))
+    const ash = await connect(layer)
+    const controller = new AbortController()
+    const reason = new Error("the user left")
+    const bound = ash.with({ signal: controller.signal })
+    const iterator = bound.sessions.attach(sessionId).stream("Hello")[Symbol.asyncIterator]()
+    await iterator.next()
+    await end(() => controller.abort(reason), ash)
+    await Effect.runPromise(Deferred.await(cut))
+    const error = await failure(iterator.next())
+    if (controller.signal.aborted) assert.strictEqual(error, reason)
+    else assert.strictEqual(reasonOf(error), "WrongState")
+    assert.deepStrictEqual(await iterator.next(), { done: true, value: undefined })
+    await ash[Symbol.asyncDispose]()
   })
 
   it("leaving a loop closes the stream", async () => {

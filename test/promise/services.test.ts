@@ -151,6 +151,18 @@ describe("prompts", () => {
     assert.deepStrictEqual(seen, ["You wrote: One"])
   })
 
+  it("of turns are taken when the loop asks, and none behind the turn at which it is left", async () => {
+    await using ash = await connect(embedded())
+    await using session = await ash.sessions.open({ agent: "echo" })
+    for await (const { text } of session.turns(written())) {
+      assert.strictEqual(text, "You wrote: One")
+      const stored = await collect(session.history())
+      assert.lengthOf(stored.filter(({ role }) => role === "user"), 1)
+      break
+    }
+    assert.isUndefined(await session.fence())
+  })
+
   it("of a batch have results one by one, and progress by a function", async () => {
     await using ash = await connect(embedded())
     const done: Array<number> = []
