@@ -1,5 +1,8 @@
 /** The answer of a server that refuses or fails, in the shapes that it has on the wire. */
+import { identity } from "effect/Function"
+import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { nullish } from "./Wire.ts"
@@ -16,7 +19,7 @@ export const ErrorBody = Schema.Struct({
   statusCode: nullish(Schema.Finite)
 }).annotate({ identifier: "ErrorBody" })
 
-/** An error as a handler of the embedded server fails with it. */
+/** An error as a handler of a server fails with it. */
 export class ErrorResponse extends Schema.TaggedError<ErrorResponse>("effect-ash/ErrorResponse")("ErrorResponse", {
   status: Schema.Finite,
   body: ErrorBody
@@ -34,5 +37,13 @@ const forStatus = (status: number) =>
     HttpApiSchema.status(status)
   )
 
-/** Every status that a server answers an error with, each encoded by its own member. */
-export const ErrorResponses = [400, 401, 404, 405, 410, 413, 415, 422, 429, 500, 503].map(forStatus)
+/**
+ * What each endpoint of an API may answer in the place of a success: a member for each status that servers answer an error
+ * with, which encodes it. A server of the API provides `layer`, and its handlers fail with an {@link ErrorResponse}.
+ */
+export class ErrorResponses extends HttpApiMiddleware.Service<ErrorResponses>()(
+  "effect-ash/schema/ErrorResponse/ErrorResponses",
+  { error: [400, 401, 404, 405, 410, 413, 415, 422, 429, 500, 503].map(forStatus) }
+) {
+  static readonly layer = Layer.succeed(this, identity)
+}

@@ -27,6 +27,7 @@ export {
   UserMessage
 } from "./ClaudeMessage.ts"
 export * from "./Credential.ts"
+export * from "./ErrorResponse.ts"
 export * from "./Eval.ts"
 export { FileEntry, FileUpload, SessionFileList, WriteFileResult } from "./File.ts"
 export * from "./Health.ts"

@@ -16,7 +16,7 @@ import * as HttpServerRequest from "effect/http/HttpServerRequest"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
 import * as Layer from "effect/Layer"
 import * as Result from "effect/Result"
-import type { ErrorResponse } from "../../schema/ErrorResponse.ts"
+import { type ErrorResponse, ErrorResponses } from "../../schema/ErrorResponse.ts"
 import { type EmbeddedOptions, Settings } from "../EmbeddedOptions.ts"
 import { AgentHandlers } from "../handlers/agents.ts"
 import { AgentVersionHandlers } from "../handlers/agentVersions.ts"
@@ -63,7 +63,7 @@ const routes = HttpApiBuilder.layer(ServerApi).pipe(
     ApiKeyHandlers,
     MetaHandlers
   ]),
-  Layer.provide(RequestChecks.layer)
+  Layer.provide([RequestChecks.layer, ErrorResponses.layer])
 )
 
 /** What Node offers. `layerHttpServices` also has a terminal, by which each server would listen to the input of the process. */
