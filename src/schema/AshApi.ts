@@ -15,7 +15,6 @@ import {
   UsageGroup
 } from "./api/server.ts"
 import { AttachmentsGroup, MessagesGroup, SessionFilesGroup, SessionsGroup, WorkspacesGroup } from "./api/sessions.ts"
-import { ErrorResponses } from "./ErrorResponse.ts"
 
 /** The HTTP API of an Ash server. */
 export class AshApi extends HttpApi.make("ash")
@@ -36,7 +35,6 @@ export class AshApi extends HttpApi.make("ash")
     ApiKeysGroup,
     MetaGroup
   )
-  .middleware(ErrorResponses)
   .annotate(OpenApi.Title, "Ash")
   .annotate(OpenApi.Version, "0.2.0")
 {}

@@ -6,7 +6,6 @@ import * as HttpApi from "effect/http-api/HttpApi"
 import * as HttpApiGroup from "effect/http-api/HttpApiGroup"
 import * as Schema from "effect/Schema"
 import { created, empty, get, key, post, remove } from "./api/parts.ts"
-import { ErrorResponses } from "./ErrorResponse.ts"
 import { MethodName, ServiceName } from "./Operation.ts"
 import { CreateProjectFileRequest, ProjectFile } from "./ProjectFile.ts"
 import { Session, SessionStatus } from "./Session.ts"
@@ -40,4 +39,4 @@ class HostedGroup extends HttpApiGroup.make("hosted")
 {}
 
 /** The routes of the hosted product. */
-export class HostedApi extends HttpApi.make("hosted").add(HostedGroup).middleware(ErrorResponses) {}
+export class HostedApi extends HttpApi.make("hosted").add(HostedGroup) {}

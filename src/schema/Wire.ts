@@ -3,6 +3,7 @@
  * they do not know.
  */
 import * as Effect from "effect/Effect"
+import { memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
@@ -41,9 +42,9 @@ export const fitting = <S extends Schema.Top>(schema: S) => schema.pipe(Schema.c
 
 /**
  * A side field of a response: a server may leave it out, send null, or send something of another type, which is absent then
- * and hides nothing else.
+ * and hides nothing else. Made once of each schema: most are of a text or a number.
  */
-export const nullish = <S extends Schema.Top>(schema: S) => fitting(Schema.optionalKey(Schema.NullOr(schema)))
+export const nullish = memoize(<S extends Schema.Top>(schema: S) => fitting(Schema.optionalKey(Schema.NullOr(schema))))
 
 /** A structure with a tag by which programs tell it from others, and which its JSON does not have. */
 export const tagged = <const Tag extends string, const Fields extends Schema.Struct.Fields>(tag: Tag, fields: Fields) =>

@@ -28,7 +28,7 @@ const programs: ReadonlyArray<Program> = [
   { name: "effect-ash", code: entry("effect-ash"), whole: 158_500, beyondEffect: 85_500 },
   { name: "effect-ash/schema", code: entry("effect-ash/schema"), whole: 58_000, beyondEffect: 16_000 },
   { name: "effect-ash/node", code: entry("effect-ash/node"), platform: "node", whole: 418_800, beyondEffect: 93_000 },
-  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 157_250, beyondEffect: 84_300 },
+  { name: "effect-ash/promise", code: entry("effect-ash/promise"), whole: 157_250, beyondEffect: 84_500 },
   {
     name: "effect-ash/workflow",
     code: entry("effect-ash/workflow"),

@@ -1,9 +1,37 @@
-/** What the groups of the API share: methods, paths, statuses, limits and downloads. */
+/** What the groups of the API share: endpoints and their errors, paths, statuses, limits and downloads. */
+import * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
+import type { PathInput } from "effect/http/HttpRouter"
 import * as Schema from "effect/Schema"
+import { ErrorResponses } from "../ErrorResponse.ts"
 import { AgentName, ResourceId, SessionId, Uuid } from "../Ids.ts"
 
-export { delete as remove, get, patch, post } from "effect/http-api/HttpApiEndpoint"
+/** Makes endpoints of a method, each of which may answer an error in the place of a success. */
+const endpointsOf = <Method extends Parameters<typeof HttpApiEndpoint.make>[0]>(method: Method) => {
+  const make = HttpApiEndpoint.make(method)
+  return <
+    const Identifier extends string,
+    const Path extends PathInput,
+    const Success extends HttpApiEndpoint.SuccessConstraint,
+    Params extends Schema.Struct.Fields = never,
+    Query extends Schema.Struct.Fields = never,
+    Payload extends HttpApiEndpoint.PayloadConstraintCodecs<Method> = never
+  >(
+    identifier: Identifier,
+    path: Path,
+    options: {
+      readonly params?: Params
+      readonly query?: Query
+      readonly payload?: Payload
+      readonly success: Success
+    }
+  ) => make(identifier, path, options).middleware(ErrorResponses)
+}
+
+export const get = endpointsOf("GET")
+export const post = endpointsOf("POST")
+export const patch = endpointsOf("PATCH")
+export const remove = endpointsOf("DELETE")
 
 /** The status of what was created. */
 export const created = HttpApiSchema.status(201)
