@@ -36,9 +36,11 @@ export type ReconcileOutcome =
 export interface TurnToFind {
   readonly after: number
   /** The key of its content, if that is known. */
-  readonly contentKey: string | undefined
+  readonly contentKey?: string | undefined
   /** When it was sent, in milliseconds of this program's clock. */
-  readonly sentAt?: number
+  readonly sentAt?: number | undefined
+  /** The sequence number of the last message that was stored before it, as this program has counted. */
+  readonly lastSequence?: number | undefined
   /** Whether it is the last that matches, not the first. */
   readonly isLast?: boolean
 }
@@ -80,7 +82,7 @@ const timeOf = ({ createdAt }: StoredMessage | SessionEvent) => createdAt.epochM
 const runningAt = (row: StoredMessage, rows: ReadonlyArray<StoredMessage>, timeline: ReadonlyArray<SessionEvent>) => {
   let running = 0
   let seen = 0
-  for (const next of rows.slice(0, rows.indexOf(row) + 1)) {
+  for (const next of rows) {
     for (; seen < timeline.length; seen++) {
       const event = timeline[seen]
       if (event === undefined || timeOf(event) >= timeOf(next)) break
@@ -98,19 +100,22 @@ const runningAt = (row: StoredMessage, rows: ReadonlyArray<StoredMessage>, timel
 /** Finds the turn, and its end if that is certainly its own: a turn that ran before it may have brought another's. */
 export const reconcile = Effect.fnUntraced(function*(
   { events, messages }: Conversation,
-  { after, isLast = false, contentKey, sentAt }: TurnToFind
+  { after, isLast = false, contentKey, lastSequence = after, sentAt }: TurnToFind
 ): Effect.fn.Return<ReconcileOutcome, AshError> {
   const { clockAhead, rows } = yield* messages
   const hasContent = ({ content, sequence }: StoredMessage) =>
     content._tag === "UserPrompt" && sequence > after &&
     (contentKey === undefined || contentKeyOf(content.content) === contentKey)
-  const earliest = sentAt === undefined ? -Infinity : sentAt + (clockAhead ?? 0)
-  const isAsked = (row: StoredMessage) => hasContent(row) && timeOf(row) >= earliest
+  const earliest = (sentAt ?? -Infinity) + (clockAhead ?? 0)
+  const mayBeAsked = (row: StoredMessage) => hasContent(row) && timeOf(row) >= earliest
+  // The time alone does not tell a turn from one of the same content that was sent a little earlier.
+  const isAsked = (row: StoredMessage) => mayBeAsked(row) && row.sequence > lastSequence
   const prompt = isLast ? rows.findLastIndex(isAsked) : rows.findIndex(isAsked)
   const asked = rows[prompt]
   if (asked === undefined) {
     const isCursor = after === 0 || rows.some(({ sequence }) => sequence === after)
-    return isCursor && (clockAhead !== undefined || !rows.some(hasContent))
+    // A server that has lost a row counts less than this program.
+    return isCursor && !rows.some(clockAhead === undefined ? hasContent : mayBeAsked)
       ? { _tag: "NotStarted" }
       : { _tag: "OutcomeUnknown", messages: [], events: [] }
   }

@@ -34,9 +34,7 @@ const turnToFind = ({ after = 0, broken, latest }: HandleState, asked: Reconcile
       contentKey: asked.content === undefined ? undefined : contentKeyOf(asked.content)
     }
   }
-  return known !== undefined
-    ? { after, contentKey: known.contentKey, sentAt: known.sentAt() }
-    : { after, contentKey: undefined, isLast: true }
+  return { after, isLast: known === undefined, ...known, sentAt: known?.sentAt() }
 }
 
 const rules = optionsOf<ReconcileQuery>({

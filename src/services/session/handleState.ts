@@ -98,6 +98,8 @@ export interface SentTurn {
   readonly contentKey: string
   /** When it was sent, in milliseconds of this program's clock as it is set now. */
   readonly sentAt: () => number
+  /** The sequence number of the last message that was stored before it, where it is known. */
+  readonly lastSequence: number | undefined
 }
 
 /** A handle, as its parts see it. */

@@ -147,8 +147,8 @@ const begin = Effect.fnUntraced(function*(
   const { holder, restarted } = yield* enter(handle, { operation, what: "turn", stay, allowed, onBroken })
   if (handle.latest === undefined) holder.gate.remember({ lastSequence: holder.gate.memory.lastSequence ?? after })
   const onSend = () => {
-    sent = { contentKey: contentKeyOf(content), sentAt: timeOf(clock) }
-    handle.latest = sent
+    const { lastSequence } = holder.gate.memory
+    handle.latest = sent = { contentKey: contentKeyOf(content), sentAt: timeOf(clock), lastSequence }
   }
   const request = {
     operation,

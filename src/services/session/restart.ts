@@ -49,18 +49,18 @@ const save = Effect.fnUntraced(function*(handle: HandleState, fence: Fence) {
 /** Stops the session. A paused one cannot be stopped, though its turn goes on; one in another state has no sandbox that it could run in. */
 export const stop = (handle: HandleState): Effect.Effect<unknown, AshError> =>
   Effect.catchIf(
-    Effect.asVoid(change(handle.services, "stop", handle.id)),
+    change(handle.services, "stop", handle.id),
     ({ reason }) => reason._tag === "WrongState" || reason._tag === "InvalidRequest",
     (error) => afterRefusedStop(handle, error)
   )
 
 /** What a stop that was refused comes to, whatever the server's words for it. */
-const afterRefusedStop = ({ id, services }: HandleState, error: AshError): Effect.Effect<void, AshError> =>
+const afterRefusedStop = ({ id, services }: HandleState, error: AshError): Effect.Effect<unknown, AshError> =>
   Effect.flatMap(services.sessions.get(id), ({ status }) =>
     status === "active"
       ? Effect.fail(error)
       : status === "paused"
-      ? Effect.asVoid(Effect.andThen(change(services, "resume", id), change(services, "stop", id)))
+      ? Effect.andThen(change(services, "resume", id), change(services, "stop", id))
       : Effect.void)
 
 const describeLoss = (verb: string, what: ReadonlyArray<Losable>) =>

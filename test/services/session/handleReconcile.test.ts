@@ -15,6 +15,7 @@ import { Sessions } from "../../../src/services/Sessions.ts"
 import { clockOf } from "../../support/clock.ts"
 import { assistant, result, session, sessionId, storedMessage, user } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
+import { done, start, turnOf } from "../../support/turns.ts"
 
 /** A server whose turns are these, one after the other: what each says after its first message. */
 const serving = (...turns: ReadonlyArray<ReadonlyArray<unknown>>) => {
@@ -262,6 +263,36 @@ describe("reconcile", () => {
       const found = outcome._tag === "OutcomeUnknown" ? outcome.messages.map(({ sequence }) => sequence) : []
       assert.deepStrictEqual([outcome._tag, found], ["OutcomeUnknown", [2]])
     }).pipe(Effect.provide(server.layer))
+  })
+
+  it.effect("does not take the turn before for one of the same content, however soon that was sent", () => {
+    const prompt = JSON.stringify({ type: "user", content: "go on" })
+    const rows: Array<ReturnType<typeof storedMessage>> = []
+    const store = (text: string) =>
+      rows.push(
+        storedMessage(rows.length + 1, "user", prompt),
+        storedMessage(rows.length + 2, "assistant", JSON.stringify({ ...result, result: text }))
+      )
+    const server = Server.forTurns((request) => {
+      if (request.path.includes("/events")) return Server.json({ events: [] })()
+      if (!request.path.includes("/messages")) return Server.json({ session }, 201)()
+      const date = new Date(request.at).toUTCString()
+      if (request.method === "GET") return Server.json({ messages: rows }, 200, { date })()
+      if (rows.length > 0) return Server.lost(request)
+      store("first")
+      return turnOf(start, ["message", result], done)(request)
+    })
+    return Effect.gen(function*() {
+      const handle = yield* (yield* Sessions).open({ agent: "demo" })
+      yield* TestClock.setTime(Date.parse("2026-11-22T10:40:59.772Z"))
+      yield* handle.ask("go on")
+      yield* TestClock.adjust("200 millis")
+      assert.strictEqual((yield* Effect.flip(handle.ask("go on"))).reason._tag, "ConnectionLost")
+      assert.deepStrictEqual(yield* handle.reconcile(), { _tag: "OutcomeUnknown", messages: [], events: [] })
+      store("second")
+      const outcome = yield* handle.reconcile()
+      assert.deepStrictEqual(outcome._tag === "Completed" && outcome.turn.result?.result, "second")
+    }).pipe(Effect.scoped, Effect.provide(server.layer))
   })
 
   it.effect.each([3_600_000, 0, -3_600_000])(
