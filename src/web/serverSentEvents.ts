@@ -27,25 +27,15 @@ const wireOf = (event: TurnEvent): readonly [name: string, json: string] => {
       return [event.event, jsonText(event.data)]
     default: {
       const { _tag, ...data } = event
-      return [names[_tag], jsonText(data)]
+      return [nameOf(_tag), jsonText(data)]
     }
   }
 }
 
-const names = {
-  SessionStart: "session_start",
-  TextDelta: "text_delta",
-  ThinkingDelta: "thinking_delta",
-  TextReplaced: "text_replaced",
-  ThinkingReplaced: "thinking_replaced",
-  ToolUse: "tool_use",
-  ToolResult: "tool_result",
-  TurnComplete: "turn_complete",
-  TurnError: "error",
-  Done: "done",
-  SessionEnd: "session_end",
-  SessionRestarted: "session_restarted"
-} as const
+/** What a server calls an event: by its tag, `text_delta` for `TextDelta`, but for an error. */
+const nameOf = (tag: string) => tag === "TurnError" ? error : tag.replace(/\B[A-Z]/g, "_$&").toLowerCase()
+
+const error = "error"
 
 const rules = optionsOf<ServerSentEventsOptions>(EventStream.rules)
 
@@ -64,9 +54,7 @@ export const toServerSentEvents = <E, R = never>(
         const [name, json] = wireOf(event)
         return EventStream.frame(json, name)
       }),
-      Stream.catch((error) =>
-        Stream.succeed(EventStream.frame(JSON.stringify({ error: errorText(error) }), names.TurnError))
-      )
+      Stream.catch((failure) => Stream.succeed(EventStream.frame(JSON.stringify({ error: errorText(failure) }), error)))
     ),
     how
   )

@@ -376,6 +376,39 @@ describe("the history", () => {
       assert.deepStrictEqual(await (await get(handler, "b")).json(), [])
     }))
 
+  it("has the files of a prompt, while its turn runs as well as later", async () => {
+    const { begun, finish, script } = makeEndless()
+    const table = {
+      mediaType: "text/plain",
+      url: "data:text/plain;charset=utf-8;base64,w6Qs8J+YgA==",
+      filename: "a.csv"
+    }
+    const prompts: ReadonlyArray<UIMessage["parts"]> = [
+      [{ type: "file", mediaType: "image/png", url: "data:image/png;base64,AAAA" }],
+      [
+        { type: "file", ...table },
+        { type: "file", mediaType: "image/*", url: "https://page.test/a.png" },
+        { type: "file", mediaType: "application/pdf", url: "https://page.test/a.pdf", filename: "a b.pdf" },
+        { type: "text", text: "Look", state: "done" }
+      ]
+    ]
+    await withChat(script, { maxTurns: prompts.length }, async (handler) => {
+      const read = async () => {
+        const messages: ReadonlyArray<UIMessage> = await (await get(handler, "a")).json()
+        return messages.flatMap(({ parts, role }) => role === "user" ? [parts] : [])
+      }
+      const turns: Array<Promise<string>> = []
+      for (const parts of prompts) {
+        turns.push((await handler(postOf({ ...body, messages: [{ role: "user", parts }] }))).text())
+      }
+      await begun()
+      assert.deepStrictEqual(await read(), prompts)
+      finish()
+      await Promise.all(turns)
+      assert.deepStrictEqual(await read(), prompts)
+    })
+  })
+
   it("is there where an input of a tool is nested too deep to be written", async () => {
     const input = "[".repeat(50_000) + "]".repeat(50_000)
     const call = `{"type":"tool_use","id":"t","name":"Read","input":${input}}`
