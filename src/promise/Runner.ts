@@ -1,5 +1,4 @@
 /** Runs effects as promises and streams as async iterables, under options and an `AbortSignal`. */
-import * as Cause from "effect/Cause"
 import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -40,14 +39,19 @@ export interface Runner {
  * A stream as an async iterable, which can be asked for the next elements before it has answered, as a generator. Effect's
  * loses elements of a chunk then. Unlike that of a generator, `return` does not wait for them: it ends what is silent.
  */
-export const iterableOf = <A, E, R>(stream: Stream.Stream<A, E, R>, context: Context.Context<R>): AsyncIterable<A> => ({
+export const iterableOf = <A, E, R>(
+  stream: Stream.Stream<A, E, R>,
+  context: Context.Context<R>,
+  rejected?: (error: unknown) => Promise<never>
+): AsyncIterable<A> => ({
   [Symbol.asyncIterator]: () => {
     const iterator = Stream.toAsyncIterableWith(stream, context)[Symbol.asyncIterator]()
+    const pull = () => iterator.next().catch(rejected)
     let last: Promise<unknown> = Promise.resolve()
     return {
       ...iterator,
       next: () => {
-        const next = last.then(() => iterator.next(), () => iterator.next())
+        const next = last.then(pull, pull)
         last = next
         return next
       }
@@ -77,34 +81,28 @@ export const make = <R, ER>(
           Effect.flatMap((value) => use(value, Scope.close(scope, Exit.void)))
         ))
     )
-  const reasonOf = (cause: Cause.Cause<unknown>): unknown =>
-    signal.aborted && Cause.hasInterruptsOnly(cause) ? signal.reason : Cause.squash(cause)
+  const rejected = (error: unknown) => Promise.reject(signal.aborted ? signal.reason : error)
+  /** Runs it under the options. What has aborted before sends nothing. */
+  const started = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.suspend(() =>
+      signal.aborted ? Effect.fail(signal.reason) : Effect.updateService(effect, RequestOptions, set)
+    )
   /** What an abort, and the end of the runtime, close also while nothing is asked of it. */
   const abortable = <A, E>(stream: Stream.Stream<A, E>) =>
     Stream.unwrap(Effect.gen(function*() {
       const scope = yield* Scope.make()
-      // It begins with its first pull, which what has aborted before never gets.
-      const pull = yield* Scope.provide(Stream.toPull(Stream.unwrap(Effect.succeed(stream))), scope)
-      let pulling: Fiber.Fiber<unknown, unknown> | undefined
-      const close = (exit: Exit.Exit<unknown, unknown>) =>
-        Effect.andThen(pulling === undefined ? Effect.void : Fiber.interrupt(pulling), Scope.close(scope, exit))
-      const life = runtime.runFork(Effect.onExit(Effect.never, close), { signal })
-      yield* Effect.addFinalizer((exit) => Effect.andThen(close(exit), Fiber.interrupt(life)))
-      const next = Effect.flatMap(Effect.forkChild(pull, { startImmediately: true }), (fiber) => {
-        pulling = fiber
-        return Fiber.join(fiber)
-      })
-      return Stream.fromPull(Effect.succeed(Effect.suspend(() => signal.aborted ? Effect.fail(signal.reason) : next)))
-    })).pipe(Stream.catchCause((cause) => Stream.fail(reasonOf(cause))))
+      // It begins with its first pull. What it holds is closed behind the pulls, which are forked later.
+      const inner = yield* Scope.fork(scope)
+      const pull = yield* Scope.provide(Stream.toPull(Stream.unwrap(Effect.succeed(stream))), inner)
+      const life = runtime.runFork(Effect.onExit(Effect.never, (exit) => Scope.close(scope, exit)), { signal })
+      yield* Effect.addFinalizer((exit) => Effect.andThen(Scope.close(scope, exit), Fiber.interrupt(life)))
+      const next = Effect.flatMap(Effect.forkIn(pull, scope, { startImmediately: true }), Fiber.join)
+      return Stream.fromPull(Effect.succeed(started(next)))
+    }))
   return {
     held,
-    promise: (effect) =>
-      signal.aborted ?
-        Promise.reject(signal.reason) :
-        runtime.runPromiseExit(Effect.updateService(effect, RequestOptions, set), { signal }).then((exit) =>
-          Exit.isSuccess(exit) ? exit.value : Promise.reject(reasonOf(exit.cause))
-        ),
-    iterable: (stream) => iterableOf(abortable(Stream.updateService(stream, RequestOptions, set)), context),
+    promise: (effect) => runtime.runPromise(started(effect), { signal }).catch(rejected),
+    iterable: (stream) => iterableOf(abortable(stream), context, rejected),
     close: Effect.runPromiseWith(context),
     with: (further) => {
       const { signal: own, ...more } = { ...further }

@@ -1,6 +1,7 @@
 /** Reads the events of a turn in programs of promises: its text as it arrives, or the turn as one value. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import * as TurnStream from "../functions/TurnStream.ts"
 import { aFunction, checked, optionsOf } from "../internal/request/options.ts"
@@ -8,7 +9,7 @@ import type { Turn } from "../schema/Turn.ts"
 import { iterableOf } from "./Runner.ts"
 import { callbackOf } from "./uploads.ts"
 
-const streamOf = (events: AsyncIterable<TurnStream.TurnEvent>) => Stream.fromAsyncIterable(events, (error) => error)
+const streamOf = (events: AsyncIterable<TurnStream.TurnEvent>) => Stream.fromAsyncIterable(events, identity)
 
 /**
  * The text that the agent writes, as it arrives: pieces with `includePartialMessages`, whole blocks without, nothing
