@@ -2,7 +2,17 @@
 import * as Schema from "effect/Schema"
 import { FileUpload } from "./File.ts"
 import { FilePath, NewAgentName } from "./Ids.ts"
-import { atMost, harmless, JsonObject, JsonObjectInput, nullish, omittable, StringMap, WellFormed } from "./Wire.ts"
+import {
+  atMost,
+  harmless,
+  JsonObject,
+  JsonObjectInput,
+  nullish,
+  omittable,
+  StringMap,
+  Time,
+  WellFormed
+} from "./Wire.ts"
 
 /** An agent that a server hosts. */
 export interface Agent extends Schema.Schema.Type<typeof Agent> {}
@@ -18,8 +28,8 @@ export const Agent = Schema.Struct({
   /** The names of the agent's environment variables; every value is shown as `***`. Absent when there are none. */
   env: nullish(StringMap),
   /** In the answer to a redeployment this is the time of the redeployment; a later read has the true one. */
-  createdAt: Schema.DateTimeUtcFromString,
-  updatedAt: Schema.DateTimeUtcFromString
+  createdAt: Time,
+  updatedAt: Time
 }).annotate({ identifier: "Agent" })
 
 /** The free-form settings of an agent. The server reads only `preWarmCount`, when it starts. */

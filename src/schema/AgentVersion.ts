@@ -1,6 +1,6 @@
 /** Versions of an agent: numbered prompts, of which one may be active. */
 import * as Schema from "effect/Schema"
-import { atMost, harmless, nullish, omittable, rowFields, WellFormed } from "./Wire.ts"
+import { atMost, harmless, nullish, omittable, rowFields, Time, WellFormed } from "./Wire.ts"
 
 /** A version of an agent. */
 export interface AgentVersion extends Schema.Schema.Type<typeof AgentVersion> {}
@@ -18,7 +18,7 @@ export const AgentVersion = Schema.Struct({
   /** Paths, for information only: the server does nothing with them. */
   knowledgeFiles: nullish(Schema.Array(Schema.String)),
   createdBy: nullish(Schema.String),
-  updatedAt: Schema.DateTimeUtcFromString
+  updatedAt: Time
 }).annotate({ identifier: "AgentVersion" })
 
 /** The body of `PATCH /api/agents/:name/versions/:version`. A field cannot be emptied, only replaced. */

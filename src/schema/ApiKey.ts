@@ -1,7 +1,7 @@
 /** The keys that a server takes. */
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
-import { nullish } from "./Wire.ts"
+import { nullish, Time } from "./Wire.ts"
 
 /** A time, or none: null, or the empty text of known servers. */
 const TimeOrNone = Schema.NullOr(Schema.String).pipe(
@@ -9,7 +9,7 @@ const TimeOrNone = Schema.NullOr(Schema.String).pipe(
     decode: SchemaGetter.transform((text) => text === "" ? null : text),
     encode: SchemaGetter.transform((text) => text ?? "")
   }),
-  Schema.decodeTo(Schema.NullOr(Schema.DateTimeUtcFromString))
+  Schema.decodeTo(Schema.NullOr(Time))
 )
 
 /** A key, without what opens the server. */

@@ -1,7 +1,7 @@
 /** Credentials: keys to models, which the server keeps encrypted and gives to sessions. */
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { nullish, omittable, open, WellFormed } from "./Wire.ts"
+import { nullish, omittable, open, Time, WellFormed } from "./Wire.ts"
 
 const types = ["anthropic", "openai", "bedrock", "custom"] as const
 
@@ -12,9 +12,9 @@ export const StoredCredential = Schema.Struct({
   type: open(types),
   label: nullish(Schema.String),
   active: nullish(Schema.Boolean),
-  createdAt: Schema.DateTimeUtcFromString,
+  createdAt: Time,
   /** Only in lists. */
-  lastUsedAt: nullish(Schema.DateTimeUtcFromString)
+  lastUsedAt: nullish(Time)
 }).annotate({ identifier: "StoredCredential" })
 
 /** The body of `POST /api/credentials`. */

@@ -1,7 +1,7 @@
 /** Evals: questions to an agent, runs that ask them, and how its answers are scored. */
 import * as Schema from "effect/Schema"
 import { Uuid } from "./Ids.ts"
-import { anyFields, atMost, nullish, objectInput, omittable, open, rowFields } from "./Wire.ts"
+import { anyFields, atMost, nullish, objectInput, omittable, open, rowFields, Time } from "./Wire.ts"
 
 /** A message of the conversation before a question. */
 export interface ChatMessage extends Schema.Schema.Type<typeof ChatMessage> {}
@@ -26,7 +26,7 @@ export const EvalCase = Schema.Struct({
   chatHistory: nullish(Schema.Array(ChatMessage)),
   /** Runs ask active cases only. */
   isActive: Schema.Boolean,
-  updatedAt: Schema.DateTimeUtcFromString
+  updatedAt: Time
 }).annotate({ identifier: "EvalCase" })
 
 const texts = omittable(Schema.NullOr(Schema.Array(Schema.String)))
@@ -93,8 +93,8 @@ export const EvalRun = Schema.Struct({
   completedCases: Schema.Finite,
   /** Once the run is completed. */
   summary: nullish(EvalRunSummary),
-  startedAt: nullish(Schema.DateTimeUtcFromString),
-  completedAt: nullish(Schema.DateTimeUtcFromString)
+  startedAt: nullish(Time),
+  completedAt: nullish(Time)
 }).annotate({ identifier: "EvalRun" })
 
 /** An answer of an agent, and its scores. */
@@ -115,7 +115,7 @@ export const EvalResult = Schema.Struct({
   status: open(["pending", "running", "completed", "error"]),
   /** Why the question got no answer. */
   error: nullish(Schema.String),
-  completedAt: nullish(Schema.DateTimeUtcFromString)
+  completedAt: nullish(Time)
 }).annotate({ identifier: "EvalResult" })
 
 const scoreFields = {

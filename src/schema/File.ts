@@ -2,7 +2,7 @@
 import * as Schema from "effect/Schema"
 import { BytesFromBase64 } from "./Bytes.ts"
 import { FilePath } from "./Ids.ts"
-import { nullish, open } from "./Wire.ts"
+import { nullish, open, Time } from "./Wire.ts"
 
 /** A file in a listing. */
 export interface FileEntry extends Schema.Schema.Type<typeof FileEntry> {}
@@ -11,7 +11,7 @@ export const FileEntry = Schema.Struct({
   path: Schema.String,
   /** Bytes. */
   size: Schema.Finite,
-  modifiedAt: Schema.DateTimeUtcFromString
+  modifiedAt: Time
 }).annotate({ identifier: "FileEntry" })
 
 /** Where a session's files were read: in the live sandbox, or in what was kept of it. */

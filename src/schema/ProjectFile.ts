@@ -1,7 +1,7 @@
 /** Files of a project: a part of the hosted product. The open server has no route for them. */
 import * as Schema from "effect/Schema"
 import { BytesFromBase64 } from "./Bytes.ts"
-import { harmless, nullish, omittable, open, rowFields, WellFormed } from "./Wire.ts"
+import { harmless, nullish, omittable, open, rowFields, Time, WellFormed } from "./Wire.ts"
 
 const lifetimes = ["1h", "24h", "7d", "30d", "permanent"] as const
 
@@ -16,7 +16,7 @@ export const ProjectFile = Schema.Struct({
   size: Schema.Finite,
   /** How long the file is kept. */
   ttl: nullish(open(lifetimes)),
-  expiresAt: nullish(Schema.DateTimeUtcFromString)
+  expiresAt: nullish(Time)
 }).annotate({ identifier: "ProjectFile" })
 
 /** The body of `POST /api/files`. */

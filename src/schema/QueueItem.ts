@@ -1,7 +1,7 @@
 /** The queue: prompts that the server works off one after the other, with retries. */
 import * as Schema from "effect/Schema"
 import { SessionId } from "./Ids.ts"
-import { atLeast, harmless, nullish, omittable, open, rowFields, WellFormed } from "./Wire.ts"
+import { atLeast, harmless, nullish, omittable, open, rowFields, Time, WellFormed } from "./Wire.ts"
 
 const statuses = ["pending", "processing", "completed", "failed", "cancelled"] as const
 
@@ -25,9 +25,9 @@ export const QueueItem = Schema.Struct({
   maxRetries: Schema.Finite,
   /** Of the last attempt that failed; it stays when a later one succeeds. */
   error: nullish(Schema.String),
-  startedAt: nullish(Schema.DateTimeUtcFromString),
+  startedAt: nullish(Time),
   /** Null for a cancelled item. */
-  completedAt: nullish(Schema.DateTimeUtcFromString)
+  completedAt: nullish(Time)
 }).annotate({ identifier: "QueueItem" })
 
 /** The body of `POST /api/queue`. */

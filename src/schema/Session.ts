@@ -11,6 +11,7 @@ import {
   open,
   rowFields,
   StringMap,
+  Time,
   WellFormed
 } from "./Wire.ts"
 
@@ -30,7 +31,7 @@ export const Session = Schema.Struct({
   /** The session that this one was forked from. */
   parentSessionId: nullish(Schema.String),
   /** Stale in the answer of a call that changes the session. */
-  lastActiveAt: Schema.DateTimeUtcFromString
+  lastActiveAt: Time
 }).annotate({ identifier: "Session" })
 
 /** An MCP server that a session may use: by `url`, or as a `command` that the sandbox starts. */
@@ -108,7 +109,7 @@ export const SandboxLogEntry = Schema.Struct({
   index: Schema.Finite,
   level: open(["stdout", "stderr", "system"]),
   text: Schema.String,
-  ts: Schema.DateTimeUtcFromString
+  ts: Time
 }).annotate({ identifier: "SandboxLogEntry" })
 
 /** The logs of a session's sandbox: the last 10,000 entries at most, none once the sandbox is gone. */

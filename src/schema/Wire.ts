@@ -28,6 +28,18 @@ export const atLeast = (minimum: number) =>
     Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum, { expected: `a whole number of at least ${minimum}` }))
   )
 
+/** A time in ISO 8601 on a day of its month, also with a space in the place of the `T`, as databases write it. */
+export const isoTime =
+  /^(?:\d{4}|[+-]\d{6})-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d)|(?:0[13-9]|1[0-2])-30|(?:0[13578]|1[02])-31)(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?$/i
+
+/**
+ * A time in an answer; one without a zone is of UTC. What else a platform takes for a date is a guess, and some of it is of the
+ * zone of the machine.
+ */
+export const Time = Schema.String.check(Schema.isPattern(isoTime, { expected: "a time" })).pipe(
+  Schema.decodeTo(Schema.DateTimeUtcFromString)
+)
+
 /** A field that is always there: `undefined` where JSON has none, as null may be a value of its own. */
 export const orUndefined = <S extends Schema.Top>(schema: S) =>
   Schema.optionalKey(schema).pipe(
@@ -54,7 +66,7 @@ export const tagged = <const Tag extends string, const Fields extends Schema.Str
 export const rowFields = {
   id: Schema.String,
   tenantId: nullish(Schema.String),
-  createdAt: Schema.DateTimeUtcFromString
+  createdAt: Time
 }
 
 /** An enum that a newer server may extend: the known values complete in an editor, any other string decodes. */

@@ -21,7 +21,7 @@ import { HostedApi } from "../../src/schema/HostedApi.ts"
 import { jsonDecoder } from "../../src/schema/jsonDecoder.ts"
 import { StoredContent, StoredMessage } from "../../src/schema/Message.ts"
 import { SessionEvent } from "../../src/schema/SessionEvent.ts"
-import { nullish } from "../../src/schema/Wire.ts"
+import { nullish, Time } from "../../src/schema/Wire.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { session } from "../support/fixtures.ts"
 import * as ScriptedServer from "../support/ScriptedServer.ts"
@@ -55,6 +55,12 @@ const times = [
   "2026-11-22T25:00:00.000Z",
   "2026-11-22T10:60:00.000Z",
   "2026-11-22T10:40:60.000Z",
+  "2026-11-22 10:40:59.772+00",
+  "2026-11-22T10:40:59.7722",
+  "2026-11-22T10:40:59-0800",
+  "2026-1-22",
+  "11-22-26",
+  "2026-11-22 10:40:59 -08:00 (PST)",
   "1970-01-01T00:00:00.000Z",
   "1969-12-28T23:59:59.999Z",
   "0000-01-01T00:00:00.000Z",
@@ -170,8 +176,6 @@ const answers = Object.entries({ ...AshApi.groups, ...HostedApi.groups }).flatMa
     )
   )
 )
-
-const Time = Schema.DateTimeUtcFromString
 
 interface Tree {
   readonly at: DateTime.Utc

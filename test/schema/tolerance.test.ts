@@ -326,6 +326,45 @@ describe("answers", () => {
       }
     }))
 
+  it.effect("times are of ISO 8601, and of UTC without a zone", () =>
+    Effect.gen(function*() {
+      const milliseconds = Date.UTC(2026, 10, 30, 10, 40, 59, 772)
+      for (
+        const time of [
+          "2026-11-30T10:40:59.772Z",
+          "2026-11-30t10:40:59.772z",
+          "2026-11-30T10:40:59.772",
+          "2026-11-30 10:40:59.772",
+          "2026-11-30 10:40:59.772123+00",
+          "2026-11-30T02:40:59.772-08:00",
+          "2026-11-30T16:10:59.772000+0530"
+        ]
+      ) {
+        const [first] = yield* list([{ ...session, createdAt: time }])
+        assert.strictEqual(first?.createdAt.epochMilliseconds, milliseconds, time)
+      }
+      // Of each of these the platform makes a date, of some of them in the zone of the machine, or another than they name.
+      for (
+        const time of [
+          "2026-1-22",
+          "11-22-26",
+          "11/22/2026 10:40",
+          "2026-11-22 10:40:59 -08:00 (PST)",
+          "2026-11-22 10:40:59 (GMT)",
+          "Sun Nov 22 2026 10:40:59",
+          "session 12",
+          "1",
+          "2026-02-30T10:40:59.772Z",
+          "2026-11-31T10:40:59Z"
+        ]
+      ) {
+        assert.isFalse(Number.isNaN(Date.parse(time)), time)
+        const { message, reason } = yield* Effect.flip(list([session, { ...session, lastActiveAt: time }]))
+        assert.strictEqual(reason._tag, "Undecodable")
+        assert.include(message, "sessions[1].lastActiveAt in the response should be a time")
+      }
+    }))
+
   it.effect("what a session is known by must fit", () =>
     Effect.gen(function*() {
       for (const field of ["id", "agentName", "sandboxId", "status", "createdAt"]) {
