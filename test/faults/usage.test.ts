@@ -21,7 +21,8 @@ describe("usage and cost", () => {
   const countOf = (tokens: number) => ({ inputTokens: tokens, outputTokens: tokens, costUSD: tokens / 10 })
   const models = (tokens: number, other = 0) => ({
     claude: countOf(tokens - other),
-    ...(other === 0 ? {} : { haiku: countOf(other) })
+    // A name that each object has in its prototype.
+    ...(other === 0 ? {} : { constructor: countOf(other) })
   })
   /** The results of turns, by an SDK that counts so. */
   const resultsOf = (counts: "turn" | "session", steps: ReadonlyArray<Step>) => {

@@ -3,14 +3,13 @@
  * latter and the cost are those of the turn, or, with SDKs from 0.3.277 on, sums over the session of the SDK: which of the
  * two is found by the result before it.
  */
-import * as Predicate from "effect/Predicate"
 import type { ModelUsage, ResultMessage, TokenUsage } from "../../schema/ClaudeMessage.ts"
 import type { UsageScope } from "../../schema/Turn.ts"
 import { present } from "./agentText.ts"
 
 interface Figures {
   readonly session: string | undefined
-  readonly models: Readonly<Record<string, ModelUsage>>
+  readonly models: ReadonlyMap<string, ModelUsage>
   /** Whether any of the models has counted tokens. */
   readonly hasTokens: boolean
   readonly costUsd: number | undefined
@@ -36,15 +35,12 @@ const counters = [
   { counter: "cacheCreationInputTokens", total: "cache_creation_input_tokens" }
 ] as const
 
-const hasTokens = (models: Figures["models"]): boolean =>
-  Object.values(models).some((model) => counters.some(({ counter }) => Predicate.isNumber(model[counter])))
-
 type Tokens = { -readonly [Name in keyof TokenUsage]: number }
 
 /** The sums of those counters that a model has. */
 const totalOf = (models: Figures["models"]): Tokens => {
   const totals: Tokens = {}
-  for (const model of Object.values(models)) {
+  for (const model of models.values()) {
     for (const { counter, total } of counters) {
       const count = model[counter] ?? undefined
       if (count !== undefined) totals[total] = (totals[total] ?? 0) + count
@@ -77,16 +73,17 @@ const growthOf = (now: Figures, before: Figures) => {
   /** Whether a figure has become less, which sums never do. */
   let hasShrunk = costUsd !== undefined && costUsd < 0
   if (!now.hasTokens || !before.hasTokens) return { tokens, costUsd, hasShrunk }
-  const names = [...new Set([...Object.keys(now.models), ...Object.keys(before.models)])]
+  const names = [...new Set([...now.models.keys(), ...before.models.keys()])]
   for (const { counter, total } of counters) {
-    const grown = names.map((model) => {
-      const [after, earlier] = [now.models[model], before.models[model]]
-      const count = after === undefined ? 0 : after[counter] ?? undefined
-      const earlierCount = earlier === undefined ? 0 : earlier[counter] ?? undefined
-      return count === undefined || earlierCount === undefined ? undefined : count - earlierCount
-    })
-    hasShrunk ||= grown.some((count) => count !== undefined && count < 0)
-    if (grown.every(Predicate.isNotUndefined)) tokens[total] = grown.reduce((sum, count) => sum + count, 0)
+    /** What a model counts, which is no number where it is not known. */
+    const countIn = ({ models }: Figures, name: string) => {
+      const model = models.get(name)
+      return model === undefined ? 0 : model[counter] ?? NaN
+    }
+    const grown = names.map((name) => countIn(now, name) - countIn(before, name))
+    hasShrunk ||= grown.some((count) => count < 0)
+    const sum = grown.reduce((sum, count) => sum + count, 0)
+    if (!Number.isNaN(sum)) tokens[total] = sum
   }
   return { tokens, costUsd, hasShrunk }
 }
@@ -100,17 +97,17 @@ const canBeSums = ({ tokens }: ReturnType<typeof growthOf>, own: TokenUsage): bo
 /** Whether the main loop used just what one model counts, and not what one has grown by: sums would be more. */
 const isOfTurnAlone = ({ models }: Figures, before: Figures, own: TokenUsage): boolean => {
   const isOneOf = (earlier: Figures["models"]) =>
-    Object.entries(models).some(([name, model]) =>
+    [...models].some(([name, model]) =>
       counters.every(({ counter, total }) =>
-        (model[counter] ?? 0) - (earlier[name]?.[counter] ?? 0) === countOf(own, total)
+        (model[counter] ?? 0) - (earlier.get(name)?.[counter] ?? 0) === countOf(own, total)
       )
     )
-  return !isZero(own) && isOneOf({}) && !isOneOf(before.models)
+  return !isZero(own) && isOneOf(new Map()) && !isOneOf(before.models)
 }
 
 const figuresOf = ({ modelUsage, session_id, total_cost_usd }: ResultMessage): Figures => {
-  const models = modelUsage ?? {}
-  const counted = hasTokens(models)
+  const models = new Map(Object.entries(modelUsage ?? {}))
+  const counted = Object.keys(totalOf(models)).length > 0
   const costUsd = total_cost_usd ?? undefined
   const isWhole = counted && costUsd !== undefined
   return { session: present(session_id), models, hasTokens: counted, costUsd, isWhole }
