@@ -74,7 +74,7 @@ const describeCause = (cause: unknown, redact: Redact, explanation?: string): st
   const words = [last?.code, last?.message, explanations.get(last?.code ?? "") ?? explanation]
     .filter(Predicate.isNotUndefined)
     .join(": ")
-  return printable(redact(words)).slice(0, excerptLimit) || "no reason given"
+  return printable(redact(words), excerptLimit) || "no reason given"
 }
 
 /** Whether a page asks a server of another origin; a browser reports nothing of an answer that it keeps from the page. */

@@ -43,7 +43,7 @@ export const requestIdIn = (headers: Headers.Headers): string | undefined =>
 /** The name by which the logs of servers and proxies know a request. */
 export const requestIdOf = (headers: Headers.Headers, redact: Redact): Pick<HttpExchange, "requestId"> => {
   const id = requestIdIn(headers)
-  return id === undefined ? {} : { requestId: printable(redact(id)).slice(0, requestIdLimit) }
+  return id === undefined ? {} : { requestId: printable(redact(id), requestIdLimit) }
 }
 
 /** The exchange that a response belongs to, with the start of its body where that may be shown. */
@@ -58,5 +58,5 @@ export const exchange = (
   status: response.status,
   ...requestIdOf(response.headers, redact),
   ...(code === undefined ? {} : { code: printable(redact(code)) }),
-  ...(body === "" ? {} : { body: printableLines(redact(body)).slice(0, excerptLimit) })
+  ...(body === "" ? {} : { body: printableLines(redact(body), excerptLimit) })
 })

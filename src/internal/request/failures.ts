@@ -166,13 +166,14 @@ export const fromResponse = (
   const redact = exceptFixed(redactTogether([serverMessage, code, requestIdIn(headers), text], redactOther))
   const message = serverMessage === undefined
     ? unreadableBody(status, read)
-    : `${printable(redact(serverMessage)).slice(0, messageLimit) || "no reason given"} (${status})`
+    : `${printable(redact(serverMessage), messageLimit) || "no reason given"} (${status})`
   const quoted = serverMessage !== undefined || showsBody || isPage(text) ? text : ""
   const http = exchange(response, quoted, redact, code)
   const retryAfter = retryAfterOf(headers, now)
   if (status < 400) {
     const location = headers["location"]
-    const target = location && printable(redact(UrlParams.redactUrl(location)))
+    // What is behind the path may be a secret of where it leads.
+    const target = location && printable(redact(UrlParams.redactUrl(location).replace(/[?#].*/s, "")))
     return new Undecodable({
       message: target === undefined
         ? `the server answered ${status}, which no Ash server does; ${proxy}`
@@ -192,9 +193,9 @@ export const fromResponse = (
     case 429:
       return new RateLimited({ message, http, ...retryAfter })
     case 503:
-      return serverMessage !== undefined && /capacity reached|No runners available/i.test(serverMessage)
-        ? new AtCapacity({ message, http, ...retryAfter })
-        : new ServerFailure({ message, http, ...retryAfter })
+      if (/capacity reached|No runners available/i.test(serverMessage ?? "")) {
+        return new AtCapacity({ message, http, ...retryAfter })
+      }
   }
   if (status >= 500 || status === 408 || status === 425) return new ServerFailure({ message, http, ...retryAfter })
   // What no Ash server has sent, a proxy's page of 404 above all, does not show what the server has.
@@ -240,10 +241,8 @@ export const noEventStream = (response: HttpClientResponse.HttpClientResponse, r
 /** What a schema finds in a response's body. The keys of maps in it are the server's own words. */
 export const describeBody = (error: Schema.SchemaError, redact: Redact): string => {
   const { expected, field: path } = problemOf(error.issue)
-  const field = printable(redact(path)).slice(0, messageLimit)
-  return field === ""
-    ? `the body of the response should be ${expected}`
-    : `${field} in the response should be ${expected}`
+  const field = printable(redact(path), messageLimit)
+  return `${field === "" ? "the body of" : `${field} in`} the response should be ${expected}`
 }
 
 /** The refusal of an input by a schema. */

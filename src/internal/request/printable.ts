@@ -3,17 +3,20 @@
 /** What acts on a terminal, breaks a line or turns the direction of text, instead of being read. */
 export const unreadable = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu
 
-const names: ReadonlyMap<string, string> = new Map([["\n", "\\n"], ["\r", "\\r"], ["\t", "\\t"]])
-
 const escape = (character: string): string =>
-  names.get(character) ?? Array.from(
-    { length: character.length },
-    (_, index) => `\\u${character.charCodeAt(index).toString(16).padStart(4, "0")}`
-  ).join("")
+  /[\n\r\t]/.test(character)
+    ? JSON.stringify(character).slice(1, -1)
+    : character.replace(/[^]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`)
+
+/** Text of at most so many characters, none of them cut in half. */
+type Print = (text: string, length?: number) => string
+
+const print = (kept: string): Print => (text, length) =>
+  text.replace(unreadable, (character) => kept.includes(character) ? character : escape(character))
+    .slice(0, length).replace(/[\ud800-\udbff]$/, "")
 
 /** One line, its control characters escaped. */
-export const printable = (text: string): string => text.replace(unreadable, escape)
+export const printable = print("")
 
 /** As {@link printable}, but its lines and tabs are kept. */
-export const printableLines = (text: string): string =>
-  text.replace(unreadable, (character) => character === "\n" || character === "\t" ? character : escape(character))
+export const printableLines = print("\n\t")

@@ -25,7 +25,7 @@ const answerLimit = 1000
 
 /** The error that the agent gave in the place of an answer, if it gave one. */
 export const whatWasWrong = (outcome: TurnOutcome, redact: Redact): string =>
-  outcome._tag === "IsError" ? ` (${printable(redact(outcome.error)).slice(0, answerLimit)})` : ""
+  outcome._tag === "IsError" ? ` (${printable(redact(outcome.error), answerLimit)})` : ""
 
 /** Keeps what the agent wrote out of logs. */
 export const hideTurn = (turn: Turn): Redacted.Redacted<Turn> =>

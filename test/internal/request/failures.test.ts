@@ -198,7 +198,10 @@ describe("the error of an answer, by its shape", () => {
     ["JSON that is no error", Server.json([1, 2], 500), "ServerFailure", [/500/]],
     ["a redirection", Server.text("", 302, { location: "https://ash.test/login?token=geheim" }), "Undecodable", [
       /302/,
-      /https:\/\/ash\.test\/login/
+      /https:\/\/ash\.test\/login;/
+    ]],
+    ["a redirection to a part", Server.text("", 302, { location: "/login#token=geheim" }), "Undecodable", [
+      /to \/login;/
     ]]
   ])("%s", ([, script, tag, words]) =>
     Effect.gen(function*() {

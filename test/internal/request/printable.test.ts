@@ -24,6 +24,11 @@ describe("printable", () => {
     assert.strictEqual(printableLines(`${text}\n\tb`), `${text}\n\tb`)
   })
 
+  it("cuts no character in half", () => {
+    assert.strictEqual(printable("ab\u{1f468}", 3), "ab")
+    assert.strictEqual(printableLines("a\n\u{1f468}\u{1f469}", 4), "a\n\u{1f468}")
+  })
+
   it.effect("is what messages have of a server's text", () => {
     const said = `bad ${acting.join("")} end`
     const hostile = new RegExp(`[${acting.filter((character) => character !== "\ud800").join("")}]`, "u")
