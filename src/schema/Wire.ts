@@ -12,15 +12,17 @@ import * as SchemaGetter from "effect/SchemaGetter"
 import * as Struct from "effect/Struct"
 
 /**
- * A request field that may be absent. `undefined` is left out of the body, where `Schema.optional` would send `null`.
+ * A request field that may be absent. `undefined` is left out of the body, where `Schema.optional` would send `null`. Made
+ * once of each schema, as `nullish` is.
  */
-export const omittable = <S extends Schema.Top>(schema: S) =>
+export const omittable = memoize(<S extends Schema.Top>(schema: S) =>
   Schema.optionalKey(schema).pipe(
     Schema.decodeTo(Schema.optional(Schema.toType(schema)), {
       decode: SchemaGetter.transformOptional<S["Type"] | undefined, S["Type"]>(Option.map((value) => value)),
       encode: SchemaGetter.transformOptional<S["Type"], S["Type"] | undefined>(Option.filter(Predicate.isNotUndefined))
     })
   )
+)
 
 /** A key of a request that may be left out: a whole number of at least so much. */
 export const atLeast = (minimum: number) =>

@@ -6,15 +6,22 @@ import { fileURLToPath, pathToFileURL } from "node:url"
 const root = resolve(import.meta.dirname, "../..")
 const hooks = pathToFileURL(join(root, "test/support/loadedModules.ts")).href
 
+/** What a program writes about the files of an import. */
+const reported = (options: ReadonlyArray<string>) => {
+  const { stderr, stdout } = spawnSync(process.execPath, ["--conditions=effect-ash-source", ...options], {
+    encoding: "utf8",
+    cwd: root,
+    env: { ...process.env, NODE_OPTIONS: "" }
+  })
+  assert.include(stdout, "src/", stderr)
+  return stdout
+}
+
 /** The files that a program loads which imports an entry, each with the file that imports it first. */
 const loadedBy = (entry: string): ReadonlyMap<string, string> => {
-  const { stderr, stdout } = spawnSync(
-    process.execPath,
-    ["--conditions=effect-ash-source", "--import", hooks, "--input-type=module", "--eval", `import "${entry}"`],
-    { encoding: "utf8", cwd: root, env: { ...process.env, NODE_OPTIONS: "" } }
+  const importers: Record<string, string> = JSON.parse(
+    reported(["--import", hooks, "--input-type=module", "--eval", `import "${entry}"`])
   )
-  assert.include(stdout, "src/", stderr)
-  const importers: Record<string, string> = JSON.parse(stdout)
   return new Map(Object.entries(importers).filter(([file]) => !file.startsWith(hooks)))
 }
 
@@ -77,5 +84,30 @@ describe("modules that are loaded without a bundler", () => {
       const causes = causesOf(files, importers)
       assert.isAtMost(files.length, budget[name] ?? 0, `${entry} loads more modules of ${name}:\n${causes}\n`)
     }
+  })
+})
+
+/** Budgets: how many functions are called while an entry is imported, each of them before anything is compiled well. */
+const calls: ReadonlyArray<readonly [entry: string, budget: number]> = [
+  ["effect-ash", 74_500],
+  ["effect-ash/schema", 72_000],
+  ["effect-ash/node", 75_000],
+  ["effect-ash/promise", 74_500],
+  ["effect-ash/workflow", 106_500],
+  ["effect-ash/ai", 82_000],
+  ["effect-ash/web", 74_000],
+  ["effect-ash/embedded", 81_500]
+]
+
+describe("functions that an import calls", () => {
+  it.each(calls)("%s keeps to its budget", (entry, budget) => {
+    const counts: Record<string, number> = JSON.parse(reported(["test/support/functionCalls.ts", entry]))
+    const most = Object.entries(counts).toSorted(([, a], [, b]) => b - a).slice(0, 10)
+    const all = Object.values(counts).reduce((sum, count) => sum + count)
+    assert.isAtMost(
+      all,
+      budget,
+      `${entry} calls more, the most in\n${most.map(([file, count]) => `${nameOf(file)}: ${count}`).join("\n")}\n`
+    )
   })
 })

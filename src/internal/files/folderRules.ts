@@ -1,4 +1,5 @@
 /** What is left out of a folder that is sent: patterns with the syntax of `.gitignore`. */
+import { memoize } from "effect/Function"
 import ignore from "ignore"
 
 /** What holds secrets, or may, as a file or as a folder, whatever its letters. */
@@ -129,11 +130,13 @@ const useless = [
 /** What no pattern takes back: the repository, as git has it, ignore files, and what a download leaves that was killed. */
 const never = ["[.][gG][iI][tT]", ".ashignore", ".effect-ash-*/"]
 
-// One with a slash in it is meant at any depth as well.
-const secrets = ignore({ ignorecase: true }).add(credentials.map((pattern) => `**/${pattern}`))
+/** At any depth, with a slash in a pattern as well. Made when a folder is first sent: few programs send one. */
+const anywhere = memoize((patterns: ReadonlyArray<string>) =>
+  ignore({ ignorecase: true }).add(patterns.map((pattern) => `**/${pattern}`))
+)
 
 /** Whether a path, or a folder on the way to it, is named as what holds secrets is. */
-export const isCredential = (path: string): boolean => path !== "" && secrets.ignores(path)
+export const isCredential = (path: string): boolean => path !== "" && anywhere(credentials).ignores(path)
 
 const encoder = new TextEncoder()
 
