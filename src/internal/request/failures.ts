@@ -234,7 +234,7 @@ export const undecodable = (
 export const noEventStream = (response: HttpClientResponse.HttpClientResponse, read: ReadBody, redact: Redact) =>
   new Undecodable({
     message: "the answer should be an event stream; it is " +
-      `${printable(redact(response.headers["content-type"] ?? "of no type"))}; is there a proxy before the server?`,
+      `${printable(redact(response.headers["content-type"] ?? "of no type"))}; ${proxy}`,
     http: exchange(response, read.text, redact)
   })
 
