@@ -73,32 +73,32 @@ export type AgentScript = (turn: AgentTurn) => Stream.Stream<AgentStep, Error>
 /** What a tool answered. */
 export interface ToolOutcome {
   readonly content: string
-  readonly isError?: boolean
+  readonly isError?: boolean | undefined
   /** The tool's own answer, in the tool's own shape. @default `{stdout: content, stderr: "", ...}` */
-  readonly raw?: Schema.Json
+  readonly raw?: Schema.Json | undefined
 }
 
 /** How a turn ended. */
 export interface TurnResult {
   /** @default "success" */
-  readonly subtype?: string
+  readonly subtype?: string | undefined
   /** The answer; by default the last text, and none unless the subtype is `success`. */
-  readonly result?: string
+  readonly result?: string | undefined
   /** @default made up from the number of model calls and the length of the texts */
-  readonly usage?: TokenUsage
+  readonly usage?: TokenUsage | undefined
   /**
    * US dollars, of the whole turn: earlier steps cost nothing until this result counts them. Where it reaches the
    * `maxBudgetUsd` of the message, the turn ends with `error_max_budget_usd` in place of this result.
    *
    * @default 0
    */
-  readonly cost?: number
+  readonly cost?: number | undefined
   /** The answer to `outputFormat`. It is not sent where the message has one that servers ignore (docs/ash.md 3.6). */
-  readonly structuredOutput?: Schema.Json
+  readonly structuredOutput?: Schema.Json | undefined
   /** @default false */
-  readonly isError?: boolean
+  readonly isError?: boolean | undefined
   /** What went wrong, for a subtype other than `success`. */
-  readonly errors?: ReadonlyArray<string>
+  readonly errors?: ReadonlyArray<string> | undefined
 }
 
 /** A call of a tool. */
@@ -124,9 +124,9 @@ export type AgentStep =
 /** How a text is streamed. */
 export interface SpeechOptions {
   /** The text's pieces, each a delta; in place of the text. @default its words */
-  readonly pieces?: ReadonlyArray<string> | Stream.Stream<string, Error>
+  readonly pieces?: ReadonlyArray<string> | Stream.Stream<string, Error> | undefined
   /** The time before each piece. @default none */
-  readonly delay?: Duration.Input
+  readonly delay?: Duration.Input | undefined
 }
 
 /** Makes a step. One whose options are none ends the turn with what is wrong with them. */

@@ -38,6 +38,11 @@ describe("the public types", () => {
 
   it("hold no any, and no failure that is unknown where it is known", () => assert.deepStrictEqual(leaking, anyFailure))
 
+  it("let what may be left out of options be undefined, as some compilers refuse it else", () => {
+    const lines = [...found].filter(([name]) => name !== "unexported.txt").flatMap(([, text]) => text.split("\n"))
+    assert.deepStrictEqual(lines.filter((line) => /^ +readonly \w+\?: (?!.*\bundefined\b)/.test(line)), [])
+  })
+
   it("are checked by TypeScript 7: `npm ci` links its command, `npm install` beside older ones may not", () =>
     assert.include(realpathSync(join(import.meta.dirname, "../../node_modules/.bin/tsc")), "node_modules/typescript/"))
 })
