@@ -185,7 +185,8 @@ export const make = (
     attachments: attachmentsOf(id, attachments),
     listMessages: (page) => named("listMessages")(messages.list(id, page)),
     history: (paging) => Stream.mapError(messages.history(id, paging), renamed("SessionHandle.history")),
-    usage: () => named("usage")(usage.stats({ sessionId: id })),
+    // What is no id, of a program without types, is no filter that is left out.
+    usage: () => named("usage")(usage.stats({ sessionId: String(id) })),
     get: () => named("get")(sessions.get(id)),
     pause: () => named("pause")(sessions.pause(id)),
     resume: () => named("resume")(sessions.resume(id)),

@@ -468,6 +468,19 @@ describe("a handle", () => {
     }).pipe(Effect.provide(server.layer))
   })
 
+  it.effect("of what is no id asks for nothing, whatever the method", () => {
+    const server = Server.make(Server.json({ session }))
+    return Effect.gen(function*() {
+      for (const [name, use] of Object.entries(equals)) {
+        // They have an id of their own.
+        if (/^attachments\.(?:download|delete)$/.test(name)) continue
+        const [, call] = yield* use(undefined as any)
+        assert.strictEqual((yield* Effect.flip(call)).reason._tag, "InvalidRequest", name)
+      }
+      assert.isEmpty(server.requests)
+    }).pipe(Effect.provide(server.layer))
+  })
+
   it.effect("has a method for each operation of a session, and for each method of their services", () =>
     Effect.gen(function*() {
       const places = new Map([["Sessions", ""], ["Messages", ""], ["SessionFiles", "files."], [
