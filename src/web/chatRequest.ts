@@ -6,7 +6,7 @@ import * as Predicate from "effect/Predicate"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { blockOf, isReadable } from "../internal/turn/filePart.ts"
-import type { ContentBlock } from "../schema/Message.ts"
+import { type ContentBlock, MessageContent } from "../schema/Message.ts"
 
 const TextPart = Schema.Struct({ type: Schema.Literal("text"), text: Schema.String })
 const FilePart = Schema.Struct({
@@ -67,5 +67,8 @@ export const contentOf = ({ messageId, messages, trigger }: typeof ChatRequest.T
   }
   const [first, ...more] = blocks.filter(isReadable)
   if (first === undefined) return refuse(400, "The message is empty.")
-  return Effect.succeed(first.type === "text" && more.length === 0 ? first.text : [first, ...more])
+  const content = first.type === "text" && more.length === 0 ? first.text : [first, ...more]
+  return Schema.is(MessageContent)(content)
+    ? Effect.succeed(content)
+    : refuse(413, "The message is too large.")
 }

@@ -530,6 +530,8 @@ describe("a request that is refused", () => {
     ["text that is not sent along", 415, withParts(file("text/plain", "https://page.test/a.txt")), {}],
     ["a file of the machine", 415, withParts(file("image/png", "file:///etc/passwd")), {}],
     ["data that is no base64", 415, withParts(file("image/png", "data:image/png;base64,*")), {}],
+    ["21 texts", 413, withParts(...Array.from({ length: 21 }, () => text("a"))), {}],
+    ["a text of 500,001 characters", 413, withParts(text("x".repeat(500_001))), {}],
     ["10 MB", 413, withParts({ type: "text", text: "x".repeat(10_000_000) }), {}],
     ["no user", 401, body, { authorization: "" }],
     ["a user of whom nothing can be found out", 401, body, { authorization: "throw" }]
