@@ -36,7 +36,7 @@ export interface EmbeddedOptions {
    *
    * @default the quirks of the newest server
    */
-  readonly quirks?: Partial<Quirks.Quirks> | undefined
+  readonly quirks?: { readonly [Name in keyof Quirks.Quirks]?: Quirks.Quirks[Name] | undefined } | undefined
   /**
    * Whether the server refuses what goes beyond 20 new sessions, 20 deployments and 1500 other requests in 15 minutes,
    * and reports in the headers of its answers how many are left.
@@ -133,7 +133,10 @@ const settingsOf = (options: EmbeddedOptions) => ({
   script: options.script ?? AgentScript.offline,
   apiKey: keyOf(options),
   tenants: new Map(Object.entries(options.tenants ?? {})),
-  quirks: { ...Quirks.defaults, ...options.quirks },
+  quirks: Object.assign(
+    { ...Quirks.defaults },
+    Object.fromEntries(Object.entries({ ...options.quirks }).filter(([, value]) => value !== undefined))
+  ),
   rateLimits: options.rateLimits ?? false,
   maxSandboxes: options.maxSandboxes ?? 1000,
   agentPaths: options.agentPaths ?? false,

@@ -93,7 +93,9 @@ export interface ClientOptions<E> extends ClusterName {
 }
 
 /** How runs are run on one machine alone. */
-export interface SingleOptions<R = never> extends Worker.WorkerOptions<R>, Partial<ClusterName> {
+export interface SingleOptions<R = never> extends Worker.WorkerOptions<R>, Omit<ClusterName, "cluster"> {
+  /** Names the cluster, as that of several machines. @default "single" */
+  readonly cluster?: string | undefined
   /** Which sessions are ended that no run knows. @default none */
   readonly orphans?: Orphans.OrphanOptions | undefined
 }

@@ -46,6 +46,13 @@ const stored = (path: string) =>
       )
   )
 
+it.effect("a quirk that is undefined is as the newest server has it", () =>
+  Effect.gen(function*() {
+    const { path } = yield* open()
+    const { status } = yield* ask("POST", `${path}/messages`, { json: { content: [{ type: "text", text: "hi" }] } })
+    assert.strictEqual(status, 400)
+  }).pipe(withServer({ quirks: { content: undefined, mixTurns: undefined } })))
+
 describe("mixTurns", () => {
   it.effect("on: turns receive each other's frames, and the first to end ends both", () =>
     Effect.gen(function*() {

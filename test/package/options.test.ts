@@ -179,7 +179,7 @@ const bad = {
     maxStreams: [...counts, 0],
     budget: budgets
   },
-  SingleOptions: { orphans: { "": wholes } },
+  SingleOptions: { cluster: texts, orphans: { "": wholes } },
   SpeechOptions: { pieces: lists, delay: endless },
   SweepOptions: { label: [undefined, ...texts], olderThan: [undefined, ...endless], agent: texts },
   TailOptions: { every: endless },

@@ -128,7 +128,7 @@ export const result = (identity: AgentIdentity, options: {
     stop_reason: subtype === "success" ? "end_turn" : "tool_use",
     session_id: identity.conversation,
     total_cost_usd: cost,
-    usage: { ...noUsage, ...options.usage },
+    usage: { ...noUsage, ...present({ ...options.usage }) },
     modelUsage: {
       [identity.model]: {
         inputTokens: options.usage.input_tokens ?? 0,
