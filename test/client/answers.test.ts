@@ -579,6 +579,30 @@ describe.each(clientNames)("an attempt that fails (%s)", (client) => {
       yield* Queue.take(closed)
     }).pipe(Effect.scoped))
 
+  it.live("takes no page of a proxy for a file, and gives out a page that is one", () =>
+    Effect.gen(function*() {
+      const page = "<h1>Log in</h1>"
+      const file = { "content-disposition": "attachment; filename*=UTF-8''page.html" }
+      const url = yield* answering((request, response) => {
+        const isFile = request.url?.includes("page.html") === true
+        response.writeHead(200, { "content-type": "text/html; charset=utf-8", ...isFile ? file : {} }).end(page)
+      })
+      const { attachments, sessionFiles, workspaces } = yield* connect(client, url)
+      const { content } = yield* sessionFiles.read(sessionId, "page.html")
+      assert.strictEqual(yield* Stream.mkString(Stream.decodeText(content)), page)
+      for (
+        const download of [
+          sessionFiles.read(sessionId, "a"),
+          workspaces.download(sessionId),
+          attachments.download(sessionId)
+        ]
+      ) {
+        const { reason } = yield* Effect.flip(download)
+        assert.strictEqual(reason._tag, "Undecodable")
+        assert.strictEqual(reason.http?.body, page)
+      }
+    }).pipe(Effect.scoped))
+
   it.live.each([408, 425, 500, 503])(
     "with %d is repeated where that does nothing twice",
     (status) =>

@@ -20,6 +20,14 @@ const isEventStream = (header = "") =>
   header === eventStream || header.replaceAll(/"(?:[^"\\]|\\.)*"?/g, "").split(",")
     .every((type) => type.split(";")[0]?.trim().toLowerCase() === eventStream)
 
+/**
+ * Whether a proxy answers a page of its own in the place of a file: servers name each file that they answer. What a browser
+ * has of another origin has neither that header nor a date.
+ */
+const isProxyPage = (headers: Received["headers"]) =>
+  /^\s*text\/html/i.test(headers["content-type"] ?? "") && headers["content-disposition"] === undefined &&
+  headers["date"] !== undefined
+
 /** Why a response cannot be read as its schema has it. */
 const unread = (
   error: HttpClientError.HttpClientError | Schema.SchemaError,
@@ -42,9 +50,9 @@ const unread = (
  */
 export const readAnswer = (endpoint: Endpoint, received: Received) => {
   const { headers, response } = received
-  const { answerInErrors, answersEvents } = endpoint
+  const { answerInErrors, answersEvents, answersStream } = endpoint
   const isSuccess = response.status >= 200 && response.status < 300
-  const isTyped = !answersEvents || isEventStream(headers["content-type"])
+  const isTyped = answersEvents ? isEventStream(headers["content-type"]) : !answersStream || !isProxyPage(headers)
   if (isSuccess && isTyped && response.status !== partialContent) {
     return Effect.matchEffect(endpoint.decode(received), {
       onFailure: (error) => Effect.flip(unread(error, response, endpoint)),
@@ -57,9 +65,9 @@ export const readAnswer = (endpoint: Endpoint, received: Received) => {
     const redact = redactOf(response.request)
     if (!isSuccess) return yield* Effect.fail(Failures.fromResponse(response, body, redact, now, answerInErrors))
     return yield* Effect.fail(
-      isTyped
-        ? Failures.undecodable(response, body, redact, answerInErrors)
-        : Failures.noEventStream(response, body, redact)
+      answersEvents && !isTyped
+        ? Failures.noEventStream(response, body, redact)
+        : Failures.undecodable(response, body, redact, answerInErrors)
     )
   })
 }
