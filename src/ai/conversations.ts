@@ -144,12 +144,11 @@ export const make = Effect.fnUntraced(function*(
   /** Takes the conversation of a history. An answer without a mark is found by its history alone, if only one has that. */
   const take = (method: string, { key, sessionId }: History) => {
     if (mode === "call") return refuse(method, "prompt", historyOfCall)
-    const found = [...waiting.kept.values()].filter((conversation) =>
+    const [only, other] = [...waiting.kept.values()].filter((conversation) =>
       conversation.agent === agent && conversation.key === key &&
       (sessionId === undefined || conversation.session.id === sessionId)
     )
-    const [only] = found
-    if (only === undefined || found.length > 1) return refuse(method, "prompt", unknownHistory)
+    if (only === undefined || other !== undefined) return refuse(method, "prompt", unknownHistory)
     waiting.kept.delete(only.session.id)
     return Effect.succeed(only)
   }
@@ -197,4 +196,4 @@ const lostHistory =
 const historyOfCall =
   `it has a history, and the model has a session for each call. Use sessions: "conversation", or a prompt without answers`
 
-const closedLayer = "the layer of the server is closed; nothing was sent. Make the program's calls inside of it"
+const closedLayer = "the layer of the server is closed; nothing was sent. Call inside of it"

@@ -3,8 +3,10 @@ import type * as AiError from "effect/ai/AiError"
 import type * as Prompt from "effect/ai/Prompt"
 import * as Effect from "effect/Effect"
 import * as Predicate from "effect/Predicate"
+import * as Schema from "effect/Schema"
 import { blockOf, isReadable } from "../internal/turn/filePart.ts"
-import type { ContentBlock, MessageContent } from "../schema/Message.ts"
+import { type ContentBlock, MessageContent } from "../schema/Message.ts"
+import { jsonAt } from "../schema/Wire.ts"
 import { refuse } from "./errors.ts"
 
 /** The messages up to the last answer. */
@@ -45,47 +47,43 @@ export const keyWith = (messages: ReadonlyArray<Prompt.Message>, answer: string)
 /** The mark of an answer, as the metadata of its parts. */
 export const markOf = (sessionId: string) => ({ ash: { sessionId } })
 
-const sessionIdOf = (message: Prompt.Message | undefined): string | undefined => {
-  if (message === undefined || Predicate.isString(message.content)) return undefined
-  for (const { options } of message.content) {
-    const { ash } = options
-    if (Predicate.hasProperty(ash, "sessionId") && Predicate.isString(ash.sessionId)) return ash.sessionId
-  }
-  return undefined
-}
-
-const blocksOf = (method: string, message: Prompt.UserMessage) =>
-  Effect.forEach(message.content, (part): Effect.Effect<ContentBlock, AiError.AiError> =>
-    part.type === "text"
-      ? Effect.succeed({ type: "text", text: part.text })
-      : Effect.mapError(
-        Effect.fromResult(blockOf(part)),
-        (why) => refuse(method, "prompt", `a file of the type ${part.mediaType} cannot be sent: ${why}`)
-      ))
-
 export const read = Effect.fnUntraced(function*(method: string, { content: messages }: Prompt.Prompt): Effect.fn.Return<
   AgentPrompt,
   AiError.AiError
 > {
+  const refused = (why: string) => refuse(method, "prompt", why)
   const last = messages.findLastIndex(({ role }) => role === "assistant" || role === "tool")
   const added = messages.slice(last + 1)
   const system = added.filter(({ role }) => role === "system")
   if (last >= 0 && system.length > 0) {
-    return yield* refuse(method, "prompt", "an agent takes system messages before its first answer only")
+    return yield* refused("an agent takes system messages before its first answer only")
   }
-  const blocks = (yield* Effect.forEach(
-    added.filter((message) => message.role === "user"),
-    (message) => blocksOf(method, message)
-  )).flat()
+  const parts = added.flatMap((message) => message.role === "user" ? message.content : [])
+  const blocks = yield* Effect.forEach(
+    parts,
+    (part): Effect.Effect<ContentBlock, AiError.AiError> =>
+      part.type === "text"
+        ? Effect.succeed({ type: "text", text: part.text })
+        : Effect.mapError(
+          Effect.fromResult(blockOf(part)),
+          (why) => refused(`a file of the type ${part.mediaType} cannot be sent: ${why}`)
+        )
+  )
   const readable = blocks.filter(isReadable)
   const [first, ...more] = readable.length === 0 ? blocks : readable
-  if (first === undefined) return yield* refuse(method, "prompt", "there is no user message behind the last answer")
+  if (first === undefined) return yield* refused("there is no user message behind the last answer")
+  const content = first.type === "text" && more.length === 0 ? first.text : [first, ...more]
+  if (!Schema.is(MessageContent)(content)) {
+    return yield* refused("it has more than 500,000 characters or 20 parts")
+  }
   return {
     history: last < 0 ? undefined : {
       key: JSON.stringify(entriesOf(messages.slice(0, last + 1))),
-      sessionId: sessionIdOf(messages.findLast(({ role }) => role === "assistant"))
+      sessionId: messages.findLast((message) => message.role === "assistant")?.content.map(({ options }) =>
+        jsonAt(options, "ash", "sessionId")
+      ).find(Predicate.isString)
     },
     system: system.map(textOf).join("\n\n"),
-    content: first.type === "text" && more.length === 0 ? first.text : [first, ...more]
+    content
   }
 })

@@ -385,6 +385,16 @@ describe("what is refused before anything is sent", () => {
       assert.strictEqual((yield* (yield* AshEmbedded.AskedTurns).all).length, 1)
     }).pipe(Effect.provide(model), Effect.provide(server())))
 
+  it.effect("a prompt of more than agents take", () =>
+    Effect.gen(function*() {
+      const parts = Array.from({ length: 21 }, () => Prompt.makePart("text", { text: "a" }))
+      for (const prompt of ["x".repeat(500_001), [Prompt.makeMessage("user", { content: parts })]]) {
+        const error = yield* errorOf(LanguageModel.generateText({ prompt }))
+        assert.deepStrictEqual(reasonOf(error), ["InvalidRequestError", false])
+      }
+      assert.deepStrictEqual(yield* sessions, [])
+    }).pipe(Effect.provide(model), Effect.provide(server())))
+
   it.effect("a prompt without a user's message", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual(reasonOf(yield* errorOf(LanguageModel.generateText({ prompt: [] }))), [
