@@ -1,10 +1,11 @@
 /**
- * The built package on other runtimes: Node 20.20, 22, 24 and 26, Bun, Deno and Chromium. Prints a table, and fails where
+ * The built package on other runtimes: Node 20.20, 22, 24 and 26, Bun, Deno, workerd and Chromium. Prints a table, and fails where
  * a check does.
  */
 import { Effect, Redacted, Stream } from "effect"
 import { build } from "esbuild"
-import { execFile, execFileSync } from "node:child_process"
+import { execFile, execFileSync, spawn } from "node:child_process"
+import { once } from "node:events"
 import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
@@ -45,7 +46,8 @@ const install = () => {
     `./${tarball}`,
     `effect@${effect}`,
     `@effect/platform-node@${effect}`,
-    ...runtimes.map((runtime) => runtime.package)
+    ...runtimes.map((runtime) => runtime.package),
+    "workerd@npm:@cloudflare/workerd-linux-64@1.20261117.1"
   ]
   execFileSync("npm", ["install", "--no-audit", "--no-fund", "--loglevel=error", ...packages], {
     cwd: root,
@@ -70,6 +72,49 @@ const run = async ({ command }: (typeof runtimes)[number], way: string, server: 
         resolve(error === null ? JSON.parse(stdout.trim().split("\n").at(-1)!) : { start: stderr.trim().slice(-500) })
     )
   )
+}
+
+/** A worker, which answers what failed. */
+const inWorkerd = async (server: Server): Promise<Failures> => {
+  await build({
+    stdin: {
+      contents: `import { connect } from "effect-ash/promise"
+import { smoke } from "./smoke.js"
+export default { fetch: async (request, { url, apiKey }) => Response.json(await smoke(await connect({ url, apiKey }))) }`,
+      resolveDir: root
+    },
+    bundle: true,
+    format: "esm",
+    outfile: join(root, "worker.js")
+  })
+  writeFileSync(
+    join(root, "worker.capnp"),
+    `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "internet", network = (allow = ["local", "private"])),
+    (name = "worker", worker = (
+      modules = [(name = "worker", esModule = embed "worker.js")],
+      bindings = [(name = "url", text = "${server.url}"), (name = "apiKey", text = "${Redacted.value(server.apiKey)}")],
+      compatibilityDate = "2026-01-01"
+    ))
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "worker")]
+);`
+  )
+  const workerd = spawn(join(root, "node_modules/workerd/bin/workerd"), ["serve", "--control-fd=1", "worker.capnp"], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  try {
+    const [listens] = await once(workerd.stdout.setEncoding("utf8"), "data")
+    const response = await fetch(`http://127.0.0.1:${JSON.parse(listens).port}/`, {
+      signal: AbortSignal.timeout(120_000)
+    })
+    return await response.json()
+  } finally {
+    workerd.kill()
+  }
 }
 
 /** A page reads only its own origin: this is a page, and a proxy before the server. */
@@ -159,6 +204,7 @@ const main = Effect.gen(function*() {
     }
     rows.push(row)
   }
+  rows.push(["workerd", report("workerd", "fetch", yield* Effect.promise(() => inWorkerd(address))), "", "", ""])
   const inPage = yield* Effect.promise(() => inChromium(address))
   rows.push(["Chromium", report("Chromium", "fetch", inPage), "", "", ""])
   const heads = ["runtime", "`Ash.layer`", "`AshNode.layer`", "`AshNode.layerUndici`", "`AshEmbedded.layer`"]
