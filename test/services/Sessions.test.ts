@@ -79,6 +79,17 @@ describe("Sessions", () => {
       }
     }))
 
+  it.effect.each(lifecycle)("%s works as before where its layer has closed", ([name, method, suffix, status]) => {
+    const { layer, requests } = Server.make(Server.json({ session }, status))
+    return Effect.gen(function*() {
+      const sessions = yield* Effect.provide(Sessions, layer)
+      yield* sessions[name](sessionId)
+      assert.deepStrictEqual(requests.map(({ method, path }) => [method, path]), [
+        [method, `/api/sessions/${sessionId}${suffix}`]
+      ])
+    })
+  })
+
   it.effect("list and updateConfig", () =>
     Effect.gen(function*() {
       const all = yield* exchange(Server.json({ sessions: [session] }), (_) => _.list())
@@ -269,6 +280,15 @@ describe("Sessions.scoped", () => {
         assert.notMatch(lines[0] ?? "", /\n|\bat .*:\d+/)
       })
   )
+
+  it.effect("ends its session where its layer has closed before", () => {
+    const { layer, requests } = Server.make(({ method }) => Server.json({ session }, method === "POST" ? 201 : 200)())
+    return Effect.gen(function*() {
+      const sessions = yield* Effect.provide(Sessions, layer)
+      assert.strictEqual((yield* Effect.scoped(sessions.scoped({ agent: "demo" }))).id, sessionId)
+      assert.deepStrictEqual(requests.map(({ method }) => method), ["POST", "DELETE"])
+    })
+  })
 
   it.effect("leaves nothing behind when the creation fails", () =>
     Effect.gen(function*() {
