@@ -1,11 +1,10 @@
 /**
- * The built package on other runtimes: Node 20.20, 22, 24 and 26, Bun, Deno, workerd and Chromium. Prints a table, and fails where
- * a check does.
+ * The built package on other runtimes: Node 20.20, 22, 24 and 26, Bun, Deno, workerd and Chromium. Prints a table, and
+ * fails where a check does.
  */
 import { Effect, Redacted, Stream } from "effect"
 import { build } from "esbuild"
 import { execFile, execFileSync, spawn } from "node:child_process"
-import { once } from "node:events"
 import { cpSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs"
 import * as Http from "node:http"
 import type { AddressInfo } from "node:net"
@@ -107,7 +106,8 @@ const config :Workerd.Config = (
     stdio: ["ignore", "pipe", "inherit"]
   })
   try {
-    const [listens] = await once(workerd.stdout.setEncoding("utf8"), "data")
+    // None where it does not start.
+    const { value: listens } = await workerd.stdout.setEncoding("utf8").iterator().next()
     const response = await fetch(`http://127.0.0.1:${JSON.parse(listens).port}/`, {
       signal: AbortSignal.timeout(120_000)
     })
