@@ -196,4 +196,4 @@ const lostHistory =
 const historyOfCall =
   `it has a history, and the model has a session for each call. Use sessions: "conversation", or a prompt without answers`
 
-const closedLayer = "the layer of the server is closed; nothing was sent. Call inside of it"
+const closedLayer = "the layer of the server is closed; nothing was sent. Make the program's calls inside of it"

@@ -74,7 +74,7 @@ export const read = Effect.fnUntraced(function*(method: string, { content: messa
   if (first === undefined) return yield* refused("there is no user message behind the last answer")
   const content = first.type === "text" && more.length === 0 ? first.text : [first, ...more]
   if (!Schema.is(MessageContent)(content)) {
-    return yield* refused("it has more than 500,000 characters or 20 parts")
+    return yield* refused("an agent takes a text of at most 500,000 characters, or 20 texts and files")
   }
   return {
     history: last < 0 ? undefined : {
