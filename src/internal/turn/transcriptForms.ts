@@ -47,7 +47,7 @@ export const textForm: Form = (entry) => {
     case "Data":
       return `[${printable(entry.name)}] ${printable(jsonText(entry.json))}`
     case "Call": {
-      const [name = "", input = "", failed = ""] = headOf(entry).map(printable)
+      const [name = "", input = "", failed = ""] = headOf(entry).map((part) => printable(part))
       const result = entry.result === undefined ? "" : linesOf(contentOf(entry.result.content))
       const inside = joined([...entry.inside.map(textForm), result], "\n\n")
       return joined([joined([`[${name}]`, input, failed], " "), inside === "" ? "" : indented(inside, "    ")], "\n")
