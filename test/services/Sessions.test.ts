@@ -4,7 +4,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { session, sessionEvent, sessionId } from "../support/fixtures.ts"
@@ -289,6 +292,31 @@ describe("Sessions.scoped", () => {
       assert.deepStrictEqual(requests.map(({ method }) => method), ["POST", "DELETE"])
     })
   })
+
+  it.effect("ends its session where it begins while its layer waits for another to close", () =>
+    Effect.gen(function*() {
+      const created = yield* Queue.unbounded<Deferred.Deferred<void>>()
+      const { alive, layer, requests } = counting({
+        create: Effect.flatMap(
+          Deferred.make<void>(),
+          (answer) => Effect.andThen(Queue.offer(created, answer), Deferred.await(answer))
+        )
+      })
+      const layerScope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(layer, layerScope)
+      const fork = Effect.flatMap(Sessions, (sessions) => sessions.fork(sessionId))
+      yield* Effect.forkChild(Effect.provide(fork, context))
+      const forked = yield* Queue.take(created)
+      const closing = yield* Effect.forkChild(Scope.close(layerScope, Exit.void), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(Effect.provide(Effect.scoped(scoped), context))
+      const answer = yield* Queue.take(created)
+      yield* Deferred.succeed(forked, undefined)
+      yield* Fiber.join(closing)
+      yield* Deferred.succeed(answer, undefined)
+      yield* Fiber.join(fiber)
+      assert.strictEqual(alive.size, 0)
+      assert.deepStrictEqual(requests.map(({ method }) => method), ["POST", "POST", "DELETE"])
+    }))
 
   it.effect("leaves nothing behind when the creation fails", () =>
     Effect.gen(function*() {

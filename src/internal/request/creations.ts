@@ -50,7 +50,8 @@ export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
     yield* Effect.addFinalizer(() =>
       Effect.andThen(
         Effect.forEach(unawaited, waitFor, { concurrency: "unbounded", discard: true }),
-        Fiber.interruptAll(fibers)
+        // What begins meanwhile goes on, as what begins later.
+        Fiber.interruptAll([...fibers])
       )
     )
 
