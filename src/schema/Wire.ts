@@ -30,7 +30,7 @@ export const atLeast = (minimum: number) =>
     Schema.Int.check(Schema.isGreaterThanOrEqualTo(minimum, { expected: `a whole number of at least ${minimum}` }))
   )
 
-/** A time in ISO 8601 on a day of its month, also with a space in the place of the `T`, as databases write it. */
+/** A time in ISO 8601, on no day that its month never has, also with a space in the place of the `T`, as databases write it. */
 export const isoTime =
   /^(?:\d{4}|[+-]\d{6})-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d)|(?:0[13-9]|1[0-2])-30|(?:0[13578]|1[02])-31)(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-]\d\d(?::?\d\d)?)?)?$/i
 

@@ -49,9 +49,7 @@ type Content = MessageContent | UserPrompt["content"]
 type FileBlock = Extract<Exclude<Content, string>[number], { readonly source: unknown }>
 
 /** A file as a part. The type of one by its URL is not stored: agents take images and PDF by theirs. */
-const filePart = (
-  block: FileBlock
-): UiMessagePart => {
+const filePart = (block: FileBlock): UiMessagePart => {
   const { source, type } = block
   const file = { type: "file", filename: type === "image" ? undefined : block.title ?? undefined } as const
   if (source.type === "url") {

@@ -6,6 +6,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
 import * as Scope from "effect/Scope"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
@@ -37,22 +38,15 @@ const giveUp = Effect.logWarning(
 
 export type Creations = Effect.Success<ReturnType<typeof make>>
 
-/**
- * Those that are still on their way when the scope closes end then; what is to be a session, and was not awaited yet, is awaited
- * for a short time before.
- */
+/** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
 export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
   Effect.gen(function*() {
-    const fibers = new Set<Fiber.Fiber<Answered<Started>, AshError>>()
+    const fibers = yield* FiberSet.make<Answered<Started>, AshError>()
     const unawaited = new Set<Fiber.Fiber<Answered<Started>, AshError>>()
     const waitFor = (fiber: Fiber.Fiber<Answered<Started>, AshError>) =>
       Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), grace), Effect.sync(() => unawaited.delete(fiber)))
     yield* Effect.addFinalizer(() =>
-      Effect.andThen(
-        Effect.forEach(unawaited, waitFor, { concurrency: "unbounded", discard: true }),
-        // What begins meanwhile goes on, as what begins later.
-        Fiber.interruptAll([...fibers])
-      )
+      Effect.forEach([...unawaited], waitFor, { concurrency: "unbounded", discard: true })
     )
 
     return {
@@ -73,28 +67,29 @@ export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
             const sent = whenSent(() => {
               isOnWire = true
             })(request)(sending)
-            const limit = Effect.andThen(Deferred.await(abandoned), Effect.delay(Effect.interrupt, longestStart))
-            const fiber = yield* Effect.forkDetach(
-              Effect.tap(
-                Effect.onInterrupt(
-                  Effect.interruptible(Effect.raceFirst(sent, limit)),
-                  () => isOnWire && onAnswer === undefined ? giveUp : Effect.void
-                ),
-                ({ value: { session: { id } } }) =>
-                  onAnswer === undefined
-                    ? Scope.addFinalizer(scope, quietly(id, end(id)))
-                    : Deferred.isDoneUnsafe(abandoned)
-                    ? Effect.void
-                    : onAnswer
-              ),
-              { uninterruptible: true }
+            const limit = Deferred.await(abandoned).pipe(
+              Effect.andThen(Effect.sleep(longestStart)),
+              Effect.andThen(Effect.interrupt)
             )
-            fibers.add(fiber)
+            const fiber = yield* FiberSet.run(
+              fibers,
+              Effect.uninterruptibleMask((restore) =>
+                Effect.tap(
+                  Effect.onInterrupt(
+                    restore(Effect.raceFirst(sent, limit)),
+                    () => isOnWire && onAnswer === undefined ? giveUp : Effect.void
+                  ),
+                  ({ value: { session: { id } } }) =>
+                    onAnswer === undefined
+                      ? Scope.addFinalizer(scope, quietly(id, end(id)))
+                      : Deferred.isDoneUnsafe(abandoned)
+                      ? Effect.void
+                      : onAnswer
+                )
+              )
+            )
             if (onAnswer === undefined) unawaited.add(fiber)
-            fiber.addObserver(() => {
-              fibers.delete(fiber)
-              unawaited.delete(fiber)
-            })
+            fiber.addObserver(() => unawaited.delete(fiber))
             yield* Scope.addFinalizerExit(scope, (exit) =>
               isOnWire
                 ? Effect.andThen(
