@@ -26,6 +26,8 @@ const agent = join(root, "weather")
 for (const path of [folder, temporary, agent]) mkdirSync(path)
 writeFileSync(join(agent, "CLAUDE.md"), "You know the weather.\n")
 
+const read = (file: string) => readFileSync(file, "utf8")
+
 /** The Node of the machine comes before that of this package. */
 const path = [
   ...(process.env["PATH"] ?? "").split(delimiter).filter((entry) => !entry.includes("node_modules")),
@@ -86,11 +88,14 @@ const check = async () => {
     ],
     { cwd: folder, stdio: "pipe" }
   )
-  const { dependencies } = JSON.parse(readFileSync("package.json", "utf8"))
+  const { dependencies } = JSON.parse(read("package.json"))
   assert.deepEqual(
     readdirSync(join(folder, "node_modules")).filter((name) => !name.startsWith(".")),
     ["effect-ash", ...Object.keys(dependencies)].toSorted()
   )
+
+  const licences = read(join(folder, "node_modules/effect-ash/dist/bin/effect-ash.js.LICENSES.txt"))
+  for (const name of ["effect", "ws"]) assert.match(licences, new RegExp(`^${name} \\d.*\n\n[^-]*Copyright`, "m"))
 
   for (const signal of ["SIGTERM", "SIGINT"] as const) {
     const flags = ["--key", "a-key-of-mine", "--quirks", "content=intact", "--host-name", "ash.test"]
