@@ -4,7 +4,10 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { session, sessionEvent, sessionId } from "../support/fixtures.ts"
@@ -78,6 +81,17 @@ describe("Sessions", () => {
         assert.isUndefined(request)
       }
     }))
+
+  it.effect.each(lifecycle)("%s works as before where its layer has closed", ([name, method, suffix, status]) => {
+    const { layer, requests } = Server.make(Server.json({ session }, status))
+    return Effect.gen(function*() {
+      const sessions = yield* Effect.provide(Sessions, layer)
+      yield* sessions[name](sessionId)
+      assert.deepStrictEqual(requests.map(({ method, path }) => [method, path]), [
+        [method, `/api/sessions/${sessionId}${suffix}`]
+      ])
+    })
+  })
 
   it.effect("list and updateConfig", () =>
     Effect.gen(function*() {
@@ -269,6 +283,40 @@ describe("Sessions.scoped", () => {
         assert.notMatch(lines[0] ?? "", /\n|\bat .*:\d+/)
       })
   )
+
+  it.effect("ends its session where its layer has closed before", () => {
+    const { layer, requests } = Server.make(({ method }) => Server.json({ session }, method === "POST" ? 201 : 200)())
+    return Effect.gen(function*() {
+      const sessions = yield* Effect.provide(Sessions, layer)
+      assert.strictEqual((yield* Effect.scoped(sessions.scoped({ agent: "demo" }))).id, sessionId)
+      assert.deepStrictEqual(requests.map(({ method }) => method), ["POST", "DELETE"])
+    })
+  })
+
+  it.effect("ends its session where it begins while its layer waits for another to close", () =>
+    Effect.gen(function*() {
+      const created = yield* Queue.unbounded<Deferred.Deferred<void>>()
+      const { alive, layer, requests } = counting({
+        create: Effect.flatMap(
+          Deferred.make<void>(),
+          (answer) => Effect.andThen(Queue.offer(created, answer), Deferred.await(answer))
+        )
+      })
+      const layerScope = yield* Scope.make()
+      const context = yield* Layer.buildWithScope(layer, layerScope)
+      const fork = Effect.flatMap(Sessions, (sessions) => sessions.fork(sessionId))
+      yield* Effect.forkChild(Effect.provide(fork, context))
+      const forked = yield* Queue.take(created)
+      const closing = yield* Effect.forkChild(Scope.close(layerScope, Exit.void), { startImmediately: true })
+      const fiber = yield* Effect.forkChild(Effect.provide(Effect.scoped(scoped), context))
+      const answer = yield* Queue.take(created)
+      yield* Deferred.succeed(forked, undefined)
+      yield* Fiber.join(closing)
+      yield* Deferred.succeed(answer, undefined)
+      yield* Fiber.join(fiber)
+      assert.strictEqual(alive.size, 0)
+      assert.deepStrictEqual(requests.map(({ method }) => method), ["POST", "POST", "DELETE"])
+    }))
 
   it.effect("leaves nothing behind when the creation fails", () =>
     Effect.gen(function*() {

@@ -2,11 +2,9 @@
  * Sessions on their way. Whether a server has created or changed one shows only in its answer, so that an attempt that is on
  * the wire goes on when its caller has given it up, and a session that is there by it and is to end is ended.
  */
-import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as FiberSet from "effect/FiberSet"
 import * as Scope from "effect/Scope"
 import type { AshError } from "../../schema/AshError.ts"
 import type { Session } from "../../schema/Session.ts"
@@ -38,15 +36,22 @@ const giveUp = Effect.logWarning(
 
 export type Creations = Effect.Success<ReturnType<typeof make>>
 
-/** Those that are still on their way when the scope closes, and were not awaited yet, are awaited for a short time. */
+/**
+ * Those that are still on their way when the scope closes end then; what is to be a session, and was not awaited yet, is awaited
+ * for a short time before.
+ */
 export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
   Effect.gen(function*() {
-    const fibers = yield* FiberSet.make<Answered<Started>, AshError>()
+    const fibers = new Set<Fiber.Fiber<Answered<Started>, AshError>>()
     const unawaited = new Set<Fiber.Fiber<Answered<Started>, AshError>>()
     const waitFor = (fiber: Fiber.Fiber<Answered<Started>, AshError>) =>
       Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), grace), Effect.sync(() => unawaited.delete(fiber)))
     yield* Effect.addFinalizer(() =>
-      Effect.forEach([...unawaited], waitFor, { concurrency: "unbounded", discard: true })
+      Effect.andThen(
+        Effect.forEach(unawaited, waitFor, { concurrency: "unbounded", discard: true }),
+        // What begins meanwhile goes on, as what begins later.
+        Fiber.interruptAll([...fibers])
+      )
     )
 
     return {
@@ -62,39 +67,43 @@ export const make = (end: (id: string) => Effect.Effect<Session, AshError>) =>
       (sending) =>
         Effect.uninterruptibleMask((restore) =>
           Effect.gen(function*() {
-            const abandoned = Deferred.makeUnsafe<void>()
             let isOnWire = false
+            let isAbandoned = false
             const sent = whenSent(() => {
               isOnWire = true
             })(request)(sending)
-            const limit = Deferred.await(abandoned).pipe(
-              Effect.andThen(Effect.sleep(longestStart)),
-              Effect.andThen(Effect.interrupt)
+            const fiber = yield* Effect.forkDetach(
+              Effect.tap(
+                Effect.onInterrupt(
+                  Effect.interruptible(sent),
+                  () => isOnWire && onAnswer === undefined ? giveUp : Effect.void
+                ),
+                ({ value: { session: { id } } }) =>
+                  onAnswer === undefined
+                    ? Scope.addFinalizer(scope, quietly(id, end(id)))
+                    : isAbandoned
+                    ? Effect.void
+                    : onAnswer
+              ),
+              { startImmediately: true, uninterruptible: true }
             )
-            const fiber = yield* FiberSet.run(
-              fibers,
-              Effect.uninterruptibleMask((restore) =>
-                Effect.tap(
-                  Effect.onInterrupt(
-                    restore(Effect.raceFirst(sent, limit)),
-                    () => isOnWire && onAnswer === undefined ? giveUp : Effect.void
-                  ),
-                  ({ value: { session: { id } } }) =>
-                    onAnswer === undefined
-                      ? Scope.addFinalizer(scope, quietly(id, end(id)))
-                      : Deferred.isDoneUnsafe(abandoned)
-                      ? Effect.void
-                      : onAnswer
-                )
-              )
-            )
+            fibers.add(fiber)
             if (onAnswer === undefined) unawaited.add(fiber)
-            fiber.addObserver(() => unawaited.delete(fiber))
+            fiber.addObserver(() => {
+              fibers.delete(fiber)
+              unawaited.delete(fiber)
+            })
             yield* Scope.addFinalizerExit(scope, (exit) =>
               isOnWire
                 ? Effect.andThen(
                   Exit.hasInterrupts(exit) ? waitFor(fiber) : Effect.void,
-                  Deferred.succeed(abandoned, undefined)
+                  Effect.suspend(() => {
+                    isAbandoned = true
+                    return Effect.forkDetach(
+                      Effect.andThen(Effect.timeoutOption(Fiber.await(fiber), longestStart), Fiber.interrupt(fiber)),
+                      { startImmediately: true }
+                    )
+                  })
                 )
                 : Fiber.interrupt(fiber))
             return yield* restore(Fiber.join(fiber))
