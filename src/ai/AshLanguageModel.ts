@@ -102,7 +102,6 @@ const sendOptions = Effect.fnUntraced(function*(
   }
 })
 
-/** What is known of a turn at its end, for the span of its call. */
 const annotateEnd = (span: Span, model: string | undefined, turn: Turn) => {
   const { inputTokens, outputTokens } = ResponseParts.usageOf(turn.usage)
   addGenAIAnnotations(span, {
@@ -111,7 +110,6 @@ const annotateEnd = (span: Span, model: string | undefined, turn: Turn) => {
   })
 }
 
-/** Whether a session is no more. */
 const isOfNoSession = ({ reason }: AshError) =>
   reason._tag === "NotFound" || (reason._tag === "WrongState" && reason.status === "ended")
 

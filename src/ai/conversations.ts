@@ -122,7 +122,6 @@ const opener = (sessions: Sessions["Service"], agent: string) =>
     return { session, scope }
   })
 
-/** Finds the conversations of an agent, or opens them. */
 export const make = Effect.fnUntraced(function*(
   agent: string,
   { maxConversations = 16, sessions: mode = "conversation" }: ConversationOptions

@@ -2,7 +2,6 @@
 import * as AiError from "effect/ai/AiError"
 import type { AshError } from "../schema/AshError.ts"
 
-/** Makes an error of a method of the model. */
 export const aiError = (method: string, reason: AiError.AiErrorReason): AiError.AiError =>
   AiError.make({ module: "AshLanguageModel", method, reason })
 

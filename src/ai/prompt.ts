@@ -40,7 +40,6 @@ const filesOf = (message: Prompt.Message) =>
 const entriesOf = (messages: ReadonlyArray<Prompt.Message>) =>
   messages.filter(({ role }) => role !== "tool").map((message) => [message.role, textOf(message), filesOf(message)])
 
-/** The key of a history with one more answer. */
 export const keyWith = (messages: ReadonlyArray<Prompt.Message>, answer: string): string =>
   JSON.stringify([...entriesOf(messages), ["assistant", answer, []]])
 

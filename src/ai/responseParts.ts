@@ -83,7 +83,6 @@ const makeToolParts = (tools: ResponseOptions["tools"], metadata: ReturnType<typ
   return { undeclared, partsOf }
 }
 
-/** Makes the parts of a turn, batch by batch. */
 export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions) => {
   const parts = TurnParts.make(usageBefore)
   const mark = markOf(sessionId)
@@ -143,7 +142,6 @@ export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions
       }),
     turn: parts.turn,
     model: () => model,
-    /** The text of the response so far. */
     text: () => text
   }
 }

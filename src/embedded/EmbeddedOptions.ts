@@ -119,13 +119,11 @@ export const serverRules = {
   hostNames: listOf("host names, without a scheme or a port", isHost)
 }
 
-/** The interface of a server that was given none. */
 export const defaultHost = "127.0.0.1"
 
 /** The key of a server without a socket that was given none. */
 const defaultApiKey = "embedded"
 
-/** The key that a server takes. */
 export const keyOf = ({ apiKey = defaultApiKey }: EmbeddedOptions): Redacted.Redacted<string> =>
   Predicate.isString(apiKey) ? Redacted.make(apiKey) : apiKey
 
@@ -143,7 +141,6 @@ const settingsOf = (options: EmbeddedOptions) => ({
   origins: options.origins
 })
 
-/** The options of this server, with the defaults filled in. */
 export class Settings extends Context.Service<Settings, ReturnType<typeof settingsOf>>()(
   "effect-ash/embedded/EmbeddedOptions/Settings"
 ) {

@@ -104,7 +104,6 @@ const reporting = <E, R>(response: Effect.Effect<HttpServerResponse.HttpServerRe
 
 const ofHost = new Set<unknown>(["EADDRNOTAVAIL", "ENOTFOUND", "EAI_AGAIN"])
 
-/** Why a server cannot listen. */
 const notListening = (host: string, port: number, { cause }: HttpServerError.ServeError) => {
   const code = Predicate.hasProperty(cause, "code") ? cause.code : undefined
   const why = code === "EADDRINUSE" ? "it is in use" : Errors.messageOf(cause)

@@ -177,7 +177,6 @@ const proxyRules = required(optionsOf<FaultProxyOptions>({
   script: aFunction
 }))
 
-/** What a script decides on. */
 const faultRules = required(optionsOf<Faults.Fault>({ kind: required(aKind), phase: aPhase, after: count(0) }))
 
 /** Starts a proxy before a server; it ends with the scope. A fault that is none is told in the place of an answer. */
@@ -192,7 +191,6 @@ interface Proxy extends Effect.Success<ReturnType<typeof open>> {}
 const open = Effect.fnUntraced(function*({ script, target }: FaultProxyOptions, server: Http.Server) {
   return {
     script: script ?? (() => undefined),
-    /** The URL of the server, without a slash at its end. */
     target: String(target).replace(/\/+$/, ""),
     client: yield* HttpClient.HttpClient,
     server,
@@ -240,7 +238,6 @@ const serve = Effect.fnUntraced(function*(proxy: Proxy, request: Http.IncomingMe
   yield* send(proxy, response, fault === undefined ? stream : Faults.spoil(fault, strike)(frames))
 })
 
-/** Sends a request to the server. */
 const forward = (
   { client, target }: Proxy,
   { method, path }: ProxiedRequest,

@@ -145,7 +145,6 @@ const ask = Effect.fnUntraced(function*(asked: Asked, prompt: Prompt.Prompt, ans
   }
 })
 
-/** Asks the model once, and answers with the parts that it sent. */
 const askOnce = ({ model, toolkit }: Asked, prompt: Prompt.Prompt, answer: Answer.Answer) => {
   const parts: Array<Response.AnyPart> = []
   const received: Stream.Stream<Response.AnyPart, Error, LanguageModel> = toolkit === undefined
@@ -161,7 +160,6 @@ const askOnce = ({ model, toolkit }: Asked, prompt: Prompt.Prompt, answer: Answe
   )
 }
 
-/** Asks the model for an object. */
 const askObject = Effect.fnUntraced(
   function*({ model }: Asked, prompt: Prompt.Prompt, format: JsonInput, answer: Answer.Answer) {
     const schema = yield* objectSchema(withoutUndefined(format))

@@ -48,7 +48,6 @@ type Body<E> = Stream.Stream<Uint8Array, E | Cut>
 
 const textOf = (text: string) => new TextEncoder().encode(text)
 
-/** An answer of its own. */
 export type Answer = readonly [status: number, headers: Record<string, string>, body: string]
 
 /** What a fault needs to know of the exchange that it strikes. */
@@ -168,7 +167,6 @@ export const kinds: ReadonlyArray<FaultKind> = Struct.keys(behaviors)
 
 const byKind = new Map<string, Behavior>(Object.entries(behaviors))
 
-/** What a fault of a kind does. */
 export const behaviorOf = (kind: FaultKind): Behavior => byKind.get(kind) ?? {}
 
 /** The body of a response as the fault leaves it. */

@@ -30,7 +30,6 @@ export const rules = { keepAlive: duration(), errorText: aFunction }
 export const given = <Options extends object>(operation: string, rule: Rule, options: Options | undefined) =>
   Effect.runSync(checked(operation, rule, options))
 
-/** The stream of events, whose failures are those of the turn. */
 export const streamOf = <E, R>(events: TurnEvents<E, R>): Stream.Stream<TurnEvent, unknown, R> =>
   Stream.isStream(events) ? events : Stream.fromAsyncIterable(events, (error) => error)
 
@@ -40,7 +39,6 @@ export const frame = (json: string, name?: string): string =>
 
 const comment = ": keep-alive\n\n"
 
-/** Makes an answer of frames. */
 export const make = <R>(
   frames: Stream.Stream<string, never, R>,
   { keepAlive = "15 seconds" }: EventStreamOptions,

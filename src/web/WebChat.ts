@@ -163,7 +163,6 @@ export const layer = <E, R>(settings: WebChatOptions<E, R>) =>
       return respond(yield* chats.send(keyOf(user, body.id), content))
     })
 
-    /** A route about the chat that a request names. */
     const about = <A>(
       use: (key: string) => Effect.Effect<A, Failure, Scope.Scope>,
       answer: (found: A) => HttpServerResponse.HttpServerResponse

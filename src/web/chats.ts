@@ -38,7 +38,6 @@ export interface ChatsOptions extends UiMessageStreamOptions {
   readonly whenLeft?: "cancel" | "detach" | undefined
 }
 
-/** A chat that has a session. */
 interface Chat {
   readonly key: string
   readonly session: SessionHandle
@@ -143,7 +142,6 @@ export const make = Effect.fnUntraced(function*(options: ChatsOptions) {
         const [running] = turns.keys()
         return running === undefined ? Effect.undefined : running.read
       }),
-    /** Stops what runs and what waits. */
     stop: (key: string) =>
       find(key, ({ turns }) => Effect.forEach(turns.keys(), ({ stop }) => stop, { concurrency: "unbounded" })),
     /** The messages of a chat, none where it has no session. */

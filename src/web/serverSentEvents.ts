@@ -16,7 +16,6 @@ export interface ServerSentEventsOptions extends EventStream.EventStreamOptions 
   readonly errorText?: ((error: unknown) => string) | undefined
 }
 
-/** The name and the JSON of an event. */
 const wireOf = (event: TurnEvent): readonly [name: string, json: string] => {
   switch (event._tag) {
     case "Message":

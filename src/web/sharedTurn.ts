@@ -67,7 +67,6 @@ export const start = Effect.fnUntraced(function*(
       ),
       Stream.takeWhile(Stream.fromPubSub(published), (chunk) => chunk !== end)
     ),
-    /** Stops the turn, and waits until it is over. */
     stop,
     /** Whether something of the answer has been received, so that the server has stored the message. */
     hasAnswered: () => answered

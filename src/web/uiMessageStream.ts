@@ -122,7 +122,6 @@ export const chunksOf = (events: ReadonlyArray<TurnEvent>): ReadonlyArray<UiMess
   return [...parts.take(events), ...parts.end()].map(chunkOf)
 }
 
-/** The frames of parts, with the one that ends them. */
 export const framesOf = <R>(chunks: Stream.Stream<UiMessageChunk, never, R>): Stream.Stream<string, never, R> =>
   Stream.concat(
     Stream.map(chunks, (chunk) => EventStream.frame(jsonText(chunk))),

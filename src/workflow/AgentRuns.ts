@@ -204,7 +204,6 @@ const startOf = (parts: Parts): AgentRuns["Service"]["start"] => (run) =>
 
 const pollRules = optionsOf<PollOptions>({ every: finite })
 
-/** The time between two looks. */
 const poll = (operation: string, options: PollOptions | undefined) =>
   Effect.map(checked(operation, pollRules, options), ({ every = "500 millis" }) => every)
 

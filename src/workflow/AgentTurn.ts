@@ -11,7 +11,6 @@ import { RunTurn } from "./AgentRun.ts"
 import { ResultTooLarge } from "./RunErrors.ts"
 import type { TurnKey } from "./store/RunStore.ts"
 
-/** A turn that is to run, or has. */
 export interface PlannedTurn extends TurnKey {
   readonly sessionId: string
   readonly afterSequence: number
@@ -21,7 +20,6 @@ export interface PlannedTurn extends TurnKey {
 export const TurnFailure = Schema.Union([AshError, ResultTooLarge])
 type TurnFailure = typeof TurnFailure.Type
 
-/** How a turn ended. */
 export type Outcome = typeof Outcome.Type
 export const Outcome = Schema.Union([
   Schema.TaggedStruct("Ran", { turn: RunTurn }),
@@ -32,7 +30,6 @@ const OutcomeText = Schema.fromJsonString(Schema.toCodecJson(Outcome))
 export const encodeOutcome = Schema.encodeEffect(OutcomeText)
 export const decodeOutcome = Schema.decodeEffect(OutcomeText)
 
-/** The outcome as what an activity answers. */
 export const toEffect = (outcome: Outcome): Effect.Effect<RunTurn, TurnFailure> =>
   outcome._tag === "Ran" ? Effect.succeed(outcome.turn) : Effect.fail(outcome.error)
 

@@ -116,7 +116,6 @@ const warnOfLocks = (sql: SqlClient.SqlClient) =>
     Effect.ignore
   )
 
-/** Refuses a database that cannot be used. */
 const aDatabase = Layer.effectDiscard(Effect.flatMap(SqlClient.SqlClient, (sql) =>
   sql.onDialectOrElse({
     pg: () => warnOfLocks(sql),
@@ -157,7 +156,6 @@ const areMigrations = optionsOf<Pick<ClusterName, "prefix">>({ prefix: nameRules
 
 const areWorker = optionsOf<Worker.WorkerOptions>(Worker.workerRules)
 
-/** A layer of settings that are what they must be. */
 const layerOf = <Settings extends object, A, E, R>(
   rules: Rule,
   settings: Settings,

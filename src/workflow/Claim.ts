@@ -13,7 +13,6 @@ const stamp = Clock.clockWith((clock) =>
   Effect.sync(() => ({ nanos: clock.monotonicTimeNanosUnsafe(), millis: clock.currentTimeMillisUnsafe() }))
 )
 
-/** A claim that is held. */
 export interface Claim {
   /** Who holds it: this claim, of this process. */
   readonly owner: string
@@ -21,7 +20,6 @@ export interface Claim {
   readonly holds: Effect.Effect<boolean, SqlError>
 }
 
-/** A name for a claim that no other has. */
 const makeOwner = Effect.map(
   Effect.all([Random.nextInt, Random.nextInt, Clock.currentTimeMillis]),
   (parts) => parts.join()

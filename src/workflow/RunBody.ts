@@ -36,7 +36,6 @@ import type { RunSteps } from "./RunSteps.ts"
 import { nothingSpent, spend, type Spent } from "./runUsage.ts"
 import type { RunRow, TurnKey } from "./store/RunStore.ts"
 
-/** What runs are run with. */
 export interface RunParts {
   readonly steps: RunSteps
   readonly plans: Plans
@@ -58,11 +57,9 @@ const nameOf = ({ generation, step }: Pick<TurnKey, "generation" | "step">) => `
  */
 type Wait = Pick<RunRow, "createdAt" | "generation" | "step">
 
-/** The approval that a step waits for. */
 export const approvalOf = (wait: Wait) =>
   DurableDeferred.make(`approval/${nameOf(wait)}/${wait.createdAt}`, { success: Decision })
 
-/** The timer that a step waits for. */
 export const timerOf = (wait: Wait) => `sleep/${nameOf(wait)}/${wait.createdAt}`
 
 /** An activity whose body is not run again where it is interrupted from inside: that would send its message again. */
@@ -96,7 +93,6 @@ const activity = <S extends Schema.Constraint, R>(
   )
 }
 
-/** A run, as far as it is. */
 interface Position {
   readonly generation: number
   readonly step: number
@@ -122,7 +118,6 @@ const nextStep = Effect.fnUntraced(function*(
   return (yield* activity(parts, `plan/${nameOf(position)}`, Planned, planned)).step
 })
 
-/** Opens the session of a generation, and brings the files. */
 const open = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayload, generation: number) {
   const { steps } = parts
   const sessionId = yield* activity(parts, `open/${generation}`, Schema.String, steps.open(payload, generation))
@@ -132,7 +127,6 @@ const open = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayl
   return sessionId
 })
 
-/** Waits for an approval, or for a time. */
 const wait = Effect.fnUntraced(function*(parts: BodyParts, key: TurnKey, step: Approval | Sleep) {
   const { createdAt, steps } = parts
   const { runId } = key
@@ -191,7 +185,6 @@ const advance = Effect.fnUntraced(function*(
   )
 })
 
-/** Does all steps of a run. */
 const runAll = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayload) {
   const { plans, steps } = parts
   const { collect = [], id } = payload
@@ -221,7 +214,6 @@ const runAll = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPa
   return resultOf(id, position, files)
 })
 
-/** What a run results in. */
 const resultOf = (
   id: string,
   { generation, sessionId, spent, turns }: Position,
@@ -244,7 +236,6 @@ const resultOf = (
 
 const readPayload = Schema.decodeUnknownEffect(Schema.toCodecJson(StoredPayload))
 
-/** The body of the workflow. */
 export const make = (parts: RunParts) =>
   Effect.fnUntraced(function*(stored: typeof AgentRun.payloadSchema.Type, executionId: string) {
     const { id } = stored

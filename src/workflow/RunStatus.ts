@@ -50,7 +50,6 @@ export const LedgerTurn = Schema.Struct({
 
 const timeOf = (millis: number | null) => millis === null ? undefined : DateTime.makeUnsafe(millis)
 
-/** The status that a row shows. */
 export const statusOf = (row: RunRow): RunStatus => ({
   ...Struct.pick(row, ["id", "agent", "state", "step", "generation", "attempts", "costUsd"]),
   sessionId: row.sessionId ?? undefined,
@@ -64,7 +63,6 @@ export const statusOf = (row: RunRow): RunStatus => ({
   endedAt: timeOf(row.endedAt)
 })
 
-/** The turn that a row of the ledger shows. */
 export const ledgerTurnOf = (row: TurnRow): LedgerTurn => ({
   ...Struct.pick(row, ["step", "generation", "sessionId", "afterSequence", "status"]),
   claims: row.claim

@@ -21,7 +21,6 @@ export type Secrets<R = never> = (
   payload: AgentRunPayload
 ) => Effect.Effect<Pick<CreateSessionRequest, "extraEnv" | "mcpServers">, AshError, R>
 
-/** What the steps of runs are done with. */
 export interface StepServices extends TurnServices {
   readonly files: SessionFiles["Service"]
   readonly orCancelled: OrCancelled
@@ -29,7 +28,6 @@ export interface StepServices extends TurnServices {
   readonly secrets: Secrets
 }
 
-/** The steps of runs. */
 export type RunSteps = ReturnType<typeof make>
 
 /** Ends sessions, and remembers which have ended; those that cannot be ended are left to the sweep. */
@@ -102,7 +100,6 @@ const open = Effect.fnUntraced(function*(services: StepServices, payload: AgentR
   return sessionId
 })
 
-/** What surrounds a wait for an approval or a time. */
 const waits = ({ random, store }: StepServices, update: (key: TurnKey, patch: RunPatch) => Effect.Effect<void>) => ({
   /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
   wait: Effect.fnUntraced(function*(key: TurnKey, waitsFor: string, hasToken: boolean) {
@@ -132,7 +129,6 @@ const waits = ({ random, store }: StepServices, update: (key: TurnKey, patch: Ru
   })
 })
 
-/** The steps of runs, over these services. */
 export const make = (services: StepServices) => {
   const { files, orCancelled, settings, store } = services
   const update = (key: TurnKey, patch: RunPatch) => Patience.persistent(store.updateRun(key, patch))

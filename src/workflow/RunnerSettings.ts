@@ -57,7 +57,6 @@ export interface ClusterSettings {
   readonly pollInterval?: Duration.Input | undefined
 }
 
-/** The settings of runs, read. */
 export interface ReadRunSettings extends ReturnType<typeof readRunSettings> {}
 
 export const refuse = (setting: string, message: string) => Effect.fail(new SettingsRefused({ setting, message }))
@@ -80,7 +79,6 @@ export const interval = rule(
 
 const mebibyte = 1_048_576
 
-/** What the settings of runs must be. */
 export const runRules = {
   longestTurn: interval,
   sendWindow: interval,
@@ -101,13 +99,11 @@ export const clusterRules = {
   pollInterval: interval
 }
 
-/** The durations of settings, by their defaults. */
 const durations = <Name extends string>(
   settings: { readonly [Setting in NoInfer<Name>]?: Duration.Input | undefined },
   defaults: Readonly<Record<Name, Duration.Input>>
 ) => Record.map(defaults, (otherwise, setting) => Duration.fromInputUnsafe(settings[setting] ?? otherwise))
 
-/** Reads the settings of runs. */
 export const readRunSettings = (settings: RunSettings) => ({
   ...durations(settings, {
     longestTurn: "10 minutes",

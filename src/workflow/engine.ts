@@ -113,7 +113,6 @@ export const layerAlone = <A, E, R>(storage: Layer.Layer<A | MessageStorage, E, 
     Layer.provide([RunnerStorage.layerMemory, RunnerHealth.layerNoop])
   )
 
-/** The end of a run, if it has ended. */
 export const endOf = ({ executionId, id }: Pick<RunRow, "id" | "executionId">) =>
   steady(AgentRun.poll(executionId)).pipe(
     Effect.map(Option.flatMap((result): Option.Option<Exit.Exit<RunResult, RunFailure | RunDied>> => {

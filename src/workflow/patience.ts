@@ -71,6 +71,5 @@ export const untilAnswered = <A, E, R>(attempt: Effect.Effect<A, E, R>): Effect.
     })
   })
 
-/** Repeats a statement until the database answers it. */
 export const persistent = <A, R>(statement: Effect.Effect<A, SqlError, R>): Effect.Effect<A, never, R> =>
   Effect.orDie(untilAnswered(statement))

@@ -32,7 +32,6 @@ const sorted = (_: string, json: unknown): unknown =>
     ? Object.fromEntries(Object.entries(json).toSorted(([one], [other]) => one < other ? -1 : 1))
     : json
 
-/** The payload as it lies in the database, and its hash. */
 export const encodePayload = (payload: AgentRunPayload) =>
   Effect.gen(function*() {
     const digest = yield* Digest.Digest

@@ -40,7 +40,6 @@ import { type ResultTooLarge, TurnOutcomeUnknown } from "./RunErrors.ts"
 import type { ReadRunSettings } from "./RunnerSettings.ts"
 import type { RunStore, TurnKey, TurnRow } from "./store/RunStore.ts"
 
-/** What turns are run with. */
 export interface TurnServices {
   readonly store: RunStore["Service"]
   readonly sessions: Sessions["Service"]
@@ -48,7 +47,6 @@ export interface TurnServices {
   readonly settings: ReadRunSettings
 }
 
-/** A turn that is to be run once. */
 export interface OneTurn extends TurnKey {
   readonly sessionId: string
   /** The last sequence number of the session before the turn, where it is known. */
@@ -117,7 +115,6 @@ const settleAs = ({ store }: TurnServices, turn: TurnKey, outcome: Outcome) =>
     (outcome) => Effect.as(Patience.persistent(store.settleTurn(turn, { status: "done", outcome })), undefined)
   )
 
-/** Writes down what is kept of a turn that has come to its end. */
 const settleTurn = Effect.fnUntraced(function*(
   services: TurnServices,
   planned: PlannedTurn,
@@ -143,7 +140,6 @@ const begin = Effect.fnUntraced(function*(services: TurnServices, turn: OneTurn,
   return claim === undefined ? undefined : yield* send(services, turn, afterSequence, claim)
 })
 
-/** How long to wait between two looks at what the server has of a turn. */
 const pause = Effect.sleep("500 millis")
 
 /** What is known of a turn that was found claimed, beside its row. */

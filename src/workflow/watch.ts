@@ -26,7 +26,6 @@ interface Seen {
 
 const changes = (row: RunRow) => JSON.stringify({ ...statusOf(row), updatedAt: undefined })
 
-/** What is new at a look at a run. */
 const lookAt = Effect.fnUntraced(function*(store: RunStore["Service"], id: string, { row, sequences }: Seen) {
   const now = yield* store.findRun(id)
   if (now === undefined) return yield* new RunNotFound({ id: String(id) })
@@ -47,7 +46,6 @@ const lookAt = Effect.fnUntraced(function*(store: RunStore["Service"], id: strin
 
 const nothingSeen: Seen = { row: undefined, sequences: new Map() }
 
-/** Streams what becomes of a run, until it has ended. */
 export const watchRun = (
   store: RunStore["Service"],
   id: string,

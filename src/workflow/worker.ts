@@ -28,7 +28,6 @@ export interface WorkerOptions<R = never> extends RunSettings {
 /** The services of a server that runs need. */
 export type WorkerServices = Sessions | Messages | SessionFiles
 
-/** What the options of a worker must be. */
 export const workerRules = {
   ...runRules,
   plans: rule(
@@ -40,7 +39,6 @@ export const workerRules = {
 
 const nothing = () => Effect.succeed({})
 
-/** Runs the runs of the engine in context. */
 export const layer = <R = never>(
   { plans = {}, secrets = nothing, ...options }: WorkerOptions<R>
 ): Layer.Layer<

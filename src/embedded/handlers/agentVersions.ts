@@ -23,7 +23,6 @@ export const AgentVersionHandlers = HttpApiBuilder.group(
       return yield* Tables.orNotFound("Version not found")(versions.find(agentName, referenceOf(versionNumber)))
     })
 
-    /** The version that a new one begins as. */
     const sourceOf = (agentName: string, version: number | string) =>
       Effect.filterOrFail(
         versions.find(agentName, referenceOf(version)),

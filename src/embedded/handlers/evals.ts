@@ -154,7 +154,6 @@ const checkScore = ({ humanNotes, humanScore }: ScoreEvalResultRequest) =>
     ? Effect.fail(Errors.badRequest("Provide humanScore and/or humanNotes"))
     : Effect.void
 
-/** The path of a case, a run or a result. */
 interface ItemPath {
   readonly name: string
   readonly id: string

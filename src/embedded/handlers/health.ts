@@ -21,7 +21,6 @@ export const HealthHandlers = HttpApiBuilder.group(ServerApi, "health", (handler
 
 const coordinatorId = "embedded-1"
 
-/** The health of a server that runs since a time. */
 const health = Effect.fnUntraced(function*(start: number) {
   const sandboxes = yield* Sandboxes
   const store = yield* Store

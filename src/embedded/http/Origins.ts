@@ -19,7 +19,6 @@ const hostOf = (authority: string): string => {
   return /^[\w.:[\]-]+$/.test(authority) && URL.canParse(url) ? new URL(url).hostname : ""
 }
 
-/** Whether a page of an origin may read responses. */
 const mayRead = (origin: string, origins: Origins): boolean =>
   origins === undefined ? isLoopback(hostOf(origin.replace(/^https?:\/\//i, ""))) : origins.includes(origin)
 

@@ -29,7 +29,6 @@ type Headers = Readonly<Record<string, string>>
 /** The greatest length of a path segment that matches a route. A file path may be of any length. */
 const segmentLimit = 100
 
-/** The number of bytes that a body may have, by route. */
 const bodyLimits = new Map(
   Object.values(AshApi.groups).flatMap((group) => Object.values(group.endpoints)).map((endpoint) => [
     `${endpoint.method} ${endpoint.path}`,

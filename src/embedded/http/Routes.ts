@@ -21,7 +21,6 @@ export interface Route {
 
 type Rules = Readonly<Record<string, Rule>>
 
-/** An object of fields, of which some must be there. */
 const fields = (properties: Rules, required: ReadonlyArray<string> = []): Fields => ({
   type: "object",
   properties,

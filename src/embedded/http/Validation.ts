@@ -6,7 +6,6 @@ import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
 import { field, isObject } from "../wire/Json.ts"
 
-/** What a value must be. */
 export type Rule = Typed | Either | OneOf
 
 export type Typed = Text | Count | List | Fields | { readonly type: "boolean" } | { readonly type: "null" }

@@ -21,7 +21,6 @@ const put = (folder: string, file: string, content: Uint8Array) =>
     return Errors.framework(500, text, /^[A-Z]+(?=: )/.exec(text)?.at(0))
   })
 
-/** Takes a folder of this machine as it is. */
 const deployPath = Effect.fnUntraced(function*(folder: string) {
   if (yield* exists(join(folder, claudeFile))) return folder
   return yield* Errors.badRequest("Agent directory must contain CLAUDE.md")
@@ -51,7 +50,6 @@ export const deploy = Effect.fnUntraced(function*(name: string, options: DeployO
   return yield* agentPaths ? deployPath(resolve(data, options.path)) : Errors.badRequest(pathsRefused)
 })
 
-/** The files of a folder, without hidden ones. */
 export const list = Effect.fnUntraced(function*(folder: string) {
   if (!(yield* exists(folder))) return yield* Errors.notFound("Agent directory not found on disk")
   return yield* FileTree.list(folder, FileTree.isHidden)

@@ -30,7 +30,6 @@ export class Attachments extends Context.Service<Attachments>()("effect-ash/embe
     )
 
     return {
-      /** Keeps a file, and copies it into the workspace of its session if that is in a sandbox. */
       add: Effect.fnUntraced(function*(fields: NewAttachment, bytes: Uint8Array) {
         const row = yield* Tables.newRow
         const filename = basename(fields.filename)

@@ -41,7 +41,6 @@ const upTo =
       })
     })
 
-/** Names that no bundle holds. */
 const isKeptBack = (name: string) => FileTree.isHidden(name) || name.startsWith(".env")
 
 /** Packs a folder: the files that a listing shows, those that links lead to as well. */

@@ -21,7 +21,6 @@ const makerOf = (name: string): number | undefined => {
   return host === machine ? Number(pid) : undefined
 }
 
-/** Removes a folder, and answers whether it is gone. */
 const removeTree = (folder: string): boolean =>
   Result.isSuccess(Result.try(() => rmSync(folder, { recursive: true, force: true })))
 

@@ -74,7 +74,6 @@ export const makeWay = Effect.fnUntraced(function*(file: string) {
   if (Option.isSome(existing) && !["File", "Directory"].includes(existing.value.type)) yield* fileSystem.remove(file)
 })
 
-/** Writes a file, and makes its parent folders. */
 export const write = (file: string, content: Uint8Array) =>
   Effect.andThen(makeWay(file), FileSystem.FileSystem.use((fileSystem) => fileSystem.writeFile(file, content)))
 

@@ -13,7 +13,6 @@ export const IncomingFiles = Schema.Array(Schema.Struct({ path: Schema.String, c
 /** The content of a file. Node's decoder drops what is no base64, as the real server does. */
 export const contentOf = ({ content }: IncomingFiles[number]): Uint8Array => Buffer.from(content, "base64")
 
-/** Where a path leads within a folder, and what is there. */
 export const find = Effect.fnUntraced(function*(folder: string, file: string) {
   const fileSystem = yield* FileSystem.FileSystem
   const target = yield* FileTree.within(folder, file)
@@ -22,7 +21,6 @@ export const find = Effect.fnUntraced(function*(folder: string, file: string) {
   return { target, type, size }
 })
 
-/** A file that is there, and no folder. */
 export const findFile = Effect.fnUntraced(function*(folder: string, file: string) {
   const found = yield* find(folder, file)
   return found.type === "File" ? found : yield* Errors.badRequest("Path is not a file")
@@ -38,7 +36,6 @@ export const read = Effect.fnUntraced(function*(folder: string, file: string, li
 /** The size in bytes up to which a file is answered as JSON. */
 const jsonLimit = 1_048_576
 
-/** Reads a file as it is answered as JSON. */
 export const readText = Effect.fnUntraced(function*(folder: string, file: string) {
   const bytes = yield* read(folder, file, jsonLimit)
   return { path: file, content: new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes), size: bytes.length }

@@ -67,7 +67,6 @@ export const make = Effect.fnUntraced(function*({ count, env, ...fixed }: {
     ...fixed,
     turns: 0,
     others: session === undefined ? 0 : 1,
-    /** Whether a turn has ever run. */
     hasRun: false,
     /** The id of the agent's conversation, which ends with the process. */
     conversation: yield* Tables.newId,
@@ -88,7 +87,6 @@ const makeOutputs = Effect.map(PubSub.unbounded<AgentOutput>(), (hub) => {
     /** Publishes what the agent emits in a turn; 0 is no turn. */
     emit: (turn: number, event: AgentEvent) =>
       Effect.suspend(() => Effect.asVoid(PubSub.publish(hub, { event, turn, number: ++published }))),
-    /** Subscribes to what the agent emits from now on. */
     subscribe: PubSub.subscribe(hub),
     /** Whether an output is new: true once for each, so that one that two subscriptions receive is stored once. */
     claim: ({ number }: AgentOutput) =>
@@ -104,7 +102,6 @@ const makeTurns = (scope: Scope.Scope, count: Count) =>
   Effect.map(Semaphore.make(1), (turnLock) => {
     let turns = 0
     return {
-      /** The number of a new turn. */
       nextTurn: Effect.sync(() => ++turns),
       /** Runs a turn in the background, until it ends or the sandbox does. */
       start: <R>(turn: Effect.Effect<void, never, R>) =>
@@ -140,7 +137,6 @@ const during = (activity: Activity, count: Count) => <A, E, R>(effect: Effect.Ef
     return Effect.ensuring(effect, Effect.sync(() => count(activity, -1)))
   })
 
-/** How many lines of a log are kept. */
 const logLimit = 10_000
 
 const makeLog = () => {
@@ -152,7 +148,6 @@ const makeLog = () => {
         kept.push({ index: lines++, level, text, ts })
         if (kept.length > logLimit) kept.shift()
       }),
-    /** The newest lines of the log, oldest first. */
     logs: Effect.sync((): ReadonlyArray<SandboxLogEntry> => [...kept])
   }
 }

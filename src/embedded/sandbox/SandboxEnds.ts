@@ -22,13 +22,11 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Work
   const { quirks } = yield* Settings
   const store = yield* Store
 
-  /** Ends what runs in a sandbox that is no longer among those alive. */
   const close = ({ emit, scope }: Sandbox) => Effect.andThen(Scope.close(scope, Exit.void), emit(0, { _tag: "Died" }))
 
   const persist = (sandbox: Sandbox | undefined, whole: boolean) =>
     sandbox?.session === undefined ? Effect.void : folders.keep(sandbox.session, sandbox.directory, whole)
 
-  /** Keeps what a later resume begins with. */
   const persistForResume = (sandbox: Sandbox | undefined) => persist(sandbox, !quirks.coldResumeLosesWorkspace)
 
   const destroy = Effect.fnUntraced(function*(id: string) {
@@ -39,14 +37,11 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Work
   }, Effect.uninterruptible)
 
   return {
-    /** Keeps the workspace of a sandbox as it is now. */
     persist: (id: string) => Effect.suspend(() => persist(pool.find(id), false)),
-    /** Ends what runs in a sandbox, and keeps its workspace. */
     stop: Effect.fnUntraced(function*(id: string) {
       yield* persistForResume(pool.find(id))
       yield* destroy(id)
     }, Effect.uninterruptible),
-    /** Ends what runs in a sandbox, as the death of its process does. */
     crash: Effect.fnUntraced(function*(id: string) {
       const sandbox = pool.remove(id)
       if (sandbox === undefined) return
@@ -66,7 +61,6 @@ export const make = Effect.fnUntraced(function*(pool: SandboxPool, folders: Work
       yield* destroy(id)
       if (session !== undefined) pool.keepLog(id, Effect.succeed([]))
     }, Effect.uninterruptible),
-    /** Ends what runs in a sandbox, and keeps nothing. */
     destroy
   }
 })

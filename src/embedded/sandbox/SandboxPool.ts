@@ -30,9 +30,7 @@ export const make = (maxSandboxes: number) => {
   }
 
   return {
-    /** Whether there is a place for another sandbox. */
     hasRoom: () => alive.size + reserved < maxSandboxes,
-    /** Reserves a place for a sandbox that is about to start. */
     reserve: () => void (reserved += 1),
     /** Ends a reservation: the sandbox has its place, or did not start. */
     release: () => void (reserved -= 1),
@@ -63,7 +61,6 @@ export const make = (maxSandboxes: number) => {
     keepLog: (id: string, logs: Logs) => void cold.set(id, logs),
     dropLog: (id: string) => void cold.delete(id),
     keptLog: (id: string) => cold.get(id),
-    /** How many sandboxes there are, by state, and how many sessions were resumed or got a prepared one. */
     stats: () => {
       const of = (isOf: (sandbox: Sandbox) => boolean) => Array.from(alive.values()).filter(isOf).length
       return {

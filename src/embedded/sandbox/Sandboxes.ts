@@ -19,13 +19,10 @@ export class Sandboxes extends Context.Service<Sandboxes>()("effect-ash/embedded
       scope: yield* Effect.scope,
       ...yield* SandboxStarts.make(pool, folders, ends),
       ...ends,
-      /** A sandbox that is alive. */
       find: (id: string) => Effect.sync(() => pool.find(id)),
-      /** Counts a resume: into the sandbox that the session has, or into another one. */
       resumed: (path: "warm" | "cold") => Effect.sync(() => pool.resumed(path)),
       /** What a sandbox has logged, alive or crashed. */
       logs: (id: string) => Effect.suspend(() => pool.find(id)?.logs ?? pool.keptLog(id) ?? Effect.succeed([])),
-      /** The kept workspace of a session. */
       snapshot: folders.snapshot,
       stats: Effect.sync(pool.stats)
     }

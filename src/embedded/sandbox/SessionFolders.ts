@@ -21,7 +21,6 @@ const invalidPath = "Invalid file path"
 const isItself = (directory: string) =>
   FileTree.finds(({ realPath }) => realPath(directory), (real) => real === directory)
 
-/** The workspace of a session, and where it is. */
 export const find = Effect.fnUntraced(function*(sessionId: string) {
   const sandboxes = yield* Sandboxes
   const { sandboxId } = yield* sessionOf(sessionId)

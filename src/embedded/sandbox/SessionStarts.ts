@@ -36,7 +36,6 @@ export const begin = Effect.fnUntraced(function*(fields: NewSession) {
   return { ...fields, tenantId: yield* Tables.Tenant, runnerId: null, createdAt: now, lastActiveAt: now }
 })
 
-/** Adds a session that has its sandbox. */
 export const add = Effect.fnUntraced(function*(fields: NewSession, settings: UpdateSessionConfigRequest) {
   const store = yield* Store
   yield* store.addSettings(fields.id, settings)
@@ -66,7 +65,6 @@ export const create = Effect.fnUntraced(function*(request: CreateSessionRequest)
     }))
 }, Effect.uninterruptible)
 
-/** What the sandbox of a requested session is given. */
 const settingsOf = (
   agent: AgentRow,
   request: CreateSessionRequest,

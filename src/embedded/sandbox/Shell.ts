@@ -15,7 +15,6 @@ import type { ExecResult } from "../../schema/Session.ts"
 import * as AtExit from "./AtExit.ts"
 import * as Processes from "./Processes.ts"
 
-/** The command wrote more than 10 MiB. */
 export class OutputTooLarge extends Data.TaggedError("OutputTooLarge") {
   override readonly message = "stdout maxBuffer length exceeded"
 }

@@ -9,7 +9,6 @@ import { DataFolder } from "./DataFolder.ts"
 import * as FileTree from "./FileTree.ts"
 import type { SandboxSettings } from "./Sandbox.ts"
 
-/** What a workspace begins with. */
 export interface WorkspaceOrigin {
   readonly agentFolder: string
   readonly settings: SandboxSettings
@@ -59,7 +58,6 @@ export const make = Effect.gen(function*() {
   const put = (file: string, text: string) =>
     Effect.andThen(fileSystem.remove(file, { force: true }), fileSystem.writeFileString(file, text))
 
-  /** The folder of a session's snapshot. */
   const snapshot = (session: string) =>
     Effect.map(
       Effect.orDie(fileSystem.exists(snapshotOf(session))),

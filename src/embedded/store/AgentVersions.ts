@@ -14,7 +14,6 @@ export const make = () => {
   return {
     /** The highest number first. */
     list,
-    /** A version, by its number or its id. */
     find: (agentName: string, version: AgentVersionReference) =>
       Effect.map(
         list(agentName),
@@ -24,7 +23,6 @@ export const make = () => {
     remove,
     activate: ({ agentName, id }: AgentVersion) =>
       Effect.flatMap(list(agentName), Effect.forEach((row) => put({ ...row, isActive: row.id === id }))),
-    /** The prompt of the active version, if it has one. */
     activePrompt: (agentName: string) =>
       Effect.map(list(agentName), (rows) => rows.find(({ isActive }) => isActive)?.systemPrompt ?? undefined)
   }

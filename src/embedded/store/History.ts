@@ -18,14 +18,12 @@ export const make = () => {
   return {
     /** The messages of a session, oldest first. */
     messages: (sessionId: string, page?: PageOptions) => Effect.sync(() => pageOf(messages.get(sessionId) ?? [], page)),
-    /** Adds a message of the session, with the next number. */
     addMessage: Effect.fnUntraced(function*(sessionId: string, role: "user" | "assistant", content: Schema.Json) {
       const row = yield* Tables.newRow
       const decoded = yield* Effect.orDie(decodeContent(JSON.stringify(content)))
       const rows = rowsOf(messages, sessionId)
       rows.push({ ...row, sessionId, role, content: decoded, sequence: rows.length + 1 })
     }),
-    /** Copies the messages of a session to another one. */
     copyMessages: Effect.fnUntraced(function*(from: string, to: string) {
       const rows = rowsOf(messages, to)
       for (const row of messages.get(from) ?? []) rows.push({ ...row, id: yield* Tables.newId, sessionId: to })
@@ -36,7 +34,6 @@ export const make = () => {
         const rows = events.get(sessionId) ?? []
         return pageOf(type === undefined ? rows : rows.filter((row) => row.type === type), page)
       }),
-    /** Adds an event to the timeline, with the next number. */
     addEvent: Effect.fnUntraced(function*(sessionId: string, type: string, data: Schema.JsonObject) {
       const row = yield* Tables.newRow
       const createdAt = DateTime.formatIso(row.createdAt)

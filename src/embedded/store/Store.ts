@@ -34,7 +34,6 @@ export class Store extends Context.Service<Store>()("effect-ash/embedded/store/S
       /** By name. */
       agents: Effect.map(agents.all, (rows) => rows.toSorted((a, b) => a.name < b.name ? -1 : 1)),
       findAgent,
-      /** An agent, else the error 404. */
       agent: (name: string) => Tables.orNotFound("Agent not found")(findAgent(name)),
       putAgent: agents.put,
       /** Removes an agent, and all its sessions with it. */
@@ -47,7 +46,6 @@ export class Store extends Context.Service<Store>()("effect-ash/embedded/store/S
       }),
       /** Newest first. */
       sessions: Effect.map(sessions.all, (rows) => rows.toReversed()),
-      /** A session, else the error 404. */
       session: (id: string) => Tables.orNotFound("Session not found")(sessions.find(id)),
       addSession: sessions.put,
       /** Changes a session, and with it the time of its last activity. A session that is gone stays gone. */
@@ -68,8 +66,6 @@ export class Store extends Context.Service<Store>()("effect-ash/embedded/store/S
   static readonly layer = Layer.effect(Store, Store.make)
 }
 
-/** An agent, else the error 404. */
 export const agentOf = (name: string) => Store.use((store) => store.agent(name))
 
-/** A session, else the error 404. */
 export const sessionOf = (id: string) => Store.use((store) => store.session(id))

@@ -57,6 +57,5 @@ export const make = <A extends { readonly id: string }>() => {
   }
 }
 
-/** The row that is found, else the error `Not Found`. */
 export const orNotFound = (message: string) => <A>(found: Effect.Effect<A | undefined>) =>
   Effect.filterOrFail(found, Predicate.isNotUndefined, () => Errors.notFound(message))

@@ -28,7 +28,6 @@ export const make = () => {
     }),
     /** Newest first. */
     list,
-    /** The sums of the events that pass the filter. */
     stats: (filter: UsageFilter) =>
       Effect.map(list(filter), (rows) => {
         const total = (type: string) =>

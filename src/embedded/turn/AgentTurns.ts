@@ -10,7 +10,6 @@ import type { TurnOptions, Workspace } from "../AgentScript.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import { elements, textField } from "../wire/Json.ts"
 
-/** What the agent of a sandbox is asked. */
 export interface AgentRequest {
   readonly content: Schema.Json
   readonly history: ReadonlyArray<StoredMessage>

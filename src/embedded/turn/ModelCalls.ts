@@ -20,7 +20,6 @@ export const make = Effect.fnUntraced(function*({ emit, isPartial, identity }: {
   const send = (message: Schema.JsonObject) => Effect.flatMap(random.uuidV4(), (uuid) => emit({ ...message, uuid }))
   return {
     identity,
-    /** Sends a message under a new id. */
     send,
     /** Sends an event of the Messages API, where the prompt asks for partial messages. */
     sendPartial: (event: Schema.JsonObject) => isPartial ? send(SdkMessages.partial(identity, event)) : Effect.void,
@@ -33,11 +32,9 @@ export const make = Effect.fnUntraced(function*({ emit, isPartial, identity }: {
   }
 })
 
-/** A block of a call, piece by piece. */
 export interface Block<E> {
   readonly empty: Schema.JsonObject
   readonly pieces: Stream.Stream<string, E>
-  /** The time before each piece. */
   readonly delay?: Duration.Duration
   readonly delta: (piece: string) => Schema.JsonObject
   /** The delta that follows the pieces. */

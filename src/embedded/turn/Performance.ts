@@ -52,7 +52,6 @@ const begin = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, emi
   const { includePartialMessages: isPartial = false, model = defaultModel } = turn.options
   const { conversation, directory, settings: { mcpServers = {}, permissionMode } } = sandbox
   const identity = { conversation, model }
-  /** In milliseconds of the clock. */
   const start = yield* Clock.currentTimeMillis
   const calls: ModelCalls.ModelCalls = yield* ModelCalls.make({ identity, isPartial, emit })
   yield* calls.send(

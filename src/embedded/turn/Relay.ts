@@ -10,11 +10,9 @@ import { Store } from "../store/Store.ts"
 import * as Frames from "../wire/Frames.ts"
 import type * as FrameWriter from "./FrameWriter.ts"
 
-/** The way of a turn's outputs: from which sandbox to which stream. */
 export interface Relay {
   readonly session: Session
   readonly sandbox: Sandbox
-  /** The number of the turn in its sandbox. */
   readonly turn: number
   readonly subscription: PubSub.Subscription<AgentOutput>
   readonly writer: FrameWriter.FrameWriter

@@ -4,7 +4,6 @@ import type { TokenUsage } from "../../schema/ClaudeMessage.ts"
 import type { TurnResult } from "../AgentScript.ts"
 import { present } from "../wire/Json.ts"
 
-/** What all messages of a turn have in common. */
 export interface AgentIdentity {
   /** The id of the agent's conversation. It is the agent's own, not the session's. */
   readonly conversation: string

@@ -16,7 +16,6 @@ import * as FrameWriter from "./FrameWriter.ts"
 import * as Performance from "./Performance.ts"
 import * as Relay from "./Relay.ts"
 
-/** A turn that came to nothing. */
 export class TurnFailure extends Data.TaggedError("TurnFailure")<{ readonly message: string }> {}
 
 /** The words of what ended a turn without a reader. */

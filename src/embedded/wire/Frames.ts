@@ -97,7 +97,6 @@ export interface TimelineEntry {
   readonly data: Schema.JsonObject
 }
 
-/** The events of the timeline that a message adds. */
 export const timeline = (message: Schema.JsonObject): ReadonlyArray<TimelineEntry> => {
   switch (message["type"]) {
     case "assistant":

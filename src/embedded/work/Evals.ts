@@ -52,7 +52,6 @@ export class Evals extends Context.Service<Evals, EvalTables>()("effect-ash/embe
   )
 }
 
-/** Performs a run: asks its cases one by one, and summarizes the results. */
 const perform = Effect.fnUntraced(function*(tables: EvalTables, run: RunRow) {
   const { results, resultsOf, runs } = tables
   const running = { ...run, status: "running", startedAt: yield* DateTime.now }
@@ -101,7 +100,6 @@ const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, resul
   }
 })
 
-/** Asks a question in a sandbox of its own. */
 const ask = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, prompt: string) {
   const sandboxes = yield* Sandboxes
   const { versions } = yield* Store
@@ -125,7 +123,6 @@ const isIn = (answer: string, topic: string) => answer.toLowerCase().includes(to
 const share = (topics: EvalCase["expectedTopics"], isRight: (topic: string) => boolean): number =>
   topics?.length ? topics.filter(isRight).length / topics.length : 1
 
-/** The least score that passes. */
 const passing = 0.5
 
 const average = (values: ReadonlyArray<number>): number =>

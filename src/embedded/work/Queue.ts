@@ -36,7 +36,6 @@ export class Queue extends Context.Service<Queue>()("effect-ash/embedded/work/Qu
     return {
       /** The items, those that are done as well. */
       table,
-      /** Adds an item, to be attempted by the loop. */
       add: Effect.fnUntraced(function*(request: CreateQueueItemRequest) {
         const { agentName, maxRetries = 3, priority = 0, prompt, sessionId = null } = request
         return yield* table.put({

@@ -5,7 +5,6 @@ import * as Pull from "effect/Pull"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 
-/** Reads bytes. */
 export interface ByteReader<E> {
   readonly fail: (why: string) => Effect.Effect<never, E>
   /** The next bytes: at least one, at most `most`; none where there are no more. */

@@ -12,7 +12,6 @@ export const decodeText = (charset: string, bytes: Uint8Array): Option.Option<st
 
 const latin1 = (text: string): Uint8Array => Uint8Array.from(text, (character) => character.charCodeAt(0))
 
-/** Decodes a percent-encoded value, if its charset is known. */
 const decodeExtended = (value: string): Option.Option<string> => {
   const match = /^([\w.:+-]+)'[\w-]*'((?:%[\da-f]{2}|[\w!#$&+.^`|~-])*)$/i.exec(value)
   if (match === null) return Option.none()

@@ -32,7 +32,6 @@ export interface FolderFile {
   readonly source: string
   /** Bytes. */
   readonly size: number
-  /** The permissions. */
   readonly mode: number
 }
 
@@ -90,7 +89,6 @@ export const folderRules = {
   followLinks: flag
 }
 
-/** The text of a file of a folder. */
 export const textOf = Effect.fnUntraced(
   function*(operation: string, file: Pick<FolderFile, "path" | "size" | "source">) {
     if (file.size > maxTextSize) {
@@ -106,7 +104,6 @@ export const textOf = Effect.fnUntraced(
   }
 )
 
-/** A folder that is read, and what is found in it. */
 interface Reading {
   readonly operation: string
   /** The real path of the folder. */
@@ -117,7 +114,6 @@ interface Reading {
   nestedLinks: number
 }
 
-/** A folder on the way down. */
 interface Place {
   /** Its real path. */
   readonly source: string

@@ -14,7 +14,6 @@ const encodePaths = Schema.encodeUnknownEffect(
 export const checkPaths = (operation: string, files: unknown): Effect.Effect<unknown, AshError> =>
   Effect.mapError(encodePaths({ files }), refusedBy(operation))
 
-/** Files with their contents as bytes. */
 export const gatherFiles = <File extends { readonly path: string; readonly content: WholeContent }>(
   operation: string,
   files: ReadonlyArray<File>

@@ -23,7 +23,6 @@ export const baseUrl = (input: string | URL): Effect.Effect<string, InvalidReque
   return Effect.succeed(`${url.origin}${url.pathname}`.replace(/\/+$/, ""))
 }
 
-/** Where a server is. */
 export interface ServerAddress {
   readonly address: string
   readonly port: number
@@ -116,7 +115,6 @@ export const isBrowser = (): boolean => globalThis.navigator?.userAgent?.startsW
 /** The version of this package; a test holds it to package.json. */
 export const version = "0.1.0"
 
-/** How this package names itself to a server. */
 export const userAgent = `effect-ash/${version}`
 
 /** Names this package to a server. A browser has a name of its own, and asks a server whether it may send another. */

@@ -20,7 +20,6 @@ import type { Received } from "./answer.ts"
 import { anObject, mustBe } from "./options.ts"
 import { hasRoomForPieces, jsonBody, toBase64 } from "./upload.ts"
 
-/** What the contract has of an endpoint. */
 export type Declared = Pick<
   HttpApiEndpoint.Top,
   "identifier" | "method" | "path" | "params" | "query" | "payload" | "success" | "annotations"
@@ -32,10 +31,8 @@ export interface Input {
   readonly payload?: unknown
 }
 
-/** An endpoint, ready to be called. */
 export type Endpoint = ReturnType<typeof make>
 
-/** What goes out of an input. */
 export type Encoded = Effect.Success<ReturnType<Endpoint["encode"]>>
 
 type Decode = (received: Received) => Effect.Effect<unknown, HttpClientError.HttpClientError | Schema.SchemaError>

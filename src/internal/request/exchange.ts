@@ -36,7 +36,6 @@ const requestIdHeaders = [
   "traceparent"
 ]
 
-/** The name of a request as a header has it. */
 export const requestIdIn = (headers: Headers.Headers): string | undefined =>
   requestIdHeaders.map((name) => headers[name]).find((value) => value !== undefined && value !== "")
 

@@ -245,7 +245,6 @@ export const describeBody = (error: Schema.SchemaError, redact: Redact): string 
   return `${field === "" ? "the body of" : `${field} in`} the response should be ${expected}`
 }
 
-/** The refusal of an input by a schema. */
 export const refusedBy = (operation: string) => (error: Schema.SchemaError) =>
   new AshError({ operation, reason: fromInput(error) })
 

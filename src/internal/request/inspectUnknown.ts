@@ -14,10 +14,8 @@ export interface ErrorLink {
 /** No error that is of use has more causes; a getter may make a new one whenever it is asked. */
 const maxLinks = 1_000
 
-/** What is read, if it can be. */
 export const readSafely = <A>(read: () => A): A | undefined => Result.getOrUndefined(Result.try(read))
 
-/** A value as an instance of a class, if it is one. */
 export const asInstance = <A>(value: unknown, type: new(...input: never) => A): A | undefined =>
   readSafely(() => value instanceof type ? value : undefined)
 

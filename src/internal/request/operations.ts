@@ -3,7 +3,6 @@ import * as Cause from "effect/Cause"
 import * as Predicate from "effect/Predicate"
 import { AshError, type AshErrorReason } from "../../schema/AshError.ts"
 
-/** The failure of a method, for a reason of that class. */
 export const failure = <Fields>(
   operation: string,
   Reason: new(fields: Fields) => AshErrorReason,

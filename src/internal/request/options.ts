@@ -50,7 +50,6 @@ const listed = (words: ReadonlyArray<unknown>, ...before: ReadonlyArray<string>)
 
 export const aFunction = rule("a function", Predicate.isFunction)
 
-/** One of these words. */
 export const oneOf = (...words: ReadonlyArray<unknown>) => rule(listed(words), (value) => words.includes(value))
 
 /** A text, such as `"false"`, would count as true. */
@@ -59,7 +58,6 @@ export const flag = oneOf(true, false)
 /** Servers take a filter by an empty name for none. */
 export const text = rule("a text that is not empty", (value) => Predicate.isString(value) && value !== "")
 
-/** Many of something. */
 export const listOf = (what: string, isIt: (value: unknown) => boolean) =>
   rule(`a list of ${what}`, (value) => Array.isArray(value) && value.every(isIt))
 
@@ -96,7 +94,6 @@ export const checked = <Options extends object>(
   return reason === undefined ? Effect.succeed(options ?? {}) : Effect.fail(new AshError({ operation, reason }))
 }
 
-/** The refusal of what a caller gives. */
 export const refusal = (operation: string, field: string, message: string) =>
   new AshError({ operation, reason: new InvalidRequest({ message, field }) })
 

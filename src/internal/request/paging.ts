@@ -20,7 +20,6 @@ const maxPageSize = 1000
 
 export const pagingRules = { after: count(0), pageSize: count(1) }
 
-/** What the options of what is polled must be. */
 export const pollRules = optionsOf<{ readonly every: unknown }>({ every: finite })
 
 export const arePaging = optionsOf<PagingOptions>(pagingRules)

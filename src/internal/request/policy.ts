@@ -22,7 +22,6 @@ const gain = 0.1
 export const makeRetryBudget = (size: number) => {
   let left = size
   return {
-    /** Takes a repetition, if there is one left. */
     take: (): boolean => {
       if (left < 1) return false
       left -= 1

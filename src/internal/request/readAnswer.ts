@@ -28,7 +28,6 @@ const isProxyPage = (headers: Received["headers"]) =>
   /^\s*text\/html/i.test(headers["content-type"] ?? "") && headers["content-disposition"] === undefined &&
   headers["date"] !== undefined
 
-/** Why a response cannot be read as its schema has it. */
 const unread = (
   error: HttpClientError.HttpClientError | Schema.SchemaError,
   response: HttpClientResponse.HttpClientResponse,

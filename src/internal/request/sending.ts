@@ -10,7 +10,6 @@ import * as Stream from "effect/Stream"
 import type { AshError, AshErrorReason } from "../../schema/AshError.ts"
 
 export interface Sending {
-  /** Headers of the caller's. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /** How much of an answer is taken in, in bytes. */
   readonly responseLimits?: { readonly body?: number | undefined } | undefined
@@ -30,7 +29,6 @@ export type Attempt<A, R = never> = (sending: Sending) => Effect.Effect<A, AshEr
 /** Surrounds each attempt of a call; where it fails by itself, nothing is sent. */
 export type Surround = <A, R>(attempt: Attempt<A, R>) => Attempt<A, R>
 
-/** A success, and the response that it was read from. */
 export interface Answered<A> {
   readonly value: A
   readonly response: HttpClientResponse.HttpClientResponse

@@ -30,7 +30,6 @@ const partsIn = new WeakMap<HttpBody.HttpBody, Parts>()
 export const partsOf = (body: HttpBody.HttpBody): Parts =>
   partsIn.get(body) ?? { json: body, contents: [], harmless: new Set() }
 
-/** A body of JSON, of which these fields are harmless. */
 export const jsonBody = (json: HttpBody.HttpBody, harmless: ReadonlySet<string>): HttpBody.HttpBody => {
   partsIn.set(json, { json, contents: [], harmless })
   return json

@@ -4,7 +4,6 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { type RunRow, RunStore, type SessionRow, type TurnKey, type TurnRow } from "./RunStore.ts"
 
-/** The tables. */
 interface Tables {
   readonly runs: Map<string, RunRow>
   readonly turns: Map<string, TurnRow>
@@ -24,7 +23,6 @@ const isOpen = ({ endedAt }: RunRow) => endedAt === null
 /** Whether a run is not there, or ended a minute ago: its runner has given back by then what it holds. */
 const isLeft = (run: RunRow | undefined, now: number) => run === undefined || (run.endedAt ?? now) <= now - 60_000
 
-/** A run that was just started. */
 const newRun = (run: Parameters<Service["insertRun"]>[0], now: number): RunRow => ({
   ...run,
   state: "queued",
@@ -44,7 +42,6 @@ const newRun = (run: Parameters<Service["insertRun"]>[0], now: number): RunRow =
   endedAt: null
 })
 
-/** The run that waits for the approval of a token. */
 const waitingIn = ({ runs }: Tables, token: string) =>
   [...runs.values()].find((run) => run.token === token && isOpen(run))
 
@@ -199,7 +196,6 @@ const makePlaces = (tables: Tables) => ({
   owner: (cluster) => Effect.sync(() => tables.cluster ??= cluster)
 } satisfies Partial<Service>)
 
-/** Tables in memory. */
 export const layer: Layer.Layer<RunStore> = Layer.sync(RunStore, () => {
   const tables: Tables = {
     runs: new Map(),

@@ -41,7 +41,6 @@ export interface RunRow {
   readonly endedAt: number | null
 }
 
-/** What changes of a run while it runs. */
 export type RunPatch = Partial<
   Pick<
     RunRow,
@@ -86,7 +85,6 @@ export interface Settlement {
   readonly outcome: string | null
 }
 
-/** A session of a run. */
 export interface SessionRow {
   readonly sessionId: string
   readonly runId: string
@@ -96,7 +94,6 @@ export interface SessionRow {
 
 type Stored<A> = Effect.Effect<A, SqlError>
 
-/** The tables of runs. */
 export class RunStore extends Context.Service<RunStore, {
   /** Remembers a new run, if there is none of that id; answers that of the id. */
   readonly insertRun: (run: Pick<RunRow, "id" | "executionId" | "payloadHash" | "agent">) => Stored<RunRow | undefined>

@@ -9,7 +9,6 @@ import { migrate, tablesOf } from "./migrations.ts"
 import { runOf, sessionOf, type Stored, turnOf } from "./rows.ts"
 import { type RunPatch, type RunRow, RunStore, type SessionRow, type TurnKey, type TurnRow } from "./RunStore.ts"
 
-/** What the statements have in common. */
 interface Parts {
   readonly sql: SqlClient.SqlClient
   readonly tables: ReturnType<typeof tablesOf>
@@ -33,7 +32,6 @@ const makeParts = Effect.fnUntraced(function*(prefix: string) {
 
 type Service = RunStore["Service"]
 
-/** The columns that a patch sets. */
 const columnsOf = (patch: RunPatch): Record<string, unknown> =>
   Object.fromEntries(Object.entries(patch).map(([field, value]) => [String.camelToSnake(field), value]))
 
@@ -232,5 +230,4 @@ export const layerStorage = (prefix: string): Layer.Layer<RunStore, never, SqlCl
       }))
   )
 
-/** Makes the tables, and brings them up to date. */
 export const layerMigrations = (prefix: string) => Layer.effectDiscard(Effect.orDie(migrate(prefix)))

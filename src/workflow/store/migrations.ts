@@ -3,7 +3,6 @@ import * as Effect from "effect/Effect"
 import * as Migrator from "effect/sql/Migrator"
 import * as SqlClient from "effect/sql/SqlClient"
 
-/** The names of the tables. */
 export const tablesOf = (prefix: string) => ({
   runs: `${prefix}_runs`,
   turns: `${prefix}_turns`,
@@ -71,7 +70,6 @@ const createTables = (prefix: string) =>
     )`
   })
 
-/** Brings the tables of runs up to date. */
 export const migrate = (prefix: string) =>
   Migrator.make({})({
     loader: Migrator.fromRecord({ "0001_tables": createTables(prefix) }),
