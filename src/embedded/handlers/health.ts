@@ -3,7 +3,6 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as HttpApiBuilder from "effect/http-api/HttpApiBuilder"
 import * as HttpServerResponse from "effect/http/HttpServerResponse"
-import * as Struct from "effect/Struct"
 import { Sandboxes } from "../sandbox/Sandboxes.ts"
 import { Store } from "../store/Store.ts"
 import { ServerApi } from "./ServerApi.ts"
@@ -38,43 +37,38 @@ const health = Effect.fnUntraced(function*(start: number) {
   }
 })
 
-const metrics = Effect.fnUntraced(function*(start: number) {
-  return HttpServerResponse.text(format(yield* health(start)), {
-    contentType: "text/plain; version=0.0.4; charset=utf-8"
-  })
-})
+const metrics = (start: number) =>
+  Effect.map(
+    health(start),
+    (health) => HttpServerResponse.text(format(health), { contentType: "text/plain; version=0.0.4; charset=utf-8" })
+  )
 
 type Health = Effect.Success<ReturnType<typeof health>>
 
 /** The health as Prometheus reads it. */
 const format = ({ activeSandboxes, activeSessions, pool, uptime }: Health): string =>
-  [
-    ...metric("ash_up", "gauge", [[`{coordinator="${coordinatorId}"}`, 1]]),
-    ...metric("ash_uptime_seconds", "gauge", [["", uptime]]),
-    ...metric("ash_active_sessions", "gauge", [["", activeSessions]]),
-    ...metric("ash_active_sandboxes", "gauge", [["", activeSandboxes]]),
-    ...metric(
-      "ash_pool_sandboxes",
-      "gauge",
-      Object.entries(Struct.pick(pool, ["cold", "warming", "warm", "waiting", "running"])).map((
-        [state, count]
-      ) => [`{state="${state}"}`, count])
-    ),
-    ...metric("ash_pool_max_capacity", "gauge", [["", pool.maxCapacity]]),
-    ...metric("ash_resume_total", "counter", [
-      ["{path=\"warm\"}", pool.resumeWarmHits],
-      ["{path=\"cold\"}", pool.resumeColdHits],
-      ["{path=\"prewarm\"}", pool.preWarmHits]
-    ]),
-    ...metric("ash_resume_cold_total", "counter", [
-      ["{source=\"local\"}", pool.resumeColdHits],
-      ["{source=\"cloud\"}", 0],
-      ["{source=\"fresh\"}", 0]
-    ])
-  ].join("\n") + "\n"
-
-const metric = (
-  name: string,
-  type: "gauge" | "counter",
-  values: ReadonlyArray<readonly [labels: string, value: number]>
-) => [`# TYPE ${name} ${type}`, ...values.map(([labels, value]) => `${name}${labels} ${value}`)]
+  `# TYPE ash_up gauge
+ash_up{coordinator="${coordinatorId}"} 1
+# TYPE ash_uptime_seconds gauge
+ash_uptime_seconds ${uptime}
+# TYPE ash_active_sessions gauge
+ash_active_sessions ${activeSessions}
+# TYPE ash_active_sandboxes gauge
+ash_active_sandboxes ${activeSandboxes}
+# TYPE ash_pool_sandboxes gauge
+ash_pool_sandboxes{state="cold"} ${pool.cold}
+ash_pool_sandboxes{state="warming"} ${pool.warming}
+ash_pool_sandboxes{state="warm"} ${pool.warm}
+ash_pool_sandboxes{state="waiting"} ${pool.waiting}
+ash_pool_sandboxes{state="running"} ${pool.running}
+# TYPE ash_pool_max_capacity gauge
+ash_pool_max_capacity ${pool.maxCapacity}
+# TYPE ash_resume_total counter
+ash_resume_total{path="warm"} ${pool.resumeWarmHits}
+ash_resume_total{path="cold"} ${pool.resumeColdHits}
+ash_resume_total{path="prewarm"} ${pool.preWarmHits}
+# TYPE ash_resume_cold_total counter
+ash_resume_cold_total{source="local"} ${pool.resumeColdHits}
+ash_resume_cold_total{source="cloud"} 0
+ash_resume_cold_total{source="fresh"} 0
+`
