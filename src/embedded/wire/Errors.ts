@@ -1,4 +1,5 @@
 /** The errors of the embedded server, in the shapes that they have on the wire (docs/ash.md 2.2). */
+import * as Process from "node:process"
 import { type ErrorBody, ErrorResponse } from "../../schema/ErrorResponse.ts"
 
 const answer = (status: number, body: ErrorBody) => new ErrorResponse({ status, body })
@@ -39,12 +40,7 @@ export const badUrl = (url: string) =>
 export const noRoute = (method: string, url: string) =>
   answer(404, { message: `Route ${method}:${url} not found`, error: phrase(404), statusCode: 404 })
 
-const phrases = new Map([
-  [400, "Bad Request"],
-  [404, "Not Found"],
-  [413, "Payload Too Large"],
-  [415, "Unsupported Media Type"],
-  [429, "Too Many Requests"]
-])
+/** The web framework has them from Node. */
+const phrases = new Map(Object.entries(Process.getBuiltinModule("node:http").STATUS_CODES))
 
-const phrase = (status: number) => phrases.get(status) ?? "Internal Server Error"
+const phrase = (status: number) => phrases.get(String(status)) ?? ""
