@@ -4,7 +4,6 @@
  * that is neither seen nor white space.
  */
 import * as Predicate from "effect/Predicate"
-import type { MessageContent, UserPrompt } from "./Message.ts"
 
 const joiner = "\u2060"
 
@@ -34,12 +33,14 @@ export const fromTexts = (blocks: ReadonlyArray<string | undefined>): ReadonlyAr
   return (isWhole ? [first] : hadNothing ? [first?.slice(0, -1)] : blocks).filter(Predicate.isNotUndefined)
 }
 
-/** The texts of a prompt, in any form in which it is sent or stored. */
-export const textsOf = (content: MessageContent | UserPrompt["content"]): ReadonlyArray<string> =>
-  typeof content === "string" ?
-    [content] :
-    fromTexts(
-      content.map((block) =>
-        typeof block === "string" ? block : "type" in block && block.type === "text" ? block.text : undefined
-      )
-    )
+const textIn = (block: unknown): string | undefined =>
+  Predicate.isString(block)
+    ? block
+    : Predicate.hasProperty(block, "text") && Predicate.isString(block.text) && Predicate.hasProperty(block, "type") &&
+        block.type === "text"
+    ? block.text
+    : undefined
+
+/** The texts of a prompt, in any form in which it is sent, received or stored. */
+export const textsOf = (content: unknown): ReadonlyArray<string> =>
+  Predicate.isString(content) ? [content] : Array.isArray(content) ? fromTexts(content.map(textIn)) : []

@@ -4,11 +4,10 @@ import * as FileSystem from "effect/FileSystem"
 import type * as Schema from "effect/Schema"
 import { dirname, join } from "node:path"
 import type { StoredMessage } from "../../schema/Message.ts"
-import { fromTexts } from "../../schema/promptText.ts"
+import { textsOf } from "../../schema/promptText.ts"
 import type { Session } from "../../schema/Session.ts"
 import type { TurnOptions, Workspace } from "../AgentScript.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
-import { elements, textField } from "../wire/Json.ts"
 
 export interface AgentRequest {
   readonly content: Schema.Json
@@ -23,7 +22,7 @@ export const describe = Effect.fnUntraced(function*({ content, history, options,
   const workspace = yield* workspaceOf(sandbox)
   const systemPrompt = yield* Effect.orElseSucceed(workspace.readFile("CLAUDE.md"), () => "")
   const agent = { name: session.agentName, systemPrompt }
-  return { prompt: promptOf(content), content, options, history, workspace, session, agent }
+  return { prompt: textsOf(content).join(""), content, options, history, workspace, session, agent }
 })
 
 const workspaceOf = Effect.fnUntraced(function*({ directory, exec }: Sandbox) {
@@ -40,10 +39,3 @@ const workspaceOf = Effect.fnUntraced(function*({ directory, exec }: Sandbox) {
   }
   return workspace
 })
-
-/** What an agent reads in a content: its texts, one behind the other. */
-const promptOf = (content: Schema.Json): string =>
-  typeof content === "string" ? content : fromTexts(elements(content).map(textIn)).join("")
-
-const textIn = (block: Schema.Json): string | undefined =>
-  typeof block === "string" ? block : textField(block, "type") === "text" ? textField(block, "text") : undefined
