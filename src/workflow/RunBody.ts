@@ -6,14 +6,17 @@ import * as Cause from "effect/Cause"
 import type { Sharding } from "effect/cluster/Sharding"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Predicate from "effect/Predicate"
 import * as Schedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import * as Activity from "effect/workflow/Activity"
 import * as DurableClock from "effect/workflow/DurableClock"
 import * as DurableDeferred from "effect/workflow/DurableDeferred"
 import * as Workflow from "effect/workflow/Workflow"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import { messageOf } from "../internal/request/operations.ts"
+import { TokenUsage } from "../schema/ClaudeMessage.ts"
 import { omittable } from "../schema/Wire.ts"
 import {
   type AgentRun,
@@ -33,7 +36,6 @@ import { longestFailure, StoredPayload } from "./payloadHash.ts"
 import { type Plan, planOf, type Plans, stepOf } from "./Plan.ts"
 import { RunCancelled, RunRejected } from "./RunErrors.ts"
 import type { RunSteps } from "./RunSteps.ts"
-import { nothingSpent, spend, type Spent } from "./runUsage.ts"
 import type { RunRow, TurnKey } from "./store/RunStore.ts"
 
 export interface RunParts {
@@ -92,6 +94,19 @@ const activity = <S extends Schema.Constraint, R>(
     name
   )
 }
+
+/** What turns used, added up. */
+type Spent = Pick<RunResult, "usage" | "costUsd">
+
+const spend = (spent: Spent, turn: RunTurn): Spent => ({
+  usage: Object.fromEntries(
+    Struct.keys(TokenUsage.fields).flatMap((name) => {
+      const [before, more] = [spent.usage[name], turn.usage?.[name]]
+      return Predicate.isNullish(before ?? more) ? [] : [[name, (before ?? 0) + (more ?? 0)]]
+    })
+  ),
+  costUsd: Number((spent.costUsd + (turn.costUsd ?? 0)).toFixed(12))
+})
 
 interface Position {
   readonly generation: number
@@ -195,7 +210,7 @@ const runAll = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPa
     step: 0,
     sessionId: yield* open(parts, payload, 0),
     turns: [],
-    spent: nothingSpent
+    spent: { usage: {}, costUsd: 0 }
   }
   let next = yield* nextStep(parts, plan, payload, position)
   while (next !== undefined) {
@@ -225,8 +240,7 @@ const resultOf = (
     text: last?.text ?? "",
     isPartial: last?.isPartial ?? false,
     structuredOutput: last?.structuredOutput,
-    usage: spent.usage,
-    costUsd: spent.costUsd,
+    ...spent,
     sessionId,
     generations: generation + 1,
     turns: turns.map(({ isPartial: _isPartial, structuredOutput: _output, text: _text, ...summary }) => summary),
