@@ -196,12 +196,18 @@ const ownStore = ({ cluster, migrate = true, prefix = defaultPrefix }: ClusterNa
     Layer.provide(migrate ? migrationsOf({ prefix }) : aDatabase)
   )
 
-/** The storage of the engine in tables of the prefix. */
-const engineStorage = ({ prefix = defaultPrefix }: Pick<ClusterName, "prefix">, shardingConfig: Sharded) =>
-  Layer.merge(
+/** The engine over a transport of the cluster, with its storage in tables of the prefix. */
+const engineOver = <Options extends { readonly shardingConfig: Sharded }, E>(
+  transport: Transport<Options, E>,
+  options: Options,
+  prefix = defaultPrefix
+) => {
+  const storage = Layer.merge(
     Layer.provide(Engine.layerStorage, SqlMessageStorage.layerStorage(engineOf(prefix))),
     SqlRunnerStorage.layerStorage(engineOf(prefix))
-  ).pipe(Layer.provide([ShardingConfig.layerFromEnv(shardingConfig), Digest.layerWebCrypto]))
+  ).pipe(Layer.provide([ShardingConfig.layerFromEnv(options.shardingConfig), Digest.layerWebCrypto]))
+  return ClusterWorkflowEngine.layer.pipe(Layer.provideMerge(transport(options)), Layer.provideMerge(storage))
+}
 
 /**
  * A runner: one process of the cluster that runs runs, and starts and watches them. Needs the services of an Ash server, and
@@ -225,12 +231,8 @@ export const layerRunner = <E, R = never>(
       entityTerminationTimeout: settings.terminationTimeout,
       entityMessagePollInterval: settings.pollInterval
     }
-    const engine = ClusterWorkflowEngine.layer.pipe(
-      Layer.provideMerge(transport({ storage: "byo", runnerHealth: "ping", shardingConfig })),
-      Layer.provideMerge(engineStorage(options, shardingConfig))
-    )
     return Layer.mergeAll(AgentRuns.layer, Worker.layer(options), Orphans.layer(options.orphans)).pipe(
-      Layer.provide(engine),
+      Layer.provide(engineOver(transport, { storage: "byo", runnerHealth: "ping", shardingConfig }, options.prefix)),
       Layer.provide(ownStore(options))
     )
   }))
@@ -239,15 +241,11 @@ export const layerRunner = <E, R = never>(
 export const layerClient = <E>(
   options: ClientOptions<E>
 ): Layer.Layer<AgentRuns, E | SettingsRefused | Config.ConfigError, SqlClient.SqlClient> =>
-  layerOf(areClient, options, (options) => {
+  layerOf(areClient, options, ({ transport, ...name }) => {
     const shardingConfig: Sharded = { runnerAddress: Option.none() }
-    const engine = ClusterWorkflowEngine.layer.pipe(
-      Layer.provideMerge(options.transport({ storage: "byo", clientOnly: true, shardingConfig })),
-      Layer.provideMerge(engineStorage(options, shardingConfig))
-    )
     return AgentRuns.layer.pipe(
-      Layer.provide(engine),
-      Layer.provide(ownStore(options))
+      Layer.provide(engineOver(transport, { storage: "byo", clientOnly: true, shardingConfig }, name.prefix)),
+      Layer.provide(ownStore(name))
     )
   })
 
