@@ -1,6 +1,7 @@
 /** The tables of runs in a database. */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Record from "effect/Record"
 import * as SqlClient from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Fragment } from "effect/sql/Statement"
@@ -9,38 +10,70 @@ import { migrate, tablesOf } from "./migrations.ts"
 import { runOf, sessionOf, type Stored, turnOf } from "./rows.ts"
 import { type RunPatch, type RunRow, RunStore, type SessionRow, type TurnKey, type TurnRow } from "./RunStore.ts"
 
-interface Parts {
-  readonly sql: SqlClient.SqlClient
-  readonly tables: ReturnType<typeof tablesOf>
-  /** The milliseconds of the database's clock, as it is when the statement runs. */
-  readonly now: Fragment
-  readonly isLeft: Fragment
-}
+const columnsOf = (patch: RunPatch): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(patch).map(([field, value]) => [String.camelToSnake(field), value]))
 
-const makeParts = Effect.fnUntraced(function*(prefix: string) {
+const make = Effect.fnUntraced(function*(prefix: string) {
   const sql = (yield* SqlClient.SqlClient).withoutTransforms()
   const now = sql.onDialectOrElse({
     pg: () => sql.literal("(EXTRACT(EPOCH FROM clock_timestamp()) * 1000)::bigint"),
     orElse: () => sql.literal("CAST(unixepoch('subsec') * 1000 AS INTEGER)")
   })
-  const tables = tablesOf(prefix)
+  const tables = Record.map(tablesOf(prefix), (name) => sql(name))
   /** Of a run that is not there, or ended a minute ago: its runner has given back by then what it holds. */
   const isLeft = sql`run_id NOT IN (
-    SELECT id FROM ${sql(tables.runs)} WHERE ended_at IS NULL OR ended_at > ${now} - 60000)`
-  return { sql, now, tables, isLeft } satisfies Parts
-})
+    SELECT id FROM ${tables.runs} WHERE ended_at IS NULL OR ended_at > ${now} - 60000)`
 
-type Service = RunStore["Service"]
+  const selectRuns = (where: Fragment) =>
+    Effect.map(sql<Stored<RunRow>>`SELECT * FROM ${tables.runs} WHERE ${where}`, (rows) => rows.map(runOf))
+  const findRun = (id: string) => Effect.map(selectRuns(sql`id = ${id}`), ([run]) => run)
+  /** Changes a run, as long as it has not ended; answers it, where it did. */
+  const changeRun = (set: Fragment, where: Fragment) =>
+    Effect.map(
+      sql<Stored<RunRow>>`UPDATE ${tables.runs} SET ${set}, updated_at = ${now}
+        WHERE ended_at IS NULL AND ${where} RETURNING *`,
+      ([run]) => run && runOf(run)
+    )
 
-const columnsOf = (patch: RunPatch): Record<string, unknown> =>
-  Object.fromEntries(Object.entries(patch).map(([field, value]) => [String.camelToSnake(field), value]))
+  const isTurn = ({ generation, runId, step }: TurnKey) =>
+    sql`run_id = ${runId} AND step = ${step} AND generation = ${generation}`
+  const selectTurns = (where: Fragment) =>
+    Effect.map(
+      sql<Stored<TurnRow>>`SELECT * FROM ${tables.turns} WHERE ${where} ORDER BY generation, step`,
+      (rows) => rows.map(turnOf)
+    )
+  const isHeld = (key: TurnKey, owner: string) =>
+    Effect.map(selectTurns(isTurn(key)), ([row]) => row?.owner === owner && row.status === "intent")
 
-const findingRuns = ({ now, sql, tables }: Parts) => {
-  const select = (where: Fragment) =>
-    Effect.map(sql<Stored<RunRow>>`SELECT * FROM ${sql(tables.runs)} WHERE ${where}`, (rows) => rows.map(runOf))
-  return {
-    findRun: (id) => Effect.map(select(sql`id = ${id}`), ([run]) => run),
-    waitingRun: (token) => Effect.map(select(sql`token = ${token} AND ended_at IS NULL`), ([run]) => run),
+  const selectSessions = (where: Fragment, limit: number) =>
+    Effect.map(
+      sql<Stored<SessionRow>>`SELECT * FROM ${tables.sessions} WHERE ${where} ORDER BY generation LIMIT ${limit}`,
+      (rows) => rows.map(sessionOf)
+    )
+
+  const taken = Effect.map(
+    sql<{ readonly place: number | string; readonly run_id: string }>`SELECT place, run_id FROM ${tables.places}`,
+    (rows) => rows.map(({ place, run_id }) => ({ place: Number(place), runId: run_id }))
+  )
+  /** Frees what a runner took that was frozen while its run was taken over: behind the end of the run it gives nothing back. */
+  const freeLeft = Effect.map(
+    sql<{ readonly run_id: string }>`DELETE FROM ${tables.places} WHERE ${isLeft} RETURNING run_id`,
+    (rows) => rows.length > 0
+  )
+  const take = Effect.fnUntraced(function*(runId: string, count: number): Effect.fn.Return<boolean, SqlError> {
+    const rows = yield* taken
+    if (rows.some((row) => row.runId === runId)) return true
+    const used = new Set(rows.map(({ place }) => place))
+    const free = Array.from({ length: count }, (_, place) => place).find((place) => !used.has(place))
+    if (free === undefined) return (yield* freeLeft) ? yield* take(runId, count) : false
+    yield* sql`INSERT INTO ${tables.places} (place, run_id) VALUES (${free}, ${runId}) ON CONFLICT DO NOTHING`
+    // Another run may have taken that place meanwhile; there may be others.
+    return yield* take(runId, count)
+  })
+
+  return RunStore.of({
+    findRun,
+    waitingRun: (token) => Effect.map(selectRuns(sql`token = ${token} AND ended_at IS NULL`), ([run]) => run),
     listRuns: ({ agent, before, limit, state }) => {
       const wanted = [
         sql`1 = 1`,
@@ -48,37 +81,23 @@ const findingRuns = ({ now, sql, tables }: Parts) => {
         ...(agent === undefined ? [] : [sql`agent = ${agent}`]),
         ...(before === undefined ? [] : [sql`(created_at, id) < (${before.createdAt}, ${before.id})`])
       ]
-      return select(sql`${sql.and(wanted)} ORDER BY created_at DESC, id DESC LIMIT ${limit}`)
+      return selectRuns(sql`${sql.and(wanted)} ORDER BY created_at DESC, id DESC LIMIT ${limit}`)
     },
     endedRuns: (age, limit) =>
-      select(
+      selectRuns(
         sql`ended_at IS NOT NULL AND ended_at <= ${now} - ${age}
-          AND id NOT IN (SELECT run_id FROM ${sql(tables.sessions)} WHERE is_ended = 0)
+          AND id NOT IN (SELECT run_id FROM ${tables.sessions} WHERE is_ended = 0)
           ORDER BY ended_at LIMIT ${limit}`
       ),
     cancelled: (ids) =>
       Effect.map(
-        sql<{ readonly id: string }>`SELECT id FROM ${sql(tables.runs)}
+        sql<{ readonly id: string }>`SELECT id FROM ${tables.runs}
           WHERE cancelled_at IS NOT NULL AND ${sql.in("id", ids)}`,
         (rows) => rows.map(({ id }) => id)
-      )
-  } satisfies Partial<Service>
-}
-
-const changingRuns = (parts: Parts) => {
-  const { now, sql, tables } = parts
-  const { findRun } = findingRuns(parts)
-  /** Changes a run, as long as it has not ended; answers it, where it did. */
-  const change = (set: Fragment, where: Fragment) =>
-    Effect.map(
-      sql<Stored<RunRow>>`UPDATE ${sql(tables.runs)} SET ${set}, updated_at = ${now}
-        WHERE ended_at IS NULL AND ${where} RETURNING *`,
-      ([run]) => run && runOf(run)
-    )
-  return {
+      ),
     // One that is there is locked, so that it is not forgotten before what is done in the same transaction.
     insertRun: ({ agent, executionId, id, payloadHash }) =>
-      sql<Stored<RunRow>>`INSERT INTO ${sql(tables.runs)}
+      sql<Stored<RunRow>>`INSERT INTO ${tables.runs}
         (id, execution_id, payload_hash, agent, state, step, generation, attempts, cost_usd, created_at, updated_at)
         VALUES (${id}, ${executionId}, ${payloadHash}, ${agent}, 'queued', 0, 0, 0, 0, ${now}, ${now})
         ON CONFLICT (id) DO UPDATE SET id = excluded.id RETURNING *`.pipe(
@@ -86,24 +105,24 @@ const changingRuns = (parts: Parts) => {
       ),
     beginRun: (id) =>
       Effect.map(
-        sql<Stored<RunRow>>`UPDATE ${sql(tables.runs)}
+        sql<Stored<RunRow>>`UPDATE ${tables.runs}
           SET attempts = attempts + CASE WHEN ended_at IS NULL THEN 1 ELSE 0 END,
             started_at = COALESCE(started_at, ${now}), updated_at = ${now}
           WHERE id = ${id} RETURNING *`,
         ([run]) => run && runOf(run)
       ),
     updateRun: ({ generation, runId, step }, patch) =>
-      change(
+      changeRun(
         sql`${sql.update(columnsOf(patch))}`,
         sql`id = ${runId} AND (generation < ${generation} OR (generation = ${generation}
           AND ${step === undefined ? sql`session_id IS NULL` : sql`step <= ${step}`}))`
       ),
-    resetAttempts: (id) => change(sql`attempts = 0`, sql`id = ${id}`),
+    resetAttempts: (id) => changeRun(sql`attempts = 0`, sql`id = ${id}`),
     endRun: (id, failure, whenCancelled) => {
       const unlessCancelled = (own: string | null, cancelled: string) =>
         sql`CASE WHEN cancelled_at IS NULL THEN ${own} ELSE ${cancelled} END`
       return Effect.andThen(
-        change(
+        changeRun(
           sql`state = ${unlessCancelled(failure === null ? "succeeded" : "failed", "cancelled")},
             failure = ${unlessCancelled(failure, whenCancelled)},
             token = NULL, waits_for = NULL, ended_at = ${now}`,
@@ -113,36 +132,22 @@ const changingRuns = (parts: Parts) => {
       )
     },
     cancelRun: (id) =>
-      Effect.andThen(change(sql`cancelled_at = ${now}`, sql`id = ${id} AND cancelled_at IS NULL`), findRun(id)),
-    decide: (token, decision) => change(sql`decision = COALESCE(decision, ${decision})`, sql`token = ${token}`),
+      Effect.andThen(changeRun(sql`cancelled_at = ${now}`, sql`id = ${id} AND cancelled_at IS NULL`), findRun(id)),
+    decide: (token, decision) => changeRun(sql`decision = COALESCE(decision, ${decision})`, sql`token = ${token}`),
     deleteRun: ({ createdAt, id }, alongside) =>
       Effect.gen(function*() {
-        const rows = yield* sql`DELETE FROM ${sql(tables.runs)}
+        const rows = yield* sql`DELETE FROM ${tables.runs}
           WHERE id = ${id} AND created_at = ${createdAt} AND ended_at IS NOT NULL RETURNING id`
         if (rows.length === 0) return false
-        yield* sql`DELETE FROM ${sql(tables.turns)} WHERE run_id = ${id}`
-        yield* sql`DELETE FROM ${sql(tables.sessions)} WHERE run_id = ${id}`
+        yield* sql`DELETE FROM ${tables.turns} WHERE run_id = ${id}`
+        yield* sql`DELETE FROM ${tables.sessions} WHERE run_id = ${id}`
         yield* alongside
         return true
-      }).pipe(sql.withTransaction)
-  } satisfies Partial<Service>
-}
-
-const turns = ({ now, sql, tables }: Parts) => {
-  const isTurn = ({ generation, runId, step }: TurnKey) =>
-    sql`run_id = ${runId} AND step = ${step} AND generation = ${generation}`
-  const select = (where: Fragment) =>
-    Effect.map(
-      sql<Stored<TurnRow>>`SELECT * FROM ${sql(tables.turns)} WHERE ${where} ORDER BY generation, step`,
-      (rows) => rows.map(turnOf)
-    )
-  const isHeld = (key: TurnKey, owner: string) =>
-    Effect.map(select(isTurn(key)), ([row]) => row?.owner === owner && row.status === "intent")
-  return {
-    findTurn: (key) => Effect.map(select(isTurn(key)), ([turn]) => turn),
-    turnsOf: (runId) => select(sql`run_id = ${runId}`),
+      }).pipe(sql.withTransaction),
+    findTurn: (key) => Effect.map(selectTurns(isTurn(key)), ([turn]) => turn),
+    turnsOf: (runId) => selectTurns(sql`run_id = ${runId}`),
     claimTurn: (turn) =>
-      sql`INSERT INTO ${sql(tables.turns)}
+      sql`INSERT INTO ${tables.turns}
         (run_id, step, generation, session_id, after_sequence, claim, owner, status, claimed_at)
         VALUES (${turn.runId}, ${turn.step}, ${turn.generation}, ${turn.sessionId}, ${turn.afterSequence}, 1,
           ${turn.owner}, 'intent', ${now})
@@ -151,83 +156,39 @@ const turns = ({ now, sql, tables }: Parts) => {
         Effect.andThen(isHeld(turn, turn.owner))
       ),
     takeOverTurn: (key, from, owner) =>
-      sql`UPDATE ${sql(tables.turns)} SET claim = claim + 1, owner = ${owner}, claimed_at = ${now}
+      sql`UPDATE ${tables.turns} SET claim = claim + 1, owner = ${owner}, claimed_at = ${now}
         WHERE ${isTurn(key)} AND owner = ${from} AND status = 'intent'`.pipe(
         Effect.andThen(isHeld(key, owner))
       ),
     releaseTurn: (key, owner) =>
-      sql`DELETE FROM ${sql(tables.turns)} WHERE ${isTurn(key)} AND owner = ${owner} AND status = 'intent'`,
+      sql`DELETE FROM ${tables.turns} WHERE ${isTurn(key)} AND owner = ${owner} AND status = 'intent'`,
     settleTurn: (key, { outcome, status }) =>
-      sql`UPDATE ${sql(tables.turns)} SET status = ${status}, outcome = ${outcome}, settled_at = ${now}
-        WHERE ${isTurn(key)} AND status = 'intent'`
-  } satisfies Partial<Service>
-}
-
-const sessions = ({ isLeft, sql, tables }: Parts) => {
-  const select = (where: Fragment, limit: number) =>
-    Effect.map(
-      sql<Stored<SessionRow>>`SELECT * FROM ${sql(tables.sessions)} WHERE ${where} ORDER BY generation LIMIT ${limit}`,
-      (rows) => rows.map(sessionOf)
-    )
-  return {
+      sql`UPDATE ${tables.turns} SET status = ${status}, outcome = ${outcome}, settled_at = ${now}
+        WHERE ${isTurn(key)} AND status = 'intent'`,
     recordSession: ({ generation, runId, sessionId }) =>
-      sql`INSERT INTO ${sql(tables.sessions)} (session_id, run_id, generation, is_ended)
+      sql`INSERT INTO ${tables.sessions} (session_id, run_id, generation, is_ended)
         VALUES (${sessionId}, ${runId}, ${generation}, 0) ON CONFLICT (session_id) DO NOTHING`,
-    endSession: (sessionId) => sql`UPDATE ${sql(tables.sessions)} SET is_ended = 1 WHERE session_id = ${sessionId}`,
-    sessionsOf: (runId) => select(sql`run_id = ${runId}`, 1000),
+    endSession: (sessionId) => sql`UPDATE ${tables.sessions} SET is_ended = 1 WHERE session_id = ${sessionId}`,
+    sessionsOf: (runId) => selectSessions(sql`run_id = ${runId}`, 1000),
     known: (ids) =>
       Effect.map(
-        sql<{ readonly session_id: string }>`SELECT session_id FROM ${sql(tables.sessions)}
+        sql<{ readonly session_id: string }>`SELECT session_id FROM ${tables.sessions}
           WHERE ${sql.in("session_id", ids)}`,
         (rows) => rows.map(({ session_id }) => session_id)
       ),
-    leftSessions: (limit) => select(sql`is_ended = 0 AND ${isLeft}`, limit)
-  } satisfies Partial<Service>
-}
-
-const places = ({ isLeft, sql, tables }: Parts) => {
-  const taken = Effect.map(
-    sql<{ readonly place: number | string; readonly run_id: string }>`SELECT place, run_id FROM ${sql(tables.places)}`,
-    (rows) => rows.map(({ place, run_id }) => ({ place: Number(place), runId: run_id }))
-  )
-  /** Frees what a runner took that was frozen while its run was taken over: behind the end of the run it gives nothing back. */
-  const freeLeft = Effect.map(
-    sql<{ readonly run_id: string }>`DELETE FROM ${sql(tables.places)} WHERE ${isLeft} RETURNING run_id`,
-    (rows) => rows.length > 0
-  )
-  const take = Effect.fnUntraced(function*(runId: string, count: number): Effect.fn.Return<boolean, SqlError> {
-    const rows = yield* taken
-    if (rows.some((row) => row.runId === runId)) return true
-    const used = new Set(rows.map(({ place }) => place))
-    const free = Array.from({ length: count }, (_, place) => place).find((place) => !used.has(place))
-    if (free === undefined) return (yield* freeLeft) ? yield* take(runId, count) : false
-    yield* sql`INSERT INTO ${sql(tables.places)} (place, run_id) VALUES (${free}, ${runId}) ON CONFLICT DO NOTHING`
-    // Another run may have taken that place meanwhile; there may be others.
-    return yield* take(runId, count)
-  })
-  return {
+    leftSessions: (limit) => selectSessions(sql`is_ended = 0 AND ${isLeft}`, limit),
     takePlace: take,
-    freePlace: (runId) => sql`DELETE FROM ${sql(tables.places)} WHERE run_id = ${runId}`,
+    freePlace: (runId) => sql`DELETE FROM ${tables.places} WHERE run_id = ${runId}`,
     owner: (cluster) =>
-      sql`INSERT INTO ${sql(tables.clusters)} (id, name) VALUES (1, ${cluster}) ON CONFLICT (id) DO NOTHING`.pipe(
-        Effect.andThen(sql<{ readonly name: string }>`SELECT name FROM ${sql(tables.clusters)} WHERE id = 1`),
+      sql`INSERT INTO ${tables.clusters} (id, name) VALUES (1, ${cluster}) ON CONFLICT (id) DO NOTHING`.pipe(
+        Effect.andThen(sql<{ readonly name: string }>`SELECT name FROM ${tables.clusters} WHERE id = 1`),
         Effect.map(([row]) => row?.name ?? cluster)
       )
-  } satisfies Partial<Service>
-}
+  })
+})
 
 /** The tables in the database of the `SqlClient`. Migrations apart, as runners may have no right to make tables. */
 export const layerStorage = (prefix: string): Layer.Layer<RunStore, never, SqlClient.SqlClient> =>
-  Layer.effect(
-    RunStore,
-    Effect.map(makeParts(prefix), (parts) =>
-      RunStore.of({
-        ...findingRuns(parts),
-        ...changingRuns(parts),
-        ...turns(parts),
-        ...sessions(parts),
-        ...places(parts)
-      }))
-  )
+  Layer.effect(RunStore, make(prefix))
 
 export const layerMigrations = (prefix: string) => Layer.effectDiscard(Effect.orDie(migrate(prefix)))
