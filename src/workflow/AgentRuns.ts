@@ -13,7 +13,8 @@ import type { SqlError } from "effect/sql/SqlError"
 import type * as Stream from "effect/Stream"
 import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import { checkInput, refusedBy } from "../internal/request/failures.ts"
-import { checked, count, duration, finite, optionsOf, refusal, required } from "../internal/request/options.ts"
+import { checked, count, duration, optionsOf, refusal, required } from "../internal/request/options.ts"
+import { pollRules } from "../internal/request/paging.ts"
 import { Limit } from "../schema/api/parts.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { omittable } from "../schema/Wire.ts"
@@ -104,38 +105,7 @@ export class AgentRuns extends Context.Service<AgentRuns, {
     AgentRuns,
     never,
     RunStore | WorkflowEngine.WorkflowEngine | MessageStorage.MessageStorage | Sharding.Sharding
-  > = Layer.effect(
-    AgentRuns,
-    Effect.gen(function*() {
-      const store = ofRuns(yield* RunStore)
-      const parts: Parts = {
-        store,
-        storage: yield* MessageStorage.MessageStorage,
-        sharding: yield* Sharding.Sharding,
-        context: yield* Effect.context<WorkflowEngine.WorkflowEngine | Digest.Digest>()
-      }
-      const found = findOf(parts)
-      return AgentRuns.of({
-        start: startOf(parts),
-        result: (id, options) => resultOf(parts, id, options),
-        status: (id) => Effect.map(found(id), statusOf),
-        list: listOf(parts),
-        turns: (id) => Effect.map(store.turnsOf(id), (turns) => turns.map(ledgerTurnOf)),
-        cancel: cancelOf(parts),
-        approve: (token, note) => decideOf(parts, token, "approved", { _tag: "Approved", note }),
-        reject: (token, reason) => decideOf(parts, token, "rejected", { _tag: "Rejected", reason }),
-        watch: (id, options) => watchRun(store, id, poll("AgentRuns.watch", options)),
-        purge: purgeOf(parts)
-      })
-    })
-  ).pipe(Layer.provide(Digest.layerWebCrypto))
-}
-
-interface Parts {
-  readonly store: RunStore["Service"]
-  readonly storage: MessageStorage.MessageStorage["Service"]
-  readonly sharding: Sharding.Sharding["Service"]
-  readonly context: Context.Context<WorkflowEngine.WorkflowEngine | Digest.Digest>
+  > = Layer.effect(AgentRuns, Effect.suspend(() => make)).pipe(Layer.provide(Digest.layerWebCrypto))
 }
 
 /** The tables, which are not asked about what is no id or token: a database may refuse it. */
@@ -146,9 +116,6 @@ const ofRuns = (store: RunStore["Service"]): RunStore["Service"] => ({
   waitingRun: (token) => isId(token) ? store.waitingRun(token) : Effect.undefined
 })
 
-const findOf = ({ store }: Parts) => (id: string): Effect.Effect<RunRow, RunNotFound | SqlError> =>
-  Effect.filterOrFail(store.findRun(id), Predicate.isNotUndefined, () => new RunNotFound({ id: String(id) }))
-
 const checkList = checkInput(
   Schema.Struct({
     state: omittable(RunStatus.fields.state),
@@ -158,27 +125,19 @@ const checkList = checkInput(
   })
 )
 
-const listOf = (parts: Parts) =>
-  Effect.fnUntraced(function*(options: ListRunsOptions | undefined) {
-    const { before, limit = 100, ...filter } = yield* checkList("AgentRuns.list", options === undefined ? {} : options)
-    const last = before === undefined ? undefined : yield* findOf(parts)(before)
-    const runs = yield* parts.store.listRuns({ ...filter, before: last, limit })
-    return runs.map(statusOf)
-  })
+const startName = "AgentRuns.start"
 
-const start = "AgentRuns.start"
-
-const invalid = (message: string, field = "") => refusal(start, field, message)
+const invalid = (message: string, field = "") => refusal(startName, field, message)
 
 const checkPayload = checkInput(AgentRunPayload)
 
 /** The payload, as far as it can be run. */
 const readPayload = Effect.fnUntraced(function*(run: AgentRunPayload) {
-  const payload = yield* checkPayload(start, run)
+  const payload = yield* checkPayload(startName, run)
   const { plan, steps } = payload
   if ((plan === undefined) === (steps === undefined)) return yield* invalid("a run has either steps or a plan", "steps")
   if (steps?.length === 0) return yield* invalid("steps must have at least one step", "steps")
-  const { encoded, hash, size } = yield* Effect.mapError(encodePayload(payload), refusedBy(start))
+  const { encoded, hash, size } = yield* Effect.mapError(encodePayload(payload), refusedBy(startName))
   if (size > sizeLimit) {
     return yield* invalid(
       `the payload has ${size} bytes, more than ${sizeLimit}: have the agent fetch files`
@@ -187,9 +146,28 @@ const readPayload = Effect.fnUntraced(function*(run: AgentRunPayload) {
   return { payload: encoded, agent: payload.agent, hash }
 }, Effect.catchDefect(() => invalid("the payload may have too many levels")))
 
-const startOf = (parts: Parts): AgentRuns["Service"]["start"] => (run) =>
-  Effect.gen(function*() {
-    const { store } = parts
+const poll = (operation: string, options: PollOptions | undefined) =>
+  Effect.map(checked(operation, pollRules, options), ({ every = "500 millis" }) => every)
+
+const checkDecision = checkInput(
+  Schema.Union([
+    Schema.TaggedStruct("Approved", { note: omittable(Approval.fields.message) }),
+    Schema.TaggedStruct("Rejected", { reason: Approval.fields.message })
+  ])
+)
+
+const purgeRules = required(optionsOf<PurgeOptions>({ olderThan: required(duration()), limit: count(1) }))
+
+const make = Effect.gen(function*() {
+  const store = ofRuns(yield* RunStore)
+  const storage = yield* MessageStorage.MessageStorage
+  const sharding = yield* Sharding.Sharding
+  const context = yield* Effect.context<WorkflowEngine.WorkflowEngine | Digest.Digest>()
+
+  const find = (id: string): Effect.Effect<RunRow, RunNotFound | SqlError> =>
+    Effect.filterOrFail(store.findRun(id), Predicate.isNotUndefined, () => new RunNotFound({ id: String(id) }))
+
+  const start = Effect.fnUntraced(function*(run: AgentRunPayload) {
     const { agent, hash, payload } = yield* readPayload(run)
     const { id } = payload
     let row = yield* store.findRun(id)
@@ -200,67 +178,50 @@ const startOf = (parts: Parts): AgentRuns["Service"]["start"] => (run) =>
     }
     if (row?.payloadHash !== hash) return yield* new RunConflict({ id })
     return statusOf(row)
-  }).pipe(Effect.provideContext(parts.context))
+  }, Effect.provideContext(context))
 
-const pollRules = optionsOf<PollOptions>({ every: finite })
+  const result = Effect.fnUntraced(function*(id: string, options?: PollOptions) {
+    const every = yield* poll("AgentRuns.result", options)
+    let run = yield* find(id)
+    for (let looks = 1;; looks += run.endedAt === null ? 0 : 1) {
+      const end = yield* endOf(run)
+      if (Option.isSome(end)) return yield* end.value
+      // The row is the truth: the engine ends soon what has ended there, unless it has lost it.
+      if (looks % 20 === 0) yield* remind(storage, sharding, run)
+      yield* Effect.sleep(every)
+      run = yield* untilAnswered(find(id))
+    }
+  }, Effect.provideContext(context))
 
-const poll = (operation: string, options: PollOptions | undefined) =>
-  Effect.map(checked(operation, pollRules, options), ({ every = "500 millis" }) => every)
+  const list = Effect.fnUntraced(function*(options?: ListRunsOptions) {
+    const { before, limit = 100, ...filter } = yield* checkList("AgentRuns.list", options === undefined ? {} : options)
+    const last = before === undefined ? undefined : yield* find(before)
+    const runs = yield* store.listRuns({ ...filter, before: last, limit })
+    return runs.map(statusOf)
+  })
 
-const resultOf = Effect.fnUntraced(function*(parts: Parts, id: string, options: PollOptions | undefined) {
-  const every = yield* poll("AgentRuns.result", options)
-  const find = findOf(parts)(id)
-  let run = yield* find
-  for (let looks = 1;; looks += run.endedAt === null ? 0 : 1) {
-    const end = yield* endOf(run)
-    if (Option.isSome(end)) return yield* end.value
-    // The row is the truth: the engine ends soon what has ended there, unless it has lost it.
-    if (looks % 20 === 0) yield* remind(parts.storage, parts.sharding, run)
-    yield* Effect.sleep(every)
-    run = yield* untilAnswered(find)
-  }
-}, (effect, parts) => Effect.provideContext(effect, parts.context))
+  const cancel: AgentRuns["Service"]["cancel"] = Effect.fnUntraced(function*(id: string) {
+    const before = yield* find(id)
+    const change = store.cancelRun(id)
+    const waits = before.state === "waiting"
+    yield* waits ? wake(before, { _tag: "Cancelled" }, change) : change
+    const run = yield* find(id)
+    // It has come to wait meanwhile, or for something else.
+    if (run.state === "waiting" && !(waits && timerOf(run) === timerOf(before))) return yield* cancel(id)
+    return statusOf(run)
+  }, Effect.provideContext(context))
 
-const cancelOf = (parts: Parts) => {
-  const cancel: AgentRuns["Service"]["cancel"] = (id) =>
-    Effect.gen(function*() {
-      const find = findOf(parts)(id)
-      const before = yield* find
-      const change = parts.store.cancelRun(id)
-      const waits = before.state === "waiting"
-      yield* waits ? wake(before, { _tag: "Cancelled" }, change) : change
-      const run = yield* find
-      // It has come to wait meanwhile, or for something else.
-      if (run.state === "waiting" && !(waits && timerOf(run) === timerOf(before))) return yield* cancel(id)
-      return statusOf(run)
-    }).pipe(Effect.provideContext(parts.context))
-  return cancel
-}
-
-const checkDecision = checkInput(
-  Schema.Union([
-    Schema.TaggedStruct("Approved", { note: omittable(Approval.fields.message) }),
-    Schema.TaggedStruct("Rejected", { reason: Approval.fields.message })
-  ])
-)
-
-const decideOf = Effect.fnUntraced(
-  function*(parts: Parts, token: string, decision: "approved" | "rejected", value: Decision) {
+  const decide = Effect.fnUntraced(function*(token: string, decision: "approved" | "rejected", value: Decision) {
     yield* checkDecision(`AgentRuns.${value._tag === "Approved" ? "approve" : "reject"}`, value)
-    let run = yield* parts.store.waitingRun(token)
+    let run = yield* store.waitingRun(token)
     if (run?.decision === null) {
-      const decide = Effect.map(parts.store.decide(token, decision), (decided) => run = decided)
-      yield* Effect.provideContext(wake(run, value, decide), parts.context)
+      yield* wake(run, value, Effect.map(store.decide(token, decision), (decided) => run = decided))
     }
     if (run?.decision !== decision) return yield* new ApprovalClosed({ decision: run?.decision ?? undefined })
     return statusOf(run)
-  }
-)
+  }, Effect.provideContext(context))
 
-const purgeRules = required(optionsOf<PurgeOptions>({ olderThan: required(duration()), limit: count(1) }))
-
-const purgeOf = ({ context, sharding, storage, store }: Parts) => (options: PurgeOptions) =>
-  Effect.gen(function*() {
+  const purge = Effect.fnUntraced(function*(options: PurgeOptions) {
     yield* checked("AgentRuns.purge", purgeRules, options)
     const { limit = 1000, olderThan } = options
     let purged = 0
@@ -270,4 +231,18 @@ const purgeOf = ({ context, sharding, storage, store }: Parts) => (options: Purg
       else if (yield* store.deleteRun(run, forget(storage, sharding, run))) purged += 1
     }
     return purged
-  }).pipe(Effect.provideContext(context))
+  }, Effect.provideContext(context))
+
+  return AgentRuns.of({
+    start,
+    result,
+    status: (id) => Effect.map(find(id), statusOf),
+    list,
+    turns: (id) => Effect.map(store.turnsOf(id), (turns) => turns.map(ledgerTurnOf)),
+    cancel,
+    approve: (token, note) => decide(token, "approved", { _tag: "Approved", note }),
+    reject: (token, reason) => decide(token, "rejected", { _tag: "Rejected", reason }),
+    watch: (id, options) => watchRun(store, id, poll("AgentRuns.watch", options)),
+    purge
+  })
+})
