@@ -46,7 +46,7 @@ class SandboxDied extends Data.TaggedError("SandboxDied") {
 /** What runs in a sandbox: turns, and other things such as commands. */
 export type Activity = "turns" | "others"
 
-type Count = (activity: Activity, change: 1 | -1) => void
+const logLimit = 10_000
 
 /** Starts a sandbox in a workspace that is laid out. It ends with the scope. One with a session counts as used. */
 export const make = Effect.fnUntraced(function*({ count, env, ...fixed }: {
@@ -60,9 +60,25 @@ export const make = Effect.fnUntraced(function*({ count, env, ...fixed }: {
   readonly env: Readonly<Record<string, string>>
   readonly settings: SandboxSettings
   readonly scope: Scope.Closeable
-  readonly count: Count
+  readonly count: (activity: Activity, change: 1 | -1) => void
 }) {
   const { directory, scope, session } = fixed
+  const spawner = yield* ChildProcessSpawner
+  const hub = yield* PubSub.unbounded<AgentOutput>()
+  const logs: Array<SandboxLogEntry> = []
+  let published = 0
+  let claimed = 0
+  let begun = 0
+  let logged = 0
+  let hasCommands = false
+  yield* Scope.addFinalizer(scope, Effect.sync(() => hasCommands && Processes.endIn(directory)))
+
+  const during = (activity: Activity) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+    Effect.suspend(() => {
+      count(activity, 1)
+      return Effect.ensuring(effect, Effect.sync(() => count(activity, -1)))
+    })
+
   const sandbox = {
     ...fixed,
     turns: 0,
@@ -70,20 +86,6 @@ export const make = Effect.fnUntraced(function*({ count, env, ...fixed }: {
     hasRun: false,
     /** The id of the agent's conversation, which ends with the process. */
     conversation: yield* Tables.newId,
-    ...(yield* makeOutputs),
-    ...(yield* makeTurns(scope, count)),
-    /** Runs a command, until it ends or the sandbox does. */
-    exec: yield* makeExec(directory, env, scope, count),
-    ...makeLog()
-  }
-  yield* sandbox.log("system", "Sandbox created")
-  return sandbox
-})
-
-const makeOutputs = Effect.map(PubSub.unbounded<AgentOutput>(), (hub) => {
-  let published = 0
-  let claimed = 0
-  return {
     /** Publishes what the agent emits in a turn; 0 is no turn. */
     emit: (turn: number, event: AgentEvent) =>
       Effect.suspend(() => Effect.asVoid(PubSub.publish(hub, { event, turn, number: ++published }))),
@@ -94,60 +96,30 @@ const makeOutputs = Effect.map(PubSub.unbounded<AgentOutput>(), (hub) => {
         const isNew = number > claimed
         claimed = Math.max(claimed, number)
         return isNew
-      })
-  }
-})
-
-const makeTurns = (scope: Scope.Scope, count: Count) =>
-  Effect.map(Semaphore.make(1), (turnLock) => {
-    let turns = 0
-    return {
-      nextTurn: Effect.sync(() => ++turns),
-      /** Runs a turn in the background, until it ends or the sandbox does. */
-      start: <R>(turn: Effect.Effect<void, never, R>) =>
-        Effect.forkIn(during("turns", count)(turn), scope, { startImmediately: true }),
-      /** Runs a turn in the fiber of the caller. */
-      run: during("turns", count),
-      /** A turn holds it where turns are kept apart. */
-      turnLock
-    }
-  })
-
-const makeExec = Effect.fnUntraced(function*(
-  directory: string,
-  env: Readonly<Record<string, string>>,
-  scope: Scope.Closeable,
-  count: Count
-) {
-  const spawner = yield* ChildProcessSpawner
-  let hasCommands = false
-  yield* Scope.addFinalizer(scope, Effect.sync(() => hasCommands && Processes.endIn(directory)))
-  return Effect.fnUntraced(function*(command: string, timeout?: number) {
-    hasCommands = true
-    const options = { directory, env, ...(timeout === undefined ? {} : { timeout }) }
-    const fiber = yield* Effect.forkIn(Scope.provide(Shell.run(spawner, command, options), scope), scope)
-    const exit = yield* Effect.onInterrupt(Fiber.await(fiber), () => Fiber.interrupt(fiber))
-    return yield* Exit.hasInterrupts(exit) ? Effect.fail(new SandboxDied()) : exit
-  }, during("others", count))
-})
-
-const during = (activity: Activity, count: Count) => <A, E, R>(effect: Effect.Effect<A, E, R>) =>
-  Effect.suspend(() => {
-    count(activity, 1)
-    return Effect.ensuring(effect, Effect.sync(() => count(activity, -1)))
-  })
-
-const logLimit = 10_000
-
-const makeLog = () => {
-  const kept: Array<SandboxLogEntry> = []
-  let lines = 0
-  return {
+      }),
+    nextTurn: Effect.sync(() => ++begun),
+    /** A turn holds it where turns are kept apart. */
+    turnLock: yield* Semaphore.make(1),
+    /** Runs a turn in the background, until it ends or the sandbox does. */
+    start: <R>(turn: Effect.Effect<void, never, R>) =>
+      Effect.forkIn(during("turns")(turn), scope, { startImmediately: true }),
+    /** Runs a turn in the fiber of the caller. */
+    run: during("turns"),
+    /** Runs a command, until it ends or the sandbox does. */
+    exec: Effect.fnUntraced(function*(command: string, timeout?: number) {
+      hasCommands = true
+      const options = { directory, env, ...(timeout === undefined ? {} : { timeout }) }
+      const fiber = yield* Effect.forkIn(Scope.provide(Shell.run(spawner, command, options), scope), scope)
+      const exit = yield* Effect.onInterrupt(Fiber.await(fiber), () => Fiber.interrupt(fiber))
+      return yield* Exit.hasInterrupts(exit) ? Effect.fail(new SandboxDied()) : exit
+    }, during("others")),
     log: (level: "stdout" | "stderr" | "system", text: string) =>
       Effect.map(DateTime.now, (ts) => {
-        kept.push({ index: lines++, level, text, ts })
-        if (kept.length > logLimit) kept.shift()
+        logs.push({ index: logged++, level, text, ts })
+        if (logs.length > logLimit) logs.shift()
       }),
-    logs: Effect.sync((): ReadonlyArray<SandboxLogEntry> => [...kept])
+    logs: Effect.sync((): ReadonlyArray<SandboxLogEntry> => [...logs])
   }
-}
+  yield* sandbox.log("system", "Sandbox created")
+  return sandbox
+})
