@@ -47,16 +47,16 @@ interface Chat {
   isGone: boolean
 }
 
-type ChatMap = RcMap.RcMap<string, Chat, AshError | Cause.ExceededCapacityError>
+const tooManyTurns = new Refusal({ status: 429, text: "Too many messages wait for the agent. Try again later." })
 
-const makeChatMap = Effect.fnUntraced(function*(
-  { idleTimeToLive = "15 minutes", maxChats = 100, session }: ChatsOptions
-) {
+/** Makes chats, all of which end with the scope. */
+export const make = Effect.fnUntraced(function*(options: ChatsOptions) {
+  const { idleTimeToLive = "15 minutes", maxChats = 100, maxTurns = 10, whenLeft = "cancel" } = options
   const sessions = yield* Sessions
   const scope = yield* Scope.Scope
-  const map: ChatMap = yield* RcMap.make({
+  const map: RcMap.RcMap<string, Chat, AshError | Cause.ExceededCapacityError> = yield* RcMap.make({
     lookup: (key: string): Effect.Effect<Chat, AshError, Scope.Scope> =>
-      sessions.open(session, { recovery: "restart", keepWorkspace: true, onInterrupt: "stop" }).pipe(
+      sessions.open(options.session, { recovery: "restart", keepWorkspace: true, onInterrupt: "stop" }).pipe(
         Effect.map((session) => ({ key, session, turns: new Map(), isGone: false })),
         // A failure is not kept: the next request tries again. It is taken out beside this fiber, which it may end.
         Effect.tapCause(() => Effect.forkIn(RcMap.invalidate(map, key), scope, { startImmediately: true }))
@@ -64,25 +64,23 @@ const makeChatMap = Effect.fnUntraced(function*(
     idleTimeToLive,
     capacity: maxChats
   })
-  return map
-})
 
-/** Takes a chat out whose session is gone: once, as another may have its key by then. */
-const leaveGone = (map: ChatMap, chat: Chat) => ({ reason }: AshError) => {
-  if (chat.isGone || reason._tag !== "NotFound" && reason._tag !== "WrongState") return Effect.void
-  chat.isGone = true
-  return RcMap.invalidate(map, chat.key)
-}
+  /** Does something with the chat of a key, if it has a session. */
+  const find = <A, E, R>(key: string, use: (chat: Chat) => Effect.Effect<A, E, R>) =>
+    Effect.flatMap(RcMap.getOption(map, key), (chat) => Option.isNone(chat) ? Effect.undefined : use(chat.value))
 
-const tooManyTurns = new Refusal({ status: 429, text: "Too many messages wait for the agent. Try again later." })
+  /** Takes a chat out whose session is gone: once, as another may have its key by then. */
+  const leaveGone = (chat: Chat) => ({ reason }: AshError) => {
+    if (chat.isGone || reason._tag !== "NotFound" && reason._tag !== "WrongState") return Effect.void
+    chat.isGone = true
+    return RcMap.invalidate(map, chat.key)
+  }
 
-/** Sends a message. The turn holds its chat until its end, also where it has no reader. */
-const send = (map: ChatMap, scope: Scope.Scope, options: ChatsOptions) => {
-  const { maxTurns = 10, turn: turnOptions, whenLeft = "cancel" } = options
-
+  /** Starts a turn, which holds its chat until its end, also where it has no reader. */
   const startTurn = Effect.fnUntraced(function*(chat: Chat, content: MessageContent, hold: Scope.Closeable) {
-    const events = chat.session.stream(content, { ...turnOptions, includePartialMessages: true }).pipe(
-      Stream.tapError((error) => Effect.andThen(Effect.logWarning(error.message), leaveGone(map, chat)(error)))
+    if (chat.turns.size >= maxTurns) return yield* tooManyTurns
+    const events = chat.session.stream(content, { ...options.turn, includePartialMessages: true }).pipe(
+      Stream.tapError((error) => Effect.andThen(Effect.logWarning(error.message), leaveGone(chat)(error)))
     )
     const turn: SharedTurn.SharedTurn = yield* SharedTurn.start(chunksOfTurn(events, options), {
       stopsUnread: whenLeft === "cancel",
@@ -95,47 +93,31 @@ const send = (map: ChatMap, scope: Scope.Scope, options: ChatsOptions) => {
     return turn
   })
 
-  return (key: string, content: MessageContent) =>
-    Effect.uninterruptibleMask((restore) =>
-      Effect.gen(function*() {
-        const hold = yield* Scope.make()
-        const turn = yield* restore(RcMap.get(map, key)).pipe(
-          Scope.provide(hold),
-          Effect.flatMap((chat) =>
-            chat.turns.size < maxTurns ? startTurn(chat, content, hold) : Effect.fail(tooManyTurns)
-          ),
-          Effect.onError(() => Scope.close(hold, Exit.void))
-        )
-        return yield* turn.read
-      })
+  /** The messages of a chat. The turn that runs is there as its prompt alone: who reads it has it from its start. */
+  const history = Effect.fnUntraced(function*(chat: Chat) {
+    // Before the messages are read: what ends meanwhile is then missing, and a page that finds it over reads again.
+    const [running] = chat.turns.keys()
+    const hasAnswered = running?.hasAnswered() ?? false
+    const prompts = [...chat.turns.values()]
+    const stored = yield* Stream.runCollect(chat.session.history()).pipe(
+      Effect.tapError(leaveGone(chat)),
+      Effect.catchIf(() => chat.isGone, () => Effect.succeed([]))
     )
-}
-
-/** The messages of a chat. The turn that runs is there as its prompt alone: who reads it has it from its start. */
-const history = Effect.fnUntraced(function*(map: ChatMap, chat: Chat) {
-  // Before the messages are read: what ends meanwhile is then missing, and a page that finds it over reads again.
-  const [running] = chat.turns.keys()
-  const hasAnswered = running?.hasAnswered() ?? false
-  const prompts = [...chat.turns.values()]
-  const stored = yield* Stream.runCollect(chat.session.history()).pipe(
-    Effect.tapError(leaveGone(map, chat)),
-    Effect.catchIf(() => chat.isGone, () => Effect.succeed([]))
-  )
-  return withRunning(uiMessagesOf(stored), prompts, hasAnswered)
-})
-
-/** Makes chats, all of which end with the scope. */
-export const make = Effect.fnUntraced(function*(options: ChatsOptions) {
-  const scope = yield* Scope.Scope
-  const map = yield* makeChatMap(options)
-
-  /** Does something with the chat of a key, if it has a session. */
-  const find = <A, E, R>(key: string, use: (chat: Chat) => Effect.Effect<A, E, R>) =>
-    Effect.flatMap(RcMap.getOption(map, key), (chat) => Option.isNone(chat) ? Effect.undefined : use(chat.value))
+    return withRunning(uiMessagesOf(stored), prompts, hasAnswered)
+  })
 
   return {
     /** Sends a message to a chat, whose session is opened if there is none, and reads its turn from its start. */
-    send: send(map, scope, options),
+    send: (key: string, content: MessageContent) =>
+      Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
+        const hold = yield* Scope.make()
+        const turn = yield* restore(RcMap.get(map, key)).pipe(
+          Scope.provide(hold),
+          Effect.flatMap((chat) => startTurn(chat, content, hold)),
+          Effect.onError(() => Scope.close(hold, Exit.void))
+        )
+        return yield* turn.read
+      })),
     /** Reads the turn that runs, or runs next, from its start. */
     resume: (key: string) =>
       find(key, ({ turns }) => {
@@ -145,7 +127,6 @@ export const make = Effect.fnUntraced(function*(options: ChatsOptions) {
     stop: (key: string) =>
       find(key, ({ turns }) => Effect.forEach(turns.keys(), ({ stop }) => stop, { concurrency: "unbounded" })),
     /** The messages of a chat, none where it has no session. */
-    history: (key: string) =>
-      Effect.map(find(key, (chat) => history(map, chat)), (messages): ReadonlyArray<UiMessage> => messages ?? [])
+    history: (key: string) => Effect.map(find(key, history), (messages): ReadonlyArray<UiMessage> => messages ?? [])
   }
 })
