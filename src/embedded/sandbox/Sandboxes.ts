@@ -22,18 +22,7 @@ import * as SandboxPool from "./SandboxPool.ts"
 import * as Shell from "./Shell.ts"
 import * as WorkspaceFolders from "./WorkspaceFolders.ts"
 
-interface SandboxOptions {
-  /** Its id, where it is not a prepared one. */
-  readonly id: string
-  /** A sandbox that is prepared has none yet. */
-  readonly session?: string | undefined
-  readonly agent: AgentRow
-  readonly settings: Sandbox.SandboxSettings
-  /** The sandbox whose workspace goes on in this one. */
-  readonly restore?: string | undefined
-}
-
-interface SessionSandboxOptions extends SandboxOptions {
+interface SessionSandboxOptions extends WorkspaceFolders.SandboxOptions {
   readonly session: string
 }
 
@@ -83,8 +72,9 @@ export class Sandboxes extends Context.Service<Sandboxes>()("effect-ash/embedded
     })
 
     /** Builds a sandbox in the place that is reserved for it. */
-    const build = Effect.fnUntraced(function*({ agent, id, restore, session, settings }: SandboxOptions) {
-      yield* Effect.orDie(folders.layOut(id, { agentFolder: agent.path, settings, session, restore }))
+    const build = Effect.fnUntraced(function*(options: WorkspaceFolders.SandboxOptions) {
+      const { agent, id, session, settings } = options
+      yield* Effect.orDie(folders.layOut(options))
       const directory = folders.workspaceOf(id)
       const sandbox = yield* Sandbox.make({
         id,

@@ -5,17 +5,21 @@ import * as Option from "effect/Option"
 import type { PlatformError } from "effect/PlatformError"
 import * as Semaphore from "effect/Semaphore"
 import { dirname, join, relative, resolve } from "node:path"
+import type { AgentRow } from "../store/Store.ts"
 import { DataFolder } from "./DataFolder.ts"
 import * as FileTree from "./FileTree.ts"
 import type { SandboxSettings } from "./Sandbox.ts"
 
-export interface WorkspaceOrigin {
-  readonly agentFolder: string
+/** What a sandbox is made of, and its workspace begins with. */
+export interface SandboxOptions {
+  /** Its id, where it is not a prepared one. */
+  readonly id: string
+  /** A sandbox that is prepared has none yet. */
+  readonly session?: string | undefined
+  readonly agent: AgentRow
   readonly settings: SandboxSettings
-  /** The session whose snapshot is taken, where something is restored. */
-  readonly session: string | undefined
-  /** The sandbox whose workspace goes on in this one: as a crash left it, else as the snapshot has it. */
-  readonly restore: string | undefined
+  /** The sandbox whose workspace goes on in this one: as a crash left it, else as the snapshot of the session has it. */
+  readonly restore?: string | undefined
 }
 
 /** Whether a file vanished, has a name that is no UTF-8, or may not be read. */
@@ -68,7 +72,7 @@ export const make = Effect.gen(function*() {
     /** The workspace of a sandbox, whether or not it is laid out. */
     workspaceOf,
     snapshot,
-    layOut: Effect.fnUntraced(function*(id: string, { agentFolder, restore, session = "", settings }: WorkspaceOrigin) {
+    layOut: Effect.fnUntraced(function*({ agent, id, restore, session = "", settings }: SandboxOptions) {
       const workspace = workspaceOf(id)
       yield* fileSystem.makeDirectory(dirname(workspace), { recursive: true })
       if (restore !== undefined) {
@@ -78,7 +82,7 @@ export const make = Effect.gen(function*() {
         if (kept !== undefined) return yield* copy(kept, workspace, () => true)
       }
       // A link in its place would make a workspace of the folder itself.
-      yield* copy(yield* fileSystem.realPath(agentFolder), workspace, () => true)
+      yield* copy(yield* fileSystem.realPath(agent.path), workspace, () => true)
       const { mcpServers, systemPrompt } = settings
       if (systemPrompt !== undefined) yield* put(join(workspace, "CLAUDE.md"), systemPrompt)
       if (mcpServers !== undefined) {
