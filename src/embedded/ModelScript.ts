@@ -8,9 +8,12 @@ import type * as Response from "effect/ai/Response"
 import type * as Tool from "effect/ai/Tool"
 import type * as Toolkit from "effect/ai/Toolkit"
 import * as Effect from "effect/Effect"
+import * as JsonSchema from "effect/JsonSchema"
 import * as Predicate from "effect/Predicate"
 import * as Queue from "effect/Queue"
 import type * as Schema from "effect/Schema"
+import * as SchemaAST from "effect/SchemaAST"
+import * as SchemaRepresentation from "effect/SchemaRepresentation"
 import * as Stream from "effect/Stream"
 import { checked, optionsOf, rule } from "../internal/request/options.ts"
 import type { AshError } from "../schema/AshError.ts"
@@ -19,7 +22,6 @@ import * as AgentScript from "./AgentScript.ts"
 import * as Answer from "./model/Answer.ts"
 import { messagesOf } from "./model/Conversation.ts"
 import { describe, ModelFailure } from "./model/ModelFailure.ts"
-import { objectSchema } from "./model/objectSchema.ts"
 
 /** How a model is asked. */
 export interface LanguageModelOptions {
@@ -83,7 +85,7 @@ export function languageModel(
 ): Effect.Effect<AgentScript.AgentScript, AshError, LanguageModel> {
   return Effect.gen(function*() {
     const { system = "", toolkit } = yield* checked("AgentScript.languageModel", rules, options)
-    const { AiError, LanguageModel, Prompt } = yield* modules
+    const [AiError, LanguageModel, Prompt] = yield* modules
     const context = yield* Effect.context<LanguageModel>()
     const asked: Asked = { model: yield* LanguageModel.LanguageModel, toolkit, Prompt }
     return (turn) =>
@@ -104,18 +106,15 @@ const rules = optionsOf<LanguageModelOptions & { readonly toolkit: unknown }>({
   toolkit: rule("a toolkit", Predicate.isObjectKeyword)
 })
 
-const modules = Effect.map(
-  Effect.promise(() =>
-    Promise.all([import("effect/ai/AiError"), import("effect/ai/LanguageModel"), import("effect/ai/Prompt")])
-  ),
-  ([AiError, LanguageModel, Prompt]) => ({ AiError, LanguageModel, Prompt })
+const modules = Effect.promise(() =>
+  Promise.all([import("effect/ai/AiError"), import("effect/ai/LanguageModel"), import("effect/ai/Prompt")])
 )
 
 /** The model that turns ask, and the tools that it may call. */
 interface Asked {
   readonly model: LanguageModel
   readonly toolkit: ToolkitOf<Tools, LanguageModel> | undefined
-  readonly Prompt: Effect.Success<typeof modules>["Prompt"]
+  readonly Prompt: typeof Prompt
 }
 
 /** Answers a turn: with texts and calls of tools, with an object, or with both, one behind the other. */
@@ -170,3 +169,22 @@ const askObject = Effect.fnUntraced(
     return value
   }
 )
+
+/** The schema of an object, from that of `outputFormat`. The model alone checks its patterns. */
+const objectSchema = (schema: Schema.JsonObject) =>
+  Effect.filterOrFail(
+    Effect.try({
+      try: () =>
+        SchemaRepresentation.fromJsonSchemaDocument(
+          JsonSchema.fromSchemaDraft2020_12(schema),
+          { patterns: "ignore" }
+        ),
+      catch: () =>
+        new ModelFailure({ message: "the schema of outputFormat has a part that is not supported: simplify it" })
+    }),
+    isObjectSchema,
+    () => new ModelFailure({ message: "the schema of outputFormat is not that of an object: ask for an object" })
+  )
+
+const isObjectSchema = (schema: Schema.Top): schema is Schema.Codec<Schema.JsonObject> =>
+  SchemaAST.isObjects(schema.ast)
