@@ -46,93 +46,12 @@ export const endSessions = Effect.fnUntraced(function*(
     ), { concurrency: 4, discard: true })
 })
 
-const collect = Effect.fnUntraced(function*(
-  { files, settings }: StepServices,
-  sessionId: string,
-  paths: ReadonlyArray<string>
-): Effect.fn.Return<ReadonlyArray<CollectedFile>, AshError> {
-  const listed = yield* Patience.patiently(settings.patience, files.list(sessionId))
-  const sizes = new Map(listed.files.map(({ path, size }) => [path, size]))
-  const missing = paths.filter((path) => !sizes.has(path))
-  if (missing.length > 0) {
-    return yield* failure("AgentRun.collect", NotFound, {
-      message: `the session ${sessionId} has no file ${missing.join(", ")}; have the agent write it, or collect others`
-    })
-  }
-  return paths.map((path) => ({ sessionId, path, size: sizes.get(path) }))
-})
-
-/** Waits until there is room for a run; of those that wait here one at a time asks the database. */
-const makePlaces = ({ orCancelled, settings: { maxRunning }, store }: StepServices) => {
-  const queue = Semaphore.makeUnsafe(1)
-  return (id: string) => {
-    if (maxRunning === undefined) return Effect.void
-    const take: Effect.Effect<void> = Effect.flatMap(
-      Patience.persistent(store.takePlace(id, maxRunning)),
-      (isTaken) => isTaken ? Effect.void : Effect.andThen(Effect.sleep("1 second"), take)
-    )
-    // A run whose runner died when it had taken a place has it: those in the queue may wait for that one.
-    const has = Patience.persistent(store.takePlace(id, 0))
-    return orCancelled(id)(
-      Effect.flatMap(has, (has) => has ? Effect.void : queue.withPermits(1)(take))
-    )
-  }
-}
-
-/** Opens the session of a generation, behind the end of those before it; one that another runner has opened is that. */
-const open = Effect.fnUntraced(function*(services: StepServices, payload: AgentRunPayload, generation: number) {
-  const { secrets, sessions, settings, store } = services
-  const { agent, id, session } = payload
-  const before = yield* Patience.persistent(store.sessionsOf(id))
-  yield* endSessions(services, before.filter((session) => session.generation < generation))
-  const there = before.find((session) => session.generation === generation && !session.isEnded)
-  const create = Effect.flatMap(secrets(payload), (secret) => sessions.create({ ...session, ...secret, agent }))
-  const sessionId = there?.sessionId ??
-    (yield* Effect.uninterruptibleMask((restore) =>
-      restore(Patience.patiently(settings.patience, create)).pipe(
-        Effect.map((created) => created.id),
-        Effect.tap((sessionId) => Patience.persistent(store.recordSession({ sessionId, runId: id, generation })))
-      )
-    ))
-  yield* Patience.persistent(
-    store.updateRun({ runId: id, generation }, { state: "running", step: 0, sessionId, generation, attempts: 0 })
-  )
-  return sessionId
-})
-
-const waits = ({ random, store }: StepServices, update: (key: TurnKey, patch: RunPatch) => Effect.Effect<void>) => ({
-  /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
-  wait: Effect.fnUntraced(function*(key: TurnKey, waitsFor: string, hasToken: boolean) {
-    const { generation, runId, step } = key
-    const run = yield* Patience.persistent(store.findRun(runId))
-    // Begun again, as its runner died, it waits on by the token that others may have by now.
-    if (run?.state !== "waiting" || run.step !== step || run.generation !== generation) {
-      const token = hasToken ? yield* random.uuidV4() : null
-      yield* update(key, {
-        state: "waiting",
-        step,
-        generation,
-        token,
-        // A database takes no NUL in a text.
-        waitsFor: printableLines(waitsFor),
-        decision: null,
-        attempts: 0
-      })
-    }
-    return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
-  }),
-  /** Goes on behind a wait, unless it ended as the run was cancelled. */
-  goOn: Effect.fnUntraced(function*(key: TurnKey) {
-    yield* update(key, { state: "running", token: null, waitsFor: null, attempts: 0 })
-    const cancelled = yield* Patience.persistent(store.cancelled([key.runId]))
-    if (cancelled.length > 0) return yield* new RunCancelled({ id: key.runId })
-  })
-})
-
 export const make = (services: StepServices) => {
-  const { files, orCancelled, settings, store } = services
+  const { files, orCancelled, random, secrets, sessions, settings: { maxAttempts, maxRunning, patience }, store } =
+    services
+  /** Those that wait here for room: one at a time asks the database. */
+  const queue = Semaphore.makeUnsafe(1)
   const update = (key: TurnKey, patch: RunPatch) => Patience.persistent(store.updateRun(key, patch))
-  const takePlace = makePlaces(services)
   return {
     /** Counts that a run is begun, before anything of it is done, and answers when it was created. */
     begin: Effect.fnUntraced(function*(id: string) {
@@ -140,32 +59,94 @@ export const make = (services: StepServices) => {
       const run = yield* Patience.persistent(store.beginRun(id))
       // Nor is one begun anew that has been purged meanwhile, by a runner that was out of touch.
       if (run?.cancelledAt !== null) return yield* new RunCancelled({ id })
-      if (run.attempts > settings.maxAttempts) return yield* new TooManyAttempts({ id, attempts: settings.maxAttempts })
+      if (run.attempts > maxAttempts) return yield* new TooManyAttempts({ id, attempts: maxAttempts })
       return run.createdAt
     }),
-    takePlace,
+    /** Waits until there is room for a run. */
+    takePlace: (id: string) => {
+      if (maxRunning === undefined) return Effect.void
+      const take: Effect.Effect<void> = Effect.flatMap(
+        Patience.persistent(store.takePlace(id, maxRunning)),
+        (isTaken) => isTaken ? Effect.void : Effect.andThen(Effect.sleep("1 second"), take)
+      )
+      // A run whose runner died when it had taken a place has it: those in the queue may wait for that one.
+      const has = Patience.persistent(store.takePlace(id, 0))
+      return orCancelled(id)(Effect.flatMap(has, (has) => has ? Effect.void : queue.withPermits(1)(take)))
+    },
     /** Asks a plan, as long as the run is not cancelled. */
     decide: <A, E>(id: string, plan: Effect.Effect<A, E>) => orCancelled(id)(plan),
-    open: (payload: AgentRunPayload, generation: number) =>
-      orCancelled(payload.id)(open(services, payload, generation)),
+    /** Opens the session of a generation, behind the end of those before it; one that another runner has opened is that. */
+    open: Effect.fnUntraced(function*(payload: AgentRunPayload, generation: number) {
+      const { agent, id, session } = payload
+      const before = yield* Patience.persistent(store.sessionsOf(id))
+      yield* endSessions(services, before.filter((session) => session.generation < generation))
+      const there = before.find((session) => session.generation === generation && !session.isEnded)
+      const create = Effect.flatMap(secrets(payload), (secret) => sessions.create({ ...session, ...secret, agent }))
+      const sessionId = there?.sessionId ??
+        (yield* Effect.uninterruptibleMask((restore) =>
+          restore(Patience.patiently(patience, create)).pipe(
+            Effect.map((created) => created.id),
+            Effect.tap((sessionId) => Patience.persistent(store.recordSession({ sessionId, runId: id, generation })))
+          )
+        ))
+      yield* Patience.persistent(
+        store.updateRun({ runId: id, generation }, { state: "running", step: 0, sessionId, generation, attempts: 0 })
+      )
+      return sessionId
+    }, (opening, { id }) => orCancelled(id)(opening)),
     bring: (id: string, sessionId: string, brought: ReadonlyArray<BroughtFile>) => {
       const written = brought.map((file) => ({ path: file.path, content: file.bytes ?? file.content ?? "" }))
-      return orCancelled(id)(
-        Effect.asVoid(Patience.patiently(settings.patience, files.write(sessionId, written)))
-      )
+      return orCancelled(id)(Effect.asVoid(Patience.patiently(patience, files.write(sessionId, written))))
     },
-    turn: (key: TurnKey, sessionId: string, known: number | undefined, ask: Ask, costBefore: number) =>
-      orCancelled(key.runId)(
-        Effect.gen(function*() {
-          yield* update(key, { state: "running", step: key.step, generation: key.generation })
-          const turn = yield* turnOnce(services, { ...key, sessionId, known, ask })
-          yield* update(key, { attempts: 0, costUsd: costBefore + (turn.costUsd ?? 0) })
-          return turn
+    turn: Effect.fnUntraced(
+      function*(key: TurnKey, sessionId: string, known: number | undefined, ask: Ask, costBefore: number) {
+        yield* update(key, { state: "running", step: key.step, generation: key.generation })
+        const turn = yield* turnOnce(services, { ...key, sessionId, known, ask })
+        yield* update(key, { attempts: 0, costUsd: costBefore + (turn.costUsd ?? 0) })
+        return turn
+      },
+      (turn, { runId }) => orCancelled(runId)(turn)
+    ),
+    /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
+    wait: Effect.fnUntraced(function*(key: TurnKey, waitsFor: string, hasToken: boolean) {
+      const { generation, runId, step } = key
+      const run = yield* Patience.persistent(store.findRun(runId))
+      // Begun again, as its runner died, it waits on by the token that others may have by now.
+      if (run?.state !== "waiting" || run.step !== step || run.generation !== generation) {
+        const token = hasToken ? yield* random.uuidV4() : null
+        yield* update(key, {
+          state: "waiting",
+          step,
+          generation,
+          token,
+          // A database takes no NUL in a text.
+          waitsFor: printableLines(waitsFor),
+          decision: null,
+          attempts: 0
         })
-      ),
-    ...waits(services, update),
+      }
+      return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
+    }),
+    /** Goes on behind a wait, unless it ended as the run was cancelled. */
+    goOn: Effect.fnUntraced(function*(key: TurnKey) {
+      yield* update(key, { state: "running", token: null, waitsFor: null, attempts: 0 })
+      const cancelled = yield* Patience.persistent(store.cancelled([key.runId]))
+      if (cancelled.length > 0) return yield* new RunCancelled({ id: key.runId })
+    }),
     collect: (id: string, sessionId: string, paths: ReadonlyArray<string>) =>
-      orCancelled(id)(collect(services, sessionId, paths)),
+      Effect.gen(function*(): Effect.fn.Return<ReadonlyArray<CollectedFile>, AshError> {
+        const listed = yield* Patience.patiently(patience, files.list(sessionId))
+        const sizes = new Map(listed.files.map(({ path, size }) => [path, size]))
+        const missing = paths.filter((path) => !sizes.has(path))
+        if (missing.length > 0) {
+          return yield* failure("AgentRun.collect", NotFound, {
+            message: `the session ${sessionId} has no file ${
+              missing.join(", ")
+            }; have the agent write it, or collect others`
+          })
+        }
+        return paths.map((path) => ({ sessionId, path, size: sizes.get(path) }))
+      }).pipe(orCancelled(id)),
     /** Remembers that a run has been left in good order, which is no attempt that failed. */
     pause: (id: string) => store.resetAttempts(id).pipe(Effect.timeout("5 seconds"), Effect.ignore),
     /** Ends a run in its row, and fails where it was cancelled before, however it ended. */
