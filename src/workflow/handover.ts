@@ -9,13 +9,7 @@ import * as EntityId from "effect/cluster/EntityId"
 import type { Sharding } from "effect/cluster/Sharding"
 import * as Effect from "effect/Effect"
 
-/** Counts the steps of a run that are being done here. */
-export interface Handover {
-  /** Surrounds what a step does. */
-  readonly during: <A, E, R>(step: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-  /** Runs a run until its shard is another runner's and none of its steps is being done here. */
-  readonly whileOwned: <A, E, R>(run: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
-}
+export type Handover = ReturnType<typeof make>
 
 const interval = "250 millis"
 
@@ -23,7 +17,7 @@ const interval = "250 millis"
 export const abandon = Effect.failCause(Cause.annotate(Cause.interrupt(), ClusterSchema.Abandon.annotation))
 
 /** Of one time that the body of a run is run. */
-export const make = (sharding: Sharding["Service"], executionId: string): Handover => {
+export const make = (sharding: Sharding["Service"], executionId: string) => {
   const shard = sharding.getShardId(EntityId.make(executionId), "default")
   let doing = 0
   const isOwned = Effect.sync(() => doing > 0 || sharding.hasShardId(shard))
@@ -32,12 +26,14 @@ export const make = (sharding: Sharding["Service"], executionId: string): Handov
     (isOwned) => isOwned ? Effect.andThen(Effect.sleep(interval), watch) : abandon
   )
   return {
-    during: (step) =>
+    /** Surrounds what a step of a run does here: those that are being done are counted. */
+    during: <A, E, R>(step: Effect.Effect<A, E, R>) =>
       Effect.acquireUseRelease(
         Effect.sync(() => doing += 1),
         () => step,
         () => Effect.sync(() => doing -= 1)
       ),
-    whileOwned: (run) => Effect.raceFirst(run, watch)
+    /** Runs a run until its shard is another runner's and none of its steps is being done here. */
+    whileOwned: <A, E, R>(run: Effect.Effect<A, E, R>) => Effect.raceFirst(run, watch)
   }
 }
