@@ -33,7 +33,7 @@ import {
 } from "./AgentRun.ts"
 import * as Handover from "./handover.ts"
 import { longestFailure, StoredPayload } from "./payloadHash.ts"
-import { type Plan, planOf, type Plans, stepOf } from "./Plan.ts"
+import { planOf, type Plans, stepOf } from "./Plan.ts"
 import { RunCancelled, RunRejected } from "./RunErrors.ts"
 import type { RunSteps } from "./RunSteps.ts"
 import type { RunRow, TurnKey } from "./store/RunStore.ts"
@@ -43,12 +43,6 @@ export interface RunParts {
   readonly plans: Plans
   readonly maxGenerations: number
   readonly sharding: Sharding["Service"]
-}
-
-/** What one run is run with, one time. */
-interface BodyParts extends RunParts {
-  readonly handover: Handover.Handover
-  readonly createdAt: number
 }
 
 const nameOf = ({ generation, step }: Pick<TurnKey, "generation" | "step">) => `${generation}/${step}`
@@ -65,8 +59,8 @@ export const approvalOf = (wait: Wait) =>
 export const timerOf = (wait: Wait) => `sleep/${nameOf(wait)}/${wait.createdAt}`
 
 /** An activity whose body is not run again where it is interrupted from inside: that would send its message again. */
-const activity = <S extends Schema.Constraint, R>(
-  { handover }: BodyParts,
+const activityOf = ({ during }: Handover.Handover) =>
+<S extends Schema.Constraint, R>(
   name: string,
   success: S,
   execute: Effect.Effect<S["Type"], RunFailure, R>
@@ -77,7 +71,7 @@ const activity = <S extends Schema.Constraint, R>(
     error: RunFailure,
     // Too large a failure could not be read back: it would stop the run, and those that are read beside it. A defect may
     // hold anything beside its message.
-    execute: Effect.catchCause(handover.during(execute), (cause) => {
+    execute: Effect.catchCause(during(execute), (cause) => {
       const message = messageOf(cause)
       return Cause.hasDies(cause) || message.length > longestFailure
         ? Effect.die(message.slice(0, longestFailure))
@@ -118,115 +112,103 @@ interface Position {
 
 const Planned = Schema.Struct({ step: omittable(StoredStep) })
 
-/** The step that is next; what a plan decides is written down. */
-const nextStep = Effect.fnUntraced(function*(
-  parts: BodyParts,
-  plan: Plan | undefined,
+/** Does all steps of a run. */
+const runAll = Effect.fnUntraced(function*(
+  { maxGenerations, plans, steps }: RunParts,
   payload: AgentRunPayload,
-  position: Position
+  createdAt: number,
+  handover: Handover.Handover
 ) {
-  const { step, turns } = position
-  if (plan === undefined) return stepOf(payload, step)
-  const { agent, id, input } = payload
-  const decide = Effect.suspend(() => plan({ id, agent, input, step, last: turns.at(-1) }))
-  const planned = parts.steps.decide(id, Effect.map(decide, (step) => ({ step })))
-  return (yield* activity(parts, `plan/${nameOf(position)}`, Planned, planned)).step
-})
-
-const open = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayload, generation: number) {
-  const { steps } = parts
-  const sessionId = yield* activity(parts, `open/${generation}`, Schema.String, steps.open(payload, generation))
-  if (payload.files !== undefined) {
-    yield* activity(parts, `bring/${generation}`, Schema.Void, steps.bring(payload.id, sessionId, payload.files))
-  }
-  return sessionId
-})
-
-const wait = Effect.fnUntraced(function*(parts: BodyParts, key: TurnKey, step: Approval | Sleep) {
-  const { createdAt, steps } = parts
-  const { runId } = key
-  const isApproval = step._tag === "Approval"
-  const what = isApproval ? step.message : "a time"
-  const isOn = yield* activity(parts, `wait/${nameOf(key)}`, Schema.Boolean, steps.wait(key, what, isApproval))
-  if (!isOn) return yield* new RunCancelled({ id: runId })
-  const decision = isApproval
-    ? yield* DurableDeferred.await(approvalOf({ ...key, createdAt }))
-    : yield* DurableClock.sleep({ name: timerOf({ ...key, createdAt }), duration: step.duration, inMemoryThreshold: 0 })
-  yield* activity(parts, `goOn/${nameOf(key)}`, Schema.Void, steps.goOn(key))
-  if (decision?._tag === "Rejected") {
-    return yield* new RunRejected({ id: runId, approval: what, reason: decision.reason })
-  }
-  if (decision?._tag === "Cancelled") return yield* new RunCancelled({ id: runId })
-})
-
-/** Where a run goes on behind a turn of which it is not known what became, if it may. */
-const repeat = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayload, position: Position) {
-  const generation = position.generation + 1
-  const sessionId = yield* open(parts, payload, generation)
-  return payload.whenUnknown === "repeatRun"
-    ? { ...position, generation, sessionId, step: 0, turns: [] }
-    : { ...position, generation, sessionId }
-})
-
-/** Does a step, and answers where the run is then. */
-const advance = Effect.fnUntraced(function*(
-  parts: BodyParts,
-  payload: AgentRunPayload,
-  position: Position,
-  next: Step
-) {
-  const { generation, sessionId, spent, step, turns } = position
-  const key = { runId: payload.id, step, generation }
-  if (next._tag !== "Ask") {
-    yield* wait(parts, key, next)
-    return { ...position, step: step + 1 }
-  }
-  const last = turns.findLast((turn) => turn.sessionId === sessionId)
-  const known = last === undefined ? 0 : last.lastSequence
-  const mayRepeat = (payload.whenUnknown ?? "fail") !== "fail" && generation + 1 < parts.maxGenerations
-  return yield* activity(
-    parts,
-    `turn/${nameOf(key)}`,
-    RunTurn,
-    parts.steps.turn(key, sessionId, known, next, spent.costUsd)
-  ).pipe(
-    Effect.map((turn): Position => ({
-      ...position,
-      step: step + 1,
-      turns: [...turns, turn],
-      spent: spend(spent, turn)
-    })),
-    Effect.catchTag("TurnOutcomeUnknown", (error) => mayRepeat ? repeat(parts, payload, position) : Effect.fail(error))
-  )
-})
-
-const runAll = Effect.fnUntraced(function*(parts: BodyParts, payload: AgentRunPayload) {
-  const { plans, steps } = parts
-  const { collect = [], id } = payload
-  yield* activity(parts, "place", Schema.Void, steps.takePlace(id))
+  const { agent, collect = [], id, input, whenUnknown = "fail" } = payload
+  const activity = activityOf(handover)
   const plan = planOf(plans, payload)
+
+  /** The step that is next; what a plan decides is written down. */
+  const nextStep = Effect.fnUntraced(function*(position: Position) {
+    const { step, turns } = position
+    if (plan === undefined) return stepOf(payload, step)
+    const decide = Effect.suspend(() => plan({ id, agent, input, step, last: turns.at(-1) }))
+    const planned = steps.decide(id, Effect.map(decide, (step) => ({ step })))
+    return (yield* activity(`plan/${nameOf(position)}`, Planned, planned)).step
+  })
+
+  const open = Effect.fnUntraced(function*(generation: number) {
+    const sessionId = yield* activity(`open/${generation}`, Schema.String, steps.open(payload, generation))
+    if (payload.files !== undefined) {
+      yield* activity(`bring/${generation}`, Schema.Void, steps.bring(id, sessionId, payload.files))
+    }
+    return sessionId
+  })
+
+  const wait = Effect.fnUntraced(function*(key: TurnKey, step: Approval | Sleep) {
+    const isApproval = step._tag === "Approval"
+    const what = isApproval ? step.message : "a time"
+    const isOn = yield* activity(`wait/${nameOf(key)}`, Schema.Boolean, steps.wait(key, what, isApproval))
+    if (!isOn) return yield* new RunCancelled({ id })
+    const decision = isApproval
+      ? yield* DurableDeferred.await(approvalOf({ ...key, createdAt }))
+      : yield* DurableClock.sleep({
+        name: timerOf({ ...key, createdAt }),
+        duration: step.duration,
+        inMemoryThreshold: 0
+      })
+    yield* activity(`goOn/${nameOf(key)}`, Schema.Void, steps.goOn(key))
+    if (decision?._tag === "Rejected") return yield* new RunRejected({ id, approval: what, reason: decision.reason })
+    if (decision?._tag === "Cancelled") return yield* new RunCancelled({ id })
+  })
+
+  /** Where a run goes on behind a turn of which it is not known what became. */
+  const repeat = Effect.fnUntraced(function*(position: Position) {
+    const generation = position.generation + 1
+    const sessionId = yield* open(generation)
+    return whenUnknown === "repeatRun"
+      ? { ...position, generation, sessionId, step: 0, turns: [] }
+      : { ...position, generation, sessionId }
+  })
+
+  /** Does a step, and answers where the run is then. */
+  const advance = Effect.fnUntraced(function*(position: Position, next: Step) {
+    const { generation, sessionId, spent, step, turns } = position
+    const key = { runId: id, step, generation }
+    if (next._tag !== "Ask") {
+      yield* wait(key, next)
+      return { ...position, step: step + 1 }
+    }
+    const last = turns.findLast((turn) => turn.sessionId === sessionId)
+    const known = last === undefined ? 0 : last.lastSequence
+    const mayRepeat = whenUnknown !== "fail" && generation + 1 < maxGenerations
+    const asked = steps.turn(key, sessionId, known, next, spent.costUsd)
+    return yield* activity(`turn/${nameOf(key)}`, RunTurn, asked).pipe(
+      Effect.map((turn): Position => ({
+        ...position,
+        step: step + 1,
+        turns: [...turns, turn],
+        spent: spend(spent, turn)
+      })),
+      Effect.catchTag("TurnOutcomeUnknown", (error) => mayRepeat ? repeat(position) : Effect.fail(error))
+    )
+  })
+
+  yield* activity("place", Schema.Void, steps.takePlace(id))
   let position: Position = {
     generation: 0,
     step: 0,
-    sessionId: yield* open(parts, payload, 0),
+    sessionId: yield* open(0),
     turns: [],
     spent: { usage: {}, costUsd: 0 }
   }
-  let next = yield* nextStep(parts, plan, payload, position)
+  let next = yield* nextStep(position)
   while (next !== undefined) {
     const { step }: Position = position
-    position = yield* advance(parts, payload, position, next)
+    position = yield* advance(position, next)
     // A turn that is repeated is asked the same: no plan decides on it again.
-    if (position.step !== step) next = yield* nextStep(parts, plan, payload, position)
+    if (position.step !== step) next = yield* nextStep(position)
   }
   const { generation, sessionId } = position
-  const files = collect.length === 0 ? [] : yield* activity(
-    parts,
-    `collect/${generation}`,
-    Schema.Array(CollectedFile),
-    steps.collect(id, sessionId, collect)
-  )
-  return resultOf(id, position, files)
+  const collected = collect.length === 0
+    ? []
+    : yield* activity(`collect/${generation}`, Schema.Array(CollectedFile), steps.collect(id, sessionId, collect))
+  return resultOf(id, position, collected)
 })
 
 const resultOf = (
@@ -262,7 +244,7 @@ export const make = (parts: RunParts) =>
         readPayload(stored),
         ({ message }) => Effect.die(`payload cannot be read: ${message}`)
       )
-      return yield* runAll({ ...parts, handover, createdAt }, payload)
+      return yield* runAll(parts, payload, createdAt, handover)
     }).pipe(
       Effect.tap(() => steps.end(id, null)),
       handover.whileOwned,
