@@ -2,17 +2,29 @@
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
+import { dirname, join } from "node:path"
+import type { StoredMessage } from "../../schema/Message.ts"
 import { objectionsToFormat } from "../../schema/outputSchema.ts"
-import type { AgentStep, AgentTurn, ToolOutcome, TurnResult } from "../AgentScript.ts"
+import { textsOf } from "../../schema/promptText.ts"
+import type { Session } from "../../schema/Session.ts"
+import type { AgentStep, AgentTurn, ToolOutcome, TurnOptions, TurnResult, Workspace } from "../AgentScript.ts"
 import { Settings } from "../EmbeddedOptions.ts"
 import type { Sandbox } from "../sandbox/Sandbox.ts"
 import * as Errors from "../wire/Errors.ts"
-import * as AgentTurns from "./AgentTurns.ts"
 import * as ModelCalls from "./ModelCalls.ts"
 import * as SdkMessages from "./SdkMessages.ts"
+
+export interface AgentRequest {
+  readonly content: Schema.Json
+  readonly history: ReadonlyArray<StoredMessage>
+  readonly options: TurnOptions
+  readonly sandbox: Sandbox
+  readonly session: Session
+}
 
 type Emit = (message: Schema.JsonObject) => Effect.Effect<void>
 
@@ -26,13 +38,12 @@ interface Performance extends Effect.Success<ReturnType<typeof begin>> {}
 const defaultModel = "claude-sonnet-4-6"
 
 /** Has the agent of a sandbox perform its script, and answers how that ended. */
-export const perform = (request: AgentTurns.AgentRequest, emit: Emit) =>
+export const perform = (request: AgentRequest, emit: Emit) =>
   Effect.gen(function*() {
     const { script } = yield* Settings
-    const turn = yield* AgentTurns.describe(request)
-    const performance = yield* begin(turn, request.sandbox, emit)
+    const performance = yield* begin(request, emit)
     let ending: Ending | undefined
-    yield* Stream.suspend(() => script(turn)).pipe(
+    yield* Stream.suspend(() => script(performance.turn)).pipe(
       Stream.runForEachWhile((step) =>
         Effect.map(play(performance, step), (end) => {
           ending = end
@@ -48,9 +59,29 @@ export const perform = (request: AgentTurns.AgentRequest, emit: Emit) =>
     )
   )
 
-const begin = Effect.fnUntraced(function*(turn: AgentTurn, sandbox: Sandbox, emit: Emit) {
-  const { includePartialMessages: isPartial = false, model = defaultModel } = turn.options
+const workspaceOf = Effect.fnUntraced(function*({ directory, exec }: Sandbox) {
+  const fileSystem = yield* FileSystem.FileSystem
+  const workspace: Workspace = {
+    directory,
+    exec: (command) => exec(command),
+    readFile: (file) => fileSystem.readFileString(join(directory, file)),
+    writeFile: (file, text) =>
+      Effect.andThen(
+        fileSystem.makeDirectory(dirname(join(directory, file)), { recursive: true }),
+        fileSystem.writeFileString(join(directory, file), text)
+      )
+  }
+  return workspace
+})
+
+const begin = Effect.fnUntraced(function*(request: AgentRequest, emit: Emit) {
+  const { content, history, options, sandbox, session } = request
+  const { includePartialMessages: isPartial = false, model = defaultModel } = options
   const { conversation, directory, settings: { mcpServers = {}, permissionMode } } = sandbox
+  const workspace = yield* workspaceOf(sandbox)
+  const systemPrompt = yield* Effect.orElseSucceed(workspace.readFile("CLAUDE.md"), () => "")
+  const agent = { name: session.agentName, systemPrompt }
+  const turn: AgentTurn = { prompt: textsOf(content).join(""), content, options, history, workspace, session, agent }
   const identity = { conversation, model }
   const start = yield* Clock.currentTimeMillis
   const calls: ModelCalls.ModelCalls = yield* ModelCalls.make({ identity, isPartial, emit })
