@@ -104,16 +104,6 @@ export const textOf = Effect.fnUntraced(
   }
 )
 
-interface Reading {
-  readonly operation: string
-  /** The real path of the folder. */
-  readonly root: string
-  readonly followLinks: boolean
-  readonly taken: ReadonlyArray<string>
-  readonly entries: Array<FolderEntry>
-  nestedLinks: number
-}
-
 interface Place {
   /** Its real path. */
   readonly source: string
@@ -126,126 +116,7 @@ interface Place {
   readonly rules: FolderRules
 }
 
-/** An entry of a folder, with its link resolved if it is one. */
-const find = Effect.fnUntraced(function*({ prefix, source }: Place, { name, type }: FileSystem.DirectoryEntry) {
-  const fileSystem = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const isLink = type === "SymbolicLink"
-  const here = path.join(source, name)
-  const real = isLink ? yield* Effect.orElseSucceed(fileSystem.realPath(here), () => here) : here
-  // What it is, or why that is not known: it is gone, a link that leads nowhere, or nothing may be read there.
-  const stat = yield* Effect.result(fileSystem.stat(real))
-  return { sent: `${prefix}${name}`, real, isLink, stat }
-})
-
-type Found = Effect.Success<ReturnType<typeof find>>
-
-type Read<A> = Effect.fn.Return<A, AshError | PlatformError, FileSystem.FileSystem | Path.Path>
-
-const isWithin = (path: Path.Path, root: string, source: string): boolean =>
-  source === root || source.startsWith(path.join(root, path.sep))
-
-/**
- * Whether a path, or the real path that it resolves to, has a name that secrets have. The names count from the folder
- * itself, which may have such a name; or from the root of the disk if a link leads out of the folder.
- */
-const isSecret = (path: Path.Path, root: string, { real, sent }: Found): boolean => {
-  const start = isWithin(path, root, real) ? path.dirname(path.dirname(root)) : path.parse(real).root
-  return [sent, real.slice(start.length)].some((name) =>
-    isCredential(name.replaceAll(path.sep, "/").replaceAll(/^\/+|\/+$/g, ""))
-  )
-}
-
-/** Why something is not sent that no rule ignores; undefined if it is sent. */
-const whyNot = (path: Path.Path, { followLinks, root }: Reading, found: Found, isTaken: boolean) => {
-  const { isLink, real, sent, stat } = found
-  if (Result.isFailure(stat)) {
-    if (isLink) return "it is a link that leads nowhere, or may not be read"
-    return path.basename(sent).includes("\uFFFD") ? "its name is not UTF-8" : "it is gone"
-  }
-  if (!followLinks && !isWithin(path, root, real)) return "it is a link that leads out of the folder"
-  return !isTaken && isSecret(path, root, found) ? "it may hold credentials" : undefined
-}
-
-const readEntry = Effect.fnUntraced(function*(
-  reading: Reading,
-  place: Place,
-  entry: FileSystem.DirectoryEntry
-): Read<unknown> {
-  const path = yield* Path.Path
-  const { entries, operation, taken } = reading
-  const found = yield* find(place, entry)
-  const { isLink, real, sent, stat } = found
-  const info = Result.getOrUndefined(stat)
-  const kind = info?.type
-  const isTaken = kind === "File" && taken.includes(sent)
-  if (!isTaken && place.rules.ignores(kind === "Directory" ? `${sent}/` : sent)) return
-  if (Result.isFailure(stat) && !isLink && stat.failure.reason._tag !== "NotFound") return yield* stat.failure
-  const why = whyNot(path, reading, found, isTaken)
-  if (why !== undefined) return yield* leftOut(sent, why)
-  if (entries.length >= maxEntries) {
-    return yield* refuse(
-      operation,
-      `the folder, with its links, holds more than ${maxEntries} files and folders: exclude some`
-    )
-  }
-  if (info?.type === "Directory") return yield* readWithin(reading, place, found)
-  if (info?.type !== "File") return yield* leftOut(sent, `it is no file, but a ${kind}`)
-  const size = Number(info.size)
-  // So are files of the system itself, and of some that are mounted.
-  if (size === 0 && Option.isSome(yield* Stream.runHead(contentOf({ size: 1, source: real })))) {
-    return yield* leftOut(sent, "its size is not known before it is read")
-  }
-  entries.push({ kind: "file", path: sent, source: real, size, mode: info.mode })
-})
-
-/** Reads a folder that is found in another, unless its links go around, or multiply each other. */
-const readWithin = Effect.fnUntraced(function*(
-  reading: Reading,
-  { around, isLinked, rules }: Place,
-  { isLink, real, sent }: Found
-): Read<unknown> {
-  if (around.includes(real)) return yield* leftOut(sent, "it is a link into a folder around it")
-  if (isLink && isLinked && ++reading.nestedLinks > maxNestedLinks) {
-    return yield* leftOut(sent, `it is one of more than ${maxNestedLinks} links that are reached through a link`)
-  }
-  return yield* readPlace(reading, {
-    source: real,
-    prefix: `${sent}/`,
-    around: [...around, real],
-    isLinked: isLink || isLinked,
-    rules
-  })
-})
-
-/** The rules within a folder, with those of its `.ashignore`, which is one of its entries. */
-const rulesIn = Effect.fnUntraced(function*(operation: string, { prefix, rules, source }: Place) {
-  const fileSystem = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const ignoreFile = path.join(source, ignoreName)
-  const { size, type } = yield* fileSystem.stat(ignoreFile)
-  const file = { path: `${prefix}${ignoreName}`, source: ignoreFile, size: Number(size) }
-  if (type !== "File") return yield* refuse(operation, `${file.path} is a ${type}; rename it`)
-  const lines = (yield* textOf(operation, file)).split(/\r?\n/)
-  return arePatterns(lines)
-    ? rules.within(prefix, lines)
-    : yield* refuse(operation, `${file.path} has a line of more than ${maxPattern} characters; shorten it`)
-})
-
-const readPlace = Effect.fnUntraced(function*(reading: Reading, place: Place): Read<void> {
-  const { entries, operation } = reading
-  const { around, prefix, source } = place
-  if (around.length > maxDepth) {
-    return yield* refuse(operation, `the folder, with its links, is more than ${maxDepth} folders deep: exclude some`)
-  }
-  const before = entries.length
-  const found = yield* (yield* FileSystem.FileSystem).readDirectoryEntries(source)
-  const rules = found.some(({ name }) => name === ignoreName) ? yield* rulesIn(operation, place) : place.rules
-  for (const entry of found.toSorted((a, b) => a.name < b.name ? -1 : 1)) {
-    yield* readEntry(reading, { ...place, rules }, entry)
-  }
-  if (entries.length === before && prefix !== "") entries.push({ kind: "folder", path: prefix.slice(0, -1) })
-})
+type Read = Effect.fn.Return<unknown, AshError | PlatformError, FileSystem.FileSystem>
 
 /**
  * What is sent of a folder, by name. A warning reports what is not sent, unless it is useless or excluded. Files named in
@@ -259,13 +130,118 @@ export const readFolder = Effect.fnUntraced(function*(
   { exclude = [], followLinks = false }: FolderOptions,
   taken: ReadonlyArray<string> = []
 ) {
+  const fileSystem = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   if (typeof directory !== "string" || directory === "") {
     return yield* refuse(operation, "the folder has no path; give one")
   }
-  const root = yield* (yield* FileSystem.FileSystem).realPath(path.resolve(directory))
-  const reading: Reading = { operation, root, followLinks, taken, entries: [], nestedLinks: 0 }
-  const place: Place = { source: root, prefix: "", around: [root], isLinked: false, rules: makeRules(exclude) }
-  yield* readPlace(reading, place)
-  return reading.entries
+  const root = yield* fileSystem.realPath(path.resolve(directory))
+  const entries: Array<FolderEntry> = []
+  let nestedLinks = 0
+
+  /** An entry of a folder, with its link resolved if it is one. */
+  const find = Effect.fnUntraced(function*({ prefix, source }: Place, { name, type }: FileSystem.DirectoryEntry) {
+    const isLink = type === "SymbolicLink"
+    const here = path.join(source, name)
+    const real = isLink ? yield* Effect.orElseSucceed(fileSystem.realPath(here), () => here) : here
+    // What it is, or why that is not known: it is gone, a link that leads nowhere, or nothing may be read there.
+    const stat = yield* Effect.result(fileSystem.stat(real))
+    return { sent: `${prefix}${name}`, real, isLink, stat }
+  })
+
+  type Found = Effect.Success<ReturnType<typeof find>>
+
+  const isWithinRoot = (source: string) => source === root || source.startsWith(path.join(root, path.sep))
+
+  /**
+   * Whether a path, or the real path that it resolves to, has a name that secrets have. The names count from the folder
+   * itself, which may have such a name; or from the root of the disk if a link leads out of the folder.
+   */
+  const isSecret = ({ real, sent }: Found) => {
+    const start = isWithinRoot(real) ? path.dirname(path.dirname(root)) : path.parse(real).root
+    return [sent, real.slice(start.length)].some((name) =>
+      isCredential(name.replaceAll(path.sep, "/").replaceAll(/^\/+|\/+$/g, ""))
+    )
+  }
+
+  /** Why something is not sent that no rule ignores; undefined if it is sent. */
+  const whyNot = (found: Found, isTaken: boolean) => {
+    const { isLink, real, sent, stat } = found
+    if (Result.isFailure(stat)) {
+      if (isLink) return "it is a link that leads nowhere, or may not be read"
+      return path.basename(sent).includes("\uFFFD") ? "its name is not UTF-8" : "it is gone"
+    }
+    if (!followLinks && !isWithinRoot(real)) return "it is a link that leads out of the folder"
+    return !isTaken && isSecret(found) ? "it may hold credentials" : undefined
+  }
+
+  /** The rules within a folder, with those of its `.ashignore`, which is one of its entries. */
+  const rulesIn = Effect.fnUntraced(function*({ prefix, rules, source }: Place) {
+    const ignoreFile = path.join(source, ignoreName)
+    const { size, type } = yield* fileSystem.stat(ignoreFile)
+    const file = { path: `${prefix}${ignoreName}`, source: ignoreFile, size: Number(size) }
+    if (type !== "File") return yield* refuse(operation, `${file.path} is a ${type}; rename it`)
+    const lines = (yield* textOf(operation, file)).split(/\r?\n/)
+    return arePatterns(lines)
+      ? rules.within(prefix, lines)
+      : yield* refuse(operation, `${file.path} has a line of more than ${maxPattern} characters; shorten it`)
+  })
+
+  const readPlace = Effect.fnUntraced(function*(place: Place): Read {
+    const { around, prefix, source } = place
+    if (around.length > maxDepth) {
+      return yield* refuse(operation, `the folder, with its links, is more than ${maxDepth} folders deep: exclude some`)
+    }
+    const before = entries.length
+    const found = yield* fileSystem.readDirectoryEntries(source)
+    const rules = found.some(({ name }) => name === ignoreName) ? yield* rulesIn(place) : place.rules
+    for (const entry of found.toSorted((a, b) => a.name < b.name ? -1 : 1)) yield* readEntry({ ...place, rules }, entry)
+    if (entries.length === before && prefix !== "") entries.push({ kind: "folder", path: prefix.slice(0, -1) })
+  })
+
+  /** Reads a folder that is found in another, unless its links go around, or multiply each other. */
+  const readWithin = Effect.fnUntraced(
+    function*({ around, isLinked, rules }: Place, { isLink, real, sent }: Found): Read {
+      if (around.includes(real)) return yield* leftOut(sent, "it is a link into a folder around it")
+      if (isLink && isLinked && ++nestedLinks > maxNestedLinks) {
+        return yield* leftOut(sent, `it is one of more than ${maxNestedLinks} links that are reached through a link`)
+      }
+      return yield* readPlace({
+        source: real,
+        prefix: `${sent}/`,
+        around: [...around, real],
+        isLinked: isLink || isLinked,
+        rules
+      })
+    }
+  )
+
+  const readEntry = Effect.fnUntraced(function*(place: Place, entry: FileSystem.DirectoryEntry): Read {
+    const found = yield* find(place, entry)
+    const { isLink, real, sent, stat } = found
+    const info = Result.getOrUndefined(stat)
+    const kind = info?.type
+    const isTaken = kind === "File" && taken.includes(sent)
+    if (!isTaken && place.rules.ignores(kind === "Directory" ? `${sent}/` : sent)) return
+    if (Result.isFailure(stat) && !isLink && stat.failure.reason._tag !== "NotFound") return yield* stat.failure
+    const why = whyNot(found, isTaken)
+    if (why !== undefined) return yield* leftOut(sent, why)
+    if (entries.length >= maxEntries) {
+      return yield* refuse(
+        operation,
+        `the folder, with its links, holds more than ${maxEntries} files and folders: exclude some`
+      )
+    }
+    if (info?.type === "Directory") return yield* readWithin(place, found)
+    if (info?.type !== "File") return yield* leftOut(sent, `it is no file, but a ${kind}`)
+    const size = Number(info.size)
+    // So are files of the system itself, and of some that are mounted.
+    if (size === 0 && Option.isSome(yield* Stream.runHead(contentOf({ size: 1, source: real })))) {
+      return yield* leftOut(sent, "its size is not known before it is read")
+    }
+    entries.push({ kind: "file", path: sent, source: real, size, mode: info.mode })
+  })
+
+  yield* readPlace({ source: root, prefix: "", around: [root], isLinked: false, rules: makeRules(exclude) })
+  return entries
 })
