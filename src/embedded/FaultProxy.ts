@@ -186,121 +186,100 @@ export const make = (options: FaultProxyOptions): Effect.Effect<FaultProxy, AshE
     Effect.provide(start(options), NodeHttpClient.layerNodeHttp)
   )
 
-interface Proxy extends Effect.Success<ReturnType<typeof open>> {}
-
-const open = Effect.fnUntraced(function*({ script, target }: FaultProxyOptions, server: Http.Server) {
-  return {
-    script: script ?? (() => undefined),
-    target: String(target).replace(/\/+$/, ""),
-    client: yield* HttpClient.HttpClient,
-    server,
-    port: yield* Effect.acquireRelease(listening(server, 0), () => closed(server)),
-    scope: yield* Effect.scope,
-    exchanges: Array.of<Exchange>()
-  }
-})
-
-const start = Effect.fnUntraced(function*(options: FaultProxyOptions) {
-  const run = Effect.runForkWith(yield* Effect.context<never>())
-  const server = Process.getBuiltinModule("node:http").createServer()
-  const proxy = yield* open(options, server)
-  server.on("request", (request, response) => {
-    const fiber = run(Effect.scoped(serve(proxy, request, response)))
-    response.on("close", () => fiber.interruptUnsafe())
-  })
-  return {
-    url: `http://127.0.0.1:${proxy.port}`,
-    exchanges: Effect.sync(() => [...proxy.exchanges]),
-    connections: Effect.callback<number>((resume) => {
-      server.getConnections((_, count) => resume(Effect.succeed(count)))
-    })
-  }
-})
-
-const serve = Effect.fnUntraced(function*(proxy: Proxy, request: Http.IncomingMessage, response: Http.ServerResponse) {
-  const body = yield* NodeStream.toUint8Array(() => request)
-  const { exchanges, script } = proxy
-  const proxied = { method: request.method ?? "GET", path: request.url ?? "/", index: exchanges.length }
-  const fault = script(proxied)
-  exchanges.push({ ...proxied, fault })
-  const wrong = fault === undefined ? undefined : faultRules(fault, "fault")
-  if (wrong !== undefined) return answer(response, [500, plain, wrong.message])
-  const strike = { sessionId: sessionOf(proxied.path), delay: yield* Random.nextBetween(50, 150) }
-  if (fault !== undefined && isEarly(fault) && (yield* answerEarly(proxy, response, fault, strike))) return
-  const received = yield* Effect.result(forward(proxy, proxied, request.headers, body))
-  if (Result.isFailure(received)) return answer(response, [502, plain, `no answer from ${proxy.target}`])
-  const { headers, status, stream } = received.success
-  const own = fault?.phase === "afterHeaders" ? Faults.behaviorOf(fault.kind).answer : undefined
-  if (own !== undefined) return answer(response, own)
-  response.writeHead(status, passedOn(headers))
-  response.flushHeaders()
-  const frames = headers["content-type"]?.startsWith("text/event-stream") === true ? Faults.splitFrames(stream) : stream
-  yield* send(proxy, response, fault === undefined ? stream : Faults.spoil(fault, strike)(frames))
-})
-
-const forward = (
-  { client, target }: Proxy,
-  { method, path }: ProxiedRequest,
-  headers: Http.IncomingHttpHeaders,
-  body: Uint8Array
-) =>
-  client.execute(HttpClientRequest.makeWith(
-    method,
-    `${target}${path}`,
-    UrlParams.empty,
-    Option.none(),
-    Headers.fromInput(passedOn(headers)),
-    body.length === 0 ? HttpBody.empty : HttpBody.uint8Array(body, headers["content-type"])
-  ))
-
 /** A server that refuses a request by its rate limit has done nothing: such an answer never follows a turn that runs. */
 const isEarly = ({ kind, phase }: Faults.Fault) =>
   phase === "beforeHeaders" || (kind === "rateLimited" && phase === "afterHeaders")
-
-/** Lets a fault strike before the response, and answers whether it takes the place of the response. */
-const answerEarly = Effect.fnUntraced(function*(
-  proxy: Proxy,
-  response: Http.ServerResponse,
-  fault: Faults.Fault,
-  strike: Faults.StrikeOptions
-) {
-  const { kind } = fault
-  const { answer: own, early } = Faults.behaviorOf(kind)
-  if (kind === "timeout") return yield* Effect.never
-  if (own !== undefined) answer(response, own)
-  else if (kind === "down") yield* goDown(proxy)
-  else if (kind === "reset") yield* reset(response)
-  else if (early === "breaks") response.socket?.destroy()
-  else if (early === "streams") {
-    response.writeHead(200, eventStream)
-    yield* send(proxy, response, Faults.spoil(fault, strike)(Stream.make(new Uint8Array(0))))
-  } else {
-    if (kind === "latency") yield* Effect.sleep(strike.delay)
-    return false
-  }
-  return true
-})
 
 const answer = (response: Http.ServerResponse, [status, headers, body]: Faults.Answer) => {
   response.writeHead(status, headers).end(body)
 }
 
-/** Sends a body, and ends it as its cut demands. */
-const send = (
-  proxy: Proxy,
-  response: Http.ServerResponse,
-  body: Stream.Stream<Uint8Array, Faults.Cut | HttpClientError>
-) =>
-  Effect.matchEffect(Stream.runForEach(body, (bytes) => write(response, bytes)), {
-    onFailure: (error) => {
-      const by = error._tag === "Cut" ? error.by : "reset"
-      return by === "end" ? end(response) : by === "down" ? goDown(proxy) : reset(response)
-    },
-    onSuccess: () => end(response)
-  })
+const start = Effect.fnUntraced(function*(options: FaultProxyOptions) {
+  const { script = () => undefined } = options
+  const target = String(options.target).replace(/\/+$/, "")
+  const client = yield* HttpClient.HttpClient
+  const scope = yield* Effect.scope
+  const server = Process.getBuiltinModule("node:http").createServer()
+  const port = yield* Effect.acquireRelease(listening(server, 0), () => closed(server))
+  const exchanges: Array<Exchange> = []
 
-/** Closes every connection, and refuses new ones for a while. */
-const goDown = ({ port, scope, server }: Proxy) =>
-  Effect.uninterruptible(
+  /** Closes every connection, and refuses new ones for a while. */
+  const goDown = Effect.uninterruptible(
     Effect.andThen(closed(server), Effect.andThen(Effect.sleep(downTime), listening(server, port)))
   ).pipe(Effect.forkIn(scope), Effect.asVoid)
+
+  const forward = ({ method, path }: ProxiedRequest, headers: Http.IncomingHttpHeaders, body: Uint8Array) =>
+    client.execute(HttpClientRequest.makeWith(
+      method,
+      `${target}${path}`,
+      UrlParams.empty,
+      Option.none(),
+      Headers.fromInput(passedOn(headers)),
+      body.length === 0 ? HttpBody.empty : HttpBody.uint8Array(body, headers["content-type"])
+    ))
+
+  /** Sends a body, and ends it as its cut demands. */
+  const send = (response: Http.ServerResponse, body: Stream.Stream<Uint8Array, Faults.Cut | HttpClientError>) =>
+    Effect.matchEffect(Stream.runForEach(body, (bytes) => write(response, bytes)), {
+      onFailure: (error) => {
+        const by = error._tag === "Cut" ? error.by : "reset"
+        return by === "end" ? end(response) : by === "down" ? goDown : reset(response)
+      },
+      onSuccess: () => end(response)
+    })
+
+  /** Lets a fault strike before the response, and answers whether it takes the place of the response. */
+  const answerEarly = Effect.fnUntraced(
+    function*(response: Http.ServerResponse, fault: Faults.Fault, strike: Faults.StrikeOptions) {
+      const { kind } = fault
+      const { answer: own, early } = Faults.behaviorOf(kind)
+      if (kind === "timeout") return yield* Effect.never
+      if (own !== undefined) answer(response, own)
+      else if (kind === "down") yield* goDown
+      else if (kind === "reset") yield* reset(response)
+      else if (early === "breaks") response.socket?.destroy()
+      else if (early === "streams") {
+        response.writeHead(200, eventStream)
+        yield* send(response, Faults.spoil(fault, strike)(Stream.make(new Uint8Array(0))))
+      } else {
+        if (kind === "latency") yield* Effect.sleep(strike.delay)
+        return false
+      }
+      return true
+    }
+  )
+
+  const serve = Effect.fnUntraced(function*(request: Http.IncomingMessage, response: Http.ServerResponse) {
+    const body = yield* NodeStream.toUint8Array(() => request)
+    const proxied = { method: request.method ?? "GET", path: request.url ?? "/", index: exchanges.length }
+    const fault = script(proxied)
+    exchanges.push({ ...proxied, fault })
+    const wrong = fault === undefined ? undefined : faultRules(fault, "fault")
+    if (wrong !== undefined) return answer(response, [500, plain, wrong.message])
+    const strike = { sessionId: sessionOf(proxied.path), delay: yield* Random.nextBetween(50, 150) }
+    if (fault !== undefined && isEarly(fault) && (yield* answerEarly(response, fault, strike))) return
+    const received = yield* Effect.result(forward(proxied, request.headers, body))
+    if (Result.isFailure(received)) return answer(response, [502, plain, `no answer from ${target}`])
+    const { headers, status, stream } = received.success
+    const own = fault?.phase === "afterHeaders" ? Faults.behaviorOf(fault.kind).answer : undefined
+    if (own !== undefined) return answer(response, own)
+    response.writeHead(status, passedOn(headers))
+    response.flushHeaders()
+    const isEvents = headers["content-type"]?.startsWith("text/event-stream") === true
+    const frames = isEvents ? Faults.splitFrames(stream) : stream
+    yield* send(response, fault === undefined ? stream : Faults.spoil(fault, strike)(frames))
+  }, Effect.scoped)
+
+  const run = Effect.runForkWith(yield* Effect.context<never>())
+  server.on("request", (request, response) => {
+    const fiber = run(serve(request, response))
+    response.on("close", () => fiber.interruptUnsafe())
+  })
+  return {
+    url: `http://127.0.0.1:${port}`,
+    exchanges: Effect.sync(() => [...exchanges]),
+    connections: Effect.callback<number>((resume) => {
+      server.getConnections((_, count) => resume(Effect.succeed(count)))
+    })
+  }
+})
