@@ -101,9 +101,15 @@ const makePlaces = (waiting: Waiting) =>
     (place) => Effect.sync(() => waiting.wanted.delete(place))
   )
 
-/** Opens a session, in a region that cannot be interrupted but where `restore` allows it. */
-const opener = (sessions: Sessions["Service"], agent: string) =>
-  Effect.fnUntraced(function*(
+export const make = Effect.fnUntraced(function*(
+  agent: string,
+  { maxConversations = 16, sessions: mode = "conversation" }: ConversationOptions
+) {
+  const sessions = yield* Sessions
+  const waiting = waitingOf(sessions)
+
+  /** Opens a session, in a region that cannot be interrupted but where `restore` allows it. */
+  const open = Effect.fnUntraced(function*(
     method: string,
     system: string,
     restore: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
@@ -121,14 +127,6 @@ const opener = (sessions: Sessions["Service"], agent: string) =>
     )
     return { session, scope }
   })
-
-export const make = Effect.fnUntraced(function*(
-  agent: string,
-  { maxConversations = 16, sessions: mode = "conversation" }: ConversationOptions
-) {
-  const sessions = yield* Sessions
-  const waiting = waitingOf(sessions)
-  const open = opener(sessions, agent)
 
   const keep = (conversation: Waits) =>
     Effect.suspend(() => {
