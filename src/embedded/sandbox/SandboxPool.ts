@@ -6,8 +6,6 @@ import type { Activity, Sandbox } from "./Sandbox.ts"
 type Logs = Effect.Effect<ReadonlyArray<SandboxLogEntry>>
 
 /** A pool of sandboxes. All of it is synchronous: between a question and its consequence nothing else happens. */
-export type SandboxPool = ReturnType<typeof make>
-
 export const make = (maxSandboxes: number) => {
   /** In the order of their last use. */
   const alive = new Map<string, Sandbox>()

@@ -25,8 +25,6 @@ export interface SandboxOptions {
 /** Whether a file vanished, has a name that is no UTF-8, or may not be read. */
 const isUnreadable = ({ reason }: PlatformError) => reason._tag === "NotFound" || reason._tag === "PermissionDenied"
 
-export type WorkspaceFolders = Effect.Success<typeof make>
-
 export const make = Effect.gen(function*() {
   const fileSystem = yield* FileSystem.FileSystem
   const data = yield* DataFolder
