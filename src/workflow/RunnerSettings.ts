@@ -79,12 +79,16 @@ export const interval = rule(
 
 const mebibyte = 1_048_576
 
+const runDurations = {
+  longestTurn: "10 minutes",
+  sendWindow: "2 seconds",
+  settleTime: "30 seconds",
+  patience: "1 hour",
+  cancelInterval: "1 second"
+} as const
+
 export const runRules = {
-  longestTurn: interval,
-  sendWindow: interval,
-  settleTime: interval,
-  patience: interval,
-  cancelInterval: interval,
+  ...Record.map(runDurations, () => interval),
   maxAttempts: between(1, 1000),
   maxGenerations: between(1, 1000),
   maxRunning: between(1, 100_000),
@@ -105,13 +109,7 @@ const durations = <Name extends string>(
 ) => Record.map(defaults, (otherwise, setting) => Duration.fromInputUnsafe(settings[setting] ?? otherwise))
 
 export const readRunSettings = (settings: RunSettings) => ({
-  ...durations(settings, {
-    longestTurn: "10 minutes",
-    sendWindow: "2 seconds",
-    settleTime: "30 seconds",
-    patience: "1 hour",
-    cancelInterval: "1 second"
-  }),
+  ...durations(settings, runDurations),
   maxAttempts: settings.maxAttempts ?? 5,
   maxGenerations: settings.maxGenerations ?? 3,
   maxRunning: settings.maxRunning,
