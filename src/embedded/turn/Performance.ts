@@ -33,25 +33,102 @@ type Ending =
   | { readonly _tag: "Failed"; readonly error: string }
   | { readonly _tag: "Crashed" }
 
-interface Performance extends Effect.Success<ReturnType<typeof begin>> {}
-
 const defaultModel = "claude-sonnet-4-6"
 
 /** Has the agent of a sandbox perform its script, and answers how that ended. */
-export const perform = (request: AgentRequest, emit: Emit) =>
+export const perform = ({ content, history, options, sandbox, session }: AgentRequest, emit: Emit) =>
   Effect.gen(function*() {
     const { script } = yield* Settings
-    const performance = yield* begin(request, emit)
+    const { includePartialMessages: isPartial = false, maxBudgetUsd, maxTurns = Infinity, model = defaultModel } =
+      options
+    const { conversation, directory, settings: { mcpServers = {}, permissionMode } } = sandbox
+    const workspace = yield* workspaceOf(sandbox)
+    const systemPrompt = yield* Effect.orElseSucceed(workspace.readFile("CLAUDE.md"), () => "")
+    const agent = { name: session.agentName, systemPrompt }
+    const turn: AgentTurn = { prompt: textsOf(content).join(""), content, options, history, workspace, session, agent }
+    const identity = { conversation, model }
+    const start = yield* Clock.currentTimeMillis
+    const calls: ModelCalls.ModelCalls = yield* ModelCalls.make({ identity, isPartial, emit })
+    yield* calls.send(
+      SdkMessages.init(identity, { cwd: directory, permissionMode, mcpServers: Object.keys(mcpServers) })
+    )
+    let lastText = ""
+
+    const sendResult = Effect.fnUntraced(function*(result: TurnResult, turns: number) {
+      yield* ModelCalls.close(calls, "end_turn")
+      yield* calls.send(SdkMessages.result(identity, {
+        turn: isIgnored(options.outputFormat) ? Struct.omit(result, ["structuredOutput"]) : result,
+        answer: lastText,
+        usage: result.usage ?? { input_tokens: 100 * calls.count, output_tokens: calls.pieces },
+        turns,
+        duration: (yield* Clock.currentTimeMillis) - start
+      }))
+      return { _tag: "Finished" } as const
+    })
+
+    const isSpent = (cost: number) => maxBudgetUsd !== undefined && cost >= maxBudgetUsd
+
+    const sendOutOfBudget = (result: TurnResult) =>
+      sendResult({
+        ...Struct.pick(result, ["usage", "cost"]),
+        subtype: "error_max_budget_usd",
+        errors: [`Reached maximum budget ($${maxBudgetUsd})`]
+      }, calls.count)
+
+    /** Ends the turn where a limit of it forbids another model call. */
+    const reachedLimit = Effect.suspend((): Effect.Effect<Ending | undefined> => {
+      if (isSpent(0)) return sendOutOfBudget({})
+      if (calls.count < maxTurns) return Effect.undefined
+      const errors = [`Reached maximum number of turns (${maxTurns})`]
+      // A real agent counts the turn that it does not begin.
+      return sendResult({ subtype: "error_max_turns", errors }, calls.count + 1)
+    })
+
+    /** Ends the turn with a result, or for its budget where the result has spent that. */
+    const finish = (result: TurnResult) =>
+      (result.subtype ?? "success") === "success" && isSpent(result.cost ?? 0)
+        ? sendOutOfBudget(result)
+        : sendResult(result, calls.count)
+
+    /** Performs a step, and answers how the turn ended where the step ends it. */
+    const play = Effect.fnUntraced(function*(step: AgentStep): Effect.fn.Return<Ending | undefined, Error> {
+      switch (step._tag) {
+        case "Say":
+          lastText = yield* say(calls, step)
+          return
+        case "Think":
+          yield* think(calls, step)
+          return
+        case "UseTool":
+          yield* useTool(calls, step)
+          return yield* reachedLimit
+        case "Message":
+          yield* emit(step.message)
+          return
+        case "Log":
+          yield* sandbox.log(step.level, step.text)
+          return
+        case "Silence":
+          return yield* Effect.never
+        case "Finish":
+          return yield* finish(step.result)
+        case "Fail":
+          return { _tag: "Failed", error: step.message }
+        case "Crash":
+          return { _tag: "Crashed" }
+      }
+    })
+
     let ending: Ending | undefined
-    yield* Stream.suspend(() => script(performance.turn)).pipe(
+    yield* Stream.suspend(() => script(turn)).pipe(
       Stream.runForEachWhile((step) =>
-        Effect.map(play(performance, step), (end) => {
+        Effect.map(play(step), (end) => {
           ending = end
           return end === undefined
         })
       )
     )
-    return ending ?? (yield* finish(performance, {}))
+    return ending ?? (yield* finish({}))
   }).pipe(
     // Also where the script interrupts itself. The end of the sandbox interrupts this fiber, in which nothing catches it.
     Effect.catchCause((cause) =>
@@ -74,59 +151,9 @@ const workspaceOf = Effect.fnUntraced(function*({ directory, exec }: Sandbox) {
   return workspace
 })
 
-const begin = Effect.fnUntraced(function*(request: AgentRequest, emit: Emit) {
-  const { content, history, options, sandbox, session } = request
-  const { includePartialMessages: isPartial = false, model = defaultModel } = options
-  const { conversation, directory, settings: { mcpServers = {}, permissionMode } } = sandbox
-  const workspace = yield* workspaceOf(sandbox)
-  const systemPrompt = yield* Effect.orElseSucceed(workspace.readFile("CLAUDE.md"), () => "")
-  const agent = { name: session.agentName, systemPrompt }
-  const turn: AgentTurn = { prompt: textsOf(content).join(""), content, options, history, workspace, session, agent }
-  const identity = { conversation, model }
-  const start = yield* Clock.currentTimeMillis
-  const calls: ModelCalls.ModelCalls = yield* ModelCalls.make({ identity, isPartial, emit })
-  yield* calls.send(
-    SdkMessages.init(identity, { cwd: directory, permissionMode, mcpServers: Object.keys(mcpServers) })
-  )
-  /** The last text of the script. */
-  const answer = ""
-  return { turn, sandbox, emit, calls, start, answer }
-})
-
-/** Performs a step, and answers how the turn ended where the step ends it. */
-const play = Effect.fnUntraced(
-  function*(performance: Performance, step: AgentStep): Effect.fn.Return<Ending | undefined, Error> {
-    switch (step._tag) {
-      case "Say":
-        performance.answer = yield* say(performance, step)
-        return
-      case "Think":
-        yield* think(performance, step)
-        return
-      case "UseTool":
-        yield* useTool(performance, step)
-        return yield* reachedLimit(performance)
-      case "Message":
-        yield* performance.emit(step.message)
-        return
-      case "Log":
-        yield* performance.sandbox.log(step.level, step.text)
-        return
-      case "Silence":
-        return yield* Effect.never
-      case "Finish":
-        return yield* finish(performance, step.result)
-      case "Fail":
-        return { _tag: "Failed", error: step.message }
-      case "Crash":
-        return { _tag: "Crashed" }
-    }
-  }
-)
-
 type StepOf<Tag extends AgentStep["_tag"]> = Extract<AgentStep, { readonly _tag: Tag }>
 
-const say = ({ calls }: Performance, { delay, pieces }: StepOf<"Say">) =>
+const say = (calls: ModelCalls.ModelCalls, { delay, pieces }: StepOf<"Say">) =>
   ModelCalls.write(calls, {
     empty: { type: "text", text: "" },
     pieces,
@@ -137,7 +164,7 @@ const say = ({ calls }: Performance, { delay, pieces }: StepOf<"Say">) =>
 
 const signature = "ZWZmZWN0LWFzaA=="
 
-const think = ({ calls }: Performance, { delay, pieces }: StepOf<"Think">) =>
+const think = (calls: ModelCalls.ModelCalls, { delay, pieces }: StepOf<"Think">) =>
   ModelCalls.write(calls, {
     empty: { type: "thinking", thinking: "", signature: "" },
     pieces,
@@ -147,7 +174,7 @@ const think = ({ calls }: Performance, { delay, pieces }: StepOf<"Think">) =>
     whole: (thinking) => ({ type: "thinking", thinking, signature })
   })
 
-const useTool = Effect.fnUntraced(function*({ calls }: Performance, { input, name, result }: StepOf<"UseTool">) {
+const useTool = Effect.fnUntraced(function*(calls: ModelCalls.ModelCalls, { input, name, result }: StepOf<"UseTool">) {
   const id = yield* calls.identifier("toolu")
   yield* ModelCalls.write(calls, {
     empty: { type: "tool_use", id, name, input: {} },
@@ -172,46 +199,6 @@ const useTool = Effect.fnUntraced(function*({ calls }: Performance, { input, nam
 
 const chunk = (text: string): ReadonlyArray<string> => text.match(/[^]{1,10}/gu) ?? []
 
-/** Ends the turn where a limit of it forbids another model call. */
-const reachedLimit = (performance: Performance): Effect.Effect<Ending | undefined> =>
-  Effect.suspend(() => {
-    const { calls: { count }, turn: { options: { maxTurns = Infinity } } } = performance
-    if (isSpent(performance, 0)) return sendResult(performance, outOfBudget(performance, {}), count)
-    if (count < maxTurns) return Effect.undefined
-    const errors = [`Reached maximum number of turns (${maxTurns})`]
-    // A real agent counts the turn that it does not begin.
-    return sendResult(performance, { subtype: "error_max_turns", errors }, count + 1)
-  })
-
-/** Ends the turn with a result, or for its budget where the result has spent that. */
-const finish = (performance: Performance, result: TurnResult): Effect.Effect<Ending> =>
-  Effect.suspend(() => {
-    const isOver = (result.subtype ?? "success") === "success" && isSpent(performance, result.cost ?? 0)
-    return sendResult(performance, isOver ? outOfBudget(performance, result) : result, performance.calls.count)
-  })
-
-const isSpent = ({ turn: { options: { maxBudgetUsd } } }: Performance, cost: number) =>
-  maxBudgetUsd !== undefined && cost >= maxBudgetUsd
-
-const outOfBudget = ({ turn: { options: { maxBudgetUsd } } }: Performance, result: TurnResult): TurnResult => ({
-  ...Struct.pick(result, ["usage", "cost"]),
-  subtype: "error_max_budget_usd",
-  errors: [`Reached maximum budget ($${maxBudgetUsd})`]
-})
-
 /** A real agent is not offered a schema that does not compile, and so gives no structured output (docs/ash.md 3.6). */
 const isIgnored = (format: AgentTurn["options"]["outputFormat"]) =>
   format !== undefined && objectionsToFormat(format).length > 0
-
-const sendResult = Effect.fnUntraced(function*(performance: Performance, result: TurnResult, turns: number) {
-  const { answer, calls, start, turn } = performance
-  yield* ModelCalls.close(calls, "end_turn")
-  yield* calls.send(SdkMessages.result(calls.identity, {
-    turn: isIgnored(turn.options.outputFormat) ? Struct.omit(result, ["structuredOutput"]) : result,
-    answer,
-    usage: result.usage ?? { input_tokens: 100 * calls.count, output_tokens: calls.pieces },
-    turns,
-    duration: (yield* Clock.currentTimeMillis) - start
-  }))
-  return { _tag: "Finished" } as const
-})
