@@ -5,7 +5,6 @@
 import * as AiError from "effect/ai/AiError"
 import * as LanguageModel from "effect/ai/LanguageModel"
 import * as Model from "effect/ai/Model"
-import type * as Response from "effect/ai/Response"
 import { addGenAIAnnotations } from "effect/ai/Telemetry"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
@@ -113,48 +112,6 @@ const annotateEnd = (span: Span, model: string | undefined, turn: Turn) => {
 const isOfNoSession = ({ reason }: AshError) =>
   reason._tag === "NotFound" || (reason._tag === "WrongState" && reason.status === "ended")
 
-/** A turn as parts, and what becomes of its conversation. */
-const partsOf = (
-  method: string,
-  { prompt, responseFormat, span, tools }: LanguageModel.ProviderOptions,
-  { content }: Prompt.AgentPrompt,
-  { answered, forgotten, session, usageBefore }: Conversations.Conversation,
-  { format, send }: { readonly format: AnswerSchema | undefined; readonly send: SendMessageOptions }
-): Stream.Stream<Response.StreamPartEncoded, AiError.AiError> => {
-  const parts = ResponseParts.make({
-    sessionId: session.id,
-    usageBefore,
-    tools: declaredTools(tools),
-    hasText: format === undefined
-  })
-  const end = Effect.gen(function*() {
-    const turn = parts.turn()
-    if (turn.result === undefined) {
-      return yield* aiError(method, new AiError.UnknownError({ description: noResult }))
-    }
-    annotateEnd(span, parts.model(), turn)
-    const answer = format === undefined || responseFormat.type === "text"
-      ? undefined
-      : yield* answerOf(method, responseFormat.schema, format, turn)
-    const last = yield* parts.end(answer)
-    // Of a turn that broke off, the gate of the session decides whether another one may follow.
-    answered(Prompt.keyWith(prompt.content, parts.text()), usageOf(turn.result, usageBefore).after)
-    return last
-  })
-
-  return session.stream(content, send).pipe(
-    Stream.catch((error) => Stream.fromEffect(isOfNoSession(error) ? forgotten : Effect.fail(fromAsh(method)(error)))),
-    Stream.mapAccumArrayEffect(() => parts, (_, events) => {
-      const [first] = events
-      // A restart comes before anything is sent behind it.
-      return first._tag === "SessionRestarted" && first.lost.length > 0
-        ? forgotten
-        : Effect.map(parts.take(events), (taken) => [parts, taken] as const)
-    }),
-    Stream.concat(Stream.unwrap(Effect.map(end, Stream.fromArray)))
-  )
-}
-
 /** The model of an agent. */
 export const make = Effect.fnUntraced(function*(
   agent: string,
@@ -163,23 +120,58 @@ export const make = Effect.fnUntraced(function*(
   const { maxConversations, sessions, ...defaults } = { ...options }
   const find = yield* Conversations.make(agent, { maxConversations, sessions })
 
+  /** A turn as parts, and what becomes of its conversation. */
   const stream = (method: string, asked: LanguageModel.ProviderOptions) =>
     Stream.unwrap(Effect.gen(function*() {
       yield* checkedBy(method, Conversations.areConversations, options)
       yield* checkTools(method, asked)
-      const prompt = yield* Prompt.read(method, asked.prompt)
-      const { responseFormat, span } = asked
+      const { prompt, responseFormat, span, tools } = asked
+      const read = yield* Prompt.read(method, prompt)
       const format = responseFormat.type === "text" ? undefined : yield* formatOf(method, responseFormat.schema)
       const send = yield* sendOptions(method, defaults, format)
-      const conversation = yield* find(method, prompt)
+      const { answered, forgotten, session, usageBefore } = yield* find(method, read)
       addGenAIAnnotations(span, {
         provider: { name: "ash" },
         operation: { name: "invoke_agent" },
         request: { model: send.model ?? agent }
       })
       span.attribute("gen_ai.agent.name", agent)
-      span.attribute("gen_ai.conversation.id", conversation.session.id)
-      return partsOf(method, asked, prompt, conversation, { format, send })
+      span.attribute("gen_ai.conversation.id", session.id)
+      const parts = ResponseParts.make({
+        sessionId: session.id,
+        usageBefore,
+        tools: declaredTools(tools),
+        hasText: format === undefined
+      })
+
+      const end = Effect.gen(function*() {
+        const turn = parts.turn()
+        if (turn.result === undefined) {
+          return yield* aiError(method, new AiError.UnknownError({ description: noResult }))
+        }
+        annotateEnd(span, parts.model(), turn)
+        const answer = format === undefined || responseFormat.type === "text"
+          ? undefined
+          : yield* answerOf(method, responseFormat.schema, format, turn)
+        const last = yield* parts.end(answer)
+        // Of a turn that broke off, the gate of the session decides whether another one may follow.
+        answered(Prompt.keyWith(prompt.content, parts.text()), usageOf(turn.result, usageBefore).after)
+        return last
+      })
+
+      return session.stream(read.content, send).pipe(
+        Stream.catch((error) =>
+          Stream.fromEffect(isOfNoSession(error) ? forgotten : Effect.fail(fromAsh(method)(error)))
+        ),
+        Stream.mapAccumArrayEffect(() => parts, (_, events) => {
+          const [first] = events
+          // A restart comes before anything is sent behind it.
+          return first._tag === "SessionRestarted" && first.lost.length > 0
+            ? forgotten
+            : Effect.map(parts.take(events), (taken) => [parts, taken] as const)
+        }),
+        Stream.concat(Stream.unwrap(Effect.map(end, Stream.fromArray)))
+      )
     }))
 
   return yield* LanguageModel.make({

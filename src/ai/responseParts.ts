@@ -60,36 +60,32 @@ const textParts = (text: string, metadata: ReturnType<typeof markOf>): Array<Res
   { type: "text-end", id: "answer" }
 ]
 
-/** Makes the parts of those tools that are declared; the names of the others are kept. */
-const makeToolParts = (tools: ResponseOptions["tools"], metadata: ReturnType<typeof markOf>) => {
-  const undeclared = new Set<string>()
-  const shown = new Map<string, DeclaredTool>()
-  const partsOf = Effect.fnUntraced(function*(part: Extract<TurnParts.TurnPart, { readonly call: unknown }>) {
-    const { call, id } = part
-    if (part._tag === "ToolCall") {
-      const tool = tools.get(call.name)
-      if (tool === undefined || !(yield* tool.takes(call.input))) {
-        undeclared.add(call.name)
-        return []
-      }
-      shown.set(id, tool)
-      return [{ type: "tool-call", id, name: tool.name, params: call.input, providerExecuted: true, metadata } as const]
-    }
-    const tool = shown.get(id)
-    if (tool === undefined) return []
-    const result = yield* tool.resultOf(part.result)
-    return [{ type: "tool-result", id, name: tool.name, ...result, providerExecuted: true, metadata } as const]
-  })
-  return { undeclared, partsOf }
-}
-
 export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions) => {
   const parts = TurnParts.make(usageBefore)
   const mark = markOf(sessionId)
-  const toolParts = makeToolParts(tools, mark)
+  const undeclaredTools = new Set<string>()
+  const shownTools = new Map<string, DeclaredTool>()
   let text = ""
   let model: string | undefined
   let isEmpty = true
+
+  /** The parts of those tools that are declared; the names of the others are kept. */
+  const toolPartsOf = Effect.fnUntraced(function*(part: Extract<TurnParts.TurnPart, { readonly call: unknown }>) {
+    const { call, id } = part
+    const common = { id, providerExecuted: true, metadata: mark } as const
+    if (part._tag === "ToolCall") {
+      const tool = tools.get(call.name)
+      if (tool === undefined || !(yield* tool.takes(call.input))) {
+        undeclaredTools.add(call.name)
+        return []
+      }
+      shownTools.set(id, tool)
+      return [{ type: "tool-call", name: tool.name, params: call.input, ...common } as const]
+    }
+    const tool = shownTools.get(id)
+    if (tool === undefined) return []
+    return [{ type: "tool-result", name: tool.name, ...yield* tool.resultOf(part.result), ...common } as const]
+  })
 
   const wordsOf = (
     part: Exclude<TurnParts.TurnPart, { readonly call: unknown }>
@@ -112,7 +108,7 @@ export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions
       Effect.forEach(
         taken,
         (part): Effect.Effect<ReadonlyArray<Response.StreamPartEncoded>> =>
-          "call" in part ? toolParts.partsOf(part) : Effect.succeed(wordsOf(part))
+          "call" in part ? toolPartsOf(part) : Effect.succeed(wordsOf(part))
       ),
       (made) => {
         const all = made.flat()
@@ -138,7 +134,7 @@ export const make = ({ hasText, sessionId, tools, usageBefore }: ResponseOptions
         const turn = parts.turn()
         // A history has no message for a response without parts, and could not be told from one without the turn.
         const last = answer !== undefined || isEmpty ? textParts(text, mark) : []
-        return [...taken, ...last, finishOf(turn, sessionId, [...toolParts.undeclared])]
+        return [...taken, ...last, finishOf(turn, sessionId, [...undeclaredTools])]
       }),
     turn: parts.turn,
     model: () => model,
