@@ -18,73 +18,57 @@ import * as Turns from "../turn/Turns.ts"
 type RunRow = Tables.Row<EvalRun>
 export type ResultRow = Tables.Row<EvalResult>
 
-const makeTables = () => {
-  const results = Tables.make<EvalResult>()
-  return {
-    cases: Tables.make<EvalCase>(),
-    runs: Tables.make<EvalRun>(),
-    results,
+export class Evals extends Context.Service<Evals>()("effect-ash/embedded/work/Evals", {
+  make: Effect.gen(function*() {
+    const cases = Tables.make<EvalCase>()
+    const runs = Tables.make<EvalRun>()
+    const results = Tables.make<EvalResult>()
     /** The results of a run, in the order of its cases. */
-    resultsOf: (runId: string) => results.where(({ evalRunId }) => evalRunId === runId)
-  }
-}
+    const resultsOf = (runId: string) => results.where(({ evalRunId }) => evalRunId === runId)
 
-type EvalTables = ReturnType<typeof makeTables>
-
-export class Evals extends Context.Service<Evals, EvalTables>()("effect-ash/embedded/work/Evals") {
-  static readonly layer = Layer.effect(
-    Evals,
-    Effect.gen(function*() {
-      const tables = makeTables()
-      yield* tables.runs.everyones.pipe(
-        Effect.flatMap((rows) =>
-          Effect.forEach(
-            rows.filter(({ status }) => status === "pending"),
-            (run) => Effect.provideService(perform(tables, run), Tables.Tenant, run.tenantId),
-            { discard: true }
-          )
-        ),
-        Effect.repeat(Schedule.spaced("5 seconds")),
-        Effect.forkScoped
+    /** The outcome of one case: its scores, or the error. */
+    const settle = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow) {
+      const found = yield* cases.find(result.evalCaseId)
+      if (found === undefined) return { status: "error", error: `Eval case ${result.evalCaseId} not found` }
+      yield* results.put({ ...result, status: "running" })
+      const start = yield* Clock.currentTimeMillis
+      const outcome = yield* Effect.catchCause(
+        evaluate(run, agent, result, found),
+        (cause) => Effect.succeed({ status: "error", error: Turns.messageOf(Cause.squash(cause)) })
       )
-      return tables
+      return { ...outcome, latencyMs: (yield* Clock.currentTimeMillis) - start }
     })
-  )
+
+    const perform = Effect.fnUntraced(function*(run: RunRow) {
+      const running = { ...run, status: "running", startedAt: yield* DateTime.now }
+      yield* runs.put(running)
+      const agent = yield* Effect.option(agentOf(run.agentName))
+      if (Option.isNone(agent)) {
+        yield* runs.put({ ...running, status: "failed", completedAt: yield* DateTime.now })
+        return
+      }
+      let completedCases = 0
+      for (const result of yield* resultsOf(run.id)) {
+        const outcome = yield* settle(running, agent.value, result)
+        yield* results.put({ ...result, ...outcome, completedAt: yield* DateTime.now })
+        completedCases += 1
+        yield* runs.put({ ...running, completedCases })
+      }
+      const summary = summarize(yield* resultsOf(run.id))
+      yield* runs.put({ ...running, completedCases, status: "completed", summary, completedAt: yield* DateTime.now })
+    }, (performing, { tenantId }) => Effect.provideService(performing, Tables.Tenant, tenantId))
+
+    yield* runs.everyones.pipe(
+      Effect.map((rows) => rows.filter(({ status }) => status === "pending")),
+      Effect.flatMap(Effect.forEach(perform, { discard: true })),
+      Effect.repeat(Schedule.spaced("5 seconds")),
+      Effect.forkScoped
+    )
+    return { cases, runs, results, resultsOf }
+  })
+}) {
+  static readonly layer = Layer.effect(Evals, Evals.make)
 }
-
-const perform = Effect.fnUntraced(function*(tables: EvalTables, run: RunRow) {
-  const { results, resultsOf, runs } = tables
-  const running = { ...run, status: "running", startedAt: yield* DateTime.now }
-  yield* runs.put(running)
-  const agent = yield* Effect.option(agentOf(run.agentName))
-  if (Option.isNone(agent)) {
-    yield* runs.put({ ...running, status: "failed", completedAt: yield* DateTime.now })
-    return
-  }
-  let completedCases = 0
-  for (const result of yield* resultsOf(run.id)) {
-    const outcome = yield* settle(tables, running, agent.value, result)
-    yield* results.put({ ...result, ...outcome, completedAt: yield* DateTime.now })
-    completedCases += 1
-    yield* runs.put({ ...running, completedCases })
-  }
-  const summary = summarize(yield* resultsOf(run.id))
-  yield* runs.put({ ...running, completedCases, status: "completed", summary, completedAt: yield* DateTime.now })
-})
-
-/** The outcome of one case: its scores, or the error. */
-const settle = Effect.fnUntraced(function*(tables: EvalTables, run: RunRow, agent: AgentRow, result: ResultRow) {
-  const { cases, results } = tables
-  const found = yield* cases.find(result.evalCaseId)
-  if (found === undefined) return { status: "error", error: `Eval case ${result.evalCaseId} not found` }
-  yield* results.put({ ...result, status: "running" })
-  const start = yield* Clock.currentTimeMillis
-  const outcome = yield* Effect.catchCause(
-    evaluate(run, agent, result, found),
-    (cause) => Effect.succeed({ status: "error", error: Turns.messageOf(Cause.squash(cause)) })
-  )
-  return { ...outcome, latencyMs: (yield* Clock.currentTimeMillis) - start }
-})
 
 const evaluate = Effect.fnUntraced(function*(run: RunRow, agent: AgentRow, result: ResultRow, found: EvalCase) {
   const { quirks } = yield* Settings
