@@ -6,7 +6,7 @@ import * as Channel from "effect/Channel"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import { constVoid, identity } from "effect/Function"
+import { identity } from "effect/Function"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
 import * as Scope from "effect/Scope"
@@ -21,11 +21,10 @@ import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/obse
 import { TurnMetrics } from "../internal/telemetry/turnMetrics.ts"
 import { changed } from "../internal/turn/brokenTurn.ts"
 import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
-import { type Budgets, ifAllowed, ledgersOf } from "../internal/turn/ledger.ts"
+import { type Budgets, ledgersOf } from "../internal/turn/ledger.ts"
 import { TurnAccount } from "../internal/turn/turnAccount.ts"
 import { BeforeTurn, type OnTurnError, type TurnAnswer, type TurnControl } from "../internal/turn/turnControl.ts"
 import type { TurnEvent } from "../internal/turn/turnFold.ts"
-import type { TurnLimits } from "../internal/turn/turnLimits.ts"
 import { readTurn } from "../internal/turn/turnReader.ts"
 import { timedOut } from "../internal/turn/turnTimers.ts"
 import { AshError } from "../schema/AshError.ts"
@@ -148,10 +147,6 @@ const open = Effect.fnUntraced(function*(parts: Parts, request: TurnRequest, mak
 export class TurnTransport extends Context.Service<TurnTransport, {
   /** Streams a turn. The message is sent when the stream is run, and never twice in one run. */
   readonly stream: (request: TurnRequest, makeControl: MakeControl) => Stream.Stream<StreamEvent, AshError>
-  /** Fails where a budget lets no turn start, for what is done ahead of one. */
-  readonly allowed: (operation: string, budgets: Budgets) => Effect.Effect<void, AshError>
-  /** The bounds of a turn, as the layer and the call have them. */
-  readonly limits: (operation: string, over: OptionsOver) => Effect.Effect<TurnLimits, AshError>
   /** Records a turn from its call to its end, where anything is recorded. */
   readonly observed: <A extends TurnEvent>(call: TurnCall, run: RunTurn<A>) => Stream.Stream<A, AshError>
 }>()("effect-ash/client/TurnTransport") {
@@ -182,9 +177,6 @@ export class TurnTransport extends Context.Service<TurnTransport, {
                 : Stream.unwrap(observe(metrics, call, recorded, run))
             )
           })),
-        allowed: (operation, budgets) =>
-          Effect.suspend(() => ifAllowed(operation, ledgersOf(policy.budgets, budgets), constVoid)),
-        limits: (operation, over) => Effect.map(policy.settings(operation, over), ({ turn }) => turn),
         stream: (request, makeControl) => readTurn(open(parts, request, makeControl))
       }
     })

@@ -2,7 +2,7 @@
 import * as Arr from "effect/Array"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
-import { memoize } from "effect/Function"
+import { constVoid, memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -11,9 +11,9 @@ import { messageOf } from "../../internal/request/operations.ts"
 import { successful } from "../../internal/turn/brokenTurn.ts"
 import { awaitCancelled, type Fence, type Gate, type Holder, type SessionRestarted } from "../../internal/turn/gate.ts"
 import * as Gated from "../../internal/turn/gated.ts"
+import { ifAllowed, ledgersOf } from "../../internal/turn/ledger.ts"
 import { contentKeyOf } from "../../internal/turn/reconcile.ts"
 import * as TurnFold from "../../internal/turn/turnFold.ts"
-import type { TurnLimits } from "../../internal/turn/turnLimits.ts"
 import type { AshError } from "../../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts"
 import type { ExecResult } from "../../schema/Session.ts"
@@ -108,9 +108,9 @@ const withOptions = memoize(({ options: { buffer, timeouts } }: HandleState) =>
   memoize((own: RequestOptionsInput): RequestOptionsInput => merge(own)({ timeouts, buffer }))
 )
 
-/** The bounds of the handle's turns. */
-export const limits = (handle: HandleState, operation: string): Effect.Effect<TurnLimits, AshError> =>
-  handle.services.turns.limits(operation, withOptions(handle))
+/** The settings of the handle's turns. */
+export const settingsOf = (handle: HandleState, operation: string) =>
+  handle.services.policy.settings(operation, withOptions(handle))
 
 interface HandleRequest {
   readonly operation: string
@@ -136,7 +136,7 @@ const begin = Effect.fnUntraced(function*(
   const context = yield* Effect.context<never>()
   const clock = yield* Clock.Clock
   const budgets = [handle.spending, ...Arr.ensure(budget ?? [])]
-  const allowed = services.turns.allowed(operation, budgets)
+  const allowed = Effect.suspend(() => ifAllowed(operation, ledgersOf(services.policy.budgets, budgets), constVoid))
   let sent: HandleState["latest"]
   const onBroken = (gate: Gate, hasFailed: boolean) =>
     Effect.suspend(() => {

@@ -16,7 +16,7 @@ import type { MessageContent, SendMessageOptions } from "../../schema/Message.ts
 import { AnswerInvalid } from "../../schema/Reasons.ts"
 import type { Turn } from "../../schema/Turn.ts"
 import type { HandleState } from "./handleState.ts"
-import { ask, limits, type Stay, stayIn } from "./handleTurn.ts"
+import { ask, settingsOf, type Stay, stayIn } from "./handleTurn.ts"
 
 /** Options of a prompt with a typed answer. */
 export interface AskAsOptions extends Omit<SendMessageOptions, "outputFormat"> {
@@ -50,8 +50,8 @@ const refused = ({ field, text }: Remark) =>
 /** The budget of a turn, which has one unless it has a time limit. */
 const budgetOf = (handle: HandleState, { maxBudgetUsd }: AskAsOptions) =>
   Effect.map(
-    limits(handle, operation),
-    ({ turn }) => maxBudgetUsd === undefined && !Duration.isFinite(turn) ? defaultBudget : maxBudgetUsd
+    settingsOf(handle, operation),
+    ({ turn: limits }) => maxBudgetUsd === undefined && !Duration.isFinite(limits.turn) ? defaultBudget : maxBudgetUsd
   )
 
 const fieldOf = (path: ReadonlyArray<string | number>) =>
