@@ -161,23 +161,6 @@ const rules = optionsOf<SharedLimits>({
   budget: areBudgets
 })
 
-/** What the services of a layer share, as far as it can be used. */
-const makeShared = Effect.fnUntraced(function*(limits: SharedLimits) {
-  const { maxRateLimitWait = "15 minutes", retryBudget = 100, whenRateLimited } = yield* checked(
-    operation,
-    rules,
-    limits
-  )
-  const longestWait = Duration.fromInputUnsafe(maxRateLimitWait)
-  return {
-    budget: makeRetryBudget(retryBudget),
-    rateLimits: whenRateLimited === "fail" ? {} : {
-      agents: RateLimit.make("new agents", longestWait),
-      sessions: RateLimit.make("new sessions", longestWait)
-    }
-  }
-})
-
 /** Holds one of so many permits until the scope closes: behind what the scope has got since the call, though it had to wait. */
 const permits = (count: number | undefined): (scope: Scope.Scope) => Effect.Effect<void> => {
   if (count === undefined) return () => Effect.void
@@ -240,7 +223,20 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
       RequestPolicy,
       Effect.gen(function*() {
         const layerOptions = yield* checked(operation, requestRules, yield* RequestOptions)
-        const { budget, rateLimits } = yield* makeShared(limits)
+        const {
+          budget: budgets,
+          maxRateLimitWait = "15 minutes",
+          maxSessions,
+          maxStreams,
+          retryBudget = 100,
+          whenRateLimited
+        } = yield* checked(operation, rules, limits)
+        const longestWait = Duration.fromInputUnsafe(maxRateLimitWait)
+        const rateLimits = whenRateLimited === "fail" ? {} : {
+          agents: RateLimit.make("new agents", longestWait),
+          sessions: RateLimit.make("new sessions", longestWait)
+        }
+        const budget = makeRetryBudget(retryBudget)
         const settings = makeSettings(layerOptions)
         const repeat = <A, R>(
           operation: Operation,
@@ -273,9 +269,9 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
             ),
           settings,
           recorded: (context) => recordedBy(layerOptions.telemetry, context),
-          session: permits(limits.maxSessions),
-          stream: permits(limits.maxStreams),
-          budgets: limits.budget
+          session: permits(maxSessions),
+          stream: permits(maxStreams),
+          budgets
         })
       })
     )
