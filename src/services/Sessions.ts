@@ -146,15 +146,24 @@ export class Sessions extends Context.Service<
         SessionHandle.make(handleServices, known, options)
 
       return Sessions.of({
-        ...creatingOf(parts),
         ...reading,
         ...lifecycle,
         layerScope,
+        scoped: (session) =>
+          Creations.inOwnScope(
+            (scope) =>
+              Effect.andThen(parts.place, Creation.createIn(parts, session, scope)).pipe(
+                Scope.provide(scope),
+                Effect.mapError(renamed("Sessions.scoped"))
+              ),
+            childScope
+          ),
         open: (session, options) =>
           Creations.inOwnScope(
             (scope) => Effect.map(Creation.open(parts, session, options, scope), (known) => handleOf(known, options)),
             childScope
           ),
+        create: (session) => Creations.inOwnScope((scope) => Creation.createIn(parts, session, scope)),
         attach: (id, options) => {
           const reason = Creation.rules(options, "options")
           const refusal = (operation: string) => reason && new AshError({ operation, reason })
@@ -185,19 +194,6 @@ export class Sessions extends Context.Service<
     ])
   )
 }
-
-const creatingOf = (parts: SessionsParts) => ({
-  scoped: (session: CreateSessionRequest) =>
-    Creations.inOwnScope(
-      (scope) =>
-        Effect.andThen(parts.place, Creation.createIn(parts, session, scope)).pipe(
-          Scope.provide(scope),
-          Effect.mapError(renamed("Sessions.scoped"))
-        ),
-      childScope
-    ),
-  create: (session: CreateSessionRequest) => Creations.inOwnScope((scope) => Creation.createIn(parts, session, scope))
-})
 
 /** A scope of its own that closes with the caller's. */
 const childScope = Effect.flatMap(Scope.Scope, (scope) => Scope.fork(scope))
