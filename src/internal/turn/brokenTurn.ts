@@ -60,12 +60,11 @@ export const changed = (
 const isOfTurn = (reason: AshErrorReason): boolean =>
   AshErrorReason.members.some((type) => reason instanceof type && "partialTurn" in type.fields)
 
-/** The failure, of a method, with what is known of its turn. A failure of something else has no room for that. */
-export const withKnown = (
-  { during, operation, reason }: AshError,
-  known: KnownOfTurn,
-  calledAs: string = operation
-): AshError => new AshError({ operation: calledAs, during, reason: isOfTurn(reason) ? changed(reason, known) : reason })
+/** The failure with what is known of its turn. A failure of something else has no room for that. */
+export const withKnown = (error: AshError, known: KnownOfTurn): AshError => {
+  const { during, operation, reason } = error
+  return isOfTurn(reason) ? new AshError({ operation, during, reason: changed(reason, known) }) : error
+}
 
 /**
  * Whether it is certain that a turn has not begun. A server at its capacity has made no session; of a turn that is not

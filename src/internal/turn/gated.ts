@@ -174,7 +174,7 @@ const leave = ({ gate, holder }: HolderOptions, error: AshError, hasAnswered: bo
 
 /** Controls a turn in a session that was entered alone. What it leaves behind stands in the gate before the next one enters. */
 export const gatedTurn = (options: HolderOptions, makeFold: TurnFold.Make): TurnControl => {
-  const { gate, holder, operation } = options
+  const { gate, holder } = options
   const { lastSequence: begin, usageBefore } = gate.memory
   let stored = 1
   let hasAnswered = false
@@ -211,8 +211,7 @@ export const gatedTurn = (options: HolderOptions, makeFold: TurnFold.Make): Turn
         gate.over(holder)
         gate.remember({ lastSequence: undefined })
       }
-      const known = withKnown(error, { lastSequence: begin }, operation)
-      return leave(options, known, hasAnswered, error.reason.message)
+      return leave(options, withKnown(error, { lastSequence: begin }), hasAnswered, error.reason.message)
     }
   }
 }
