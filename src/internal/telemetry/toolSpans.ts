@@ -48,9 +48,9 @@ export class ToolSpans {
   #changes(message: ClaudeMessage): ReadonlyArray<Effect.Effect<void>> {
     if (message._tag !== "Assistant" && message._tag !== "User") return []
     const changes = blocksOf(message).flatMap((block, index) =>
-      message._tag === "Assistant" && block._tag === "ToolUse"
+      block._tag === "ToolUse"
         ? [this.#open(block, present(message.parent_tool_use_id))]
-        : message._tag === "User" && block._tag === "ToolResult"
+        : block._tag === "ToolResult"
         ? [this.#end(block, isToolError(block.is_error, message.raw, index))]
         : []
     )
