@@ -44,7 +44,6 @@ interface Group {
   readonly endpoints: Record.ReadonlyRecord<string, Endpoint.Declared>
 }
 
-/** The methods of a group of the contract. */
 interface ToMethods extends Struct.Lambda {
   (group: Group): unknown
   readonly "~lambda.out": this["~lambda.in"] extends { readonly identifier: infer Id extends keyof ApiMethods }

@@ -208,13 +208,11 @@ export class RequestPolicy extends Context.Service<RequestPolicy, {
   ) => Effect.Effect<A, AshError, R>
   /** The options of the layer with those of the fiber over them, and a change of these. */
   readonly settings: (operation: string, over?: OptionsOver) => Effect.Effect<Settings, AshError>
-  /** What is recorded of a turn, if anything is. */
   readonly recorded: (context: Context.Context<never>) => Recorded | undefined
   /** Waits until another session may be open, and counts it until the scope closes. */
   readonly session: (scope: Scope.Scope) => Effect.Effect<void>
   /** Waits until another turn may be streamed, and counts it until the scope closes. */
   readonly stream: (scope: Scope.Scope) => Effect.Effect<void>
-  /** What the turns of the layer may cost. */
   readonly budgets: Budgets | undefined
 }>()("effect-ash/client/RequestPolicy") {
   /** The options in force where the layer is built are those of the layer. */

@@ -81,7 +81,6 @@ const traced = <R>(context: Context.Context<R>, sendOnce: SendOnce | undefined):
 /** Where `fetch` cannot send a body in pieces, it is sent whole. */
 const inPieces = Effect.provideService(FetchHttpClient.StreamBodyFallback, "buffer")
 
-/** The way to one server. */
 export type Transport = Effect.Success<ReturnType<typeof make>>
 
 const warnOfPlainHttp = (url: string) =>

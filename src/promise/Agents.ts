@@ -64,7 +64,6 @@ const answerOf = <A>(ask: () => PromiseLike<A> | A): Effect.Effect<A, unknown> =
 
 const rules = optionsOf<BatchCallbacks>({ onProgress: aFunction })
 
-/** Makes the agents of a runner. */
 export const make = (
   runner: Runner,
   { batch, batchWith, ...agents }: Agents["Service"],

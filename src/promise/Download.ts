@@ -27,7 +27,6 @@ export type ByteContent = Exclude<WholeContent, string> | Blob | ReadableStream<
 /** What a file is made of: bytes, a source of bytes, or text, which is sent as UTF-8. */
 export type Content = ByteContent | string
 
-/** Whether an answer is a file. */
 export const isFile = (answer: unknown): answer is FileDownload.FileDownload =>
   Predicate.hasProperty(answer, "content") && Stream.isStream(answer.content)
 
@@ -76,6 +75,5 @@ export const bytesOf = (content: ByteContent): Exclude<FileContent<unknown>, str
     ? Stream.fromAsyncIterable(content, identity)
     : content
 
-/** A content as the services take it. */
 export const contentOf = (content: Content): FileContent<unknown> =>
   Predicate.isString(content) ? content : bytesOf(content)

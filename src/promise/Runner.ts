@@ -31,7 +31,6 @@ export interface Runner {
   ) => Effect.Effect<B, E>
   /** Closes what is held, whatever is aborted. */
   readonly close: (close: Effect.Effect<void>) => Promise<void>
-  /** The same runner, under further options. */
   readonly with: (options: CallOptions) => Runner
 }
 

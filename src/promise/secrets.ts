@@ -44,7 +44,6 @@ export interface PromiseApiKeys extends Promised<Omit<ApiKeys["Service"], "creat
   readonly create: (...options: Parameters<ApiKeys["Service"]["create"]>) => Promise<PromiseNewApiKey>
 }
 
-/** Makes the credentials of a runner. */
 export const credentials = (runner: Runner, service: Credentials["Service"]): PromiseCredentials =>
   promised(runner)({
     ...service,
@@ -62,7 +61,6 @@ export const credentials = (runner: Runner, service: Credentials["Service"]): Pr
     }
   })
 
-/** Makes the keys of a runner. */
 export const apiKeys = (runner: Runner, service: ApiKeys["Service"]): PromiseApiKeys =>
   promised(runner)({
     ...service,

@@ -64,7 +64,6 @@ const fileOf = <File extends { readonly content: Content }>(file: File) => {
   return { ...given, content: contentOf(given.content) }
 }
 
-/** An attachment as the services take it. */
 export const attachmentOf = (attachment: AttachmentInput): Attachments.NewAttachment<unknown> => fileOf(attachment)
 
 const isList = (files: ReadonlyArray<SessionFileInput>): files is ReadonlyArray<SessionFileInput> =>

@@ -24,12 +24,9 @@ import { ToolSpans } from "./toolSpans.ts"
 import { subjectOf, type TurnMetrics } from "./turnMetrics.ts"
 import { TurnWatch } from "./turnWatch.ts"
 
-/** A turn, as its caller knows it. */
 export interface TurnCall {
-  /** The method that was called. */
   readonly operation: string
   readonly sessionId: string
-  /** The session's agent, where it is known. */
   readonly agentName: string | undefined
   readonly content: MessageContent
   readonly options: SendMessageOptions
@@ -86,7 +83,6 @@ const endingOf = (operation: string, { end, result }: TurnWatch, failure: AshErr
     : failed("TurnUnsuccessful")
 }
 
-/** The attributes that the span of a turn has in the end. */
 const endAttributes = (
   { model, result }: TurnWatch,
   figures: Figures | undefined,

@@ -32,7 +32,6 @@ export class ToolSpans {
     this.#hasContent = hasContent
   }
 
-  /** What events start and end, if anything. */
   take(events: ReadonlyArray<TurnEvent>): ReadonlyArray<Effect.Effect<void>> {
     return events.flatMap((event) => event._tag === "Message" ? this.#changes(event.message) : [])
   }

@@ -5,14 +5,12 @@ import type { Turn } from "../../schema/Turn.ts"
 import { present } from "../turn/agentText.ts"
 import type { TurnEvent } from "../turn/turnFold.ts"
 
-/** What is seen of a turn while it is read. */
 export class TurnWatch {
   /** When the first output was received. */
   firstAt: bigint | undefined
   /** The model that answers, as the last message of the agent itself names it. */
   model: string | undefined
   result: Turn["result"]
-  /** The turn's last event, once it was received. */
   end: "Done" | "TurnError" | undefined
 
   /** Takes in what was received, and counts in it the pieces of text and thinking, and the messages of the agent. */

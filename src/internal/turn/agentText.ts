@@ -90,7 +90,6 @@ const stringField = (json: unknown, name: string): string | undefined => {
 
 const mayHaveText = /text_delta|thinking_delta/
 
-/** The text of a piece, as the API has it. */
 const deltaTextOf = (delta: unknown): string | undefined => stringField(delta, "text") ?? stringField(delta, "thinking")
 
 /** Whether the agent used a tool there: its own, a server's or an API's. */
@@ -316,7 +315,6 @@ export class AgentText {
     if (!isOwn && this.#isUnattributedCounted) unattributed.takeBack(this.#unattributedText)
   }
 
-  /** An event of the Claude Messages API. */
   #takeModelEvent(event: unknown, isOwn: boolean) {
     const delta = field(event, "delta")
     const deltaType = field(delta, "type")

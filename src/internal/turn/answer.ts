@@ -17,7 +17,6 @@ export interface Answer<A> {
   readonly from: AnswerSource
 }
 
-/** What is wrong with an answer. */
 export interface Fault {
   readonly kind: "Absent" | "NotJson" | "Mismatch"
   readonly issues: ReadonlyArray<AnswerIssue>
@@ -66,7 +65,6 @@ const issuesIn = (issue: SchemaIssue.Issue, path: AnswerIssue["path"], said?: st
 const mismatch = (answer: unknown, issues: ReadonlyArray<AnswerIssue>) =>
   Result.fail<Fault>({ kind: "Mismatch", issues, answer })
 
-/** How the answer of a turn is read, by its schema. */
 export const answerReader = <S extends Schema.Constraint>(schema: S, isWrapped: boolean) => {
   type Decoded = Effect.Effect<Result.Result<S["Type"], Fault>, never, S["DecodingServices"]>
 

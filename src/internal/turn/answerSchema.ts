@@ -12,7 +12,6 @@ export interface AnswerSchema {
   readonly json: Schema.JsonObject
   /** Whether the answer is the field `value` of an object: the agent answers by a tool, whose input is an object. */
   readonly isWrapped: boolean
-  /** The names of the properties in the schema. */
   readonly names: ReadonlySet<string>
 }
 
@@ -64,7 +63,6 @@ const expressed = (schema: Schema.Constraint): Result.Result<AnswerSchema, Remar
   return Result.succeed({ json, isWrapped, names })
 }
 
-/** The JSON schema of an answer, or why there is none. */
 export const answerSchema = (schema: Schema.Constraint): Result.Result<AnswerSchema, Remark> =>
   Result.flatMap(
     Result.try({

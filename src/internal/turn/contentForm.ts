@@ -74,7 +74,6 @@ const probeForm = Effect.fnUntraced(function*<A>(attempt: (content: MessageConte
   return (yield* isAccepted(attempt([block, block]))) ? "SeveralBlocks" : "TextOnly"
 })
 
-/** The form that a server takes, once it is known. */
 export type ContentForms = Effect.Success<ReturnType<typeof makeForms>>
 
 /** Whether a server has refused a message, as one of another release may: it pauses all sessions when it starts. */

@@ -11,7 +11,6 @@ import type * as SchemaRepresentation from "effect/SchemaRepresentation"
 import { objectionsTo, withKnownKeywords } from "../../schema/outputSchema.ts"
 import { withoutUndefined } from "../../schema/Wire.ts"
 
-/** Something about a part of a schema. */
 export interface Remark {
   /** Such as `schema.people[].born`. */
   readonly field: string

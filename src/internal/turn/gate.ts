@@ -85,9 +85,7 @@ export interface SessionMemory {
   readonly quietUntil: bigint
   /** The sequence number of the last message that the server has stored, where it is known. */
   readonly lastSequence: number | undefined
-  /** What turns of the session are known to have used. */
   readonly usageBefore: UsageBefore
-  /** How often the session was restarted, and the last time. */
   readonly restarts: number
   readonly lastRestart: SessionRestarted | undefined
 }
@@ -110,7 +108,6 @@ export const onCancelled = (holder: Holder, call: (error: AshError) => void) => 
   if (holder.error !== undefined) call(holder.error)
 }
 
-/** Fails when a holder is failed from outside. */
 export const awaitCancelled = (holder: Holder): Effect.Effect<never, AshError> =>
   Effect.callback((resume) => onCancelled(holder, (error) => resume(Effect.fail(error))))
 
@@ -166,7 +163,6 @@ export class Gate {
     return this.#memory
   }
 
-  /** The turn or the command that is inside. */
   get holder(): Holder | undefined {
     return this.#holder
   }
@@ -238,7 +234,6 @@ export class Gate {
     for (const error of this.#madeChanges?.halts.values() ?? []) cancelHolder(holder, error)
   }
 
-  /** The server is done with it. */
   over(holder: Holder) {
     if (this.runs(holder)) this.#running = undefined
     if (this.#holder === holder) this.#isOver = true
@@ -250,7 +245,6 @@ export class Gate {
     if (this.#memory.halted === undefined) this.#fence ??= fence
   }
 
-  /** The end of what runs was not received. */
   broke(holder: Holder, why: string) {
     if (this.runs(holder)) this.#fence ??= { _tag: "Broken", why }
   }
@@ -260,7 +254,6 @@ export class Gate {
     if (this.isShut) this.#fence = fence
   }
 
-  /** What runs is to end by a restart. */
   cancel(holder: Holder | undefined, fence: Fence, error: AshError) {
     this.#fence = fence
     if (holder !== undefined) cancelHolder(holder, error)
@@ -344,7 +337,6 @@ export class Gate {
     )
   }
 
-  /** The session is usable again. */
   restarted(restarted: SessionRestarted) {
     const { restarts, usageBefore } = this.#memory
     this.#fence = undefined
@@ -357,7 +349,6 @@ export class Gate {
     })
   }
 
-  /** The program has made the session active again. */
   resumed() {
     this.remember({ halted: undefined })
     if (this.#fence?._tag === "Inactive") this.#fence = undefined

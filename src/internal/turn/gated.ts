@@ -24,7 +24,6 @@ import type * as TurnFold from "./turnFold.ts"
 import type { TurnGates } from "./turnGates.ts"
 import { begun, usageOf } from "./turnUsage.ts"
 
-/** What is sent to a session that is fenced. */
 export const fenced = (operation: string, sessionId: string, { why }: Fence) =>
   failure(operation, SessionFenced, {
     message: `the session ${sessionId} is fenced: ${why}. What is sent now would mix with what may still run there. ` +
@@ -137,7 +136,6 @@ export interface HolderOptions {
   readonly holder: Holder
   /** Why nothing may be sent any more, if so. */
   readonly refusal?: () => AshError | undefined
-  /** Is called when the request goes out. */
   readonly onSend?: () => void
 }
 

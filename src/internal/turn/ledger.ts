@@ -115,7 +115,6 @@ export class Ledger {
     }
   }
 
-  /** Whether it may refuse a turn. */
   get isLimited(): boolean {
     return this.#limits.usd !== undefined || this.#limits.tokens !== undefined
   }
@@ -145,7 +144,6 @@ export class Ledger {
     return Deferred.await(this.#given)
   }
 
-  /** Why no turn may start, if so. */
   get refusal(): BudgetExhausted | undefined {
     const { tokens, usd } = this.#limits
     if (usd !== undefined && this.#leftOf(usd) <= 0) {

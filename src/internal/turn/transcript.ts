@@ -77,7 +77,6 @@ const structuredOf = (json: Schema.Json | null | undefined): ReadonlyArray<Plain
 const said = (tag: "Text" | "Thinking" | "User", text: string): ReadonlyArray<PlainEntry> =>
   text.trim() === "" ? [] : [{ _tag: tag, text }]
 
-/** A message that has blocks. */
 type Blocks = Extract<ClaudeMessage, { readonly _tag: "Assistant" | "User" }>
 
 export class Conversation {
@@ -120,7 +119,6 @@ export class Conversation {
     return this.#done.splice(0)
   }
 
-  /** What is left, when nothing more comes. */
   finish(): ReadonlyArray<Entry> {
     this.#end()
     return this.#done.splice(0)

@@ -18,7 +18,6 @@ export interface TurnControl {
   readonly attempt: Surround
   /** Has something called when the turn is to end; at once where it was to end before. */
   readonly onAbort: (abort: (error: AshError) => void) => void
-  /** Makes what the events are folded into. */
   readonly makeFold: TurnFold.Make
   /** Sees events before the consumer does. */
   readonly receive: (events: Arr.NonEmptyReadonlyArray<StreamEvent>) => void
@@ -29,9 +28,7 @@ export interface TurnControl {
 /** What becomes of an `error` event: it fails the stream, or it is the last event. */
 export type OnTurnError = "fail" | "emit"
 
-/** A turn that is to be read. */
 export interface TurnSource {
-  /** The method that was called, for its failures. */
   readonly operation: string
   readonly sessionId: string
   readonly onTurnError: OnTurnError
@@ -46,7 +43,6 @@ export interface TurnToSend {
   readonly send: (turn: Scope.Scope) => Effect.Effect<TurnAnswer, AshError, Scope.Scope>
 }
 
-/** What answers a message. */
 export interface TurnAnswer {
   readonly body: Stream.Stream<Uint8Array, AshError>
   /** When the message was sent, in nanoseconds of the monotonic clock. */

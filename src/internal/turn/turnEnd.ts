@@ -39,7 +39,6 @@ export class TurnEnding {
   readonly #fold: TurnFold.State
   /** What was taken back by the event that is folded. */
   #replaced: Array<StreamEvent> = []
-  /** The last event of the turn, once it has arrived. */
   #last: StreamEvent | undefined
   /** An error of which the next event shows whether it is a block of the agent's. */
   held: TurnErrorEvent | undefined
@@ -68,19 +67,16 @@ export class TurnEnding {
     return this.#last !== undefined
   }
 
-  /** Takes events; answers those of the turn, which may be none. */
   take(arrived: ReadonlyArray<StreamEvent>): ReadonlyArray<StreamEvent> {
     const batch = this.held !== undefined || arrived.some(isTerminal) ? this.#settle(arrived) : arrived
     return this.#pass(this.#error === undefined ? batch : batch.slice(0, -1))
   }
 
-  /** How the stream ends behind the last event. */
   end(): AshError | Cause.Done {
     const error = this.#error
     return error === undefined ? Cause.Done() : this.#turnFailed(error)
   }
 
-  /** The failure of a stream that ended before its turn. */
   truncated(how = this.#endedBy): AshError {
     return failure(this.#source.operation, StreamTruncated, {
       message:

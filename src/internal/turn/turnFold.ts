@@ -20,16 +20,13 @@ const keptOfTurn = 1_048_576
 /** An event of a turn, and the one that a session handle puts before them, which adds nothing to the turn. */
 export type TurnEvent = StreamEvent | { readonly _tag: "SessionRestarted" }
 
-/** A turn as far as it is folded. */
 export interface State {
   readonly words: AgentText
   readonly toolCalls: Array<ToolCall>
   /** Where the calls of an id are that are not answered. */
   readonly unanswered: Map<string, Array<number>>
   readonly budget: Budget
-  /** What is known of the turns before. */
   readonly before: UsageBefore
-  /** Takes secrets out of messages about the turn. */
   readonly redact: Redact
   result: Turn["result"]
 }

@@ -100,7 +100,6 @@ class Registry {
     return entry
   }
 
-  /** Takes the last place of the queue. */
   enter(id: string): Place {
     const place: Place = { entry: this.acquire(id), wake: constVoid }
     place.entry.queue.push(place)
@@ -167,7 +166,6 @@ const quiet = ({ memory }: Gate) =>
     (now) => memory.quietUntil > now ? Effect.sleep(Duration.nanos(memory.quietUntil - now)) : Effect.void
   )
 
-/** Makes gates that none of their sessions has used yet. */
 export const make = (): TurnGates => {
   const registry = new Registry()
   const leave = (place: Place, context: Context.Context<never>) =>

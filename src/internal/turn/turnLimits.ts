@@ -30,7 +30,6 @@ export interface BufferOptions {
   readonly whenFull?: "wait" | "fail" | undefined
 }
 
-/** As a caller gives them. */
 export interface TurnLimitsInput {
   readonly timeout?: Duration.Input | undefined
   readonly timeouts?: TurnTimeouts | undefined

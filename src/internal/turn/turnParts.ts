@@ -21,7 +21,6 @@ export type TurnPart =
 
 type Emit = (part: TurnPart) => void
 
-/** Writes text and thinking as parts, one at a time. */
 const makeWriter = (emit: Emit) => {
   let count = 0
   let open: { readonly kind: Kind; readonly id: string } | undefined
@@ -122,7 +121,6 @@ export const make = (before?: UsageBefore) => {
       writer.close()
       return parts.splice(0)
     },
-    /** The whole turn, as far as it has come. */
     turn: () => TurnFold.toTurn(state)
   }
 }

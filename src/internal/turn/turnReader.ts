@@ -164,7 +164,6 @@ class TurnReader {
     return this.#arrived
   }
 
-  /** Decodes what has arrived, up to the next events. */
   #decode(): ReadonlyArray<StreamEvent> {
     let events = this.#decoder.take()
     while (events.length === 0 && !this.#decoder.isTooLarge && !this.#arrivals.isEmpty) {

@@ -14,7 +14,6 @@ import { turnLimits } from "./turnLimits.ts"
 /** Characters that are not counted: the JSON around a long text. While an event is not complete, as many for the names of its fields. */
 const envelope = 1024
 
-/** The failure of a stream with an event that is too large. */
 export const tooLarge = (operation: string, maxEventSize: number) =>
   failure(operation, Undecodable, {
     message: `an event of the stream is larger than ${maxEventSize} characters; maxEventSize allows more`

@@ -35,7 +35,6 @@ const limitPassed = {
   turn: (limit: string) => `the turn took longer than ${limit}; it may still run. timeouts.turn allows more`
 }
 
-/** A turn that did not begin, was silent, or took, for too long. */
 export const timedOut = (operation: string, timer: keyof typeof limitPassed, duration: Duration.Duration) =>
   failure(operation, TimedOut, { message: limitPassed[timer](Duration.format(duration)), timer, duration })
 
@@ -126,7 +125,6 @@ export class TurnTimers {
     return true
   }
 
-  /** The limit that passes next, as things are. */
   #next(now: bigint): Deadline | undefined {
     const { arrivals, startedAt } = this.#options
     let next: Deadline | undefined

@@ -10,14 +10,12 @@ import { present } from "./agentText.ts"
 interface Figures {
   readonly session: string | undefined
   readonly models: ReadonlyMap<string, ModelUsage>
-  /** Whether any of the models has counted tokens. */
   readonly hasTokens: boolean
   readonly costUsd: number | undefined
   /** Whether all of them are of that result, and none of an earlier one as it was missing. */
   readonly isWhole: boolean
 }
 
-/** What is known of the turns of a session before one. */
 export interface UsageBefore {
   /** The last result; none where the turn is the first of its session, unknown where there may have been any. */
   readonly last: Figures | "none" | "unknown"
@@ -51,7 +49,6 @@ const totalOf = (models: Figures["models"]): Tokens => {
 
 const countOf = (usage: TokenUsage, name: keyof TokenUsage): number => usage[name] ?? 0
 
-/** Tokens of every kind. */
 export const tokensOf = (usage: TokenUsage): number =>
   counters.reduce((sum, { total }) => sum + countOf(usage, total), 0)
 

@@ -102,10 +102,8 @@ const failed = (error: AshError, isAgain: boolean): Try<never, never> => ({
 /** Runs one batch. A class, so that its counts have no other writer. */
 class Batch<Session extends BatchSession, Prompt, A, E, R> {
   readonly #plan: BatchPlan<Session, Prompt, A, E, R>
-  /** How many prompts run at once. */
   readonly concurrency: number
   readonly #pool: SessionPool<Session>
-  /** What the batch's turns have cost. */
   readonly #spending: Budget
   readonly #budgets: ReadonlyArray<Ledger>
   #hasAll = false

@@ -42,7 +42,6 @@ const rules = optionsOf<ReconcileQuery>({
   content: rule("a text or a list of blocks", isContent)
 })
 
-/** Finds what became of a turn. */
 export const outcome = Effect.fnUntraced(function*(handle: HandleState, asked: ReconcileQuery | undefined) {
   const { after, id, services } = handle
   yield* checked("SessionHandle.reconcile", rules, asked === undefined ? { after } : asked)

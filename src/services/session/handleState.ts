@@ -74,7 +74,6 @@ export interface HandleServices extends SessionsParts {
   readonly sessions: ReturnType<typeof readingOf> & ReturnType<typeof lifecycleOf>
   readonly files: SessionFiles["Service"]
   readonly messages: Messages["Service"]
-  /** Asks for a page of the conversation. */
   readonly listMessages: AshApiClient["Service"]["messages"]["list"]
   readonly turns: TurnTransport["Service"]
   readonly usage: Usage["Service"]
@@ -84,7 +83,6 @@ export interface HandleServices extends SessionsParts {
 /** What a handle knows of its session. */
 export interface KnownSession {
   readonly id: string
-  /** The name of its agent, where it is known. */
   readonly agentName: string | undefined
   readonly ignoredSettings: ReadonlyArray<string>
   /** The sequence number of the last message before the turns of this handle, where it is known. */
@@ -102,11 +100,9 @@ export interface SentTurn {
   readonly lastSequence: number | undefined
 }
 
-/** A handle, as its parts see it. */
 export interface HandleState extends KnownSession {
   readonly services: HandleServices
   readonly options: SessionHandleOptions
-  /** Counts what its turns cost. */
   readonly spending: Budget
   /** The workspace, saved before the restart that a fence needs, and not yet brought back. */
   saved: { readonly fence: Fence; readonly workspace: Uint8Array } | undefined

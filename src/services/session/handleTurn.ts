@@ -84,7 +84,6 @@ const stopTurn = (handle: HandleState, gate: Gate) => {
   )
 }
 
-/** Puts a restart before the events of a turn. */
 const withEvent = (
   restarted: Option.Option<SessionRestarted>,
   events: Stream.Stream<StreamEvent | SessionRestarted, AshError>
@@ -108,7 +107,6 @@ const withOptions = memoize(({ options: { buffer, timeouts } }: HandleState) =>
   memoize((own: RequestOptionsInput): RequestOptionsInput => merge(own)({ timeouts, buffer }))
 )
 
-/** The settings of the handle's turns. */
 export const settingsOf = (handle: HandleState, operation: string) =>
   handle.services.policy.settings(operation, withOptions(handle))
 

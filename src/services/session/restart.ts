@@ -14,7 +14,6 @@ import type { HandleState } from "./handleState.ts"
 import { change } from "./lifecycle.ts"
 import { closed } from "./sessionsParts.ts"
 
-/** How long the saving of a workspace may take. */
 const saveAtMost = "5 minutes"
 
 const saveTimedOut = () =>

@@ -35,7 +35,6 @@ export const closed = (operation: string, sessionId: string) =>
     status: "ended"
   })
 
-/** How a session is stopped or ended. */
 interface Halt {
   readonly how: "stopped" | "ended"
   readonly call: (halt: Effect.Effect<void>, onWire: Surround) => Effect.Effect<Session, AshError>

@@ -47,7 +47,6 @@ const endIfMarked = ({ attachments, end, gates }: SessionsParts, id: string, lab
     Effect.catchReason("AshError", "NotFound", () => Effect.succeedNone)
   )
 
-/** Ends those of the sessions that have the label and were not active for as long. */
 export const sweep = Effect.fnUntraced(function*(
   parts: SessionsParts,
   list: (agent: string | undefined) => Effect.Effect<ReadonlyArray<Session>, AshError>,
