@@ -83,9 +83,7 @@ const runningAt = (row: StoredMessage, rows: ReadonlyArray<StoredMessage>, timel
   let running = 0
   let seen = 0
   for (const next of rows) {
-    for (; seen < timeline.length; seen++) {
-      const event = timeline[seen]
-      if (event === undefined || timeOf(event) >= timeOf(next)) break
+    for (let event = timeline[seen]; event !== undefined && timeOf(event) < timeOf(next); event = timeline[++seen]) {
       const { data } = event
       if (data._tag === "Error") running = Math.max(0, running - 1)
       if (data._tag === "Lifecycle" && (data.action === "stopped" || data.action === "ended")) running = 0
