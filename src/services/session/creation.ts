@@ -64,14 +64,13 @@ const freshTries = 3
  * A session whose sandbox is as it was asked for. One that is not ends when the next is there: its end would refill what
  * the server keeps ready, of which the next would be given.
  */
-const createFresh = (
+const createFresh = Effect.fnUntraced(function*(
   parts: SessionsParts,
   payload: CreateSessionRequest,
-  scope: Scope.Scope,
-  tries: number = freshTries,
-  endLast: Effect.Effect<void> | undefined = undefined
-): Effect.Effect<Session, AshError> =>
-  Effect.gen(function*() {
+  scope: Scope.Scope
+) {
+  let endLast: Effect.Effect<void> | undefined
+  for (let tries = freshTries;; tries--) {
     const own = yield* Scope.fork(scope)
     const create = createIn(parts, payload, own)
     const session = yield* Effect.catchReason(
@@ -83,11 +82,12 @@ const createFresh = (
     if (endLast !== undefined) yield* endLast
     const ignored = ignoredSettings(payload, session)
     if (ignored.length === 0) return session
-    const end = Scope.close(own, Exit.void)
-    if (tries > 1) return yield* createFresh(parts, payload, scope, tries - 1, end)
-    yield* end
+    endLast = Scope.close(own, Exit.void)
+    if (tries > 1) continue
+    yield* endLast
     return yield* settingsIgnored(session, ignored)
-  })
+  }
+})
 
 /** Keeps the gate of a session that was just created, and its part of budgets, until the scope closes; answers how that refuses turns. */
 const keepGate = Effect.fnUntraced(
