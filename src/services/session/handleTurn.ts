@@ -148,17 +148,8 @@ const begin = Effect.fnUntraced(function*(
     const { lastSequence } = holder.gate.memory
     handle.latest = sent = { contentKey: contentKeyOf(content), sentAt: timeOf(clock), lastSequence }
   }
-  const request = {
-    operation,
-    sessionId: id,
-    content,
-    options,
-    onTurnError: "fail",
-    budgets,
-    over: withOptions(handle)
-  } as const
   const turn = services.turns.stream(
-    request,
+    { operation, sessionId: id, content, options, onTurnError: "fail", budgets, over: withOptions(handle) },
     () => Effect.sync(() => Gated.gatedTurn({ ...holder, onSend }, makeFold))
   )
   if (recovery !== "restart" || stay?.restarts !== undefined) return withEvent(restarted, turn)
