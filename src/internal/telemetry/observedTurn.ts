@@ -109,18 +109,26 @@ const contentAttributes = (content: unknown, { result }: TurnWatch, fold: TurnFo
   }
 }
 
-/** Watches a turn that begins, and records it when it is finished. */
-const observeTurn = (
+/** Starts a turn. What the turn is folded into is made through the function that is given. */
+export type RunTurn<A> = (folding: (makeFold: TurnFold.Make) => TurnFold.Make) => Stream.Stream<A, AshError>
+
+/** Runs a turn, watches it, and records it when nothing more comes of it, or nothing reads it any more. */
+export const observe = Effect.fnUntraced(function*<A extends TurnFold.TurnEvent>(
   metrics: TurnMetrics,
   call: TurnCall,
   recorded: Recorded,
-  context: Context.Context<never>,
-  span: Tracer.Span | undefined
-) => {
+  run: RunTurn<A>
+) {
+  const name = call.agentName === undefined ? operation.invokeAgent : `${operation.invokeAgent} ${call.agentName}`
+  const span = recorded.spans
+    ? yield* Effect.makeSpan(name, { kind: "client", attributes: attributesOf(metrics.server, call) })
+    : undefined
+  const context = yield* Effect.context<never>()
   const clock = Context.get(context, Clock.Clock)
   const startedAt = clock.monotonicTimeNanosUnsafe()
   const watch = new TurnWatch()
   const tools = span && new ToolSpans(span, recorded.content)
+  /** What the turn is folded into, which knows the turns before. */
   let fold: TurnFold.State | undefined
   let failure: AshError | undefined
   let lastChunkAt: bigint | undefined
@@ -143,65 +151,43 @@ const observeTurn = (
     for (let index = 1; index < count; index++) recordGap(0n)
     lastChunkAt = now
   }
-
-  return {
-    /** Keeps what the turn is folded into, which knows the turns before. */
-    folding: (makeFold: TurnFold.Make): TurnFold.Make => (options) => fold = makeFold(options),
-    receive: <A extends TurnFold.TurnEvent>(batch: Arr.NonEmptyReadonlyArray<A>) => {
-      const now = clock.monotonicTimeNanosUnsafe()
-      const { messages, pieces } = watch.take(batch, now)
-      // A chunk is a piece where pieces are asked for, and else a whole message.
-      if (recorded.metrics) recordChunks(call.options.includePartialMessages === true ? pieces : messages, now)
-      const changes = tools?.take(batch) ?? []
-      return changes.length === 0 ? Effect.succeed(batch) : Effect.as(Effect.all(changes, { discard: true }), batch)
-    },
-    fail: (error: AshError): AshError => failure = error,
-    /** Nothing more comes of the turn, or nothing reads it any more. */
-    finish: () => {
-      const duration = clock.monotonicTimeNanosUnsafe() - startedAt
-      const { firstAt, result } = watch
-      const { errorType, exit } = endingOf(call.operation, watch, failure)
-      const figures = result && figuresOf(result, fold)
-      const timeToFirstChunk = firstAt === undefined ? undefined : toSeconds(firstAt - startedAt)
-      if (span !== undefined) {
-        const now = clock.currentTimeNanosUnsafe()
-        tools?.close(now, Exit.hasInterrupts(exit))
-        const attributes = {
-          ...endAttributes(watch, figures, timeToFirstChunk, errorType),
-          ...recorded.content && contentAttributes(call.content, watch, fold)
-        }
-        for (const [name, value] of Object.entries(attributes)) if (value !== undefined) span.attribute(name, value)
-        span.end(now, exit)
-      }
-      if (!recorded.metrics) return
-      series(errorType).duration.updateUnsafe(toSeconds(duration), context)
-      const { inputTokens, outputTokens, timeToFirstChunk: toFirst } = series()
-      if (timeToFirstChunk !== undefined) toFirst.updateUnsafe(timeToFirstChunk, context)
-      if (figures?.tokens === undefined) return
-      inputTokens.updateUnsafe(figures.tokens.input, context)
-      outputTokens.updateUnsafe(figures.tokens.output, context)
-    }
+  const receive = (batch: Arr.NonEmptyReadonlyArray<A>) => {
+    const now = clock.monotonicTimeNanosUnsafe()
+    const { messages, pieces } = watch.take(batch, now)
+    // A chunk is a piece where pieces are asked for, and else a whole message.
+    if (recorded.metrics) recordChunks(call.options.includePartialMessages === true ? pieces : messages, now)
+    const changes = tools?.take(batch) ?? []
+    return changes.length === 0 ? Effect.succeed(batch) : Effect.as(Effect.all(changes, { discard: true }), batch)
   }
-}
+  const finish = Effect.sync(() => {
+    const duration = clock.monotonicTimeNanosUnsafe() - startedAt
+    const { firstAt, result } = watch
+    const { errorType, exit } = endingOf(call.operation, watch, failure)
+    const figures = result && figuresOf(result, fold)
+    const timeToFirstChunk = firstAt === undefined ? undefined : toSeconds(firstAt - startedAt)
+    if (span !== undefined) {
+      const now = clock.currentTimeNanosUnsafe()
+      tools?.close(now, Exit.hasInterrupts(exit))
+      const attributes = {
+        ...endAttributes(watch, figures, timeToFirstChunk, errorType),
+        ...recorded.content && contentAttributes(call.content, watch, fold)
+      }
+      for (const [name, value] of Object.entries(attributes)) if (value !== undefined) span.attribute(name, value)
+      span.end(now, exit)
+    }
+    if (!recorded.metrics) return
+    series(errorType).duration.updateUnsafe(toSeconds(duration), context)
+    const { inputTokens, outputTokens, timeToFirstChunk: toFirst } = series()
+    if (timeToFirstChunk !== undefined) toFirst.updateUnsafe(timeToFirstChunk, context)
+    if (figures?.tokens === undefined) return
+    inputTokens.updateUnsafe(figures.tokens.input, context)
+    outputTokens.updateUnsafe(figures.tokens.output, context)
+  })
 
-/** Starts a turn. What the turn is folded into is made through the function that is given. */
-export type RunTurn<A> = (folding: (makeFold: TurnFold.Make) => TurnFold.Make) => Stream.Stream<A, AshError>
-
-export const observe = Effect.fnUntraced(function*<A extends TurnFold.TurnEvent>(
-  metrics: TurnMetrics,
-  call: TurnCall,
-  recorded: Recorded,
-  run: RunTurn<A>
-) {
-  const name = call.agentName === undefined ? operation.invokeAgent : `${operation.invokeAgent} ${call.agentName}`
-  const span = recorded.spans
-    ? yield* Effect.makeSpan(name, { kind: "client", attributes: attributesOf(metrics.server, call) })
-    : undefined
-  const turn = observeTurn(metrics, call, recorded, yield* Effect.context<never>(), span)
-  const stream = run(turn.folding)
+  const stream = run((makeFold) => (options) => fold = makeFold(options))
   return (span === undefined ? stream : Stream.provideService(stream, Tracer.ParentSpan, span)).pipe(
-    Stream.mapArrayEffect(turn.receive),
-    Stream.mapError(turn.fail),
-    Stream.onExit(() => Effect.sync(turn.finish))
+    Stream.mapArrayEffect(receive),
+    Stream.mapError((error) => failure = error),
+    Stream.onExit(() => finish)
   )
 })
