@@ -151,13 +151,6 @@ export interface SessionHandle extends SessionMethods<[]> {
 const inside = (method: string) => <A>(call: Effect.Effect<A, AshError>) =>
   Effect.mapError(call, within(`SessionHandle.${method}`))
 
-const timelineOf = (id: string, sessions: HandleServices["sessions"]) => ({
-  listEvents: (options) => named("listEvents")(sessions.listEvents(id, options)),
-  events: (options) => Stream.mapError(sessions.events(id, options), renamed("SessionHandle.events")),
-  tail: (options) => Stream.mapError(sessions.tail(id, options), renamed("SessionHandle.tail")),
-  logs: (options) => named("logs")(sessions.logs(id, options))
-} satisfies Partial<SessionHandle>)
-
 /** Makes the handle of a session. */
 export const make = (
   services: HandleServices,
@@ -194,7 +187,10 @@ export const make = (
     end: () => named("end")(sessions.end(id)),
     fork: () => named("fork")(sessions.fork(id)),
     updateConfig: (config) => named("updateConfig")(sessions.updateConfig(id, config)),
-    ...timelineOf(id, sessions),
+    listEvents: (page) => named("listEvents")(sessions.listEvents(id, page)),
+    events: (paging) => Stream.mapError(sessions.events(id, paging), renamed("SessionHandle.events")),
+    tail: (tailOptions) => Stream.mapError(sessions.tail(id, tailOptions), renamed("SessionHandle.tail")),
+    logs: (after) => named("logs")(sessions.logs(id, after)),
     cancel: () => inside("cancel")(HandleCancel.cancel(handle)),
     recover: () => inside("recover")(HandleCancel.recover(handle)),
     fence: Effect.sync(() => {
