@@ -19,8 +19,8 @@ import * as Session from "./Session.ts"
 import {
   type AttachmentInput,
   type AttachmentMethods,
-  attachmentOf,
   type FileMethods,
+  fileOf,
   filesOf,
   optionsOf,
   type SessionFileInput,
@@ -81,7 +81,7 @@ const clientOf = (runner: Runner.Runner, services: Services, dispose: () => Prom
     credentials: Secrets.credentials(runner, services.credentials),
     attachments: of({
       ...attachments,
-      upload: (id: string, attachment: AttachmentInput) => attachments.upload(id, attachmentOf(attachment))
+      upload: (id: string, attachment: AttachmentInput) => attachments.upload(id, fileOf(attachment))
     }),
     sessionFiles: of({
       ...sessionFiles,

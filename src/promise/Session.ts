@@ -11,8 +11,8 @@ import type { Runner } from "./Runner.ts"
 import {
   type AttachmentInput,
   type AttachmentMethods,
-  attachmentOf,
   type FileMethods,
+  fileOf,
   filesOf,
   optionsOf,
   promptsOf,
@@ -72,7 +72,7 @@ export const make = (runner: Runner, handle: SessionHandle, end: Effect.Effect<v
       workspace: { ...workspace, upload: (bundle: ByteContent) => workspace.upload(bytesOf(bundle)) },
       attachments: {
         ...attachments,
-        upload: (attachment: AttachmentInput) => attachments.upload(attachmentOf(attachment))
+        upload: (attachment: AttachmentInput) => attachments.upload(fileOf(attachment))
       }
     }),
     askAs: (schema, content, options) => runner.promise(handle.askAs(schema, content, options ?? undefined)),

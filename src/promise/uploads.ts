@@ -59,12 +59,10 @@ export interface AttachmentMethods<At extends ReadonlyArray<string>>
 }
 
 /** A file as the services take it, or refuse it: of a program without types it may be none. */
-const fileOf = <File extends { readonly content: Content }>(file: File) => {
+export const fileOf = <File extends { readonly content: Content }>(file: File) => {
   const given = { ...file }
   return { ...given, content: contentOf(given.content) }
 }
-
-export const attachmentOf = (attachment: AttachmentInput): Attachments.NewAttachment<unknown> => fileOf(attachment)
 
 const isList = (files: ReadonlyArray<SessionFileInput>): files is ReadonlyArray<SessionFileInput> =>
   Array.isArray(files)
