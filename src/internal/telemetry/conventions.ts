@@ -58,7 +58,6 @@ const seconds = {
 
 const tokens = { unit: "{token}", boundaries: Array.from({ length: 14 }, (_, power) => 4 ** power) }
 
-/** Histograms: their names, units and buckets. */
 export const histogram = {
   duration: { name: "gen_ai.client.operation.duration", description: "GenAI operation duration.", ...seconds },
   timeToFirstChunk: {

@@ -3,7 +3,6 @@ import * as Metric from "effect/Metric"
 import type { ServerAddress } from "../request/connection.ts"
 import { attribute, histogram, operation, provider } from "./conventions.ts"
 
-/** What sets the series of turns apart. */
 export interface TurnKind {
   readonly agentName: string | undefined
   readonly requestModel: string | undefined

@@ -6,7 +6,6 @@ import { present } from "../turn/agentText.ts"
 import type { TurnEvent } from "../turn/turnFold.ts"
 
 export class TurnWatch {
-  /** When the first output was received. */
   firstAt: bigint | undefined
   /** The model that answers, as the last message of the agent itself names it. */
   model: string | undefined

@@ -80,7 +80,6 @@ export type ContentForms = Effect.Success<ReturnType<typeof makeForms>>
 const isRefusal = (error: AshError) =>
   refusesBody(error) || (error.reason._tag === "WrongState" && error.reason.http !== undefined)
 
-/** Learns which form a server takes, by messages to no session. */
 export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect<A, AshError>) =>
   Effect.map(
     // Shared while it is asked for, and never kept: a clock that is set back would make a time of 0 a long one.

@@ -29,7 +29,6 @@ class Walk {
   readonly refusals: Array<Remark> = []
   /** Checks that have keywords; one can stand on both sides of a transformation. */
   readonly expressed = new Set<Check>()
-  /** Checks behind transformations. */
   readonly behind: Array<{ readonly field: string; readonly check: Check }> = []
 }
 
@@ -111,7 +110,6 @@ const objectionTo = (fragment: JsonSchema.JsonSchema): string | undefined => {
 
 const nameOf = (check: Check) => `a check${wordsOf(check).map((words) => ` (${words})`).join("")}`
 
-/** Looks for the keywords of a check of JSON. */
 const express = (walk: Walk, field: string, check: Check, type: JsonSchema.Type | undefined) => {
   const result = Result.try(() => {
     const fragment = fragmentOf(check, type)
@@ -188,7 +186,6 @@ const visit: Visit = once((walk, field, ast) => {
   visitParts(visit)(walk, field, ast)
 })
 
-/** Says in words what behind a transformation is checked. */
 const tell = (walk: Walk, field: string, check: Check) => {
   if (walk.expressed.has(check)) return
   const words = wordsOf(check)

@@ -95,7 +95,6 @@ export interface KnownGate extends Pick<SessionMemory, "halted" | "usageBefore">
   readonly fence: Fence | undefined
 }
 
-/** Fails a turn or a command from outside. */
 export const cancelHolder = (holder: Holder, error: AshError) => {
   if (holder.error !== undefined) return
   holder.error = error

@@ -31,7 +31,6 @@ export const fenced = (operation: string, sessionId: string, { why }: Fence) =>
     sessionId
   })
 
-/** The failure of a turn or a command that this program ends. */
 export const cancelled = (operation: string, sessionId: string, how: string, wasSent: boolean) =>
   // It is made before the id is checked, which of a program without types may be no text.
   failure(operation, TurnCancelled, { message: `it was ended: ${how}`, sessionId: String(sessionId), wasSent })
@@ -47,7 +46,6 @@ const wayOutOf = new Map([
   ["ended", "use another one"]
 ])
 
-/** The fence of a session in a state in which nothing can begin. */
 export const inactive = (status: string): Fence => ({
   _tag: "Inactive",
   why: `the session was ${status === "error" ? "in error" : status}`
@@ -134,7 +132,6 @@ export interface HolderOptions {
   readonly sessionId: string
   readonly gate: Gate
   readonly holder: Holder
-  /** Why nothing may be sent any more, if so. */
   readonly refusal?: () => AshError | undefined
   readonly onSend?: () => void
 }

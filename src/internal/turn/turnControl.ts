@@ -47,9 +47,7 @@ export interface TurnAnswer {
   readonly body: Stream.Stream<Uint8Array, AshError>
   /** When the message was sent, in nanoseconds of the monotonic clock. */
   readonly startedAt: bigint
-  /** The exchange, for a failure. */
   readonly http: (() => HttpExchange) | undefined
-  /** Takes secrets out of the server's text of a failure. */
   readonly redact: Redact
 }
 

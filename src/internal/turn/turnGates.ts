@@ -41,7 +41,6 @@ interface Entry {
   users: number
 }
 
-/** The gates of sessions, by their ids. */
 export interface TurnGates {
   /** The gate of a session, kept until the scope closes. */
   readonly use: (id: string) => Effect.Effect<Gate, never, Scope.Scope>

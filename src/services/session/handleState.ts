@@ -80,7 +80,6 @@ export interface HandleServices extends SessionsParts {
   readonly workspaces: Workspaces["Service"]
 }
 
-/** What a handle knows of its session. */
 export interface KnownSession {
   readonly id: string
   readonly agentName: string | undefined

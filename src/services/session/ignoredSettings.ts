@@ -21,7 +21,6 @@ const describeIgnored = (id: string, settings: ReadonlyArray<string>) =>
 export const warnOfIgnored = ({ id }: Session, settings: ReadonlyArray<string>): Effect.Effect<void> =>
   settings.length === 0 ? Effect.void : Effect.logWarning(describeIgnored(id, settings))
 
-/** The failure where no sandbox has the settings. */
 export const settingsIgnored = ({ id }: Session, settings: ReadonlyArray<string>) =>
   failure("Sessions.open", SettingsIgnored, {
     message: `${describeIgnored(id, settings)}; it is ended, as are those before it`,

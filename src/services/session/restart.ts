@@ -16,18 +16,19 @@ import { closed } from "./sessionsParts.ts"
 
 const saveAtMost = "5 minutes"
 
-const saveTimedOut = () =>
-  failure("Workspaces.download", TimedOut, {
-    message:
-      `the workspace was not saved within ${saveAtMost}; nothing was restarted. Try again, or without keepWorkspace`,
-    timer: "attempt",
-    duration: Duration.fromInputUnsafe(saveAtMost)
-  })
-
 const readWorkspace = ({ id, services }: HandleState) =>
   Effect.scoped(
     Effect.flatMap(services.workspaces.download(id), FileDownload.bytes("Workspaces.download", maxBundleSize))
-  ).pipe(Effect.timeoutOrElse({ duration: saveAtMost, orElse: () => Effect.fail(saveTimedOut()) }))
+  ).pipe(Effect.timeoutOrElse({
+    duration: saveAtMost,
+    orElse: () =>
+      failure("Workspaces.download", TimedOut, {
+        message:
+          `the workspace was not saved within ${saveAtMost}; nothing was restarted. Try again, or without keepWorkspace`,
+        timer: "attempt",
+        duration: Duration.fromInputUnsafe(saveAtMost)
+      })
+  }))
 
 /** Saves the workspace, if `keepWorkspace` is set; answers why it could not be, where there may be nothing left to save. */
 const save = Effect.fnUntraced(function*(handle: HandleState, fence: Fence) {

@@ -14,7 +14,6 @@ import { WrongState } from "../../schema/Reasons.ts"
 import type { Session } from "../../schema/Session.ts"
 import type { Attachments } from "../Attachments.ts"
 
-/** The low-level methods, the policy of calls, and what is known of sessions. */
 export interface SessionsParts {
   readonly api: AshApiClient["Service"]["sessions"]
   readonly policy: RequestPolicy["Service"]
