@@ -119,9 +119,8 @@ class Registry {
   release(entry: Entry, now: bigint) {
     entry.users -= 1
     this.#forget(entry, now)
-    if (this.#resting.length === 0) return
-    const next = this.#resting.findIndex(({ until }) => until > now)
-    for (const rested of this.#resting.splice(0, next === -1 ? this.#resting.length : next)) {
+    for (let rested = this.#resting[0]; rested !== undefined && rested.until <= now; rested = this.#resting[0]) {
+      this.#resting.shift()
       this.#forget(rested.entry, now)
     }
   }
