@@ -53,7 +53,7 @@ export const turnLimits = (
   done: durationOf(timeouts.done ?? "30 seconds"),
   turn: durationOf(timeouts.turn ?? "off"),
   /** Bytes. */
-  bufferSize: Math.max(1, buffer.size ?? 16_777_216),
+  bufferSize: buffer.size ?? 16_777_216,
   whenFull: buffer.whenFull ?? "wait",
   /** Characters. */
   maxEventSize
