@@ -45,14 +45,12 @@ export interface TurnToFind {
   readonly isLast?: boolean
 }
 
-/** The rows of a conversation, and how far the server's clock is ahead of this program's, if it sends its time: a second or less too little. */
-interface Rows {
-  readonly rows: ReadonlyArray<StoredMessage>
-  readonly clockAhead: number | undefined
-}
-
 export interface Conversation {
-  readonly messages: Effect.Effect<Rows, AshError>
+  readonly messages: Effect.Effect<{
+    readonly rows: ReadonlyArray<StoredMessage>
+    /** How far the server's clock is ahead of this program's, if it sends its time: a second or less too little. */
+    readonly clockAhead: number | undefined
+  }, AshError>
   readonly events: Stream.Stream<SessionEvent, AshError>
 }
 
