@@ -28,7 +28,8 @@ import {
   type ClusterSettings,
   readClusterSettings,
   readRunSettings,
-  refuse
+  refuse,
+  terminationOf
 } from "./RunnerSettings.ts"
 import * as MemoryRunStore from "./store/MemoryRunStore.ts"
 import { RunStore } from "./store/RunStore.ts"
@@ -251,7 +252,7 @@ export const layerClient = <E>(
 
 /**
  * Runs on one machine alone: they survive the death of the process, not that of its database. One process at a time may
- * use the tables.
+ * use the tables. A layer that is closed waits for its turns, for `longestTurn` and 30 seconds at most.
  */
 export const layerSingle = <R = never>(
   options: SingleOptions<R> = {}
@@ -262,10 +263,14 @@ export const layerSingle = <R = never>(
 > =>
   layerOf(singleRules, options, (options) => {
     const { prefix = defaultPrefix } = options
+    const { longestTurn } = readRunSettings(options)
     const engine = Engine.layerAlone(SqlMessageStorage.layerStorage(engineOf(prefix))).pipe(
       Layer.provide([
         Digest.layerWebCrypto,
-        ShardingConfig.layerFromEnv({ entityMessagePollInterval: Duration.seconds(1) })
+        ShardingConfig.layerFromEnv({
+          entityMessagePollInterval: Duration.seconds(1),
+          entityTerminationTimeout: terminationOf(longestTurn)
+        })
       ])
     )
     return Layer.mergeAll(AgentRuns.layer, Worker.layer(options), Orphans.layer(options.orphans)).pipe(

@@ -71,7 +71,9 @@ export const make = (services: StepServices) => {
       )
       // A run whose runner died when it had taken a place has it: those in the queue may wait for that one.
       const has = Patience.persistent(store.takePlace(id, 0))
-      return orCancelled(id)(Effect.flatMap(has, (has) => has ? Effect.void : queue.withPermits(1)(take)))
+      return orCancelled(id)(
+        Effect.flatMap(has, (has) => has ? Effect.void : Patience.waiting(queue.withPermits(1)(take)))
+      )
     },
     /** Asks a plan, as long as the run is not cancelled. */
     decide: <A, E>(id: string, plan: Effect.Effect<A, E>) => orCancelled(id)(plan),

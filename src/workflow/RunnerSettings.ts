@@ -116,6 +116,9 @@ export const readRunSettings = (settings: RunSettings) => ({
   maxStored: settings.maxStored ?? mebibyte
 })
 
+/** How long a runner that is asked to stop waits for its turns, where no setting has another time. */
+export const terminationOf = (longestTurn: Duration.Duration) => Duration.sum(longestTurn, Duration.seconds(30))
+
 const text = Duration.format
 
 /** Reads the settings of a cluster, and refuses those by which it would lose turns. */
@@ -126,7 +129,7 @@ export const readClusterSettings = Effect.fnUntraced(function*(
   const { lease, longestStall, pollInterval, terminationTimeout } = durations(settings, {
     lease: "35 seconds",
     longestStall: "10 seconds",
-    terminationTimeout: Duration.sum(longestTurn, Duration.seconds(30)),
+    terminationTimeout: terminationOf(longestTurn),
     pollInterval: "1 second"
   })
   const least = Duration.times(longestStall, 3)

@@ -1,12 +1,23 @@
 /** Waits for what comes back by itself: a server, its capacity, the window of its rate limit, a database. */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Predicate from "effect/Predicate"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import type { AshError } from "../schema/AshError.ts"
+
+/** Surrounds what an effect does. */
+export type Surround = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** What surrounds a wait of a step in which nothing is under way, so that the step can be given up and begun again elsewhere. */
+export const Waits = Context.Reference<Surround>("effect-ash/workflow/Waits", { defaultValue: () => identity })
+
+/** Waits, as long as the step goes on here. */
+export const waiting: Surround = (wait) => Waits.use((surround) => surround(wait))
 
 const longestPause = Duration.seconds(30)
 
@@ -26,7 +37,7 @@ export const make = (patience: Duration.Duration): Effect.Effect<Patience> =>
       attempts += 1
       const pause = Duration.min(Duration.millis(500 * 2 ** Math.min(attempts, 10)), longestPause)
       const spread = Duration.times(pause, 0.8 + 0.4 * (yield* Random.next))
-      yield* Effect.sleep(Duration.max(spread, asked))
+      yield* waiting(Effect.sleep(Duration.max(spread, asked)))
     })
   })
 

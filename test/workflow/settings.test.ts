@@ -23,14 +23,23 @@ import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as Workflow from "effect/workflow/Workflow"
+import * as WorkflowEngine from "effect/workflow/WorkflowEngine"
 import { join } from "node:path"
-import { AshEmbedded } from "../../src/embedded.ts"
+import { AgentScript, AshEmbedded } from "../../src/embedded.ts"
 import { optionsOf } from "../../src/internal/request/options.ts"
 import { AshError } from "../../src/schema/AshError.ts"
-import { NotFound, RateLimited } from "../../src/schema/Reasons.ts"
+import { NotFound, NotReached, RateLimited } from "../../src/schema/Reasons.ts"
 import { Agents } from "../../src/services/Agents.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { AgentRunPayload, approval, Decision, RunFailure, RunResult, sleep } from "../../src/workflow/AgentRun.ts"
+import {
+  AgentRun,
+  AgentRunPayload,
+  approval,
+  Decision,
+  RunFailure,
+  RunResult,
+  sleep
+} from "../../src/workflow/AgentRun.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
 import * as AshWorkflow from "../../src/workflow/AshWorkflow.ts"
 import * as Claim from "../../src/workflow/Claim.ts"
@@ -46,6 +55,7 @@ import {
   readRunSettings,
   runRules
 } from "../../src/workflow/RunnerSettings.ts"
+import type { RunStatus } from "../../src/workflow/RunStatus.ts"
 import * as MemoryRunStore from "../../src/workflow/store/MemoryRunStore.ts"
 import { RunStore } from "../../src/workflow/store/RunStore.ts"
 import { clockOf } from "../support/clock.ts"
@@ -272,6 +282,82 @@ describe("one machine with a database of its own", () => {
       const error = yield* Effect.flip(Effect.provide(AgentRuns, single(file, "b")))
       assert.strictEqual(error._tag, "SettingsRefused")
       assert.include(error.message, "belong to the cluster a, and this is a process of b")
+    }))
+
+  it.effect("waits for a turn that is under way where it is closed", () =>
+    Effect.gen(function*() {
+      const begun = yield* Deferred.make<void>()
+      const end = yield* Deferred.make<void>()
+      const script: AgentScript.AgentScript = () =>
+        Stream.fromEffect(
+          Deferred.succeed(begun, undefined).pipe(
+            Effect.andThen(Deferred.await(end)),
+            Effect.as(AgentScript.say("done"))
+          )
+        )
+      const shared = yield* Layer.build(
+        Layer.merge(Sqlite.layer(), AshEmbedded.layer({ agents: { worker: { script } } }))
+      )
+      const closed = yield* Effect.gen(function*() {
+        const { start } = yield* AgentRuns
+        yield* start({ id: "one", agent: "worker", steps: ["go"] })
+        yield* Deferred.await(begun)
+      }).pipe(
+        Effect.provide(AshWorkflow.layerSingle()),
+        Effect.provideContext(shared),
+        Effect.forkChild
+      )
+      /** Lets the clock run, and whatever waits for the disk. */
+      const tick = Effect.andThen(
+        TestClock.adjust("10 millis"),
+        Effect.promise(() => new Promise((resolve) => setImmediate(resolve)))
+      )
+      while (!Deferred.isDoneUnsafe(begun)) yield* tick
+      // The engine would cut it off after 15 seconds.
+      yield* TestClock.adjust("20 seconds")
+      yield* Deferred.succeed(end, undefined)
+      while (closed.pollUnsafe() === undefined) yield* tick
+      const sql = Context.get(shared, SqlClient.SqlClient)
+      assert.deepStrictEqual(yield* sql`SELECT status FROM ash_turns`, [{ status: "done" }])
+    }))
+
+  it.live("is closed while its runs wait for a place, or for the server, which go on behind that", () =>
+    Effect.gen(function*() {
+      const shared = yield* Layer.build(Layer.merge(Sqlite.layer(), AshEmbedded.layer({ agents: { worker: {} } })))
+      let isDown = false
+      const failed = new AshError({ operation: "Sessions.create", reason: new NotReached({ message: "down" }) })
+      const refused = yield* Deferred.make<void>()
+      const sessions = Context.get(shared, Sessions)
+      const own = Context.add(shared, Sessions, {
+        ...sessions,
+        create: (session) =>
+          isDown
+            ? Effect.andThen(Deferred.succeed(refused, undefined), Effect.fail(failed))
+            : sessions.create(session)
+      })
+      const inProcess = <A, E>(program: Effect.Effect<A, E, AgentRuns>) =>
+        program.pipe(
+          Effect.provide(AshWorkflow.layerSingle({ cancelInterval: 20, maxRunning: 2, longestTurn: "30 seconds" })),
+          Effect.provideContext(own)
+        )
+      const until = (id: string, is: (status: RunStatus) => boolean) =>
+        Effect.flatMap(AgentRuns, ({ status }) => Effect.repeat(Effect.delay(status(id), 10), { until: is }))
+      yield* inProcess(Effect.gen(function*() {
+        const { start } = yield* AgentRuns
+        yield* start({ id: "one", agent: "worker", steps: [approval("go on?")] })
+        yield* until("one", ({ state }) => state === "waiting")
+        isDown = true
+        yield* start({ id: "two", agent: "worker", steps: ["go"] })
+        yield* Deferred.await(refused)
+        yield* start({ id: "three", agent: "worker", steps: ["go"] })
+        yield* until("three", ({ startedAt }) => startedAt !== undefined)
+      }))
+      isDown = false
+      yield* inProcess(Effect.gen(function*() {
+        const { approve, result, status } = yield* AgentRuns
+        yield* approve((yield* status("one")).token ?? "")
+        for (const id of ["one", "two", "three"]) yield* result(id, { every: 10 })
+      }))
     }))
 
   it.live("begins no run again that was begun too often without a step forward", () =>
@@ -568,7 +654,10 @@ describe("a run whose shard has moved", () => {
       const handover = Handover.make(own, "execution")
       const step = yield* Deferred.make<void>()
       const run = handover.whileOwned(Effect.andThen(handover.during(Deferred.await(step)), Effect.never))
-      const fiber = yield* Effect.forkChild(run)
+      const instance = WorkflowEngine.WorkflowInstance.initial(AgentRun, "execution")
+      const fiber = yield* Effect.forkChild(
+        Effect.provideService(run, WorkflowEngine.WorkflowInstance, instance)
+      )
       lose()
       yield* TestClock.adjust("1 minute")
       assert.isUndefined(fiber.pollUnsafe())
