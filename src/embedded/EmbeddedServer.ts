@@ -21,6 +21,7 @@ import { refusal } from "../internal/request/options.ts"
 import type { AshError } from "../schema/AshError.ts"
 import { defaultHost, type EmbeddedHttpOptions, type EmbeddedOptions } from "./EmbeddedOptions.ts"
 import * as Application from "./http/Application.ts"
+import { closed } from "./http/closed.ts"
 import * as Origins from "./http/Origins.ts"
 import { respond } from "./http/RequestChecks.ts"
 import * as Errors from "./wire/Errors.ts"
@@ -33,15 +34,24 @@ const otherName = respond(
   Errors.failure(403, "The host of the request is not a name of this server: add it to `hostNames` (--host-name)")
 )
 
+/** What answers requests. Its files are in the temporary folder of the machine, which may refuse them. */
+const started = (options: EmbeddedOptions) =>
+  Effect.mapError(Application.make(options), (error) =>
+    refusal(
+      "AshEmbedded.layer",
+      "TMPDIR",
+      `the server has no folder for its files, which it keeps in TMPDIR: ${Errors.messageOf(error.cause)}`
+    ))
+
 /**
  * An `HttpClient` whose every request, to whatever host, is answered by an embedded server in this process. To interrupt
  * a request or the reading of its response counts as the client's disconnect.
  */
-export const layerHttpClient = (options: EmbeddedOptions = {}): Layer.Layer<HttpClient.HttpClient> =>
+export const layerHttpClient = (options: EmbeddedOptions = {}): Layer.Layer<HttpClient.HttpClient, AshError> =>
   Layer.effect(
     HttpClient.HttpClient,
     Effect.gen(function*() {
-      const application = yield* Application.make(options)
+      const application = yield* started(options)
       const serverScope = yield* Effect.scope
       const run = Effect.runForkWith(yield* Effect.context<never>())
       return HttpClient.make((request, _url, signal) =>
@@ -117,24 +127,25 @@ export const layerHttpServer = (
   { host = defaultHost, hostNames = [], port = 0, ...options }:
     & EmbeddedHttpOptions
     & { readonly apiKey: Redacted.Redacted<string> }
-): Layer.Layer<HttpServer.HttpServer, AshError> => {
-  const create = () => Process.getBuiltinModule("node:http").createServer({ keepAliveTimeout: 72_000 })
-  // The stream of a dead sandbox never ends, so that a shutdown would wait for ever.
-  const server = NodeHttpServer.layerServer(create, { host, port, disablePreemptiveShutdown: true })
-  const listening = Layer.catch(
-    server,
-    (error) => Layer.effect(HttpServer.HttpServer, Effect.fail(notListening(host, port, error)))
-  )
-  const serve = Effect.gen(function*() {
-    const application = yield* Application.make(options)
-    const onlyByName = Effect.gen(function*() {
-      const request = yield* HttpServerRequest.HttpServerRequest
-      return Origins.isOwnName(request, host, hostNames) ? yield* application(request) : otherName
-    })
-    yield* HttpServer.serveEffect(reporting(onlyByName)).pipe(
-      // A real server takes no part in the traces of its clients.
-      Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true)
+): Layer.Layer<HttpServer.HttpServer, AshError> =>
+  Layer.suspend(() => {
+    const server = Process.getBuiltinModule("node:http").createServer({ keepAliveTimeout: 72_000 })
+    const listening = Layer.catch(
+      // The stream of a dead sandbox never ends, so that a shutdown would wait for ever.
+      NodeHttpServer.layerServer(() => server, { host, port, disablePreemptiveShutdown: true }),
+      (error) => Layer.effect(HttpServer.HttpServer, Effect.fail(notListening(host, port, error)))
     )
+    const serve = Effect.gen(function*() {
+      const application = yield* started(options)
+      const onlyByName = Effect.gen(function*() {
+        const request = yield* HttpServerRequest.HttpServerRequest
+        return Origins.isOwnName(request, host, hostNames) ? yield* application(request) : otherName
+      })
+      yield* Effect.addFinalizer(() => closed(server))
+      yield* HttpServer.serveEffect(reporting(onlyByName)).pipe(
+        // A real server takes no part in the traces of its clients.
+        Effect.provideService(HttpMiddleware.TracerDisabledWhen, () => true)
+      )
+    })
+    return Layer.effectDiscard(serve).pipe(Layer.provideMerge(listening))
   })
-  return Layer.effectDiscard(serve).pipe(Layer.provideMerge(listening))
-}

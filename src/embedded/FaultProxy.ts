@@ -41,6 +41,7 @@ import * as Process from "node:process"
 import { aFunction, checked, count, listOf, oneOf, optionsOf, required, rule } from "../internal/request/options.ts"
 import type { AshError } from "../schema/AshError.ts"
 import * as Faults from "./faults.ts"
+import { closed } from "./http/closed.ts"
 
 export type { Fault, FaultKind, FaultPhase } from "./faults.ts"
 
@@ -147,12 +148,6 @@ const eventStream = { "content-type": "text/event-stream", "cache-control": "no-
 
 /** How long a proxy that is down refuses connections. */
 const downTime = "500 millis"
-
-const closed = (server: Http.Server) =>
-  Effect.callback<void>((resume) => {
-    server.close(() => resume(Effect.void))
-    server.closeAllConnections()
-  })
 
 /** Listens on a port. One that was closed may be in use for a moment, by a connection that goes out from it. */
 const listening = (server: Http.Server, port: number) =>

@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
-import { networkInterfaces } from "node:os"
+import { networkInterfaces, tmpdir } from "node:os"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
@@ -22,6 +22,19 @@ const ask = Effect.fnUntraced(function*(agent: string, prompt: string) {
 }, Effect.scoped)
 
 const layers = [["layer", AshEmbedded.layer], ["layerHttp", AshEmbedded.layerHttp]] as const
+
+it.effect.each(layers)("%s fails where the system refuses its files a folder", ([, layer]) =>
+  Effect.gen(function*() {
+    const { TMPDIR } = process.env
+    process.env["TMPDIR"] = `${tmpdir()}/no-such-folder`
+    yield* Effect.addFinalizer(() =>
+      Effect.sync(() => TMPDIR === undefined ? delete process.env["TMPDIR"] : process.env["TMPDIR"] = TMPDIR)
+    )
+    const { reason } = yield* Effect.flip(Effect.provide(Agents, layer()))
+    assert(reason._tag === "InvalidRequest")
+    assert.strictEqual(reason.field, "TMPDIR")
+    assert.match(reason.message, /ENOENT: .*no-such-folder/)
+  }))
 
 describe.each(layers)("agents of %s", (_, layer) => {
   it.effect("are there from the start, each with its script, or else with that of all", () =>

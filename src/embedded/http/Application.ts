@@ -106,7 +106,7 @@ export const make = Effect.fnUntraced(function*(options: EmbeddedOptions) {
       )
     return withHeaders(response, { ...Origins.headers(request, origins), ...typeOf(response) })
   })
-}, Effect.orDie)
+})
 
 /**
  * The tenant of a request's key (docs/ash.md 2.1). Open without a key: exactly `/health`, and the pages for browsers.

@@ -11,7 +11,9 @@ import * as Queue from "effect/Queue"
 import * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { once } from "node:events"
 import * as Http from "node:http"
+import { connect } from "node:net"
 import * as AgentScript from "../../../src/embedded/AgentScript.ts"
 import type { EmbeddedHttpOptions } from "../../../src/embedded/EmbeddedOptions.ts"
 import { layerHttpServer } from "../../../src/embedded/EmbeddedServer.ts"
@@ -202,7 +204,7 @@ describe("a server on a port", () => {
       request.destroy()
     }).pipe(withSocket()))
 
-  it.live("closes at once, even with a stream that never ends, and removes its folder", () =>
+  it.live("closes at once, with a stream that never ends and a connection without a request, and removes its folder", () =>
     Effect.gen(function*() {
       const fileSystem = yield* FileSystem.FileSystem
       const scope = yield* Scope.make()
@@ -211,6 +213,10 @@ describe("a server on a port", () => {
         scope
       )
       const folder = yield* Effect.gen(function*() {
+        // A client's spare one, as the fetch of Node opens in the place of one that was aborted.
+        const { port, hostname } = new URL(HttpServer.formatAddress((yield* HttpServer.HttpServer).address))
+        const spare = connect(Number(port), hostname).on("error", () => {})
+        yield* Effect.promise(() => once(spare, "connect"))
         const path = yield* open
         const { text } = yield* ask("POST", `${path}/exec`, { command: "pwd" })
         const turn = yield* exchange("POST", `${path}/messages`, { content: "hi" })
