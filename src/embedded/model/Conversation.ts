@@ -12,10 +12,7 @@ export const messagesOf = (turn: AgentTurn, system: string): ReadonlyArray<Promp
   return [
     ...(instructions === "" ? [] : [{ role: "system" as const, content: instructions }]),
     ...turn.history.flatMap(messageOf),
-    ...userMessage(Option.match(decodePrompt({ type: "user", content: turn.content }), {
-      onNone: () => turn.prompt,
-      onSome: ({ content }) => content
-    }))
+    ...userMessage(Option.getOrUndefined(decodePrompt({ type: "user", content: turn.content }))?.content ?? turn.prompt)
   ]
 }
 
