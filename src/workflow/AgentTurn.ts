@@ -1,6 +1,7 @@
 /** What is kept of a turn: its outcome, as the ledger has it and an activity answers it. */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { failure } from "../internal/request/operations.ts"
 import { withKnown } from "../internal/turn/brokenTurn.ts"
 import type { SessionRestarted } from "../internal/turn/gate.ts"
@@ -48,12 +49,13 @@ const failed = (error: TurnFailure): Outcome => ({ _tag: "Failed", error })
 
 /** What is kept of a turn that has come to its end. */
 export const outcomeOf = (
-  { afterSequence, generation, sessionId, step }: PlannedTurn,
+  planned: PlannedTurn,
   turn: Turn,
   known: Pick<RunTurn, "how" | "lastSequence"> & { readonly restarted?: SessionRestarted | undefined },
   limit: number
 ): Outcome => {
-  const { costUsd, outcome, structuredOutput, usage, usageScope } = turn
+  const { afterSequence, sessionId } = planned
+  const { outcome, structuredOutput } = turn
   if (outcome._tag !== "Success") {
     return failed(
       failure("AgentRun.turn", TurnUnsuccessful, {
@@ -73,19 +75,12 @@ export const outcomeOf = (
   return {
     _tag: "Ran",
     turn: {
-      step,
-      generation,
-      sessionId,
-      afterSequence,
-      lastSequence: known.lastSequence,
+      ...Struct.pick(planned, ["step", "generation", "sessionId", "afterSequence"]),
+      ...Struct.pick(turn, ["structuredOutput", "usage", "costUsd", "usageScope"]),
+      ...Struct.pick(known, ["how", "lastSequence"]),
       text,
       isPartial: turn.isPartial || text.length < turn.text.length,
-      structuredOutput,
-      usage,
-      costUsd,
-      usageScope,
-      how: known.how,
-      restarted: restarted && { reason: restarted.reason, lost: restarted.lost, mayBeLost: restarted.mayBeLost }
+      restarted: restarted && Struct.pick(restarted, ["reason", "lost", "mayBeLost"])
     }
   }
 }
