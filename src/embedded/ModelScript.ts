@@ -87,11 +87,57 @@ export function languageModel(
     const { system = "", toolkit } = yield* checked("AgentScript.languageModel", rules, options)
     const [AiError, LanguageModel, Prompt] = yield* modules
     const context = yield* Effect.context<LanguageModel>()
-    const asked: Asked = { model: yield* LanguageModel.LanguageModel, toolkit, Prompt }
+    const model = yield* LanguageModel.LanguageModel
+
+    const askOnce = (prompt: Prompt.Prompt, answer: Answer.Answer) => {
+      const parts: Array<Response.AnyPart> = []
+      const received: Stream.Stream<Response.AnyPart, Error, LanguageModel> = toolkit === undefined
+        ? model.streamText({ prompt })
+        : model.streamText({ prompt, toolkit })
+      return received.pipe(
+        Stream.runForEach((part) => {
+          parts.push(part)
+          return answer.play(part)
+        }),
+        Effect.andThen(answer.endTexts),
+        Effect.as(parts)
+      )
+    }
+
+    /** Asks the model, and again with the results of its tools, until it calls none; answers with the whole conversation. */
+    const ask = Effect.fnUntraced(function*(prompt: Prompt.Prompt, answer: Answer.Answer) {
+      let conversation = prompt
+      while (true) {
+        const parts = yield* askOnce(conversation, answer)
+        conversation = Prompt.concat(conversation, Prompt.fromResponseParts(parts))
+        if (!parts.some((part) => part.type === "tool-result" && part.providerExecuted !== true)) return conversation
+        // A turn that is cut at a limit asks no further.
+        yield* answer.callsPlayed
+      }
+    })
+
+    const askObject = Effect.fnUntraced(function*(prompt: Prompt.Prompt, format: JsonInput, answer: Answer.Answer) {
+      const schema = yield* objectSchema(withoutUndefined(format))
+      const { content, reasoningText, value } = yield* model.generateObject({ prompt, schema, objectName: "answer" })
+      if (reasoningText !== undefined) yield* answer.offer(AgentScript.think(reasoningText))
+      yield* answer.offer(AgentScript.say(JSON.stringify(value)))
+      yield* Effect.forEach(content, (part) => part.type === "finish" ? answer.play(part) : Effect.void)
+      return value
+    })
+
+    /** Answers a turn: with texts and calls of tools, with an object, or with both, one behind the other. */
+    const answerTurn = Effect.fnUntraced(function*(turn: AgentScript.AgentTurn, answer: Answer.Answer) {
+      const format = turn.options.outputFormat?.schema
+      const prompt = Prompt.make(messagesOf(turn, system))
+      const conversation = format === undefined || toolkit !== undefined ? yield* ask(prompt, answer) : prompt
+      const object = format === undefined ? {} : { structuredOutput: yield* askObject(conversation, format, answer) }
+      yield* answer.offer(AgentScript.finish({ ...object, usage: answer.usage() }))
+    })
+
     return (turn) =>
       Stream.callback<AgentScript.AgentStep, ModelFailure>((steps) => {
         const answer = Answer.make((step) => Effect.asVoid(Queue.offer(steps, step)))
-        return answerTurn(asked, turn, system, answer).pipe(
+        return answerTurn(turn, answer).pipe(
           Effect.provideContext(context),
           Effect.catchCause((cause) => Effect.fail(new ModelFailure({ message: describe(cause, AiError.isAiError) }))),
           Effect.onExit(answer.close),
@@ -108,66 +154,6 @@ const rules = optionsOf<LanguageModelOptions & { readonly toolkit: unknown }>({
 
 const modules = Effect.promise(() =>
   Promise.all([import("effect/ai/AiError"), import("effect/ai/LanguageModel"), import("effect/ai/Prompt")])
-)
-
-/** The model that turns ask, and the tools that it may call. */
-interface Asked {
-  readonly model: LanguageModel
-  readonly toolkit: ToolkitOf<Tools, LanguageModel> | undefined
-  readonly Prompt: typeof Prompt
-}
-
-/** Answers a turn: with texts and calls of tools, with an object, or with both, one behind the other. */
-const answerTurn = Effect.fnUntraced(
-  function*(asked: Asked, turn: AgentScript.AgentTurn, system: string, answer: Answer.Answer) {
-    const format = turn.options.outputFormat?.schema
-    const prompt = asked.Prompt.make(messagesOf(turn, system))
-    const conversation = format === undefined || asked.toolkit !== undefined
-      ? yield* ask(asked, prompt, answer)
-      : prompt
-    const object = format === undefined
-      ? {}
-      : { structuredOutput: yield* askObject(asked, conversation, format, answer) }
-    yield* answer.offer(AgentScript.finish({ ...object, usage: answer.usage() }))
-  }
-)
-
-/** Asks the model, and again with the results of its tools, until it calls none; answers with the whole conversation. */
-const ask = Effect.fnUntraced(function*(asked: Asked, prompt: Prompt.Prompt, answer: Answer.Answer) {
-  let conversation = prompt
-  while (true) {
-    const parts = yield* askOnce(asked, conversation, answer)
-    conversation = asked.Prompt.concat(conversation, asked.Prompt.fromResponseParts(parts))
-    if (!parts.some((part) => part.type === "tool-result" && part.providerExecuted !== true)) return conversation
-    // A turn that is cut at a limit asks no further.
-    yield* answer.callsPlayed
-  }
-})
-
-const askOnce = ({ model, toolkit }: Asked, prompt: Prompt.Prompt, answer: Answer.Answer) => {
-  const parts: Array<Response.AnyPart> = []
-  const received: Stream.Stream<Response.AnyPart, Error, LanguageModel> = toolkit === undefined
-    ? model.streamText({ prompt })
-    : model.streamText({ prompt, toolkit })
-  return received.pipe(
-    Stream.runForEach((part) => {
-      parts.push(part)
-      return Answer.play(answer, part)
-    }),
-    Effect.andThen(answer.endTexts),
-    Effect.as(parts)
-  )
-}
-
-const askObject = Effect.fnUntraced(
-  function*({ model }: Asked, prompt: Prompt.Prompt, format: JsonInput, answer: Answer.Answer) {
-    const schema = yield* objectSchema(withoutUndefined(format))
-    const { content, reasoningText, value } = yield* model.generateObject({ prompt, schema, objectName: "answer" })
-    if (reasoningText !== undefined) yield* answer.offer(AgentScript.think(reasoningText))
-    yield* answer.offer(AgentScript.say(JSON.stringify(value)))
-    yield* Effect.forEach(content, (part) => part.type === "finish" ? Answer.play(answer, part) : Effect.void)
-    return value
-  }
 )
 
 /** The schema of an object, from that of `outputFormat`. The model alone checks its patterns. */

@@ -38,41 +38,69 @@ export const make = (offer: (step: AgentScript.AgentStep) => Effect.Effect<void>
     calls.set(id, call)
     return call
   }
+  /** Adds a piece to a text that is being written; the step is offered with the first of them. */
+  const write = Effect.fnUntraced(function*(
+    key: string,
+    piece: string,
+    step: (pieces: Stream.Stream<string, Error>) => AgentScript.AgentStep
+  ) {
+    const known = texts.get(key)
+    const text = known ?? (yield* Queue.unbounded<string, Error | Cause.Done>())
+    texts.set(key, text)
+    yield* Queue.offer(text, piece)
+    if (known === undefined) yield* offer(step(Stream.fromQueue(text)))
+  })
+  /** The outcome of a tool that is called, once it is there. */
+  const outcomeOf = (id: string) => {
+    const { outcome, played } = callOf(id)
+    return Effect.andThen(Deferred.succeed(played, undefined), Deferred.await(outcome))
+  }
+  const addUsage = ({ inputTokens, outputTokens }: Response.Usage) =>
+    Effect.sync(() => {
+      const { cacheRead = 0, cacheWrite = 0, total = 0, uncached = total - cacheRead - cacheWrite } = inputTokens
+      used.input_tokens += Math.max(uncached, 0)
+      used.cache_read_input_tokens += cacheRead
+      used.cache_creation_input_tokens += cacheWrite
+      used.output_tokens += outputTokens.total ?? (outputTokens.text ?? 0) + (outputTokens.reasoning ?? 0)
+    })
   return {
     offer,
-    /** Adds a piece to a text that is being written; the step is offered with the first of them. */
-    write: Effect.fnUntraced(function*(
-      key: string,
-      piece: string,
-      step: (pieces: Stream.Stream<string, Error>) => AgentScript.AgentStep
-    ) {
-      const known = texts.get(key)
-      const text = known ?? (yield* Queue.unbounded<string, Error | Cause.Done>())
-      texts.set(key, text)
-      yield* Queue.offer(text, piece)
-      if (known === undefined) yield* offer(step(Stream.fromQueue(text)))
-    }),
-    endText,
-    endTexts: Effect.suspend(() => Effect.forEach([...texts.keys()], endText, { discard: true })),
-    /** The outcome of a tool that is called, once it is there. */
-    call: (id: string) => {
-      const { outcome, played } = callOf(id)
-      return Effect.andThen(Deferred.succeed(played, undefined), Deferred.await(outcome))
+    /** Makes steps of a part of the answer, or goes on with earlier ones. */
+    play: (part: Response.AnyPart): Effect.Effect<void, Error> => {
+      switch (part.type) {
+        case "text-delta":
+          return write(`text ${part.id}`, part.delta, (pieces) => AgentScript.say("", { pieces }))
+        case "reasoning-delta":
+          return write(`reasoning ${part.id}`, part.delta, (pieces) => AgentScript.think("", { pieces }))
+        case "text-end":
+          return endText(`text ${part.id}`)
+        case "reasoning-end":
+          return endText(`reasoning ${part.id}`)
+        case "tool-call":
+          return offer(
+            AgentScript.useTool({ name: part.name, input: toJson(part.params), result: outcomeOf(part.id) })
+          )
+        case "tool-result": {
+          if (part.preliminary === true) return Effect.void
+          const raw = toJson(part.encodedResult)
+          const content = typeof raw === "string" ? raw : JSON.stringify(raw)
+          return Effect.asVoid(Deferred.succeed(callOf(part.id).outcome, { content, isError: part.isFailure, raw }))
+        }
+        case "tool-approval-request":
+          return Effect.fail(new ModelFailure({ message: "a tool needs an approval, and an agent cannot ask for one" }))
+        case "error":
+          return Effect.fail(new ModelFailure({ message: "the model aborted its answer" }))
+        case "finish":
+          return addUsage(part.usage)
+        default:
+          return Effect.void
+      }
     },
-    answerCall: (id: string, outcome: AgentScript.ToolOutcome) =>
-      Effect.asVoid(Deferred.succeed(callOf(id).outcome, outcome)),
+    endTexts: Effect.suspend(() => Effect.forEach([...texts.keys()], endText, { discard: true })),
     /** Waits until the performance of the script has reached all calls, and so all that came before them. */
     callsPlayed: Effect.suspend(() =>
       Effect.forEach(calls.values(), ({ played }) => Deferred.await(played), { discard: true })
     ),
-    addUsage: ({ inputTokens, outputTokens }: Response.Usage) =>
-      Effect.sync(() => {
-        const { cacheRead = 0, cacheWrite = 0, total = 0, uncached = total - cacheRead - cacheWrite } = inputTokens
-        used.input_tokens += Math.max(uncached, 0)
-        used.cache_read_input_tokens += cacheRead
-        used.cache_creation_input_tokens += cacheWrite
-        used.output_tokens += outputTokens.total ?? (outputTokens.text ?? 0) + (outputTokens.reasoning ?? 0)
-      }),
     usage: (): TokenUsage => ({ ...used }),
     /** Ends the texts that are still open, and fails the calls without an outcome. */
     close: (exit: Exit.Exit<unknown, ModelFailure>) => {
@@ -82,40 +110,6 @@ export const make = (offer: (step: AgentScript.AgentStep) => Effect.Effect<void>
         ...Array.from(calls.values(), ({ outcome }) => Deferred.fail(outcome, error))
       ], { discard: true })
     }
-  }
-}
-
-/** Makes steps of a part of the answer, or goes on with earlier ones. */
-export const play = (answer: Answer, part: Response.AnyPart): Effect.Effect<void, Error> => {
-  switch (part.type) {
-    case "text-delta":
-      return answer.write(`text ${part.id}`, part.delta, (pieces) => AgentScript.say("", { pieces }))
-    case "reasoning-delta":
-      return answer.write(`reasoning ${part.id}`, part.delta, (pieces) => AgentScript.think("", { pieces }))
-    case "text-end":
-      return answer.endText(`text ${part.id}`)
-    case "reasoning-end":
-      return answer.endText(`reasoning ${part.id}`)
-    case "tool-call":
-      return answer.offer(
-        AgentScript.useTool({ name: part.name, input: toJson(part.params), result: answer.call(part.id) })
-      )
-    case "tool-result": {
-      const raw = toJson(part.encodedResult)
-      return part.preliminary === true ? Effect.void : answer.answerCall(part.id, {
-        content: typeof raw === "string" ? raw : JSON.stringify(raw),
-        isError: part.isFailure,
-        raw
-      })
-    }
-    case "tool-approval-request":
-      return Effect.fail(new ModelFailure({ message: "a tool needs an approval, and an agent cannot ask for one" }))
-    case "error":
-      return Effect.fail(new ModelFailure({ message: "the model aborted its answer" }))
-    case "finish":
-      return answer.addUsage(part.usage)
-    default:
-      return Effect.void
   }
 }
 
