@@ -95,9 +95,6 @@ const signs: ReadonlyMap<string, ReadonlyArray<number>> = new Map([
 const quote = ({ request }: Response, coding: string) =>
   /^[\w.+, -]{1,80}$/.test(redactOf(request)(coding)) ? `"${coding}"` : "with another name"
 
-const undecoded = (response: Response, coding: string) =>
-  unreadable(response, `the body has the content coding ${quote(response, coding)}, which cannot be decoded here`)
-
 /** Marks the failure of a content that ends within its coding. */
 const cutShort = "cut short"
 
@@ -105,25 +102,8 @@ const cutShort = "cut short"
 export const isCutShort = ({ reason }: HttpClientError.HttpClientError) =>
   reason._tag === "DecodeError" && reason.description === cutShort
 
-const broken = (response: Response, coding: string, cause: unknown) =>
-  unreadable(
-    response,
-    `the body should have the content coding ${quote(response, coding)}; it is broken`,
-    // The code of zlib, whatever the coding.
-    errorChainOf(cause).some(({ code }) => code === "Z_BUF_ERROR") ? cutShort : undefined
-  )
-
 /** As the decoders of platforms name what they fail with. */
 const decodingFailure = /^(?:Z_\w+|ZSTD_error\w+|ERR_(?:_ERROR|BROTLI|ZLIB|ZSTD)_\w+|(?:Zlib|Brotli|Zstd)\w*Error)$/
-
-/** The content of a `fetch`, which fails as if the connection had where it cannot decode it. */
-const fetched = (response: Response, codings: ReadonlyArray<string>): ByteStream =>
-  Stream.mapError(response.stream, (error) => {
-    const { cause } = ofClient(error, response.request).reason
-    return errorChainOf(cause).some(({ code, name }) => decodingFailure.test(code ?? name ?? ""))
-      ? broken(response, codings.join(", "), cause)
-      : error
-  })
 
 /** Goes on with a stream as its first bytes decide, so many of them if there are; one without any is none. */
 const byStart = (
@@ -138,52 +118,56 @@ const byStart = (
       size === 0 ? Stream.empty : onStart(Bytes.concat(chunks), Stream.concat(Stream.fromIterable(chunks), rest)))
   }))
 
-const decodeAll = (
-  response: Response,
-  decoder: ContentDecoder,
-  codings: ReadonlyArray<string>,
-  bytes: ByteStream
-): ByteStream =>
-  Arr.reduceRight(
-    codings,
-    bytes,
-    (bytes, coding) =>
-      byStart(bytes, 1, (start, bytes) =>
-        Option.match(decoder(coding, start), {
-          onNone: () => Stream.fail(undecoded(response, coding)),
-          onSome: (decode) => decode(bytes, (cause) => broken(response, coding, cause))
-        }))
-  )
-
-/** The content of a `fetch`, which leaves the headers as they were whether or not it has decoded it. */
-const decodeFetched = (
-  response: Response,
-  decoder: ContentDecoder,
-  codings: ReadonlyArray<string>,
-  last: string
-): ByteStream => {
-  const sign = signs.get(last)
-  const stranger = codings.find((coding) => !ofSomeFetches.has(coding)) ?? (sign === undefined ? last : undefined)
-  return byStart(
-    fetched(response, codings),
-    sign?.length ?? 1,
-    (start, bytes) =>
-      sign?.every((byte, index) => byte === start[index]) === true
-        ? decodeAll(response, decoder, codings, bytes)
-        : stranger === undefined
-        ? bytes
-        : Stream.fail(undecoded(response, stranger))
-  )
-}
-
 const decoded = (response: Response, decoder: ContentDecoder, listed: ReadonlyArray<string>): ByteStream => {
   const codings = listed.filter((coding) => !isNone(coding))
   const last = codings.at(-1)
   if (last === undefined) return response.stream
-  if (!isFetched(response)) return decodeAll(response, decoder, codings, response.stream)
-  return listed.every((coding) => ofAllFetches.has(coding))
-    ? fetched(response, codings)
-    : decodeFetched(response, decoder, codings, last)
+
+  const undecoded = (coding: string) =>
+    unreadable(response, `the body has the content coding ${quote(response, coding)}, which cannot be decoded here`)
+
+  const broken = (coding: string, cause: unknown) =>
+    unreadable(
+      response,
+      `the body should have the content coding ${quote(response, coding)}; it is broken`,
+      // The code of zlib, whatever the coding.
+      errorChainOf(cause).some(({ code }) => code === "Z_BUF_ERROR") ? cutShort : undefined
+    )
+
+  const decodeAll = (bytes: ByteStream): ByteStream =>
+    Arr.reduceRight(
+      codings,
+      bytes,
+      (bytes, coding) =>
+        byStart(bytes, 1, (start, bytes) =>
+          Option.match(decoder(coding, start), {
+            onNone: () => Stream.fail(undecoded(coding)),
+            onSome: (decode) => decode(bytes, (cause) => broken(coding, cause))
+          }))
+    )
+
+  if (!isFetched(response)) return decodeAll(response.stream)
+  // What a `fetch` cannot decode fails as if the connection had.
+  const fetched = Stream.mapError(response.stream, (error) => {
+    const { cause } = ofClient(error, response.request).reason
+    return errorChainOf(cause).some(({ code, name }) => decodingFailure.test(code ?? name ?? ""))
+      ? broken(codings.join(", "), cause)
+      : error
+  })
+  if (listed.every((coding) => ofAllFetches.has(coding))) return fetched
+  // It leaves the headers as they were whether or not it has decoded the content.
+  const sign = signs.get(last)
+  const stranger = codings.find((coding) => !ofSomeFetches.has(coding)) ?? (sign === undefined ? last : undefined)
+  return byStart(
+    fetched,
+    sign?.length ?? 1,
+    (start, bytes) =>
+      sign?.every((byte, index) => byte === start[index]) === true
+        ? decodeAll(bytes)
+        : stranger === undefined
+        ? bytes
+        : Stream.fail(undecoded(stranger))
+  )
 }
 
 /** Whether the content is declared to have at most so many bytes. */
