@@ -37,7 +37,7 @@ export interface StartedMessage {
 interface Part {
   message: StartedMessage
   text: string
-  /** How long it is, though not all of it may be kept. */
+  /** Of pieces: how long they are, though not all of them may be kept. */
   length: number
   /** How long it was when its pieces were last joined. */
   joined: number
@@ -128,7 +128,6 @@ export class TextAccumulator {
       const added = this.#add(message, "complete")
       if (isPreceded) added.isBehindTool = isBehindTool
       added.text = text
-      added.length = text.length
       this.#listener.written?.(this.#kind, text, added.isBehindTool)
       return this.#keep(added)
     }
@@ -159,7 +158,6 @@ export class TextAccumulator {
     const written = part.length
     this.#settle(part)
     part.text = text
-    part.length = text.length
     if (text.startsWith(pieces) && (isLast || text === pieces)) {
       if (text.length > written) this.#listener.written?.(this.#kind, text.slice(written), false)
     } else {
