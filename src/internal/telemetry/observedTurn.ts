@@ -67,8 +67,6 @@ const figuresOf = (result: ResultMessage, fold: TurnFold.State | undefined) => {
   return { tokens: own && tokensOf(own), costUsd: scope === "turn" ? costUsd : undefined }
 }
 
-type Figures = ReturnType<typeof figuresOf>
-
 /** How a turn ended: with a failure, or without one, or so that nothing read its end. */
 const endingOf = (operation: string, { end, result }: TurnWatch, failure: AshError | undefined) => {
   const failed = (errorType: string, status?: number) => ({
@@ -82,24 +80,6 @@ const endingOf = (operation: string, { end, result }: TurnWatch, failure: AshErr
     ? { errorType: undefined, exit: Exit.void }
     : failed("TurnUnsuccessful")
 }
-
-const endAttributes = (
-  { model, result }: TurnWatch,
-  figures: Figures | undefined,
-  timeToFirstChunk: number | undefined,
-  errorType: string | undefined
-) => ({
-  [attribute.responseModel]: model,
-  [attribute.timeToFirstChunk]: timeToFirstChunk,
-  [attribute.finishReasons]: result && [present(result.stop_reason) ?? result.subtype ?? ""],
-  [usageAttribute.input]: figures?.tokens?.input,
-  [usageAttribute.output]: figures?.tokens?.output,
-  [usageAttribute.cacheRead]: figures?.tokens?.cacheRead,
-  [usageAttribute.cacheCreation]: figures?.tokens?.cacheCreation,
-  [attribute.ashTurnCost]: figures?.costUsd,
-  [attribute.ashTurnOutcome]: result && TurnFold.outcomeOf(result)._tag,
-  [attribute.errorType]: errorType
-})
 
 const contentAttributes = (content: unknown, { result }: TurnWatch, fold: TurnFold.State | undefined) => {
   const text = fold && TurnFold.toTurn(fold).text
@@ -169,7 +149,16 @@ export const observe = Effect.fnUntraced(function*<A extends TurnFold.TurnEvent>
       const now = clock.currentTimeNanosUnsafe()
       tools?.close(now, Exit.hasInterrupts(exit))
       const attributes = {
-        ...endAttributes(watch, figures, timeToFirstChunk, errorType),
+        [attribute.responseModel]: watch.model,
+        [attribute.timeToFirstChunk]: timeToFirstChunk,
+        [attribute.finishReasons]: result && [present(result.stop_reason) ?? result.subtype ?? ""],
+        [usageAttribute.input]: figures?.tokens?.input,
+        [usageAttribute.output]: figures?.tokens?.output,
+        [usageAttribute.cacheRead]: figures?.tokens?.cacheRead,
+        [usageAttribute.cacheCreation]: figures?.tokens?.cacheCreation,
+        [attribute.ashTurnCost]: figures?.costUsd,
+        [attribute.ashTurnOutcome]: result && TurnFold.outcomeOf(result)._tag,
+        [attribute.errorType]: errorType,
         ...recorded.content && contentAttributes(call.content, watch, fold)
       }
       for (const [name, value] of Object.entries(attributes)) if (value !== undefined) span.attribute(name, value)
