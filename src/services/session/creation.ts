@@ -5,7 +5,7 @@ import * as Scope from "effect/Scope"
 import { within } from "../../internal/request/operations.ts"
 import { checked, count, duration, flag, oneOf, optionsOf, text } from "../../internal/request/options.ts"
 import { hold } from "../../internal/turn/hold.ts"
-import { areBudgets, type Budgets, ledgersOf } from "../../internal/turn/ledger.ts"
+import { areBudgets, ledgersOf } from "../../internal/turn/ledger.ts"
 import { turnRules } from "../../internal/turn/turnLimits.ts"
 import { nothingBefore } from "../../internal/turn/turnUsage.ts"
 import type { AshError } from "../../schema/AshError.ts"
@@ -89,19 +89,6 @@ const createFresh = Effect.fnUntraced(function*(
   }
 })
 
-/** Keeps the gate of a session that was just created, and its part of budgets, until the scope closes; answers how that refuses turns. */
-const keepGate = Effect.fnUntraced(
-  function*({ gates, policy }: SessionsParts, id: string, budget: Budgets | undefined) {
-    const gate = yield* gates.use(id)
-    for (const ledger of ledgersOf(policy.budgets, budget)) {
-      yield* hold(() => ledger.join(id), () => Effect.sync(() => ledger.leave(id)))
-    }
-    gate.remember({ lastSequence: 0, usageBefore: nothingBefore })
-    const scope = yield* Effect.scope
-    return (operation: string) => scope.state._tag === "Closed" ? closed(operation, id) : undefined
-  }
-)
-
 /** Opens a session, and answers what a handle to it has to know. */
 export const open = (
   parts: SessionsParts,
@@ -114,7 +101,13 @@ export const open = (
     yield* parts.place
     const session = yield* requireFreshSandbox ? createFresh(parts, payload, scope) : createIn(parts, payload, scope)
     const { agentName, id } = session
-    const refusal = yield* keepGate(parts, id, budget)
+    // Its gate, and its part of budgets, are kept until the scope closes.
+    const gate = yield* parts.gates.use(id)
+    for (const ledger of ledgersOf(parts.policy.budgets, budget)) {
+      yield* hold(() => ledger.join(id), () => Effect.sync(() => ledger.leave(id)))
+    }
+    gate.remember({ lastSequence: 0, usageBefore: nothingBefore })
+    const refusal = (operation: string) => scope.state._tag === "Closed" ? closed(operation, id) : undefined
     if (label !== undefined) yield* mark(parts, id, label)
     return { id, agentName, ignoredSettings: ignoredSettings(payload, session), after: 0, refusal }
   }).pipe(Scope.provide(scope), Effect.mapError(within("Sessions.open")))
