@@ -36,15 +36,6 @@ export const change = (
         ))
   )
 
-/** Makes a session active again; one that a handle has stopped as that handle would, with its workspace. */
-const resumeAsStopped = (parts: SessionsParts, id: string): Effect.Effect<Session, AshError> =>
-  Effect.scoped(Effect.flatMap(parts.gates.use(id), (gate) =>
-    gate.restarting(Effect.suspend(() => {
-      const { fence } = gate
-      if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
-      return change(parts, "resume", id, Effect.sync(() => gate.resumed()))
-    })))).pipe(Effect.mapError(within("Sessions.resume")))
-
 export const lifecycleOf = (parts: SessionsParts) => {
   const { api, creations, end, gates, policy } = parts
   return {
@@ -56,7 +47,14 @@ export const lifecycleOf = (parts: SessionsParts) => {
         gate.changing(
           change(parts, "pause", id, Effect.sync(() => gate.remember({ halted: "paused" })))
         ))),
-    resume: (id: string) => resumeAsStopped(parts, id),
+    /** One that a handle has stopped is made active again as that handle would, with its workspace. */
+    resume: (id: string) =>
+      Effect.scoped(Effect.flatMap(gates.use(id), (gate) =>
+        gate.restarting(Effect.suspend(() => {
+          const { fence } = gate
+          if (fence?._tag === "Stopped") return Effect.map(fence.restart(gate), ({ session }) => session)
+          return change(parts, "resume", id, Effect.sync(() => gate.resumed()))
+        })))).pipe(Effect.mapError(within("Sessions.resume"))),
     fork: (id: string) =>
       Creations.inOwnScope((scope) =>
         policy.field(api.fork, { params: { id } }, "session", {
