@@ -4,6 +4,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Scope from "effect/Scope"
 import { failure } from "../internal/request/operations.ts"
 import * as Ash from "../layers/Ash.ts"
 import { WrongState } from "../schema/Reasons.ts"
@@ -127,7 +128,9 @@ export const connect = (server?: Ash.AshOptions | Layer.Layer<AshClient, unknown
     closing.abort(closed())
     return runtime.dispose()
   }
-  return Effect.runPromise(Effect.onError(runtime.contextEffect, () => runtime.disposeEffect)).then((context) =>
-    clientOf(Runner.make(runtime, context, closing.signal), Context.get(context, AshClient), dispose)
-  )
+  return Effect.runPromise(Effect.onError(runtime.contextEffect, () => runtime.disposeEffect)).then((context) => {
+    // Sessions end side by side: a server that answers no end holds each up for its time.
+    const holds = Scope.forkUnsafe(runtime.scope, "parallel")
+    return clientOf(Runner.make(runtime, context, holds, closing.signal), Context.get(context, AshClient), dispose)
+  })
 }

@@ -64,17 +64,18 @@ const signalOf = (given: AbortSignal): AbortSignal =>
     ? given
     : AbortSignal.abort(new AshError({ operation: "AshPromise.with", reason: mustBe("signal", "an AbortSignal") }))
 
-/** Makes a runner of a runtime, whose calls end when a signal aborts. */
+/** Makes a runner of a runtime, whose calls end when a signal aborts, and what it holds with a scope. */
 export const make = <R, ER>(
   runtime: ManagedRuntime.ManagedRuntime<R, ER>,
   context: Context.Context<R>,
+  holds: Scope.Scope,
   signal: AbortSignal,
   options: RequestOptionsInput = {}
 ): Runner => {
   const set = merge(options)
   const held: Runner["held"] = (effect, use) =>
     Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(Scope.fork(runtime.scope), (scope) =>
+      Effect.flatMap(Scope.fork(holds), (scope) =>
         restore(Scope.provide(effect, scope)).pipe(
           Effect.onError((cause) => Scope.close(scope, Exit.failCause(cause))),
           Effect.flatMap((value) => use(value, Scope.close(scope, Exit.void)))
@@ -108,6 +109,7 @@ export const make = <R, ER>(
       return make(
         runtime,
         context,
+        holds,
         Predicate.isNullish(own) ? signal : AbortSignal.any([signal, signalOf(own)]),
         merge(Predicate.isObject(further) ? more : further)(options)
       )

@@ -73,7 +73,8 @@ export class Sessions extends Context.Service<
     ) => Effect.Effect<SessionHandle.SessionHandle, AshError, Scope.Scope>
     /**
      * The scope of the layer, for sessions that are to live as long as it:
-     * `Scope.provide(sessions.open({ agent: "helper" }), sessions.layerScope)`.
+     * `Scope.provide(sessions.open({ agent: "helper" }), sessions.layerScope)`. They end side by side: what is to close before
+     * its session belongs into a scope forked from it, together with that.
      */
     readonly layerScope: Scope.Scope
     /** A handle to a session that is there already, and that it does not end. Nothing is sent. */
@@ -111,20 +112,22 @@ export class Sessions extends Context.Service<
       const { hosted, messages, sessions: api } = yield* AshApiClient
       const policy = yield* RequestPolicy
       const gates = yield* SessionGates
-      const layerScope = yield* Effect.scope
       const end = (id: string, isScopeClosed = false) =>
         halting(gates, id, {
           how: "ended",
           call: (halt, onWire) => Effect.tap(policy.field(api.end, { params: { id } }, "session", { onWire }), halt),
           isScopeClosed
         })
+      const creations = yield* Creations.make((id) => end(id, true))
+      // Side by side, as a server that answers no end holds each up for its time.
+      const layerScope = yield* Scope.fork(yield* Effect.scope, "parallel")
       const parts: SessionsParts = {
         api,
         policy,
         gates,
         end: (id) => end(id),
         attachments: yield* Attachments,
-        creations: yield* Creations.make((id) => end(id, true)),
+        creations,
         place: Effect.flatMap(Effect.scope, (scope) => {
           const run = whileFull.get(layerScope)
           return run === undefined ? policy.session(scope) : Effect.raceFirst(policy.session(scope), run)

@@ -7,7 +7,7 @@ import * as AgentScript from "../../src/embedded/AgentScript.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import { type AshPromise, connect, textDeltas, toTurn } from "../../src/promise.ts"
 import { AshError } from "../../src/schema/AshError.ts"
-import { sessionId } from "../support/fixtures.ts"
+import { otherId, session, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 import * as Turns from "../support/turns.ts"
 
@@ -146,6 +146,26 @@ describe("with", () => {
       controller.abort()
     }
     assert.deepStrictEqual(await statuses(ash), ["ended"])
+  })
+
+  it("sessions end side by side with their client", async () => {
+    const all = Deferred.makeUnsafe<void>()
+    const ids = [sessionId, otherId]
+    let ends = 0
+    let answered = 0
+    const { layer } = Server.make(({ method }) => {
+      if (method === "POST") return Server.json({ session: { ...session, id: ids.pop() } }, 201)()
+      const end = ++ends === 2 ? Deferred.succeed(all, undefined) : Deferred.await(all)
+      return Effect.map(end, () => {
+        answered += 1
+        return Server.json({ session: { ...session, status: "ended" } })()
+      })
+    })
+    const ash = await connect(layer)
+    await ash.sessions.open({ agent: "demo" })
+    await ash.sessions.open({ agent: "demo" })
+    await ash[Symbol.asyncDispose]()
+    assert.strictEqual(answered, 2)
   })
 
   const ends: ReadonlyArray<readonly [string, (abort: () => void, ash: AshPromise) => unknown]> = [

@@ -10,7 +10,7 @@ import * as Queue from "effect/Queue"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import { Sessions } from "../../src/services/Sessions.ts"
-import { session, sessionEvent, sessionId } from "../support/fixtures.ts"
+import { otherId, session, sessionEvent, sessionId } from "../support/fixtures.ts"
 import * as Server from "../support/ScriptedServer.ts"
 
 const exchange = <A, E>(answer: Server.Script, call: (sessions: Sessions["Service"]) => Effect.Effect<A, E>) =>
@@ -316,6 +316,27 @@ describe("Sessions.scoped", () => {
       yield* Fiber.join(fiber)
       assert.strictEqual(alive.size, 0)
       assert.deepStrictEqual(requests.map(({ method }) => method), ["POST", "POST", "DELETE"])
+    }))
+
+  it.live("ends the sessions of the layer side by side", () =>
+    Effect.gen(function*() {
+      const all = yield* Deferred.make<void>()
+      const ids = [sessionId, otherId]
+      let ends = 0
+      let answered = 0
+      const { layer } = Server.make(({ method }) => {
+        if (method === "POST") return Server.json({ session: { ...session, id: ids.pop() } }, 201)()
+        return Effect.map(++ends === 2 ? Deferred.succeed(all, undefined) : Deferred.await(all), () => {
+          answered += 1
+          return endedSession()
+        })
+      })
+      yield* Effect.gen(function*() {
+        const { layerScope, open } = yield* Sessions
+        yield* Scope.provide(open({ agent: "demo" }), layerScope)
+        yield* Scope.provide(open({ agent: "demo" }), layerScope)
+      }).pipe(Effect.provide(layer))
+      assert.strictEqual(answered, 2)
     }))
 
   it.effect("leaves nothing behind when the creation fails", () =>
