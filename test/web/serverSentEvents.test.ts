@@ -1,10 +1,17 @@
+import * as NodeStream from "@effect/platform-node/NodeStream"
 import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
+import { once } from "node:events"
+import { createServer, get } from "node:http"
+import type { AddressInfo } from "node:net"
+import { pipeline } from "node:stream"
+import { closed } from "../../src/embedded/http/closed.ts"
 import * as TurnStream from "../../src/functions/TurnStream.ts"
 import { AshError } from "../../src/schema/AshError.ts"
 import { TurnFailed } from "../../src/schema/Reasons.ts"
@@ -78,6 +85,30 @@ describe("toServerSentEvents", () => {
     assert.strictEqual(response.headers["x-accel-buffering"], "no")
     assert.strictEqual(response.body._tag, "Stream")
   })
+
+  it.live("a client of node:http that leaves a silent turn interrupts it at once, as the documents have it", () =>
+    Effect.gen(function*() {
+      const interrupted = yield* Deferred.make<void>()
+      const turn = Stream.concat(Stream.fromIterable(events.slice(0, 1)), Stream.never).pipe(
+        Stream.onExit(() => Deferred.succeed(interrupted, undefined))
+      )
+      const { body, headers } = toServerSentEvents(turn, { keepAlive: 0 })
+      const server = yield* Effect.acquireRelease(
+        Effect.sync(() =>
+          createServer((_, response) => {
+            response.writeHead(200, headers)
+            pipeline(NodeStream.toReadableNever(body), response, () => {})
+          }).listen(0, "127.0.0.1")
+        ),
+        closed
+      )
+      yield* Effect.promise(() => once(server, "listening"))
+      const request = get({ port: (server.address() as AddressInfo).port, host: "127.0.0.1" }).on("error", () => {})
+      const [response] = yield* Effect.promise(() => once(request, "response"))
+      yield* Effect.promise(() => once(response, "data"))
+      request.destroy()
+      yield* Deferred.await(interrupted)
+    }))
 
   it.effect("a silent turn sends comments, which keep the connection, and none behind its end", () =>
     Effect.gen(function*() {
