@@ -35,10 +35,10 @@ const otherName = respond(
 )
 
 /** What answers requests. Its files are in the temporary folder of the machine, which may refuse them. */
-const started = (options: EmbeddedOptions) =>
+const started = (operation: string, options: EmbeddedOptions) =>
   Effect.mapError(Application.make(options), (error) =>
     refusal(
-      "AshEmbedded.layer",
+      operation,
       "TMPDIR",
       `the server has no folder for its files, which it keeps in TMPDIR: ${Errors.messageOf(error.cause)}`
     ))
@@ -51,7 +51,7 @@ export const layerHttpClient = (options: EmbeddedOptions = {}): Layer.Layer<Http
   Layer.effect(
     HttpClient.HttpClient,
     Effect.gen(function*() {
-      const application = yield* started(options)
+      const application = yield* started("AshEmbedded.layer", options)
       const serverScope = yield* Effect.scope
       const run = Effect.runForkWith(yield* Effect.context<never>())
       return HttpClient.make((request, _url, signal) =>
@@ -136,7 +136,7 @@ export const layerHttpServer = (
       (error) => Layer.effect(HttpServer.HttpServer, Effect.fail(notListening(host, port, error)))
     )
     const serve = Effect.gen(function*() {
-      const application = yield* started(options)
+      const application = yield* started("AshEmbedded.layerHttp", options)
       const onlyByName = Effect.gen(function*() {
         const request = yield* HttpServerRequest.HttpServerRequest
         return Origins.isOwnName(request, host, hostNames) ? yield* application(request) : otherName

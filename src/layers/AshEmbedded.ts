@@ -57,18 +57,18 @@ const scriptOf = ({ agents = {}, script = AgentScript.offline }: AshEmbeddedOpti
 }
 
 /** Adds to a failure which of the agents is invalid. */
-const namingAgent = (name: string) => (error: AshError): AshError => {
+const namingAgent = (operation: string, name: string) => (error: AshError): AshError => {
   const { reason } = error
   if (reason._tag !== "InvalidRequest") return error
   const agent = `agents[${JSON.stringify(name)}]`
   const field = reason.field === undefined ? agent : `${agent}.${reason.field}`
-  return refusal("AshEmbedded.layer", field, `${agent}: ${reason.message}`)
+  return refusal(operation, field, `${agent}: ${reason.message}`)
 }
 
-const deploy = Effect.fnUntraced(function*({ agents = {} }: WithAgents) {
+const deploy = Effect.fnUntraced(function*(operation: string, { agents = {} }: WithAgents) {
   const { create } = yield* Agents
   for (const [name, { env, files, systemPrompt }] of Object.entries(agents)) {
-    yield* Effect.mapError(create({ name, env, files, systemPrompt }), namingAgent(name))
+    yield* Effect.mapError(create({ name, env, files, systemPrompt }), namingAgent(operation, name))
   }
 })
 
@@ -92,7 +92,7 @@ const withAgents = <Options extends AshEmbeddedOptions, A>(
     Effect.map(Effect.andThen(checked(operation, rules, options), makeAskedTurns), ({ record, service }) =>
       make({ ...options, script: record(scriptOf(options)) }).pipe(
         Layer.tap((services) =>
-          Effect.provideContext(deploy(options), services)
+          Effect.provideContext(deploy(operation, options), services)
         ),
         Layer.merge(Layer.succeed(AskedTurns, service))
       ))

@@ -23,20 +23,24 @@ const ask = Effect.fnUntraced(function*(agent: string, prompt: string) {
 
 const layers = [["layer", AshEmbedded.layer], ["layerHttp", AshEmbedded.layerHttp]] as const
 
-it.effect.each(layers)("%s fails where the system refuses its files a folder", ([, layer]) =>
-  Effect.gen(function*() {
-    const { TMPDIR } = process.env
-    process.env["TMPDIR"] = `${tmpdir()}/no-such-folder`
-    yield* Effect.addFinalizer(() =>
-      Effect.sync(() => TMPDIR === undefined ? delete process.env["TMPDIR"] : process.env["TMPDIR"] = TMPDIR)
-    )
-    const { reason } = yield* Effect.flip(Effect.provide(Agents, layer()))
-    assert(reason._tag === "InvalidRequest")
-    assert.strictEqual(reason.field, "TMPDIR")
-    assert.match(reason.message, /ENOENT: .*no-such-folder/)
-  }))
+it.effect.each(layers)(
+  "%s fails where the system refuses its files a folder",
+  ([name, layer]) =>
+    Effect.gen(function*() {
+      const { TMPDIR } = process.env
+      process.env["TMPDIR"] = `${tmpdir()}/no-such-folder`
+      yield* Effect.addFinalizer(() =>
+        Effect.sync(() => TMPDIR === undefined ? delete process.env["TMPDIR"] : process.env["TMPDIR"] = TMPDIR)
+      )
+      const { operation, reason } = yield* Effect.flip(Effect.provide(Agents, layer()))
+      assert.strictEqual(operation, `AshEmbedded.${name}`)
+      assert(reason._tag === "InvalidRequest")
+      assert.strictEqual(reason.field, "TMPDIR")
+      assert.match(reason.message, /ENOENT: .*no-such-folder/)
+    })
+)
 
-describe.each(layers)("agents of %s", (_, layer) => {
+describe.each(layers)("agents of %s", (called, layer) => {
   it.effect("are there from the start, each with its script, or else with that of all", () =>
     Effect.gen(function*() {
       assert.deepStrictEqual((yield* (yield* Agents).list()).map(({ name }) => name), [
@@ -80,7 +84,7 @@ describe.each(layers)("agents of %s", (_, layer) => {
         assert.strictEqual(error.reason._tag, "InvalidRequest")
         const field = `agents[${JSON.stringify(name)}]`
         assert.strictEqual(error.reason._tag === "InvalidRequest" && error.reason.field, `${field}.name`)
-        assert.include(error.message, `AshEmbedded.layer: ${field}: name must be`)
+        assert.include(error.message, `AshEmbedded.${called}: ${field}: name must be`)
       }).pipe(Effect.scoped)
   )
 })

@@ -12,7 +12,7 @@ import type { SandboxSettings } from "./Sandbox.ts"
 
 /** What a sandbox is made of, and its workspace begins with. */
 export interface SandboxOptions {
-  /** Its id, where it is not a prepared one. */
+  /** Its id; a session that is given a prepared one has the id of that. */
   readonly id: string
   /** A sandbox that is prepared has none yet. */
   readonly session?: string | undefined
