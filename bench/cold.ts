@@ -1,4 +1,5 @@
 /** What a program of one turn measures of itself, from the start of its process to the end of the turn. */
+import { flushCompileCache } from "node:module"
 import { sessionId } from "./frames.ts"
 import type { Client } from "./peers.ts"
 import type { Answer, Sample, Task } from "./worker.ts"
@@ -30,6 +31,7 @@ export const measureColdStart = async (connect: (url: string) => Promise<Client>
   process.on("disconnect", () => process.exit())
   try {
     const sample = await runTurn(connect)
+    flushCompileCache()
     process.on("message", () => answer({ type: "sample", sample }))
     answer({ type: "connected" })
   } catch (error) {

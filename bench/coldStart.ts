@@ -1,11 +1,14 @@
 /** Programs of one turn, as users start them: bundled whole, and with packages as npm installs them. */
 import { execFileSync } from "node:child_process"
-import { copyFileSync } from "node:fs"
+import { copyFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { bundleBeside, bundleProgram, temporaryFolder } from "./bundle.ts"
 import { httpClientId, imitation, labelOf, officialEntry, reference, type Transport, transports } from "./peers.ts"
 
-type Form = "bundled" | "not bundled"
+const forms = ["bundled", "bundled, compiled before", "not bundled"] as const
+
+/** How a program comes: as one file, as one of which Node has kept what it compiled, or with packages as npm installs them. */
+export type Form = typeof forms[number]
 
 interface Program {
   readonly label: string
@@ -67,6 +70,13 @@ const effects = (transport: Transport) => {
   )
 }
 
+/** A program that starts another with what Node has compiled of it before. */
+const compiledBefore = (file: string) => `
+  const { enableCompileCache } = require("node:module")
+  enableCompileCache(${JSON.stringify(`${file}.cache`)})
+  require(${JSON.stringify(file)})
+`
+
 /** The package in a folder, compiled as npm has it, where a program of the same folder imports it by its name. */
 const install = (root: string, folder: string) => {
   copyFileSync(join(root, "package.json"), join(folder, "package.json"))
@@ -99,16 +109,20 @@ export const prepareColdStarts = (root: string) => {
     external: ReadonlyArray<string> = []
   ): Program => {
     if (code === undefined) return { label }
-    const file = join(folder, `${count++}.${form === "bundled" ? "cjs" : "mjs"}`)
-    if (form === "bundled") bundleProgram(root, code, file, external)
-    else bundleBeside(root, code, file, entries)
-    return { label, file }
+    const file = join(folder, `${count++}.${form === "not bundled" ? "mjs" : "cjs"}`)
+    if (form === "not bundled") bundleBeside(root, code, file, entries)
+    else bundleProgram(root, code, file, external)
+    if (form !== "bundled, compiled before") return { label, file }
+    const starter = join(folder, `${count++}.cjs`)
+    writeFileSync(starter, compiledBefore(file))
+    return { label, file: starter }
   }
-  const forms = ["bundled", "not bundled"] as const
   return {
     remove,
     peers: [
-      program(coldLabel(labelOf(imitation), "bundled"), imitated, "bundled"),
+      ...(["bundled", "bundled, compiled before"] as const).map((form) =>
+        program(coldLabel(labelOf(imitation), form), imitated, form)
+      ),
       ...forms.map((form) => program(coldLabel(labelOf("official"), form), official, form)),
       ...transports.map((transport) =>
         program(coldLabel(httpClientId(transport), "bundled"), effects(transport), "bundled")

@@ -1,6 +1,6 @@
 /** What this package aims at, and what it was measured at: the tables of README.md and bench/README.md. */
 import type { Allocated } from "./allocated.ts"
-import { coldId } from "./coldStart.ts"
+import { coldId, type Form } from "./coldStart.ts"
 import { httpClientId, labelOf, nodeParseId, reference, sdkId, type Transport, transports } from "./peers.ts"
 import type { Result } from "./run.ts"
 import type { Scenario } from "./scenarios.ts"
@@ -70,7 +70,7 @@ const speedOverBareNode = (transport: Transport, find: Find) =>
 const ratioToEffect = (measure: Measure) => (transport: Transport, find: Find) =>
   ratioOf(ours(transport, find), find(httpClientId(transport)), measure).median
 
-const cold = (form: "bundled" | "not bundled") => (transport: Transport, find: Find) => {
+const cold = (form: Form) => (transport: Transport, find: Find) => {
   const result = find(coldId(transport, form))
   return ratioOf(result, result && find(result.contender.reference), time).median
 }
@@ -84,7 +84,7 @@ const at = (streams: number) => `${streams} streams at once`
 const longRun = "1,000 turns of 2,000 events in one process, and the first 10 of them: speed"
 const turnsAtOnce = "50 turns at once, by processor time, and the first event of a turn: speed"
 const requests = "one request after another, and a list of 1,000: processor time"
-const coldStart = "a fresh process until the end of one turn, bundled, and not: time"
+const coldStart = "a fresh process until the end of one turn, bundled, compiled before, not bundled: time"
 
 const targets: ReadonlyArray<Target> = [
   {
@@ -215,6 +215,14 @@ const targets: ReadonlyArray<Target> = [
     better: "less",
     aims: alike(1.4),
     value: cold("bundled")
+  },
+  {
+    what: "the same, compiled before: time",
+    scenario: "Cold start",
+    inReadme: coldStart,
+    better: "less",
+    aims: {},
+    value: cold("bundled, compiled before")
   },
   {
     what: "the same, not bundled: time",
