@@ -23,6 +23,7 @@ export const baseUrl = (input: string | URL): Effect.Effect<string, InvalidReque
   return Effect.succeed(`${url.origin}${url.pathname}`.replace(/\/+$/, ""))
 }
 
+/** Where a server is. */
 export interface ServerAddress {
   readonly address: string
   readonly port: number

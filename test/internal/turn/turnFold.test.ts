@@ -195,7 +195,21 @@ describe("a block of text that something else comes in between of", () => {
       [start("m"), blockStart, ...piece("A1"), blockStart, ...piece("A1B"), complete("m", text("A1B"))],
       "A1A1B"
     ],
-    ["an empty block", [start("m"), blockStart, ...piece("It"), complete("m", text(""), text("It is"))], "It is"]
+    ["an empty block", [start("m"), blockStart, ...piece("It"), complete("m", text(""), text("It is"))], "It is"],
+    [
+      "a block without pieces, and a tool",
+      [
+        start("m"),
+        blockStart,
+        ...piece("It "),
+        ofModel({ type: "content_block_start", index: 2, content_block: tool }),
+        blockStart,
+        ...piece("42."),
+        complete("m", text("It "), text("is"), tool, text("42."))
+      ],
+      "It is\n\n42.",
+      "It \n\n42.\n\nis\n\n42."
+    ]
   ]
   it.effect.each(cases)("%s", ([, all, said, deltas = said]) =>
     Effect.gen(function*() {
