@@ -474,6 +474,7 @@ const purged: Scenario = {
   program: Effect.fnUntraced(function*(runs) {
     yield* again(runs.start({ ...run, steps: ["first"] }))
     yield* Effect.ignore(again(runs.cancel("one")))
+    yield* Effect.ignore(again(runs.result("one")))
     return "not frozen"
   }),
   other: Effect.fnUntraced(function*(runs) {
@@ -484,11 +485,15 @@ const purged: Scenario = {
     while ((yield* again(runs.purge({ olderThan: 0 }))) === 0) yield* Effect.sleep("1 second")
     return "purged"
   }),
-  wrong: ({ answer, states, turns }) => [
+  wrong: ({ answer, kind, states, turns }) => [
     ...(answer === undefined ? ["it did not end"] : []),
-    ...(answer === "purged" ? differs("there is a run that is", states, []) : []),
+    // A start whose answer was lost is made once more, and behind a purge its run is a new one, which is cancelled, too.
+    ...(answer === "purged"
+      ? differs("there is a run that is", states.filter((state) => state !== "cancelled"), [])
+      : []),
     ...(states.includes("succeeded") ? ["it began without its steps"] : []),
-    ...[...turns.keys()].map((turn) => `it went on with ${turn}`)
+    // A cancellation whose connection was ended is made again a little later, and the turn may be under way by then.
+    ...(kind === "is ended" ? [] : [...turns.keys()].map((turn) => `it went on with ${turn}`))
   ]
 }
 
