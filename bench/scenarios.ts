@@ -100,10 +100,10 @@ const other = (
 })
 
 const firstEvent = (rounds: number) =>
-  other("The first event of a turn", { kind: "first", cut: "short", atOnce: 1, times: 200 }, {
+  other("The first event of a turn", { kind: "first", cut: "short", atOnce: 1, times: 1000 }, {
     unit: "turn",
     rounds,
-    warmUps: 5,
+    warmUps: 1,
     peers: besideBare
   })
 
@@ -139,8 +139,9 @@ const session64 = (calls: number, rounds: number) =>
 const sessions = (calls: number, rounds: number) =>
   other("A list of 1,000 sessions", { kind: "sessions", atOnce: 1, times: calls }, { rounds, peers: requesters })
 
-const longRun = (rounds: number, turns = 1000): Scenario => ({
-  title: `The long run: ${turns.toLocaleString("en")} turns of 2,000 events in one process`,
+/** Turns one after another, in a process of their own each round. */
+const turnsInARow = (title: string, turns: number, rounds: number): Scenario => ({
+  title,
   work: { kind: "long", number: 2000, cut: "16384", atOnce: 1, times: turns },
   unit: "event",
   rounds,
@@ -154,6 +155,11 @@ const longRun = (rounds: number, turns = 1000): Scenario => ({
     ...ours
   ]
 })
+
+const longRun = (rounds: number) =>
+  turnsInARow("The long run: 1,000 turns of 2,000 events in one process", 1000, rounds)
+
+const firstTurns = (rounds: number) => turnsInARow("The first 10 turns of 2,000 events in a process", 10, rounds)
 
 /** Those it is measured of are programs, which coldStart.ts makes. */
 const coldStart = (rounds: number): Scenario => ({
@@ -184,26 +190,19 @@ const exporting = (rounds: number): ReadonlyArray<Scenario> => [
 
 export const full: ReadonlyArray<Scenario> = [
   longRun(3),
+  firstTurns(9),
   coldStart(7),
-  turns("20,000 events, 16 KiB writes", { times: 2 }, {
-    rounds: 9,
-    warmUps: 15,
-    peers: [...foreign, ...unchecked, ...ours]
-  }),
-  turns("20,000 events, 16 KiB writes, each way to consume", { times: 2 }, {
-    rounds: 7,
-    warmUps: 15,
-    peers: [...officials, ...consumed]
-  }),
+  turns("20,000 events, 16 KiB writes", { times: 10 }, { peers: [...foreign, ...unchecked, ...ours] }),
+  turns("20,000 events, 16 KiB writes, each way to consume", { times: 10 }, { peers: [...officials, ...consumed] }),
   turns("1,000 events, 16 KiB writes", { number: 1000, times: 20 }, {
     rounds: 7,
     warmUps: 10,
     peers: [...foreign, ...ours]
   }),
   turns("200,000 events, 16 KiB writes", { number: 200_000 }, { rounds: 5, warmUps: 1, peers: core }),
-  turns("20,000 events, one event a write", { cut: "event" }, { rounds: 7, warmUps: 7, peers: smallWrites }),
+  turns("20,000 events, one event a write", { cut: "event", times: 5 }, { peers: smallWrites }),
   turns("20,000 events, 7-byte writes", { cut: "7" }, { rounds: 5, warmUps: 2, peers: smallWrites }),
-  turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50 }, { rounds: 7, peers: atOnce }),
+  turns("50 streams at once, 2,000 events each", { number: 2000, atOnce: 50, times: 3 }, { warmUps: 1, peers: atOnce }),
   turns("500 streams at once, 400 events each", { number: 400, atOnce: 500 }, { rounds: 5, warmUps: 2, peers: atOnce }),
   live(1, 3),
   live(50, 3),
@@ -218,6 +217,7 @@ export const full: ReadonlyArray<Scenario> = [
 
 export const quick: ReadonlyArray<Scenario> = [
   longRun(1),
+  firstTurns(3),
   coldStart(3),
   turns("20,000 events, 16 KiB writes", {}, { rounds: 9, warmUps: 15, peers: [...foreign, ...consumed] }),
   turns("20,000 events, one event a write", { cut: "event" }, { rounds: 3, warmUps: 5, peers: smallWrites }),
@@ -237,7 +237,7 @@ export const quick: ReadonlyArray<Scenario> = [
 /** Those that miss their targets, once each. */
 export const toProfile: ReadonlyArray<Scenario> = [
   longRun(1),
-  longRun(1, 10),
+  firstTurns(1),
   turns("20,000 events, 16 KiB writes", { times: 20 }, { warmUps: 2, peers: [...officials, ...unchecked, ...ours] }),
   turns("20,000 events, one event a write", { cut: "event", times: 5 }, { warmUps: 2, peers: smallWrites }),
   turns("20,000 events, 7-byte writes", { cut: "7" }, { warmUps: 2, peers: smallWrites }),
