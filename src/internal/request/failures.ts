@@ -163,7 +163,10 @@ export const fromResponse = (
   const serverMessage = body.message?.trim() || (body.error ?? body.message)?.trim()
   const code = body.code ?? undefined
   // What was sent may be large, and is read once for all of them.
-  const redact = exceptFixed(redactTogether([serverMessage, code, requestIdIn(headers), text], redactOther))
+  const shown = [serverMessage, code, requestIdIn(headers), text].filter((text) =>
+    text !== undefined && !fixed.test(text)
+  )
+  const redact = exceptFixed(redactTogether(shown, redactOther))
   const message = serverMessage === undefined
     ? unreadableBody(status, read)
     : `${printable(redact(serverMessage), messageLimit) || "no reason given"} (${status})`
