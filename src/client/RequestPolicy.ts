@@ -15,7 +15,6 @@ import * as RateLimit from "../internal/request/rateLimit.ts"
 import { type Answered, type Attempt, type Sending, valueOf } from "../internal/request/sending.ts"
 import { hasTracer, withSpan } from "../internal/request/traced.ts"
 import type { Recorded } from "../internal/telemetry/observedTurn.ts"
-import { startedNothing } from "../internal/turn/brokenTurn.ts"
 import { areBudgets, type Budgets } from "../internal/turn/ledger.ts"
 import { turnLimits } from "../internal/turn/turnLimits.ts"
 import type { AshError } from "../schema/AshError.ts"
@@ -117,7 +116,7 @@ const boundsOf = (
   fixed: Duration.Duration | undefined
 ): Pick<Policy, "isHarmless" | "timeout" | "timer"> =>
   repetition === "repeats" && startsTurn
-    ? { isHarmless: startedNothing, timeout: turn.headers, timer: "headers" }
+    ? { isHarmless: nothingHappened, timeout: turn.headers, timer: "headers" }
     : {
       isHarmless: repetition === "repeats" ? nothingHappened : constTrue,
       timeout: fixed ?? timeout ?? timeLimit,

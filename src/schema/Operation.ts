@@ -30,8 +30,11 @@ export const StartsTurn = annotation<boolean>("StartsTurn", false)
 /** The default time-out of a response. */
 export const TimeLimit = annotation<Duration.Duration>("TimeLimit", Duration.minutes(1))
 
-/** The time-out of what starts a sandbox: the install and start scripts of an agent may run for two minutes each. */
-export const startsSandbox = Duration.minutes(5)
+/**
+ * Whether a request starts a sandbox: one that finds no room for it has done nothing (docs/ash.md 5.7). Its time-out is longer,
+ * as the install and start scripts of an agent may run for two minutes each.
+ */
+export const StartsSandbox = annotation<boolean>("StartsSandbox", false)
 
 /** The time-out of what carries a workspace: so many bytes take their time. */
 export const carriesWorkspace = Duration.minutes(5)
@@ -70,7 +73,7 @@ export const operationOf = (
     name: method.includes(".") ? method : `${service}.${method}`,
     repetition: Context.get(annotations, Repeats) ?? repetitionOf.get(endpoint.method) ?? "repeats",
     startsTurn: Context.get(annotations, StartsTurn),
-    timeLimit: Context.get(annotations, TimeLimit),
+    timeLimit: Context.get(annotations, StartsSandbox) ? Duration.minutes(5) : Context.get(annotations, TimeLimit),
     rateLimit: Context.get(annotations, RateLimitBucket)
   }
 }

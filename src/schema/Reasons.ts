@@ -96,7 +96,7 @@ export class WrongState extends Refused<WrongState>()("WrongState", {
 /** Too many requests (429). Nothing was done. */
 export class RateLimited extends NotNow<RateLimited>()("RateLimited", retryAfterFields) {}
 
-/** The server has no room for another sandbox (503). Nothing was done. */
+/** The server has no room for the sandbox that the call starts (503). Nothing was done. */
 export class AtCapacity extends NotNow<AtCapacity>()("AtCapacity", retryAfterFields) {}
 
 /** The server, or a proxy before it, failed (408, 425, 5xx). The operation may have been done. */

@@ -15,7 +15,6 @@ import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { startedNothing } from "../internal/turn/brokenTurn.ts"
 import type { SessionRestarted } from "../internal/turn/gate.ts"
 import { BeforeTurn } from "../internal/turn/turnControl.ts"
 import * as TurnFold from "../internal/turn/turnFold.ts"
@@ -98,7 +97,7 @@ const send = Effect.fnUntraced(function*(
     Effect.catch((failure) => {
       const error = withoutTurn(failure)
       if (isLost) return Effect.undefined
-      if (startedNothing(error)) {
+      if (error.nothingHappened) {
         return Effect.andThen(Patience.persistent(store.releaseTurn(turn, claim.owner)), Effect.fail(error))
       }
       return error.reason._tag === "TurnFailed"

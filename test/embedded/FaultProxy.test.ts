@@ -58,7 +58,7 @@ const expected: Readonly<
   hugeEvent: [/Message.*Done$/, /Message.*Done$/, whole],
   writeTimeout: [/^StreamTruncated$/, /^StreamTruncated$/, /^StreamTruncated$/],
   rateLimited: [/^RateLimited$/, /^RateLimited$/, /^StreamTruncated$/],
-  atCapacity: [/^AtCapacity$/, /^AtCapacity$/, /^StreamTruncated$/]
+  atCapacity: [/^ServerFailure$/, /^ServerFailure$/, /^StreamTruncated$/]
 }
 
 const cases = FaultProxy.kinds.flatMap((kind) =>

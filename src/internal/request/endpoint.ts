@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { ToBase64 } from "../../schema/Bytes.ts"
 import { jsonDecoder } from "../../schema/jsonDecoder.ts"
-import { AnswerInErrors, BodyLimit } from "../../schema/Operation.ts"
+import { AnswerInErrors, BodyLimit, StartsSandbox } from "../../schema/Operation.ts"
 import type { InvalidRequest } from "../../schema/Reasons.ts"
 import { isWellFormed, parseFinite, wellFormed } from "../../schema/Wire.ts"
 import type { Received } from "./answer.ts"
@@ -176,6 +176,7 @@ export const make = (endpoint: Declared, annotations: Context.Context<never>) =>
     method: endpoint.method,
     answersStream: stream !== undefined,
     answerInErrors: Context.get(annotations, AnswerInErrors),
+    startsSandbox: Context.get(annotations, StartsSandbox),
     bodyLimit,
     /** Whether the stream is one of events, and no answer of another type is one. */
     answersEvents: Predicate.hasProperty(stream?.schema, "contentType") && stream?.schema.contentType === eventStream,

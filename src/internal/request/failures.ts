@@ -154,8 +154,8 @@ export const fromResponse = (
   read: ReadBody,
   redactOther: Redact,
   now: number,
-  /** Whether the text of what is no error of Ash's may be shown: where answers hold secrets, it may hold one. */
-  showsBody = true
+  /** Where answers hold secrets, the text of what is no error of Ash's is not shown: it may hold one. */
+  { answerInErrors, startsSandbox }: { readonly answerInErrors: boolean; readonly startsSandbox: boolean }
 ): AshErrorReason => {
   const { headers, status } = response
   const { text } = read
@@ -170,7 +170,7 @@ export const fromResponse = (
   const message = serverMessage === undefined
     ? unreadableBody(status, read)
     : `${printable(redact(serverMessage), messageLimit) || "no reason given"} (${status})`
-  const quoted = serverMessage !== undefined || showsBody || isPage(text) ? text : ""
+  const quoted = serverMessage !== undefined || answerInErrors || isPage(text) ? text : ""
   const http = exchange(response, quoted, redact, code)
   const retryAfter = retryAfterOf(headers, now)
   if (status < 400) {
@@ -196,7 +196,7 @@ export const fromResponse = (
     case 429:
       return new RateLimited({ message, http, ...retryAfter })
     case 503:
-      if (/capacity reached|No runners available/i.test(serverMessage ?? "")) {
+      if (startsSandbox && /capacity reached|No runners available/i.test(serverMessage ?? "")) {
         return new AtCapacity({ message, http, ...retryAfter })
       }
   }

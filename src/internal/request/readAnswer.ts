@@ -62,7 +62,7 @@ export const readAnswer = (endpoint: Endpoint, received: Received) => {
     const body = yield* Failures.readText(response)
     const now = yield* Clock.currentTimeMillis
     const redact = redactOf(response.request)
-    if (!isSuccess) return yield* Effect.fail(Failures.fromResponse(response, body, redact, now, answerInErrors))
+    if (!isSuccess) return yield* Effect.fail(Failures.fromResponse(response, body, redact, now, endpoint))
     return yield* Effect.fail(
       answersEvents && !isTyped
         ? Failures.noEventStream(response, body, redact)

@@ -66,13 +66,6 @@ export const withKnown = (error: AshError, known: KnownOfTurn): AshError => {
   return isOfTurn(reason) ? new AshError({ operation, during, reason: changed(reason, known) }) : error
 }
 
-/**
- * Whether it is certain that a turn has not begun. A server at its capacity has made no session; of a turn that is not
- * known (docs/ash.md 5.7).
- */
-export const startedNothing = ({ nothingHappened, reason }: AshError): boolean =>
-  nothingHappened && reason._tag !== "AtCapacity"
-
 /** Calls back when the request of an attempt goes out, and when it is certain that it has started nothing. */
 export const whileOut = (callBack: (isOut: boolean) => void): Surround => (attempt) => (sending) => {
   let isOut = false
@@ -80,7 +73,7 @@ export const whileOut = (callBack: (isOut: boolean) => void): Surround => (attem
     if (isOut !== next) callBack(isOut = next)
   }
   return Effect.mapError(whenSent(() => set(true))(attempt)(sending), (error) => {
-    if (startedNothing(error)) set(false)
+    if (error.nothingHappened) set(false)
     return error
   })
 }

@@ -8,7 +8,7 @@ import { SessionFenced, TurnCancelled, WrongState } from "../../schema/Reasons.t
 import type { StreamEvent } from "../../schema/StreamEvent.ts"
 import { failure, renamed, within } from "../request/operations.ts"
 import type { Surround } from "../request/sending.ts"
-import { changed, startedNothing, whileOut, withKnown } from "./brokenTurn.ts"
+import { changed, whileOut, withKnown } from "./brokenTurn.ts"
 import {
   awaitCancelled,
   type Fence,
@@ -162,7 +162,7 @@ const sendingBy = (
 const leave = ({ gate, holder }: HolderOptions, error: AshError, hasAnswered: boolean, why: string) => {
   const fence = hasAnswered ? undefined : unusable(error)
   if (fence !== undefined) gate.unusable(holder, fence)
-  else if (startedNothing(error)) gate.over(holder)
+  else if (error.nothingHappened) gate.over(holder)
   else gate.broke(holder, why)
   return hasAnswered ? error : advised(error, gate.memory)
 }

@@ -17,7 +17,7 @@ import {
 } from "../Eval.ts"
 import { FileEntry, FileUpload } from "../File.ts"
 import { AgentName, AgentVersionReference, FilePath, Uuid } from "../Ids.ts"
-import { RateLimitBucket, Repeats, startsSandbox, TimeLimit } from "../Operation.ts"
+import { RateLimitBucket, Repeats, StartsSandbox } from "../Operation.ts"
 import { JsonObjectInput, omittable } from "../Wire.ts"
 import { agent, created, Download, empty, get, patch, post, remove } from "./parts.ts"
 
@@ -28,7 +28,7 @@ const ConfigResponse = Schema.Struct({ config: AgentConfig })
 export class AgentsGroup extends HttpApiGroup.make("agents")
   .add(
     post("create", "/api/agents", { payload: CreateAgentRequest, success: AgentResponse.pipe(created) })
-      .annotate(RateLimitBucket, "agents").annotate(TimeLimit, startsSandbox),
+      .annotate(RateLimitBucket, "agents").annotate(StartsSandbox, true),
     get("list", "/api/agents", { success: Schema.Struct({ agents: Schema.Array(Agent) }) }),
     get("get", "/api/agents/:name", { params: agent, success: AgentResponse }),
     patch("update", "/api/agents/:name", { params: agent, payload: UpdateAgentRequest, success: AgentResponse }),

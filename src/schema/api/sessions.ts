@@ -11,7 +11,7 @@ import {
   carriesWorkspace,
   RateLimitBucket,
   Repeats,
-  startsSandbox,
+  StartsSandbox,
   StartsTurn,
   TimeLimit
 } from "../Operation.ts"
@@ -32,7 +32,7 @@ const SessionResponse = Schema.Struct({ session: Session })
 export class SessionsGroup extends HttpApiGroup.make("sessions")
   .add(
     post("create", "/api/sessions", { payload: CreateSessionRequest, success: SessionResponse.pipe(created) })
-      .annotate(RateLimitBucket, "sessions").annotate(TimeLimit, startsSandbox),
+      .annotate(RateLimitBucket, "sessions").annotate(StartsSandbox, true),
     get("list", "/api/sessions", {
       query: { agent: omittable(Schema.String) },
       success: Schema.Struct({ sessions: Schema.Array(Session) })
@@ -45,10 +45,10 @@ export class SessionsGroup extends HttpApiGroup.make("sessions")
     }),
     post("pause", "/api/sessions/:id/pause", { params: session, success: SessionResponse }),
     post("resume", "/api/sessions/:id/resume", { params: session, success: SessionResponse })
-      .annotate(Repeats, "harmless").annotate(TimeLimit, startsSandbox),
+      .annotate(Repeats, "harmless").annotate(StartsSandbox, true),
     post("stop", "/api/sessions/:id/stop", { params: session, success: SessionResponse }),
     post("fork", "/api/sessions/:id/fork", { params: session, success: SessionResponse.pipe(created) })
-      .annotate(TimeLimit, startsSandbox),
+      .annotate(StartsSandbox, true),
     remove("end", "/api/sessions/:id", { params: session, success: SessionResponse }).annotate(Repeats, "harmless"),
     post("exec", "/api/sessions/:id/exec", { params: session, payload: ExecRequest, success: ExecResult })
       .annotate(AnswerInErrors, false),

@@ -12,10 +12,10 @@ import { sessionId } from "../../support/fixtures.ts"
 import * as Server from "../../support/ScriptedServer.ts"
 
 /** The error of a call that the server answers so. */
-const errorOf = (script: Server.Script) =>
+const errorOf = (script: Server.Script, method: "get" | "resume" = "get") =>
   Effect.gen(function*() {
     const { sessions } = yield* AshApiClient
-    return yield* Effect.flip(sessions.get({ params: { id: sessionId } }))
+    return yield* Effect.flip(sessions[method]({ params: { id: sessionId } }))
   }).pipe(Effect.provide(Server.make(script).layer))
 
 const reasonOf = (script: Server.Script) => Effect.map(errorOf(script), ({ reason }) => reason)
@@ -64,18 +64,6 @@ describe("the error of an answer, by its shape", () => {
       Server.json({ error: "Agent directory not found", statusCode: 422 }, 422),
       422,
       { _tag: "InvalidRequest", message: "Agent directory not found (422)" }
-    ],
-    [
-      "A, no room",
-      Server.json({ error: "Sandbox capacity reached (1/1)", statusCode: 503 }, 503),
-      503,
-      { _tag: "AtCapacity", message: "Sandbox capacity reached (1/1) (503)" }
-    ],
-    [
-      "A, no runners",
-      Server.json({ error: "No runners available", statusCode: 503 }, 503),
-      503,
-      { _tag: "AtCapacity", message: "No runners available (503)" }
     ],
     [
       "B, validation",
@@ -211,6 +199,18 @@ describe("the error of an answer, by its shape", () => {
       assert.notInclude(reason.message, "<html>")
     }))
 
+  it.effect.each(["Sandbox capacity reached (1/1)", "No runners available"])(
+    "no room for a sandbox, \"%s\", is of what starts one",
+    (error) =>
+      Effect.gen(function*() {
+        const full = Server.json({ error, statusCode: 503 }, 503)
+        const { message, reason } = yield* errorOf(full, "resume")
+        assert.strictEqual(reason._tag, "AtCapacity")
+        assert.strictEqual(message, `Sessions.resume: ${error} (503)`)
+        assert.strictEqual((yield* reasonOf(full))._tag, "ServerFailure")
+      })
+  )
+
   it.effect("Retry-After of 429 and 503 is a duration", () =>
     Effect.gen(function*() {
       const limited = yield* errorOf(
@@ -220,7 +220,7 @@ describe("the error of an answer, by its shape", () => {
       )
       assert.strictEqual(limited.reason._tag, "RateLimited")
       assert.deepStrictEqual(limited.retryAfter, Duration.seconds(900))
-      const full = yield* errorOf(Server.json({ error: "capacity reached" }, 503, { "retry-after": "5" }))
+      const full = yield* errorOf(Server.json({ error: "capacity reached" }, 503, { "retry-after": "5" }), "resume")
       assert.strictEqual(full.reason._tag, "AtCapacity")
       assert.deepStrictEqual(full.retryAfter, Duration.seconds(5))
       assert.deepStrictEqual(
@@ -292,7 +292,7 @@ describe("the error of an answer, by its shape", () => {
       HttpClientRequest.post("http://ash.test/x"),
       new Response(text, { status: 400, headers: { "x-request-id": "geheim-1" } })
     )
-    const reason = Failures.fromResponse(response, { text }, redact, 0)
+    const reason = Failures.fromResponse(response, { text }, redact, 0, { answerInErrors: true, startsSandbox: false })
     assert.strictEqual(seen.length, length > 65_536 ? 2 : 1)
     assert.strictEqual(reason.message, "body/<redacted> must be shorter (400)")
     assert.strictEqual(reason._tag === "InvalidRequest" ? reason.field : "", "<redacted>")
