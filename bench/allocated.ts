@@ -6,6 +6,8 @@ import { join } from "node:path"
 export interface Allocated {
   readonly perEvent: number
   readonly perTurn: number
+  /** The same of a server that takes content in two blocks or more alone, as servers of today do. */
+  readonly perTurnInBlocks: number
   readonly perRequest: number
   readonly keptByTurn: number
 }

@@ -39,14 +39,18 @@ const body = (chunks: ReadonlyArray<Uint8Array>, ends: boolean) => {
   }, { highWaterMark: 0 })
 }
 
-/** The services, over a server that answers messages so. */
-const serving = (answer: () => ReadableStream<Uint8Array>) => {
+/** What a server answers that takes no block alone, when it is asked for the form of content (docs/ash.md 6.1). */
+const severalBlocks = [400, 404]
+
+/** The services, over a server that answers messages so, but the first ones with these statuses. */
+const serving = (answer: () => ReadableStream<Uint8Array>, statuses: ReadonlyArray<number> = []) => {
+  const refusals = statuses.map((status) => new Response(`{"error":"","statusCode":${status}}`, { status }))
   const answerTo = (method: string) =>
     method === "GET"
       ? new Response(oneSession, {
         headers: { "content-type": "application/json", "content-length": String(oneSession.length) }
       })
-      : new Response(answer(), { headers: { "content-type": "text/event-stream" } })
+      : refusals.shift() ?? new Response(answer(), { headers: { "content-type": "text/event-stream" } })
   const http = HttpClient.make((request) =>
     Effect.sync(() => HttpClientResponse.fromWeb(request, answerTo(request.method)))
   )
@@ -109,12 +113,16 @@ const keptByTurn = Effect.gen(function*() {
 
 const report = Effect.gen(function*() {
   const long = serving(() => body(writes, true))
-  const short = serving(() => body([Buffer.concat(shortTurn)], true))
+  const shortBody = () => body([Buffer.concat(shortTurn)], true)
+  const short = serving(shortBody)
   const beforeSilence = [...turn(eventsBeforeSilence + 2).slice(0, -3), unknownEvent, cutOff]
   const silent = serving(() => body([Buffer.concat(beforeSilence)], false))
   return {
     perEvent: Math.round((yield* Effect.provide(allocatedBy(aTurn), long)) / events),
     perTurn: Math.round((yield* Effect.provide(allocatedBy(times(turns)(aTurn)), short)) / turns),
+    perTurnInBlocks: Math.round(
+      (yield* Effect.provide(allocatedBy(times(turns)(aTurn)), serving(shortBody, severalBlocks))) / turns
+    ),
     perRequest: Math.round((yield* Effect.provide(allocatedBy(times(turns)(aSession)), short)) / turns),
     keptByTurn: yield* Effect.provide(keptByTurn, silent)
   }

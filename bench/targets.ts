@@ -309,6 +309,7 @@ export const budgetTable = ({ allocated, coreSize, size }: Figures): string => {
   return table([
     ["what", "target", "measured"],
     row("allocated for a turn of 6 events", 80_000, allocated.perTurn, kilobytes),
+    row("the same, on a server that takes no lone block", 80_000, allocated.perTurnInBlocks, kilobytes),
     row("allocated for a request", 38_000, allocated.perRequest, kilobytes),
     row("allocated for an event", 740, allocated.perEvent, bytes),
     row("kept by an idle turn", 22_000, allocated.keptByTurn, kilobytes),

@@ -9,18 +9,20 @@ import * as Effect from "effect/Effect"
 import { identity } from "effect/Function"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { limitOrElse } from "../internal/request/eventLoop.ts"
 import { exchange } from "../internal/request/exchange.ts"
 import { exceptFixed } from "../internal/request/failures.ts"
+import { safelyIs } from "../internal/request/inspectUnknown.ts"
 import { anObject } from "../internal/request/options.ts"
 import { redactOf } from "../internal/request/secrets.ts"
 import type { Attempt } from "../internal/request/sending.ts"
 import { observe, type RunTurn, type TurnCall } from "../internal/telemetry/observedTurn.ts"
 import { TurnMetrics } from "../internal/telemetry/turnMetrics.ts"
 import { changed } from "../internal/turn/brokenTurn.ts"
-import { type ContentForm, type ContentForms, makeForms, toForm } from "../internal/turn/contentForm.ts"
+import { type ContentForm, type ContentForms, isContent, makeForms, toForm } from "../internal/turn/contentForm.ts"
 import { type Budgets, ledgersOf } from "../internal/turn/ledger.ts"
 import { TurnAccount } from "../internal/turn/turnAccount.ts"
 import { BeforeTurn, type OnTurnError, type TurnAnswer, type TurnControl } from "../internal/turn/turnControl.ts"
@@ -92,22 +94,23 @@ const send = Effect.fnUntraced(function*(
   let maxBudgetUsd = options.maxBudgetUsd
   const prepare = (content: MessageContent) =>
     api.send.prepare({ params: { id: sessionId }, payload: { ...options, maxBudgetUsd, content } })
+  const prepareAs = (form: ContentForm) => {
+    if (form === "AsGiven" || !safelyIs(content, isContent)) return prepare(content)
+    const formed = toForm(content, form)
+    return Result.isSuccess(formed)
+      ? prepare(formed.success)
+      : Effect.fail(new AshError({ operation, reason: formed.failure }))
+  }
   // Before it waits for room, and before the server is asked for the form that it takes.
-  let asGiven = yield* prepare(content)
+  const expected = forms.known() ?? "AsGiven"
+  let prepared = yield* prepareAs(expected)
   if (account !== undefined) yield* Scope.provide(account.keep(operation), turn)
   yield* warnOfOutputFormat(request)
   yield* room
   if (account !== undefined) maxBudgetUsd = yield* account.holdShare(operation, options.maxBudgetUsd)
-  if (maxBudgetUsd !== options.maxBudgetUsd) asGiven = yield* prepare(content)
-  const known = yield* forms.find
+  if (maxBudgetUsd !== options.maxBudgetUsd) prepared = yield* prepareAs(expected)
+  const known = forms.known() ?? (yield* forms.find)
   const before = yield* BeforeTurn
-  const prepareAs = (form: ContentForm) =>
-    form === "AsGiven"
-      ? Effect.succeed(asGiven)
-      : Effect.flatMap(
-        Effect.mapError(Effect.fromResult(toForm(content, form)), (reason) => new AshError({ operation, reason })),
-        prepare
-      )
   const { turn: limits } = settings
   const limited = limitOrElse({
     duration: limits.turn,
@@ -118,7 +121,11 @@ const send = Effect.fnUntraced(function*(
     Clock.clockWith((clock) => {
       const startedAt = clock.monotonicTimeNanosUnsafe()
       return Effect.map(
-        limited(forms.send(known, (form) => Effect.flatMap(prepareAs(form), (send) => send({ ...sending, before })))),
+        limited(forms.send(known, (form) =>
+          Effect.flatMap(
+            form === expected ? Effect.succeed(prepared) : prepareAs(form),
+            (send) => send({ ...sending, before })
+          ))),
         ({ response, value: { body } }) => answerOf(response, body, startedAt)
       )
     })

@@ -1,6 +1,7 @@
 /** What an endpoint of the contract sends, and how its answers are read, both made of its schemas when it is first called. */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as HttpApiEndpoint from "effect/http-api/HttpApiEndpoint"
 import * as HttpApiSchema from "effect/http-api/HttpApiSchema"
 import * as HttpBody from "effect/http/HttpBody"
@@ -96,13 +97,6 @@ const harmlessIn = function*(schema: SchemaAST.AST, path: string): Generator<str
   }
 }
 
-const namesIn = (ast: SchemaAST.AST): ReadonlyArray<string> =>
-  ast._tag === "Union"
-    ? ast.types.flatMap(namesIn)
-    : ast._tag === "Objects"
-    ? ast.propertySignatures.map(({ name }) => String(name))
-    : []
-
 type EncodeBody = (
   input: unknown,
   mark: string,
@@ -114,14 +108,14 @@ const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number):
   const payload = Schema.Union(payloads.map(codecOf))
   const encode = Schema.encodeUnknownEffect(payload)
   const harmless = new Set(harmlessIn(payload.ast, ""))
-  const names = hasRoomForPieces(limit) ? namesIn(payload.ast) : []
-  // What is no field of the schema is not read, as it is not sent: its getter may throw.
-  const mayHaveBytes = (input: Fields) => names.some((name) => Predicate.isObjectKeyword(input[name]))
-  return (input, mark, contents) =>
-    Effect.flatMapEager(
-      mayHaveBytes(recordOf(input))
-        ? Effect.provideService(encode(input), ToBase64, toBase64(mark, contents)) :
-        encode(input),
+  const inPieces = hasRoomForPieces(limit)
+  return (input, mark, contents) => {
+    const encoded = encode(input)
+    return Effect.flatMapEager(
+      // What has no bytes is encoded by now.
+      inPieces && !Exit.isExit(encoded)
+        ? Effect.provideService(encoded, ToBase64, toBase64(mark, contents))
+        : encoded,
       (json) => {
         const body = Result.try(() => HttpBody.jsonUnsafe(json))
         return Result.isSuccess(body) ? Effect.succeed(jsonBody(body.success, harmless)) : Effect.fail(
@@ -129,6 +123,7 @@ const bodyEncoder = (payloads: ReadonlyArray<Schema.Constraint>, limit: number):
         )
       }
     )
+  }
 }
 
 /** How a schema refuses text that is no JSON. */

@@ -93,23 +93,25 @@ export const makeForms = <A>(attempt: (content: MessageContent) => Effect.Effect
           known = answered = form
         }))
       return {
+        /** The form, where it is known. */
+        known: () => known,
         /**
          * The form, asked for until a server has answered. Those that wait for one question share its answer or its failure; it
          * goes on while any of them waits. The console of a page shows each refusal, so that a page knows none until a message
          * was taken.
          */
-        find: Effect.suspend(() => known !== undefined || isBrowser() ? Effect.succeed(known) : asked),
+        find: Effect.suspend(() => isBrowser() ? Effect.succeed(undefined) : asked),
         /**
          * Sends content in a form, or where none is known in the first one that the server takes. A server that refuses what it
          * took before may be of another release by now: it is asked again, and gets the message in another form if it takes one.
          */
         send: <A, R>(form: ContentForm | undefined, sendAs: (form: ContentForm) => Effect.Effect<A, AshError, R>) => {
           const sending = (form: ContentForm) =>
-            Effect.tap(sendAs(form), () =>
-              Effect.sync(() => {
-                known = form
-                answered = undefined
-              }))
+            Effect.map(sendAs(form), (answer) => {
+              known = form
+              answered = undefined
+              return answer
+            })
           const askAgain = (error: AshError) =>
             Effect.flatMap(
               Effect.mapError(asked, () => error),
