@@ -84,8 +84,13 @@ const isPage = (body: string) => /^\s*<(?:!doctype|!--|\?xml|html|head|body|titl
 
 const proxy = "is the URL that of an Ash server, or is there a proxy before it?"
 
+/** Statuses by which any server refuses a request as too large, and so passes it on to none (RFC 9110, RFC 6585). */
+const tooLarge = new Set([413, 414, 431])
+
 const unreadableBody = (status: number, { problem, text: body }: ReadBody): string =>
-  problem !== undefined
+  tooLarge.has(status)
+    ? `the server, or a proxy before it, takes no request this large (${status}); send less at once, or let the proxy take more`
+    : problem !== undefined
     ? `the server answered ${status}: ${problem}`
     : body === ""
     ? `the server answered ${status} without a body`
@@ -201,6 +206,7 @@ export const fromResponse = (
       }
   }
   if (status >= 500 || status === 408 || status === 425) return new ServerFailure({ message, http, ...retryAfter })
+  if (tooLarge.has(status)) return new InvalidRequest({ message, http })
   // What no Ash server has sent, a proxy's page of 404 above all, does not show what the server has.
   if (serverMessage === undefined) return read.cut ?? new Undecodable({ message, http })
   switch (status) {

@@ -181,6 +181,14 @@ describe("the error of an answer, by its shape", () => {
       /404/,
       /HTML/
     ]],
+    ...[413, 414, 431].map((status) =>
+      [
+        `a page of ${status}, which any server refuses as too large`,
+        Server.text("<html>Too Large</html>", status, { "content-type": "text/html" }),
+        "InvalidRequest",
+        [new RegExp(`takes no request this large \\(${status}\\); send less`)]
+      ] as const
+    ),
     ["G, empty", Server.text("", 503), "ServerFailure", [/503/, /without a body/]],
     ["G, text", Server.text("upstream timed out", 504), "ServerFailure", [/504/]],
     ["JSON that is no error", Server.json([1, 2], 500), "ServerFailure", [/500/]],
