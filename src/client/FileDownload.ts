@@ -55,8 +55,9 @@ const within = ({ content }: FileDownload, operation: string, limit: number, adv
 
 /** The whole content as UTF-8 text. */
 export const text =
-  (operation: string, limit = defaultTextLimit) => (file: FileDownload): Effect.Effect<string, AshError> =>
-    within(file, operation, limit, "; read it as a stream, or allow more by responseLimits.text").pipe(
+  (operation: string, limit = defaultTextLimit, advice = "read it as a stream, or allow more by responseLimits.text") =>
+  (file: FileDownload): Effect.Effect<string, AshError> =>
+    within(file, operation, limit, `; ${advice}`).pipe(
       Stream.decodeText,
       Stream.mkString
     )

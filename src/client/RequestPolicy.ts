@@ -35,8 +35,9 @@ export interface SharedLimits {
   readonly retryBudget?: number | undefined
   /**
    * What creations of sessions and agents do, of which a server allows 20 each in 15 minutes, where it refuses them, or its
-   * headers show that it would: wait for their turn, or fail with `RateLimited`. Those that wait let the first one of each
-   * 15 minutes go alone, as its answer shows how many may follow. One that is refused waits three times, and then fails.
+   * headers show that it would: wait for their turn, or fail with `RateLimited`, after the repetitions of `retry`. Those that
+   * wait let the first one of each 15 minutes go alone, as its answer shows how many may follow. One that is refused waits three
+   * times, and then fails.
    *
    * @default "wait"
    */

@@ -68,7 +68,8 @@ const nodeTransport = over(NodeHttpClient.layer)
 
 /**
  * The services over `node:http`. The choice for command lines and most programs on Node, from version 20 on: it loads the
- * least. It goes through the proxies of the environment where Node does: from version 24 on, with `NODE_USE_ENV_PROXY=1`.
+ * least. It goes through the proxies of the environment where Node does: with `NODE_USE_ENV_PROXY=1`, from Node 22.21 and 24.5
+ * on.
  */
 export const layer = (options: Ash.AshOptions): Layer.Layer<Ash.AshServices, AshError> =>
   Ash.layerWithClient(options).pipe(Layer.provide(nodeTransport))

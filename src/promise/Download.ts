@@ -51,7 +51,7 @@ export const make = (
   return {
     ...file,
     content: runner.iterable(whole.content),
-    text: () => runner.promise(FileDownload.text("Download.text", limit)(whole)),
+    text: () => runner.promise(FileDownload.text("Download.text", limit, "read its content")(whole)),
     bytes: () => runner.promise(FileDownload.bytes("Download.bytes", limit)(whole)),
     [Symbol.asyncDispose]: () => runner.close(close)
   }

@@ -70,6 +70,6 @@ export const Turn = Schema.Struct({
   stopReason: orUndefined(Schema.String),
   /** The message that ended the turn, with its whole JSON in `raw`. Without it, the turn may be incomplete. */
   result: orUndefined(withRaw(ResultMessage)),
-  /** Whether something is left out: the turn of an error (`AshError.partialTurn`) keeps 1 MiB. */
+  /** Whether something is left out: of a turn that is streamed, that of an error (`AshError.partialTurn`) keeps 1 MiB. */
   isPartial: Schema.Boolean
 }).annotate({ identifier: "Turn" })

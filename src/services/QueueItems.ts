@@ -39,7 +39,8 @@ export interface AwaitQueueItemOptions {
 export class QueueItems extends Context.Service<QueueItems, {
   /**
    * Puts a prompt into the queue. It fails with `SessionBusy` for a session that a handle of this program has open, unless
-   * the request option `exclusive` is false: the server could run the prompt in the middle of a turn.
+   * the request option `exclusive` is false: the server could run the prompt in the middle of a turn. So could it after a turn
+   * that broke off, for which it fails with `SessionFenced`.
    */
   readonly enqueue: (item: CreateQueueItemRequest) => Effect.Effect<QueueItem, AshError>
   /** Lists items, the newest first. */

@@ -132,7 +132,7 @@ const keyOf = (user: string, id: string) => JSON.stringify([user, id])
  *
  * - `POST path` sends the last of the messages, and answers its turn,
  * - `GET path/:id/stream` answers the turn that runs from its start, or 204,
- * - `DELETE path/:id/stream` stops it, as a page that leaves does only where `whenLeft` is `"cancel"`,
+ * - `DELETE path/:id/stream` stops the turns of the chat,
  * - `GET path/:id` answers the messages of the chat, none where it has no session.
  *
  * Fails with `InvalidRequest` for a setting that no chat can be kept by.

@@ -79,8 +79,8 @@ export class AgentRuns extends Context.Service<AgentRuns, {
    */
   readonly cancel: (id: string) => Effect.Effect<RunStatus, RunNotFound | SqlError>
   /**
-   * Lets the run go on that waits for the approval of this token. Again, it changes nothing. A note has at most 100,000
-   * characters.
+   * Lets the run go on that waits for the approval of this token. Again, it changes nothing, and fails with `ApprovalClosed`
+   * once the run has gone on. A note has at most 100,000 characters.
    */
   readonly approve: (token: string, note?: string) => Effect.Effect<RunStatus, AshError | ApprovalClosed | SqlError>
   /** Ends the run that waits for the approval of this token, with `RunRejected`. A reason has at most 100,000 characters. */
