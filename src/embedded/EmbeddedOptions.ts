@@ -1,11 +1,10 @@
 /** How an embedded server is set up. */
 import * as Context from "effect/Context"
-import { constFalse } from "effect/Function"
 import * as Layer from "effect/Layer"
 import * as Predicate from "effect/Predicate"
 import * as Redacted from "effect/Redacted"
-import * as Result from "effect/Result"
 import { aFunction, between, count, flag, listOf, rule, text } from "../internal/request/options.ts"
+import { isSecret } from "../schema/Wire.ts"
 import * as AgentScript from "./AgentScript.ts"
 import * as Quirks from "./Quirks.ts"
 
@@ -88,11 +87,6 @@ export interface EmbeddedHttpOptions extends EmbeddedOptions {
    */
   readonly hostNames?: ReadonlyArray<string> | undefined
 }
-
-/** Whether it is a text that can be read: not where it was wiped, or made by another copy of Effect. */
-const isSecret = (key: unknown) =>
-  Redacted.isRedacted(key) &&
-  Result.getOrElse(Result.try(() => Predicate.isString(Redacted.value(key))), constFalse)
 
 const isText = (value: unknown) => Predicate.isString(value) && value !== ""
 

@@ -1,7 +1,8 @@
 /** Credentials: keys to models, which the server keeps encrypted and gives to sessions. */
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
-import { nullish, omittable, open, Time, WellFormed } from "./Wire.ts"
+import * as SchemaGetter from "effect/SchemaGetter"
+import { isSecret, nullish, omittable, open, Time, WellFormed } from "./Wire.ts"
 
 const types = ["anthropic", "openai", "bedrock", "custom"] as const
 
@@ -17,14 +18,18 @@ export const StoredCredential = Schema.Struct({
   lastUsedAt: nullish(Time)
 }).annotate({ identifier: "StoredCredential" })
 
+const Key = Schema.declare(
+  (key): key is Redacted.Redacted<string> => isSecret(key) && Redacted.value(key) !== "",
+  { expected: "a `Redacted` text of at least one character, which was not wiped" }
+)
+
 /** The body of `POST /api/credentials`. */
 export interface CreateCredentialRequest extends Schema.Schema.Type<typeof CreateCredentialRequest> {}
 export const CreateCredentialRequest = Schema.Struct({
   type: Schema.Literals(types),
-  key: Schema.RedactedFromValue(Schema.String).check(
-    Schema.makeFilter((key: Redacted.Redacted<string>) => Redacted.value(key) !== "", {
-      expected: "at least one character"
-    })
-  ),
+  key: Schema.String.pipe(Schema.decodeTo(Key, {
+    decode: SchemaGetter.transform(Redacted.make),
+    encode: SchemaGetter.transform(Redacted.value)
+  })),
   label: omittable(WellFormed)
 }).annotate({ identifier: "CreateCredentialRequest" })

@@ -3,9 +3,10 @@
  * they do not know.
  */
 import * as Effect from "effect/Effect"
-import { memoize } from "effect/Function"
+import { constFalse, memoize } from "effect/Function"
 import * as Option from "effect/Option"
 import * as Predicate from "effect/Predicate"
+import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
@@ -92,6 +93,11 @@ export const atMost = (count: number) =>
   Schema.isMaxLength(count, { expected: `at most ${String(count).replace(/\B(?=(?:\d{3})+$)/g, ",")} characters` })
 
 /** A text that is well-formed. */
+/** Whether it is a text that can be read: not where it was wiped, or made by another copy of Effect. */
+export const isSecret = (value: unknown): value is Redacted.Redacted<string> =>
+  Redacted.isRedacted(value) &&
+  Result.getOrElse(Result.try(() => Predicate.isString(Redacted.value(value))), constFalse)
+
 export const WellFormed = Schema.String.check(Schema.makeFilter(isWellFormed, { expected: wellFormed }))
 
 /** Any JSON object. */
