@@ -7,6 +7,9 @@ import { Sessions } from "../../src/services/Sessions.ts"
 
 const [run, end] = process.argv.slice(2)
 
+// As hosts do that close themselves in order: before the server is there.
+if (run === "once") process.once("SIGTERM", () => setImmediate(() => process.exit(4)))
+
 const program = Effect.gen(function*() {
   yield* (yield* Agents).create({ name: "demo" })
   const session = yield* (yield* Sessions).open({ agent: "demo" })

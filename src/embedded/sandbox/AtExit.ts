@@ -23,7 +23,8 @@ const onSignal = (signal: NodeJS.Signals) => {
 
 const listen = () => {
   nodeProcess.on("exit", cleanUp)
-  for (const signal of signals) nodeProcess.on(signal, onSignal)
+  // Before the others: a listener of `once` is gone when it is called.
+  for (const signal of signals) nodeProcess.prependListener(signal, onSignal)
 }
 
 const stopListening = () => {

@@ -166,7 +166,8 @@ describe("a program that ends", () => {
     ["runPromise", "exit"],
     ["runPromise", "throw"],
     ["runMain", "SIGINT"],
-    ["runMain", "SIGTERM"]
+    ["runMain", "SIGTERM"],
+    ["once", "SIGTERM"]
   ])("(%s, %s) leaves no folder and no command", ([run, end]) =>
     Effect.gen(function*() {
       const { child, ended, folder, pid } = yield* start(run, end)
@@ -174,6 +175,7 @@ describe("a program that ends", () => {
       const [code, signal] = yield* Effect.promise(() => ended)
       if (run === "runPromise" && end.startsWith("SIG")) assert.strictEqual(signal, end)
       if (end === "exit") assert.strictEqual(code, 3)
+      if (run === "once") assert.deepStrictEqual([code, signal], [4, null])
       assert.match(folder, /effect-ash-/)
       assert.isFalse(existsSync(folder))
       yield* isGone(pid)
