@@ -449,6 +449,27 @@ describe("a batch", () => {
       assert.strictEqual(new Set(all).size, all.length)
     }).pipe(Effect.provide(embedded())))
 
+  it.effect("interrupted ends all of its sessions at the same time, however long the server takes, and answers nothing more", () => {
+    let created = 0
+    const begun = Latch.makeUnsafe()
+    const server = Server.forTurns(({ method, path }) => {
+      if (method === "DELETE") return Effect.never
+      if (path !== "/api/sessions") {
+        return Effect.as(created < 3 ? Effect.void : begun.open, Server.endless("")())
+      }
+      created += 1
+      return Server.json({ session: { ...session, id: sessionId.slice(0, -1) + created } }, 201)()
+    })
+    return Effect.gen(function*() {
+      const agents = yield* Agents
+      const fiber = yield* Effect.forkChild(Stream.runDrain(agents.batch("demo", numbers(9), { sessions: 3 })))
+      yield* begun.await
+      yield* whileTimePasses(Fiber.interrupt(fiber))
+      const ends = server.requests.filter(({ method }) => method === "DELETE")
+      assert.deepStrictEqual([created, ends.length, new Set(ends.map(({ at }) => at)).size], [3, 3, 1])
+    }).pipe(Effect.provide(server.layer))
+  })
+
   it.effect("of 10,000 prompts over 10 sessions keeps no more than those that run", () => {
     let created = 0
     const server = Server.forTurns(({ body, path }) => {

@@ -2,6 +2,7 @@
 import * as Arr from "effect/Array"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -217,8 +218,12 @@ export const runBatch = <Session extends BatchSession, Prompt, A, E, R, E2, R2>(
     const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
     const batch = new Batch(plan, scope)
     yield* batch.expect
+    // A stream that ends interrupts its fibers one behind the other: what runs would go on while a session ends.
+    const running = yield* Scope.fork(yield* Effect.scope, "parallel")
+    const run = (prompt: Prompt, index: number) =>
+      Effect.flatMap(Effect.forkIn(batch.run(prompt, index), running), Fiber.join)
     return streamOf(operation, prompts).pipe(
       Stream.concat(Stream.fromEffectDrain(batch.drain)),
-      Stream.mapEffect((prompt, index) => batch.run(prompt, index), { concurrency: batch.concurrency, unordered: true })
+      Stream.mapEffect(run, { concurrency: batch.concurrency, unordered: true })
     )
   }))
