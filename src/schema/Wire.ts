@@ -92,12 +92,12 @@ export const harmless = { isHarmless: true } as const
 export const atMost = (count: number) =>
   Schema.isMaxLength(count, { expected: `at most ${String(count).replace(/\B(?=(?:\d{3})+$)/g, ",")} characters` })
 
-/** A text that is well-formed. */
 /** Whether it is a text that can be read: not where it was wiped, or made by another copy of Effect. */
 export const isSecret = (value: unknown): value is Redacted.Redacted<string> =>
   Redacted.isRedacted(value) &&
   Result.getOrElse(Result.try(() => Predicate.isString(Redacted.value(value))), constFalse)
 
+/** A text that is well-formed. */
 export const WellFormed = Schema.String.check(Schema.makeFilter(isWellFormed, { expected: wellFormed }))
 
 /** Any JSON object. */
