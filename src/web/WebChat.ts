@@ -102,22 +102,29 @@ const rules = optionsOf<WebChatOptions<never, never>>({
   ...EventStream.rules
 })
 
+const decodeRequest = Schema.decodeEffect(Schema.fromJsonString(ChatRequest))
+
 /** The body of a request. A page of another origin cannot send JSON unasked. */
 const bodyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, maxBodySize: number) {
   if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) {
     return yield* refuse(415, "The body is not JSON.")
   }
-  return yield* HttpServerRequest.schemaBodyJson(ChatRequest).pipe(
+  const body = yield* request.text.pipe(
     Effect.provideService(
       HttpIncomingMessage.MaxBodySize,
       ByteSize.fromInputUnsafe(Math.min(Math.floor(maxBodySize), Number.MAX_SAFE_INTEGER))
     ),
+    // By a limit of the host, or as the host has read it before.
+    Effect.tapError((error) =>
+      isTooLarge(error) ? Effect.void : Effect.logWarning("the body of a message cannot be read", error.reason.cause)
+    ),
     Effect.mapError((error) =>
-      error._tag === "HttpServerError" && isTooLarge(error)
+      isTooLarge(error)
         ? refuse(413, `The message is too large: at most ${maxBodySize} bytes are taken.`)
-        : refuse(400, "The body is not that of a chat.")
+        : refuse(400, "The body cannot be read.")
     )
   )
+  return yield* Effect.mapError(decodeRequest(body), () => refuse(400, "The body is not that of a chat."))
 })
 
 const idOf = Effect.flatMap(HttpRouter.params, ({ id }) => Schema.decodeUnknownEffect(ChatId)(id)).pipe(
@@ -181,7 +188,10 @@ export const layer = <E, R>(settings: WebChatOptions<E, R>) =>
     yield* router.add("GET", `${path}/:id`, about(chats.history, json))
   }))
 
-/** Chats as a handler of `fetch`, for Hono, Next, Bun, Deno and others, over a layer of Ash: `AshNode.layerConfig()`. */
+/**
+ * Chats as a handler of `fetch`, for Hono, Next, Bun, Deno and others, over a layer of Ash: `AshNode.layerConfig()`. Loggers
+ * and a tracer that the layer has are those of the chats.
+ */
 export const toWebHandler = <E>(
   settings: WebHandlerOptions,
   ash: Layer.Layer<Sessions, E>
@@ -194,7 +204,9 @@ export const toWebHandler = <E>(
     )
   return HttpRouter.toWebHandler(
     // What is no function is refused by the layer.
-    layer({ ...settings, authorize: Predicate.isFunction(authorize) ? answer : authorize }).pipe(Layer.provide(ash)),
+    layer({ ...settings, authorize: Predicate.isFunction(authorize) ? answer : authorize }).pipe(
+      Layer.provideMerge(ash)
+    ),
     { disableLogger: true }
   )
 }

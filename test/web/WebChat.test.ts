@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Latch from "effect/Latch"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as AgentScript from "../../src/embedded/AgentScript.ts"
@@ -545,6 +546,21 @@ describe("a request that is refused", () => {
         assert.deepStrictEqual(await statuses(), [])
       })
   )
+
+  it("a body that its host has read before, and logs why", async () => {
+    const logged: Array<unknown> = []
+    const logger = Logger.make(({ message }) => logged.push(message))
+    const { dispose, handler } = WebChat.toWebHandler(
+      { session: { agent: "helper" }, authorize: () => "ada" },
+      Layer.provideMerge(AshEmbedded.layer(), Logger.layer([logger]))
+    )
+    const request = postOf(body)
+    await request.text()
+    const response = await handler(request)
+    assert.deepStrictEqual([response.status, await response.text()], [400, "The body cannot be read."])
+    assert.match(String(logged), /cannot be read,TypeError/)
+    await dispose()
+  })
 
   it("no more bytes than a page may send at once, whatever their number: 413", async () => {
     const { length } = JSON.stringify(body)
