@@ -23,17 +23,19 @@ const ownHeader = /^(?:accept|accept-encoding|b3|content-length|content-type|tra
 /** The fewest digits of a number that is looked for. */
 const longNumber = 1e7
 
-const textsIn = function*(value: unknown, path: string, harmless: ReadonlySet<string>): Generator<string> {
-  if (harmless.has(path)) return
-  if (Predicate.isString(value)) {
-    if (path === "key" || !ordinary.test(value)) yield value
-  } else if (typeof value === "number" && Math.abs(value) >= longNumber) {
-    yield String(value)
-  } else if (Array.isArray(value)) {
-    for (const item of value) yield* textsIn(item, path, harmless)
-  } else if (Predicate.isObject(value)) {
-    for (const [name, field] of Object.entries(value)) {
-      yield* textsIn(field, path === "" ? name : `${path}.${name}`, harmless)
+/** The texts of JSON, which may have more levels than calls can. */
+const textsIn = function*(json: unknown, harmless: ReadonlySet<string>): Generator<string> {
+  const found: Array<readonly [path: string, value: unknown]> = [["", json]]
+  for (const [path, value] of found) {
+    if (harmless.has(path)) continue
+    if (Predicate.isString(value)) {
+      if (path === "key" || !ordinary.test(value)) yield value
+    } else if (typeof value === "number" && Math.abs(value) >= longNumber) {
+      yield String(value)
+    } else if (Array.isArray(value)) {
+      for (const item of value) found.push([path, item])
+    } else if (Predicate.isObject(value)) {
+      for (const [name, field] of Object.entries(value)) found.push([path === "" ? name : `${path}.${name}`, field])
     }
   }
 }
@@ -69,7 +71,7 @@ const secretsOf = function*({ body, headers, urlParams }: HttpClientRequest.Http
   const { contents, harmless, json } = partsOf(body)
   for (const content of contents) yield* TextEncodings.inBase64(content)
   if (json._tag !== "Uint8Array" || !json.contentType.startsWith("application/json")) return
-  yield* textsIn(parseJson(new TextDecoder().decode(json.body)), "", harmless)
+  yield* textsIn(parseJson(new TextDecoder().decode(json.body)), harmless)
 }
 
 /** A secret is found by any so many characters of it that follow each other; a shorter one as a whole, between others. */

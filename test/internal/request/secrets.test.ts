@@ -75,6 +75,11 @@ describe("what a body holds", () => {
     assert.strictEqual(redact("bad secret-root-path-value"), "bad <redacted>")
   })
 
+  it.each([1000, 3000])("is hidden %i levels deep, where JSON can be written", (levels) => {
+    const deep = Array.from({ length: levels }).reduce<object>((value) => ({ value }), { secret: "a-secret-far-down" })
+    assert.strictEqual(carrying(deep)("bad a-secret-far-down"), "bad <redacted>")
+  })
+
   const texts = ["Grüße über größere Öfen", "日本語の秘密の文章はここに", "🙂🙃😀😃😄😁😆😅😂🤣🥲", "Секретная фраза"]
   const bytes = (write: (byte: number) => string, isAll: boolean) => (text: string) =>
     Array.from(Buffer.from(text), (byte) => byte > 127 || isAll ? write(byte) : String.fromCharCode(byte)).join("")
