@@ -104,6 +104,13 @@ const rules = optionsOf<WebChatOptions<never, never>>({
 
 const decodeRequest = Schema.decodeEffect(Schema.fromJsonString(ChatRequest))
 
+/** By a limit of the host, or as the host has read it before: not the page can mend it, but who reads the log. */
+const unreadable = (why: unknown) =>
+  Effect.andThen(
+    Effect.logWarning("the body of a message cannot be read:", why),
+    refuse(400, "The body cannot be read.")
+  )
+
 /** The body of a request. A page of another origin cannot send JSON unasked. */
 const bodyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServerRequest, maxBodySize: number) {
   if (!/^application\/json\b/i.test(request.headers["content-type"] ?? "")) {
@@ -114,16 +121,13 @@ const bodyOf = Effect.fnUntraced(function*(request: HttpServerRequest.HttpServer
       HttpIncomingMessage.MaxBodySize,
       ByteSize.fromInputUnsafe(Math.min(Math.floor(maxBodySize), Number.MAX_SAFE_INTEGER))
     ),
-    // By a limit of the host, or as the host has read it before.
-    Effect.tapError((error) =>
-      isTooLarge(error) ? Effect.void : Effect.logWarning("the body of a message cannot be read", error.reason.cause)
-    ),
-    Effect.mapError((error) =>
+    Effect.catch((error) =>
       isTooLarge(error)
         ? refuse(413, `The message is too large: at most ${maxBodySize} bytes are taken.`)
-        : refuse(400, "The body cannot be read.")
+        : unreadable(error.reason.cause)
     )
   )
+  if (body === "") return yield* unreadable("it is empty, as where a parser of the host has read it before")
   return yield* Effect.mapError(decodeRequest(body), () => refuse(400, "The body is not that of a chat."))
 })
 
