@@ -94,12 +94,6 @@ interface Try<A, E> {
   readonly isKept: boolean
 }
 
-const failed = (error: AshError, isAgain: boolean): Try<never, never> => ({
-  result: Result.fail(within(operation)(error)),
-  isAgain,
-  isKept: false
-})
-
 /** Runs one batch. A class, so that its counts have no other writer. */
 class Batch<Session extends BatchSession, Prompt, A, E, R> {
   readonly #plan: BatchPlan<Session, Prompt, A, E, R>
@@ -166,7 +160,13 @@ class Batch<Session extends BatchSession, Prompt, A, E, R> {
     const asked = this.#pool.use((session) => tryOnce(session, ask(session)), ({ isKept }) => isKept)
     return this.#allowed().pipe(
       Effect.andThen(asked),
-      Effect.catch((error) => Effect.succeed(failed(error, mayBeBetter(error) && error.isRetryable)))
+      Effect.catch((error) =>
+        Effect.succeed({
+          result: Result.fail(within(operation)(error)),
+          isAgain: mayBeBetter(error) && error.isRetryable,
+          isKept: false
+        })
+      )
     )
   }
 
@@ -215,11 +215,11 @@ export const runBatch = <Session extends BatchSession, Prompt, A, E, R, E2, R2>(
   prompts: Prompts<Prompt, E2, R2>
 ): Stream.Stream<BatchResult<Prompt, A, AshError | E>, AshError | E2, R | R2> =>
   Stream.unwrap(Effect.gen(function*() {
-    const scope = yield* Scope.fork(yield* Effect.scope, "parallel")
-    const batch = new Batch(plan, scope)
+    const outer = yield* Effect.scope
+    const batch = new Batch(plan, yield* Scope.fork(outer, "parallel"))
     yield* batch.expect
     // A stream that ends interrupts its fibers one behind the other: what runs would go on while a session ends.
-    const running = yield* Scope.fork(yield* Effect.scope, "parallel")
+    const running = yield* Scope.fork(outer, "parallel")
     const run = (prompt: Prompt, index: number) =>
       Effect.flatMap(Effect.forkIn(batch.run(prompt, index), running), Fiber.join)
     return streamOf(operation, prompts).pipe(
