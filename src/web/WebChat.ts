@@ -94,6 +94,7 @@ const rules = optionsOf<WebChatOptions<never, never>>({
   path: text,
   maxBodySize: amount(0),
   session: required(anObject),
+  handle: anObject,
   turn: anObject,
   maxChats: amount(1),
   maxTurns: amount(1),

@@ -11,7 +11,7 @@ import type { AshError } from "../schema/AshError.ts"
 import type { MessageContent, SendMessageOptions } from "../schema/Message.ts"
 import type { CreateSessionRequest } from "../schema/Session.ts"
 import type { SessionHandle } from "../services/SessionHandle.ts"
-import { Sessions } from "../services/Sessions.ts"
+import { type OpenSessionOptions, Sessions } from "../services/Sessions.ts"
 import { Refusal } from "./chatRequest.ts"
 import * as SharedTurn from "./sharedTurn.ts"
 import { type UiMessage, uiMessagesOf, withRunning } from "./uiMessages.ts"
@@ -21,6 +21,8 @@ import { chunksOfTurn, type UiMessageStreamOptions } from "./uiMessageStream.ts"
 export interface ChatsOptions extends UiMessageStreamOptions {
   /** The session that is opened for each chat. */
   readonly session: CreateSessionRequest
+  /** How the sessions are used, such as with a `label`, by which `Sessions.sweep` finds those of a process that was killed. */
+  readonly handle?: Omit<OpenSessionOptions, "keepWorkspace" | "onInterrupt" | "recovery" | "whenBusy"> | undefined
   /** The options of each turn. */
   readonly turn?: Omit<SendMessageOptions, "includePartialMessages"> | undefined
   /** How many chats have a session at once. A further one is refused until one ends. @default 100 */
@@ -56,7 +58,13 @@ export const make = Effect.fnUntraced(function*(options: ChatsOptions) {
   const scope = yield* Scope.Scope
   const map: RcMap.RcMap<string, Chat, AshError | Cause.ExceededCapacityError> = yield* RcMap.make({
     lookup: (key: string): Effect.Effect<Chat, AshError, Scope.Scope> =>
-      sessions.open(options.session, { recovery: "restart", keepWorkspace: true, onInterrupt: "stop" }).pipe(
+      sessions.open(options.session, {
+        ...options.handle,
+        recovery: "restart",
+        keepWorkspace: true,
+        onInterrupt: "stop",
+        whenBusy: "wait"
+      }).pipe(
         Effect.map((session) => ({ key, session, turns: new Map(), isGone: false })),
         // A failure is not kept: the next request tries again. It is taken out beside this fiber, which it may end.
         Effect.tapCause(() => Effect.forkIn(RcMap.invalidate(map, key), scope, { startImmediately: true }))

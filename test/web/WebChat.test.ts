@@ -15,6 +15,7 @@ import * as Ash from "../../src/layers/Ash.ts"
 import * as AshEmbedded from "../../src/layers/AshEmbedded.ts"
 import * as AshNode from "../../src/layers/AshNode.ts"
 import { Agents } from "../../src/services/Agents.ts"
+import { Attachments } from "../../src/services/Attachments.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { WebChat } from "../../src/web.ts"
 import { noSession, result, session, sessionId, storedMessage } from "../support/fixtures.ts"
@@ -116,6 +117,21 @@ const withChat = async (
 }
 
 describe("a chat", () => {
+  it("has its sessions used as it is told, such as with a label to find them by when the process was killed", () =>
+    Effect.runPromise(
+      Effect.gen(function*() {
+        const { dispose, handler } = WebChat.toWebHandler(
+          { session: { agent: "helper" }, handle: { label: "chat" }, authorize: () => "ada" },
+          Layer.succeedContext(yield* Effect.context<Sessions>())
+        )
+        yield* Effect.promise(() => handler(postOf(body)).then((response) => response.text()))
+        const [session] = yield* (yield* Sessions).list()
+        const attachments = yield* (yield* Attachments).list(session?.id ?? "")
+        assert.deepStrictEqual(attachments.map(({ filename }) => filename), ["chat"])
+        yield* Effect.promise(dispose)
+      }).pipe(Effect.provide(AshEmbedded.layer({ agents: { helper: { script: echo } } })))
+    ))
+
   it("answers a turn as the page's own message, and keeps one session for its id", () =>
     withChat(echo, {}, async (handler, statuses) => {
       const { send } = pageOf(handler)
