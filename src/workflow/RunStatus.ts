@@ -12,7 +12,7 @@ export const RunStatus = Schema.Struct({
   agent: Schema.String,
   /** `queued` until there is room for it, `waiting` for an approval or a time. */
   state: Schema.Literals(["queued", "running", "waiting", "succeeded", "failed", "cancelled"]),
-  /** The step that it is at, from 0. */
+  /** The step that it is at, from 0: behind a wait it is at the next one, also where there is none. */
   step: Schema.Int,
   /** How many sessions it needed before the present one. */
   generation: Schema.Int,

@@ -51,7 +51,8 @@ export const make = (services: StepServices) => {
     services
   /** Those that wait here for room: one at a time asks the database. */
   const queue = Semaphore.makeUnsafe(1)
-  const update = (key: TurnKey, patch: RunPatch) => Patience.persistent(store.updateRun(key, patch))
+  const update = (key: TurnKey, patch: RunPatch) =>
+    Patience.persistent(store.updateRun(key, { generation: key.generation, step: key.step, ...patch }))
   return {
     /** Counts that a run is begun, before anything of it is done, and answers when it was created. */
     begin: Effect.fnUntraced(function*(id: string) {
@@ -102,7 +103,7 @@ export const make = (services: StepServices) => {
     },
     turn: Effect.fnUntraced(
       function*(key: TurnKey, sessionId: string, known: number | undefined, ask: Ask, costBefore: number) {
-        yield* update(key, { state: "running", step: key.step, generation: key.generation })
+        yield* update(key, { state: "running" })
         const turn = yield* turnOnce(services, { ...key, sessionId, known, ask })
         yield* update(key, { attempts: 0, costUsd: costBefore + (turn.costUsd ?? 0) })
         return turn
@@ -111,27 +112,19 @@ export const make = (services: StepServices) => {
     ),
     /** Remembers what a run waits for; false where it was cancelled and is not to wait. */
     wait: Effect.fnUntraced(function*(key: TurnKey, waitsFor: string, hasToken: boolean) {
-      const { generation, runId, step } = key
-      const run = yield* Patience.persistent(store.findRun(runId))
-      // Begun again, as its runner died, it waits on by the token that others may have by now.
-      if (run?.state !== "waiting" || run.step !== step || run.generation !== generation) {
-        const token = hasToken ? yield* random.uuidV4() : null
-        yield* update(key, {
-          state: "waiting",
-          step,
-          generation,
-          token,
-          // A database takes no NUL in a text.
-          waitsFor: printableLines(waitsFor),
-          decision: null,
-          attempts: 0
-        })
-      }
-      return (yield* Patience.persistent(store.cancelled([runId]))).length === 0
+      yield* update(key, {
+        state: "waiting",
+        token: hasToken ? yield* random.uuidV4() : null,
+        // A database takes no NUL in a text.
+        waitsFor: printableLines(waitsFor),
+        decision: null,
+        attempts: 0
+      })
+      return (yield* Patience.persistent(store.cancelled([key.runId]))).length === 0
     }),
-    /** Goes on behind a wait, unless it ended as the run was cancelled. */
+    /** Goes on behind a wait, for which no runner that was out of touch has it wait again, unless the run was cancelled. */
     goOn: Effect.fnUntraced(function*(key: TurnKey) {
-      yield* update(key, { state: "running", token: null, waitsFor: null, attempts: 0 })
+      yield* update(key, { state: "running", step: key.step + 1, token: null, waitsFor: null, attempts: 0 })
       const cancelled = yield* Patience.persistent(store.cancelled([key.runId]))
       if (cancelled.length > 0) return yield* new RunCancelled({ id: key.runId })
     }),

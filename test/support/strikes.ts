@@ -15,6 +15,7 @@ import type * as Fiber from "effect/Fiber"
 import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import { isSqlError, type SqlError } from "effect/sql/SqlError"
@@ -24,6 +25,7 @@ import { AgentScript } from "../../src/embedded.ts"
 import { layerHttpClient } from "../../src/embedded/EmbeddedServer.ts"
 import * as Ash from "../../src/layers/Ash.ts"
 import { Agents } from "../../src/services/Agents.ts"
+import type { Messages } from "../../src/services/Messages.ts"
 import { Sessions } from "../../src/services/Sessions.ts"
 import { type AgentRunPayload, approval, ask, sleep } from "../../src/workflow/AgentRun.ts"
 import { AgentRuns } from "../../src/workflow/AgentRuns.ts"
@@ -44,6 +46,7 @@ type Kind =
   | "gone behind"
   | "frozen before"
   | "frozen behind"
+  | "is asked to stop"
 
 /** Where a process is struck: at the statement of this number, from 0, of those that count. */
 interface Strike {
@@ -117,7 +120,13 @@ const ash = (http: HttpClient.HttpClient) =>
 /** A process: its database and its server, until it is struck. */
 const makeProcess = (world: World, name: string, strike?: Strike) => {
   const thawed = Deferred.makeUnsafe<void>()
-  const state = { statements: 0, struck: undefined as string | undefined, isStopped: false, until: 0 }
+  const state = {
+    statements: 0,
+    struck: undefined as string | undefined,
+    isStopped: false,
+    until: 0,
+    leave: Effect.void
+  }
   const { database } = world
   const pause = database.whileOthers(Deferred.await(thawed))
   const stop = Effect.suspend(() => {
@@ -137,6 +146,8 @@ const makeProcess = (world: World, name: string, strike?: Strike) => {
         return failed
       case "is ended":
         return Effect.andThen(lose, statement)
+      case "is asked to stop":
+        return Effect.andThen(Effect.suspend(() => state.leave), statement)
       case "fails for a while":
         return Effect.suspend(() => {
           state.until = world.now() + 30_000
@@ -197,7 +208,7 @@ const ahead = (clock: Clock.Clock, millis: number): Clock.Clock => {
 }
 
 /** Runners that have nothing between them but the database. */
-const transport = ({ shardingConfig }: AshWorkflow.RunnerTransportOptions) =>
+const transport = ({ shardingConfig }: Pick<AshWorkflow.RunnerTransportOptions, "shardingConfig">) =>
   Sharding.layer.pipe(
     Layer.provideMerge(Runners.layerNoop),
     Layer.provide(RunnerHealth.layerNoop),
@@ -205,6 +216,23 @@ const transport = ({ shardingConfig }: AshWorkflow.RunnerTransportOptions) =>
   )
 
 type Runs = AgentRuns["Service"]
+
+/** A decision on a wait, as it was called for, and what was answered; undefined where nothing came back. */
+interface Call {
+  readonly token: string
+  readonly decision: "approved" | "rejected"
+  answer: string | undefined
+}
+
+/** What is noted of what programs do and see. */
+interface Notes {
+  /** Names what is done at random. */
+  readonly seed: string
+  readonly calls: Array<Call>
+  readonly seen: Array<RunStatus>
+  /** Runs that went back, as they were seen. */
+  readonly back: Array<string>
+}
 
 /** What is done with runs, by a program that is begun again in another process where the first one has gone. */
 export interface Scenario {
@@ -219,19 +247,21 @@ export interface Scenario {
   /** By how many milliseconds the clock of a runner is wrong that is there beside the others. @default there is none */
   readonly beside?: number
   readonly options?: AshWorkflow.SingleOptions
-  readonly program: (runs: Runs) => Effect.Effect<unknown, unknown>
+  readonly program: (runs: Runs, notes: Notes) => Effect.Effect<unknown, unknown>
   /** What the process does that comes behind the struck one. @default the same */
-  readonly other?: (runs: Runs) => Effect.Effect<unknown, unknown>
+  readonly other?: Scenario["program"]
+  /** What a client does meanwhile, which is not struck. */
+  readonly client?: (runs: Runs, notes: Notes) => Effect.Effect<unknown, unknown, Messages>
   /** What is wrong with what came of it, beside what is wrong in any case. */
   readonly wrong: (outcome: Outcome) => ReadonlyArray<string>
 }
 
 /** What came of it. */
-interface Outcome extends Strike {
+interface Outcome extends Partial<Strike>, Notes {
   /** What the program answered, in the last process that was to run it. */
   readonly answer: unknown
   /** The states of the runs, by their rows. */
-  readonly states: ReadonlyArray<unknown>
+  readonly states: ReadonlyArray<string>
   /** How many places are taken. */
   readonly places: number
   readonly turns: ReadonlyMap<string, number>
@@ -256,11 +286,12 @@ const waitFor = Effect.fnUntraced(function*<A, E>(
 /** Does something in a world of its own, with a process that is struck, and tells what is wrong then. */
 const strikeAt = Effect.fnUntraced(
   function*(
-    { beside, isCluster = false, options, other, program, wrong }: Scenario,
+    { beside, client, isCluster = false, options, other, program, wrong }: Scenario,
     strike: Strike,
     makeDatabase: Databases.Make
   ) {
     const { at, kind } = strike
+    const notes: Notes = { seed: `${kind} ${at}`, calls: [], seen: [], back: [] }
     const turns = new Map<string, number>()
     const world = yield* makeWorld(makeDatabase, ({ prompt, session }) => {
       const key = `${session.id} ${prompt}`
@@ -273,7 +304,7 @@ const strikeAt = Effect.fnUntraced(
         Layer.build(Layer.provide(AshWorkflow.layerMigrations(), makeProcess(world, "migrations").layer))
       )
     }
-    const own = {
+    const settings = {
       migrate: false,
       orphans: { agents: ["worker"], olderThan: "2 minutes", every: "15 seconds" },
       ...options
@@ -281,14 +312,23 @@ const strikeAt = Effect.fnUntraced(
     let port = 0
     const runner = () =>
       isCluster
-        ? AshWorkflow.layerRunner({ ...own, cluster: "strikes", port: ++port, transport })
-        : AshWorkflow.layerSingle(own)
+        ? AshWorkflow.layerRunner({ ...settings, cluster: "strikes", port: ++port, transport })
+        : AshWorkflow.layerSingle(settings)
     const begin = (process: ReturnType<typeof makeProcess>, program: Scenario["program"], scope: Scope.Scope) =>
       Layer.buildWithScope(Layer.provide(runner(), process.layer), scope).pipe(
-        Effect.flatMap((services) => program(Context.get(services, AgentRuns))),
+        Effect.flatMap((services) => program(Context.get(services, AgentRuns), notes)),
         Effect.forkIn(scope)
       )
     const living = Scope.makeUnsafe()
+    const watching = client && (yield* Effect.forkIn(
+      Effect.flatMap(AgentRuns, (runs) => client(runs, notes)).pipe(Effect.provide(
+        Layer.provideMerge(
+          AshWorkflow.layerClient({ cluster: "strikes", migrate: false, transport }),
+          makeProcess(world, "client").layer
+        )
+      )),
+      living
+    ))
     if (beside !== undefined) {
       const clock = ahead(yield* Clock.Clock, beside)
       const there = yield* begin(makeProcess(world, "beside"), () => Effect.succeed("there"), living).pipe(
@@ -298,7 +338,10 @@ const strikeAt = Effect.fnUntraced(
     }
     const one = makeProcess(world, "one", strike)
     // What has gone is not closed: that would be the end of a process that is asked to.
-    const first = yield* begin(one, program, kind.startsWith("gone") ? Scope.makeUnsafe() : living)
+    const own = kind.startsWith("gone") || kind === "is asked to stop" ? Scope.makeUnsafe() : living
+    const leaving = Deferred.makeUnsafe<void>()
+    one.state.leave = Effect.asVoid(Effect.forkDetach(Deferred.into(Scope.close(own, Exit.void), leaving)))
+    const first = yield* begin(one, program, own)
     let answer = yield* waitFor(world, first, one)
     // Behind the end of the program a runner looks at the database for ever.
     const isStruck = one.state.struck !== undefined
@@ -312,6 +355,7 @@ const strikeAt = Effect.fnUntraced(
         yield* waitFor(world, first)
       }
     }
+    if (watching !== undefined) yield* waitFor(world, watching)
     const alive = Effect.flatMap(Sessions, ({ list }) => list()).pipe(
       Effect.map((sessions) => sessions.filter(({ status }) => status !== "ended").length),
       Effect.provide(admin)
@@ -320,13 +364,16 @@ const strikeAt = Effect.fnUntraced(
     const left = yield* alive
     // A runner that is asked to stop waits for what it has under way, by the clock.
     yield* waitFor(world, yield* Effect.forkDetach(Scope.close(living, Exit.void)))
+    if (kind === "is asked to stop" && isStruck) {
+      yield* waitFor(world, yield* Effect.forkDetach(Deferred.await(leaving)))
+    }
     const { query } = world.database
-    const states = (yield* query("SELECT state FROM ash_runs")).map(({ state }) => state)
+    const states = (yield* query("SELECT state FROM ash_runs")).map(({ state }) => String(state))
     const places = (yield* query("SELECT * FROM ash_places")).length
     const faults = [
       ...(left === 0 ? [] : [`${left} sessions are alive`]),
       ...[...turns].flatMap(([turn, times]) => times === 1 ? [] : [`${turn} was sent ${times} times`]),
-      ...wrong({ ...strike, answer, turns, states, places })
+      ...wrong({ ...strike, ...notes, answer, turns, states, places })
     ].map((fault) => `${kind} the statement ${at}, ${one.state.struck}: ${fault}`)
     return { faults, isStruck }
   },
@@ -388,7 +435,7 @@ const run: AgentRunPayload = {
 const whole: Scenario = {
   name: "a run with files, turns, an approval and a time",
   kinds: dying,
-  step: 61,
+  step: 83,
   options: { maxRunning: 1 },
   program: Effect.fnUntraced(function*(runs) {
     yield* again(runs.start(run))
@@ -449,7 +496,7 @@ const several: Scenario = {
 const cancelled: Scenario = {
   name: "a run that is cancelled while it waits",
   kinds: dying,
-  step: 43,
+  step: 53,
   program: Effect.fnUntraced(function*(runs) {
     yield* again(runs.start({ ...run, steps: ["first", sleep("1 hour"), "second"] }))
     const end = yield* untilEnd(
@@ -497,6 +544,118 @@ const purged: Scenario = {
   ]
 }
 
+const decisions = ["a", "b", "c"]
+
+/** Decides at random on what runs wait for, once, twice, or the other way about, until they have ended. */
+const decideAtRandom = (who: string) =>
+  Effect.fnUntraced(
+    function*(runs: Runs, { calls, seen }: Notes) {
+      const tokens = ["none"]
+      const decide = Effect.fnUntraced(function*(token: string) {
+        const call: Call = {
+          token,
+          decision: (yield* Random.nextIntBetween(0, 6)) === 0 ? "rejected" : "approved",
+          answer: undefined
+        }
+        calls.push(call)
+        yield* (call.decision === "approved" ? runs.approve(token, who) : runs.reject(token, who)).pipe(
+          Effect.match({
+            onSuccess: () => "taken",
+            onFailure: (error) => error._tag === "ApprovalClosed" ? `closed: ${error.decision}` : undefined
+          }),
+          Effect.map((answer) => call.answer = answer)
+        )
+      })
+      while (true) {
+        const all = yield* again(runs.list())
+        seen.push(...all)
+        if (all.length === decisions.length && all.every(({ endedAt }) => endedAt !== undefined)) return
+        for (const { token } of all) {
+          if (token === undefined) continue
+          if (!tokens.includes(token)) tokens.push(token)
+          const times = yield* Random.nextIntBetween(0, 2)
+          yield* Effect.forEach(Array.from({ length: times }), () => decide(token), { concurrency: "unbounded" })
+        }
+        if (yield* Random.nextBoolean) yield* decide(tokens[yield* Random.nextIntBetween(0, tokens.length - 1)]!)
+        yield* Effect.sleep(100 + (yield* Random.nextIntBetween(0, 1000)))
+      }
+    },
+    (deciding, _, { seed }) => Random.withSeed(deciding, `${seed} ${who}`)
+  )
+
+const place = ({ endedAt, generation, state, step }: RunStatus) =>
+  endedAt !== undefined ? [1, 0, 0, 0] : [0, generation, step, ["queued", "running", "waiting"].indexOf(state)]
+
+const isBack = (now: ReadonlyArray<number>, before: ReadonlyArray<number>) => {
+  const index = now.findIndex((part, index) => part !== before[index])
+  return index >= 0 && now[index]! < before[index]!
+}
+
+/** Runs that are decided on at random, by a runner that is struck and by a client, beside another runner. */
+const decided: Scenario = {
+  name: "runs that are decided on at random, by two processes at once",
+  kinds: ["is asked to stop", "frozen behind", "gone behind", "fails behind"],
+  of: /ash_runs|INSERT INTO "ash_cluster_(?:messages|replies)|COMMIT/,
+  step: 71,
+  isCluster: true,
+  beside: 0,
+  program: Effect.fnUntraced(function*(runs, notes) {
+    yield* Effect.forEach(decisions, (id) => {
+      const steps = [approval("begin?"), `${id} first`, approval("go on?"), approval("really?"), `${id} second`]
+      return again(runs.start({ id, agent: "worker", steps, whenUnknown: "repeatRun" }))
+    })
+    yield* decideAtRandom("runner")(runs, notes)
+    return yield* Effect.forEach(
+      decisions,
+      (id) => Effect.match(again(runs.result(id)), { onFailure: ({ _tag }) => _tag, onSuccess: ({ text }) => text })
+    )
+  }),
+  client: (runs, notes) => {
+    const watched = Effect.forEach(decisions, (id) => {
+      let last: ReadonlyArray<number> | undefined
+      const watch = Stream.runForEach(runs.watch(id), (event) =>
+        Effect.sync(() => {
+          if (event._tag !== "StatusChanged") return
+          const now = place(event.status)
+          if (last !== undefined && isBack(now, last)) notes.back.push(`${id} went from ${last} back to ${now}`)
+          last = now
+          notes.seen.push(event.status)
+        }))
+      return Effect.retry(watch, { while: ({ _tag }) => _tag === "RunNotFound", schedule: Schedule.spaced("1 second") })
+    }, { concurrency: "unbounded" })
+    return Effect.all([watched, decideAtRandom("client")(runs, notes)], { concurrency: "unbounded" })
+  },
+  wrong: ({ answer, back, calls, seen, states }) => {
+    const tokens = new Map<string, Set<string>>()
+    for (const { generation, id, step, token } of seen) {
+      const key = `${id} ${generation}/${step}`
+      if (token !== undefined) tokens.set(key, (tokens.get(key) ?? new Set()).add(token))
+    }
+    const faults: Array<string> = [...back]
+    for (const [key, own] of tokens) if (own.size > 1) faults.push(`${key} had ${own.size} tokens`)
+    const ends = decisions.map((id, index) => {
+      const own = new Set(seen.flatMap((run) => run.id === id && run.token !== undefined ? [run.token] : []))
+      const all = calls.filter(({ token }) => own.has(token))
+      for (const token of own) {
+        const its = all.filter((call) => call.token === token)
+        const taken = new Set(its.flatMap(({ answer, decision }) => answer === "taken" ? [decision] : []))
+        if (taken.size > 1) faults.push(`both decisions were taken for ${id}`)
+        if (its.every(({ answer }) => answer?.startsWith("closed"))) {
+          if (its.length > 0) faults.push(`none was taken for ${id}: ${JSON.stringify(its)}`)
+        }
+      }
+      const isRejected = all.some(({ answer, decision }) => decision === "rejected" && answer === "taken")
+      const mayBe = all.some(({ answer, decision }) => decision === "rejected" && answer === undefined)
+      const end = Array.isArray(answer) ? answer[index] : undefined
+      if (end === "RunRejected" ? !isRejected && !mayBe : isRejected || end !== `done: ${id} second`) {
+        faults.push(`${id} ended with ${end}: ${JSON.stringify(all)}`)
+      }
+      return end === "RunRejected" ? "failed" : "succeeded"
+    })
+    return [...faults, ...differs("their rows are", states.toSorted(), ends.toSorted())]
+  }
+}
+
 /** The tables, where they are made. */
 const migrated: Scenario = {
   name: "a run whose tables are made",
@@ -508,4 +667,28 @@ const migrated: Scenario = {
 }
 
 /** What is struck. */
-export const scenarios: ReadonlyArray<Scenario> = [whole, unconfirmed, several, cancelled, purged, migrated]
+export const scenarios: ReadonlyArray<Scenario> = [whole, unconfirmed, several, decided, cancelled, purged, migrated]
+
+/** What is wrong where runs in memory are decided on at random, and nothing is struck. */
+export const inMemory = Effect.fnUntraced(
+  function*(seed: string) {
+    const notes: Notes = { seed, calls: [], seen: [], back: [] }
+    const turns = new Map<string, number>()
+    const world = yield* makeWorld(Databases.sqlite, ({ prompt }) => turns.set(prompt, (turns.get(prompt) ?? 0) + 1))
+    return yield* Effect.gen(function*() {
+      yield* Effect.flatMap(Agents, (agents) => agents.create({ name: "worker" }))
+      const runs = yield* AgentRuns
+      const watching = yield* Effect.forkScoped(decided.client!(runs, notes))
+      const answer = yield* waitFor(world, yield* Effect.forkScoped(decided.program(runs, notes)))
+      yield* waitFor(world, watching)
+      const states = (yield* runs.list()).map(({ state }) => state)
+      return [
+        ...decided.wrong({ ...notes, answer, turns, states, places: 0 }),
+        ...[...turns].flatMap(([turn, times]) => times === 1 ? [] : [`${turn} was sent ${times} times`])
+      ]
+    }).pipe(Effect.provide(Layer.provideMerge(AshWorkflow.layerTest(), ash(world.http))))
+  },
+  Effect.scoped,
+  Effect.provide(TestClock.layer()),
+  Effect.provide(Logger.layer([]))
+)

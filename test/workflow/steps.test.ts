@@ -118,6 +118,31 @@ describe("what a run waits for", () => {
       }).pipe(Effect.provide(world))
   )
 
+  it.live.each(["wait", "go on"])(
+    "keeps its token and its decision where a runner that was out of touch begins the wait again, when others %s",
+    (others) =>
+      Effect.gen(function*() {
+        const store = yield* RunStore
+        yield* store.insertRun(run("one"))
+        const [asked, there] = [yield* Deferred.make<void>(), yield* Deferred.make<void>()]
+        const late = Effect.andThen(Deferred.succeed(asked, undefined), Deferred.await(there))
+        const frozen = yield* runner({}, {
+          updateRun: (...change) => Effect.andThen(late, store.updateRun(...change))
+        })
+        const steps = yield* runner()
+        yield* steps.open(payload, 0)
+        const fiber = yield* Effect.forkChild(frozen.wait(key, "go on?", true))
+        yield* Deferred.await(asked)
+        yield* steps.wait(key, "go on?", true)
+        yield* store.decide((yield* store.findRun("one"))?.token ?? "", "approved")
+        if (others === "go on") yield* steps.goOn(key)
+        const { updatedAt: _, ...before } = (yield* store.findRun("one"))!
+        yield* Deferred.succeed(there, undefined)
+        yield* Fiber.join(fiber)
+        assert.deepInclude(yield* store.findRun("one"), before)
+      }).pipe(Effect.provide(world))
+  )
+
   it.live("is seen behind a beginning anew, however far the run had come before", () =>
     Effect.gen(function*() {
       const store = yield* RunStore

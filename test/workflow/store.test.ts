@@ -177,7 +177,12 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
       Effect.gen(function*() {
         const store = yield* RunStore
         yield* store.insertRun(run("e"))
-        yield* store.updateRun({ ...key("e"), generation: 0 }, { state: "waiting", token: "t1", waitsFor: "may it?" })
+        yield* store.updateRun({ ...key("e"), generation: 0 }, {
+          state: "waiting",
+          step: 2,
+          token: "t1",
+          waitsFor: "may it?"
+        })
         assert.deepInclude(yield* store.waitingRun("t1"), { id: "e", decision: null })
         assert.deepInclude(yield* store.decide("t1", "approved"), {
           id: "e",
@@ -185,6 +190,8 @@ describe.each(stores)("the tables of runs in %s", (_, layer) => {
           waitsFor: "may it?"
         })
         assert.deepInclude(yield* store.decide("t1", "rejected"), { decision: "approved" })
+        yield* store.updateRun({ ...key("e"), generation: 0 }, { state: "waiting", token: "t2", decision: null })
+        assert.deepInclude(yield* store.waitingRun("t1"), { decision: "approved" })
         yield* store.updateRun({ ...key("e"), generation: 0 }, { state: "running", token: null })
         assert.strictEqual(yield* store.decide("t1", "approved"), undefined)
         assert.strictEqual(yield* store.waitingRun("t1"), undefined)

@@ -88,7 +88,8 @@ export const layer: Layer.Layer<RunStore> = Layer.sync(RunStore, () => {
         runId,
         (run) =>
           isOpen(run) && (run.generation < generation || (run.generation === generation &&
-            (step === undefined ? run.sessionId === null : run.step <= step))),
+            (step === undefined ? run.sessionId === null : run.step <= step) &&
+            !(patch.state === "waiting" && run.state === "waiting" && run.step === step))),
         () => patch
       ),
     resetAttempts: (id) => change(id, isOpen, () => ({ attempts: 0 })),

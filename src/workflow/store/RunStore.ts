@@ -103,7 +103,8 @@ export class RunStore extends Context.Service<RunStore, {
   readonly beginRun: (id: string) => Stored<RunRow | undefined>
   /**
    * Changes a run that has not ended, and has got no further than the step: a runner that was out of touch changes nothing of
-   * what others have done meanwhile. Without a step, before the first one, it changes a run that has no session yet.
+   * what others have done meanwhile. Without a step, before the first one, it changes a run that has no session yet. A run
+   * that waits at the step is not made to wait there again: others may have its token, and may have decided.
    */
   readonly updateRun: (at: RunPosition, patch: RunPatch) => Stored<unknown>
   /** Forgets how often a run that has not ended was begun. */

@@ -111,12 +111,14 @@ const make = Effect.fnUntraced(function*(prefix: string) {
           WHERE id = ${id} RETURNING *`,
         ([run]) => run && runOf(run)
       ),
-    updateRun: ({ generation, runId, step }, patch) =>
-      changeRun(
+    updateRun: ({ generation, runId, step }, patch) => {
+      const isAt = patch.state === "waiting" ? sql`step = ${step} AND state <> 'waiting'` : sql`step = ${step}`
+      return changeRun(
         sql`${sql.update(columnsOf(patch))}`,
         sql`id = ${runId} AND (generation < ${generation} OR (generation = ${generation}
-          AND ${step === undefined ? sql`session_id IS NULL` : sql`step <= ${step}`}))`
-      ),
+          AND ${step === undefined ? sql`session_id IS NULL` : sql`(step < ${step} OR (${isAt}))`}))`
+      )
+    },
     resetAttempts: (id) => changeRun(sql`attempts = 0`, sql`id = ${id}`),
     endRun: (id, failure, whenCancelled) => {
       const unlessCancelled = (own: string | null, cancelled: string) =>
