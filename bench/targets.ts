@@ -81,7 +81,7 @@ const coldLayer = (transport: Transport, find: Find) =>
 const at = (streams: number) => `${streams} streams at once`
 
 /** Rows of the README's table. */
-const longRun = "1,000 turns of 2,000 events in one process, and the first 10 of them: speed"
+const longRun = "1,000 turns of 2,000 events in one process, and 10 in a fresh one: speed"
 const turnsAtOnce = "50 turns at once, by processor time, and the first event of a turn: speed"
 const requests = "one request after another, and a list of 1,000: processor time"
 const coldStart = "a fresh process until the end of one turn, bundled, compiled before, not bundled: time"

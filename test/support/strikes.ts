@@ -435,7 +435,7 @@ const run: AgentRunPayload = {
 const whole: Scenario = {
   name: "a run with files, turns, an approval and a time",
   kinds: dying,
-  step: 83,
+  step: 61,
   options: { maxRunning: 1 },
   program: Effect.fnUntraced(function*(runs) {
     yield* again(runs.start(run))
@@ -496,7 +496,7 @@ const several: Scenario = {
 const cancelled: Scenario = {
   name: "a run that is cancelled while it waits",
   kinds: dying,
-  step: 53,
+  step: 43,
   program: Effect.fnUntraced(function*(runs) {
     yield* again(runs.start({ ...run, steps: ["first", sleep("1 hour"), "second"] }))
     const end = yield* untilEnd(
